@@ -1,0 +1,128 @@
+//! A finished answer, complete without the heap: sections of a few shapes with typed cells.
+//!
+//! Analyses make reports, views render them, so N analyses and M formats cost N + M. A report is bounded
+//! (what a limit cut off is summed in a `rest` row) and holds resolved names, never ids. Text in it is raw, straight from the
+//! dump, and may hold anything: every view escapes it for where it goes.
+
+use serde::Serialize;
+
+/// Version of the JSON that [`crate::view::json`] writes; raised whenever a key changes its name or meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One value of a report, typed so that each view can write it in its own way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// Nothing to say here: `-` in text, `null` in JSON, empty in CSV.
+    Missing,
+    /// A name, path or value from the dump, unescaped.
+    Text(String),
+    /// How many.
+    Count(u64),
+    /// Bytes of memory: human in text (`1.5 MiB`), exact in JSON and CSV.
+    Bytes(u64),
+    /// A part of the whole, 0.0 to 1.0: percent in text, the fraction in JSON and CSV.
+    Share(f64),
+    /// An identifying number (generation, line, slot size): never grouped by thousands.
+    Number(u64),
+    /// Yes or no.
+    Flag(bool),
+    /// Several values in one place (the sites of a duplicate string).
+    List(Vec<Cell>),
+}
+
+/// One column of a [`Table`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Key in JSON and header in CSV, in snake case.
+    pub name: &'static str,
+    /// Header for people.
+    pub title: &'static str,
+    /// Whether text may be shortened and the column shrunk to fit the terminal.
+    pub shrinks: bool,
+}
+
+/// Rows under columns; each row is as long as `columns`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Heading for people.
+    pub title: String,
+    /// What stands in each place of a row.
+    pub columns: Vec<Column>,
+    /// The rows that are shown, in order.
+    pub rows: Vec<Vec<Cell>>,
+    /// The sum of the rows that the limit cut off.
+    pub rest: Option<Vec<Cell>>,
+    /// The sum of all rows, shown and cut off.
+    pub total: Option<Vec<Cell>>,
+    /// The column (by index, of `Count` or `Bytes`) to draw as bars in text, so that an outlier shows at a glance.
+    pub bar: Option<usize>,
+}
+
+/// Named single values (totals, the Ruby series, counts of roots): an object in JSON, aligned lines in text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Heading for people; empty for none.
+    pub title: String,
+    /// The facts, in order.
+    pub facts: Vec<Fact>,
+}
+
+/// One line of [`Facts`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Label for people.
+    pub title: &'static str,
+    /// The value.
+    pub cell: Cell,
+    /// A few words behind the value for people (`34 % of all bytes`); empty for none, not in JSON.
+    pub remark: String,
+}
+
+/// How much a [`Note`] matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Helps to read the numbers.
+    Info,
+    /// The numbers may be incomplete: input was lost or repaired.
+    Warning,
+}
+
+/// A sentence or two for the reader.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Note {
+    /// How much it matters.
+    pub level: Level,
+    /// What to know; may hold raw text from the dump.
+    pub text: String,
+}
+
+/// One part of a report.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Section {
+    /// Rows under columns.
+    Table(Table),
+    /// Named single values.
+    Facts(Facts),
+    /// A sentence for the reader.
+    Note(Note),
+}
+
+/// A finished answer to one question about one dump (or several).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The question, as the command line names it (`read`, `top`).
+    pub verb: &'static str,
+    /// The dump, as the caller named it.
+    pub dump: String,
+    /// The parts, in reading order.
+    pub sections: Vec<Section>,
+}
