@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod record;
 pub mod report;
+pub mod symbols;
 
 pub use error::{Error, ErrorKind, Position, Result};

@@ -1,0 +1,461 @@
+//! The scanner of the exact form that Ruby writes, checked and without unsafe.
+//!
+//! The plain version is: parse the line as JSON, look up each key. This one leaves out the tree: at each `, "` the next four bytes
+//! tell the key (they differ for all keys but three pairs), the rest of the key is compared, and the value is read in place. Keys may
+//! come in any order. Text ends at the first quote that no backslash stands before; a raw newline ends the line and is refused, but
+//! for `file`, where Ruby prints newlines raw. What it does not take it refuses without a trace: see [`super::repair`].
+//!
+//! Two things make up most of a line and repeat: the `flags` are compared with those of earlier lines before they are read, and
+//! addresses are read by twelve digits at once.
+
+use super::{Record, Text, Traits, Type};
+use memchr::{memchr, memchr3};
+
+/// What the scanner keeps from line to line.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    tails: [Tail; 6],
+    last: usize,
+    next: usize,
+}
+
+/// The end of an earlier line, from `"flags":` on, and what it says.
+#[derive(Debug, Clone, Copy)]
+struct Tail {
+    bytes: [u8; Tail::ROOM],
+    len: usize,
+    traits: Traits,
+    age: Option<u32>,
+}
+
+impl Tail {
+    const ROOM: usize = 192;
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Tail { bytes: [0; Tail::ROOM], len: 0, traits: Traits::default(), age: None }
+    }
+}
+
+/// How far a scan went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// Bytes of the record, its newline included.
+    pub bytes: usize,
+    /// Newlines among them: 1, 0 at the end of the input, more where a file name holds some.
+    pub newlines: u32,
+}
+
+impl Scanner {
+    /// Reads the record at the start of `input`, which goes on to the end of its block, into `record` and puts its references at the
+    /// end of `references`. `None`, with `references` as they were, where the line is not in Ruby's own form.
+    pub fn scan<'a>(
+        &mut self,
+        input: &'a [u8],
+        record: &mut Record<'a>,
+        references: &mut Vec<u64>,
+    ) -> Option<Scanned> {
+        let before = references.len();
+        *record = Record::default();
+        let mut newlines = 0;
+        let rest = self.fields(input, record, references, &mut newlines);
+        let Some(rest) = rest.and_then(|rest| end_of_line(rest, &mut newlines)) else {
+            references.truncate(before);
+            return None;
+        };
+        record.reference_count = u32::try_from(references.len() - before).ok()?;
+        Some(Scanned { bytes: input.len() - rest.len(), newlines })
+    }
+
+    /// Reads `{...}` and returns what follows.
+    #[inline]
+    fn fields<'a>(
+        &mut self,
+        input: &'a [u8],
+        record: &mut Record<'a>,
+        references: &mut Vec<u64>,
+        newlines: &mut u32,
+    ) -> Option<&'a [u8]> {
+        let before = references.len();
+        let mut rest = input.strip_prefix(b"{\"")?;
+        // The start that nearly every line has, in the order Ruby writes it.
+        if let Some(after) = rest.strip_prefix(b"address\":\"") {
+            let (address, after) = address(after)?;
+            record.address = Some(address);
+            rest = after.strip_prefix(b", \"")?;
+        }
+        loop {
+            let key = u32::from_le_bytes(*rest.first_chunk::<4>()?);
+            macro_rules! field {
+                ($literal:literal, $parse:expr) => {{
+                    let (value, after) = $parse(rest.strip_prefix($literal)?)?;
+                    rest = after;
+                    value
+                }};
+            }
+            macro_rules! bit {
+                ($literal:literal, $bit:expr) => {{
+                    rest = rest.strip_prefix($literal)?;
+                    record.traits.set($bit);
+                }};
+            }
+            match &key.to_le_bytes() {
+                b"addr" => record.address = Some(field!(b"address\":\"", address)),
+                b"type" => {
+                    let text = field!(b"type\":\"", text);
+                    record.type_name = text.raw;
+                    record.ty = type_of(text.raw);
+                }
+                b"shap" => {
+                    if rest.starts_with(b"shape_id") {
+                        record.shape_id = Some(field!(b"shape_id\":", small));
+                    } else {
+                        record.shape_type = Some(field!(b"shape_type\":\"", text));
+                    }
+                }
+                b"slot" => record.slot_size = Some(field!(b"slot_size\":", small)),
+                b"clas" => record.class = Some(field!(b"class\":\"", address)),
+                b"froz" => bit!(b"frozen\":true", Traits::FROZEN),
+                b"embe" => bit!(b"embedded\":true", Traits::EMBEDDED),
+                b"brok" => bit!(b"broken\":true", Traits::BROKEN),
+                b"fstr" => bit!(b"fstring\":true", Traits::FSTRING),
+                b"shar" => bit!(b"shared\":true", Traits::SHARED),
+                b"asso" => bit!(b"associated\":true", Traits::ASSOCIATED),
+                b"chil" => bit!(b"chilled\":true", Traits::CHILLED),
+                b"sing" => bit!(b"singleton\":true", Traits::SINGLETON),
+                b"too_" => bit!(b"too_complex_shape\":true", Traits::COMPLEX_SHAPE),
+                b"comp" => bit!(b"complex_shape\":true", Traits::COMPLEX_SHAPE),
+                b"byte" => record.bytesize = Some(field!(b"bytesize\":", number)),
+                b"capa" => record.capacity = Some(field!(b"capacity\":", number)),
+                b"valu" => record.value = Some(field!(b"value\":\"", text)),
+                b"enco" => record.encoding = Some(field!(b"encoding\":\"", text)),
+                b"code" => record.coderange = Some(field!(b"coderange\":\"", text)),
+                b"leng" => record.length = Some(field!(b"length\":", number)),
+                b"size" => record.length = Some(field!(b"size\":", number)),
+                b"defa" => record.default = Some(field!(b"default\":\"", address)),
+                b"ivar" => record.ivars = Some(field!(b"ivars\":", number)),
+                b"name" => record.name = Some(field!(b"name\":\"", text)),
+                b"supe" => record.superclass = Some(field!(b"superclass\":\"", address)),
+                b"real" => record.real_class_name = Some(field!(b"real_class_name\":\"", text)),
+                b"stru" => record.struct_name = Some(field!(b"struct\":\"", text)),
+                b"imem" => record.imemo_type = Some(field!(b"imemo_type\":\"", text)),
+                b"root" => record.root = Some(field!(b"root\":\"", text)),
+                b"refe" => {
+                    if references.len() > before {
+                        return None; // a second list: the last one counts, as in JSON
+                    }
+                    rest = addresses(rest.strip_prefix(b"references\":[")?, references)?;
+                }
+                b"file" => {
+                    let after = rest.strip_prefix(b"file\":\"")?;
+                    let (text, after) = file(after, newlines)?;
+                    record.file = Some(text);
+                    rest = after;
+                }
+                b"line" => record.line = Some(field!(b"line\":", small)),
+                b"meth" => record.method = Some(field!(b"method\":\"", text)),
+                b"gene" => record.generation = Some(field!(b"generation\":", small)),
+                b"mems" => record.memsize = field!(b"memsize\":", number),
+                b"flag" => {
+                    if let Some(after) = self.known_tail(rest, record) {
+                        return Some(after);
+                    }
+                    let after = flags(rest.strip_prefix(b"flags\":{")?, record)?;
+                    if after.first() == Some(&b'}') {
+                        self.remember_tail(rest, rest.len() - after.len() + 1, record);
+                    }
+                    rest = after;
+                }
+                b"id\":" => record.id = Some(field!(b"id\":", small)),
+                b"pare" => record.parent_id = Some(field!(b"parent_id\":", small)),
+                b"edge" if rest.starts_with(b"edge_name") => {
+                    record.edge_name = Some(field!(b"edge_name\":\"", text));
+                }
+                b"fd\":" => record.fd = Some(field!(b"fd\":", number).try_into().ok()?),
+                _ => rest = unknown(rest)?,
+            }
+            rest = match rest {
+                [b',', b' ', b'"', after @ ..] => after,
+                [b',', b'"', after @ ..] => after, // before a SHAPE's edge_name
+                [b'}', after @ ..] => return Some(after),
+                _ => return None,
+            };
+        }
+    }
+
+    #[inline]
+    fn known_tail<'a>(&mut self, rest: &'a [u8], record: &mut Record<'_>) -> Option<&'a [u8]> {
+        for step in 0..self.tails.len() {
+            let at = (self.last + step) % self.tails.len();
+            let tail = &self.tails[at];
+            if tail.len > 0 && rest.starts_with(&tail.bytes[..tail.len]) {
+                record.traits.set(tail.traits);
+                record.age = tail.age;
+                self.last = at;
+                return Some(&rest[tail.len..]);
+            }
+        }
+        None
+    }
+
+    /// Keeps the first `len` bytes of `rest`, `"flags":{...}}`. A line's own traits are told from the flags' by their keys.
+    #[cold]
+    fn remember_tail(&mut self, rest: &[u8], len: usize, record: &Record<'_>) {
+        const OWN: Traits = Traits::FROZEN
+            .union(Traits::EMBEDDED)
+            .union(Traits::BROKEN)
+            .union(Traits::FSTRING)
+            .union(Traits::SHARED)
+            .union(Traits::ASSOCIATED)
+            .union(Traits::CHILLED)
+            .union(Traits::SINGLETON)
+            .union(Traits::COMPLEX_SHAPE);
+        if len > Tail::ROOM {
+            return;
+        }
+        let mut tail = Tail { len, age: record.age, ..Tail::default() };
+        tail.traits = Traits(record.traits.0 & !OWN.0);
+        tail.bytes[..len].copy_from_slice(&rest[..len]);
+        self.next = (self.next + 1) % self.tails.len();
+        self.tails[self.next] = tail;
+    }
+}
+
+fn end_of_line<'a>(rest: &'a [u8], newlines: &mut u32) -> Option<&'a [u8]> {
+    match rest {
+        [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => {
+            *newlines += 1;
+            Some(after)
+        }
+        [] => Some(rest),
+        _ => None,
+    }
+}
+
+#[inline]
+fn type_of(name: &[u8]) -> Type {
+    match name {
+        b"STRING" => Type::String,
+        b"ARRAY" => Type::Array,
+        b"HASH" => Type::Hash,
+        b"OBJECT" => Type::Object,
+        b"IMEMO" => Type::Imemo,
+        b"DATA" => Type::Data,
+        _ => Type::from_name(name),
+    }
+}
+
+/// Reads `0x7f…"`, the opening quote being passed. `"0x"` is how Ruby would print a null pointer.
+#[inline]
+fn address(rest: &[u8]) -> Option<(u64, &[u8])> {
+    if let Some(chunk) = rest.first_chunk::<15>()
+        && chunk[14] == b'"'
+        && chunk[0] == b'0'
+        && chunk[1] == b'x'
+        && let Some(value) = twelve_digits(chunk)
+    {
+        return Some((value, &rest[15..]));
+    }
+    address_any(rest)
+}
+
+#[inline]
+fn twelve_digits(chunk: &[u8; 15]) -> Option<u64> {
+    let mut value = 0u64;
+    let mut seen = 0u8;
+    for byte in &chunk[2..14] {
+        let digit = HEX[usize::from(*byte)];
+        seen |= digit;
+        value = value << 4 | u64::from(digit & 15);
+    }
+    (seen < 16).then_some(value)
+}
+
+/// The value of each lower-case hexadecimal digit; 255 for the other bytes.
+static HEX: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    table
+};
+
+#[inline(never)]
+fn address_any(rest: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = rest.strip_prefix(b"0x")?;
+    let mut value = 0u64;
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'"' => return Some((value, &digits[at + 1..])),
+            _ if at < 16 => value = value << 4 | u64::from(char::from(*byte).to_digit(16)? as u8),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Reads the addresses of `["0x1", "0x2"]`, the opening bracket being passed.
+#[inline]
+fn addresses<'a>(mut rest: &'a [u8], references: &mut Vec<u64>) -> Option<&'a [u8]> {
+    if let [b']', after @ ..] = rest {
+        return Some(after);
+    }
+    loop {
+        let (value, after) = address(rest.strip_prefix(b"\"")?)?;
+        references.push(value);
+        rest = match after {
+            [b',', b' ', after @ ..] => after,
+            [b']', after @ ..] => return Some(after),
+            _ => return None,
+        };
+    }
+}
+
+#[inline]
+fn number(rest: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    let mut at = 0;
+    while let Some(byte @ b'0'..=b'9') = rest.get(at) {
+        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+        at += 1;
+    }
+    // JSON has no numbers with leading zeros.
+    (at == 1 || at > 1 && rest[0] != b'0').then(|| (value, &rest[at..]))
+}
+
+#[inline]
+fn small(rest: &[u8]) -> Option<(u32, &[u8])> {
+    let (value, rest) = number(rest)?;
+    Some((u32::try_from(value).ok()?, rest))
+}
+
+/// Reads a string up to its closing quote, the opening one being passed.
+#[inline]
+fn text(rest: &[u8]) -> Option<(Text<'_>, &[u8])> {
+    let at = memchr3(b'"', b'\\', b'\n', rest)?;
+    match rest[at] {
+        b'"' => Some((Text { raw: &rest[..at], escaped: false }, &rest[at + 1..])),
+        b'\\' => text_escaped(rest, at, None),
+        _ => None,
+    }
+}
+
+/// As [`text`], but newlines are data, and counted.
+#[inline]
+fn file<'a>(rest: &'a [u8], newlines: &mut u32) -> Option<(Text<'a>, &'a [u8])> {
+    let at = memchr3(b'"', b'\\', b'\n', rest)?;
+    match rest[at] {
+        b'"' => Some((Text { raw: &rest[..at], escaped: false }, &rest[at + 1..])),
+        _ => text_escaped(rest, at, Some(newlines)),
+    }
+}
+
+#[inline(never)]
+fn text_escaped<'a>(
+    rest: &'a [u8],
+    mut at: usize,
+    mut newlines: Option<&mut u32>,
+) -> Option<(Text<'a>, &'a [u8])> {
+    let mut escaped = false;
+    loop {
+        match rest[at] {
+            b'"' => return Some((Text { raw: &rest[..at], escaped }, &rest[at + 1..])),
+            b'\\' => {
+                escaped = true;
+                if *rest.get(at + 1)? == b'\n' {
+                    return None;
+                }
+                at += 2;
+            }
+            _ => {
+                // Only inside one record: what follows must not look like the start of the next.
+                **newlines.as_mut()? += 1;
+                at += 1;
+                if rest.get(at..)?.starts_with(b"{\"") {
+                    return None;
+                }
+            }
+        }
+        at += memchr3(b'"', b'\\', b'\n', rest.get(at..)?)?;
+    }
+}
+
+/// Reads the members of `flags`, the opening brace being passed.
+#[inline(never)]
+fn flags<'a>(mut rest: &'a [u8], record: &mut Record<'_>) -> Option<&'a [u8]> {
+    if let [b'}', after @ ..] = rest {
+        return Some(after);
+    }
+    loop {
+        rest = rest.strip_prefix(b"\"")?;
+        let (key, after) = text(rest)?;
+        rest = after.strip_prefix(b":")?;
+        if let Some(after) = rest.strip_prefix(b"true") {
+            if let Some(bit) = Traits::from_key(key.raw) {
+                record.traits.set(bit);
+            }
+            rest = after;
+        } else if key.raw == b"age" {
+            let (age, after) = small(rest)?;
+            record.age = Some(age);
+            rest = after;
+        } else {
+            rest = value(rest)?;
+        }
+        rest = match rest {
+            [b',', b' ', after @ ..] => after,
+            [b'}', after @ ..] => return Some(after),
+            _ => return None,
+        };
+    }
+}
+
+/// Passes a member whose key we do not know, from its key on.
+#[inline(never)]
+fn unknown(rest: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = text(rest)?;
+    value(rest.strip_prefix(b":")?)
+}
+
+/// Passes a value of any kind, nested ones too, without recursion.
+fn value(mut rest: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0usize;
+    loop {
+        match rest.first()? {
+            b'"' => rest = text(&rest[1..])?.1,
+            b'[' | b'{' => {
+                depth += 1;
+                rest = &rest[1..];
+                continue;
+            }
+            b']' | b'}' if depth > 0 => {
+                depth -= 1;
+                rest = &rest[1..];
+            }
+            b',' | b':' | b' ' if depth > 0 => {
+                rest = &rest[1..];
+                continue;
+            }
+            b'0'..=b'9' | b'-' | b't' | b'f' | b'n' => {
+                let end = rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.'));
+                rest = &rest[end?..];
+            }
+            _ => return None,
+        }
+        if depth == 0 {
+            return Some(rest);
+        }
+    }
+}
+
+/// The line at the start of `input`: its bytes without the newline, and how many bytes it takes with it.
+#[must_use]
+pub fn line(input: &[u8]) -> (&[u8], usize) {
+    match memchr(b'\n', input) {
+        Some(at) => (input[..at].strip_suffix(b"\r").unwrap_or(&input[..at]), at + 1),
+        None => (input, input.len()),
+    }
+}

@@ -1,0 +1,187 @@
+//! Interned texts and allocation sites: each distinct byte string or `file:line in method` once, a `u32` for every later use.
+//!
+//! Costs the distinct texts' bytes and about 16 bytes for each. Every scanning thread has its own tables; when they are done the
+//! tables are merged and the numbers of one are mapped to those of the other.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+
+/// A text's number in its [`Symbols`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(pub u32);
+
+impl Symbol {
+    /// No text at all: number 0 of every table.
+    pub const NONE: Symbol = Symbol(0);
+
+    /// Whether there is a text.
+    #[must_use]
+    pub fn is_some(self) -> bool {
+        self != Symbol::NONE
+    }
+}
+
+/// The distinct texts. Number 0 is "no text" and reads as empty.
+#[derive(Clone, Debug)]
+pub struct Symbols {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        Symbols { bytes: Vec::new(), ends: vec![0], table: HashTable::new(), hasher: DefaultHashBuilder::default() }
+    }
+}
+
+impl Symbols {
+    /// The number of `text`, a new one where it was not met before.
+    pub fn intern(&mut self, text: &[u8]) -> Symbol {
+        let hash = self.hasher.hash_one(text);
+        let (bytes, ends) = (&self.bytes, &self.ends);
+        if let Some(found) = self.table.find(hash, |id| slice(bytes, ends, *id) == text) {
+            return Symbol(*found);
+        }
+        self.insert(hash, text)
+    }
+
+    #[cold]
+    fn insert(&mut self, hash: u64, text: &[u8]) -> Symbol {
+        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 distinct texts fit in memory");
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
+        self.table.insert_unique(hash, id, |id| hasher.hash_one(slice(bytes, ends, *id)));
+        Symbol(id)
+    }
+
+    /// The number of `text`, where it was met.
+    #[must_use]
+    pub fn find(&self, text: &[u8]) -> Option<Symbol> {
+        let hash = self.hasher.hash_one(text);
+        self.table.find(hash, |id| slice(&self.bytes, &self.ends, *id) == text).map(|id| Symbol(*id))
+    }
+
+    /// The bytes of a symbol.
+    #[must_use]
+    pub fn bytes(&self, sym: Symbol) -> &[u8] {
+        if sym.is_some() { slice(&self.bytes, &self.ends, sym.0) } else { &[] }
+    }
+
+    /// The text of a symbol, invalid UTF-8 replaced.
+    #[must_use]
+    pub fn text(&self, sym: Symbol) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes(sym))
+    }
+
+    /// How many numbers there are, "no text" included.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "never empty: number 0 is always there")]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Takes in all of `other`; the result maps its numbers to ours.
+    pub fn merge(&mut self, other: &Symbols) -> Vec<Symbol> {
+        let mut map = vec![Symbol::NONE];
+        map.extend((1..other.len()).map(|id| self.intern(other.bytes(Symbol(id as u32)))));
+        map
+    }
+}
+
+fn slice<'a>(bytes: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
+    &bytes[ends[id as usize - 1]..ends[id as usize]]
+}
+
+/// A site's number in its [`Sites`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(pub u32);
+
+impl SiteId {
+    /// Not traced: number 0 of every table.
+    pub const NONE: SiteId = SiteId(0);
+}
+
+/// Where an object was allocated. All parts may be missing, since Ruby 3.1 even one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Site {
+    /// The file's path as Ruby knew it.
+    pub file: Symbol,
+    /// The line, 0 for none.
+    pub line: u32,
+    /// The method.
+    pub method: Symbol,
+}
+
+/// The distinct allocation sites.
+#[derive(Clone, Debug)]
+pub struct Sites {
+    list: Vec<Site>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Default for Sites {
+    fn default() -> Self {
+        Sites { list: vec![Site::default()], table: HashTable::new(), hasher: DefaultHashBuilder::default() }
+    }
+}
+
+impl Sites {
+    /// The number of the site with these parts; one hash of the texts finds it, without interning them first.
+    pub fn intern(&mut self, symbols: &mut Symbols, file: &[u8], line: u32, method: &[u8]) -> SiteId {
+        let hash = Self::hash(&self.hasher, file, line, method);
+        let list = &self.list;
+        let found = self.table.find(hash, |id| {
+            let site = &list[*id as usize];
+            site.line == line && symbols.bytes(site.file) == file && symbols.bytes(site.method) == method
+        });
+        if let Some(id) = found {
+            return SiteId(*id);
+        }
+        let optional = |symbols: &mut Symbols, text: &[u8]| if text.is_empty() { Symbol::NONE } else { symbols.intern(text) };
+        let site = Site { file: optional(symbols, file), line, method: optional(symbols, method) };
+        if site == Site::default() {
+            return SiteId::NONE;
+        }
+        let id = u32::try_from(list.len()).expect("fewer than 2^32 distinct sites fit in memory");
+        self.list.push(site);
+        let (list, hasher) = (&self.list, &self.hasher);
+        self.table.insert_unique(hash, id, |id| {
+            let site = &list[*id as usize];
+            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
+        });
+        SiteId(id)
+    }
+
+    fn hash(hasher: &DefaultHashBuilder, file: &[u8], line: u32, method: &[u8]) -> u64 {
+        let parts = hasher.hash_one(file) ^ hasher.hash_one(method).rotate_left(32);
+        parts ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// The parts of a site.
+    #[must_use]
+    pub fn get(&self, id: SiteId) -> Site {
+        self.list[id.0 as usize]
+    }
+
+    /// How many numbers there are, "not traced" included.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "never empty: number 0 is always there")]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Takes in all of `other`, whose symbols `map` turns into ours; the result maps its numbers to ours.
+    pub fn merge(&mut self, other: &Sites, symbols: &mut Symbols, map: &[Symbol]) -> Vec<SiteId> {
+        let mut sites = vec![SiteId::NONE];
+        for site in &other.list[1..] {
+            let file = symbols.bytes(map[site.file.0 as usize]).to_vec();
+            let method = symbols.bytes(map[site.method.0 as usize]).to_vec();
+            sites.push(self.intern(symbols, &file, site.line, &method));
+        }
+        sites
+    }
+}
