@@ -141,7 +141,8 @@ impl Sites {
         if let Some(id) = found {
             return SiteId(*id);
         }
-        let optional = |symbols: &mut Symbols, text: &[u8]| if text.is_empty() { Symbol::NONE } else { symbols.intern(text) };
+        let optional =
+            |symbols: &mut Symbols, text: &[u8]| if text.is_empty() { Symbol::NONE } else { symbols.intern(text) };
         let site = Site { file: optional(symbols, file), line, method: optional(symbols, method) };
         if site == Site::default() {
             return SiteId::NONE;

@@ -24,6 +24,8 @@ enum Kind {
     Address,
     Addresses,
     Number,
+    /// A number that may be negative: a closed file's descriptor is -1.
+    Signed,
     Text,
     /// A text that some Ruby prints without escaping it.
     RawText,
@@ -68,7 +70,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("name", Kind::RawText),
     ("real_class_name", Kind::RawText),
     ("struct", Kind::RawText),
-    ("fd", Kind::Number),
+    ("fd", Kind::Signed),
     ("node_type", Kind::Text),
     ("imemo_type", Kind::Text),
     ("mid", Kind::RawText),
@@ -122,10 +124,10 @@ fn dress(members: &Map<String, Value>) -> Result<Vec<u8>, String> {
             (_, Value::Null) | (Kind::True, Value::Bool(false)) => continue,
             (Kind::True, Value::Bool(true)) => {}
             (Kind::Number, Value::Number(number)) if number.is_u64() => {}
+            (Kind::Signed, Value::Number(number)) if number.is_i64() => {}
             (Kind::Text | Kind::RawText, Value::String(_)) | (Kind::Flags, Value::Object(_)) => {}
             (Kind::Address, Value::String(text)) if is_address(text) => {}
-            (Kind::Addresses, Value::Array(list))
-                if list.iter().all(|item| item.as_str().is_some_and(is_address)) => {}
+            (Kind::Addresses, Value::Array(list)) if list.iter().all(|item| item.as_str().is_some_and(is_address)) => {}
             _ => return Err(wrong()),
         }
         let text = match kind {
@@ -149,6 +151,7 @@ impl Kind {
             Kind::Address => "an address",
             Kind::Addresses => "a list of addresses",
             Kind::Number => "a whole number",
+            Kind::Signed => "a number",
             Kind::Text | Kind::RawText => "a string",
             Kind::True => "true",
             Kind::Flags => "an object",
@@ -157,7 +160,8 @@ impl Kind {
 }
 
 fn is_address(text: &str) -> bool {
-    text.strip_prefix("0x").is_some_and(|digits| digits.len() <= 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    text.strip_prefix("0x")
+        .is_some_and(|digits| digits.len() <= 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The flags that are true, and the age.

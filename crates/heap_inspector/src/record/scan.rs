@@ -50,12 +50,7 @@ pub struct Scanned {
 impl Scanner {
     /// Reads the record at the start of `input`, which goes on to the end of its block, into `record` and puts its references at the
     /// end of `references`. `None`, with `references` as they were, where the line is not in Ruby's own form.
-    pub fn scan<'a>(
-        &mut self,
-        input: &'a [u8],
-        record: &mut Record<'a>,
-        references: &mut Vec<u64>,
-    ) -> Option<Scanned> {
+    pub fn scan<'a>(&mut self, input: &'a [u8], record: &mut Record<'a>, references: &mut Vec<u64>) -> Option<Scanned> {
         let before = references.len();
         *record = Record::default();
         let mut newlines = 0;
@@ -172,7 +167,7 @@ impl Scanner {
                 b"edge" if rest.starts_with(b"edge_name") => {
                     record.edge_name = Some(field!(b"edge_name\":\"", text));
                 }
-                b"fd\":" => record.fd = Some(field!(b"fd\":", number).try_into().ok()?),
+                b"fd\":" => record.fd = Some(field!(b"fd\":", signed)),
                 _ => rest = unknown(rest)?,
             }
             rest = match rest {
@@ -326,6 +321,13 @@ fn number(rest: &[u8]) -> Option<(u64, &[u8])> {
     (at == 1 || at > 1 && rest[0] != b'0').then(|| (value, &rest[at..]))
 }
 
+fn signed(rest: &[u8]) -> Option<(i64, &[u8])> {
+    let negative = rest.first() == Some(&b'-');
+    let (value, rest) = number(&rest[usize::from(negative)..])?;
+    let value = i64::try_from(value).ok()?;
+    Some((if negative { -value } else { value }, rest))
+}
+
 #[inline]
 fn small(rest: &[u8]) -> Option<(u32, &[u8])> {
     let (value, rest) = number(rest)?;
@@ -354,11 +356,7 @@ fn file<'a>(rest: &'a [u8], newlines: &mut u32) -> Option<(Text<'a>, &'a [u8])> 
 }
 
 #[inline(never)]
-fn text_escaped<'a>(
-    rest: &'a [u8],
-    mut at: usize,
-    mut newlines: Option<&mut u32>,
-) -> Option<(Text<'a>, &'a [u8])> {
+fn text_escaped<'a>(rest: &'a [u8], mut at: usize, mut newlines: Option<&mut u32>) -> Option<(Text<'a>, &'a [u8])> {
     let mut escaped = false;
     loop {
         match rest[at] {
@@ -440,7 +438,8 @@ fn value(mut rest: &[u8]) -> Option<&[u8]> {
                 continue;
             }
             b'0'..=b'9' | b'-' | b't' | b'f' | b'n' => {
-                let end = rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.'));
+                let end =
+                    rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.'));
                 rest = &rest[end?..];
             }
             _ => return None,
