@@ -163,6 +163,18 @@ impl Traits {
         Traits(self.0 & other.0)
     }
 
+    /// One bit for each trait, in the order of [`Traits::NAMED`].
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The traits of these bits.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Traits {
+        Traits(bits)
+    }
+
     /// The trait whose key in the dump is `key`.
     #[must_use]
     pub fn from_key(key: &[u8]) -> Option<Traits> {
@@ -193,6 +205,24 @@ impl<'a> Text<'a> {
             return Cow::Borrowed(self.raw);
         }
         unescape(self.raw).map_or(Cow::Borrowed(self.raw), Cow::Owned)
+    }
+
+    /// The first `limit` of those bytes, without looking at many more.
+    #[must_use]
+    pub fn decode_start(&self, limit: usize) -> Cow<'a, [u8]> {
+        const LONGEST: usize = 12; // of an escape: a pair of surrogates
+        let cut = self.raw.len().min(limit * 6 + LONGEST);
+        // The cut may fall inside an escape.
+        let start = (0..LONGEST.min(cut))
+            .map(|back| Text { raw: &self.raw[..cut - back], ..*self })
+            .find(|start| !start.escaped || cut == self.raw.len() || unescape(start.raw).is_some());
+        match start.unwrap_or(Text { raw: &self.raw[..cut], escaped: false }).decode() {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..bytes.len().min(limit)]),
+            Cow::Owned(mut bytes) => {
+                bytes.truncate(limit);
+                Cow::Owned(bytes)
+            }
+        }
     }
 }
 

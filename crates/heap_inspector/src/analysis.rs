@@ -1,0 +1,156 @@
+//! The questions, one file each: a heap or a pass over a dump comes in, a finished value goes out, and a report is made from it.
+
+pub mod generation;
+pub mod generations;
+pub mod groups;
+pub mod strings;
+pub mod summary;
+
+use crate::keys::KeyValue;
+use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
+use crate::scan::Intake;
+use crate::survey::{Sum, Totals};
+
+/// How groups are ordered, the greatest first; equal ones by key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By memsize.
+    #[default]
+    Bytes,
+    /// By number of objects.
+    Count,
+    /// By the references the objects hold.
+    References,
+}
+
+impl Sort {
+    fn rank(self, sum: &Sum) -> u64 {
+        match self {
+            Sort::Bytes => sum.memsize,
+            Sort::Count => sum.count,
+            Sort::References => sum.references,
+        }
+    }
+}
+
+impl std::str::FromStr for Sort {
+    type Err = crate::Error;
+
+    fn from_str(name: &str) -> crate::Result<Sort> {
+        match name {
+            "bytes" | "memsize" => Ok(Sort::Bytes),
+            "count" => Ok(Sort::Count),
+            "references" => Ok(Sort::References),
+            _ => Err(crate::Error::usage(format!("cannot sort by {name:?}; there are bytes, count, references"))),
+        }
+    }
+}
+
+/// What to say of a dump without traced objects.
+const UNTRACED: &str = "no object was traced, so the dump does not say when and where objects were allocated; call \
+    ObjectSpace.trace_object_allocations_start (require \"objspace\") before the code in question runs";
+
+/// What every answer carries: the totals of the dump, and what was lost of it.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// What the dump holds in all.
+    pub totals: Totals,
+    /// What was lost or repaired.
+    pub intake: Intake,
+}
+
+impl Context {
+    /// The totals as the first section of a report.
+    pub(crate) fn facts(&self) -> Section {
+        let totals = &self.totals;
+        let mut facts = vec![
+            fact("object_count", "Objects", Cell::Count(totals.objects.count), String::new()),
+            fact("memsize", "Memory", Cell::Bytes(totals.objects.memsize), String::new()),
+        ];
+        let untraced = untraced(totals);
+        if untraced.count > 0 {
+            facts.push(fact(
+                "untraced_count",
+                "Untraced objects",
+                Cell::Count(untraced.count),
+                of_all(untraced.count, totals.objects.count, "of all objects"),
+            ));
+            facts.push(fact(
+                "untraced_memsize",
+                "Untraced memory",
+                Cell::Bytes(untraced.memsize),
+                of_all(untraced.memsize, totals.objects.memsize, "of all memory"),
+            ));
+        }
+        if totals.tracer.count > 0 {
+            facts.push(fact(
+                "tracer_memsize",
+                "Allocation tracer",
+                Cell::Bytes(totals.tracer.memsize),
+                of_all(
+                    totals.tracer.memsize,
+                    totals.objects.memsize,
+                    "of all memory: the cost of tracing, not the app's",
+                ),
+            ));
+        }
+        Section::Facts(Facts { name: "totals", title: String::new(), facts })
+    }
+
+    /// What was lost or repaired, as the last sections of a report.
+    pub(crate) fn notes(&self) -> Vec<Section> {
+        let mut notes: Vec<Section> = Vec::new();
+        for warning in &self.intake.warnings {
+            notes.push(note(Level::Warning, warning.to_string()));
+        }
+        let kept = self.intake.warnings.iter().filter(|warning| warning.position.is_some()).count() as u64;
+        let more = (self.intake.lost + self.intake.repaired).saturating_sub(kept);
+        if more > 0 {
+            let text = format!(
+                "{more} more lines with warnings; in all {} could not be read and {} were repaired",
+                self.intake.lost, self.intake.repaired
+            );
+            notes.push(note(Level::Warning, text));
+        }
+        notes
+    }
+}
+
+/// The objects that were not traced, the tracer's own store aside.
+pub(crate) fn untraced(totals: &Totals) -> Sum {
+    Sum {
+        count: totals.objects.count - totals.traced.count - totals.tracer.count,
+        memsize: totals.objects.memsize - totals.traced.memsize - totals.tracer.memsize,
+        references: 0,
+    }
+}
+
+pub(crate) fn note(level: Level, text: impl Into<String>) -> Section {
+    Section::Note(Note { level, text: text.into() })
+}
+
+pub(crate) fn fact(name: &'static str, title: &'static str, cell: Cell, remark: String) -> Fact {
+    Fact { name, title, cell, remark }
+}
+
+pub(crate) fn column(name: &'static str, title: &'static str) -> Column {
+    Column { name, title, shrinks: false }
+}
+
+/// A part of a whole; none of nothing is none.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn of_all(part: u64, whole: u64, words: &str) -> String {
+    format!("{} {words}", crate::view::human::percent(share(part, whole)))
+}
+
+pub(crate) fn key_cell(value: &KeyValue) -> Cell {
+    match value {
+        KeyValue::None => Cell::Missing,
+        KeyValue::Number(number) => Cell::Number(*number),
+        KeyValue::Flag(flag) => Cell::Flag(*flag),
+        KeyValue::Text(text) => Cell::Text(text.clone()),
+    }
+}

@@ -1,0 +1,69 @@
+//! One generation, or all, in detail: where its memory, objects and references were allocated, of which classes, and which of its
+//! strings are duplicates.
+
+use super::groups::{self, Groups, Shows};
+use super::strings::{self, Strings};
+use super::{Context, Sort};
+use crate::Result;
+use crate::keys::Key;
+use crate::report::{Report, Section};
+use crate::scan;
+use crate::select::Filter;
+use crate::source::Source;
+use crate::survey::{Survey, Wants};
+
+/// A generation in detail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// By location, the most bytes first.
+    pub memory: Groups,
+    /// By location, the most objects first.
+    pub objects: Groups,
+    /// By class, the most objects first.
+    pub classes: Groups,
+    /// By location, the most references first.
+    pub references: Groups,
+    /// The duplicate strings, the most copies first.
+    pub strings: Strings,
+}
+
+/// Runs once through `source`; the filter says which generation.
+///
+/// # Errors
+/// Those of [`scan::scan`], and where the temporary file for strings cannot be written.
+pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<(Detail, Context)> {
+    let options =
+        |key: Key, sort: Sort| groups::Options { by: vec![key], filter: filter.clone(), sort, limit: Some(limit) };
+    let parts = Key::Location.parts().union(Key::Class.parts()).union(filter.parts());
+    let wants =
+        Wants { parts, summing: true, memsize: filter.memsize(), texts: Some(strings::parts(filter)), pages: false };
+    let mut survey = Survey::take(source, &wants, scanning)?;
+    let texts = survey.texts.take().unwrap_or_default();
+    let fold = |key: Key, sort: Sort| groups::fold(&survey.names, &survey.sums, &options(key, sort));
+    let detail = Detail {
+        memory: fold(Key::Location, Sort::Bytes),
+        objects: fold(Key::Location, Sort::Count),
+        classes: fold(Key::Class, Sort::Count),
+        references: fold(Key::Location, Sort::References),
+        strings: strings::fold(&survey.names, texts, filter, Sort::Count, limit)?,
+    };
+    Ok((detail, Context { totals: survey.totals, intake: survey.intake }))
+}
+
+impl Detail {
+    /// The answer of `read DUMP GENERATION`; `which` is the generation for people.
+    #[must_use]
+    pub fn report(&self, dump: &str, which: &str, context: &Context) -> Report {
+        let title = |what: &str| format!("{what}, {which}");
+        let mut sections = vec![
+            context.facts(),
+            Section::Table(self.memory.table("memory", title("Memory by location"), Shows::BytesAndCount)),
+            Section::Table(self.objects.table("objects", title("Objects by location"), Shows::CountAndBytes)),
+            Section::Table(self.classes.table("classes", title("Objects by class"), Shows::CountAndBytes)),
+            Section::Table(self.references.table("references", title("References by location"), Shows::References)),
+        ];
+        sections.extend(self.strings.sections(title("Duplicate strings")));
+        sections.extend(context.notes());
+        Report { verb: "read", dump: dump.to_owned(), sections }
+    }
+}

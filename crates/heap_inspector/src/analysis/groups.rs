@@ -1,0 +1,186 @@
+//! Count and bytes by one property or several, of all objects or those a filter lets through.
+//!
+//! Costs one value of each key for each distinct slot, and memory for the groups.
+
+use super::{Context, Sort, column, key_cell, share};
+use crate::Result;
+use crate::heap::Heap;
+use crate::keys::{Key, KeyValue, Value, Values};
+use crate::names::Names;
+use crate::report::{Cell, Column, Report, Section, Table};
+use crate::scan;
+use crate::select::Filter;
+use crate::source::Source;
+use crate::survey::{Parts, Sum, Sums, Survey, Wants};
+use hashbrown::HashMap;
+
+/// Which groups, in which order.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The keys; none makes one group of all.
+    pub by: Vec<Key>,
+    /// Which objects.
+    pub filter: Filter,
+    /// The order.
+    pub sort: Sort,
+    /// How many groups to keep; the others are summed up.
+    pub limit: Option<usize>,
+}
+
+impl Options {
+    pub(crate) fn parts(&self) -> Parts {
+        self.by.iter().fold(self.filter.parts(), |parts, key| parts.union(key.parts()))
+    }
+}
+
+/// Objects with the same values of the keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// A value for each key, in the order asked for.
+    pub key: Vec<KeyValue>,
+    /// What the objects come to.
+    pub sum: Sum,
+}
+
+/// The groups of a dump.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// The keys.
+    pub by: Vec<Key>,
+    /// The groups in order, as many as the limit allows.
+    pub groups: Vec<Group>,
+    /// How many groups the limit cut off.
+    pub rest_groups: u64,
+    /// What those come to.
+    pub rest: Sum,
+    /// What all groups come to.
+    pub total: Sum,
+}
+
+/// Runs once through `source`, in memory for the groups.
+///
+/// # Errors
+/// Those of [`scan::scan`].
+pub fn read(source: &Source, options: &Options, scanning: &scan::Options<'_>) -> Result<(Groups, Context)> {
+    let wants = Wants { parts: options.parts(), summing: true, memsize: options.filter.memsize(), ..Wants::default() };
+    let survey = Survey::take(source, &wants, scanning)?;
+    let groups = fold(&survey.names, &survey.sums, options);
+    Ok((groups, Context { totals: survey.totals, intake: survey.intake }))
+}
+
+/// The groups of a loaded heap.
+#[must_use]
+pub fn groups(heap: &Heap, options: &Options) -> Groups {
+    fold(heap.names(), &heap.sums(options.parts(), options.filter.memsize()), options)
+}
+
+/// Sums up slots by the values of their keys.
+pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options) -> Groups {
+    let mut values = Values::new(names);
+    let mut folded: HashMap<Vec<Value>, Sum> = HashMap::new();
+    let mut key = Vec::new();
+    let mut total = Sum::default();
+    for (slot, sum) in sums {
+        if !options.filter.holds(&mut values, slot) {
+            continue;
+        }
+        key.clear();
+        key.extend(options.by.iter().map(|by| values.value(*by, slot)));
+        total.add(*sum);
+        match folded.get_mut(&key) {
+            Some(known) => known.add(*sum),
+            None => {
+                folded.insert(key.clone(), *sum);
+            }
+        }
+    }
+    let mut groups: Vec<(Vec<Value>, Sum)> = folded.into_iter().collect();
+    let outside = |key: &[Value]| -> Vec<KeyValue> { key.iter().map(|value| values.outside(*value)).collect() };
+    groups.sort_unstable_by(|(a, one), (b, other)| {
+        options.sort.rank(other).cmp(&options.sort.rank(one)).then_with(|| outside(a).cmp(&outside(b)))
+    });
+    let kept = options.limit.unwrap_or(groups.len()).min(groups.len());
+    let mut rest = Sum::default();
+    groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
+    Groups {
+        by: options.by.clone(),
+        rest_groups: (groups.len() - kept) as u64,
+        groups: groups[..kept].iter().map(|(key, sum)| Group { key: outside(key), sum: *sum }).collect(),
+        rest,
+        total,
+    }
+}
+
+/// The numbers a table shows of each group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shows {
+    BytesAndCount,
+    CountAndBytes,
+    References,
+}
+
+impl Groups {
+    /// The groups as a table.
+    pub(crate) fn table(&self, name: &'static str, title: String, shows: Shows) -> Table {
+        let bytes = [column("memsize", "Memory"), column("memsize_share", "")];
+        let count = [column("count", "Objects"), column("count_share", "")];
+        let mut columns: Vec<Column> = match shows {
+            Shows::BytesAndCount => bytes.into_iter().chain(count).collect(),
+            Shows::CountAndBytes => count.into_iter().chain(bytes).collect(),
+            Shows::References => {
+                [column("references", "References"), column("references_share", "")].into_iter().chain(count).collect()
+            }
+        };
+        columns.extend(self.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
+        let total = self.total;
+        let numbers = |sum: &Sum| -> Vec<Cell> {
+            let bytes = [Cell::Bytes(sum.memsize), Cell::Share(share(sum.memsize, total.memsize))];
+            let count = [Cell::Count(sum.count), Cell::Share(share(sum.count, total.count))];
+            let references = [Cell::Count(sum.references), Cell::Share(share(sum.references, total.references))];
+            match shows {
+                Shows::BytesAndCount => bytes.into_iter().chain(count).collect(),
+                Shows::CountAndBytes => count.into_iter().chain(bytes).collect(),
+                Shows::References => references.into_iter().chain(count).collect(),
+            }
+        };
+        let labelled = |sum: &Sum, label: String| -> Vec<Cell> {
+            let mut cells = numbers(sum);
+            if !self.by.is_empty() {
+                cells.push(Cell::Text(label));
+                cells.extend((1..self.by.len()).map(|_| Cell::Missing));
+            }
+            cells
+        };
+        Table {
+            name,
+            title,
+            columns,
+            rows: self
+                .groups
+                .iter()
+                .map(|group| numbers(&group.sum).into_iter().chain(group.key.iter().map(key_cell)).collect())
+                .collect(),
+            rest: (self.rest_groups > 0).then(|| labelled(&self.rest, format!("({} more)", self.rest_groups))),
+            total: Some(labelled(&total, "(all)".into())),
+            bar: None,
+        }
+    }
+
+    /// The answer of `top`.
+    #[must_use]
+    pub fn report(&self, dump: &str, filter: &Filter, sort: Sort, context: &Context) -> Report {
+        let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
+        let mut title = format!("Objects by {}", names.join(", "));
+        if !filter.is_empty() {
+            title += &format!(", where {}", filter.words().join(", "));
+        }
+        let shows = match sort {
+            Sort::Bytes => Shows::BytesAndCount,
+            Sort::Count => Shows::CountAndBytes,
+            Sort::References => Shows::References,
+        };
+        let mut sections = vec![context.facts(), Section::Table(self.table("groups", title, shows))];
+        sections.extend(context.notes());
+        Report { verb: "top", dump: dump.to_owned(), sections }
+    }
+}

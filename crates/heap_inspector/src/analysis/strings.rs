@@ -1,0 +1,204 @@
+//! Duplicate strings: texts that several strings hold, what the copies waste and where they were allocated.
+//!
+//! Ruby dumps the text of 7-bit strings that own it; of others (shared, not ASCII) it does not, and these are counted apart.
+
+use super::{Context, Sort, column};
+use crate::Result;
+use crate::keys::{Key, KeyValue, Values};
+use crate::names::Names;
+use crate::report::{Cell, Column, Level, Report, Section, Table};
+use crate::scan;
+use crate::select::Filter;
+use crate::source::Source;
+use crate::survey::texts::SHOWN;
+use crate::survey::{Parts, Sum, Survey, Texts, Wants};
+use hashbrown::HashMap;
+
+/// How many sites of a text are named; the others are summed up.
+const SITES: usize = 5;
+
+/// A text that several strings hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuplicateString {
+    /// The text; of a long one its start, and then `is_cut` is set.
+    pub value: String,
+    /// Whether `value` is not the whole text.
+    pub is_cut: bool,
+    /// Bytes of the whole text.
+    pub bytesize: u64,
+    /// The strings that hold it.
+    pub count: u64,
+    /// Their bytes, slots included.
+    pub memsize: u64,
+    /// Their bytes beside the biggest of them: what one copy for all would free.
+    pub wasted: u64,
+    /// Where most of them were allocated (`file:line`), with their counts.
+    pub sites: Vec<(String, u64)>,
+    /// How many further sites there are.
+    pub rest_sites: u64,
+}
+
+/// The duplicate strings of a dump.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strings {
+    /// The texts in order, as many as the limit allows.
+    pub duplicates: Vec<DuplicateString>,
+    /// How many texts several strings hold, in all.
+    pub duplicate_texts: u64,
+    /// The strings that hold those.
+    pub duplicate_strings: Sum,
+    /// What they take beside one of each.
+    pub wasted: u64,
+    /// All strings whose text is in the dump.
+    pub with_text: Sum,
+    /// Strings whose text is not in the dump.
+    pub without_text: Sum,
+}
+
+/// Runs once through `source`, in bounded memory.
+///
+/// # Errors
+/// Those of [`scan::scan`], and where the temporary file cannot be written.
+pub fn read(
+    source: &Source,
+    filter: &Filter,
+    sort: Sort,
+    limit: usize,
+    scanning: &scan::Options<'_>,
+) -> Result<(Strings, Context)> {
+    let wants = Wants { memsize: filter.memsize(), texts: Some(parts(filter)), ..Wants::default() };
+    let mut survey = Survey::take(source, &wants, scanning)?;
+    let texts = survey.texts.take().unwrap_or_default();
+    let strings = fold(&survey.names, texts, filter, sort, limit)?;
+    Ok((strings, Context { totals: survey.totals, intake: survey.intake }))
+}
+
+/// The parts of slots that tell strings apart here.
+pub(crate) fn parts(filter: &Filter) -> Parts {
+    filter.parts().union(Key::Location.parts())
+}
+
+pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Sort, limit: usize) -> Result<Strings> {
+    let mut values = Values::new(names);
+    let found = texts.duplicates(
+        limit,
+        |slot| filter.holds(&mut values, slot),
+        |text| if sort == Sort::Count { text.sum.count } else { text.wasted },
+    )?;
+    let duplicates = found
+        .duplicates
+        .into_iter()
+        .map(|text| {
+            let mut by_site: HashMap<String, u64> = HashMap::new();
+            for (slot, sum) in &text.slots {
+                let site = values.value(Key::Location, slot);
+                if let KeyValue::Text(site) = values.outside(site) {
+                    *by_site.entry(site).or_default() += sum.count;
+                }
+            }
+            let mut sites: Vec<(String, u64)> = by_site.into_iter().collect();
+            sites.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            let rest_sites = sites.len().saturating_sub(SITES) as u64;
+            sites.truncate(SITES);
+            DuplicateString {
+                is_cut: text.text.len() >= SHOWN && text.bytesize > SHOWN as u64,
+                value: String::from_utf8_lossy(&text.text).into_owned(),
+                bytesize: text.bytesize,
+                count: text.sum.count,
+                memsize: text.sum.memsize,
+                wasted: text.wasted,
+                sites,
+                rest_sites,
+            }
+        })
+        .collect();
+    Ok(Strings {
+        duplicates,
+        duplicate_texts: found.texts,
+        duplicate_strings: found.strings,
+        wasted: found.wasted,
+        with_text: found.with_text,
+        without_text: found.without_text,
+    })
+}
+
+impl Strings {
+    /// The duplicates as a table, and what else to know.
+    pub(crate) fn sections(&self, title: String) -> Vec<Section> {
+        let shown = self.duplicates.iter().fold((0, 0, 0), |(count, memsize, wasted), text| {
+            (count + text.count, memsize + text.memsize, wasted + text.wasted)
+        });
+        let all = (self.duplicate_strings.count, self.duplicate_strings.memsize, self.wasted);
+        let cells = |(count, memsize, wasted): (u64, u64, u64), text: String| {
+            vec![
+                Cell::Bytes(wasted),
+                Cell::Count(count),
+                Cell::Bytes(memsize),
+                Cell::Missing,
+                Cell::Text(text),
+                Cell::Missing,
+            ]
+        };
+        let rest = self.duplicate_texts - self.duplicates.len() as u64;
+        let table = Table {
+            name: "strings",
+            title,
+            columns: vec![
+                column("wasted", "Wasted"),
+                column("count", "Strings"),
+                column("memsize", "Memory"),
+                column("bytesize", "Bytes"),
+                Column { name: "value", title: "Text", shrinks: true },
+                Column { name: "sites", title: "Allocated at", shrinks: true },
+            ],
+            rows: self
+                .duplicates
+                .iter()
+                .map(|text| {
+                    let mut sites: Vec<Cell> =
+                        text.sites.iter().map(|(site, count)| Cell::Text(format!("{site} ({count})"))).collect();
+                    if text.rest_sites > 0 {
+                        sites.push(Cell::Text(format!("({} more sites)", text.rest_sites)));
+                    }
+                    let value = if text.is_cut { format!("{}…", text.value) } else { text.value.clone() };
+                    vec![
+                        Cell::Bytes(text.wasted),
+                        Cell::Count(text.count),
+                        Cell::Bytes(text.memsize),
+                        Cell::Bytes(text.bytesize),
+                        Cell::Text(value),
+                        Cell::List(sites),
+                    ]
+                })
+                .collect(),
+            rest: (rest > 0)
+                .then(|| cells((all.0 - shown.0, all.1 - shown.1, all.2 - shown.2), format!("({rest} more texts)"))),
+            total: Some(cells(all, format!("({} texts)", self.duplicate_texts))),
+            bar: None,
+        };
+        let mut sections = vec![Section::Table(table)];
+        if self.without_text.count > 0 {
+            let text = format!(
+                "Ruby writes the text of {} strings; of {} more, which share it or are not ASCII, it writes none, so copies among \
+                 these are not seen",
+                crate::view::human::count(self.with_text.count),
+                crate::view::human::count(self.without_text.count),
+            );
+            sections.push(super::note(Level::Info, text));
+        }
+        sections
+    }
+
+    /// The answer of `strings`.
+    #[must_use]
+    pub fn report(&self, dump: &str, filter: &Filter, context: &Context) -> Report {
+        let mut title = "Duplicate strings".to_owned();
+        if !filter.is_empty() {
+            title += &format!(", where {}", filter.words().join(", "));
+        }
+        let mut sections = vec![context.facts()];
+        sections.extend(self.sections(title));
+        sections.extend(context.notes());
+        Report { verb: "strings", dump: dump.to_owned(), sections }
+    }
+}

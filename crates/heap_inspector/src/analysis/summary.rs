@@ -1,0 +1,159 @@
+//! What a dump is, at a glance: the kinds of objects, what was traced, how full the pages are, which Ruby wrote it, what was lost.
+
+use super::groups::{self, Groups, Shows};
+use super::{Context, Sort, column, fact, note, share, untraced};
+use crate::Result;
+use crate::keys::Key;
+use crate::report::{Cell, Facts, Level, Report, Section, Table};
+use crate::scan;
+use crate::source::Source;
+use crate::survey::{PageUse, Survey, Wants};
+use crate::view::human;
+
+/// A dump at a glance.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Objects by internal type.
+    pub types: Groups,
+    /// Objects by class.
+    pub classes: Groups,
+    /// Heap pages by slot size; none where the addresses are no heap's.
+    pub pages: Option<Vec<PageUse>>,
+    /// Totals, roots, shapes, the Ruby series, and what was lost.
+    pub context: Context,
+}
+
+/// Runs once through `source`; `limit` holds for the classes.
+///
+/// # Errors
+/// Those of [`scan::scan`].
+pub fn read(source: &Source, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
+    let parts = Key::Class.parts().union(Key::Type.parts());
+    let survey = Survey::take(source, &Wants { parts, summing: true, pages: true, ..Wants::default() }, scanning)?;
+    let evidence = survey.totals.evidence;
+    let pages = survey.pages.by_slot_size(evidence.page_log(), evidence.base_slot());
+    let fold = |key: Key, limit: Option<usize>| {
+        let options = groups::Options { by: vec![key], sort: Sort::Bytes, limit, ..groups::Options::default() };
+        groups::fold(&survey.names, &survey.sums, &options)
+    };
+    let (types, classes) = (fold(Key::Type, None), fold(Key::Class, Some(limit)));
+    Ok(Summary { types, classes, pages, context: Context { totals: survey.totals, intake: survey.intake } })
+}
+
+impl Summary {
+    /// The answer of `summary`.
+    #[must_use]
+    pub fn report(&self, dump: &str) -> Report {
+        let mut sections = vec![self.context.facts(), Section::Facts(self.heap())];
+        sections.push(Section::Table(self.types.table("types", "Types".into(), Shows::BytesAndCount)));
+        sections.push(Section::Table(self.classes.table("classes", "Classes".into(), Shows::BytesAndCount)));
+        if let Some(pages) = self.pages.as_ref().filter(|pages| !pages.is_empty()) {
+            sections.push(Section::Table(page_table(pages)));
+        }
+        if !self.context.totals.roots.is_empty() {
+            sections.push(Section::Table(self.roots()));
+        }
+        sections.extend(self.explain());
+        sections.extend(self.context.notes());
+        Report { verb: "summary", dump: dump.to_owned(), sections }
+    }
+
+    fn heap(&self) -> Facts {
+        let (totals, intake) = (&self.context.totals, &self.context.intake);
+        let roots = totals.roots.iter().map(|(_, count)| count).sum();
+        let mut facts = vec![
+            fact("references", "References", Cell::Count(totals.objects.references), String::new()),
+            fact("roots", "Roots", Cell::Count(roots), format!("in {} categories", totals.roots.len())),
+            fact("shapes", "Shapes", Cell::Count(totals.shapes), String::new()),
+        ];
+        if totals.free_slots > 0 {
+            let bytes = if totals.free_bytes > 0 { human::bytes(totals.free_bytes) } else { String::new() };
+            facts.push(fact("free_slots", "Free slots", Cell::Count(totals.free_slots), bytes));
+        }
+        if totals.zombies > 0 {
+            let remark = "waiting for their finalizers".to_owned();
+            facts.push(fact("zombies", "Zombies", Cell::Count(totals.zombies), remark));
+        }
+        if let Some(pages) = &self.pages {
+            let (live, slots) = pages.iter().fold((0, 0), |(live, slots), page| (live + page.live, slots + page.slots));
+            let count = pages.iter().map(|page| page.pages).sum();
+            let remark = format!("{} of their slots in use", human::percent(share(live, slots)));
+            facts.push(fact("pages", "Heap pages", Cell::Count(count), remark));
+        }
+        let series = totals.evidence.series();
+        facts.push(fact("ruby_series", "Ruby series", Cell::Text(series.into()), "by the dump's format".into()));
+        facts.push(fact("lines", "Lines", Cell::Count(intake.lines), human::bytes(intake.bytes)));
+        facts.push(fact("lost_lines", "Lost lines", Cell::Count(intake.lost), String::new()));
+        facts.push(fact("repaired_lines", "Repaired lines", Cell::Count(intake.repaired), String::new()));
+        facts.push(fact("truncated", "Truncated", Cell::Flag(intake.truncated), String::new()));
+        Facts { name: "heap", title: "Heap".into(), facts }
+    }
+
+    fn roots(&self) -> Table {
+        let roots = &self.context.totals.roots;
+        let total = roots.iter().map(|(_, count)| count).sum();
+        Table {
+            name: "root_categories",
+            title: "Roots".into(),
+            columns: vec![column("references", "References"), column("category", "Category")],
+            rows: roots.iter().map(|(name, count)| vec![Cell::Count(*count), Cell::Text(name.clone())]).collect(),
+            rest: None,
+            total: Some(vec![Cell::Count(total), Cell::Text("(all)".into())]),
+            bar: None,
+        }
+    }
+
+    fn explain(&self) -> Vec<Section> {
+        let totals = &self.context.totals;
+        let mut notes = Vec::new();
+        let untraced = untraced(totals);
+        if totals.traced.count == 0 {
+            notes.push(note(Level::Info, super::UNTRACED));
+        } else if untraced.count > 0 {
+            let text = "untraced objects were allocated before tracing began, or by Ruby itself where it does not trace; they \
+                        have neither generation nor location";
+            notes.push(note(Level::Info, text));
+        }
+        if totals.tracer.count > 0 {
+            let text =
+                "the allocation tracer's own store is in the dump; it goes when tracing ends and is not the app's";
+            notes.push(note(Level::Info, text));
+        }
+        if totals.roots.is_empty() {
+            let text = "the dump has no ROOT lines: a partial one (since:), a filtered one, or one of single objects; what holds \
+                        the objects cannot be told";
+            notes.push(note(Level::Info, text));
+        }
+        notes
+    }
+}
+
+fn page_table(pages: &[PageUse]) -> Table {
+    let sum = |of: fn(&PageUse) -> u64| pages.iter().map(of).sum::<u64>();
+    let cells = |slot_size: Cell, pages: u64, live: u64, slots: u64| {
+        vec![slot_size, Cell::Count(pages), Cell::Count(live), Cell::Count(slots), Cell::Share(share(live, slots))]
+    };
+    Table {
+        name: "pages",
+        title: "Heap pages by slot size".into(),
+        columns: vec![
+            column("slot_size", "Slot size"),
+            column("pages", "Pages"),
+            column("live_slots", "Live slots"),
+            column("slots", "Slots"),
+            column("live_share", "Full"),
+        ],
+        rows: pages
+            .iter()
+            .map(|page| cells(Cell::Bytes(u64::from(page.slot_size)), page.pages, page.live, page.slots))
+            .collect(),
+        rest: None,
+        total: Some(cells(
+            Cell::Text("(all)".into()),
+            sum(|page| page.pages),
+            sum(|page| page.live),
+            sum(|page| page.slots),
+        )),
+        bar: None,
+    }
+}

@@ -1,0 +1,259 @@
+//! Loads a heap: threads scan blocks into columns of their own, which are joined in the order of the file; then the threads' numbers
+//! are made one's, and the references' addresses are looked up.
+
+use super::index::Index;
+use super::{Columns, DANGLING, Heap, Root, Shape, Target};
+use crate::names::{Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
+use crate::record::{Record, Type};
+use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
+use crate::source::Source;
+use crate::survey::{Slot, Totals};
+use crate::symbols::Symbol;
+use crate::{Error, Result};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What a block holds.
+#[derive(Debug, Default)]
+struct Chunk {
+    columns: Columns,
+    /// The addresses of all nodes' references.
+    references: Vec<u64>,
+    memsizes_big: Vec<(u32, u64)>,
+    roots: Vec<(String, Vec<u64>)>,
+    shapes: Vec<Shape>,
+}
+
+/// The chunks of all threads, joined.
+#[derive(Default)]
+struct Joined {
+    whole: Chunk,
+    next: u64,
+    /// Chunks that came before an earlier one was done.
+    early: BTreeMap<u64, (usize, Chunk)>,
+    /// Which worker's numbers stand in the nodes up to a place.
+    segments: Vec<(usize, usize)>,
+    spare: Vec<Chunk>,
+}
+
+impl Joined {
+    fn add(&mut self, number: u64, worker: usize, chunk: Chunk) -> Result<()> {
+        self.early.insert(number, (worker, chunk));
+        while let Some((worker, mut chunk)) = self.early.remove(&self.next) {
+            self.next += 1;
+            self.append(worker, &mut chunk)?;
+            self.spare.push(chunk);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, worker: usize, chunk: &mut Chunk) -> Result<()> {
+        let whole = &mut self.whole;
+        let (nodes, edges) = (whole.columns.addresses.len(), whole.references.len());
+        let fits = |count: usize| count < DANGLING as usize;
+        if !fits(nodes + chunk.columns.addresses.len()) || !fits(edges + chunk.references.len()) {
+            let message = "more than 4,294,967,294 objects or references; the streaming verbs read, summary, top and strings have no limit";
+            return Err(Error::format(message));
+        }
+        whole.memsizes_big.extend(chunk.memsizes_big.drain(..).map(|(at, bytes)| (at + nodes as u32, bytes)));
+        whole.columns.edge_ends.extend(chunk.columns.edge_ends.drain(..).map(|end| end + edges as u32));
+        whole.references.append(&mut chunk.references);
+        whole.roots.append(&mut chunk.roots);
+        whole.shapes.append(&mut chunk.shapes);
+        let from = &mut chunk.columns;
+        macro_rules! append {
+            ($($name:ident)*) => { $(whole.columns.$name.append(&mut from.$name);)* };
+        }
+        append!(addresses types traits memsizes generations classes sites labels shapes slot_sizes);
+        self.segments.push((worker, whole.columns.addresses.len()));
+        Ok(())
+    }
+}
+
+struct Worker<'a> {
+    number: usize,
+    joined: &'a Mutex<Joined>,
+    tables: Tables,
+    tracer: Symbol,
+    totals: Totals,
+    chunk: Chunk,
+}
+
+impl Visitor for Worker<'_> {
+    fn references(&mut self) -> &mut Vec<u64> {
+        &mut self.chunk.references
+    }
+
+    #[inline]
+    fn record(&mut self, record: &Record<'_>) {
+        if !record.ty.is_object() {
+            self.totals.count(record, None);
+            return self.other(record);
+        }
+        let names = self.tables.take(record);
+        let slot = Slot::new(record, names, self.tracer);
+        self.totals.count(record, Some(slot));
+        let Chunk { columns, references, memsizes_big, .. } = &mut self.chunk;
+        let Numbers { class, site, label } = names;
+        let memsize = u32::try_from(record.memsize).unwrap_or(u32::MAX);
+        if memsize == u32::MAX {
+            memsizes_big.push((columns.addresses.len() as u32, record.memsize));
+        }
+        columns.addresses.push(record.address.unwrap_or(0));
+        columns.types.push(record.ty);
+        columns.traits.push(record.traits);
+        columns.memsizes.push(memsize);
+        columns.generations.push(slot.generation);
+        columns.classes.push(class);
+        columns.sites.push(site);
+        columns.labels.push(label);
+        columns.shapes.push(slot.shape);
+        columns.slot_sizes.push(u16::try_from(slot.slot_size).unwrap_or(u16::MAX));
+        columns.edge_ends.push(references.len() as u32);
+    }
+
+    fn end_of_block(&mut self, number: u64) -> Result<()> {
+        let chunk = std::mem::take(&mut self.chunk);
+        let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.add(number, self.number, chunk)?;
+        self.chunk = joined.spare.pop().unwrap_or_default();
+        Ok(())
+    }
+}
+
+impl Worker<'_> {
+    #[cold]
+    fn other(&mut self, record: &Record<'_>) {
+        let chunk = &mut self.chunk;
+        let begin = chunk.references.len() - record.reference_count as usize;
+        let text = |text: Option<crate::record::Text<'_>>| {
+            text.map(|text| String::from_utf8_lossy(&text.decode()).into_owned())
+        };
+        match record.ty {
+            Type::Root => {
+                chunk.roots.push((text(record.root).unwrap_or_default(), chunk.references.split_off(begin)));
+            }
+            Type::Shape => {
+                let Some(id) = record.id else { return };
+                chunk.shapes.push(Shape {
+                    id,
+                    parent_id: record.parent_id,
+                    shape_type: text(record.shape_type).unwrap_or_default(),
+                    edge_name: text(record.edge_name),
+                });
+            }
+            _ => {}
+        }
+        chunk.references.truncate(begin);
+    }
+}
+
+pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
+    let joined = Mutex::new(Joined::default());
+    let count = AtomicUsize::new(0);
+    let make = || {
+        let mut tables = Tables::default();
+        let tracer = tables.symbols.intern(TRACER_STRUCT);
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        Worker { number, joined: &joined, tables, tracer, totals: Totals::default(), chunk: Chunk::default() }
+    };
+    let (mut workers, mut intake) = scan::scan(source, options, make)?;
+    workers.sort_by_key(|worker| worker.number);
+    let mut totals = Totals::default();
+    let mut tables = Tables::default();
+    let mut renumberings = Vec::new();
+    for worker in workers {
+        totals.merge(&worker.totals);
+        renumberings.push(tables.merge(&worker.tables));
+    }
+    options.check()?;
+    let Joined { whole, segments, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Chunk { mut columns, references, memsizes_big, roots, shapes } = whole;
+    renumber(&mut columns, &segments, &renumberings);
+    let index = index(&columns.addresses, &mut intake, options)?;
+    options.check()?;
+    let (edges, dangling) = resolve(&index, &references, options.thread_count());
+    drop(references);
+    let names = Names::new(tables);
+    let class_nodes = (0..names.tables.class_count())
+        .map(|id| index.find(names.tables.class_address(crate::names::ClassId(id as u32))).filter(|_| id > 0))
+        .map(|node| node.unwrap_or(DANGLING))
+        .collect();
+    let target = |address: u64| match index.find(address) {
+        Some(node) => Target::Node(super::NodeId(node)),
+        None => Target::Dangling(address),
+    };
+    let roots = roots
+        .into_iter()
+        .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
+        .collect();
+    let memsizes_big: HashMap<u32, u64> = memsizes_big.into_iter().collect();
+    Ok(Heap { columns, memsizes_big, edges, dangling, class_nodes, roots, shapes, index, names, totals, intake })
+}
+
+/// Turns the workers' numbers into those of the joined tables.
+fn renumber(columns: &mut Columns, segments: &[(usize, usize)], renumberings: &[Renumbering]) {
+    let mut begin = 0;
+    for (worker, end) in segments {
+        let Renumbering { symbols, sites, classes } = &renumberings[*worker];
+        columns.classes[begin..*end].iter_mut().for_each(|class| *class = classes[class.0 as usize]);
+        columns.sites[begin..*end].iter_mut().for_each(|site| *site = sites[site.0 as usize]);
+        columns.labels[begin..*end].iter_mut().for_each(|label| *label = symbols[label.0 as usize]);
+        begin = *end;
+    }
+}
+
+/// Indexes the addresses; two nodes at one address are a warning.
+fn index(addresses: &[u64], intake: &mut Intake, options: &Options<'_>) -> Result<Index> {
+    let (mut count, mut first) = (0u64, None);
+    let index = Index::new(addresses, |id| {
+        count += 1;
+        first.get_or_insert(addresses[id as usize]);
+    });
+    if let Some(address) = first {
+        let message = format!(
+            "{count} objects have the address of an earlier one, the first 0x{address:x}; references to it lead to the earlier one \
+             (two dumps in one file?)"
+        );
+        if options.strict {
+            return Err(Error::format(message));
+        }
+        intake.warnings.push(Warning { kind: WarningKind::Duplicate, position: None, message });
+    }
+    Ok(index)
+}
+
+/// Looks up the references' addresses, a part of them on each thread.
+fn resolve(index: &Index, references: &[u64], threads: usize) -> (Vec<u32>, Vec<(u32, u64)>) {
+    let mut edges = vec![0; references.len()];
+    let part = references.len().div_ceil(threads).max(1 << 16);
+    let look_up = |first: usize, edges: &mut [u32], references: &[u64]| {
+        let mut dangling = Vec::new();
+        for (at, (edge, address)) in edges.iter_mut().zip(references).enumerate() {
+            *edge = index.find(*address).unwrap_or_else(|| {
+                dangling.push(((first + at) as u32, *address));
+                DANGLING
+            });
+        }
+        dangling
+    };
+    let parts = edges.chunks_mut(part).zip(references.chunks(part)).enumerate();
+    let dangling = std::thread::scope(|scope| {
+        let mut parts: Vec<_> = parts.collect();
+        let last = parts.pop();
+        let handles: Vec<_> = parts
+            .into_iter()
+            .map(|(at, (edges, references))| scope.spawn(move || look_up(at * part, edges, references)))
+            .collect();
+        let last = last.map(|(at, (edges, references))| look_up(at * part, edges, references));
+        let mut dangling = Vec::new();
+        for handle in handles {
+            dangling.extend(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        dangling.extend(last.unwrap_or_default());
+        dangling
+    });
+    (edges, dangling)
+}

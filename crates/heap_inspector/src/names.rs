@@ -1,0 +1,355 @@
+//! Names a person can read: of the classes of objects, and of classes themselves.
+//!
+//! A record names its class by address; the CLASS line with the name may stand anywhere, so each scanning thread numbers the class
+//! addresses it meets ([`Tables`]) and the names are worked out when all lines are read ([`Names`]). Costs a few dozen bytes for each
+//! class, site and distinct text; nothing for an object.
+
+use crate::record::{Record, Traits, Type};
+use crate::symbols::{SiteId, Sites, Symbol, Symbols};
+use hashbrown::HashMap;
+
+/// A class's number: the place of its address in the table. Number 0 is "no class".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClassId(pub u32);
+
+impl ClassId {
+    /// No class: hidden objects, and IMEMO whatever it says.
+    pub const NONE: ClassId = ClassId(0);
+}
+
+/// What the line of a CLASS, MODULE or ICLASS says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClassRecord {
+    ty: Type,
+    name: Symbol,
+    real_class_name: Symbol,
+    class: ClassId,
+    superclass: ClassId,
+    singleton: bool,
+    site: SiteId,
+}
+
+/// The class addresses met and what is known of each.
+#[derive(Clone, Debug)]
+struct Classes {
+    numbers: HashMap<u64, ClassId>,
+    addresses: Vec<u64>,
+    records: Vec<Option<ClassRecord>>,
+    /// The last numbers by the low bits of their addresses: most objects are of few classes.
+    recent: Vec<(u64, ClassId)>,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Classes {
+            numbers: HashMap::new(),
+            addresses: vec![0],
+            records: vec![None],
+            recent: vec![(0, ClassId::NONE); 1 << 10],
+        }
+    }
+}
+
+impl Classes {
+    #[inline]
+    fn number(&mut self, address: u64) -> ClassId {
+        let at = (address >> 3) as usize & (self.recent.len() - 1);
+        let (known, id) = self.recent[at];
+        if known == address {
+            return id;
+        }
+        let next = ClassId(self.addresses.len() as u32);
+        let id = *self.numbers.entry(address).or_insert(next);
+        if id == next {
+            self.addresses.push(address);
+            self.records.push(None);
+        }
+        self.recent[at] = (address, id);
+        id
+    }
+}
+
+/// What one scanning thread knows of names: texts, sites and classes, each numbered.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// The texts.
+    pub symbols: Symbols,
+    /// The allocation sites.
+    pub sites: Sites,
+    classes: Classes,
+}
+
+/// The numbers that a record's names have in a [`Tables`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Numbers {
+    /// Its class.
+    pub class: ClassId,
+    /// Its allocation site.
+    pub site: SiteId,
+    /// IMEMO: the sort; DATA: the C type; an unknown type: its name; STRING: the encoding.
+    pub label: Symbol,
+}
+
+impl Tables {
+    /// Numbers the names of a record, and keeps what a class says of itself.
+    #[inline]
+    pub fn take(&mut self, record: &Record<'_>) -> Numbers {
+        let class = match record.class {
+            Some(address) if record.ty != Type::Imemo && address != 0 => self.classes.number(address),
+            _ => ClassId::NONE,
+        };
+        let site = match (record.file, record.method) {
+            (None, None) => SiteId::NONE,
+            (file, method) => {
+                let (file, method) = (file.unwrap_or_default(), method.unwrap_or_default());
+                let line = record.line.unwrap_or(0);
+                if file.escaped || method.escaped {
+                    self.sites.intern(&mut self.symbols, &file.decode(), line, &method.decode())
+                } else {
+                    self.sites.intern(&mut self.symbols, file.raw, line, method.raw)
+                }
+            }
+        };
+        let label = match record.ty {
+            Type::String => record.encoding,
+            Type::Imemo => record.imemo_type,
+            Type::Data => record.struct_name,
+            Type::Class | Type::Module | Type::Iclass => {
+                self.class_record(record, class, site);
+                None
+            }
+            Type::Other => return Numbers { class, site, label: self.symbols.intern(record.type_name) },
+            _ => None,
+        };
+        let label = label.map_or(Symbol::NONE, |text| self.symbols.intern(&text.decode()));
+        Numbers { class, site, label }
+    }
+
+    fn class_record(&mut self, record: &Record<'_>, class: ClassId, site: SiteId) {
+        let Some(address) = record.address else { return };
+        let id = self.classes.number(address);
+        let superclass = record.superclass.map_or(ClassId::NONE, |address| self.classes.number(address));
+        let mut text = |text: Option<crate::record::Text<'_>>| {
+            text.map_or(Symbol::NONE, |text| self.symbols.intern(&text.decode()))
+        };
+        let known = ClassRecord {
+            ty: record.ty,
+            name: text(record.name),
+            real_class_name: text(record.real_class_name),
+            class,
+            superclass,
+            singleton: record.traits.has(Traits::SINGLETON),
+            site,
+        };
+        // Of two lines with one address the first counts, as everywhere.
+        self.classes.records[id.0 as usize].get_or_insert(known);
+    }
+
+    /// Takes in all of `other` and tells how its numbers map to ours.
+    pub fn merge(&mut self, other: &Tables) -> Renumbering {
+        let symbols = self.symbols.merge(&other.symbols);
+        let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols);
+        let mut classes = vec![ClassId::NONE];
+        classes.extend(other.classes.addresses[1..].iter().map(|address| self.classes.number(*address)));
+        for (id, known) in other.classes.records.iter().enumerate() {
+            let Some(known) = known else { continue };
+            let known = ClassRecord {
+                name: symbols[known.name.0 as usize],
+                real_class_name: symbols[known.real_class_name.0 as usize],
+                class: classes[known.class.0 as usize],
+                superclass: classes[known.superclass.0 as usize],
+                site: sites[known.site.0 as usize],
+                ..*known
+            };
+            self.classes.records[classes[id].0 as usize].get_or_insert(known);
+        }
+        Renumbering { symbols, sites, classes }
+    }
+
+    /// The address of a class's number.
+    #[must_use]
+    pub fn class_address(&self, id: ClassId) -> u64 {
+        self.classes.addresses[id.0 as usize]
+    }
+
+    /// How many class numbers there are, "no class" included.
+    #[must_use]
+    pub fn class_count(&self) -> usize {
+        self.classes.addresses.len()
+    }
+}
+
+/// How one table's numbers map to another's, by place.
+#[derive(Clone, Debug)]
+pub struct Renumbering {
+    /// Texts.
+    pub symbols: Vec<Symbol>,
+    /// Allocation sites.
+    pub sites: Vec<SiteId>,
+    /// Classes.
+    pub classes: Vec<ClassId>,
+}
+
+impl Renumbering {
+    /// The same names in the other table's numbers.
+    #[must_use]
+    pub fn apply(&self, numbers: Numbers) -> Numbers {
+        Numbers {
+            class: self.classes[numbers.class.0 as usize],
+            site: self.sites[numbers.site.0 as usize],
+            label: self.symbols[numbers.label.0 as usize],
+        }
+    }
+}
+
+/// The C type of the object in which Ruby keeps what allocation tracing records.
+pub const TRACER_STRUCT: &[u8] = b"ObjectTracing/allocation_info_tracer";
+
+/// Superclass chains are a few dozen long; a hostile dump may close one to a ring.
+const CHAIN: usize = 1000;
+
+/// All names of a dump, worked out.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The numbered names.
+    pub tables: Tables,
+    /// For each class number the name its instances go by.
+    instances: Vec<Symbol>,
+    /// For each class number the one class or module whose own class it is: what it is the singleton class of.
+    attached: Vec<Attached>,
+    tracer: Symbol,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Attached {
+    #[default]
+    None,
+    One(ClassId),
+    Many,
+}
+
+impl Names {
+    /// Works out the names of all classes.
+    #[must_use]
+    pub fn new(tables: Tables) -> Names {
+        let mut attached = vec![Attached::None; tables.class_count()];
+        for (id, known) in tables.classes.records.iter().enumerate() {
+            let Some(known) = known.filter(|known| known.ty != Type::Iclass) else { continue };
+            let place = &mut attached[known.class.0 as usize];
+            *place = if *place == Attached::None { Attached::One(ClassId(id as u32)) } else { Attached::Many };
+        }
+        let mut names = Names { tables, instances: vec![Symbol::NONE], attached, tracer: Symbol::NONE };
+        for id in 1..names.tables.class_count() {
+            let name = names.name_of_instances(ClassId(id as u32));
+            let sym = names.tables.symbols.intern(&name);
+            names.instances.push(sym);
+        }
+        names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
+        names
+    }
+
+    /// Whether an object of this type and label is the allocation tracer's own store.
+    #[must_use]
+    pub fn is_tracer(&self, ty: Type, label: Symbol) -> bool {
+        ty == Type::Data && label == self.tracer
+    }
+
+    /// The name that instances of a class go by: the class behind singleton and included classes.
+    #[must_use]
+    pub fn instance_class(&self, id: ClassId) -> Symbol {
+        self.instances[id.0 as usize]
+    }
+
+    /// The name of a class, module, included or singleton class itself (`Foo`, `#<Class:Foo>`), by its address.
+    #[must_use]
+    pub fn class_name(&self, address: u64) -> Option<String> {
+        let id = *self.tables.classes.numbers.get(&address)?;
+        self.record(id)?;
+        Some(String::from_utf8_lossy(&self.own_name(id, 0)).into_owned())
+    }
+
+    fn record(&self, id: ClassId) -> Option<&ClassRecord> {
+        self.tables.classes.records[id.0 as usize].as_ref()
+    }
+
+    /// Past singleton and included classes, as rb_class_real goes.
+    fn name_of_instances(&self, id: ClassId) -> Vec<u8> {
+        let mut at = id;
+        for _ in 0..CHAIN {
+            let Some(known) = self.record(at) else { break };
+            if !self.is_singleton(at, known) && known.ty != Type::Iclass {
+                return self.named_or_anonymous(at, known);
+            }
+            if known.superclass == ClassId::NONE {
+                break;
+            }
+            at = known.superclass;
+        }
+        // The chain leaves the dump, or the Ruby is older than 3.1 and prints none.
+        let Some(known) = self.record(id) else {
+            return format!("(class 0x{:x}, not in the dump)", self.tables.class_address(id)).into_bytes();
+        };
+        for given in [known.name, known.real_class_name] {
+            if given.is_some() {
+                return self.tables.symbols.bytes(given).to_vec();
+            }
+        }
+        match self.attached[id.0 as usize] {
+            Attached::One(of) if self.record(of).is_some_and(|of| of.ty == Type::Module) => b"Module".to_vec(),
+            Attached::One(_) => b"Class".to_vec(),
+            _ => format!("#<Class:0x{:x}>", self.tables.class_address(id)).into_bytes(),
+        }
+    }
+
+    /// Before Ruby 3.1 a line does not say that its class is a singleton class. It has no superclass then either, no name of its own
+    /// (up to 2.7 that of its real class) and exactly one class or module is of it.
+    fn is_singleton(&self, id: ClassId, known: &ClassRecord) -> bool {
+        known.singleton
+            || known.ty == Type::Class
+                && known.superclass == ClassId::NONE
+                && matches!(self.attached[id.0 as usize], Attached::One(_))
+                && matches!(self.tables.symbols.bytes(known.name), b"" | b"Class" | b"Module")
+    }
+
+    /// `Foo`, or `#<Class:0x7f… at app/models/foo.rb:3>` for one without a name.
+    fn named_or_anonymous(&self, id: ClassId, known: &ClassRecord) -> Vec<u8> {
+        let symbols = &self.tables.symbols;
+        let given = symbols.bytes(if known.name.is_some() { known.name } else { known.real_class_name });
+        if !given.is_empty() && !given.starts_with(b"#<Class:0x") && !given.starts_with(b"#<Module:0x") {
+            return given.to_vec();
+        }
+        let kind = if known.ty == Type::Module { "Module" } else { "Class" };
+        let mut name = format!("#<{kind}:0x{:x}", self.tables.class_address(id)).into_bytes();
+        let site = self.tables.sites.get(known.site);
+        if site.file.is_some() {
+            name.extend_from_slice(b" at ");
+            name.extend_from_slice(symbols.bytes(site.file));
+            if site.line > 0 {
+                name.extend_from_slice(format!(":{}", site.line).as_bytes());
+            }
+        }
+        name.push(b'>');
+        name
+    }
+
+    /// The name of the class object itself. The singleton class of an object that is no class is named by the object's class and its
+    /// own address.
+    fn own_name(&self, id: ClassId, depth: usize) -> Vec<u8> {
+        let address = self.tables.class_address(id);
+        let Some(known) = self.record(id) else { return format!("0x{address:x}").into_bytes() };
+        if known.ty == Type::Iclass {
+            let module = self.record(known.class).map(|module| self.named_or_anonymous(known.class, module));
+            return [b"#<included ", &module.unwrap_or_default()[..], b">"].concat();
+        }
+        if !self.is_singleton(id, known) {
+            return self.named_or_anonymous(id, known);
+        }
+        match self.attached[id.0 as usize] {
+            Attached::One(of) if depth < 3 => [b"#<Class:", &self.own_name(of, depth + 1)[..], b">"].concat(),
+            _ => {
+                let real = self.tables.symbols.bytes(self.instance_class(id));
+                [b"#<Class:", real, format!(":0x{address:x}>").as_bytes()].concat()
+            }
+        }
+    }
+}

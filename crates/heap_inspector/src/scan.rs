@@ -1,0 +1,431 @@
+//! Runs through a dump once: blocks from the source to scanning threads, records to their visitors.
+//!
+//! Threads are made for the call and gone when it returns (a pool would not survive a fork). They take blocks from the source in turn,
+//! under a lock, which for a plain file costs a fifth of the scan. What cannot be read is told in the [`Intake`], never skipped in
+//! silence. Memory: a block (1 MiB, or the longest line) for each thread, and what the visitors keep.
+
+use crate::record::repair::{Repair, repair};
+use crate::record::scan::{Scanner, line};
+use crate::record::{Record, Type};
+use crate::source::{Blocks, Source};
+use crate::{Error, Position, Result};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How to run through a dump.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// Scanning threads; 0 for one a core.
+    pub threads: usize,
+    /// Whether the first thing that would be a warning is an error.
+    pub strict: bool,
+    /// Stops the work with [`Error::Interrupted`] when raised.
+    pub cancel: Option<&'a AtomicBool>,
+    /// Told how many bytes of the file are read, and of how many if that is known; from any thread, about once a block.
+    pub progress: Option<&'a (dyn Fn(u64, Option<u64>) + Sync)>,
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("threads", &self.threads).field("strict", &self.strict).finish_non_exhaustive()
+    }
+}
+
+impl Options<'_> {
+    /// The number of threads meant, at least 1.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads.min(256),
+        }
+    }
+
+    /// An error where the caller raised the cancel flag.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a thread does with the records it scans.
+pub trait Visitor: Send {
+    /// Where the scanner appends the references of the next record.
+    fn references(&mut self) -> &mut Vec<u64>;
+    /// Takes a record; its references are the last `record.reference_count` of [`Visitor::references`].
+    fn record(&mut self, record: &Record<'_>);
+    /// All records of the block with this number are taken.
+    fn end_of_block(&mut self, number: u64) -> Result<()> {
+        let _ = number;
+        Ok(())
+    }
+}
+
+/// What reading told about the input, beside the records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Bytes of the decoded stream.
+    pub bytes: u64,
+    /// Lines of the decoded stream.
+    pub lines: u64,
+    /// What was lost or repaired: the first [`Intake::KEPT`] of each kind in the order of the input.
+    pub warnings: Vec<Warning>,
+    /// Lines (or lines a newline split) that could not be read.
+    pub lost: u64,
+    /// Lines that Ruby broke by printing a name unescaped, and that were repaired.
+    pub repaired: u64,
+    /// Whether the input ends inside a record or a compressed stream.
+    pub truncated: bool,
+}
+
+impl Intake {
+    /// How many warnings of a kind are kept one by one.
+    pub const KEPT: usize = 20;
+}
+
+/// Something that was lost or repaired.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// What sort.
+    pub kind: WarningKind,
+    /// Where; none where it concerns the whole input.
+    pub position: Option<Position>,
+    /// What is wrong and what was done; may hold text of the dump.
+    pub message: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.position {
+            Some(position) => write!(f, "{position}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// The sorts of [`Warning`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// A line that cannot be read; its object is missing.
+    Lost,
+    /// A line whose unescaped name was repaired.
+    Repaired,
+    /// The input ends early.
+    Truncated,
+    /// Two objects with one address.
+    Duplicate,
+}
+
+/// Runs through `source` with a visitor for each thread. The visitors come back in no order.
+///
+/// # Errors
+/// Those of the source; [`Error::Format`] where nothing in it is a record, and, if `strict`, at the first warning;
+/// [`Error::Interrupted`] when cancelled.
+pub fn scan<V: Visitor>(source: &Source, options: &Options<'_>, make: impl Fn() -> V) -> Result<(Vec<V>, Intake)> {
+    options.check()?;
+    let blocks = source.open()?;
+    let raw_bytes = blocks.raw_bytes_read();
+    let shared = Shared {
+        raw_len: blocks.raw_len(),
+        raw_bytes: &raw_bytes,
+        blocks: Mutex::new((blocks, 0)),
+        records: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        options,
+    };
+    let threads = options.thread_count();
+    let mut workers: Vec<Worker<V>> = (0..threads).map(|_| Worker::new(make())).collect();
+    if let [worker] = &mut workers[..] {
+        worker.run(&shared);
+    } else {
+        std::thread::scope(|scope| {
+            for worker in &mut workers {
+                scope.spawn(|| worker.run(&shared));
+            }
+        });
+    }
+    let (blocks, _) = shared.blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
+    finish(workers, &blocks, options)
+}
+
+struct Shared<'a> {
+    blocks: Mutex<(Blocks, u64)>,
+    raw_bytes: &'a AtomicU64,
+    raw_len: Option<u64>,
+    records: AtomicU64,
+    stop: AtomicBool,
+    options: &'a Options<'a>,
+}
+
+/// A dump may begin with some broken blocks; after so many without one record it is none.
+const BLOCKS_WITHOUT_RECORDS: u64 = 64;
+
+struct Worker<V> {
+    visitor: V,
+    scanner: Scanner,
+    records: u64,
+    bytes: u64,
+    /// Lines of each block this worker took, by the block's number.
+    lines: Vec<(u64, u64)>,
+    found: Vec<Found>,
+    lost: u64,
+    repaired: u64,
+    error: Option<Error>,
+}
+
+/// A warning before the line numbers of earlier blocks are known.
+struct Found {
+    block: u64,
+    line: u64,
+    byte: u64,
+    kind: WarningKind,
+    message: String,
+    at_end: bool,
+}
+
+impl<V: Visitor> Worker<V> {
+    fn new(visitor: V) -> Self {
+        Worker {
+            visitor,
+            scanner: Scanner::default(),
+            records: 0,
+            bytes: 0,
+            lines: Vec::new(),
+            found: Vec::new(),
+            lost: 0,
+            repaired: 0,
+            error: None,
+        }
+    }
+
+    fn run(&mut self, shared: &Shared<'_>) {
+        let mut buffer = Vec::new();
+        while !shared.stop.load(Ordering::Relaxed) {
+            match self.step(shared, buffer) {
+                Ok(Some(recycled)) => buffer = recycled,
+                Ok(None) => return,
+                Err(error) => {
+                    self.error = Some(error);
+                    shared.stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes one block; `None` at the end of the input.
+    fn step(&mut self, shared: &Shared<'_>, recycled: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        shared.options.check()?;
+        let (block, number) = {
+            let mut guard: MutexGuard<'_, (Blocks, u64)> = shared.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+            let (blocks, count) = &mut *guard;
+            let Some(block) = blocks.next(recycled)? else { return Ok(None) };
+            *count += 1;
+            (block, *count - 1)
+        };
+        let records = self.records;
+        let lines = self.block(&block.bytes, block.offset, number);
+        self.lines.push((number, lines));
+        self.bytes += block.bytes.len() as u64;
+        self.visitor.end_of_block(number)?;
+        if shared.options.strict && !self.found.is_empty() {
+            shared.stop.store(true, Ordering::Relaxed); // earlier blocks are all taken, their threads finish them
+        }
+        let all = shared.records.fetch_add(self.records - records, Ordering::Relaxed) + self.records - records;
+        if all == 0 && number >= BLOCKS_WITHOUT_RECORDS {
+            return Err(not_a_dump(&self.found));
+        }
+        if let Some(progress) = shared.options.progress {
+            progress(shared.raw_bytes.load(Ordering::Relaxed), shared.raw_len);
+        }
+        Ok(Some(block.bytes))
+    }
+
+    /// Scans a block and returns its number of lines.
+    fn block(&mut self, bytes: &[u8], offset: u64, number: u64) -> u64 {
+        let mut rest = bytes;
+        let mut lines = 0;
+        while !rest.is_empty() {
+            let mut record = Record::default();
+            let before = self.visitor.references().len();
+            if let Some(scanned) = self.scanner.scan(rest, &mut record, self.visitor.references())
+                && complaint(&record).is_none()
+            {
+                self.visitor.record(&record);
+                self.records += 1;
+                lines += u64::from(scanned.newlines);
+                rest = &rest[scanned.bytes..];
+            } else {
+                self.visitor.references().truncate(before);
+                let place = Found {
+                    block: number,
+                    line: lines,
+                    byte: offset + (bytes.len() - rest.len()) as u64,
+                    kind: WarningKind::Lost,
+                    message: String::new(),
+                    at_end: false,
+                };
+                let (taken, newlines) = self.refused(rest, place);
+                lines += newlines;
+                rest = &rest[taken..];
+            }
+        }
+        lines
+    }
+
+    /// Reads a line the scanner did not take, with those that follow it in the same record; returns its bytes and newlines.
+    #[cold]
+    fn refused(&mut self, rest: &[u8], place: Found) -> (usize, u64) {
+        let (mut text, mut taken) = line(rest);
+        let mut newlines = 0;
+        let blank = text.iter().all(u8::is_ascii_whitespace);
+        if !blank {
+            while !text.ends_with(b"}") && taken < rest.len() && !rest[taken..].starts_with(b"{\"") {
+                taken += line(&rest[taken..]).1;
+                text = trim_newline(&rest[..taken]);
+                newlines += 1;
+            }
+        }
+        let ended = rest[..taken].ends_with(b"\n");
+        newlines += u64::from(ended);
+        if blank {
+            return (taken, newlines);
+        }
+        match self.reread(text) {
+            Ok(None) => {}
+            Ok(Some(message)) => {
+                self.repaired += 1;
+                self.note(Found { kind: WarningKind::Repaired, message, ..place });
+            }
+            Err(message) => {
+                self.lost += 1;
+                self.note(Found { message, at_end: !ended, ..place });
+            }
+        }
+        (taken, newlines)
+    }
+
+    /// Repairs and scans a line. `Ok` with a message where it was broken, `Err` with the reason where it is lost.
+    fn reread(&mut self, text: &[u8]) -> std::result::Result<Option<String>, String> {
+        let (line, message) = match repair(text) {
+            Repair::Dressed(line) => (line, None),
+            Repair::Mended(line) => {
+                (line, Some("a name that Ruby prints unescaped broke the line; repaired".to_owned()))
+            }
+            Repair::Lost(reason) => return Err(reason),
+        };
+        let mut record = Record::default();
+        let before = self.visitor.references().len();
+        let Some(_) = self.scanner.scan(&line, &mut record, self.visitor.references()) else {
+            return Err("not in the form of a record".into());
+        };
+        if let Some(reason) = complaint(&record) {
+            self.visitor.references().truncate(before);
+            return Err(reason.into());
+        }
+        self.visitor.record(&record);
+        self.records += 1;
+        Ok(message)
+    }
+
+    /// Keeps a warning; blocks come to a thread in order, so its first ones are its earliest.
+    fn note(&mut self, found: Found) {
+        let same = self.found.iter().filter(|other| other.kind == found.kind).count();
+        if same >= Intake::KEPT && found.at_end {
+            self.found.pop(); // the end of the input is always told
+        } else if same >= Intake::KEPT {
+            return;
+        }
+        self.found.push(found);
+    }
+}
+
+fn trim_newline(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+/// Why a well-formed line is no record.
+fn complaint(record: &Record<'_>) -> Option<&'static str> {
+    if record.type_name.is_empty() {
+        Some("not a record: no \"type\"")
+    } else if record.address.is_none() && record.ty != Type::Root {
+        Some("not a record: no \"address\"")
+    } else {
+        None
+    }
+}
+
+fn not_a_dump(found: &[Found]) -> Error {
+    let reason = found.first().map_or_else(String::new, |first| format!(" (the first line: {})", first.message));
+    Error::format(format!("not a heap dump of Ruby's ObjectSpace.dump_all{reason}"))
+}
+
+fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) -> Result<(Vec<V>, Intake)> {
+    let mut intake = Intake::default();
+    let mut visitors = Vec::new();
+    let (mut found, mut lines, mut records, mut error) = (Vec::new(), Vec::new(), 0, None);
+    for worker in workers {
+        // An interruption is what the user asked for; it comes before what it may have caused.
+        if error.is_none() || matches!(worker.error, Some(Error::Interrupted)) {
+            error = worker.error.or(error);
+        }
+        intake.bytes += worker.bytes;
+        intake.lost += worker.lost;
+        intake.repaired += worker.repaired;
+        records += worker.records;
+        found.extend(worker.found);
+        lines.extend(worker.lines);
+        visitors.push(worker.visitor);
+    }
+    if let Some(error) = error {
+        return Err(error);
+    }
+    lines.sort_unstable();
+    let lines_before: Vec<u64> = lines
+        .iter()
+        .map(|(_, count)| {
+            intake.lines += count;
+            intake.lines - count
+        })
+        .collect();
+    found.sort_by_key(|found| found.byte);
+    if intake.bytes == 0 {
+        let reason = blocks.damage().map_or_else(|| "the dump is empty".into(), str::to_owned);
+        return Err(Error::format(reason));
+    }
+    if records == 0 {
+        return Err(not_a_dump(&found));
+    }
+    let mut kept = [0usize; 2];
+    for Found { block, line, byte, kind, message, at_end } in found {
+        let seen = &mut kept[usize::from(kind == WarningKind::Repaired)];
+        *seen += 1;
+        if *seen > Intake::KEPT && !at_end {
+            continue;
+        }
+        let (kind, message) = if at_end {
+            intake.truncated = true;
+            (WarningKind::Truncated, format!("the dump ends inside a record ({message}); it was probably cut off"))
+        } else {
+            (kind, message)
+        };
+        let line = lines_before.get(block as usize).copied().unwrap_or(0) + line + 1;
+        intake.warnings.push(Warning { kind, position: Some(Position { line, byte }), message });
+    }
+    if let Some(damage) = blocks.damage() {
+        intake.truncated = true;
+        let message = damage.to_owned();
+        intake.warnings.push(Warning { kind: WarningKind::Truncated, position: None, message });
+    }
+    match intake.warnings.first() {
+        Some(first) if options.strict => {
+            Err(Error::Format { position: first.position, message: first.message.clone() })
+        }
+        _ => Ok((visitors, intake)),
+    }
+}

@@ -1,0 +1,272 @@
+//! Which objects: the one filter that every analysis takes, read from words such as `class=String|Array,generation=30..40,!frozen`.
+//!
+//! All terms must hold. A term is decided on the distinct slots when the pass is over, not on each object; only `memsize` is decided
+//! at once.
+
+use crate::keys::{Key, KeyValue, Value, Values};
+use crate::record::Traits;
+use crate::survey::{Parts, Slot};
+use crate::{Error, Result};
+use globset::{GlobBuilder, GlobMatcher};
+use std::str::FromStr;
+
+/// A filter. The empty one holds every object.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    terms: Vec<Term>,
+    memsize: Option<Ranges>,
+    words: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Term {
+    subject: Subject,
+    negated: bool,
+    tests: Vec<Test>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Subject {
+    Key(Key),
+    Trait(Traits),
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    None,
+    True,
+    False,
+    Range(u64, u64),
+    Text(Vec<u8>),
+    Glob(Box<GlobMatcher>),
+}
+
+/// Ranges of bytes that a memsize must lie in, all of them. Each is a list of alternatives.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges(Vec<(bool, Vec<(u64, u64)>)>);
+
+impl Ranges {
+    /// Whether `bytes` lies in the ranges.
+    #[must_use]
+    pub fn hold(&self, bytes: u64) -> bool {
+        self.0
+            .iter()
+            .all(|(negated, ranges)| ranges.iter().any(|(low, high)| (*low..=*high).contains(&bytes)) != *negated)
+    }
+}
+
+impl Filter {
+    /// Reads words of comma-separated terms; all terms of all words must hold.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that says which term is wrong, and what is right.
+    pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Filter> {
+        let mut filter = Filter::default();
+        for word in words {
+            let word = word.as_ref();
+            filter.words.push(word.to_owned());
+            for term in split_terms(word) {
+                let term = term.trim();
+                if term.is_empty() {
+                    return Err(Error::usage(format!("empty term in the filter {word:?}")));
+                }
+                filter.term(term)?;
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Whether every object passes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty() && self.memsize.is_none()
+    }
+
+    /// The words the filter was read from.
+    #[must_use]
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// The ranges of bytes to test each object by.
+    #[must_use]
+    pub fn memsize(&self) -> Option<&Ranges> {
+        self.memsize.as_ref()
+    }
+
+    /// The parts of slots that the terms need.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        self.terms.iter().fold(Parts::default(), |parts, term| {
+            parts.union(match term.subject {
+                Subject::Key(key) => key.parts(),
+                Subject::Trait(bit) => Parts { traits: bit, ..Parts::default() },
+            })
+        })
+    }
+
+    /// Whether the objects of a slot pass (their memsize aside).
+    pub fn holds(&self, values: &mut Values<'_>, slot: &Slot) -> bool {
+        self.terms.iter().all(|term| {
+            let value = match term.subject {
+                Subject::Key(key) => values.value(key, slot),
+                Subject::Trait(bit) => Value::Flag(slot.traits.has(bit)),
+            };
+            term.tests.iter().any(|test| test.holds(values, value)) != term.negated
+        })
+    }
+
+    fn term(&mut self, term: &str) -> Result<()> {
+        let (name, negated, alternatives) = match term.find('=') {
+            None => match term.strip_prefix('!') {
+                Some(name) => (name, true, None),
+                None => (term, false, None),
+            },
+            Some(at) => {
+                let name = term[..at].strip_suffix('!').unwrap_or(&term[..at]);
+                (name, name.len() < at, Some(&term[at + 1..]))
+            }
+        };
+        let name = name.trim();
+        if name == "memsize" {
+            let ranges = alternatives.map_or_else(
+                || Err(Error::usage("memsize needs a range, as in memsize=1024.. or memsize=1KiB..1MiB")),
+                |alternatives| alternatives.split('|').map(|text| range(name, text)).collect(),
+            )?;
+            self.memsize.get_or_insert_default().0.push((negated, ranges));
+            return Ok(());
+        }
+        let subject = match name.parse::<Key>() {
+            Ok(key) => Subject::Key(key),
+            Err(_) => Subject::Trait(Traits::from_key(name.as_bytes()).ok_or_else(|| unknown(name))?),
+        };
+        let is_flag = matches!(
+            subject,
+            Subject::Trait(_) | Subject::Key(Key::Frozen | Key::Embedded | Key::Old | Key::Shared | Key::Traced)
+        );
+        let tests = match alternatives {
+            None if is_flag => vec![Test::True],
+            None => return Err(Error::usage(format!("{name} needs a value, as in {name}=…"))),
+            Some(alternatives) => {
+                alternatives.split('|').map(|text| test(subject, name, is_flag, text)).collect::<Result<_>>()?
+            }
+        };
+        self.terms.push(Term { subject, negated, tests });
+        Ok(())
+    }
+}
+
+impl FromStr for Filter {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Filter> {
+        Filter::parse(&[word])
+    }
+}
+
+/// Splits at commas outside of `{a,b}` and `[,]`.
+fn split_terms(word: &str) -> Vec<&str> {
+    let mut depth = 0usize;
+    word.split(|letter: char| {
+        match letter {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+    .collect()
+}
+
+fn unknown(name: &str) -> Error {
+    let keys = Key::NAMED.iter().map(|(_, name)| *name);
+    let traits = Traits::NAMED.iter().map(|(_, name)| *name);
+    let mut names: Vec<&str> = keys.chain(["memsize"]).chain(traits).collect();
+    names.sort_unstable();
+    names.dedup();
+    Error::usage(format!("cannot filter by {name:?}; there are {}", names.join(", ")))
+}
+
+fn test(subject: Subject, name: &str, is_flag: bool, text: &str) -> Result<Test> {
+    let text = text.trim();
+    if is_flag {
+        return match text {
+            "true" | "yes" => Ok(Test::True),
+            "false" | "no" => Ok(Test::False),
+            _ => Err(Error::usage(format!("{name} is true or false, not {text:?}"))),
+        };
+    }
+    if matches!(text, "none" | "nil") || subject == Subject::Key(Key::Generation) && text == "untraced" {
+        return Ok(Test::None);
+    }
+    if let Subject::Key(Key::Generation | Key::SlotSize | Key::Shape) = subject {
+        return range(name, text).map(|(low, high)| Test::Range(low, high));
+    }
+    if !text.contains(['*', '?', '[', '{']) {
+        let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
+        if !is_path || text.starts_with(['/', '(', '<']) {
+            return Ok(Test::Text(text.as_bytes().to_vec()));
+        }
+    }
+    // A relative path matches below any directory: `app/models/*` as `/srv/app/models/user.rb`.
+    let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
+    let pattern = if is_path && !text.starts_with(['/', '*', '(', '<']) {
+        format!("{{{text},*/{text}}}")
+    } else {
+        text.to_owned()
+    };
+    let glob = GlobBuilder::new(&pattern).backslash_escape(true).build();
+    let glob = glob.map_err(|error| Error::usage(format!("{name}: {text:?} is no glob pattern: {}", error.kind())))?;
+    Ok(Test::Glob(Box::new(glob.compile_matcher())))
+}
+
+/// Reads `5`, `5..`, `..9`, `5..9` (both ends belong to it), with `KiB` and the like for bytes.
+fn range(name: &str, text: &str) -> Result<(u64, u64)> {
+    let number = |text: &str, otherwise: u64| -> Result<u64> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(otherwise);
+        }
+        let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '_').unwrap_or(text.len());
+        let factor = match text[end..].trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kb" | "kib" => 1 << 10,
+            "m" | "mb" | "mib" => 1 << 20,
+            "g" | "gb" | "gib" => 1u64 << 30,
+            _ => 0,
+        };
+        let number = text[..end].replace('_', "").parse::<u64>().ok().filter(|_| factor > 0);
+        number
+            .and_then(|number| number.checked_mul(factor))
+            .ok_or_else(|| Error::usage(format!("{name}: {text:?} is no number; write 5, 5.., ..9 or 5..9")))
+    };
+    let (low, high) = match text.split_once("..") {
+        None => {
+            let value = number(text, u64::MAX)?;
+            if text.trim().is_empty() {
+                return Err(Error::usage(format!("{name} needs a number or a range, as in {name}=5..9")));
+            }
+            (value, value)
+        }
+        Some((low, high)) => (number(low, 0)?, number(high, u64::MAX)?),
+    };
+    if low > high {
+        return Err(Error::usage(format!("{name}: the range {text:?} is empty")));
+    }
+    Ok((low, high))
+}
+
+impl Test {
+    fn holds(&self, values: &Values<'_>, value: Value) -> bool {
+        match (self, value) {
+            (Test::None, Value::None) | (Test::True, Value::Flag(true)) | (Test::False, Value::Flag(false)) => true,
+            (Test::Range(low, high), Value::Number(number)) => (*low..=*high).contains(&number),
+            (Test::Text(text), Value::Text(sym)) => values.bytes(sym) == &text[..],
+            (Test::Glob(glob), Value::Text(sym)) => match values.outside(Value::Text(sym)) {
+                KeyValue::Text(text) => glob.is_match(text),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Which Ruby wrote the dump. It does not say, but its keys do.
+
+use crate::record::{Record, Traits, Type};
+
+/// What was seen that only some Rubies print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence(u32);
+
+macro_rules! seen {
+    ($($bit:literal $name:ident,)*) => { $(const $name: u32 = 1 << $bit;)* };
+}
+
+seen! {
+    0 IMEMO,
+    1 IMEMO_TYPE,
+    2 PINNED,
+    3 CLASS_WITHOUT_NAME,
+    4 SUPERCLASS,
+    5 SLOT_SIZE,
+    6 SHAPE,
+    7 CAPACITY_SHAPE,
+    8 EMBEDDED_OBJECT,
+    9 CHILLED,
+    10 PARENTLESS_SHAPE,
+    11 AGE,
+    12 ODD_SLOT,
+    13 SUBCLASSES,
+    14 SMALL_ADDRESSES,
+    15 CLASS,
+}
+
+impl Evidence {
+    #[inline]
+    pub(crate) fn take(&mut self, record: &Record<'_>) {
+        let mut seen = 0;
+        if let Some(slot_size) = record.slot_size {
+            seen |= SLOT_SIZE;
+            // 40 * 2^n, on 32 bits 20 * 2^n; from Ruby 4.1 other sizes too.
+            let fifth = slot_size / 20;
+            if slot_size % 20 != 0 || !fifth.is_power_of_two() {
+                seen |= ODD_SLOT;
+            }
+        }
+        if record.age.is_some() {
+            seen |= AGE;
+        }
+        match record.ty {
+            Type::Imemo => {
+                seen |= IMEMO;
+                if let Some(sort) = record.imemo_type {
+                    seen |= IMEMO_TYPE;
+                    if matches!(sort.raw, b"subclasses" | b"cdhash") {
+                        seen |= SUBCLASSES;
+                    }
+                }
+            }
+            Type::Class => {
+                seen |= CLASS;
+                if record.name.is_none() {
+                    seen |= CLASS_WITHOUT_NAME;
+                }
+                if record.superclass.is_some() {
+                    seen |= SUPERCLASS;
+                }
+                if record.address.is_some_and(|address| address <= u64::from(u32::MAX)) {
+                    seen |= SMALL_ADDRESSES;
+                }
+            }
+            Type::Object if record.traits.has(Traits::EMBEDDED) => seen |= EMBEDDED_OBJECT,
+            Type::String if record.traits.has(Traits::CHILLED) => seen |= CHILLED,
+            Type::Shape => {
+                seen |= SHAPE;
+                match record.shape_type.map(|ty| ty.raw) {
+                    Some(b"CAPACITY_CHANGE" | b"INITIAL_CAPACITY") => seen |= CAPACITY_SHAPE,
+                    Some(b"OBJ_ID") => seen |= AGE,
+                    Some(b"T_OBJECT") if matches!(record.parent_id, Some(0xffff | 0xffff_ffff)) => {
+                        seen |= PARENTLESS_SHAPE
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        if record.traits.has(Traits::PINNED) {
+            seen |= PINNED;
+        }
+        self.0 |= seen;
+    }
+
+    pub(crate) fn merge(&mut self, other: Evidence) {
+        self.0 |= other.0;
+    }
+
+    fn any(self, bits: u32) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// The Ruby series the format points to: `3.3`, `2.3 to 2.4`; `unknown` where nothing tells.
+    #[must_use]
+    pub fn series(self) -> &'static str {
+        if self.any(AGE) {
+            return if self.any(ODD_SLOT | SUBCLASSES) { "4.1" } else { "4.0" };
+        }
+        if self.any(SLOT_SIZE | SHAPE) {
+            return if self.any(CHILLED | PARENTLESS_SHAPE) {
+                "3.4"
+            } else if self.any(CAPACITY_SHAPE) {
+                "3.2"
+            } else if self.any(EMBEDDED_OBJECT) {
+                "3.3"
+            } else if self.any(SHAPE) {
+                "3.2 to 3.3"
+            } else {
+                "3.2 to 3.4"
+            };
+        }
+        if self.any(SUPERCLASS) {
+            "3.1"
+        } else if self.any(CLASS_WITHOUT_NAME) {
+            "3.0"
+        } else if self.any(PINNED) {
+            "2.7"
+        } else if self.any(IMEMO_TYPE) {
+            "2.5 to 2.6"
+        } else if self.any(IMEMO) {
+            "2.3 to 2.4"
+        } else if self.any(CLASS) {
+            "2.1 to 2.2"
+        } else {
+            "unknown"
+        }
+    }
+
+    /// The binary logarithm of a heap page's bytes in that series.
+    #[must_use]
+    pub fn page_log(self) -> u32 {
+        if self.any(AGE | SLOT_SIZE | SHAPE | SUPERCLASS) { 16 } else { 14 }
+    }
+
+    /// The bytes of a slot where the dump prints none.
+    #[must_use]
+    pub fn base_slot(self) -> u32 {
+        if self.any(SMALL_ADDRESSES) { 20 } else { 40 }
+    }
+}
