@@ -77,6 +77,8 @@ pub struct Tables {
     /// The allocation sites.
     pub sites: Sites,
     classes: Classes,
+    /// The encoding of the string before: most have the same.
+    encoding: Symbol,
 }
 
 /// The numbers that a record's names have in a [`Tables`].
@@ -90,16 +92,36 @@ pub struct Numbers {
     pub label: Symbol,
 }
 
+/// Which names are wanted; those of classes themselves and of DATA always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameParts {
+    /// Classes.
+    pub class: bool,
+    /// Allocation sites.
+    pub site: bool,
+    /// Labels.
+    pub label: bool,
+}
+
+impl NameParts {
+    /// Every name.
+    pub const ALL: NameParts = NameParts { class: true, site: true, label: true };
+}
+
 impl Tables {
-    /// Numbers the names of a record, and keeps what a class says of itself.
+    /// Numbers the names of a record that `parts` asks for, and keeps what a class says of itself.
     #[inline]
-    pub fn take(&mut self, record: &Record<'_>) -> Numbers {
+    pub fn take(&mut self, record: &Record<'_>, parts: NameParts) -> Numbers {
+        let is_class = matches!(record.ty, Type::Class | Type::Module | Type::Iclass);
         let class = match record.class {
-            Some(address) if record.ty != Type::Imemo && address != 0 => self.classes.number(address),
+            Some(address) if (parts.class || is_class) && record.ty != Type::Imemo && address != 0 => {
+                self.classes.number(address)
+            }
             _ => ClassId::NONE,
         };
         let site = match (record.file, record.method) {
             (None, None) => SiteId::NONE,
+            _ if !parts.site && !is_class => SiteId::NONE,
             (file, method) => {
                 let (file, method) = (file.unwrap_or_default(), method.unwrap_or_default());
                 let line = record.line.unwrap_or(0);
@@ -111,7 +133,7 @@ impl Tables {
             }
         };
         let label = match record.ty {
-            Type::String => record.encoding,
+            Type::String => return Numbers { class, site, label: self.encoding(record, parts) },
             Type::Imemo => record.imemo_type,
             Type::Data => record.struct_name,
             Type::Class | Type::Module | Type::Iclass => {
@@ -123,6 +145,15 @@ impl Tables {
         };
         let label = label.map_or(Symbol::NONE, |text| self.symbols.intern(&text.decode()));
         Numbers { class, site, label }
+    }
+
+    #[inline]
+    fn encoding(&mut self, record: &Record<'_>, parts: NameParts) -> Symbol {
+        let Some(text) = record.encoding.filter(|_| parts.label) else { return Symbol::NONE };
+        if self.symbols.bytes(self.encoding) != text.raw {
+            self.encoding = self.symbols.intern(text.raw);
+        }
+        self.encoding
     }
 
     fn class_record(&mut self, record: &Record<'_>, class: ClassId, site: SiteId) {

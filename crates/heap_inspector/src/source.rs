@@ -45,14 +45,14 @@ impl Blocks {
     /// n
     pub fn next(&mut self, mut recycled: Vec<u8>) -> Result<Option<Block>> {
         use std::io::Read;
-        let n = 1 << 20;
+        let n = 1 << 18;
         if self.end {
             return Ok(None);
         }
         recycled.clear();
         recycled.append(&mut self.carry);
         let had = recycled.len();
-        recycled.resize(n.max(had), 0);
+        recycled.resize(n.max(had * 2), 0);
         let mut fill = had;
         loop {
             let k = self.data.read(&mut recycled[fill..]).map_err(|source| Error::File { path: "".into(), source })?;

@@ -13,7 +13,7 @@ pub use series::Evidence;
 pub use texts::Texts;
 
 use crate::Result;
-use crate::names::{Names, Numbers, TRACER_STRUCT, Tables};
+use crate::names::{NameParts, Names, Numbers, TRACER_STRUCT, Tables};
 use crate::record::{Record, Traits, Type};
 use crate::scan::{self, Intake, Options, Visitor};
 use crate::source::Source;
@@ -265,7 +265,8 @@ impl Survey {
         let mut sums = Sums::new();
         let mut pages = Pages::default();
         let mut texts = wants.texts.map(|_| Texts::default());
-        for worker in workers {
+        for mut worker in workers {
+            worker.flush();
             let renumbering = tables.merge(&worker.tables);
             totals.merge(&worker.totals);
             pages.merge(worker.pages);
@@ -284,9 +285,12 @@ struct Worker<'a> {
     wants: &'a Wants<'a>,
     references: Vec<u64>,
     tables: Tables,
+    names: NameParts,
     tracer: Symbol,
     totals: Totals,
     sums: Sums,
+    /// The slot of the object before and what is not yet in the sums: neighbours are often alike.
+    last: (Slot, Sum),
     pages: Pages,
     texts: Option<texts::Collector>,
 }
@@ -295,15 +299,27 @@ impl<'a> Worker<'a> {
     fn new(wants: &'a Wants<'a>) -> Self {
         let mut tables = Tables::default();
         let tracer = tables.symbols.intern(TRACER_STRUCT);
+        let parts = wants.parts.union(wants.texts.unwrap_or_default());
         Worker {
             wants,
             references: Vec::new(),
             tables,
+            names: NameParts { class: parts.class, site: parts.site, label: parts.label },
             tracer,
             totals: Totals::default(),
             sums: Sums::new(),
+            last: Default::default(),
             pages: Pages::default(),
             texts: wants.texts.map(|_| texts::Collector::default()),
+        }
+    }
+}
+
+impl Worker<'_> {
+    fn flush(&mut self) {
+        let (slot, sum) = std::mem::take(&mut self.last);
+        if sum.count > 0 {
+            self.sums.entry(slot).or_default().add(sum);
         }
     }
 }
@@ -323,7 +339,7 @@ impl Visitor for Worker<'_> {
             }
             return;
         }
-        let slot = Slot::new(record, self.tables.take(record), self.tracer);
+        let slot = Slot::new(record, self.tables.take(record, self.names), self.tracer);
         self.totals.count(record, Some(slot));
         if self.wants.pages {
             self.pages.take(record);
@@ -332,7 +348,12 @@ impl Visitor for Worker<'_> {
             return;
         }
         if self.wants.summing {
-            self.sums.entry(slot.keep(self.wants.parts)).or_default().add(sum(record));
+            let slot = slot.keep(self.wants.parts);
+            if slot != self.last.0 {
+                self.flush();
+                self.last.0 = slot;
+            }
+            self.last.1.add(sum(record));
         }
         if let (Some(texts), Some(parts)) = (&mut self.texts, self.wants.texts)
             && record.ty == Type::String

@@ -3,7 +3,7 @@
 
 use super::index::Index;
 use super::{Columns, DANGLING, Heap, Root, Shape, Target};
-use crate::names::{Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
+use crate::names::{NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
 use crate::record::{Record, Type};
 use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
 use crate::source::Source;
@@ -92,7 +92,7 @@ impl Visitor for Worker<'_> {
             self.totals.count(record, None);
             return self.other(record);
         }
-        let names = self.tables.take(record);
+        let names = self.tables.take(record, NameParts::ALL);
         let slot = Slot::new(record, names, self.tracer);
         self.totals.count(record, Some(slot));
         let Chunk { columns, references, memsizes_big, .. } = &mut self.chunk;

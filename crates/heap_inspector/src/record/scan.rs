@@ -38,6 +38,71 @@ impl Default for Tail {
     }
 }
 
+/// Tells keys apart by their first four bytes, through a table: a jump through it costs a third of comparing with one after the other.
+macro_rules! keys {
+    ($($number:literal $name:ident $bytes:literal,)*) => {
+        $(const $name: u8 = $number;)*
+        static KEYS: [u8; 256] = {
+            let mut table = [0; 256];
+            $(
+                assert!(table[hash(u32::from_le_bytes(*$bytes))] == 0, "two keys share a place: choose another factor");
+                table[hash(u32::from_le_bytes(*$bytes))] = $name;
+            )*
+            table
+        };
+    };
+}
+
+keys! {
+    1 ADDR b"addr",
+    2 TYPE b"type",
+    3 SHAP b"shap",
+    4 SLOT b"slot",
+    5 CLAS b"clas",
+    6 FROZ b"froz",
+    7 EMBE b"embe",
+    8 BROK b"brok",
+    9 FSTR b"fstr",
+    10 SHAR b"shar",
+    11 ASSO b"asso",
+    12 CHIL b"chil",
+    13 SING b"sing",
+    14 TOO b"too_",
+    15 COMP b"comp",
+    16 BYTE b"byte",
+    17 CAPA b"capa",
+    18 VALU b"valu",
+    19 ENCO b"enco",
+    20 CODE b"code",
+    21 LENG b"leng",
+    22 SIZE b"size",
+    23 DEFA b"defa",
+    24 IVAR b"ivar",
+    25 NAME b"name",
+    26 SUPE b"supe",
+    27 REAL b"real",
+    28 STRU b"stru",
+    29 IMEM b"imem",
+    30 ROOT b"root",
+    31 REFE b"refe",
+    32 FILE b"file",
+    33 LINE b"line",
+    34 METH b"meth",
+    35 GENE b"gene",
+    36 MEMS b"mems",
+    37 FLAG b"flag",
+    38 PARE b"pare",
+    39 EDGE b"edge",
+    40 ID b"id\":",
+    41 FD b"fd\":",
+}
+
+const fn hash(key: u32) -> usize {
+    (key.wrapping_mul(FACTOR) >> 24) as usize
+}
+
+const FACTOR: u32 = 0xb9d1_79e1;
+
 /// How far a scan went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scanned {
@@ -95,64 +160,64 @@ impl Scanner {
                     record.traits.set($bit);
                 }};
             }
-            match &key.to_le_bytes() {
-                b"addr" => record.address = Some(field!(b"address\":\"", address)),
-                b"type" => {
+            match KEYS[hash(key)] {
+                ADDR => record.address = Some(field!(b"address\":\"", address)),
+                TYPE => {
                     let text = field!(b"type\":\"", text);
                     record.type_name = text.raw;
                     record.ty = type_of(text.raw);
                 }
-                b"shap" => {
+                SHAP => {
                     if rest.starts_with(b"shape_id") {
                         record.shape_id = Some(field!(b"shape_id\":", small));
                     } else {
                         record.shape_type = Some(field!(b"shape_type\":\"", text));
                     }
                 }
-                b"slot" => record.slot_size = Some(field!(b"slot_size\":", small)),
-                b"clas" => record.class = Some(field!(b"class\":\"", address)),
-                b"froz" => bit!(b"frozen\":true", Traits::FROZEN),
-                b"embe" => bit!(b"embedded\":true", Traits::EMBEDDED),
-                b"brok" => bit!(b"broken\":true", Traits::BROKEN),
-                b"fstr" => bit!(b"fstring\":true", Traits::FSTRING),
-                b"shar" => bit!(b"shared\":true", Traits::SHARED),
-                b"asso" => bit!(b"associated\":true", Traits::ASSOCIATED),
-                b"chil" => bit!(b"chilled\":true", Traits::CHILLED),
-                b"sing" => bit!(b"singleton\":true", Traits::SINGLETON),
-                b"too_" => bit!(b"too_complex_shape\":true", Traits::COMPLEX_SHAPE),
-                b"comp" => bit!(b"complex_shape\":true", Traits::COMPLEX_SHAPE),
-                b"byte" => record.bytesize = Some(field!(b"bytesize\":", number)),
-                b"capa" => record.capacity = Some(field!(b"capacity\":", number)),
-                b"valu" => record.value = Some(field!(b"value\":\"", text)),
-                b"enco" => record.encoding = Some(field!(b"encoding\":\"", text)),
-                b"code" => record.coderange = Some(field!(b"coderange\":\"", text)),
-                b"leng" => record.length = Some(field!(b"length\":", number)),
-                b"size" => record.length = Some(field!(b"size\":", number)),
-                b"defa" => record.default = Some(field!(b"default\":\"", address)),
-                b"ivar" => record.ivars = Some(field!(b"ivars\":", number)),
-                b"name" => record.name = Some(field!(b"name\":\"", text)),
-                b"supe" => record.superclass = Some(field!(b"superclass\":\"", address)),
-                b"real" => record.real_class_name = Some(field!(b"real_class_name\":\"", text)),
-                b"stru" => record.struct_name = Some(field!(b"struct\":\"", text)),
-                b"imem" => record.imemo_type = Some(field!(b"imemo_type\":\"", text)),
-                b"root" => record.root = Some(field!(b"root\":\"", text)),
-                b"refe" => {
+                SLOT => record.slot_size = Some(field!(b"slot_size\":", small)),
+                CLAS => record.class = Some(field!(b"class\":\"", address)),
+                FROZ => bit!(b"frozen\":true", Traits::FROZEN),
+                EMBE => bit!(b"embedded\":true", Traits::EMBEDDED),
+                BROK => bit!(b"broken\":true", Traits::BROKEN),
+                FSTR => bit!(b"fstring\":true", Traits::FSTRING),
+                SHAR => bit!(b"shared\":true", Traits::SHARED),
+                ASSO => bit!(b"associated\":true", Traits::ASSOCIATED),
+                CHIL => bit!(b"chilled\":true", Traits::CHILLED),
+                SING => bit!(b"singleton\":true", Traits::SINGLETON),
+                TOO => bit!(b"too_complex_shape\":true", Traits::COMPLEX_SHAPE),
+                COMP => bit!(b"complex_shape\":true", Traits::COMPLEX_SHAPE),
+                BYTE => record.bytesize = Some(field!(b"bytesize\":", number)),
+                CAPA => record.capacity = Some(field!(b"capacity\":", number)),
+                VALU => record.value = Some(field!(b"value\":\"", text)),
+                ENCO => record.encoding = Some(field!(b"encoding\":\"", text)),
+                CODE => record.coderange = Some(field!(b"coderange\":\"", text)),
+                LENG => record.length = Some(field!(b"length\":", number)),
+                SIZE => record.length = Some(field!(b"size\":", number)),
+                DEFA => record.default = Some(field!(b"default\":\"", address)),
+                IVAR => record.ivars = Some(field!(b"ivars\":", number)),
+                NAME => record.name = Some(field!(b"name\":\"", text)),
+                SUPE => record.superclass = Some(field!(b"superclass\":\"", address)),
+                REAL => record.real_class_name = Some(field!(b"real_class_name\":\"", text)),
+                STRU => record.struct_name = Some(field!(b"struct\":\"", text)),
+                IMEM => record.imemo_type = Some(field!(b"imemo_type\":\"", text)),
+                ROOT => record.root = Some(field!(b"root\":\"", text)),
+                REFE => {
                     if references.len() > before {
                         return None; // a second list: the last one counts, as in JSON
                     }
                     rest = addresses(rest.strip_prefix(b"references\":[")?, references)?;
                 }
-                b"file" => {
+                FILE => {
                     let after = rest.strip_prefix(b"file\":\"")?;
                     let (text, after) = file(after, newlines)?;
                     record.file = Some(text);
                     rest = after;
                 }
-                b"line" => record.line = Some(field!(b"line\":", small)),
-                b"meth" => record.method = Some(field!(b"method\":\"", text)),
-                b"gene" => record.generation = Some(field!(b"generation\":", small)),
-                b"mems" => record.memsize = field!(b"memsize\":", number),
-                b"flag" => {
+                LINE => record.line = Some(field!(b"line\":", small)),
+                METH => record.method = Some(field!(b"method\":\"", text)),
+                GENE => record.generation = Some(field!(b"generation\":", small)),
+                MEMS => record.memsize = field!(b"memsize\":", number),
+                FLAG => {
                     if let Some(after) = self.known_tail(rest, record) {
                         return Some(after);
                     }
@@ -162,12 +227,12 @@ impl Scanner {
                     }
                     rest = after;
                 }
-                b"id\":" => record.id = Some(field!(b"id\":", small)),
-                b"pare" => record.parent_id = Some(field!(b"parent_id\":", small)),
-                b"edge" if rest.starts_with(b"edge_name") => {
+                ID => record.id = Some(field!(b"id\":", small)),
+                PARE => record.parent_id = Some(field!(b"parent_id\":", small)),
+                EDGE if rest.starts_with(b"edge_name") => {
                     record.edge_name = Some(field!(b"edge_name\":\"", text));
                 }
-                b"fd\":" => record.fd = Some(field!(b"fd\":", signed)),
+                FD => record.fd = Some(field!(b"fd\":", signed)),
                 _ => rest = unknown(rest)?,
             }
             rest = match rest {
@@ -257,26 +322,31 @@ fn address(rest: &[u8]) -> Option<(u64, &[u8])> {
 
 #[inline]
 fn twelve_digits(chunk: &[u8; 15]) -> Option<u64> {
-    let mut value = 0u64;
-    let mut seen = 0u8;
-    for byte in &chunk[2..14] {
-        let digit = HEX[usize::from(*byte)];
-        seen |= digit;
-        value = value << 4 | u64::from(digit & 15);
-    }
-    (seen < 16).then_some(value)
+    let high = u64::from_be_bytes(*chunk[2..].first_chunk()?);
+    let low = u64::from_be_bytes(*chunk[6..].first_chunk()?);
+    (is_hex(high) && is_hex(low)).then(|| eight_digits(high) << 16 | eight_digits(low) & 0xffff)
 }
 
-/// The value of each lower-case hexadecimal digit; 255 for the other bytes.
-static HEX: [u8; 256] = {
-    let mut table = [255; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
-        digit += 1;
-    }
-    table
-};
+/// Whether all eight bytes are lower-case hexadecimal digits. Each sum stays within its byte, as bytes of 128 and more are refused.
+#[inline]
+fn is_hex(bytes: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let digit = bytes ^ (0x30 * ONES); // 0 to 9
+    let letter = bytes ^ (0x60 * ONES); // 1 to 6
+    let no_digit = digit + 0x76 * ONES;
+    let no_letter = (letter + 0x79 * ONES) | !(letter + 0x7f * ONES);
+    (bytes | no_digit & no_letter) & HIGH == 0
+}
+
+/// The value of eight digits, the first in the highest byte: their low halves, plus 9 for letters, pushed together.
+#[inline]
+fn eight_digits(bytes: u64) -> u64 {
+    let halves = (bytes & 0x0f0f_0f0f_0f0f_0f0f) + 9 * (bytes >> 6 & 0x0101_0101_0101_0101);
+    let pairs = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    (fours | fours >> 16) & 0xffff_ffff
+}
 
 #[inline(never)]
 fn address_any(rest: &[u8]) -> Option<(u64, &[u8])> {
