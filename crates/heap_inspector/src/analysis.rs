@@ -9,6 +9,7 @@ pub mod summary;
 use crate::keys::KeyValue;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
 use crate::scan::Intake;
+use crate::select::Filter;
 use crate::survey::{Sum, Totals};
 
 /// How groups are ordered, the greatest first; equal ones by key.
@@ -123,6 +124,11 @@ pub(crate) fn untraced(totals: &Totals) -> Sum {
         memsize: totals.objects.memsize - totals.traced.memsize - totals.tracer.memsize,
         references: 0,
     }
+}
+
+/// A table's heading with the filter that its objects passed.
+pub(crate) fn titled(title: &str, filter: &Filter) -> String {
+    if filter.is_empty() { title.to_owned() } else { format!("{title}, where {}", filter.words().join(", ")) }
 }
 
 pub(crate) fn note(level: Level, text: impl Into<String>) -> Section {

@@ -140,6 +140,9 @@ traits! {
 }
 
 impl Traits {
+    /// Those that stand in the record itself; the others stand in its `flags`.
+    pub const OWN: Traits = Traits((1 << 9) - 1);
+
     /// Whether all of `other` are set here.
     #[must_use]
     pub const fn has(self, other: Traits) -> bool {

@@ -76,6 +76,17 @@ impl Filter {
         Ok(filter)
     }
 
+    /// This filter and that: both must hold.
+    #[must_use]
+    pub fn and(mut self, other: &Filter) -> Filter {
+        self.terms.extend(other.terms.iter().cloned());
+        if let Some(Ranges(ranges)) = &other.memsize {
+            self.memsize.get_or_insert_default().0.extend(ranges.iter().cloned());
+        }
+        self.words.extend(other.words.iter().cloned());
+        self
+    }
+
     /// Whether every object passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {

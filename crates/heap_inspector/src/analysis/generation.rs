@@ -3,10 +3,10 @@
 
 use super::groups::{self, Groups, Shows};
 use super::strings::{self, Strings};
-use super::{Context, Sort};
+use super::{Context, Sort, note};
 use crate::Result;
 use crate::keys::Key;
-use crate::report::{Report, Section};
+use crate::report::{Level, Report, Section};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
@@ -63,6 +63,12 @@ impl Detail {
             Section::Table(self.references.table("references", title("References by location"), Shows::References)),
         ];
         sections.extend(self.strings.sections(title("Duplicate strings")));
+        if self.memory.total.count == 0 {
+            sections.push(note(
+                Level::Info,
+                format!("the dump has no objects of {which}; read without it lists the generations"),
+            ));
+        }
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
     }

@@ -1,7 +1,7 @@
 //! Objects by the GC count at their allocation: in a leak, old generations stay full.
 
 use super::groups::{self, Groups};
-use super::{Context, column, share, untraced};
+use super::{Context, column, share, titled, untraced};
 use crate::Result;
 use crate::heap::Heap;
 use crate::keys::{Key, KeyValue};
@@ -81,13 +81,9 @@ impl Generations {
             let part = share(sum.memsize, self.total.memsize);
             vec![generation, Cell::Count(sum.count), Cell::Bytes(sum.memsize), Cell::Share(part)]
         };
-        let mut title = "Generations".to_owned();
-        if !filter.is_empty() {
-            title += &format!(", where {}", filter.words().join(", "));
-        }
         let table = Table {
             name: "generations",
-            title,
+            title: titled("Generations", filter),
             columns: vec![
                 column("generation", "Generation"),
                 column("count", "Objects"),

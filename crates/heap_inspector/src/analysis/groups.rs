@@ -2,7 +2,7 @@
 //!
 //! Costs one value of each key for each distinct slot, and memory for the groups.
 
-use super::{Context, Sort, column, key_cell, share};
+use super::{Context, Sort, column, key_cell, share, titled};
 use crate::Result;
 use crate::heap::Heap;
 use crate::keys::{Key, KeyValue, Value, Values};
@@ -170,10 +170,7 @@ impl Groups {
     #[must_use]
     pub fn report(&self, dump: &str, filter: &Filter, sort: Sort, context: &Context) -> Report {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
-        let mut title = format!("Objects by {}", names.join(", "));
-        if !filter.is_empty() {
-            title += &format!(", where {}", filter.words().join(", "));
-        }
+        let title = titled(&format!("Objects by {}", names.join(", ")), filter);
         let shows = match sort {
             Sort::Bytes => Shows::BytesAndCount,
             Sort::Count => Shows::CountAndBytes,

@@ -2,7 +2,7 @@
 //!
 //! Ruby dumps the text of 7-bit strings that own it; of others (shared, not ASCII) it does not, and these are counted apart.
 
-use super::{Context, Sort, column};
+use super::{Context, Sort, column, titled};
 use crate::Result;
 use crate::keys::{Key, KeyValue, Values};
 use crate::names::Names;
@@ -192,12 +192,8 @@ impl Strings {
     /// The answer of `strings`.
     #[must_use]
     pub fn report(&self, dump: &str, filter: &Filter, context: &Context) -> Report {
-        let mut title = "Duplicate strings".to_owned();
-        if !filter.is_empty() {
-            title += &format!(", where {}", filter.words().join(", "));
-        }
         let mut sections = vec![context.facts()];
-        sections.extend(self.sections(title));
+        sections.extend(self.sections(titled("Duplicate strings", filter)));
         sections.extend(context.notes());
         Report { verb: "strings", dump: dump.to_owned(), sections }
     }

@@ -1,11 +1,12 @@
 //! What a dump is, at a glance: the kinds of objects, what was traced, how full the pages are, which Ruby wrote it, what was lost.
 
 use super::groups::{self, Groups, Shows};
-use super::{Context, Sort, column, fact, note, share, untraced};
+use super::{Context, Sort, column, fact, note, share, titled, untraced};
 use crate::Result;
 use crate::keys::Key;
 use crate::report::{Cell, Facts, Level, Report, Section, Table};
 use crate::scan;
+use crate::select::Filter;
 use crate::source::Source;
 use crate::survey::{PageUse, Survey, Wants};
 use crate::view::human;
@@ -19,25 +20,34 @@ pub struct Summary {
     pub classes: Groups,
     /// Heap pages by slot size; none where the addresses are no heap's.
     pub pages: Option<Vec<PageUse>>,
+    /// Which objects the tables are of; the other facts are of all.
+    pub filter: Filter,
     /// Totals, roots, shapes, the Ruby series, and what was lost.
     pub context: Context,
 }
 
-/// Runs once through `source`; `limit` holds for the classes.
+/// Runs once through `source`; `limit` holds for the classes, the filter for types and classes.
 ///
 /// # Errors
 /// Those of [`scan::scan`].
-pub fn read(source: &Source, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
-    let parts = Key::Class.parts().union(Key::Type.parts());
-    let survey = Survey::take(source, &Wants { parts, summing: true, pages: true, ..Wants::default() }, scanning)?;
+pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
+    let parts = Key::Class.parts().union(Key::Type.parts()).union(filter.parts());
+    let wants = Wants { parts, summing: true, memsize: filter.memsize(), pages: true, texts: None };
+    let survey = Survey::take(source, &wants, scanning)?;
     let evidence = survey.totals.evidence;
     let pages = survey.pages.by_slot_size(evidence.page_log(), evidence.base_slot());
     let fold = |key: Key, limit: Option<usize>| {
-        let options = groups::Options { by: vec![key], sort: Sort::Bytes, limit, ..groups::Options::default() };
+        let options = groups::Options { by: vec![key], filter: filter.clone(), sort: Sort::Bytes, limit };
         groups::fold(&survey.names, &survey.sums, &options)
     };
     let (types, classes) = (fold(Key::Type, None), fold(Key::Class, Some(limit)));
-    Ok(Summary { types, classes, pages, context: Context { totals: survey.totals, intake: survey.intake } })
+    Ok(Summary {
+        types,
+        classes,
+        pages,
+        filter: filter.clone(),
+        context: Context { totals: survey.totals, intake: survey.intake },
+    })
 }
 
 impl Summary {
@@ -45,8 +55,12 @@ impl Summary {
     #[must_use]
     pub fn report(&self, dump: &str) -> Report {
         let mut sections = vec![self.context.facts(), Section::Facts(self.heap())];
-        sections.push(Section::Table(self.types.table("types", "Types".into(), Shows::BytesAndCount)));
-        sections.push(Section::Table(self.classes.table("classes", "Classes".into(), Shows::BytesAndCount)));
+        sections.push(Section::Table(self.types.table("types", titled("Types", &self.filter), Shows::BytesAndCount)));
+        sections.push(Section::Table(self.classes.table(
+            "classes",
+            titled("Classes", &self.filter),
+            Shows::BytesAndCount,
+        )));
         if let Some(pages) = self.pages.as_ref().filter(|pages| !pages.is_empty()) {
             sections.push(Section::Table(page_table(pages)));
         }

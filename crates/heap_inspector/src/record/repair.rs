@@ -186,9 +186,9 @@ fn mend(line: &[u8]) -> Option<Vec<u8>> {
         let (key, after) = (&rest[..end], rest[end..].strip_prefix(b"\":")?);
         out.extend_from_slice(key);
         out.extend_from_slice(b"\":");
-        let is_text = matches!(kind(key), Some(Kind::Text | Kind::RawText)) && after.first() == Some(&b'"');
-        let value_end = if is_text { 1 + text_end(&after[1..])? + 1 } else { plain_end(after)? };
-        if is_text {
+        let is_raw = kind(key) == Some(Kind::RawText) && after.first() == Some(&b'"');
+        let value_end = if is_raw { 1 + text_end(&after[1..])? + 1 } else { plain_end(after)? };
+        if is_raw {
             escape(&after[1..value_end - 1], &mut out);
         } else {
             out.extend_from_slice(&after[..value_end]);
@@ -225,9 +225,11 @@ fn text_end(rest: &[u8]) -> Option<usize> {
 /// Where a value that is no text ends: at the first comma or closing brace outside brackets and strings.
 fn plain_end(rest: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
-    let mut in_string = false;
+    let (mut in_string, mut quoted) = (false, false);
     for (at, byte) in rest.iter().enumerate() {
         match byte {
+            _ if quoted => quoted = false,
+            b'\\' if in_string => quoted = true,
             b'"' => in_string = !in_string,
             _ if in_string => {}
             b'[' | b'{' => depth += 1,

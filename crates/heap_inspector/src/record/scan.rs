@@ -42,11 +42,12 @@ impl Default for Tail {
 macro_rules! keys {
     ($($number:literal $name:ident $bytes:literal,)*) => {
         $(const $name: u8 = $number;)*
-        static KEYS: [u8; 256] = {
-            let mut table = [0; 256];
+        static KEYS: [(u32, u8); 256] = {
+            let mut table = [(0, 0); 256];
             $(
-                assert!(table[hash(u32::from_le_bytes(*$bytes))] == 0, "two keys share a place: choose another factor");
-                table[hash(u32::from_le_bytes(*$bytes))] = $name;
+                let key = u32::from_le_bytes(*$bytes);
+                assert!(table[hash(key)].1 == 0, "two keys share a place: choose another factor");
+                table[hash(key)] = (key, $name);
             )*
             table
         };
@@ -140,10 +141,11 @@ impl Scanner {
         let before = references.len();
         let mut rest = input.strip_prefix(b"{\"")?;
         // The start that nearly every line has, in the order Ruby writes it.
-        if let Some(after) = rest.strip_prefix(b"address\":\"") {
-            let (address, after) = address(after)?;
+        if let Some((address, after)) = rest.strip_prefix(b"address\":\"").and_then(address)
+            && let Some(after) = after.strip_prefix(b", \"")
+        {
             record.address = Some(address);
-            rest = after.strip_prefix(b", \"")?;
+            rest = after;
         }
         loop {
             let key = u32::from_le_bytes(*rest.first_chunk::<4>()?);
@@ -160,7 +162,8 @@ impl Scanner {
                     record.traits.set($bit);
                 }};
             }
-            match KEYS[hash(key)] {
+            let (known, name) = KEYS[hash(key)];
+            match if known == key { name } else { 0 } {
                 ADDR => record.address = Some(field!(b"address\":\"", address)),
                 TYPE => {
                     let text = field!(b"type\":\"", text);
@@ -262,20 +265,11 @@ impl Scanner {
     /// Keeps the first `len` bytes of `rest`, `"flags":{...}}`. A line's own traits are told from the flags' by their keys.
     #[cold]
     fn remember_tail(&mut self, rest: &[u8], len: usize, record: &Record<'_>) {
-        const OWN: Traits = Traits::FROZEN
-            .union(Traits::EMBEDDED)
-            .union(Traits::BROKEN)
-            .union(Traits::FSTRING)
-            .union(Traits::SHARED)
-            .union(Traits::ASSOCIATED)
-            .union(Traits::CHILLED)
-            .union(Traits::SINGLETON)
-            .union(Traits::COMPLEX_SHAPE);
         if len > Tail::ROOM {
             return;
         }
         let mut tail = Tail { len, age: record.age, ..Tail::default() };
-        tail.traits = Traits(record.traits.0 & !OWN.0);
+        tail.traits = Traits(record.traits.0 & !Traits::OWN.0);
         tail.bytes[..len].copy_from_slice(&rest[..len]);
         self.next = (self.next + 1) % self.tails.len();
         self.tails[self.next] = tail;
@@ -462,7 +456,7 @@ fn flags<'a>(mut rest: &'a [u8], record: &mut Record<'_>) -> Option<&'a [u8]> {
         let (key, after) = text(rest)?;
         rest = after.strip_prefix(b":")?;
         if let Some(after) = rest.strip_prefix(b"true") {
-            if let Some(bit) = Traits::from_key(key.raw) {
+            if let Some(bit) = Traits::from_key(key.raw).filter(|bit| !Traits::OWN.has(*bit)) {
                 record.traits.set(bit);
             }
             rest = after;

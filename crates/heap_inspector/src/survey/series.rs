@@ -23,10 +23,12 @@ seen! {
     9 CHILLED,
     10 PARENTLESS_SHAPE,
     11 AGE,
-    12 ODD_SLOT,
-    13 SUBCLASSES,
-    14 SMALL_ADDRESSES,
-    15 CLASS,
+    12 SLOT_OF_5,
+    13 SLOT_OF_3,
+    14 SLOT_OF_ANOTHER,
+    15 SUBCLASSES,
+    16 SMALL_ADDRESSES,
+    17 CLASS,
 }
 
 impl Evidence {
@@ -34,12 +36,13 @@ impl Evidence {
     pub(crate) fn take(&mut self, record: &Record<'_>) {
         let mut seen = 0;
         if let Some(slot_size) = record.slot_size {
-            seen |= SLOT_SIZE;
-            // 40 * 2^n, on 32 bits 20 * 2^n; from Ruby 4.1 other sizes too.
-            let fifth = slot_size / 20;
-            if slot_size % 20 != 0 || !fifth.is_power_of_two() {
-                seen |= ODD_SLOT;
-            }
+            // 40 * 2^n; on 32 bits 20 * 2^n, in 4.0 24 * 2^n; from 4.1 sizes of several kinds.
+            seen |= SLOT_SIZE
+                | match slot_size >> slot_size.trailing_zeros().min(31) {
+                    5 => SLOT_OF_5,
+                    3 => SLOT_OF_3,
+                    _ => SLOT_OF_ANOTHER,
+                };
         }
         if record.age.is_some() {
             seen |= AGE;
@@ -99,7 +102,8 @@ impl Evidence {
     #[must_use]
     pub fn series(self) -> &'static str {
         if self.any(AGE) {
-            return if self.any(ODD_SLOT | SUBCLASSES) { "4.1" } else { "4.0" };
+            let kinds = [SLOT_OF_5, SLOT_OF_3, SLOT_OF_ANOTHER].into_iter().filter(|kind| self.any(*kind)).count();
+            return if kinds > 1 || self.any(SUBCLASSES) { "4.1" } else { "4.0" };
         }
         if self.any(SLOT_SIZE | SHAPE) {
             return if self.any(CHILLED | PARENTLESS_SHAPE) {
