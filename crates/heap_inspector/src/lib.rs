@@ -4,6 +4,7 @@
 mod error;
 pub mod record;
 pub mod report;
+pub mod source;
 pub mod symbols;
 
 pub use error::{Error, ErrorKind, Position, Result};
