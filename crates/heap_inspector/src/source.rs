@@ -1,97 +1,198 @@
-//! Temporary.
-use crate::{Error, Result};
+//! Where a dump's bytes come from.
+//!
+//! A path, standard input, an open file or any reader goes in, [`Blocks`] of whole records come out: decompressed (gzip, zstd, lz4,
+//! told by their first bytes, never by the name) and cut where a record ends. A regular file is read with `pread`, so it may be
+//! opened again for a second pass, even while the first runs and after it was renamed. What cannot be rewound is read once, or is
+//! copied to a temporary file on the way ([`Source::spooled`]). Files are read, not mapped: a mapped file that shrinks would kill
+//! the process. Costs one block of memory (1 MiB, or the longest record) and the decoder's window.
+
+mod blocks;
+mod decode;
+mod raw;
+mod spool;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-/// s
-#[derive(Debug)]
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use blocks::{Block, Blocks};
+use raw::{Input, Pipe, Raw};
+use spool::Spool;
+
+use crate::{Error, Result};
+
+/// Where a dump's bytes come from; can be opened again for a second pass.
 pub struct Source {
-    path: PathBuf,
     name: String,
+    origin: Mutex<Origin>,
+    spooled: bool,
+    limits: Limits,
 }
-/// b
-#[derive(Debug)]
-pub struct Block {
-    /// b
-    pub bytes: Vec<u8>,
-    /// o
-    pub offset: u64,
+
+/// What [`Source::open`] has to start from; the first open replaces the upper variants by the lower ones.
+enum Origin {
+    Path(PathBuf),
+    Stdin,
+    Handle(File),
+    Reader(Box<dyn Read + Send>),
+    /// A regular file, read from `start` on.
+    Regular {
+        file: Arc<File>,
+        start: u64,
+    },
+    Spool(Arc<Spool>),
+    /// Read once and gone.
+    Spent,
 }
-/// b
-#[derive(Debug)]
-pub struct Blocks {
-    data: std::fs::File,
-    pos: u64,
-    carry: Vec<u8>,
-    end: bool,
+
+/// The bounds on what one source may make us hold. Fields, so that the tests can make them small.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes of a usual block.
+    block: usize,
+    /// Without the end of a record in so many bytes any newline will do, and a start without `{` is no dump.
+    patience: usize,
+    /// The longest record.
+    record: usize,
+    /// Compressed input may always become so many bytes ...
+    decoded: u64,
+    /// ... and beyond that so many times its own size. Real dumps shrink 10 to 30 times, gzip cannot exceed 1032.
+    ratio: u64,
 }
+
+impl Limits {
+    const USUAL: Limits =
+        Limits { block: 1 << 20, patience: 64 << 20, record: u32::MAX as usize, decoded: 1 << 30, ratio: 2000 };
+}
+
 impl Source {
-    /// p
+    /// The file at `path`, opened by [`Source::open`]. A `-` is a file of that name here.
     pub fn path(path: impl Into<PathBuf>) -> Source {
         let path = path.into();
-        Source { name: path.display().to_string(), path }
+        Source::new(path.to_string_lossy().into_owned(), Origin::Path(path))
     }
-    /// n
+
+    /// The process's standard input, named `-`.
+    #[must_use]
+    pub fn stdin() -> Source {
+        Source::new("-".into(), Origin::Stdin)
+    }
+
+    /// An open file, pipe or socket, read from its current position; a regular file's position is left as it is.
+    pub fn file(file: File, name: impl Into<String>) -> Source {
+        Source::new(name.into(), Origin::Handle(file))
+    }
+
+    /// Anything that can be read, once.
+    pub fn reader(reader: impl Read + Send + 'static, name: impl Into<String>) -> Source {
+        Source::new(name.into(), Origin::Reader(Box::new(reader)))
+    }
+
+    fn new(name: String, origin: Origin) -> Source {
+        Source { name, origin: Mutex::new(origin), spooled: false, limits: Limits::USUAL }
+    }
+
+    /// Asks that an input which cannot be rewound is copied to an anonymous temporary file (mode 0600, as compressed as it came)
+    /// while the first pass reads it, so that later ones can read it again.
+    #[must_use]
+    pub fn spooled(mut self) -> Source {
+        self.spooled = true;
+        self
+    }
+
+    /// The name for people: the path as given, `-` for standard input.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
-    /// o
+
+    /// Starts a pass over the input.
+    ///
+    /// # Errors
+    /// If the input cannot be opened, is a directory, or is compressed in a way we do not read; and for a second pass over an
+    /// input that cannot be rewound and was not [`spooled`](Source::spooled), or whose first pass did not reach the end.
     pub fn open(&self) -> Result<Blocks> {
-        let file = std::fs::File::open(&self.path).map_err(|source| Error::File { path: self.path.clone(), source })?;
-        Ok(Blocks { data: file, pos: 0, carry: Vec::new(), end: false })
+        let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = self.start(&mut origin).map_err(|error| match error {
+            Start::System(source) => self.failed(source),
+            Start::Spent => Error::usage(format!("{} can be read only once: it is no regular file", self.name)),
+            Start::Unfinished => {
+                Error::usage(format!("{}: the first pass did not reach the end of the input", self.name))
+            }
+        })?;
+        Blocks::new(started, self.limits)
+    }
+
+    fn start(&self, origin: &mut Origin) -> std::result::Result<Raw, Start> {
+        match origin {
+            Origin::Path(path) => *origin = rewindable(File::open(path)?)?,
+            Origin::Stdin => *origin = rewindable(File::from(io::stdin().as_fd().try_clone_to_owned()?))?,
+            Origin::Handle(file) => *origin = rewindable(file.try_clone()?)?,
+            _ => {}
+        }
+        let (input, bytes, copy) = match origin {
+            Origin::Regular { file, start } => {
+                let bytes = file.metadata()?.len().saturating_sub(*start);
+                (Input::File { file: Arc::clone(file), at: *start }, Some(bytes), None)
+            }
+            Origin::Spool(spool) => {
+                if !spool.is_complete() {
+                    return Err(Start::Unfinished);
+                }
+                (Input::File { file: spool.file(), at: 0 }, Some(spool.file().metadata()?.len()), None)
+            }
+            unread => {
+                let copy = if self.spooled { Some(Arc::new(Spool::new()?)) } else { None };
+                let left = copy.clone().map_or(Origin::Spent, Origin::Spool);
+                let reader = match std::mem::replace(unread, left) {
+                    Origin::Reader(reader) => reader,
+                    _ => return Err(Start::Spent),
+                };
+                (Input::Stream(reader), None, copy)
+            }
+        };
+        Ok(Raw::new(input, self.name.clone(), bytes, copy))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::File { path: PathBuf::from(&self.name), source }
     }
 }
-impl Blocks {
-    /// n
-    pub fn next(&mut self, mut recycled: Vec<u8>) -> Result<Option<Block>> {
-        use std::io::Read;
-        let n = 1 << 18;
-        if self.end {
-            return Ok(None);
-        }
-        recycled.clear();
-        recycled.append(&mut self.carry);
-        let had = recycled.len();
-        recycled.resize(n.max(had * 2), 0);
-        let mut fill = had;
-        loop {
-            let k = self.data.read(&mut recycled[fill..]).map_err(|source| Error::File { path: "".into(), source })?;
-            fill += k;
-            if k == 0 {
-                self.end = true;
-                break;
-            }
-            if fill == recycled.len() {
-                if memchr::memchr(b'\n', &recycled).is_some() {
-                    break;
-                }
-                let l = recycled.len();
-                recycled.resize(l * 2, 0);
-            }
-        }
-        if !self.end {
-            let cut = memchr::memrchr(b'\n', &recycled[..fill]).unwrap_or(0) + 1;
-            self.carry.extend_from_slice(&recycled[cut..fill]);
-            fill = cut;
-        }
-        recycled.truncate(fill);
-        let offset = self.pos;
-        self.pos += fill as u64;
-        if fill == 0 {
-            return Ok(None);
-        }
-        Ok(Some(Block { bytes: recycled, offset }))
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).field("spooled", &self.spooled).finish_non_exhaustive()
     }
-    /// d
-    pub fn damage(&self) -> Option<&str> {
-        None
+}
+
+/// Why a pass could not start.
+enum Start {
+    System(io::Error),
+    Spent,
+    Unfinished,
+}
+
+impl From<io::Error> for Start {
+    fn from(source: io::Error) -> Self {
+        Start::System(source)
     }
-    /// r
-    pub fn raw_bytes_read(&self) -> Arc<AtomicU64> {
-        Arc::default()
+}
+
+/// Tells what can be read again from what cannot. Fails on a directory, which opens like a file.
+fn rewindable(mut file: File) -> io::Result<Origin> {
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
-    /// l
-    pub fn raw_len(&self) -> Option<u64> {
-        None
+    if !kind.is_file() {
+        return Ok(Origin::Reader(Box::new(Pipe(file))));
     }
+    let start = file.stream_position()?;
+    Ok(Origin::Regular { file: Arc::new(file), start })
 }

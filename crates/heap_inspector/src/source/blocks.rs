@@ -1,0 +1,231 @@
+//! Decoded bytes in, blocks of whole records out.
+//!
+//! The plain way is to split at every newline. Two things forbid it: Ruby never escapes file names, so a newline in one splits a
+//! record over two lines, and a worker must get whole records. A block is therefore cut after the last `}` newline `{`. Such a
+//! triple could stand inside a file name too; then one record is lost and counted, nothing else. When a buffer holds no such place
+//! it doubles, and only the new half is searched: each byte is searched once and copied at most a constant number of times, so a
+//! record of 50 MB takes linear time.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memchr::memrchr;
+
+use super::Limits;
+use super::decode::Decoder;
+use super::raw::{Gauge, Raw};
+use super::spool::Spool;
+use crate::{Error, Result};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Some whole records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The records with their newlines; the last one of the input may lack its own.
+    pub bytes: Vec<u8>,
+    /// The place of the first byte in the decoded stream.
+    pub offset: u64,
+}
+
+/// One pass over a source; see [`Source::open`](super::Source::open).
+pub struct Blocks {
+    decoder: Decoder,
+    name: String,
+    gauge: Arc<Gauge>,
+    copy: Option<Arc<Spool>>,
+    raw_len: Option<u64>,
+    limits: Limits,
+    /// What the last block left over: the start of a record.
+    carry: Vec<u8>,
+    /// Where the next block begins in the decoded stream.
+    offset: u64,
+    /// Bytes decoded so far.
+    decoded: u64,
+    begun: bool,
+    ended: bool,
+    damage: Option<String>,
+}
+
+impl Blocks {
+    pub(super) fn new(raw: Raw, limits: Limits) -> Result<Blocks> {
+        let (name, gauge, copy, raw_len) = (raw.name.clone(), raw.gauge.clone(), raw.copy.clone(), raw.bytes);
+        Ok(Blocks {
+            decoder: Decoder::new(raw)?,
+            name,
+            gauge,
+            copy,
+            raw_len,
+            limits,
+            carry: Vec::new(),
+            offset: 0,
+            decoded: 0,
+            begun: false,
+            ended: false,
+            damage: None,
+        })
+    }
+
+    /// The next block, in the buffer of `recycled` (any vector; that of a block no longer needed saves an allocation). `None` at
+    /// the end; see then [`Blocks::damage`].
+    ///
+    /// # Errors
+    /// If reading fails, if the start is no dump, or if a compressed stream decodes to more than any dump would.
+    pub fn next(&mut self, recycled: Vec<u8>) -> Result<Option<Block>> {
+        let mut filled = self.carry.len();
+        // A byte order mark at least must fit, whatever the tests make of the block size.
+        let room = self.limits.block.max(filled * 2).max(4);
+        // One long record must not leave every buffer of a pool as long as itself.
+        let mut bytes = if recycled.capacity() > room.saturating_mul(2) { Vec::new() } else { recycled };
+        self.grow(&mut bytes, room)?;
+        bytes[..filled].copy_from_slice(&self.carry);
+        let mut searched = undecided(filled);
+        let cut = loop {
+            filled = self.fill(&mut bytes, filled)?;
+            if self.ended {
+                break filled;
+            }
+            if let Some(cut) = last_boundary(&bytes[..filled], searched).or_else(|| self.last_resort(&bytes[..filled]))
+            {
+                break cut;
+            }
+            if !self.begun && filled >= self.limits.patience && bytes[0] != b'{' {
+                let message = format!("{}: not a heap dump: its first {filled} bytes hold no record", self.name);
+                return Err(Error::format(message));
+            }
+            if filled >= self.limits.record {
+                let (name, offset) = (&self.name, self.offset);
+                return Err(Error::format(format!("{name}: byte {offset}: a record longer than {filled} bytes")));
+            }
+            searched = undecided(filled);
+            self.grow(&mut bytes, filled.saturating_mul(2).min(self.limits.record))?;
+        };
+        self.carry.clear();
+        self.carry.shrink_to(self.limits.block);
+        if cut == 0 {
+            return Ok(None);
+        }
+        self.carry.extend_from_slice(&bytes[cut..filled]);
+        bytes.truncate(cut);
+        let offset = self.offset;
+        self.offset += cut as u64;
+        self.begun = true;
+        Ok(Some(Block { bytes, offset }))
+    }
+
+    /// After the end: what was wrong with the compressed stream. All that could be decoded has been delivered.
+    #[must_use]
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// The input's own bytes read so far (compressed ones), for a progress bar.
+    #[must_use]
+    pub fn raw_bytes_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.gauge.bytes)
+    }
+
+    /// How many of these there are, if it is known.
+    #[must_use]
+    pub fn raw_len(&self) -> Option<u64> {
+        self.raw_len
+    }
+
+    /// Reads until the buffer is full or the input ends; takes off a byte order mark.
+    fn fill(&mut self, bytes: &mut [u8], mut filled: usize) -> Result<usize> {
+        let first = self.decoded == 0;
+        while filled < bytes.len() && !self.ended {
+            match self.decoder.read(&mut bytes[filled..]) {
+                Ok(0) => self.end(),
+                Ok(count) => {
+                    filled += count;
+                    self.decoded += count as u64;
+                    self.check_growth()?;
+                }
+                Err(error) => {
+                    if let Some(failure) = self.gauge.failure() {
+                        return Err(failure);
+                    }
+                    self.damage = Some(self.decoder.damage(&error, self.decoded));
+                    self.end();
+                }
+            }
+        }
+        if first && bytes[..filled].starts_with(BYTE_ORDER_MARK) {
+            bytes.copy_within(BYTE_ORDER_MARK.len()..filled, 0);
+            filled -= BYTE_ORDER_MARK.len();
+            self.offset += BYTE_ORDER_MARK.len() as u64;
+        }
+        Ok(filled)
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        if let Some(copy) = &self.copy {
+            copy.complete();
+        }
+    }
+
+    fn check_growth(&self) -> Result<()> {
+        let raw = self.gauge.bytes.load(Ordering::Relaxed).max(1);
+        if self.decoded <= self.limits.decoded || self.decoded / raw <= self.limits.ratio {
+            return Ok(());
+        }
+        let (name, decoded, ratio) = (&self.name, self.decoded, self.limits.ratio);
+        Err(Error::Compression {
+            message: format!(
+                "{name}: {raw} compressed bytes became {decoded}, more than {ratio} times as many; no heap dump does that, \
+                 unpack it yourself if you trust it"
+            ),
+        })
+    }
+
+    /// Where to cut when there is no end of a record as far as we are willing to look: after any line.
+    fn last_resort(&self, bytes: &[u8]) -> Option<usize> {
+        let dump = self.begun || bytes.first() == Some(&b'{');
+        if dump && bytes.len() >= self.limits.patience { Some(memrchr(b'\n', bytes)? + 1) } else { None }
+    }
+
+    /// Makes the buffer so long. A recycled one keeps its length but for the last cut, so that only its tail is zeroed.
+    fn grow(&self, bytes: &mut Vec<u8>, room: usize) -> Result<()> {
+        if room > bytes.len() {
+            bytes.try_reserve_exact(room - bytes.len()).map_err(|_| Error::File {
+                path: self.name.clone().into(),
+                source: io::Error::other(format!("no memory for a record of more than {} bytes", bytes.len())),
+            })?;
+            bytes.resize(room, 0);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocks").field("name", &self.name).field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
+/// How far a search without result needs no repeating: a newline at the very end waits for the byte behind it.
+fn undecided(filled: usize) -> usize {
+    filled.saturating_sub(1)
+}
+
+/// The last place behind a `}` newline and before a `{`, with its newline at `from` or later.
+fn last_boundary(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut end = bytes.len();
+    while let Some(at) = memrchr(b'\n', &bytes[from..end]) {
+        let newline = from + at;
+        if bytes.get(newline + 1) == Some(&b'{') && closes(&bytes[..newline]) {
+            return Some(newline + 1);
+        }
+        end = newline;
+    }
+    None
+}
+
+/// Whether a line ends in `}`, carriage returns aside.
+fn closes(line: &[u8]) -> bool {
+    line.iter().rev().find(|byte| **byte != b'\r') == Some(&b'}')
+}

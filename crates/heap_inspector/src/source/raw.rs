@@ -1,0 +1,99 @@
+//! The bytes as they lie on the disk or come down the pipe, before any decoding.
+//!
+//! [`Raw`] is a plain `Read` for the decoders, who know only `io::Error`; the true failure is kept beside it in the [`Gauge`], so
+//! that a disk that fails is never taken for a damaged stream.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::spool::Spool;
+use crate::Error;
+
+pub(super) enum Input {
+    /// Read at explicit offsets: two passes do not disturb each other, nor the owner of the descriptor.
+    File {
+        file: Arc<File>,
+        at: u64,
+    },
+    Stream(Box<dyn Read + Send>),
+}
+
+/// What is known of a pass outside the decoder that owns its [`Raw`].
+#[derive(Default)]
+pub(super) struct Gauge {
+    pub(super) bytes: Arc<AtomicU64>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Gauge {
+    /// The failure that made the last read an error, if it was the input's and not the decoder's.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn fail(&self, path: PathBuf, source: io::Error) -> io::Error {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Error::File { path, source });
+        io::Error::other("the input failed")
+    }
+}
+
+pub(super) struct Raw {
+    pub(super) name: String,
+    pub(super) gauge: Arc<Gauge>,
+    /// The length in bytes, where it is known beforehand.
+    pub(super) bytes: Option<u64>,
+    pub(super) copy: Option<Arc<Spool>>,
+    input: Input,
+}
+
+impl Raw {
+    pub(super) fn new(input: Input, name: String, bytes: Option<u64>, copy: Option<Arc<Spool>>) -> Raw {
+        Raw { name, gauge: Arc::default(), bytes, copy, input }
+    }
+}
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = loop {
+            let read = match &mut self.input {
+                Input::File { file, at } => file.read_at(buffer, *at).inspect(|count| *at += *count as u64),
+                Input::Stream(reader) => reader.read(buffer),
+            };
+            match read {
+                Ok(count) => break count.min(buffer.len()), // a reader of a user may lie
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.gauge.fail(PathBuf::from(&self.name), error)),
+            }
+        };
+        if let Some(copy) = &self.copy {
+            copy.append(&buffer[..count]).map_err(|error| {
+                let place = std::env::temp_dir().join(format!("(copy of {})", self.name));
+                self.gauge.fail(place, error)
+            })?;
+        }
+        self.gauge.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// A pipe, socket or terminal. Ruby makes its pipes non-blocking: an empty one is waited for.
+pub(super) struct Pipe(pub(super) File);
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
+                }
+                read => return read,
+            }
+        }
+    }
+}
