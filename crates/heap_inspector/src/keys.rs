@@ -297,10 +297,10 @@ impl<'a> Values<'a> {
         if key == Key::Method {
             return if method.is_some() { self.texts.intern(symbols.bytes(method)) } else { self.no_method };
         }
-        if !file.is_some() {
-            return self.no_file;
-        }
         let path = symbols.bytes(file);
+        if path.is_empty() || path == b"(null)" {
+            return self.no_file; // up to Ruby 2.7 "(null)"
+        }
         match key {
             Key::Location if line > 0 => self.texts.intern(&[path, format!(":{line}").as_bytes()].concat()),
             Key::Directory => {

@@ -395,8 +395,10 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
         .collect();
     found.sort_by_key(|found| found.byte);
     if intake.bytes == 0 {
-        let reason = blocks.damage().map_or_else(|| "the dump is empty".into(), str::to_owned);
-        return Err(Error::format(reason));
+        return Err(match blocks.damage() {
+            Some(damage) => Error::Compression { message: format!("{damage}, before the first record") },
+            None => Error::format("the dump is empty"),
+        });
     }
     if records == 0 {
         return Err(not_a_dump(&found));

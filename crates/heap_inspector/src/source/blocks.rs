@@ -92,12 +92,10 @@ impl Blocks {
                 break cut;
             }
             if !self.begun && filled >= self.limits.patience && bytes[0] != b'{' {
-                let message = format!("{}: not a heap dump: its first {filled} bytes hold no record", self.name);
-                return Err(Error::format(message));
+                return Err(Error::format(format!("not a heap dump: its first {filled} bytes hold no record")));
             }
             if filled >= self.limits.record {
-                let (name, offset) = (&self.name, self.offset);
-                return Err(Error::format(format!("{name}: byte {offset}: a record longer than {filled} bytes")));
+                return Err(Error::format(format!("byte {}: a record longer than {filled} bytes", self.offset)));
             }
             searched = undecided(filled);
             self.grow(&mut bytes, filled.saturating_mul(2).min(self.limits.record))?;
@@ -173,10 +171,10 @@ impl Blocks {
         if self.decoded <= self.limits.decoded || self.decoded / raw <= self.limits.ratio {
             return Ok(());
         }
-        let (name, decoded, ratio) = (&self.name, self.decoded, self.limits.ratio);
+        let (decoded, ratio) = (self.decoded, self.limits.ratio);
         Err(Error::Compression {
             message: format!(
-                "{name}: {raw} compressed bytes became {decoded}, more than {ratio} times as many; no heap dump does that, \
+                "{raw} compressed bytes became {decoded}, more than {ratio} times as many; no heap dump does that, \
                  unpack it yourself if you trust it"
             ),
         })

@@ -34,8 +34,7 @@ impl Decoder {
     pub(super) fn new(mut raw: Raw) -> Result<Decoder> {
         let head = sniff(&mut raw).map_err(|error| refused(&raw, error))?;
         if let Some(format) = foreign(&head) {
-            let name = &raw.name;
-            let message = format!("{name}: {format} is not read here; unpack it, or pack it with gzip, zstd or lz4");
+            let message = format!("{format} is not read here; unpack it, or pack it with gzip, zstd or lz4");
             return Err(Error::Compression { message });
         }
         let magic = head.clone();

@@ -280,7 +280,7 @@ fn names_the_formats_it_does_not_read() {
     ] {
         let error = failure(&memory(head));
         assert_eq!(error.kind(), ErrorKind::Compression);
-        assert!(error.to_string().starts_with(&format!("memory: {name} is not read here")), "{error}");
+        assert!(error.to_string().starts_with(&format!("{name} is not read here")), "{error}");
     }
 }
 
@@ -390,7 +390,7 @@ fn refuses_a_long_start_without_a_record() {
     source.limits.patience = 1000;
     let error = failure(&source);
     assert_eq!(error.kind(), ErrorKind::Format);
-    assert!(error.to_string().starts_with("memory: not a heap dump: its first "), "{error}");
+    assert!(error.to_string().starts_with("not a heap dump: its first "), "{error}");
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn refuses_a_record_without_end() {
     source.limits.block = 64;
     source.limits.record = 5000;
     let error = failure(&source);
-    assert_eq!(error.to_string(), "memory: byte 0: a record longer than 5000 bytes");
+    assert_eq!(error.to_string(), "byte 0: a record longer than 5000 bytes");
 }
 
 #[test]

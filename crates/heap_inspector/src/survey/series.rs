@@ -14,7 +14,7 @@ seen! {
     0 IMEMO,
     1 IMEMO_TYPE,
     2 PINNED,
-    3 CLASS_WITHOUT_NAME,
+    3 NAMED_CLASS,
     4 SUPERCLASS,
     5 SLOT_SIZE,
     6 SHAPE,
@@ -29,6 +29,7 @@ seen! {
     15 SUBCLASSES,
     16 SMALL_ADDRESSES,
     17 CLASS,
+    18 NAMED_CLASS_TWICE,
 }
 
 impl Evidence {
@@ -59,8 +60,9 @@ impl Evidence {
             }
             Type::Class => {
                 seen |= CLASS;
-                if record.name.is_none() {
-                    seen |= CLASS_WITHOUT_NAME;
+                // Up to 2.7 each singleton class of a class is said to be named "Class" too.
+                if record.name.is_some_and(|name| name.raw == b"Class") {
+                    seen |= if self.any(NAMED_CLASS) { NAMED_CLASS_TWICE } else { NAMED_CLASS };
                 }
                 if record.superclass.is_some() {
                     seen |= SUPERCLASS;
@@ -91,7 +93,8 @@ impl Evidence {
     }
 
     pub(crate) fn merge(&mut self, other: Evidence) {
-        self.0 |= other.0;
+        let twice = if self.any(NAMED_CLASS) && other.any(NAMED_CLASS) { NAMED_CLASS_TWICE } else { 0 };
+        self.0 |= other.0 | twice;
     }
 
     fn any(self, bits: u32) -> bool {
@@ -120,12 +123,12 @@ impl Evidence {
         }
         if self.any(SUPERCLASS) {
             "3.1"
-        } else if self.any(CLASS_WITHOUT_NAME) {
+        } else if self.any(NAMED_CLASS) && !self.any(NAMED_CLASS_TWICE) {
             "3.0"
         } else if self.any(PINNED) {
             "2.7"
         } else if self.any(IMEMO_TYPE) {
-            "2.5 to 2.6"
+            "2.5 to 2.7"
         } else if self.any(IMEMO) {
             "2.3 to 2.4"
         } else if self.any(CLASS) {
