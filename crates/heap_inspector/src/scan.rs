@@ -394,14 +394,12 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
         })
         .collect();
     found.sort_by_key(|found| found.byte);
-    if intake.bytes == 0 {
+    if records == 0 {
         return Err(match blocks.damage() {
             Some(damage) => Error::Compression { message: format!("{damage}, before the first record") },
-            None => Error::format("the dump is empty"),
+            None if intake.bytes == 0 => Error::format("the dump is empty"),
+            None => not_a_dump(&found),
         });
-    }
-    if records == 0 {
-        return Err(not_a_dump(&found));
     }
     let mut kept = [0usize; 2];
     for Found { block, line, byte, kind, message, at_end } in found {
