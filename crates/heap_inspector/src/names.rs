@@ -140,7 +140,7 @@ impl Tables {
                 self.class_record(record, class, site);
                 None
             }
-            Type::Other => return Numbers { class, site, label: self.symbols.intern(record.type_name) },
+            Type::Other => return Numbers { class, site, label: self.symbols.intern(&record.type_name.decode()) },
             _ => None,
         };
         let label = label.map_or(Symbol::NONE, |text| self.symbols.intern(&text.decode()));

@@ -276,7 +276,7 @@ pub struct Record<'a> {
     /// What the line is.
     pub ty: Type,
     /// The type's name as printed, for [`Type::Other`].
-    pub type_name: &'a [u8],
+    pub type_name: Text<'a>,
     /// The slot's address (of a SHAPE: the shape's); ROOT lines have none.
     pub address: Option<u64>,
     /// The class's address as printed: a singleton class where there is one, junk for IMEMO up to Ruby 3.1.

@@ -351,7 +351,7 @@ fn trim_newline(bytes: &[u8]) -> &[u8] {
 
 /// Why a well-formed line is no record.
 fn complaint(record: &Record<'_>) -> Option<&'static str> {
-    if record.type_name.is_empty() {
+    if record.type_name.raw.is_empty() {
         Some("not a record: no \"type\"")
     } else if record.address.is_none() && record.ty != Type::Root {
         Some("not a record: no \"address\"")

@@ -146,7 +146,7 @@ proptest! {
     #[test]
     fn never_reads_a_cut_line(members in members(), cut in any::<prop::sample::Index>()) {
         // A text with a closing brace may be cut into what looks like a whole record.
-        prop_assume!(members.iter().all(|(_, value)| !value.starts_with('"') || !value.contains('}')));
+        prop_assume!(members.iter().all(|(key, value)| key == "flags" || !value.contains('}')));
         let line = line(&members, ":", ", ");
         let cut = cut.index(line.len());
         prop_assert_eq!(read(&line.as_bytes()[..cut]), None, "{}", &line.as_bytes()[..cut].escape_ascii());
@@ -223,6 +223,13 @@ fn a_value_fools_nobody() {
 fn invalid_utf8_is_data() {
     let line = b"{\"address\":\"0x1\", \"type\":\"STRING\", \"value\":\"\xff\xfe\", \"memsize\":40}";
     assert_eq!(scanned(line).unwrap().texts[0].as_deref(), Some(&b"\xff\xfe"[..]));
+}
+
+#[test]
+fn an_address_of_other_bytes_is_refused() {
+    // Found by fuzzing: a byte above 127 overflowed the sums that tell digits.
+    let line = b"{\"address\":\"0x\x90f7f2ac00050\", \"type\":\"SHAPE\", \"id\":2}";
+    assert_eq!(scanned(line), None);
 }
 
 #[test]

@@ -167,8 +167,8 @@ impl Scanner {
                 ADDR => record.address = Some(field!(b"address\":\"", address)),
                 TYPE => {
                     let text = field!(b"type\":\"", text);
-                    record.type_name = text.raw;
-                    record.ty = type_of(text.raw);
+                    record.type_name = text;
+                    record.ty = if text.escaped { Type::from_name(&text.decode()) } else { type_of(text.raw) };
                 }
                 SHAP => {
                     if rest.starts_with(b"shape_id") {
@@ -321,15 +321,16 @@ fn twelve_digits(chunk: &[u8; 15]) -> Option<u64> {
     (is_hex(high) && is_hex(low)).then(|| eight_digits(high) << 16 | eight_digits(low) & 0xffff)
 }
 
-/// Whether all eight bytes are lower-case hexadecimal digits. Each sum stays within its byte, as bytes of 128 and more are refused.
+/// Whether all eight bytes are lower-case hexadecimal digits. Sums stay within their bytes, but for bytes of 128 and more, which are
+/// refused whatever they do to their neighbours.
 #[inline]
 fn is_hex(bytes: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
     let digit = bytes ^ (0x30 * ONES); // 0 to 9
     let letter = bytes ^ (0x60 * ONES); // 1 to 6
-    let no_digit = digit + 0x76 * ONES;
-    let no_letter = (letter + 0x79 * ONES) | !(letter + 0x7f * ONES);
+    let no_digit = digit.wrapping_add(0x76 * ONES);
+    let no_letter = letter.wrapping_add(0x79 * ONES) | !letter.wrapping_add(0x7f * ONES);
     (bytes | no_digit & no_letter) & HIGH == 0
 }
 

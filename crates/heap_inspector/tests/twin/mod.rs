@@ -108,7 +108,7 @@ pub(crate) fn plain(record: &Record<'_>, references: &[u64]) -> Plain {
     let text = |text: Option<heap_inspector::record::Text<'_>>| text.map(|text| text.decode().into_owned());
     Plain {
         ty: record.ty,
-        type_name: record.type_name.to_vec(),
+        type_name: record.type_name.decode().into_owned(),
         traits: record.traits,
         addresses: [record.address, record.class, record.superclass, record.default],
         references: references.to_vec(),
