@@ -1,4 +1,4 @@
-//! A finished answer, complete without the heap: sections of a few shapes with typed cells.
+//! A finished answer, complete without the heap: sections of a few shapes (table, facts, tree, path, note) with typed cells.
 //!
 //! Analyses make reports, views render them, so N analyses and M formats cost N + M. A report is bounded
 //! (what a limit cut off is summed in a `rest` row) and holds resolved names, never ids. Text in it is raw, straight from the
@@ -38,7 +38,8 @@ pub struct Column {
     pub name: &'static str,
     /// Header for people.
     pub title: &'static str,
-    /// Whether text may be shortened and the column shrunk to fit the terminal.
+    /// Whether this is a label: aligned to the left, shortened in text to fit the terminal. The first one of a table says what its
+    /// rest and total rows are; without one the first column does.
     pub shrinks: bool,
 }
 
@@ -54,11 +55,55 @@ pub struct Table {
     /// The rows that are shown, in order.
     pub rows: Vec<Vec<Cell>>,
     /// The sum of the rows that the limit cut off.
-    pub rest: Option<Vec<Cell>>,
-    /// The sum of all rows, shown and cut off.
+    pub rest: Option<Rest>,
+    /// The sum of all rows, shown and cut off; what is no sum is [`Cell::Missing`].
     pub total: Option<Vec<Cell>>,
     /// The column (by index, of `Count` or `Bytes`) to draw as bars in text, so that an outlier shows at a glance.
     pub bar: Option<usize>,
+}
+
+/// The rows of a [`Table`] that its limit cut off, as one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rest {
+    /// How many rows there are.
+    pub rows: u64,
+    /// Their sums; what is no sum is [`Cell::Missing`].
+    pub cells: Vec<Cell>,
+}
+
+/// Rows that hold rows: a dominator tree, merged paths. A list in depth-first order, so that nobody recurses over a dump's depth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Heading for people.
+    pub title: String,
+    /// What stands in each place of a node; the last is the label, which text draws under its parent's.
+    pub columns: Vec<Column>,
+    /// The nodes, each behind its parent.
+    pub nodes: Vec<TreeNode>,
+}
+
+/// A row of a [`Tree`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TreeNode {
+    /// 0 for a top row; at most one more than the node's before.
+    pub depth: usize,
+    /// As many as the tree has columns.
+    pub cells: Vec<Cell>,
+}
+
+/// A chain from a root to an object: each step is held by the one before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Heading for people.
+    pub title: String,
+    /// What stands in each place of a step; the last is the label.
+    pub columns: Vec<Column>,
+    /// The steps, the root first.
+    pub steps: Vec<Vec<Cell>>,
 }
 
 /// Named single values (totals, the Ruby series, counts of roots): an object in JSON, aligned lines in text.
@@ -112,6 +157,10 @@ pub enum Section {
     Table(Table),
     /// Named single values.
     Facts(Facts),
+    /// Rows that hold rows.
+    Tree(Tree),
+    /// A chain from a root to an object.
+    Path(Path),
     /// A sentence for the reader.
     Note(Note),
 }

@@ -5,7 +5,7 @@ use super::{Context, column, share, titled, untraced};
 use crate::Result;
 use crate::heap::Heap;
 use crate::keys::{Key, KeyValue};
-use crate::report::{Cell, Level, Report, Section, Table};
+use crate::report::{Cell, Level, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
@@ -96,8 +96,8 @@ impl Generations {
                 .map(|generation| cells(generation.number.map_or(Cell::Missing, Cell::Number), &generation.sum))
                 .collect(),
             rest: (self.rest_generations > 0)
-                .then(|| cells(Cell::Text(format!("({} smaller)", self.rest_generations)), &self.rest)),
-            total: Some(cells(Cell::Text("(all)".into()), &self.total)),
+                .then(|| Rest { rows: self.rest_generations, cells: cells(Cell::Missing, &self.rest) }),
+            total: Some(cells(Cell::Missing, &self.total)),
             bar: Some(2),
         };
         let mut sections = vec![context.facts(), Section::Table(table)];

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::heap::Heap;
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::Names;
-use crate::report::{Cell, Column, Report, Section, Table};
+use crate::report::{Cell, Column, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
@@ -143,13 +143,8 @@ impl Groups {
                 Shows::References => references.into_iter().chain(count).collect(),
             }
         };
-        let labelled = |sum: &Sum, label: String| -> Vec<Cell> {
-            let mut cells = numbers(sum);
-            if !self.by.is_empty() {
-                cells.push(Cell::Text(label));
-                cells.extend((1..self.by.len()).map(|_| Cell::Missing));
-            }
-            cells
+        let unlabelled = |sum: &Sum| -> Vec<Cell> {
+            numbers(sum).into_iter().chain(self.by.iter().map(|_| Cell::Missing)).collect()
         };
         Table {
             name,
@@ -160,8 +155,8 @@ impl Groups {
                 .iter()
                 .map(|group| numbers(&group.sum).into_iter().chain(group.key.iter().map(key_cell)).collect())
                 .collect(),
-            rest: (self.rest_groups > 0).then(|| labelled(&self.rest, format!("({} more)", self.rest_groups))),
-            total: Some(labelled(&total, "(all)".into())),
+            rest: (self.rest_groups > 0).then(|| Rest { rows: self.rest_groups, cells: unlabelled(&self.rest) }),
+            total: Some(unlabelled(&total)),
             bar: None,
         }
     }

@@ -6,7 +6,7 @@ use super::{Context, Sort, column, titled};
 use crate::Result;
 use crate::keys::{Key, KeyValue, Values};
 use crate::names::Names;
-use crate::report::{Cell, Column, Level, Report, Section, Table};
+use crate::report::{Cell, Column, Level, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
@@ -129,17 +129,11 @@ impl Strings {
             (count + text.count, memsize + text.memsize, wasted + text.wasted)
         });
         let all = (self.duplicate_strings.count, self.duplicate_strings.memsize, self.wasted);
-        let cells = |(count, memsize, wasted): (u64, u64, u64), text: String| {
-            vec![
-                Cell::Bytes(wasted),
-                Cell::Count(count),
-                Cell::Bytes(memsize),
-                Cell::Missing,
-                Cell::Text(text),
-                Cell::Missing,
-            ]
+        let cells = |(count, memsize, wasted): (u64, u64, u64)| {
+            let sums = [Cell::Bytes(wasted), Cell::Count(count), Cell::Bytes(memsize)];
+            sums.into_iter().chain([Cell::Missing, Cell::Missing, Cell::Missing]).collect::<Vec<Cell>>()
         };
-        let rest = self.duplicate_texts - self.duplicates.len() as u64;
+        let rows = self.duplicate_texts - self.duplicates.len() as u64;
         let table = Table {
             name: "strings",
             title,
@@ -171,9 +165,8 @@ impl Strings {
                     ]
                 })
                 .collect(),
-            rest: (rest > 0)
-                .then(|| cells((all.0 - shown.0, all.1 - shown.1, all.2 - shown.2), format!("({rest} more texts)"))),
-            total: Some(cells(all, format!("({} texts)", self.duplicate_texts))),
+            rest: (rows > 0).then(|| Rest { rows, cells: cells((all.0 - shown.0, all.1 - shown.1, all.2 - shown.2)) }),
+            total: Some(cells(all)),
             bar: None,
         };
         let mut sections = vec![Section::Table(table)];

@@ -4,7 +4,7 @@ use super::groups::{self, Groups, Shows};
 use super::{Context, Sort, column, fact, note, share, titled, untraced};
 use crate::Result;
 use crate::keys::Key;
-use crate::report::{Cell, Facts, Level, Report, Section, Table};
+use crate::report::{Cell, Column, Facts, Level, Report, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
@@ -109,10 +109,13 @@ impl Summary {
         Table {
             name: "root_categories",
             title: "Roots".into(),
-            columns: vec![column("references", "References"), column("category", "Category")],
+            columns: vec![
+                column("references", "References"),
+                Column { name: "category", title: "Category", shrinks: true },
+            ],
             rows: roots.iter().map(|(name, count)| vec![Cell::Count(*count), Cell::Text(name.clone())]).collect(),
             rest: None,
-            total: Some(vec![Cell::Count(total), Cell::Text("(all)".into())]),
+            total: Some(vec![Cell::Count(total), Cell::Missing]),
             bar: None,
         }
     }
@@ -162,12 +165,7 @@ fn page_table(pages: &[PageUse]) -> Table {
             .map(|page| cells(Cell::Bytes(u64::from(page.slot_size)), page.pages, page.live, page.slots))
             .collect(),
         rest: None,
-        total: Some(cells(
-            Cell::Text("(all)".into()),
-            sum(|page| page.pages),
-            sum(|page| page.live),
-            sum(|page| page.slots),
-        )),
+        total: Some(cells(Cell::Missing, sum(|page| page.pages), sum(|page| page.live), sum(|page| page.slots))),
         bar: None,
     }
 }
