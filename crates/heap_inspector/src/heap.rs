@@ -1,6 +1,6 @@
 //! A dump in memory: one column for each property of the objects, and the references between them.
 //!
-//! Objects are numbered in the order of the file ([`NodeId`]). A node costs 43 bytes and a reference 4, so a heap takes about a sixth of
+//! Objects are numbered in the order of the file ([`NodeId`]). A node costs 51 bytes and a reference 4, so a heap takes about a sixth of
 //! its file; while it is loaded 8 more for each reference, and never more than a quarter. This is the only door to the columns.
 
 mod build;
@@ -66,6 +66,10 @@ struct Columns {
     labels: Vec<Symbol>,
     shapes: Vec<u32>,
     slot_sizes: Vec<u16>,
+    /// Elements, entries, bytes or instance variables, by the type; `u32::MAX` where the dump does not say.
+    lengths: Vec<u32>,
+    /// Where a node's line begins, in bytes behind its segment's begin.
+    offsets: Vec<u32>,
     /// Where a node's references end; they begin where the node's before it end.
     edge_ends: Vec<u32>,
 }
@@ -75,6 +79,8 @@ struct Columns {
 pub struct Heap {
     columns: Columns,
     memsizes_big: HashMap<u32, u64>,
+    /// Where in the dump the lines of nodes lie: from a node on, in bytes behind an offset. Ascending.
+    segments: Vec<(u32, u64)>,
     /// The targets of all references, by node; [`DANGLING`] where the address stands in `dangling`.
     edges: Vec<u32>,
     /// The addresses of dangling references by the place of the reference, ascending.
@@ -88,7 +94,8 @@ pub struct Heap {
     intake: Intake,
 }
 
-const DANGLING: u32 = u32::MAX;
+/// In place of a node: no object of the dump.
+pub(crate) const DANGLING: u32 = u32::MAX;
 
 impl Heap {
     /// Reads a dump.
@@ -207,6 +214,19 @@ impl Heap {
         }
     }
 
+    /// How long the node is: elements of an ARRAY, entries of a HASH, bytes of a STRING or SYMBOL, instance variables of an OBJECT.
+    #[must_use]
+    pub fn length(&self, id: NodeId) -> Option<u32> {
+        Some(self.columns.lengths[at(id)]).filter(|length| *length != u32::MAX)
+    }
+
+    /// Where the node's line begins in the decoded dump, in bytes.
+    #[must_use]
+    pub fn offset(&self, id: NodeId) -> u64 {
+        let segment = self.segments.partition_point(|(first, _)| *first <= id.0) - 1;
+        self.segments[segment].1 + u64::from(self.columns.offsets[at(id)])
+    }
+
     /// The node of the node's class: a singleton class where it has one. The dump lists it apart from the references.
     #[must_use]
     pub fn class(&self, id: NodeId) -> Option<NodeId> {
@@ -224,6 +244,16 @@ impl Heap {
             DANGLING => Target::Dangling(self.dangling_address(place)),
             node => Target::Node(NodeId(node)),
         })
+    }
+
+    /// The targets of the node's references; [`DANGLING`] for what is not in the dump.
+    pub(crate) fn targets(&self, id: u32) -> &[u32] {
+        &self.edges[self.edge_range(id as usize)]
+    }
+
+    /// The node of the node's class, or [`DANGLING`].
+    pub(crate) fn class_target(&self, id: u32) -> u32 {
+        self.class_nodes[self.columns.classes[id as usize].0 as usize]
     }
 
     fn edge_range(&self, at: usize) -> std::ops::Range<usize> {

@@ -4,6 +4,7 @@
 pub mod analysis;
 mod error;
 pub mod gems;
+pub mod graph;
 pub mod heap;
 pub mod keys;
 pub mod names;

@@ -330,7 +330,7 @@ impl Visitor for Worker<'_> {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, _: u64) {
         self.references.clear();
         if !record.ty.is_object() {
             self.totals.count(record, None);

@@ -19,6 +19,10 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Default)]
 struct Chunk {
     columns: Columns,
+    /// The offset of the first node's line.
+    begin: u64,
+    /// Of the joined chunks: each one's first node and `begin`.
+    begins: Vec<(u32, u64)>,
     /// The addresses of all nodes' references.
     references: Vec<u64>,
     memsizes_big: Vec<(u32, u64)>,
@@ -62,11 +66,14 @@ impl Joined {
         whole.references.append(&mut chunk.references);
         whole.roots.append(&mut chunk.roots);
         whole.shapes.append(&mut chunk.shapes);
+        if !chunk.columns.addresses.is_empty() {
+            whole.begins.push((nodes as u32, chunk.begin));
+        }
         let from = &mut chunk.columns;
         macro_rules! append {
             ($($name:ident)*) => { $(whole.columns.$name.append(&mut from.$name);)* };
         }
-        append!(addresses types traits memsizes generations classes sites labels shapes slot_sizes);
+        append!(addresses types traits memsizes generations classes sites labels shapes slot_sizes lengths offsets);
         self.segments.push((worker, whole.columns.addresses.len()));
         Ok(())
     }
@@ -87,7 +94,7 @@ impl Visitor for Worker<'_> {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, offset: u64) {
         if !record.ty.is_object() {
             self.totals.count(record, None);
             return self.other(record);
@@ -95,7 +102,15 @@ impl Visitor for Worker<'_> {
         let names = self.tables.take(record, NameParts::ALL);
         let slot = Slot::new(record, names, self.tracer);
         self.totals.count(record, Some(slot));
-        let Chunk { columns, references, memsizes_big, .. } = &mut self.chunk;
+        let Chunk { columns, begin, references, memsizes_big, .. } = &mut self.chunk;
+        if columns.addresses.is_empty() {
+            *begin = offset;
+        }
+        let length = match record.ty {
+            Type::Array | Type::Hash => record.length,
+            Type::Object => record.ivars,
+            _ => record.bytesize,
+        };
         let Numbers { class, site, label } = names;
         let memsize = u32::try_from(record.memsize).unwrap_or(u32::MAX);
         if memsize == u32::MAX {
@@ -111,6 +126,8 @@ impl Visitor for Worker<'_> {
         columns.labels.push(label);
         columns.shapes.push(slot.shape);
         columns.slot_sizes.push(u16::try_from(slot.slot_size).unwrap_or(u16::MAX));
+        columns.lengths.push(length.map_or(u32::MAX, |length| u32::try_from(length).unwrap_or(u32::MAX - 1)));
+        columns.offsets.push((offset - *begin) as u32); // a block begins at most one record, of less than 4 GiB, before
         columns.edge_ends.push(references.len() as u32);
     }
 
@@ -169,9 +186,10 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         renumberings.push(tables.merge(&worker.tables));
     }
     options.check()?;
-    let Joined { whole, segments, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Chunk { mut columns, references, memsizes_big, roots, shapes } = whole;
-    renumber(&mut columns, &segments, &renumberings);
+    let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Chunk { mut columns, begins: mut segments, references, memsizes_big, roots, shapes, .. } = whole;
+    renumber(&mut columns, &numbered, &renumberings);
+    join_segments(&mut columns.offsets, &mut segments);
     let index = index(&columns.addresses, &mut intake, options)?;
     options.check()?;
     let (edges, dangling) = resolve(&index, &references, options.thread_count());
@@ -190,7 +208,36 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
     let memsizes_big: HashMap<u32, u64> = memsizes_big.into_iter().collect();
-    Ok(Heap { columns, memsizes_big, edges, dangling, class_nodes, roots, shapes, index, names, totals, intake })
+    Ok(Heap {
+        columns,
+        memsizes_big,
+        segments,
+        edges,
+        dangling,
+        class_nodes,
+        roots,
+        shapes,
+        index,
+        names,
+        totals,
+        intake,
+    })
+}
+
+/// Joins the segments of neighbours while an offset fits, so that there are few.
+fn join_segments(offsets: &mut [u32], segments: &mut Vec<(u32, u64)>) {
+    let ends: Vec<usize> = segments[1.min(segments.len())..].iter().map(|(first, _)| *first as usize).collect();
+    let mut joined: Vec<(u32, u64)> = Vec::new();
+    for (at, (first, begin)) in segments.iter().enumerate() {
+        let range = *first as usize..ends.get(at).copied().unwrap_or(offsets.len());
+        let last = offsets[range.clone()].last().copied().unwrap_or(0);
+        let shift = joined.last().map(|(_, known)| begin - known);
+        match shift.and_then(|shift| u32::try_from(shift + u64::from(last)).ok().map(|_| shift as u32)) {
+            Some(shift) => offsets[range].iter_mut().for_each(|offset| *offset += shift),
+            None => joined.push((*first, *begin)),
+        }
+    }
+    *segments = joined;
 }
 
 /// Turns the workers' numbers into those of the joined tables.
