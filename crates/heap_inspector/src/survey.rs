@@ -218,7 +218,8 @@ impl Totals {
 }
 
 fn sum(record: &Record<'_>) -> Sum {
-    Sum { count: 1, memsize: record.memsize, references: u64::from(record.reference_count) }
+    let references = u64::from(record.reference_count) + u64::from(record.hidden_reference().is_some());
+    Sum { count: 1, memsize: record.memsize, references }
 }
 
 /// What a survey is to find out.

@@ -128,6 +128,7 @@ impl Visitor for Worker<'_> {
         columns.slot_sizes.push(u16::try_from(slot.slot_size).unwrap_or(u16::MAX));
         columns.lengths.push(length.map_or(u32::MAX, |length| u32::try_from(length).unwrap_or(u32::MAX - 1)));
         columns.offsets.push((offset - *begin) as u32); // a block begins at most one record, of less than 4 GiB, before
+        references.extend(record.hidden_reference());
         columns.edge_ends.push(references.len() as u32);
     }
 
