@@ -5,6 +5,7 @@
 
 mod build;
 mod index;
+mod lines;
 
 use crate::Result;
 use crate::names::{ClassId, Names, Numbers};

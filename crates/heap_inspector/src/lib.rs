@@ -7,6 +7,7 @@ pub mod gems;
 pub mod graph;
 pub mod heap;
 pub mod keys;
+pub mod labels;
 pub mod names;
 pub mod record;
 pub mod report;

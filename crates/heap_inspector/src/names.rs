@@ -299,6 +299,14 @@ impl Names {
         Some(String::from_utf8_lossy(&self.own_name(id, 0)).into_owned())
     }
 
+    /// The address of the superclass of the class at an address, where the dump says it (from Ruby 3.1).
+    #[must_use]
+    pub fn superclass(&self, address: u64) -> Option<u64> {
+        let id = *self.tables.classes.numbers.get(&address)?;
+        let superclass = self.record(id)?.superclass;
+        (superclass != ClassId::NONE).then(|| self.tables.class_address(superclass))
+    }
+
     fn record(&self, id: ClassId) -> Option<&ClassRecord> {
         self.tables.classes.records[id.0 as usize].as_ref()
     }

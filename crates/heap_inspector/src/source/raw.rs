@@ -56,6 +56,14 @@ impl Raw {
     pub(super) fn new(input: Input, name: String, bytes: Option<u64>, copy: Option<Arc<Spool>>) -> Raw {
         Raw { name, gauge: Arc::default(), bytes, copy, input }
     }
+
+    /// The file and where in it the input begins, if it is one.
+    pub(super) fn file(&self) -> Option<(Arc<File>, u64)> {
+        match &self.input {
+            Input::File { file, at } => Some((Arc::clone(file), *at)),
+            Input::Stream(_) => None,
+        }
+    }
 }
 
 impl Read for Raw {
