@@ -3,7 +3,11 @@
 pub mod dominators;
 pub mod generation;
 pub mod generations;
+pub mod grouping;
 pub mod groups;
+pub mod paths;
+pub mod retained;
+pub mod show;
 pub mod strings;
 pub mod summary;
 

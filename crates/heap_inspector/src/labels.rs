@@ -204,7 +204,8 @@ impl<'a> Labels<'a> {
         let count = heap.references(from).len();
         let length = heap.length(from).map(|length| length as usize);
         match slot.ty {
-            Type::Object => self.variable(from, place, target),
+            Type::Object => self.variable(from, slot.shape, place, target),
+            Type::Imemo if self.is_fields(from) && slot.shape > 0 => self.variable(from, slot.shape, place, target),
             Type::Array if slot.traits.has(Traits::SHARED) => Edge::Other("shared elements"),
             Type::Array if length == Some(count) => Edge::Element(place as u32),
             Type::Array => Edge::Other("element"),
@@ -336,17 +337,17 @@ impl<'a> Labels<'a> {
         names
     }
 
-    fn variable(&self, from: NodeId, place: usize, target: Option<NodeId>) -> Edge {
+    /// Which variable of a shape (by its number plus 1) the reference at a place of a node's list is.
+    fn variable(&self, from: NodeId, shape: u32, place: usize, target: Option<NodeId>) -> Edge {
         let heap = self.heap;
-        let slot = heap.slot(from);
         let unknown = Edge::Other("instance variable");
         if target.is_some_and(|target| self.is_fields(target)) {
             return Edge::Other("instance variables");
         }
-        if slot.shape == 0 || slot.traits.has(Traits::COMPLEX_SHAPE) {
+        if shape == 0 || heap.slot(from).traits.has(Traits::COMPLEX_SHAPE) {
             return unknown;
         }
-        let names = self.variables(slot.shape - 1);
+        let names = self.variables(shape - 1);
         let count = heap.references(from).len();
         if names.is_empty() || count > names.len() {
             return unknown;
@@ -362,14 +363,15 @@ impl<'a> Labels<'a> {
                 Target::Dangling(_) => None,
             })
             .collect();
-        if let Some(at) = self.votes().get(&(slot.shape - 1)).and_then(|votes| elect(votes, &held, place)) {
+        if let Some(at) = self.votes().get(&(shape - 1)).and_then(|votes| elect(votes, &held, place)) {
             return Edge::Likely(names[at].clone());
         }
         let candidates: Vec<String> = names[window].to_vec();
         if candidates.len() > CANDIDATES { unknown } else { Edge::OneOf(candidates) }
     }
 
-    fn is_fields(&self, id: NodeId) -> bool {
+    /// Whether it is the object in which Ruby from 4.0 on keeps the instance variables of another.
+    pub(crate) fn is_fields(&self, id: NodeId) -> bool {
         let slot = self.heap.slot(id);
         slot.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(slot.names.label) == b"fields"
     }

@@ -14,6 +14,8 @@
 //! Costs 16 bytes for each node that stay, and while it runs 28 for each node and 4 for each edge from a greater number.
 //! Nothing recurses.
 
+pub mod outline;
+
 use crate::Result;
 use crate::graph::{PATIENCE, ROOT, roots, targets};
 use crate::heap::{Heap, NodeId};
@@ -21,7 +23,7 @@ use crate::scan::Options;
 use crate::survey::Sum;
 
 /// In place of a dominator: no root leads here.
-const UNREACHABLE: u32 = u32::MAX - 1;
+pub(super) const UNREACHABLE: u32 = u32::MAX - 1;
 
 /// What dominates an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -305,7 +307,7 @@ pub struct Children {
 }
 
 impl Children {
-    fn new(idoms: &[u32]) -> Children {
+    pub(super) fn new(idoms: &[u32]) -> Children {
         let root = idoms.len();
         let place = |idom: u32| match idom {
             UNREACHABLE => None,

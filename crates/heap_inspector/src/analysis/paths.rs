@@ -1,0 +1,522 @@
+//! Why objects are alive: chains of references from the roots to them.
+//!
+//! The *way* to an object is the cheapest chain: short ones are, but a step through Ruby's own machinery (inline caches, method
+//! entries), over an object's own class or from a stack that is scanned conservatively costs as much as several others, because it
+//! says little to a programmer. All ways together are a tree, found in one run from the roots by Dial's algorithm (Communications of
+//! the ACM 12, 1969: Dijkstra's with a bucket for each of the few costs). It costs 12 bytes for each object and time for each edge.
+//!
+//! *Other* chains to one object leave its way at one place, by another referrer, and follow that one's own way; so they differ, are
+//! cheapest first, and cost a look at the referrers of the way's objects only. *Merged* chains of many objects are the part of the
+//! tree above them, where objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
+
+use super::dominators::{Children, Dominator, Tree, UNREACHABLE};
+use super::{Context, column, fact, note, share};
+use crate::Result;
+use crate::graph::{PATIENCE, ROOT, Referrers, targets};
+use crate::heap::{Heap, NodeId, Target};
+use crate::labels::{Edge, Labels};
+use crate::record::Type;
+use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
+use crate::scan::Options;
+use crate::source::Source;
+use hashbrown::HashMap;
+
+/// What a step costs.
+const STEP: u32 = 1;
+/// What it costs beside that to an object's own class, ...
+const TO_CLASS: u32 = 3;
+/// ... out of Ruby's machinery, ...
+const MACHINERY: u32 = 4;
+/// ... and from a root that is scanned conservatively.
+const CONSERVATIVE: u32 = 12;
+/// One more than the greatest cost of a step.
+const BUCKETS: usize = 16;
+
+/// Sorts of IMEMO that hold what a program holds, and no machinery.
+const PLAIN_IMEMO: [&[u8]; 5] = [b"env", b"fields", b"ifunc", b"memo", b"svar"];
+
+/// The cheapest chain from the roots to each object.
+#[derive(Debug)]
+pub struct Ways {
+    /// By node: the one before it; [`ROOT`] at the beginning.
+    parents: Vec<u32>,
+    costs: Vec<u32>,
+    /// The reachable nodes, cheapest first.
+    order: Vec<u32>,
+}
+
+impl Ways {
+    /// Finds the ways to all objects.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn new(heap: &Heap, options: &Options<'_>) -> Result<Ways> {
+        let count = heap.object_count();
+        let mut ways = Ways { parents: vec![UNREACHABLE; count], costs: vec![u32::MAX; count], order: Vec::new() };
+        let mut buckets: Vec<Vec<u32>> = vec![Vec::new(); BUCKETS];
+        let mut waiting = 0usize;
+        let reach = |ways: &mut Ways, buckets: &mut [Vec<u32>], from: u32, to: u32, cost: u32| {
+            if cost < ways.costs[to as usize] {
+                ways.costs[to as usize] = cost;
+                ways.parents[to as usize] = from;
+                buckets[cost as usize % BUCKETS].push(to);
+                return 1;
+            }
+            0
+        };
+        for root in heap.roots() {
+            let cost = if root.category == "machine_context" { CONSERVATIVE } else { 0 };
+            for target in &root.targets {
+                if let Target::Node(node) = target {
+                    waiting += reach(&mut ways, &mut buckets, ROOT, node.0, cost);
+                }
+            }
+        }
+        let mut cost = 0;
+        while waiting > 0 {
+            let Some(node) = buckets[cost as usize % BUCKETS].pop() else {
+                cost += 1;
+                continue;
+            };
+            waiting -= 1;
+            if ways.costs[node as usize] != cost {
+                continue; // a cheaper chain was found since
+            }
+            ways.order.push(node);
+            if ways.order.len() % PATIENCE == 0 {
+                options.check()?;
+            }
+            let next = cost + STEP + if is_machinery(heap, NodeId(node)) { MACHINERY } else { 0 };
+            let class = heap.class_target(node);
+            for target in targets(heap, node) {
+                let cost = if target == class { next + TO_CLASS } else { next };
+                waiting += reach(&mut ways, &mut buckets, node, target, cost);
+            }
+        }
+        Ok(ways)
+    }
+
+    /// Whether there is a way to the object.
+    #[must_use]
+    pub fn is_reachable(&self, id: NodeId) -> bool {
+        self.parents[id.0 as usize] != UNREACHABLE
+    }
+
+    /// The way to the object, from what a root refers to down to itself; none where there is no way.
+    #[must_use]
+    pub fn way(&self, id: NodeId) -> Option<Vec<NodeId>> {
+        if !self.is_reachable(id) {
+            return None;
+        }
+        let mut way = vec![id];
+        let mut at = self.parents[id.0 as usize];
+        while at != ROOT {
+            way.push(NodeId(at));
+            at = self.parents[at as usize];
+        }
+        way.reverse();
+        Some(way)
+    }
+
+    /// The way to the object and up to `limit - 1` other chains, cheapest first.
+    #[must_use]
+    pub fn chains(&self, id: NodeId, referrers: &Referrers, limit: usize) -> Vec<Vec<NodeId>> {
+        let Some(way) = self.way(id) else { return Vec::new() };
+        // Where the chain leaves the way: the place of the object that it still has, and the referrer it has before that.
+        let mut branches: Vec<(u32, usize, NodeId)> = Vec::new();
+        for (place, held) in way.iter().enumerate().rev() {
+            let below = (way.len() - place) as u32;
+            let usual = place.checked_sub(1).map(|place| way[place]);
+            let mut others: Vec<u32> = referrers.raw(held.0).to_vec();
+            others.dedup();
+            others.retain(|node| self.costs[*node as usize] != u32::MAX && Some(NodeId(*node)) != usual);
+            others.sort_unstable_by_key(|node| self.costs[*node as usize]);
+            let others = others.iter().take(EXAMINED).filter(|node| !self.leads_through(**node, *held));
+            branches.extend(others.take(limit).map(|node| (self.costs[*node as usize] + below, place, NodeId(*node))));
+        }
+        branches.sort_by_key(|(cost, place, node)| (*cost, std::cmp::Reverse(*place), *node));
+        let mut chains: Vec<Vec<NodeId>> = branches
+            .into_iter()
+            .take(limit.saturating_sub(1))
+            .map(|(_, place, node)| {
+                let mut chain = self.way(node).unwrap_or_default();
+                chain.extend_from_slice(&way[place..]);
+                chain
+            })
+            .collect();
+        chains.insert(0, way);
+        chains
+    }
+
+    /// Whether `through` is on the way to a node, or the node itself.
+    fn leads_through(&self, node: u32, through: NodeId) -> bool {
+        let mut at = node;
+        while at != ROOT {
+            if at == through.0 {
+                return true;
+            }
+            at = self.parents[at as usize];
+        }
+        false
+    }
+}
+
+/// So many referrers of an object are tried for another chain.
+const EXAMINED: usize = 1000;
+
+fn is_machinery(heap: &Heap, id: NodeId) -> bool {
+    let slot = heap.slot(id);
+    slot.ty == Type::Imemo && !PLAIN_IMEMO.contains(&heap.names().tables.symbols.bytes(slot.names.label))
+}
+
+/// An object on a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The object.
+    pub id: NodeId,
+    /// By what the one before holds it, the root the first.
+    pub edge: Edge,
+    /// The object for people.
+    pub label: String,
+}
+
+/// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
+pub(crate) fn steps(heap: &Heap, labels: &Labels<'_>, chain: &[NodeId]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut before: Option<NodeId> = None;
+    for (place, id) in chain.iter().enumerate() {
+        let edge = match before {
+            None => Edge::Root(root_category(heap, *id)),
+            Some(before) => labels.edge(before, *id),
+        };
+        before = Some(*id);
+        if place > 0 && place + 1 < chain.len() && labels.is_fields(*id) {
+            continue;
+        }
+        steps.push(Step { id: *id, edge, label: labels.node(*id) });
+    }
+    steps
+}
+
+/// The category of a root that refers to the object, one that is no conservative guess if there is one.
+fn root_category(heap: &Heap, id: NodeId) -> String {
+    let holding = heap.roots().iter().filter(|root| root.targets.contains(&Target::Node(id)));
+    let category = holding.min_by_key(|root| root.category == "machine_context").map(|root| root.category.clone());
+    category.unwrap_or_default()
+}
+
+/// The chains to one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The object.
+    pub id: NodeId,
+    /// The object for people.
+    pub label: String,
+    /// The chains, cheapest first; none where nothing holds the object.
+    pub chains: Vec<Vec<Step>>,
+}
+
+/// Finds up to `limit` chains from the roots to an object. Texts of strings on them are read from `source`.
+///
+/// # Errors
+/// Those of [`Ways::new`], [`Referrers::new`] and [`Heap::records`].
+pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, options: &Options<'_>) -> Result<Paths> {
+    let ways = Ways::new(heap, options)?;
+    let chains = match limit {
+        0 | 1 => ways.way(id).into_iter().collect(),
+        _ => ways.chains(id, &Referrers::new(heap, options)?, limit),
+    };
+    let mut labels = Labels::new(heap);
+    for chain in &chains {
+        labels.read_texts(source, chain)?;
+    }
+    labels.read_texts(source, &[id])?;
+    let chains = chains.iter().map(|chain| steps(heap, &labels, chain)).collect();
+    Ok(Paths { id, label: labels.node(id), chains })
+}
+
+impl Paths {
+    /// The answer of `path DUMP ADDRESS`.
+    #[must_use]
+    pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
+        let mut sections = vec![self.facts(heap, tree)];
+        sections.extend(self.sections(heap, tree));
+        sections.extend(context.notes());
+        Report { verb: "path", dump: dump.to_owned(), sections }
+    }
+
+    fn facts(&self, heap: &Heap, tree: &Tree) -> Section {
+        let facts = vec![
+            fact("address", "Address", address_cell(heap, self.id), String::new()),
+            fact("object", "Object", Cell::Text(self.label.clone()), String::new()),
+            fact("memsize", "Memory", Cell::Bytes(heap.bytes(self.id)), String::new()),
+            fact("retained_memsize", "Retained", Cell::Bytes(tree.retained(self.id)), String::new()),
+        ];
+        Section::Facts(Facts { name: "object", title: String::new(), facts })
+    }
+
+    /// A section for each chain, or why there is none.
+    pub(crate) fn sections(&self, heap: &Heap, tree: &Tree) -> Vec<Section> {
+        if self.chains.is_empty() {
+            let text = "no chain of references leads from a root to this object: it is garbage that no GC has taken yet, or only held \
+                        weakly";
+            return vec![note(Level::Info, text)];
+        }
+        let title = |at: usize| match self.chains.len() {
+            1 => "Path from a root".to_owned(),
+            count => format!("Path {} of {count} from a root", at + 1),
+        };
+        let chains = self.chains.iter().enumerate();
+        chains
+            .map(|(at, steps)| {
+                Section::Path(Path {
+                    name: "paths",
+                    title: title(at),
+                    columns: vec![
+                        column("address", "Address"),
+                        column("memsize", "Memory"),
+                        column("retained_memsize", "Retained"),
+                        Column { name: "edge", title: "Held by", shrinks: true },
+                        Column { name: "object", title: "Object", shrinks: true },
+                    ],
+                    steps: steps
+                        .iter()
+                        .map(|step| {
+                            vec![
+                                address_cell(heap, step.id),
+                                Cell::Bytes(heap.bytes(step.id)),
+                                Cell::Bytes(tree.retained(step.id)),
+                                edge_cell(&step.edge),
+                                Cell::Text(step.label.clone()),
+                            ]
+                        })
+                        .collect(),
+                })
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn address_cell(heap: &Heap, id: NodeId) -> Cell {
+    Cell::Text(format!("0x{:x}", heap.address(id)))
+}
+
+pub(crate) fn edge_cell(edge: &Edge) -> Cell {
+    match edge.to_string() {
+        words if words.is_empty() => Cell::Missing,
+        words => Cell::Text(words),
+    }
+}
+
+/// Objects of one class on the ways to the objects asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How deep it stands: 0 what the roots refer to.
+    pub depth: usize,
+    /// By what the group above holds them, where one word fits them all.
+    pub edge: Edge,
+    /// How many objects the group has.
+    pub count: u64,
+    /// The class, or the object itself if there is only one.
+    pub label: String,
+    /// The address, if there is only one.
+    pub address: Option<u64>,
+    /// How many of the objects asked for it leads to, itself included.
+    pub targets: u64,
+    /// Their bytes.
+    pub memsize: u64,
+}
+
+/// The merged ways to many objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The groups, each behind the one that holds it, the one with the most objects first.
+    pub groups: Vec<Group>,
+    /// How many objects were asked for.
+    pub count: u64,
+    /// Their bytes.
+    pub memsize: u64,
+    /// How many of them nothing holds.
+    pub unreachable: u64,
+}
+
+/// Which of the merged ways are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Groups that lead to a smaller part of the objects are left out.
+    pub share: f64,
+    /// So many groups at most under one.
+    pub width: usize,
+    /// Groups deeper than this are left out.
+    pub depth: usize,
+}
+
+impl Default for Shown {
+    fn default() -> Shown {
+        Shown { share: 0.01, width: 5, depth: 40 }
+    }
+}
+
+/// Objects of a holder with more references than this are not told apart by their edges: looking for each would take too long.
+pub(super) const EDGES_SEARCHED: usize = 10_000;
+
+/// Merges the ways to `ids`. Takes time for the heap, not for each object's way.
+///
+/// # Errors
+/// Those of [`Ways::new`] and [`Heap::records`].
+pub fn merged(heap: &Heap, source: &Source, ids: &[NodeId], shown: Shown, options: &Options<'_>) -> Result<Merged> {
+    let ways = Ways::new(heap, options)?;
+    let mut below = vec![(0u32, 0u64); heap.object_count()];
+    let mut merged = Merged::default();
+    for id in ids {
+        merged.count += 1;
+        merged.memsize += heap.bytes(*id);
+        merged.unreachable += u64::from(!ways.is_reachable(*id));
+        below[id.0 as usize] = (1, heap.bytes(*id));
+    }
+    let mut parents = vec![UNREACHABLE; heap.object_count()];
+    for node in ways.order.iter().rev() {
+        let (count, bytes) = below[*node as usize];
+        let parent = ways.parents[*node as usize];
+        if count == 0 {
+            continue;
+        }
+        parents[*node as usize] = parent;
+        if parent != ROOT {
+            let held = &mut below[parent as usize];
+            held.0 += count;
+            held.1 += bytes;
+        }
+    }
+    drop(ways);
+    let children = Children::new(&parents);
+    options.check()?;
+    let mut labels = Labels::new(heap);
+    let least = ((merged.count - merged.unreachable) as f64 * shown.share).ceil() as u64;
+    let top = group(heap, &labels, &below, children.of(Dominator::Root), least, shown.width);
+    let mut stack: Vec<(usize, Members)> = top.into_iter().rev().map(|group| (0, group)).collect();
+    let mut rows = Vec::new();
+    while let Some((depth, mut members)) = stack.pop() {
+        if depth < shown.depth {
+            let nodes = members.nodes.iter().flat_map(|id| children.of(Dominator::Node(*id)));
+            let held = group(heap, &labels, &below, nodes, least, shown.width);
+            stack.extend(held.into_iter().rev().map(|group| (depth + 1, group)));
+        }
+        let sample = members.nodes[0];
+        let count = members.nodes.len() as u64;
+        members.nodes = Vec::new();
+        rows.push((depth, sample, count, members));
+    }
+    let single: Vec<NodeId> = rows.iter().filter(|row| row.2 == 1).map(|row| row.1).collect();
+    labels.read_texts(source, &single)?;
+    merged.groups = rows
+        .into_iter()
+        .map(|(depth, sample, count, members)| Group {
+            depth,
+            edge: match parents[sample.0 as usize] {
+                ROOT => Edge::Root(root_category(heap, sample)),
+                holder if heap.targets(holder).len() > EDGES_SEARCHED => Edge::Other("element"),
+                holder => match labels.edge(NodeId(holder), sample) {
+                    Edge::Element(_) if count > 1 => Edge::Other("element"),
+                    Edge::Value(_) if count > 1 => Edge::Value(None),
+                    edge => edge,
+                },
+            },
+            count,
+            label: if count == 1 { labels.node(sample) } else { members.class },
+            address: (count == 1).then(|| heap.address(sample)),
+            targets: members.targets,
+            memsize: members.memsize,
+        })
+        .collect();
+    Ok(merged)
+}
+
+/// Nodes of one class.
+struct Members {
+    class: String,
+    nodes: Vec<NodeId>,
+    targets: u64,
+    memsize: u64,
+}
+
+/// Groups nodes by class, classes and modules one by one; the `width` groups that lead to the most objects, and to `least` of them.
+fn group(
+    heap: &Heap,
+    labels: &Labels<'_>,
+    below: &[(u32, u64)],
+    nodes: impl Iterator<Item = NodeId>,
+    least: u64,
+    width: usize,
+) -> Vec<Members> {
+    let mut groups: HashMap<String, Members> = HashMap::new();
+    for id in nodes {
+        let is_class = matches!(heap.slot(id).ty, Type::Class | Type::Module);
+        let class = if is_class { labels.node(id) } else { labels.class_name(id) };
+        let (count, bytes) = below[id.0 as usize];
+        let members = groups.entry(class).or_insert_with_key(|class| Members {
+            class: class.clone(),
+            nodes: Vec::new(),
+            targets: 0,
+            memsize: 0,
+        });
+        members.nodes.push(id);
+        members.targets += u64::from(count);
+        members.memsize += bytes;
+    }
+    let mut groups: Vec<Members> = groups.into_values().filter(|group| group.targets >= least.max(1)).collect();
+    groups.sort_unstable_by(|a, b| b.targets.cmp(&a.targets).then_with(|| a.class.cmp(&b.class)));
+    groups.truncate(width);
+    groups
+}
+
+impl Merged {
+    /// The answer of `path DUMP --class NAME`; `what` are the objects for people.
+    #[must_use]
+    pub fn report(&self, what: &str, dump: &str, context: &Context) -> Report {
+        let facts = vec![
+            fact("count", "Objects", Cell::Count(self.count), what.to_owned()),
+            fact("memsize", "Memory", Cell::Bytes(self.memsize), String::new()),
+            fact("unreachable_count", "Held by nothing", Cell::Count(self.unreachable), String::new()),
+        ];
+        let tree = crate::report::Tree {
+            name: "merged_paths",
+            title: format!("What holds {what}"),
+            columns: vec![
+                column("targets", "Leads to"),
+                column("targets_share", ""),
+                column("memsize", "Memory"),
+                Column { name: "edge", title: "Held by", shrinks: true },
+                column("count", "Objects"),
+                column("address", "Address"),
+                Column { name: "object", title: "Of class", shrinks: true },
+            ],
+            nodes: self
+                .groups
+                .iter()
+                .map(|group| TreeNode {
+                    depth: group.depth,
+                    cells: vec![
+                        Cell::Count(group.targets),
+                        Cell::Share(share(group.targets, self.count)),
+                        Cell::Bytes(group.memsize),
+                        edge_cell(&group.edge),
+                        Cell::Count(group.count),
+                        group.address.map_or(Cell::Missing, |address| Cell::Text(format!("0x{address:x}"))),
+                        Cell::Text(group.label.clone()),
+                    ],
+                })
+                .collect(),
+        };
+        let mut sections =
+            vec![Section::Facts(Facts { name: "objects", title: String::new(), facts }), Section::Tree(tree)];
+        if self.count == 0 {
+            sections.push(note(Level::Info, format!("the dump has no {what}")));
+        } else if self.unreachable > 0 {
+            let text = "objects held by nothing are garbage that no GC has taken yet, or only held weakly";
+            sections.push(note(Level::Info, text));
+        }
+        sections.extend(context.notes());
+        Report { verb: "path", dump: dump.to_owned(), sections }
+    }
+}
