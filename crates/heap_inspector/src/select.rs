@@ -231,6 +231,16 @@ fn test(subject: Subject, name: &str, is_flag: bool, text: &str) -> Result<Test>
     Ok(Test::Glob(Box::new(glob.compile_matcher())))
 }
 
+/// Reads a number of bytes, as `1024`, `100KiB` or `1_000`.
+///
+/// # Errors
+/// [`Error::Usage`] where it is none.
+pub fn bytes(text: &str) -> Result<u64> {
+    range("bytes", text).ok().filter(|(low, high)| low == high).map(|(bytes, _)| bytes).ok_or_else(|| {
+        Error::usage(format!("{text:?} is no number of bytes; write 1024, 100KiB or 10MiB"))
+    })
+}
+
 /// Reads `5`, `5..`, `..9`, `5..9` (both ends belong to it), with `KiB` and the like for bytes.
 fn range(name: &str, text: &str) -> Result<(u64, u64)> {
     let number = |text: &str, otherwise: u64| -> Result<u64> {

@@ -128,6 +128,85 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = LINES)]
         lines: Lines,
     },
+    /// Say what keeps memory alive: what single objects retain, and what groups of objects do
+    ///
+    /// An object retains what would go if it went: itself, and all that only it leads to from the roots. A group retains the sum over
+    /// those of its objects that no other of them retains already.
+    #[command(after_help = RETAINED_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector retained heap.json                      the biggest holders, and by class
+  heap_inspector retained heap.json --by location        what the objects of each line hold
+  heap_inspector retained heap.json --by class --where file=app/*
+
+Keys (--by): those of `top`"))]
+    Retained {
+        #[command(flatten)]
+        common: Common,
+        /// Keys to group by, with commas between; groups alone are shown then [default: class, and the biggest holders]
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',')]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Show which object holds which alone, as a tree: what goes when an object goes
+    ///
+    /// An object stands under the nearest one that every chain of references from the roots to it leads through.
+    #[command(after_help = DOMINATORS_EXAMPLES, after_long_help = "\
+Examples:
+  heap_inspector dominators heap.json                     from the roots
+  heap_inspector dominators heap.json 0x7f1386ee2a78      from one object
+  heap_inspector dominators heap.json --depth 8 --min 100KiB")]
+    Dominators {
+        #[command(flatten)]
+        common: Unfiltered,
+        /// Begin with the object at this address
+        address: Option<String>,
+        /// Levels of the tree
+        #[arg(long, short, value_name = "N", default_value_t = 4)]
+        depth: usize,
+        /// Objects that retain fewer bytes are summed up by class [default: a hundredth of the top]
+        #[arg(long, short, value_name = "BYTES", value_parser = bytes)]
+        min: Option<u64>,
+        /// Rows under one object, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "10")]
+        lines: Lines,
+    },
+    /// Say why an object, or all of a class, is alive: chains of references from the roots
+    #[command(after_help = PATH_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector path heap.json 0x7f1386ee2a78            what holds this object
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5  and what else does
+  heap_inspector path heap.json --class Order             what holds all orders, as one tree
+  heap_inspector path heap.json --where file=app/*,type=STRING"))]
+    Path {
+        #[command(flatten)]
+        common: Common,
+        /// The object's address, as in 0x7f1386ee2a78
+        #[arg(required_unless_present_any = ["class", "filter"], conflicts_with_all = ["class", "filter"])]
+        address: Option<String>,
+        /// All objects of the class of this name
+        #[arg(long, short, value_name = "NAME")]
+        class: Option<String>,
+        /// Chains to show; the others differ from the first where they can
+        #[arg(long, short, value_name = "N", default_value_t = 1)]
+        paths: usize,
+        /// Rows of the tree of many objects under each row, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "5")]
+        lines: Lines,
+    },
+    /// Show all of one object: its fields, what it refers to, what refers to it, what it retains, why it is alive
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show {
+        #[command(flatten)]
+        common: Unfiltered,
+        /// The object's address, as in 0x7f1386ee2a78
+        address: String,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
 }
 
 /// Rows of a table where nothing else is asked for.
@@ -152,24 +231,64 @@ Examples:
   heap_inspector strings heap.json
   heap_inspector strings heap.json --sort count --where file=app/*";
 
+const RETAINED_EXAMPLES: &str = "\
+Examples:
+  heap_inspector retained heap.json
+  heap_inspector retained heap.json --by location --where file=app/*";
+const DOMINATORS_EXAMPLES: &str = "\
+Examples:
+  heap_inspector dominators heap.json
+  heap_inspector dominators heap.json 0x7f1386ee2a78 --depth 8";
+const PATH_EXAMPLES: &str = "\
+Examples:
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5
+  heap_inspector path heap.json --class Order";
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  heap_inspector show heap.json 0x7f1386ee2a78";
+
 impl Verb {
-    pub(crate) fn common(&self) -> &Common {
+    pub(crate) fn common(&self) -> &Unfiltered {
         match self {
             Verb::Read { common, .. }
             | Verb::Summary { common, .. }
             | Verb::Top { common, .. }
-            | Verb::Strings { common, .. } => common,
+            | Verb::Strings { common, .. }
+            | Verb::Retained { common, .. }
+            | Verb::Path { common, .. } => &common.unfiltered,
+            Verb::Dominators { common, .. } | Verb::Show { common, .. } => common,
+        }
+    }
+
+    /// The words of `--where`.
+    pub(crate) fn filter(&self) -> &[String] {
+        match self {
+            Verb::Read { common, .. }
+            | Verb::Summary { common, .. }
+            | Verb::Top { common, .. }
+            | Verb::Strings { common, .. }
+            | Verb::Retained { common, .. }
+            | Verb::Path { common, .. } => &common.filter,
+            Verb::Dominators { .. } | Verb::Show { .. } => &[],
         }
     }
 }
 
+/// What every verb on a set of objects takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The dump; - for standard input
-    pub(crate) dump: OsString,
+    #[command(flatten)]
+    pub(crate) unfiltered: Unfiltered,
     /// Only objects that pass, as in `class=String|Array,generation=30..40,!frozen`; may be given several times
     #[arg(long = "where", short = 'w', value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Unfiltered {
+    /// The dump; - for standard input
+    pub(crate) dump: OsString,
     /// How to write the answer
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     #[arg(value_parser = one_of::<view::Format>(view::Format::NAMED.map(|(_, name)| name)))]
@@ -182,7 +301,7 @@ pub(crate) struct Common {
     pub(crate) strict: bool,
 }
 
-impl Common {
+impl Unfiltered {
     /// The dump's name for people and reports.
     pub(crate) fn name(&self) -> String {
         self.dump.to_string_lossy().into_owned()
@@ -195,6 +314,11 @@ where
     T: FromStr + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).map(|name| name.parse().ok().expect("the library knows all of the names"))
+}
+
+/// Reads `100KiB` as a filter on bytes does.
+fn bytes(word: &str) -> std::result::Result<u64, String> {
+    heap_inspector::select::bytes(word).map_err(|error| error.to_string())
 }
 
 /// How many rows to show.

@@ -3,9 +3,10 @@
 //! It has two doors, the standalone binary and the gem's executable, and both give the same bytes.
 
 mod args;
+mod graph;
 mod progress;
 
-use args::{Arguments, Common, Lines, Verb, Which};
+use args::{Arguments, Lines, Unfiltered, Verb, Which};
 use clap::{CommandFactory, FromArgMatches};
 use heap_inspector::analysis::{Sort, generation, generations, groups, strings, summary};
 use heap_inspector::keys::Key;
@@ -168,12 +169,12 @@ struct Task<'a> {
 }
 
 fn answer(verb: &Verb, terminal: Terminal, cancel: &AtomicBool) -> Result<Report, Error> {
-    let common @ Common { dump, threads, strict, filter, .. } = verb.common();
+    let common @ Unfiltered { dump, threads, strict, .. } = verb.common();
     let progress = Progress::new(terminal.progress);
     let task = Task {
         source: if dump == "-" { Source::stdin() } else { Source::path(dump) },
         dump: common.name(),
-        filter: Filter::parse(filter)?,
+        filter: Filter::parse(verb.filter())?,
         options: scan::Options {
             threads: *threads,
             strict: *strict,
@@ -187,6 +188,13 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &AtomicBool) -> Result<Report
         Verb::Summary { lines, .. } => summary(&task, *lines),
         Verb::Top { by, sort, lines, .. } => top(task, by, *sort, *lines),
         Verb::Strings { sort, lines, .. } => strings(&task, *sort, *lines),
+        Verb::Retained { by, lines, .. } => graph::retained(task, by, *lines),
+        Verb::Dominators { address, depth, min, lines, .. } => {
+            graph::dominators(task, address.as_deref(), *depth, *min, *lines)
+        }
+        Verb::Path { address: Some(address), paths, .. } => graph::path(task, address, *paths),
+        Verb::Path { class, lines, .. } => graph::merged_paths(task, class.as_deref(), *lines),
+        Verb::Show { address, lines, .. } => graph::show(task, address, *lines),
     }
 }
 

@@ -61,7 +61,7 @@ pub fn holders(
         // Twice as many as asked for are kept, so that sorting them out is rare.
         if grouping.group(id).is_some() {
             found.push((tree.retained(id), id));
-            if found.len() >= (limit * 2).max(1 << 12) {
+            if found.len() >= limit.saturating_mul(2).max(1 << 12) {
                 found.sort_unstable_by(by_bytes);
                 found.truncate(limit);
             }

@@ -1,0 +1,95 @@
+//! The verbs that need the whole reference graph: what holds what.
+
+use super::Task;
+use crate::args::Lines;
+use heap_inspector::analysis::dominators::{Dominator, Tree, outline};
+use heap_inspector::analysis::{Context, grouping, paths, retained, show as object};
+use heap_inspector::heap::Heap;
+use heap_inspector::keys::Key;
+use heap_inspector::report::Report;
+use heap_inspector::scan::Options;
+use heap_inspector::select::Filter;
+use heap_inspector::source::Source;
+use heap_inspector::Result;
+
+/// A loaded dump.
+struct Loaded<'a> {
+    heap: Heap,
+    tree: Tree,
+    context: Context,
+    source: Source,
+    dump: String,
+    filter: Filter,
+    options: Options<'a>,
+}
+
+fn load(task: Task<'_>) -> Result<Loaded<'_>> {
+    let Task { source, dump, filter, options } = task;
+    let source = source.spooled(); // texts are read when it is known which
+    let heap = Heap::load(&source, &options)?;
+    let tree = Tree::new(&heap, &options)?;
+    let context = Context::of(&heap);
+    Ok(Loaded { heap, tree, context, source, dump, filter, options })
+}
+
+pub(crate) fn retained(task: Task<'_>, by: &[Key], lines: Lines) -> Result<Report> {
+    let Loaded { heap, tree, context, source, dump, filter, options } = load(task)?;
+    let holders = match by {
+        [] => Some(retained::holders(&heap, &tree, &source, &filter, lines.0, &options)?),
+        _ => None,
+    };
+    let by = if by.is_empty() { &[Key::Class] } else { by };
+    let groups = retained::groups(&heap, &tree, by, &filter, Some(lines.0), &options)?;
+    Ok(retained::report(&heap, &tree, holders.as_deref(), &groups, &filter, &dump, &context))
+}
+
+pub(crate) fn dominators(
+    task: Task<'_>,
+    address: Option<&str>,
+    depth: usize,
+    min: Option<u64>,
+    lines: Lines,
+) -> Result<Report> {
+    let Loaded { heap, tree, context, source, dump, .. } = load(task)?;
+    let top = match address {
+        Some(address) => Dominator::Node(object::find(&heap, address)?),
+        None => Dominator::Root,
+    };
+    let all = match top {
+        Dominator::Node(id) => tree.retained(id),
+        _ => tree.reachable().memsize,
+    };
+    let shown = outline::Shown { depth, min: min.unwrap_or(all / 100), width: lines.0 };
+    let rows = outline::outline(&heap, &tree, &source, top, shown)?;
+    Ok(outline::report(&heap, &tree, &rows, &dump, &context))
+}
+
+pub(crate) fn path(task: Task<'_>, address: &str, limit: usize) -> Result<Report> {
+    let Loaded { heap, tree, context, source, dump, options, .. } = load(task)?;
+    let id = object::find(&heap, address)?;
+    let paths = paths::paths(&heap, &source, id, limit, &options)?;
+    Ok(paths.report(&heap, &tree, &dump, &context))
+}
+
+pub(crate) fn merged_paths(task: Task<'_>, class: Option<&str>, lines: Lines) -> Result<Report> {
+    let Loaded { heap, context, source, dump, filter, options, .. } = load(task)?;
+    let mut what: Vec<String> = filter.words().to_vec();
+    let filter = match class {
+        Some(class) => {
+            what.insert(0, format!("class={class}"));
+            filter.with_class(class)
+        }
+        None => filter,
+    };
+    let ids = grouping::nodes(&heap, &filter);
+    let shown = paths::Shown { width: lines.0, ..paths::Shown::default() };
+    let merged = paths::merged(&heap, &source, &ids, shown, &options)?;
+    Ok(merged.report(&format!("objects where {}", what.join(", ")), &dump, &context))
+}
+
+pub(crate) fn show(task: Task<'_>, address: &str, lines: Lines) -> Result<Report> {
+    let Loaded { heap, tree, context, source, dump, options, .. } = load(task)?;
+    let id = object::find(&heap, address)?;
+    let object = object::show(&heap, &tree, &source, id, lines.0, &options)?;
+    Ok(object.report(&heap, &tree, &dump, &context))
+}
