@@ -12,7 +12,7 @@ use crate::record::{Traits, Type};
 use crate::scan::{Intake, Options};
 use crate::select::Ranges;
 use crate::source::Source;
-use crate::survey::{Parts, Slot, Sum, Sums, Totals};
+use crate::survey::{PageUse, Pages, Parts, Slot, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
 use hashbrown::HashMap;
 use index::Index;
@@ -85,6 +85,7 @@ pub struct Heap {
     index: Index,
     names: Names,
     totals: Totals,
+    pages: Pages,
     intake: Intake,
 }
 
@@ -136,6 +137,13 @@ impl Heap {
     #[must_use]
     pub fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    /// The heap's pages by slot size, smallest first; none where the addresses are no heap's.
+    #[must_use]
+    pub fn pages(&self) -> Option<Vec<PageUse>> {
+        let evidence = self.totals.evidence;
+        self.pages.by_slot_size(evidence.page_log(), evidence.base_slot())
     }
 
     /// What was lost or repaired.
