@@ -146,6 +146,24 @@ impl Heap {
         self.pages.by_slot_size(evidence.page_log(), evidence.base_slot())
     }
 
+    /// About how many bytes of memory the heap takes: its columns, references, index and names.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        macro_rules! columns {
+            ($($name:ident)*) => { [$(bytes_of(&self.columns.$name)),*].iter().sum::<usize>() };
+        }
+        size_of::<Heap>()
+            + columns!(addresses types traits memsizes generations classes sites labels shapes slot_sizes edge_ends)
+            + bytes_of(&self.edges)
+            + bytes_of(&self.dangling)
+            + bytes_of(&self.class_nodes)
+            + self.roots.iter().map(|root| bytes_of(&root.targets)).sum::<usize>()
+            + bytes_of(&self.shapes)
+            + self.index.footprint()
+            + self.names.tables.symbols.footprint()
+            + self.names.tables.sites.footprint()
+    }
+
     /// What was lost or repaired.
     #[must_use]
     pub fn intake(&self) -> &Intake {
@@ -263,4 +281,9 @@ impl Heap {
 
 fn at(id: NodeId) -> usize {
     id.0 as usize
+}
+
+/// The memory a list takes, its spare room too.
+fn bytes_of<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
 }
