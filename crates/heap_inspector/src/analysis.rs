@@ -6,6 +6,7 @@ pub mod groups;
 pub mod strings;
 pub mod summary;
 
+use crate::heap::Heap;
 use crate::keys::KeyValue;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
 use crate::scan::Intake;
@@ -61,6 +62,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// What a loaded heap carries.
+    #[must_use]
+    pub fn of(heap: &Heap) -> Context {
+        Context { totals: heap.totals().clone(), intake: heap.intake().clone() }
+    }
+
     /// The totals as the first section of a report.
     pub(crate) fn facts(&self) -> Section {
         let totals = &self.totals;

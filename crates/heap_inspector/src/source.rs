@@ -15,14 +15,17 @@ mod spool;
 mod tests;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blocks::{Block, Blocks};
 use raw::{Input, Pipe, Raw};
+use rustix::fs::OFlags;
 use spool::Spool;
 
 use crate::{Error, Result};
@@ -32,6 +35,7 @@ pub struct Source {
     name: String,
     origin: Mutex<Origin>,
     spooled: bool,
+    cancel: Option<Arc<AtomicBool>>,
     limits: Limits,
 }
 
@@ -95,7 +99,7 @@ impl Source {
     }
 
     fn new(name: String, origin: Origin) -> Source {
-        Source { name, origin: Mutex::new(origin), spooled: false, limits: Limits::USUAL }
+        Source { name, origin: Mutex::new(origin), spooled: false, cancel: None, limits: Limits::USUAL }
     }
 
     /// Asks that an input which cannot be rewound is copied to an anonymous temporary file (mode 0600, as compressed as it came)
@@ -103,6 +107,14 @@ impl Source {
     #[must_use]
     pub fn spooled(mut self) -> Source {
         self.spooled = true;
+        self
+    }
+
+    /// Has a wait for the next bytes of a pipe, socket or terminal end with [`Error::Interrupted`] soon after `cancel` is raised. It
+    /// should be the flag of [`crate::scan::Options`], which is looked at between blocks, so not while nothing comes.
+    #[must_use]
+    pub fn cancelled_by(mut self, cancel: Arc<AtomicBool>) -> Source {
+        self.cancel = Some(cancel);
         self
     }
 
@@ -131,9 +143,9 @@ impl Source {
 
     fn start(&self, origin: &mut Origin) -> std::result::Result<Raw, Start> {
         match origin {
-            Origin::Path(path) => *origin = rewindable(File::open(path)?)?,
-            Origin::Stdin => *origin = rewindable(File::from(io::stdin().as_fd().try_clone_to_owned()?))?,
-            Origin::Handle(file) => *origin = rewindable(file.try_clone()?)?,
+            Origin::Path(path) => *origin = self.rewindable(open(path)?)?,
+            Origin::Stdin => *origin = self.rewindable(File::from(io::stdin().as_fd().try_clone_to_owned()?))?,
+            Origin::Handle(file) => *origin = self.rewindable(file.try_clone()?)?,
             _ => {}
         }
         let (input, bytes, copy) = match origin {
@@ -157,7 +169,20 @@ impl Source {
                 (Input::Stream(reader), None, copy)
             }
         };
-        Ok(Raw::new(input, self.name.clone(), bytes, copy))
+        Ok(Raw::new(input, self.name.clone(), bytes, copy, self.cancel.clone()))
+    }
+
+    /// Tells what can be read again from what cannot. Fails on a directory, which opens like a file.
+    fn rewindable(&self, mut file: File) -> io::Result<Origin> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !kind.is_file() {
+            return Ok(Origin::Reader(Box::new(Pipe { file, cancel: self.cancel.clone() })));
+        }
+        let start = file.stream_position()?;
+        Ok(Origin::Regular { file: Arc::new(file), start })
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -184,15 +209,7 @@ impl From<io::Error> for Start {
     }
 }
 
-/// Tells what can be read again from what cannot. Fails on a directory, which opens like a file.
-fn rewindable(mut file: File) -> io::Result<Origin> {
-    let kind = file.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !kind.is_file() {
-        return Ok(Origin::Reader(Box::new(Pipe(file))));
-    }
-    let start = file.stream_position()?;
-    Ok(Origin::Regular { file: Arc::new(file), start })
+/// Opens without waiting for the writer of a named pipe: [`Pipe`] does that, and can be told to stop.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)
 }
