@@ -7,7 +7,7 @@ pub mod strings;
 pub mod summary;
 
 use crate::heap::Heap;
-use crate::keys::KeyValue;
+use crate::keys::{self, Key, KeyValue};
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
 use crate::scan::Intake;
 use crate::select::Filter;
@@ -159,8 +159,9 @@ fn of_all(part: u64, whole: u64, words: &str) -> String {
     format!("{} {words}", crate::view::human::percent(share(part, whole)))
 }
 
-pub(crate) fn key_cell(value: &KeyValue) -> Cell {
+pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
     match value {
+        KeyValue::None if key == Key::Generation => Cell::Null(keys::UNTRACED),
         KeyValue::None => Cell::Missing,
         KeyValue::Number(number) => Cell::Number(*number),
         KeyValue::Flag(flag) => Cell::Flag(*flag),

@@ -15,6 +15,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub enum Cell {
     /// Nothing to say here: `-` in text, `null` in JSON, empty in CSV.
     Missing,
+    /// No value, for a reason that people want to read: `(untraced)` in text and Markdown, as [`Cell::Missing`] elsewhere.
+    #[serde(serialize_with = "null")]
+    Null(&'static str),
     /// A name, path or value from the dump, unescaped.
     Text(String),
     /// How many.
@@ -29,6 +32,10 @@ pub enum Cell {
     Flag(bool),
     /// Several values in one place (the sites of a duplicate string).
     List(Vec<Cell>),
+}
+
+fn null<S: serde::Serializer>(_word: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_unit()
 }
 
 /// One column of a [`Table`].

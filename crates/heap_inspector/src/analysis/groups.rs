@@ -153,7 +153,10 @@ impl Groups {
             rows: self
                 .groups
                 .iter()
-                .map(|group| numbers(&group.sum).into_iter().chain(group.key.iter().map(key_cell)).collect())
+                .map(|group| {
+                    let key = self.by.iter().zip(&group.key).map(|(key, value)| key_cell(*key, value));
+                    numbers(&group.sum).into_iter().chain(key).collect()
+                })
                 .collect(),
             rest: (self.rest_groups > 0).then(|| Rest { rows: self.rest_groups, cells: unlabelled(&self.rest) }),
             total: Some(unlabelled(&total)),

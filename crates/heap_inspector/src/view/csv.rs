@@ -1,0 +1,70 @@
+//! CSV for spreadsheets: the rows of the report's tables, trees and paths, without facts, notes, rest and total rows.
+//!
+//! As RFC 4180 has it, with `\n` at the end of lines. Every table has its header; several stand apart by an empty line. Trees and paths
+//! begin with a column `depth`. Bytes and counts are exact; absent values are empty; the values of a list stand apart by `; `. Control
+//! characters are written out, so a row is a line; a text that a spreadsheet would take for a formula gets a `'` in front.
+
+use super::{depths, escape, json};
+use crate::report::{Cell, Column, Report, Section};
+use csv::Writer;
+use std::fmt::Write as _;
+
+/// Writes the report's tables.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let tables: Vec<String> = report
+        .sections
+        .iter()
+        .filter_map(|section| match section {
+            Section::Table(table) => Some(write(&table.columns, None, table.rows.iter())),
+            Section::Tree(tree) => {
+                Some(write(&tree.columns, Some(depths(&tree.nodes)), tree.nodes.iter().map(|node| &node.cells)))
+            }
+            Section::Path(path) => Some(write(&path.columns, Some((0..path.steps.len()).collect()), path.steps.iter())),
+            Section::Facts(_) | Section::Note(_) => None,
+        })
+        .collect();
+    tables.join("\n")
+}
+
+fn write<'a>(columns: &[Column], depths: Option<Vec<usize>>, rows: impl Iterator<Item = &'a Vec<Cell>>) -> String {
+    let mut writer = Writer::from_writer(Vec::new());
+    let depth = depths.is_some().then(|| "depth".to_owned());
+    let mut records = vec![depth.into_iter().chain(columns.iter().map(|column| column.name.to_owned())).collect()];
+    records.extend(rows.enumerate().map(|(at, row)| {
+        let depth = depths.as_ref().and_then(|depths| depths.get(at)).map(usize::to_string);
+        let cells = (0..columns.len()).map(|column| row.get(column).map_or_else(String::new, field));
+        depth.into_iter().chain(cells).collect::<Vec<String>>()
+    }));
+    for record in records {
+        writer.write_record(&record).expect("a vector takes any bytes, and all records are as long as the header");
+    }
+    let bytes = writer.into_inner().expect("a vector can be flushed");
+    String::from_utf8(bytes).expect("the fields are UTF-8, and so is what stands between them")
+}
+
+fn field(cell: &Cell) -> String {
+    match cell {
+        Cell::Missing | Cell::Null(_) => String::new(),
+        Cell::Text(text) => harmless(text),
+        Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
+        Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
+        Cell::Flag(flag) => flag.to_string(),
+        Cell::List(cells) => {
+            let mut list = String::new();
+            for (at, cell) in cells.iter().enumerate() {
+                // Writing to a string cannot fail.
+                let _ = write!(list, "{}{}", if at > 0 { "; " } else { "" }, super::plain_words(cell));
+            }
+            harmless(&list)
+        }
+    }
+}
+
+/// No control characters, and no formula: spreadsheets run what begins so, some also behind spaces. (A tab or carriage return in
+/// front, which would do too, is written out.)
+fn harmless(text: &str) -> String {
+    const SIGNS: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    let text = escape::terminal(text);
+    if text.trim_start().starts_with(SIGNS) { format!("'{text}") } else { text.into_owned() }
+}

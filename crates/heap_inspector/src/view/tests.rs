@@ -1,0 +1,276 @@
+use super::*;
+use crate::report::{Column, Fact, Facts, Level, Note, Path, Section, Tree};
+use proptest::prelude::*;
+
+fn column(name: &'static str, title: &'static str, shrinks: bool) -> Column {
+    Column { name, title, shrinks }
+}
+
+fn node(depth: usize, bytes: u64, label: &str) -> TreeNode {
+    TreeNode { depth, cells: vec![Cell::Bytes(bytes), Cell::Text(label.into())] }
+}
+
+/// One section of each shape, with text that every format has to watch.
+fn sample() -> Report {
+    let fact = |name, title, cell, remark: &str| Fact { name, title, cell, remark: remark.into() };
+    let facts = Facts {
+        name: "totals",
+        title: String::new(),
+        facts: vec![
+            fact("object_count", "Objects", Cell::Count(12_345), ""),
+            fact("memsize", "Memory", Cell::Bytes(1_572_864), "34.5 % of all"),
+        ],
+    };
+    let table = Table {
+        name: "groups",
+        title: "Objects by class, where class=A|B".into(),
+        columns: vec![
+            column("memsize", "Memory", false),
+            column("memsize_share", "", false),
+            column("class", "Class", true),
+            column("sites", "Allocated at", true),
+        ],
+        rows: vec![
+            vec![
+                Cell::Bytes(1_048_576),
+                Cell::Share(2.0 / 3.0),
+                Cell::Text("Foo|`Bar`<b>\n\u{1b}[31m".into()),
+                Cell::List(vec![Cell::Text("/srv/app/models/user.rb:12 (3)".into()), Cell::Text("@me (1)".into())]),
+            ],
+            vec![Cell::Bytes(4096), Cell::Share(0.0026), Cell::Text("=cmd|'/c calc'!A1".into()), Cell::List(vec![])],
+            vec![Cell::Bytes(40), Cell::Share(0.00002), Cell::Null("(untraced)"), Cell::Missing],
+        ],
+        rest: Some(Rest {
+            rows: 1200,
+            cells: vec![Cell::Bytes(520_152), Cell::Share(0.33), Cell::Missing, Cell::Missing],
+        }),
+        total: Some(vec![Cell::Bytes(1_572_864), Cell::Share(1.0), Cell::Missing, Cell::Missing]),
+        bar: Some(0),
+    };
+    let label = || vec![column("retained", "Retained", false), column("label", "Object", true)];
+    let nodes = vec![
+        node(0, 3000, "Cache"),
+        node(1, 2000, "Hash"),
+        node(2, 1500, "String"),
+        node(2, 500, "Array"),
+        node(1, 100, "Mutex"),
+        node(0, 10, "Class"),
+    ];
+    let steps = ["ROOT vm", "Object", "Cache @entries", "Hash"];
+    let steps = steps.iter().map(|step| vec![Cell::Bytes(40), Cell::Text((*step).into())]).collect();
+    Report {
+        verb: "top",
+        dump: "heap.json".into(),
+        sections: vec![
+            Section::Facts(facts),
+            Section::Table(table),
+            Section::Tree(Tree { name: "dominators", title: "Dominators".into(), columns: label(), nodes }),
+            Section::Path(Path { name: "path", title: "Path".into(), columns: label(), steps }),
+            Section::Note(Note { level: Level::Info, text: "a note of @you, #1 and <script>".into() }),
+            Section::Note(Note { level: Level::Warning, text: "line 3, byte 88: a line was\u{9b}lost".into() }),
+        ],
+    }
+}
+
+fn text(report: &Report, width: usize) -> String {
+    render(report, Format::Text, &TextStyle { width, color: false })
+}
+
+#[test]
+fn text_aligns_numbers_and_draws_trees() {
+    insta::assert_snapshot!(text(&sample(), 100));
+}
+
+#[test]
+fn text_shortens_labels_before_it_drops_shares() {
+    insta::assert_snapshot!(text(&sample(), 48));
+}
+
+#[test]
+fn text_is_coloured_where_asked() {
+    let mut report = sample();
+    report.sections.drain(2..4);
+    let coloured = render(&report, Format::Text, &TextStyle { width: 80, color: true });
+    insta::assert_snapshot!(coloured.replace('\u{1b}', "ESC"));
+}
+
+#[test]
+fn json_nests_trees_and_keeps_exact_values() {
+    insta::assert_snapshot!(render(&sample(), Format::Json, &TextStyle::default()));
+}
+
+#[test]
+fn markdown_is_harmless() {
+    insta::assert_snapshot!(render(&sample(), Format::Markdown, &TextStyle::default()));
+}
+
+#[test]
+fn csv_has_a_table_after_another() {
+    insta::assert_snapshot!(render(&sample(), Format::Csv, &TextStyle::default()));
+}
+
+#[test]
+fn csv_defuses_formulas() {
+    for text in ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\u{ff1d}1"] {
+        let table = Table {
+            name: "t",
+            title: String::new(),
+            columns: vec![column("a", "A", true), column("b", "B", true)],
+            rows: vec![vec![Cell::Text(text.into()), Cell::List(vec![Cell::Text(text.into())])]],
+            rest: None,
+            total: None,
+            bar: None,
+        };
+        let report = Report { verb: "top", dump: String::new(), sections: vec![Section::Table(table)] };
+        let csv = render(&report, Format::Csv, &TextStyle::default());
+        assert_eq!(csv, format!("a,b\n'{text},'{text}\n"));
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_gets_a_number() {
+    let path = |steps: &[&str]| {
+        let steps = steps.iter().map(|step| vec![Cell::Text((*step).into())]).collect();
+        Section::Path(Path { name: "path", title: String::new(), columns: vec![column("label", "", true)], steps })
+    };
+    let report = Report { verb: "path", dump: "-".into(), sections: vec![path(&["a"]), path(&["b"])] };
+    let json: serde_json::Value = serde_json::from_str(&json::render(&report)).expect("it is JSON");
+    assert_eq!(json["path"][0]["label"], "a");
+    assert_eq!(json["path_2"][0]["label"], "b");
+}
+
+#[test]
+fn unknown_formats_are_told_the_right_ones() {
+    let error = "yaml".parse::<Format>().expect_err("there is none");
+    assert_eq!(error.to_string(), "unknown format \"yaml\"; there are text, json, markdown, csv");
+    for (format, name) in Format::NAMED {
+        assert_eq!(name.parse::<Format>().ok(), Some(format));
+    }
+}
+
+/// Depth costs no stack in any format, and no more than its own length.
+#[test]
+fn deep_trees_and_long_paths_are_written() {
+    let depth = 200_000;
+    let columns = || vec![column("retained", "Retained", false), column("label", "Object", true)];
+    let nodes: Vec<TreeNode> = (0..depth).map(|depth| node(depth, 40, "Node")).collect();
+    let steps = nodes.iter().map(|node| node.cells.clone()).collect();
+    let report = Report {
+        verb: "dominators",
+        dump: "-".into(),
+        sections: vec![
+            Section::Tree(Tree { name: "tree", title: String::new(), columns: columns(), nodes }),
+            Section::Path(Path { name: "path", title: String::new(), columns: columns(), steps }),
+        ],
+    };
+    for (format, _) in Format::NAMED {
+        let written = render(&report, format, &TextStyle::default());
+        assert!(written.len() < depth * 400, "{format:?}: {} bytes", written.len());
+        assert!(written.lines().count() >= 2 * depth, "{format:?}");
+    }
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        any::<String>(),
+        any::<char>().prop_map(String::from),
+        "[\\x00-\\x1f\\x7f-\\x9f\u{202a}-\u{202e}\u{2066}-\u{2069}\u{200b}-\u{200f}]{1,4}",
+        "[a-zA-Z/_.:|`@=\\\\\" ]{0,40}",
+        "[日本語ｱ🙂é]{0,20}",
+    ];
+    proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+}
+
+fn cells() -> impl Strategy<Value = Cell> {
+    let plain = prop_oneof![
+        Just(Cell::Missing),
+        Just(Cell::Null("(untraced)")),
+        texts().prop_map(Cell::Text),
+        any::<u64>().prop_map(Cell::Count),
+        any::<u64>().prop_map(Cell::Bytes),
+        any::<u64>().prop_map(Cell::Number),
+        any::<f64>().prop_map(Cell::Share),
+        any::<bool>().prop_map(Cell::Flag),
+    ];
+    prop_oneof![4 => plain.clone(), 1 => proptest::collection::vec(plain, 0..4).prop_map(Cell::List)]
+}
+
+fn reports() -> impl Strategy<Value = Report> {
+    let row = || proptest::collection::vec(cells(), 3);
+    let columns = || vec![column("a", "First", false), column("b", "", true), column("c", "Third one", true)];
+    let table = (texts(), proptest::collection::vec(row(), 0..6), proptest::option::of((any::<u64>(), row())), row())
+        .prop_map(move |(title, rows, rest, total)| {
+            let rest = rest.map(|(rows, cells)| Rest { rows, cells });
+            let table = Table { name: "t", title, columns: columns(), rows, rest, total: Some(total), bar: Some(0) };
+            Section::Table(table)
+        });
+    let tree = proptest::collection::vec((0usize..9, row()), 0..9).prop_map(move |nodes| {
+        let nodes = nodes.into_iter().map(|(depth, cells)| TreeNode { depth, cells }).collect();
+        Section::Tree(Tree { name: "tree", title: "Tree".into(), columns: columns(), nodes })
+    });
+    let path = proptest::collection::vec(row(), 0..9)
+        .prop_map(move |steps| Section::Path(Path { name: "p", title: "P".into(), columns: columns(), steps }));
+    let facts = proptest::collection::vec((cells(), texts()), 0..4).prop_map(|facts| {
+        let facts = facts.into_iter().map(|(cell, remark)| Fact { name: "f", title: "A fact", cell, remark }).collect();
+        Section::Facts(Facts { name: "facts", title: "Facts".into(), facts })
+    });
+    let note = (any::<bool>(), texts()).prop_map(|(is_warning, text)| {
+        Section::Note(Note { level: if is_warning { Level::Warning } else { Level::Info }, text })
+    });
+    (texts(), proptest::collection::vec(prop_oneof![table, tree, path, facts, note], 0..5))
+        .prop_map(|(dump, sections)| Report { verb: "top", dump, sections })
+}
+
+proptest! {
+    #[test]
+    fn no_format_lets_hostile_characters_through(report in reports()) {
+        for (format, _) in Format::NAMED {
+            let written = render(&report, format, &TextStyle::default());
+            let hostile = written.chars().find(|letter| escape::is_hostile(*letter) && *letter != '\n');
+            prop_assert_eq!(hostile, None, "{:?}: {}", format, written);
+        }
+    }
+
+    #[test]
+    fn no_line_of_text_is_too_wide(report in reports(), width in 1usize..150) {
+        for line in text(&report, width).lines() {
+            prop_assert!(unicode_width::UnicodeWidthStr::width(line) <= width, "{} > {width}: {line}", line.len());
+            prop_assert_eq!(line.trim_end(), line);
+        }
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_its_codes(report in reports(), width in 1usize..150) {
+        let coloured = render(&report, Format::Text, &TextStyle { width, color: true });
+        let bare = ["0", "1", "2", "33", "36"]
+            .iter()
+            .fold(coloured, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+        prop_assert_eq!(bare, text(&report, width));
+    }
+
+    #[test]
+    fn json_is_json_and_complete(report in reports()) {
+        let json: serde_json::Value = serde_json::from_str(&json::render(&report)).expect("it is JSON");
+        prop_assert_eq!(&json["dump"], &report.dump);
+        let notes = report.sections.iter().filter(|section| matches!(section, Section::Note(_))).count();
+        prop_assert_eq!(json["notes"].as_array().map(Vec::len), Some(notes));
+        prop_assert_eq!(json.as_object().map(serde_json::Map::len), Some(4 + report.sections.len() - notes));
+    }
+
+    #[test]
+    fn csv_is_read_back(report in reports()) {
+        let mut tables = report.sections.iter().filter_map(|section| match section {
+            Section::Table(table) => Some(table.rows.len()),
+            Section::Tree(tree) => Some(tree.nodes.len()),
+            Section::Path(path) => Some(path.steps.len()),
+            _ => None,
+        });
+        let written = render(&report, Format::Csv, &TextStyle::default());
+        for part in written.split("\n\n").filter(|part| !part.is_empty()) {
+            let mut reader = ::csv::Reader::from_reader(part.as_bytes());
+            let rows = reader.records().collect::<std::result::Result<Vec<_>, _>>().expect("rows are of one length");
+            prop_assert_eq!(Some(rows.len()), tables.next());
+        }
+        prop_assert_eq!(tables.next(), None);
+    }
+}
