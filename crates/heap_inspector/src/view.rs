@@ -87,6 +87,7 @@ fn words(cell: &Cell) -> String {
     match cell {
         Cell::Missing => "-".into(),
         Cell::Null(word) => (*word).into(),
+        Cell::Text(text) if text.is_empty() => "\"\"".into(),
         Cell::Text(text) => escape::terminal(text).into_owned(),
         Cell::Count(count) => human::count(*count),
         Cell::Bytes(bytes) => human::bytes(*bytes),

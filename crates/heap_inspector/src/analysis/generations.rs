@@ -1,15 +1,16 @@
 //! Objects by the GC count at their allocation: in a leak, old generations stay full.
 
 use super::groups::{self, Groups};
-use super::{Context, column, share, titled, untraced};
+use super::{Context, column, fact, note, share, titled, untraced};
 use crate::Result;
 use crate::heap::Heap;
 use crate::keys::{Key, KeyValue, UNTRACED};
-use crate::report::{Cell, Level, Report, Rest, Section, Table};
+use crate::report::{Cell, Fact, Level, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::survey::Sum;
+use crate::view::human;
 
 /// The objects of one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,45 @@ fn in_order(groups: Groups) -> Generations {
 }
 
 impl Generations {
+    /// The traced generation with the most bytes, the earliest of equal ones.
+    #[must_use]
+    pub fn largest(&self) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .filter(|generation| generation.number.is_some())
+            .rev()
+            .max_by_key(|generation| generation.sum.memsize)
+    }
+
+    /// How many times the bytes of the median traced generation those of `generation` are; none where it cannot be told.
+    #[must_use]
+    pub fn times_median(&self, generation: &Generation) -> Option<f64> {
+        let traced = self.generations.iter().filter(|generation| generation.number.is_some());
+        let mut bytes: Vec<u64> = traced.map(|generation| generation.sum.memsize).collect();
+        bytes.sort_unstable();
+        let median = *bytes.get(bytes.len() / 2)?;
+        (self.rest_generations == 0 && bytes.len() > 2 && median > 0)
+            .then(|| generation.sum.memsize as f64 / median as f64)
+    }
+
+    /// The largest generation for the facts, and what to do with it.
+    fn outstanding(&self, dump: &str) -> Option<(Fact, Section)> {
+        let largest = self.largest()?;
+        let number = largest.number?;
+        let bytes = human::bytes(largest.sum.memsize);
+        let part = human::percent(share(largest.sum.memsize, self.total.memsize));
+        let times = self.times_median(largest).filter(|times| *times >= 1.5);
+        let times = times.map_or_else(String::new, |times| format!(", {times:.1} times the median generation"));
+        let fact = fact(
+            "largest_generation",
+            "Largest generation",
+            Cell::Number(number),
+            format!("{bytes}, {part} of all memory{times}"),
+        );
+        let text = format!("`heap_inspector read {dump} {number}` shows what the largest generation holds");
+        Some((fact, note(Level::Info, text)))
+    }
+
     /// The answer of `read`.
     #[must_use]
     pub fn report(&self, dump: &str, filter: &Filter, context: &Context) -> Report {
@@ -100,8 +140,14 @@ impl Generations {
             total: Some(cells(Cell::Missing, &self.total)),
             bar: Some(2),
         };
-        let mut sections = vec![context.facts(), Section::Table(table)];
+        let mut totals = context.facts();
+        let outstanding = self.outstanding(dump);
+        if let (Some((fact, _)), Section::Facts(facts)) = (&outstanding, &mut totals) {
+            facts.facts.push(fact.clone());
+        }
+        let mut sections = vec![totals, Section::Table(table)];
         sections.extend(explain(context));
+        sections.extend(outstanding.map(|(_, next)| next));
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
     }
@@ -111,9 +157,9 @@ impl Generations {
 fn explain(context: &Context) -> Option<Section> {
     let totals = &context.totals;
     if totals.traced.count == 0 {
-        return Some(super::note(Level::Info, super::UNTRACED));
+        return Some(note(Level::Info, super::UNTRACED));
     }
     let text =
         "objects without a generation were allocated before tracing began, or by Ruby itself where it does not trace";
-    (untraced(totals).count > 0).then(|| super::note(Level::Info, text))
+    (untraced(totals).count > 0).then(|| note(Level::Info, text))
 }

@@ -135,7 +135,7 @@ fn code(text: &str) -> String {
     let text = escape::terminal(text);
     let is_plain = !text.contains(['`', '|', '\\']) && text.trim() == text;
     match &text[..] {
-        "" => "<code></code>".into(),
+        "" => "`\"\"`".into(),
         text if is_plain => format!("`{text}`"),
         text => {
             let mut code = String::from("<code>");

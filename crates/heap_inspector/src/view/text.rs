@@ -168,8 +168,11 @@ impl Page {
         let used = layout.width();
         let bar = table.bar.filter(|_| self.style.width >= used + GAP + BAR.start());
         let bar_width = (self.style.width.saturating_sub(used + GAP)).min(*BAR.end());
+        // What has no place among the others (untraced objects) has no bar, and does not make theirs short.
         let amount = |row: &[Cell]| match bar.and_then(|bar| row.get(bar)) {
-            Some(Cell::Count(amount) | Cell::Bytes(amount)) => *amount,
+            Some(Cell::Count(amount) | Cell::Bytes(amount)) if !matches!(row.get(place), Some(Cell::Null(_))) => {
+                *amount
+            }
             _ => 0,
         };
         let most = table.rows.iter().map(|row| amount(row)).max().unwrap_or(0);

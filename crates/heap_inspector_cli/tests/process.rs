@@ -1,0 +1,278 @@
+//! The binary as a process: exit codes, pipes, signals, bad inputs, and what reaches the terminal.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps");
+
+fn dump(name: &str) -> PathBuf {
+    Path::new(DUMPS).join(format!("{name}.json.zst"))
+}
+
+/// The lines of a real dump.
+fn plain(name: &str) -> Vec<u8> {
+    zstd::decode_all(File::open(dump(name)).unwrap()).unwrap()
+}
+
+fn command<S: AsRef<OsStr>>(words: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    command.args(words).env_remove("NO_COLOR").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run<S: AsRef<OsStr>>(words: &[S]) -> (i32, String, String) {
+    told(&command(words).output().unwrap())
+}
+
+fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs with `input` on standard input.
+fn fed(words: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child = command(words).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // A child that refuses the input closes the pipe.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        told(&child.wait_with_output().unwrap())
+    })
+}
+
+/// A file that is gone with the test.
+fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+/// Ends of a process, waited for with a deadline.
+fn wait(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status.code(),
+            None if Instant::now() > deadline => {
+                child.kill().unwrap();
+                panic!("it did not end in time");
+            }
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {
+    let lines = plain("ruby-3.4-x86_64");
+    let plain = file(&lines);
+    let (code, from_file, err) = run(&[OsStr::new("read"), plain.path().as_os_str(), OsStr::new("--format=json")]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let name = serde_json::to_string(plain.path().to_str().unwrap()).unwrap();
+    let expected = from_file.replace(&name, "\"-\"");
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&lines).unwrap();
+    let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    lz4.write_all(&lines).unwrap();
+    let packed = [gzip.finish().unwrap(), lz4.finish().unwrap(), fs::read(dump("ruby-3.4-x86_64")).unwrap(), lines];
+    for input in packed {
+        // The note with the next step names the dump too.
+        let (code, out, err) = fed(&["read", "-", "--format", "json"], &input);
+        assert_eq!((code, err.as_str()), (0, ""));
+        let path = plain.path().to_str().unwrap();
+        assert_eq!(out, expected.replace(path, "-"));
+    }
+}
+
+#[test]
+fn without_words_there_is_help() {
+    let (code, out, err) = run::<&str>(&[]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    for verb in ["read", "summary", "top", "strings"] {
+        assert!(out.contains(&format!("\n  {verb} ")), "{out}");
+        let (code, help, _) = run(&[verb, "--help"]);
+        assert_eq!(code, 0);
+        assert!(help.contains("Examples:") && help.contains("Filters (--where):"), "{help}");
+    }
+}
+
+#[test]
+fn wrong_words_are_told_the_right_ones_with_code_2() {
+    let path = dump("ruby-3.4-x86_64");
+    let path = path.to_str().unwrap();
+    let wrong: [(&[&str], &str); 9] = [
+        (&["raed", path], "a similar subcommand exists: 'read'"),
+        (&["top", path, "--by", "clas"], "a similar value exists: 'class'"),
+        (&["top", path, "--sort", "size"], "possible values: bytes, count, references"),
+        (&["top", path, "--format", "yaml"], "possible values: text, json, markdown, csv"),
+        (&["read"], "<DUMP>"),
+        (&["read", path, "old"], "a number, `untraced` or `all` is meant"),
+        (&["read", path, "--lines", "many"], "a number or `all` is meant"),
+        (&["read", path, "--where", "klass=String"], "cannot filter by \"klass\"; there are"),
+        (&["read", path, "--where", "generation=5..x"], "write 5, 5.., ..9 or 5..9"),
+    ];
+    for (words, hint) in wrong {
+        let (code, out, err) = run(words);
+        assert_eq!((code, out.as_str()), (2, ""), "{words:?}");
+        assert!(err.contains(hint), "{words:?}: {err}");
+    }
+}
+
+#[test]
+fn bad_input_is_one_clear_line_with_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let zst = fs::read(dump("ruby-3.4-x86_64")).unwrap();
+    let bad = [
+        (folder.path().join("missing"), "no such file"),
+        (folder.path().to_owned(), "is a directory"),
+        (inside("empty", b""), "empty"),
+        (inside("json", b"{\"a\": 1}\n[1, 2]\n"), "not a heap dump"),
+        (inside("binary", &[0x7f, b'E', b'L', b'F', 0, 1, 2, 255]), "not a heap dump"),
+        (inside("xz", b"\xfd7zXZ\0rest"), "xz is not read here"),
+    ];
+    for (path, reason) in bad {
+        let (code, out, err) = run(&[OsStr::new("summary"), path.as_os_str()]);
+        assert_eq!((code, out.as_str()), (1, ""), "{path:?}: {err}");
+        assert!(err.starts_with("heap_inspector: ") && err.contains(reason), "{path:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    // Cut short it is read as far as it goes.
+    let cut = inside("cut.zst", &zst[..zst.len() / 2]);
+    let (code, out, err) = run(&[OsStr::new("read"), cut.as_os_str()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("\nwarning: "), "{out}");
+}
+
+#[test]
+fn strict_makes_a_warning_an_error() {
+    let mut lines = plain("ruby-3.4-x86_64");
+    lines.truncate(lines.len() - 10);
+    let cut = file(&lines);
+    let words = |more: &'static [&'static str]| {
+        let mut words = vec![OsStr::new("read"), cut.path().as_os_str()];
+        words.extend(more.iter().map(OsStr::new));
+        words
+    };
+    let (code, out, err) = run(&words(&[]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("warning: line "), "{out}");
+    let (code, out, err) = run(&words(&["--strict"]));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains(": line ") && err.lines().count() == 1, "{err}");
+    // Warnings are not in CSV.
+    let (code, out, err) = run(&words(&["--format", "csv", "--lines", "1"]));
+    assert_eq!(code, 0);
+    assert!(!out.contains("warning"), "{out}");
+    assert!(err.contains("heap_inspector: warning: line "), "{err}");
+    assert!(err.contains("heap_inspector: generations has "), "{err}");
+}
+
+#[test]
+fn a_path_need_not_be_utf8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"heap\xff\x1b[31m.json"));
+    fs::write(&path, plain("ruby-2.7-x86_64")).unwrap();
+    let (code, out, err) = run(&[OsStr::new("read"), path.as_os_str()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.lines().next().unwrap().ends_with("heap\u{fffd}\\e[31m.json"), "{out}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let path = dump("ruby-3.4-x86_64");
+    let words = [OsStr::new("top"), path.as_os_str(), OsStr::new("--by=location,class"), OsStr::new("--lines=all")];
+    let mut child = command(&words).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((wait(&mut child), err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_full_disk_is_told_with_code_1() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let path = dump("ruby-3.4-x86_64");
+    for words in [vec![OsStr::new("read"), path.as_os_str()], vec![OsStr::new("--help")]] {
+        let (code, _, err) = told(&command(&words).stdout(full()).output().unwrap());
+        assert_eq!(code, 1);
+        assert_eq!(err, "heap_inspector: cannot write the answer: no space left on device\n");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_read_of_a_silent_pipe_with_code_130() {
+    let mut child = command(&["read", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take();
+    // The handler is there when the process waits in its read.
+    let state = format!("/proc/{}/status", child.id());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !fs::read_to_string(&state).unwrap().lines().any(|line| line.starts_with("SigCgt") && catches_interrupt(line))
+    {
+        assert!(Instant::now() < deadline, "no handler came");
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    assert_eq!(wait(&mut child), Some(130));
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!(err, "heap_inspector: interrupted\n");
+    drop(stdin);
+}
+
+/// Bit 1 of the mask stands for signal 2.
+fn catches_interrupt(line: &str) -> bool {
+    let mask = line.rsplit('\t').next().and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    mask.is_some_and(|mask| mask & 0b10 != 0)
+}
+
+#[test]
+fn no_escape_sequence_of_a_dump_reaches_the_output() {
+    let hostile = "\\u001b]0;owned\\u0007\\u001b[2J\\u007f\\n|<b>`";
+    let raw = "\u{1b}[31m\u{202e}\u{9b}2J";
+    let lines = format!(
+        r#"{{"type":"ROOT", "root":"vm{raw}", "references":["0x7f0000000028"]}}
+{{"address":"0x7f0000000028", "type":"CLASS", "class":"0x7f0000000028", "name":"{raw}{hostile}", "references":[], "memsize":40}}
+{{"address":"0x7f0000000050", "type":"STRING", "class":"0x7f0000000028", "bytesize":3, "value":"{hostile}", "encoding":"{raw}", "file":"/a{raw}.rb", "line":1, "method":"{hostile}", "generation":3, "memsize":40, "flags":{{"old":true}}}}
+{{"address":"0x7f0000000078", "type":"STRING", "class":"0x7f0000000028", "bytesize":3, "value":"{hostile}", "encoding":"{raw}", "file":"/a{raw}.rb", "line":1, "method":"{hostile}", "generation":3, "memsize":40, "flags":{{"old":true}}}}
+{{"address":"0x7f00000000a0", "type":"DATA", "struct":"{raw}", "references":[], "memsize":40}}
+{{"broken {raw}
+"#
+    );
+    let bad = file(lines.as_bytes());
+    let path = bad.path().to_str().unwrap();
+    let filter = format!("class!={raw}");
+    let verbs: [&[&str]; 7] = [
+        &["read", path],
+        &["read", path, "all", "--where", &filter],
+        &["summary", path],
+        &["top", path, "--by", "class,location,method,struct,encoding", "--where", &filter],
+        &["strings", path],
+        &["strings", path, "--strict"],
+        &["read", path, "--where", raw],
+    ];
+    for words in verbs {
+        for format in ["text", "json", "markdown", "csv"] {
+            let (_, out, err) = run(&[words, &["--format", format]].concat());
+            let is_raw = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+            assert!(!out.contains(is_raw) && !err.contains(is_raw), "{words:?} {format}: {out:?} {err:?}");
+            assert!(!(out.is_empty() && err.is_empty()));
+        }
+    }
+}
