@@ -125,7 +125,8 @@ impl Context {
 }
 
 /// The objects that were not traced, the tracer's own store aside.
-pub(crate) fn untraced(totals: &Totals) -> Sum {
+#[must_use]
+pub fn untraced(totals: &Totals) -> Sum {
     Sum {
         count: totals.objects.count - totals.traced.count - totals.tracer.count,
         memsize: totals.objects.memsize - totals.traced.memsize - totals.tracer.memsize,

@@ -43,7 +43,8 @@ pub struct Source {
 enum Origin {
     Path(PathBuf),
     Stdin,
-    Handle(File),
+    /// An open file, and what its owner has read of it already.
+    Handle(File, Vec<u8>),
     Reader(Box<dyn Read + Send>),
     /// A regular file, read from `start` on.
     Regular {
@@ -90,7 +91,12 @@ impl Source {
 
     /// An open file, pipe or socket, read from its current position; a regular file's position is left as it is.
     pub fn file(file: File, name: impl Into<String>) -> Source {
-        Source::new(name.into(), Origin::Handle(file))
+        Source::new(name.into(), Origin::Handle(file, Vec::new()))
+    }
+
+    /// [`Source::file`] whose owner has read `head` from it already, as buffered readers do; the head is put before the rest.
+    pub fn file_behind(head: Vec<u8>, file: File, name: impl Into<String>) -> Source {
+        Source::new(name.into(), Origin::Handle(file, head))
     }
 
     /// Anything that can be read, once.
@@ -143,9 +149,9 @@ impl Source {
 
     fn start(&self, origin: &mut Origin) -> std::result::Result<Raw, Start> {
         match origin {
-            Origin::Path(path) => *origin = self.rewindable(open(path)?)?,
-            Origin::Stdin => *origin = self.rewindable(File::from(io::stdin().as_fd().try_clone_to_owned()?))?,
-            Origin::Handle(file) => *origin = self.rewindable(file.try_clone()?)?,
+            Origin::Path(path) => *origin = self.rewindable(open(path)?, Vec::new())?,
+            Origin::Stdin => *origin = self.rewindable(io::stdin().as_fd().try_clone_to_owned()?.into(), Vec::new())?,
+            Origin::Handle(file, head) => *origin = self.rewindable(file.try_clone()?, std::mem::take(head))?,
             _ => {}
         }
         let (input, bytes, copy) = match origin {
@@ -173,13 +179,14 @@ impl Source {
     }
 
     /// Tells what can be read again from what cannot. Fails on a directory, which opens like a file.
-    fn rewindable(&self, mut file: File) -> io::Result<Origin> {
+    fn rewindable(&self, mut file: File, head: Vec<u8>) -> io::Result<Origin> {
         let kind = file.metadata()?.file_type();
         if kind.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        if !kind.is_file() {
-            return Ok(Origin::Reader(Box::new(Pipe { file, cancel: self.cancel.clone() })));
+        if !kind.is_file() || !head.is_empty() {
+            let pipe = Pipe { file, cancel: self.cancel.clone() };
+            return Ok(Origin::Reader(Box::new(io::Cursor::new(head).chain(pipe))));
         }
         let start = file.stream_position()?;
         Ok(Origin::Regular { file: Arc::new(file), start })

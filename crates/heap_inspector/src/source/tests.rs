@@ -529,6 +529,18 @@ fn stops_waiting_for_a_silent_pipe_when_cancelled() {
 }
 
 #[test]
+fn puts_what_was_read_already_before_the_rest() {
+    let plain = dump(300);
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    writer.write_all(&plain[100..]).expect("it fits into the pipe");
+    drop(writer);
+    let reader = File::from(std::os::fd::OwnedFd::from(reader));
+    let source = Source::file_behind(plain[..100].to_vec(), reader, "pipe").spooled();
+    assert!(pass(&source).bytes() == plain);
+    assert!(pass(&source).bytes() == plain);
+}
+
+#[test]
 fn waits_for_the_writer_of_a_named_pipe() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fifo");
