@@ -11,6 +11,7 @@ pub mod show;
 pub mod strings;
 pub mod summary;
 
+use crate::heap::Heap;
 use crate::keys::{self, Key, KeyValue};
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
 use crate::scan::Intake;
@@ -66,6 +67,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// What a loaded heap carries.
+    #[must_use]
+    pub fn of(heap: &Heap) -> Context {
+        Context { totals: heap.totals().clone(), intake: heap.intake().clone() }
+    }
+
     /// The totals as the first section of a report.
     pub(crate) fn facts(&self) -> Section {
         let totals = &self.totals;
@@ -123,7 +130,8 @@ impl Context {
 }
 
 /// The objects that were not traced, the tracer's own store aside.
-pub(crate) fn untraced(totals: &Totals) -> Sum {
+#[must_use]
+pub fn untraced(totals: &Totals) -> Sum {
     Sum {
         count: totals.objects.count - totals.traced.count - totals.tracer.count,
         memsize: totals.objects.memsize - totals.traced.memsize - totals.tracer.memsize,

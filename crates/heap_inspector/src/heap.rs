@@ -13,7 +13,7 @@ use crate::record::{Traits, Type};
 use crate::scan::{Intake, Options};
 use crate::select::Ranges;
 use crate::source::Source;
-use crate::survey::{Parts, Slot, Sum, Sums, Totals};
+use crate::survey::{PageUse, Pages, Parts, Slot, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
 use hashbrown::HashMap;
 use index::Index;
@@ -92,6 +92,7 @@ pub struct Heap {
     index: Index,
     names: Names,
     totals: Totals,
+    pages: Pages,
     intake: Intake,
 }
 
@@ -144,6 +145,31 @@ impl Heap {
     #[must_use]
     pub fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    /// The heap's pages by slot size, smallest first; none where the addresses are no heap's.
+    #[must_use]
+    pub fn pages(&self) -> Option<Vec<PageUse>> {
+        let evidence = self.totals.evidence;
+        self.pages.by_slot_size(evidence.page_log(), evidence.base_slot())
+    }
+
+    /// About how many bytes of memory the heap takes: its columns, references, index and names.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        macro_rules! columns {
+            ($($name:ident)*) => { [$(bytes_of(&self.columns.$name)),*].iter().sum::<usize>() };
+        }
+        size_of::<Heap>()
+            + columns!(addresses types traits memsizes generations classes sites labels shapes slot_sizes lengths offsets edge_ends)
+            + bytes_of(&self.edges)
+            + bytes_of(&self.dangling)
+            + bytes_of(&self.class_nodes)
+            + self.roots.iter().map(|root| bytes_of(&root.targets)).sum::<usize>()
+            + bytes_of(&self.shapes)
+            + self.index.footprint()
+            + self.names.tables.symbols.footprint()
+            + self.names.tables.sites.footprint()
     }
 
     /// What was lost or repaired.
@@ -286,4 +312,9 @@ impl Heap {
 
 fn at(id: NodeId) -> usize {
     id.0 as usize
+}
+
+/// The memory a list takes, its spare room too.
+fn bytes_of<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
 }

@@ -41,6 +41,34 @@ enum Test {
     Glob(Box<GlobMatcher>),
 }
 
+/// What a term allows, for [`Filter::with`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// No value: `generation` of untraced objects.
+    None,
+    /// Yes or no.
+    Flag(bool),
+    /// A number from the first to the second, both included.
+    Range(u64, u64),
+    /// This text to the letter.
+    Text(String),
+    /// What it would mean among the alternatives of a term: a pattern where it holds `*`, `?`, `[` or `{`, a range of numbers, ...
+    Word(String),
+}
+
+impl Wanted {
+    fn word(&self) -> String {
+        match self {
+            Wanted::None => "none".into(),
+            Wanted::Flag(flag) => flag.to_string(),
+            Wanted::Range(low, high) if low == high => low.to_string(),
+            Wanted::Range(low, u64::MAX) => format!("{low}.."),
+            Wanted::Range(low, high) => format!("{low}..{high}"),
+            Wanted::Text(text) | Wanted::Word(text) => text.clone(),
+        }
+    }
+}
+
 /// Ranges of bytes that a memsize must lie in, all of them. Each is a list of alternatives.
 #[derive(Clone, Debug, Default)]
 pub struct Ranges(Vec<(bool, Vec<(u64, u64)>)>);
@@ -127,6 +155,45 @@ impl Filter {
         })
     }
 
+    /// This filter with one more term: `name` is one of `wanted`, or none of them. Unlike words, texts need no quoting.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown name, with those there are, and for a value that does not suit it.
+    ///
+    /// ```
+    /// use heap_inspector::select::{Filter, Wanted};
+    ///
+    /// let file = Wanted::Text("/srv/app/views/a,b|*.erb".into());
+    /// let filter = Filter::default().with("file", false, &[file])?.with("memsize", false, &[Wanted::Range(1024, u64::MAX)])?;
+    /// assert!(Filter::default().with("fiel", false, &[Wanted::None]).is_err());
+    /// # Ok::<(), heap_inspector::Error>(())
+    /// ```
+    pub fn with(mut self, name: &str, negated: bool, wanted: &[Wanted]) -> Result<Filter> {
+        let words: Vec<String> = wanted.iter().map(Wanted::word).collect();
+        self.words.push(format!("{name}{}{}", if negated { "!=" } else { "=" }, words.join("|")));
+        if name == "memsize" {
+            let ranges = wanted.iter().map(|wanted| match wanted {
+                Wanted::Range(low, high) if low <= high => Ok((*low, *high)),
+                Wanted::Word(text) => range(name, text),
+                _ => Err(unsuited(name, wanted)),
+            });
+            self.memsize.get_or_insert_default().0.push((negated, ranges.collect::<Result<_>>()?));
+            return Ok(self);
+        }
+        let subject = Subject::named(name)?;
+        let tests = wanted.iter().map(|wanted| match wanted {
+            Wanted::None if !subject.is_flag() => Ok(Test::None),
+            Wanted::Flag(flag) if subject.is_flag() => Ok(if *flag { Test::True } else { Test::False }),
+            Wanted::Range(low, high) if subject.is_number() && low <= high => Ok(Test::Range(*low, *high)),
+            Wanted::Text(text) if !subject.is_flag() && !subject.is_number() => Ok(subject.text(text)),
+            Wanted::Word(text) => test(subject, name, text),
+            _ => Err(unsuited(name, wanted)),
+        });
+        let tests = tests.collect::<Result<_>>()?;
+        self.terms.push(Term { subject, negated, tests });
+        Ok(self)
+    }
+
     fn term(&mut self, term: &str) -> Result<()> {
         let (name, negated, alternatives) = match term.find('=') {
             None => match term.strip_prefix('!') {
@@ -147,23 +214,44 @@ impl Filter {
             self.memsize.get_or_insert_default().0.push((negated, ranges));
             return Ok(());
         }
-        let subject = match name.parse::<Key>() {
-            Ok(key) => Subject::Key(key),
-            Err(_) => Subject::Trait(Traits::from_key(name.as_bytes()).ok_or_else(|| unknown(name))?),
-        };
-        let is_flag = matches!(
-            subject,
-            Subject::Trait(_) | Subject::Key(Key::Frozen | Key::Embedded | Key::Old | Key::Shared | Key::Traced)
-        );
+        let subject = Subject::named(name)?;
         let tests = match alternatives {
-            None if is_flag => vec![Test::True],
+            None if subject.is_flag() => vec![Test::True],
             None => return Err(Error::usage(format!("{name} needs a value, as in {name}=…"))),
             Some(alternatives) => {
-                alternatives.split('|').map(|text| test(subject, name, is_flag, text)).collect::<Result<_>>()?
+                alternatives.split('|').map(|text| test(subject, name, text)).collect::<Result<_>>()?
             }
         };
         self.terms.push(Term { subject, negated, tests });
         Ok(())
+    }
+}
+
+impl Subject {
+    fn named(name: &str) -> Result<Subject> {
+        match name.parse::<Key>() {
+            Ok(key) => Ok(Subject::Key(key)),
+            Err(_) => Traits::from_key(name.as_bytes()).map(Subject::Trait).ok_or_else(|| unknown(name)),
+        }
+    }
+
+    fn is_flag(self) -> bool {
+        matches!(
+            self,
+            Subject::Trait(_) | Subject::Key(Key::Frozen | Key::Embedded | Key::Old | Key::Shared | Key::Traced)
+        )
+    }
+
+    fn is_number(self) -> bool {
+        matches!(self, Subject::Key(Key::Generation | Key::SlotSize | Key::Shape))
+    }
+
+    /// This text to the letter; types are written in capitals, but nobody types them so.
+    fn text(self, text: &str) -> Test {
+        match self {
+            Subject::Key(Key::Type) => Test::Text(text.to_ascii_uppercase().into_bytes()),
+            _ => Test::Text(text.as_bytes().to_vec()),
+        }
     }
 }
 
@@ -198,9 +286,13 @@ fn unknown(name: &str) -> Error {
     Error::usage(format!("cannot filter by {name:?}; there are {}", names.join(", ")))
 }
 
-fn test(subject: Subject, name: &str, is_flag: bool, text: &str) -> Result<Test> {
+fn unsuited(name: &str, wanted: &Wanted) -> Error {
+    Error::usage(format!("{name} cannot be {:?}", wanted.word()))
+}
+
+fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
     let text = text.trim();
-    if is_flag {
+    if subject.is_flag() {
         return match text {
             "true" | "yes" => Ok(Test::True),
             "false" | "no" => Ok(Test::False),
@@ -210,13 +302,13 @@ fn test(subject: Subject, name: &str, is_flag: bool, text: &str) -> Result<Test>
     if matches!(text, "none" | "nil") || subject == Subject::Key(Key::Generation) && text == "untraced" {
         return Ok(Test::None);
     }
-    if let Subject::Key(Key::Generation | Key::SlotSize | Key::Shape) = subject {
+    if subject.is_number() {
         return range(name, text).map(|(low, high)| Test::Range(low, high));
     }
     if !text.contains(['*', '?', '[', '{']) {
         let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
         if !is_path || text.starts_with(['/', '(', '<']) {
-            return Ok(Test::Text(text.as_bytes().to_vec()));
+            return Ok(subject.text(text));
         }
     }
     // A relative path matches below any directory: `app/models/*` as `/srv/app/models/user.rb`.
@@ -226,7 +318,8 @@ fn test(subject: Subject, name: &str, is_flag: bool, text: &str) -> Result<Test>
     } else {
         text.to_owned()
     };
-    let glob = GlobBuilder::new(&pattern).backslash_escape(true).build();
+    let is_type = subject == Subject::Key(Key::Type);
+    let glob = GlobBuilder::new(&pattern).backslash_escape(true).case_insensitive(is_type).build();
     let glob = glob.map_err(|error| Error::usage(format!("{name}: {text:?} is no glob pattern: {}", error.kind())))?;
     Ok(Test::Glob(Box::new(glob.compile_matcher())))
 }
@@ -236,9 +329,11 @@ fn test(subject: Subject, name: &str, is_flag: bool, text: &str) -> Result<Test>
 /// # Errors
 /// [`Error::Usage`] where it is none.
 pub fn bytes(text: &str) -> Result<u64> {
-    range("bytes", text).ok().filter(|(low, high)| low == high).map(|(bytes, _)| bytes).ok_or_else(|| {
-        Error::usage(format!("{text:?} is no number of bytes; write 1024, 100KiB or 10MiB"))
-    })
+    range("bytes", text)
+        .ok()
+        .filter(|(low, high)| low == high)
+        .map(|(bytes, _)| bytes)
+        .ok_or_else(|| Error::usage(format!("{text:?} is no number of bytes; write 1024, 100KiB or 10MiB")))
 }
 
 /// Reads `5`, `5..`, `..9`, `5..9` (both ends belong to it), with `KiB` and the like for bytes.
@@ -288,6 +383,90 @@ impl Test {
                 _ => false,
             },
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{NameParts, Names, Tables};
+    use crate::record::Record;
+    use crate::record::scan::Scanner;
+    use crate::symbols::Symbol;
+
+    /// Whether the object of a line passes.
+    fn holds(filter: &Filter, line: &str) -> bool {
+        let (mut record, mut references) = (Record::default(), Vec::new());
+        Scanner::default().scan(line.as_bytes(), &mut record, &mut references).expect("a line of Ruby's");
+        let mut tables = Tables::default();
+        let slot = Slot::new(&record, tables.take(&record, NameParts::ALL), Symbol::NONE);
+        let names = Names::new(tables);
+        filter.memsize().is_none_or(|ranges| ranges.hold(record.memsize))
+            && filter.holds(&mut Values::new(&names), &slot)
+    }
+
+    const LINE: &str = concat!(
+        r#"{"address":"0x10", "type":"STRING", "class":"0x8", "frozen":true, "encoding":"UTF-8", "#,
+        r#""file":"/srv/a,b|*.rb", "line":3, "generation":7, "memsize":40}"#,
+        "\n"
+    );
+
+    fn with(name: &str, negated: bool, wanted: &[Wanted]) -> Filter {
+        Filter::default().with(name, negated, wanted).expect("a filter")
+    }
+
+    #[test]
+    fn takes_texts_to_the_letter_and_words_as_patterns() {
+        let text = |text: &str| [Wanted::Text(text.into())];
+        let word = |text: &str| [Wanted::Word(text.into())];
+        assert!(holds(&with("file", false, &text("/srv/a,b|*.rb")), LINE));
+        assert!(!holds(&with("file", false, &text("/srv/*")), LINE));
+        assert!(holds(&with("file", false, &word("/srv/*")), LINE));
+        assert!(!holds(&with("file", true, &word("/srv/*")), LINE));
+    }
+
+    #[test]
+    fn takes_ranges_flags_and_none() {
+        assert!(holds(&with("generation", false, &[Wanted::Range(7, 7)]), LINE));
+        assert!(!holds(&with("generation", false, &[Wanted::None, Wanted::Range(8, u64::MAX)]), LINE));
+        assert!(holds(&with("memsize", false, &[Wanted::Range(0, 39), Wanted::Word("40B".into())]), LINE));
+        assert!(!holds(&with("memsize", true, &[Wanted::Range(40, 40)]), LINE));
+        assert!(holds(&with("frozen", false, &[Wanted::Flag(true)]), LINE));
+        assert!(!holds(&with("frozen", false, &[Wanted::Flag(false)]), LINE));
+        assert!(!holds(&with("generation", false, &[]), LINE), "one of nothing");
+    }
+
+    #[test]
+    fn takes_types_in_any_case() {
+        for word in ["type=string", "type=String|array", "type=str*"] {
+            assert!(holds(&word.parse().expect("a filter"), LINE), "{word}");
+        }
+        assert!(!holds(&"type=array".parse().expect("a filter"), LINE));
+    }
+
+    #[test]
+    fn says_its_terms_as_words() {
+        let filter = with("type", true, &[Wanted::Text("STRING".into()), Wanted::None])
+            .with("memsize", false, &[Wanted::Range(9, u64::MAX)])
+            .expect("a filter");
+        assert_eq!(filter.words(), ["type!=STRING|none", "memsize=9.."]);
+    }
+
+    #[test]
+    fn refuses_what_does_not_suit() {
+        let cases = [
+            ("frozen", Wanted::Range(1, 2)),
+            ("frozen", Wanted::None),
+            ("generation", Wanted::Text("7".into())),
+            ("generation", Wanted::Range(9, 5)),
+            ("class", Wanted::Range(1, 2)),
+            ("memsize", Wanted::None),
+            ("fiel", Wanted::None),
+        ];
+        for (name, wanted) in cases {
+            let error = Filter::default().with(name, false, std::slice::from_ref(&wanted)).expect_err(name);
+            assert_eq!(error.kind(), crate::ErrorKind::Usage, "{name}: {wanted:?}");
         }
     }
 }

@@ -15,14 +15,17 @@ mod spool;
 mod tests;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blocks::{Block, Blocks};
 use raw::{Input, Pipe, Raw};
+use rustix::fs::OFlags;
 use spool::Spool;
 
 use crate::{Error, Result};
@@ -32,6 +35,7 @@ pub struct Source {
     name: String,
     origin: Mutex<Origin>,
     spooled: bool,
+    cancel: Option<Arc<AtomicBool>>,
     limits: Limits,
 }
 
@@ -39,7 +43,8 @@ pub struct Source {
 enum Origin {
     Path(PathBuf),
     Stdin,
-    Handle(File),
+    /// An open file, and what its owner has read of it already.
+    Handle(File, Vec<u8>),
     Reader(Box<dyn Read + Send>),
     /// A regular file, read from `start` on.
     Regular {
@@ -86,7 +91,12 @@ impl Source {
 
     /// An open file, pipe or socket, read from its current position; a regular file's position is left as it is.
     pub fn file(file: File, name: impl Into<String>) -> Source {
-        Source::new(name.into(), Origin::Handle(file))
+        Source::new(name.into(), Origin::Handle(file, Vec::new()))
+    }
+
+    /// [`Source::file`] whose owner has read `head` from it already, as buffered readers do; the head is put before the rest.
+    pub fn file_behind(head: Vec<u8>, file: File, name: impl Into<String>) -> Source {
+        Source::new(name.into(), Origin::Handle(file, head))
     }
 
     /// Anything that can be read, once.
@@ -95,7 +105,7 @@ impl Source {
     }
 
     fn new(name: String, origin: Origin) -> Source {
-        Source { name, origin: Mutex::new(origin), spooled: false, limits: Limits::USUAL }
+        Source { name, origin: Mutex::new(origin), spooled: false, cancel: None, limits: Limits::USUAL }
     }
 
     /// Asks that an input which cannot be rewound is copied to an anonymous temporary file (mode 0600, as compressed as it came)
@@ -103,6 +113,14 @@ impl Source {
     #[must_use]
     pub fn spooled(mut self) -> Source {
         self.spooled = true;
+        self
+    }
+
+    /// Has a wait for the next bytes of a pipe, socket or terminal end with [`Error::Interrupted`] soon after `cancel` is raised. It
+    /// should be the flag of [`crate::scan::Options`], which is looked at between blocks, so not while nothing comes.
+    #[must_use]
+    pub fn cancelled_by(mut self, cancel: Arc<AtomicBool>) -> Source {
+        self.cancel = Some(cancel);
         self
     }
 
@@ -131,9 +149,9 @@ impl Source {
 
     fn start(&self, origin: &mut Origin) -> std::result::Result<Raw, Start> {
         match origin {
-            Origin::Path(path) => *origin = rewindable(File::open(path)?)?,
-            Origin::Stdin => *origin = rewindable(File::from(io::stdin().as_fd().try_clone_to_owned()?))?,
-            Origin::Handle(file) => *origin = rewindable(file.try_clone()?)?,
+            Origin::Path(path) => *origin = self.rewindable(open(path)?, Vec::new())?,
+            Origin::Stdin => *origin = self.rewindable(io::stdin().as_fd().try_clone_to_owned()?.into(), Vec::new())?,
+            Origin::Handle(file, head) => *origin = self.rewindable(file.try_clone()?, std::mem::take(head))?,
             _ => {}
         }
         let (input, bytes, copy) = match origin {
@@ -157,7 +175,21 @@ impl Source {
                 (Input::Stream(reader), None, copy)
             }
         };
-        Ok(Raw::new(input, self.name.clone(), bytes, copy))
+        Ok(Raw::new(input, self.name.clone(), bytes, copy, self.cancel.clone()))
+    }
+
+    /// Tells what can be read again from what cannot. Fails on a directory, which opens like a file.
+    fn rewindable(&self, mut file: File, head: Vec<u8>) -> io::Result<Origin> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !kind.is_file() || !head.is_empty() {
+            let pipe = Pipe { file, cancel: self.cancel.clone() };
+            return Ok(Origin::Reader(Box::new(io::Cursor::new(head).chain(pipe))));
+        }
+        let start = file.stream_position()?;
+        Ok(Origin::Regular { file: Arc::new(file), start })
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -184,15 +216,7 @@ impl From<io::Error> for Start {
     }
 }
 
-/// Tells what can be read again from what cannot. Fails on a directory, which opens like a file.
-fn rewindable(mut file: File) -> io::Result<Origin> {
-    let kind = file.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !kind.is_file() {
-        return Ok(Origin::Reader(Box::new(Pipe(file))));
-    }
-    let start = file.stream_position()?;
-    Ok(Origin::Regular { file: Arc::new(file), start })
+/// Opens without waiting for the writer of a named pipe: [`Pipe`] does that, and can be told to stop.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)
 }

@@ -37,6 +37,11 @@ impl Default for Symbols {
 }
 
 impl Symbols {
+    /// About how many bytes of memory the texts take.
+    pub(crate) fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()
+    }
+
     /// The number of `text`, a new one where it was not met before.
     pub fn intern(&mut self, text: &[u8]) -> Symbol {
         let hash = self.hasher.hash_one(text);
@@ -140,6 +145,11 @@ impl Default for Sites {
 }
 
 impl Sites {
+    /// About how many bytes of memory the sites take.
+    pub(crate) fn footprint(&self) -> usize {
+        (self.list.capacity() + self.recent.capacity()) * size_of::<Site>() + self.table.allocation_size()
+    }
+
     /// The number of the site with these parts, found without interning its texts first.
     #[inline]
     pub fn intern(&mut self, symbols: &mut Symbols, file: &[u8], line: u32, method: &[u8]) -> SiteId {

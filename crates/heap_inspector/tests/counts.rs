@@ -275,3 +275,17 @@ fn any_number_of_threads_finds_the_same() {
         assert_eq!(read(threads), one, "{threads} threads");
     }
 }
+
+#[test]
+fn a_loaded_heap_and_a_pass_over_its_dump_give_one_summary() {
+    for dump in DUMPS {
+        let source = Source::path(path(dump));
+        let options = Options { threads: 2, ..Options::default() };
+        let heap = Heap::load(&source, &options).unwrap();
+        for filter in [Filter::default(), "type=STRING|ARRAY,memsize=41..".parse().unwrap()] {
+            let read = summary::read(&source, &filter, 5, &options).unwrap();
+            assert!(read.pages.as_ref().is_some_and(|pages| !pages.is_empty()), "{dump}");
+            assert_eq!(summary::summary(&heap, &filter, 5).report(dump), read.report(dump), "{dump}");
+        }
+    }
+}

@@ -144,9 +144,9 @@ proptest! {
     }
 
     #[test]
-    fn never_reads_a_cut_line(members in members(), cut in any::<prop::sample::Index>()) {
+    fn never_reads_a_cut_line(mut members in members(), cut in any::<prop::sample::Index>()) {
         // A text with a closing brace may be cut into what looks like a whole record.
-        prop_assume!(members.iter().all(|(key, value)| key == "flags" || !value.contains('}')));
+        members.retain(|(key, value)| key == "flags" || !value.contains('}'));
         let line = line(&members, ":", ", ");
         let cut = cut.index(line.len());
         prop_assert_eq!(read(&line.as_bytes()[..cut]), None, "{}", &line.as_bytes()[..cut].escape_ascii());

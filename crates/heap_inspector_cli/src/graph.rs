@@ -2,15 +2,15 @@
 
 use super::Task;
 use crate::args::Lines;
+use heap_inspector::Result;
 use heap_inspector::analysis::dominators::{Dominator, Tree, outline};
 use heap_inspector::analysis::{Context, grouping, paths, retained, show as object};
 use heap_inspector::heap::Heap;
 use heap_inspector::keys::Key;
 use heap_inspector::report::Report;
 use heap_inspector::scan::Options;
-use heap_inspector::select::Filter;
+use heap_inspector::select::{Filter, Wanted};
 use heap_inspector::source::Source;
-use heap_inspector::Result;
 
 /// A loaded dump.
 struct Loaded<'a> {
@@ -73,18 +73,14 @@ pub(crate) fn path(task: Task<'_>, address: &str, limit: usize) -> Result<Report
 
 pub(crate) fn merged_paths(task: Task<'_>, class: Option<&str>, lines: Lines) -> Result<Report> {
     let Loaded { heap, context, source, dump, filter, options, .. } = load(task)?;
-    let mut what: Vec<String> = filter.words().to_vec();
     let filter = match class {
-        Some(class) => {
-            what.insert(0, format!("class={class}"));
-            filter.with_class(class)
-        }
+        Some(class) => filter.with("class", false, &[Wanted::Text(class.to_owned())])?,
         None => filter,
     };
     let ids = grouping::nodes(&heap, &filter);
     let shown = paths::Shown { width: lines.0, ..paths::Shown::default() };
     let merged = paths::merged(&heap, &source, &ids, shown, &options)?;
-    Ok(merged.report(&format!("objects where {}", what.join(", ")), &dump, &context))
+    Ok(merged.report(&format!("objects where {}", filter.words().join(", ")), &dump, &context))
 }
 
 pub(crate) fn show(task: Task<'_>, address: &str, lines: Lines) -> Result<Report> {

@@ -3,12 +3,14 @@
 use super::groups::{self, Groups, Shows};
 use super::{Context, Sort, column, fact, note, share, titled, untraced};
 use crate::Result;
+use crate::heap::Heap;
 use crate::keys::Key;
+use crate::names::Names;
 use crate::report::{Cell, Column, Facts, Level, Report, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::{PageUse, Survey, Wants};
+use crate::survey::{PageUse, Parts, Sums, Survey, Wants};
 use crate::view::human;
 
 /// A dump at a glance.
@@ -31,23 +33,39 @@ pub struct Summary {
 /// # Errors
 /// Those of [`scan::scan`].
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
-    let parts = Key::Class.parts().union(Key::Type.parts()).union(filter.parts());
-    let wants = Wants { parts, summing: true, memsize: filter.memsize(), pages: true, texts: None };
+    let wants = Wants { parts: parts(filter), summing: true, memsize: filter.memsize(), pages: true, texts: None };
     let survey = Survey::take(source, &wants, scanning)?;
     let evidence = survey.totals.evidence;
     let pages = survey.pages.by_slot_size(evidence.page_log(), evidence.base_slot());
+    let context = Context { totals: survey.totals, intake: survey.intake };
+    Ok(fold(&survey.names, &survey.sums, filter, limit, pages, context))
+}
+
+/// A loaded heap at a glance; the same as [`read`] says of its dump.
+#[must_use]
+pub fn summary(heap: &Heap, filter: &Filter, limit: usize) -> Summary {
+    let sums = heap.sums(parts(filter), filter.memsize());
+    fold(heap.names(), &sums, filter, limit, heap.pages(), Context::of(heap))
+}
+
+fn parts(filter: &Filter) -> Parts {
+    Key::Class.parts().union(Key::Type.parts()).union(filter.parts())
+}
+
+fn fold(
+    names: &Names,
+    sums: &Sums,
+    filter: &Filter,
+    limit: usize,
+    pages: Option<Vec<PageUse>>,
+    context: Context,
+) -> Summary {
     let fold = |key: Key, limit: Option<usize>| {
         let options = groups::Options { by: vec![key], filter: filter.clone(), sort: Sort::Bytes, limit };
-        groups::fold(&survey.names, &survey.sums, &options)
+        groups::fold(names, sums, &options)
     };
     let (types, classes) = (fold(Key::Type, None), fold(Key::Class, Some(limit)));
-    Ok(Summary {
-        types,
-        classes,
-        pages,
-        filter: filter.clone(),
-        context: Context { totals: survey.totals, intake: survey.intake },
-    })
+    Summary { types, classes, pages, filter: filter.clone(), context }
 }
 
 impl Summary {

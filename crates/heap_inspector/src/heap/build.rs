@@ -7,7 +7,7 @@ use crate::names::{NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables
 use crate::record::{Record, Type};
 use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
 use crate::source::Source;
-use crate::survey::{Slot, Totals};
+use crate::survey::{Pages, Slot, Totals};
 use crate::symbols::Symbol;
 use crate::{Error, Result};
 use hashbrown::HashMap;
@@ -85,6 +85,7 @@ struct Worker<'a> {
     tables: Tables,
     tracer: Symbol,
     totals: Totals,
+    pages: Pages,
     chunk: Chunk,
 }
 
@@ -97,11 +98,15 @@ impl Visitor for Worker<'_> {
     fn record(&mut self, record: &Record<'_>, offset: u64) {
         if !record.ty.is_object() {
             self.totals.count(record, None);
+            if record.ty != Type::Root && record.ty != Type::Shape {
+                self.pages.take(record);
+            }
             return self.other(record);
         }
         let names = self.tables.take(record, NameParts::ALL);
         let slot = Slot::new(record, names, self.tracer);
         self.totals.count(record, Some(slot));
+        self.pages.take(record);
         let Chunk { columns, begin, references, memsizes_big, .. } = &mut self.chunk;
         if columns.addresses.is_empty() {
             *begin = offset;
@@ -175,15 +180,18 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         let mut tables = Tables::default();
         let tracer = tables.symbols.intern(TRACER_STRUCT);
         let number = count.fetch_add(1, Ordering::Relaxed);
-        Worker { number, joined: &joined, tables, tracer, totals: Totals::default(), chunk: Chunk::default() }
+        let (totals, pages, chunk) = Default::default();
+        Worker { number, joined: &joined, tables, tracer, totals, pages, chunk }
     };
     let (mut workers, mut intake) = scan::scan(source, options, make)?;
     workers.sort_by_key(|worker| worker.number);
     let mut totals = Totals::default();
+    let mut pages = Pages::default();
     let mut tables = Tables::default();
     let mut renumberings = Vec::new();
     for worker in workers {
         totals.merge(&worker.totals);
+        pages.merge(worker.pages);
         renumberings.push(tables.merge(&worker.tables));
     }
     options.check()?;
@@ -221,6 +229,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         index,
         names,
         totals,
+        pages,
         intake,
     })
 }

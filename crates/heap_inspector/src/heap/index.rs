@@ -5,6 +5,7 @@
 //! an object's own is its rank in the page, and in a page whose objects come in the order of their addresses, as Ruby prints
 //! them, the rank added to the page's first node is the node. Other pages, and dumps whose addresses are scattered, keep a map.
 
+use super::bytes_of;
 use hashbrown::HashMap;
 
 const PAGE_LOG: u32 = 14;
@@ -72,6 +73,15 @@ impl std::hash::Hasher for SpreadHasher {
 }
 
 impl Index {
+    /// About how many bytes of memory the index takes.
+    pub(super) fn footprint(&self) -> usize {
+        bytes_of(&self.pages)
+            + bytes_of(&self.words)
+            + bytes_of(&self.ranks)
+            + self.numbers.allocation_size()
+            + self.loose.allocation_size()
+    }
+
     /// Indexes the nodes' addresses, in the order of the nodes; tells each node whose address an earlier one has.
     pub(super) fn new(addresses: &[u64], mut duplicate: impl FnMut(u32)) -> Index {
         let all = addresses.iter().fold(0, |all, address| all | address);

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::spool::Spool;
 use crate::Error;
@@ -37,8 +37,8 @@ impl Gauge {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn fail(&self, path: PathBuf, source: io::Error) -> io::Error {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Error::File { path, source });
+    fn fail(&self, error: Error) -> io::Error {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         io::Error::other("the input failed")
     }
 }
@@ -49,12 +49,19 @@ pub(super) struct Raw {
     /// The length in bytes, where it is known beforehand.
     pub(super) bytes: Option<u64>,
     pub(super) copy: Option<Arc<Spool>>,
+    cancel: Option<Arc<AtomicBool>>,
     input: Input,
 }
 
 impl Raw {
-    pub(super) fn new(input: Input, name: String, bytes: Option<u64>, copy: Option<Arc<Spool>>) -> Raw {
-        Raw { name, gauge: Arc::default(), bytes, copy, input }
+    pub(super) fn new(
+        input: Input,
+        name: String,
+        bytes: Option<u64>,
+        copy: Option<Arc<Spool>>,
+        cancel: Option<Arc<AtomicBool>>,
+    ) -> Raw {
+        Raw { name, gauge: Arc::default(), bytes, copy, cancel, input }
     }
 
     /// The file and where in it the input begins, if it is one.
@@ -75,14 +82,17 @@ impl Read for Raw {
             };
             match read {
                 Ok(count) => break count.min(buffer.len()), // a reader of a user may lie
+                Err(_) if is_raised(&self.cancel) => return Err(self.gauge.fail(Error::Interrupted)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.gauge.fail(PathBuf::from(&self.name), error)),
+                Err(source) => {
+                    return Err(self.gauge.fail(Error::File { path: PathBuf::from(&self.name), source }));
+                }
             }
         };
         if let Some(copy) = &self.copy {
-            copy.append(&buffer[..count]).map_err(|error| {
-                let place = std::env::temp_dir().join(format!("(copy of {})", self.name));
-                self.gauge.fail(place, error)
+            copy.append(&buffer[..count]).map_err(|source| {
+                let path = std::env::temp_dir().join(format!("(copy of {})", self.name));
+                self.gauge.fail(Error::File { path, source })
             })?;
         }
         self.gauge.bytes.fetch_add(count as u64, Ordering::Relaxed);
@@ -90,16 +100,32 @@ impl Read for Raw {
     }
 }
 
-/// A pipe, socket or terminal. Ruby makes its pipes non-blocking: an empty one is waited for.
-pub(super) struct Pipe(pub(super) File);
+fn is_raised(cancel: &Option<Arc<AtomicBool>>) -> bool {
+    cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// How often the cancel flag is looked at while nothing comes.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// A pipe, socket or terminal. An empty one is waited for, whether it blocks or not (Ruby makes its pipes non-blocking); so is the
+/// writer of a named one.
+pub(super) struct Pipe {
+    pub(super) file: File,
+    pub(super) cancel: Option<Arc<AtomicBool>>,
+}
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.0.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
-                }
+            if is_raised(&self.cancel) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let patience = self.cancel.as_ref().map(|_| &PATIENCE);
+            if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], patience)? == 0 {
+                continue;
+            }
+            match self.file.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {} // another reader was quicker
                 read => return read,
             }
         }

@@ -8,6 +8,7 @@ use super::*;
 use crate::ErrorKind;
 
 /// What a pass gives: the blocks, or the error; and the damage.
+#[derive(Debug)]
 struct Pass {
     blocks: Vec<Block>,
     damage: Option<String>,
@@ -35,7 +36,7 @@ fn pass(source: &Source) -> Pass {
 }
 
 fn failure(source: &Source) -> Error {
-    read(source).err().expect("the source fails")
+    read(source).expect_err("the source fails")
 }
 
 fn memory(bytes: impl Into<Vec<u8>>) -> Source {
@@ -513,6 +514,41 @@ fn reads_a_pipe_and_waits_where_it_does_not_block() {
     thread.join().expect("the thread ends").expect("the pipe takes all");
     assert!(pass(&source).bytes() == plain);
     assert_eq!(source.open().expect("it opens").raw_len(), Some(plain.len() as u64));
+}
+
+#[test]
+fn stops_waiting_for_a_silent_pipe_when_cancelled() {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let cancel = Arc::new(AtomicBool::new(false));
+    let source = Source::file(File::from(std::os::fd::OwnedFd::from(reader)), "pipe").cancelled_by(Arc::clone(&cancel));
+    let thread = std::thread::spawn(move || read(&source));
+    cancel.store(true, Ordering::Relaxed);
+    let error = thread.join().expect("the thread ends").expect_err("nothing came");
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    drop(writer); // until here open: the end of the input is not what ended the wait
+}
+
+#[test]
+fn puts_what_was_read_already_before_the_rest() {
+    let plain = dump(300);
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    writer.write_all(&plain[100..]).expect("it fits into the pipe");
+    drop(writer);
+    let reader = File::from(std::os::fd::OwnedFd::from(reader));
+    let source = Source::file_behind(plain[..100].to_vec(), reader, "pipe").spooled();
+    assert!(pass(&source).bytes() == plain);
+    assert!(pass(&source).bytes() == plain);
+}
+
+#[test]
+fn waits_for_the_writer_of_a_named_pipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).expect("a named pipe");
+    let source = Source::path(&path).cancelled_by(Arc::default());
+    let thread = std::thread::spawn(move || pass(&source).bytes());
+    std::fs::write(&path, dump(3)).expect("the reader is there"); // opening it waits for the reader
+    assert_eq!(thread.join().expect("the thread ends"), dump(3));
 }
 
 #[test]

@@ -1,0 +1,25 @@
+//! The Ruby extension of heap_inspector: what Ruby code cannot do by itself. The methods users see are written in Ruby and call the
+//! private ones made here.
+//!
+//! Arguments arrive checked and in one plain form, answers leave as arrays of numbers and texts with a [`document::Document`] to
+//! render. Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them ([`work`]).
+#![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
+
+mod document;
+mod errors;
+mod filter;
+mod heap;
+mod input;
+mod work;
+
+use magnus::{Error, Ruby};
+
+#[magnus::init]
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    // SAFETY: called once, by Ruby, while it loads the extension. The methods keep no state outside of their objects, and these do
+    // not change after they are made.
+    unsafe { rb_sys::rb_ext_ractor_safe(true) };
+    let module = ruby.define_module("HeapInspector")?;
+    document::define(ruby, module)?;
+    heap::define(ruby, module)
+}
