@@ -5,7 +5,7 @@
 
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::record::Traits;
-use crate::survey::{Parts, Slot};
+use crate::survey::{Parts, Ranges, Slot};
 use crate::{Error, Result};
 use globset::{GlobBuilder, GlobMatcher};
 use std::str::FromStr;
@@ -67,20 +67,6 @@ impl Wanted {
             Wanted::Range(low, high) => format!("{low}..{high}"),
             Wanted::Text(text) | Wanted::Word(text) => text.clone(),
         }
-    }
-}
-
-/// Ranges of bytes that a memsize must lie in, all of them. Each is a list of alternatives.
-#[derive(Clone, Debug, Default)]
-pub struct Ranges(Vec<(bool, Vec<(u64, u64)>)>);
-
-impl Ranges {
-    /// Whether `bytes` lies in the ranges.
-    #[must_use]
-    pub fn hold(&self, bytes: u64) -> bool {
-        self.0
-            .iter()
-            .all(|(negated, ranges)| ranges.iter().any(|(low, high)| (*low..=*high).contains(&bytes)) != *negated)
     }
 }
 
