@@ -1,23 +1,27 @@
-//! The Ruby extension of heap_inspector.
+//! The Ruby extension of heap_inspector: what Ruby code cannot do by itself. The methods users see are written in Ruby and call the
+//! private ones made here.
+//!
+//! Arguments arrive checked and in one plain form, answers leave as arrays of numbers and texts with a [`document::Document`] to
+//! render. Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them ([`work`]).
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
-use heap_inspector::heap::Heap;
-use heap_inspector::source::Source;
-use magnus::{Class, Error, Module, Object, Ruby, function, method};
 
-#[magnus::wrap(class = "HeapInspector::Heap", free_immediately)]
-struct Loaded(Heap);
+mod command_line;
+mod document;
+mod errors;
+mod filter;
+mod heap;
+mod input;
+mod work;
 
-fn load(ruby: &Ruby, path: String) -> Result<Loaded, Error> {
-    Heap::load(&Source::path(path), &Default::default())
-        .map(Loaded)
-        .map_err(|error| Error::new(ruby.exception_runtime_error(), error.to_string()))
-}
+use magnus::{Error, Ruby};
 
-/// Defines what Ruby sees.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
-    let class = ruby.define_module("HeapInspector")?.define_class("Heap", ruby.class_object())?;
-    class.undef_default_alloc_func();
-    class.define_singleton_method("load", function!(load, 1))?;
-    class.define_method("object_count", method!(|heap: &Loaded| heap.0.object_count(), 0))
+    // SAFETY: called once, by Ruby, while it loads the extension. The methods keep no state outside of their objects, and these do
+    // not change after they are made.
+    unsafe { rb_sys::rb_ext_ractor_safe(true) };
+    let module = ruby.define_module("HeapInspector")?;
+    document::define(ruby, module)?;
+    heap::define(ruby, module)?;
+    command_line::define(ruby, module)
 }

@@ -1,0 +1,248 @@
+//! Long work beside Ruby.
+//!
+//! The work gets a thread of its own, made for the call. The Ruby thread waits without the GVL and serves what the work asks of Ruby:
+//! progress to report, bytes to read from a Ruby object. When Ruby interrupts the wait (a signal, `Thread#kill`, `Timeout`), it is
+//! Ruby that decides: where the interrupt raises, the cancel flag goes up, the work ends, and the exception goes on; where it does
+//! not (a trap handler that returns), the wait goes on, and so did the work all the time. The same goes for exceptions of a
+//! callback. A panic of the work becomes a `HeapInspector::Error`.
+
+use crate::errors;
+use magnus::value::ReprValue;
+use magnus::{Error, RString, Ruby, TryConvert, Value};
+use std::any::Any;
+use std::ffi::c_void;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Where the work leaves its wishes and the Ruby thread its answers.
+#[derive(Default)]
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Raised to end the work.
+    pub(crate) cancel: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct State {
+    is_done: bool,
+    is_interrupted: bool,
+    /// Bytes read and their total, not yet reported; a newer report replaces an older one.
+    progress: Option<(u64, Option<u64>)>,
+    input: Input,
+}
+
+/// What goes on with the Ruby object that is read.
+#[derive(Default)]
+enum Input {
+    #[default]
+    Idle,
+    Wanted,
+    Given(Vec<u8>),
+    Closed,
+}
+
+/// What the work wants next.
+struct Wishes {
+    is_done: bool,
+    progress: Option<(u64, Option<u64>)>,
+    input: bool,
+}
+
+/// The Ruby objects that serve the work.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Servants {
+    /// Called with the bytes read and their total or nil.
+    pub(crate) progress: Option<Value>,
+    /// Read where the dump comes from an object with `read`.
+    pub(crate) input: Option<Value>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks that progress is reported.
+    pub(crate) fn report(&self, read: u64, all: Option<u64>) {
+        self.lock().progress = Some((read, all));
+        self.changed.notify_all();
+    }
+
+    /// Waits for something to do for the Ruby thread.
+    fn wait(&self) {
+        let idle = |state: &mut State| {
+            let wanted = matches!(state.input, Input::Wanted);
+            !(state.is_done || state.is_interrupted || state.progress.is_some() || wanted)
+        };
+        drop(self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn take(&self) -> Wishes {
+        let mut state = self.lock();
+        state.is_interrupted = false;
+        let input = matches!(state.input, Input::Wanted);
+        Wishes { is_done: state.is_done, progress: state.progress.take(), input }
+    }
+
+    fn give(&self, bytes: Vec<u8>) {
+        self.lock().input = Input::Given(bytes);
+        self.changed.notify_all();
+    }
+
+    fn interrupt(&self) {
+        self.lock().is_interrupted = true;
+        self.changed.notify_all();
+    }
+
+    fn done(&self) {
+        self.lock().is_done = true;
+        self.changed.notify_all();
+    }
+
+    /// Ends the work soon.
+    fn close(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+        self.lock().input = Input::Closed;
+        self.changed.notify_all();
+    }
+}
+
+/// Reads a Ruby object through the desk.
+pub(crate) struct Reader {
+    desk: Arc<Desk>,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Reader {
+    pub(crate) fn new(desk: Arc<Desk>) -> Reader {
+        Reader { desk, chunk: Vec::new(), at: 0 }
+    }
+
+    /// The next bytes of the object; none at its end.
+    fn fetch(&self) -> io::Result<Vec<u8>> {
+        let mut state = self.desk.lock();
+        if !matches!(state.input, Input::Closed) {
+            state.input = Input::Wanted;
+            self.desk.changed.notify_all();
+        }
+        let waits = |state: &mut State| matches!(state.input, Input::Wanted);
+        state = self.desk.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut state.input) {
+            Input::Given(bytes) => Ok(bytes),
+            _ => {
+                state.input = Input::Closed;
+                Err(io::Error::other("the reader was interrupted"))
+            }
+        }
+    }
+}
+
+impl io::Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() {
+            self.chunk = self.fetch()?;
+            self.at = 0;
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Runs `work` on a thread of its own and serves it until it is done.
+pub(crate) fn run<T: Send>(
+    ruby: &Ruby,
+    desk: &Arc<Desk>,
+    servants: Servants,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, Error> {
+    /// Says that the work is done, even if it panics.
+    struct Done<'a>(&'a Desk);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.done();
+        }
+    }
+    let (served, ended) = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("heap_inspector".into()).spawn_scoped(scope, || {
+            let _done = Done(desk);
+            work()
+        });
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => return (Err(errors::internal(ruby, &format!("no thread to work on: {error}"))), None),
+        };
+        let served = serve(ruby, desk, servants);
+        if served.is_err() {
+            desk.close();
+        }
+        // Where the work was cancelled it ends within a block of input, so this waits with the GVL.
+        (served, Some(thread.join()))
+    });
+    served?;
+    match ended {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(panic)) => Err(errors::internal(ruby, panic_message(&*panic))),
+        None => Err(errors::internal(ruby, "no thread")),
+    }
+}
+
+fn serve(ruby: &Ruby, desk: &Desk, servants: Servants) -> Result<(), Error> {
+    loop {
+        wait_without_gvl(desk);
+        ruby.thread_check_ints()?;
+        let wishes = desk.take();
+        if let (Some((read, all)), Some(progress)) = (wishes.progress, servants.progress) {
+            progress.funcall::<_, _, Value>("call", (read, all))?;
+        }
+        if let (true, Some(input)) = (wishes.input, servants.input) {
+            desk.give(chunk(ruby, input)?);
+        }
+        if wishes.is_done {
+            return Ok(());
+        }
+    }
+}
+
+/// How many bytes are asked of a Ruby object at a time.
+const CHUNK: usize = 1 << 20;
+
+fn chunk(ruby: &Ruby, input: Value) -> Result<Vec<u8>, Error> {
+    let read: Value = input.funcall("read", (CHUNK,))?;
+    if read.is_nil() {
+        return Ok(Vec::new());
+    }
+    let text = RString::try_convert(read).map_err(|_| {
+        let message = format!("read of {} returned no String", input.class());
+        Error::new(ruby.exception_type_error(), message)
+    })?;
+    // SAFETY: the bytes are copied before anything of Ruby's runs again.
+    Ok(unsafe { text.as_slice() }.to_vec())
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
+}
+
+/// Waits without the GVL until there is something to do. Returns at once where an interrupt is pending already.
+fn wait_without_gvl(desk: &Desk) {
+    /// SAFETY: `desk` is the one that `wait_without_gvl` borrows until it returns. Nothing of Ruby's is touched.
+    unsafe extern "C" fn wait(desk: *mut c_void) -> *mut c_void {
+        unsafe { &*desk.cast_const().cast::<Desk>() }.wait();
+        std::ptr::null_mut()
+    }
+    /// SAFETY: as above. Ruby calls it from another thread, while it is in `wait` or about to call it. The lock it takes is never
+    /// held for long, nor by anyone who waits for Ruby.
+    unsafe extern "C" fn unblock(desk: *mut c_void) {
+        unsafe { &*desk.cast_const().cast::<Desk>() }.interrupt();
+    }
+    let data = std::ptr::from_ref(desk).cast_mut().cast::<c_void>();
+    // SAFETY: this is a Ruby thread with the GVL, since the caller has a `Ruby`. Both functions keep to what is said at them, and
+    // neither unwinds. The variant with the 2 raises nothing, so no Rust frame is jumped over.
+    unsafe { rb_sys::rb_thread_call_without_gvl2(Some(wait), data, Some(unblock), data) };
+}

@@ -1,0 +1,105 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # Where strings were allocated.
+  class Site < Value
+    fields :location, :count
+
+    # @!attribute [r] location
+    #   @return [String] `file:line`, or `(untraced)`
+    # @!attribute [r] count
+    #   @return [Integer] how many of the strings
+  end
+
+  # A text that several strings hold.
+  class DuplicateString < Value
+    fields :value, :cut, :bytesize, :count, :memsize, :wasted, :sites, :rest_sites
+
+    # @!attribute [r] value
+    #   @return [String] the text, raw; of a long one its start
+    # @!attribute [r] cut
+    #   @return [Boolean] whether {#value} is not the whole text
+    # @!attribute [r] bytesize
+    #   @return [Integer] bytes of the whole text
+    # @!attribute [r] count
+    #   @return [Integer] how many strings hold it
+    # @!attribute [r] memsize
+    #   @return [Integer] their bytes, slots included
+    # @!attribute [r] wasted
+    #   @return [Integer] what one copy for all would free: their bytes beside the biggest of them
+    # @!attribute [r] sites
+    #   @return [Array<Site>] where most of them were allocated
+    # @!attribute [r] rest_sites
+    #   @return [Integer] how many further sites there are
+
+    alias cut? cut
+  end
+
+  # Texts that several strings hold, those first that waste the most. An answer of {Heap#duplicate_strings}.
+  class DuplicateStrings < Report
+    include Enumerable
+
+    # @return [Integer] how many texts several strings hold, those that the limit cut off too
+    attr_reader :text_count
+
+    # @return [Integer] how many strings hold these texts
+    attr_reader :string_count
+
+    # @return [Integer] the bytes of those strings
+    attr_reader :memsize
+
+    # @return [Integer] bytes that one copy of each text would free
+    attr_reader :wasted
+
+    # @return [Integer] how many strings have their text in the dump, duplicates or not
+    attr_reader :with_text
+
+    # @return [Integer] how many strings have no text in the dump, since they share it or are not ASCII: copies among these are not
+    #   seen
+    attr_reader :without_text
+
+    # @api private
+    def initialize(answer)
+      super()
+      rows, total, @document = answer
+      @text_count, @string_count, @memsize, @wasted, @with_text, @without_text = total
+      @strings = rows.map do |*values, sites, rest_sites|
+        DuplicateString.new(*values, sites.map { |site| Site.new(*site) }.freeze, rest_sites)
+      end
+      @strings.freeze
+      freeze
+    end
+
+    # @yieldparam string [DuplicateString]
+    # @return [self, Enumerator]
+    def each(&block)
+      return enum_for(:each) { size } unless block
+
+      @strings.each(&block)
+      self
+    end
+
+    # @return [Integer] how many texts the limit let through
+    def size
+      @strings.size
+    end
+    alias length size
+
+    # @return [Boolean]
+    def empty?
+      @strings.empty?
+    end
+
+    # @param value [String]
+    # @return [DuplicateString, nil] the duplicates of that text
+    def [](value)
+      @strings.find { |string| string.value == value }
+    end
+
+    private
+
+    def about
+      "#{grouped(text_count)} texts in #{grouped(string_count)} strings, #{grouped(wasted)} bytes wasted"
+    end
+  end
+end

@@ -1,0 +1,29 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # What is wrong with a dump. What the operating system refuses comes as its own `Errno` class, a wrong argument as ArgumentError.
+  class Error < StandardError
+  end
+
+  # The input is no heap dump, or a damaged one and `strict` was asked for.
+  class FormatError < Error
+    # @return [Integer, nil] the line to blame, from 1, where a single one is
+    attr_reader :line
+
+    # @return [Integer, nil] the bytes before the place to blame, in the unpacked dump
+    attr_reader :byte
+
+    # @param message [String]
+    # @param line [Integer, nil]
+    # @param byte [Integer, nil]
+    def initialize(message = nil, line: nil, byte: nil)
+      super(message)
+      @line = line
+      @byte = byte
+    end
+  end
+
+  # The compressed input is damaged from the start, far too large when unpacked, or of a sort that is not read.
+  class CompressionError < Error
+  end
+end

@@ -1,0 +1,58 @@
+# frozen_string_literal: true
+
+require "io/nonblock"
+
+module HeapInspector
+  # Turns what is to be read into the one plain form that the extension takes.
+  #
+  # @api private
+  module Input
+    # More than Ruby's IO ever reads ahead.
+    BUFFER = 1 << 20
+
+    private_constant :BUFFER
+
+    class << self
+      # @param source [Object] see {HeapInspector.analyze}
+      # @return [Array] a path and nil, or a descriptor and what Ruby has read of it already, or an object with `read` and nil;
+      #   then the name for people and the path or nil
+      def of(source)
+        case source
+        when IO then descriptor(source)
+        when String then path(source)
+        else
+          if source.respond_to?(:to_path) && source.to_path then path(source)
+          elsif source.respond_to?(:read) then [source, nil, "(#{source.class})", nil]
+          else raise TypeError, "a path, an IO or an object with read is needed, not #{source.class}"
+          end
+        end
+      end
+
+      private
+
+      def path(source)
+        path = File.path(source)
+        [path, nil, path, path]
+      end
+
+      def descriptor(io)
+        io.readpartial(0) # refuses what is closed, not open for reading, or half read by characters
+        path = io.path if io.is_a?(File)
+        name = path || (io.fileno.zero? ? "-" : "(#{io.class})")
+        return [io.fileno, unread(io), name, path] unless io.stat.file?
+
+        io.pos # puts the descriptor where Ruby code would read on
+        [io.fileno, "", name, path]
+      end
+
+      # What Ruby has read ahead, and maybe some more that is there.
+      def unread(io)
+        waits = !io.nonblock?
+        head = io.read_nonblock(BUFFER, exception: false)
+        head.is_a?(String) ? head : ""
+      ensure
+        io.nonblock = false if waits
+      end
+    end
+  end
+end

@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+require "io/console"
+require "json"
+
+module HeapInspector
+  # A finished answer. Prints as the command line does, in all its formats; whatever the dump's texts hold, what is printed holds no
+  # control characters. Frozen, and complete without the heap.
+  class Report
+    # Columns of text that goes to no terminal.
+    PLAIN_WIDTH = 120
+
+    # Lines that IRB shows; `puts` shows all.
+    SHOWN_LINES = 40
+
+    private_constant :PLAIN_WIDTH, :SHOWN_LINES
+
+    # @param width [Integer, nil] columns that no line exceeds; by default the terminal's, 120 where standard output is none
+    # @param color [Boolean] whether to colour headings and bars
+    # @return [String] aligned tables for a terminal
+    def to_s(width: nil, color: false)
+      @document.render("text", width || terminal_width, color)
+    end
+
+    # @return [String] the JSON object that the command line writes with `--format json`
+    def to_json(*)
+      @document.render("json", PLAIN_WIDTH, false).chomp
+    end
+
+    # @return [String] tables for an issue or a pull request
+    def to_markdown
+      @document.render("markdown", PLAIN_WIDTH, false)
+    end
+
+    # @return [String] the tables alone, for a spreadsheet
+    def to_csv
+      @document.render("csv", PLAIN_WIDTH, false)
+    end
+
+    # @return [Hash{Symbol => Object}] what {#to_json} says: `schema_version`, `verb`, `dump`, the sections by name, `notes`
+    def to_h
+      JSON.parse(to_json, symbolize_names: true)
+    end
+
+    # @return [String] a line about the report
+    def inspect
+      "#<#{self.class} #{about}>"
+    end
+
+    # Shows the report's text, as much as fits a screen; IRB prints by this.
+    #
+    # @param printer [PP]
+    # @return [void]
+    def pretty_print(printer)
+      lines = to_s.lines(chomp: true)
+      hidden = lines.size - SHOWN_LINES
+      lines = lines.first(SHOWN_LINES) << "... (#{hidden} more lines; puts shows all)" if hidden > 1
+      printer.text(inspect)
+      lines.each do |line|
+        printer.breakable("", 0)
+        printer.text(line)
+      end
+    end
+
+    private
+
+    def terminal_width
+      columns = $stdout.tty? && $stdout.respond_to?(:winsize) ? $stdout.winsize.last : 0
+      columns.positive? ? columns : PLAIN_WIDTH
+    end
+
+    def grouped(number)
+      number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",")
+    end
+  end
+end
