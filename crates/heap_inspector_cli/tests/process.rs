@@ -77,10 +77,10 @@ fn interrupt(child: &Child) {
 fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {
     let lines = plain("ruby-3.4-x86_64");
     let plain = file(&lines);
-    let (code, from_file, err) = run(&[OsStr::new("read"), plain.path().as_os_str(), OsStr::new("--format=json")]);
+    let words = [OsStr::new("summary"), plain.path().as_os_str(), OsStr::new("--format=json")];
+    let (code, from_file, err) = run(&words);
     assert_eq!((code, err.as_str()), (0, ""));
-    let name = serde_json::to_string(plain.path().to_str().unwrap()).unwrap();
-    let expected = from_file.replace(&name, "\"-\"");
+    let expected = from_file.replace(plain.path().to_str().unwrap(), "-");
 
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&lines).unwrap();
@@ -88,11 +88,7 @@ fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {
     lz4.write_all(&lines).unwrap();
     let packed = [gzip.finish().unwrap(), lz4.finish().unwrap(), fs::read(dump("ruby-3.4-x86_64")).unwrap(), lines];
     for input in packed {
-        // The note with the next step names the dump too.
-        let (code, out, err) = fed(&["read", "-", "--format", "json"], &input);
-        assert_eq!((code, err.as_str()), (0, ""));
-        let path = plain.path().to_str().unwrap();
-        assert_eq!(out, expected.replace(path, "-"));
+        assert_eq!(fed(&["summary", "-", "--format", "json"], &input), (0, expected.clone(), String::new()));
     }
 }
 

@@ -97,7 +97,7 @@ impl Generations {
     }
 
     /// The largest generation for the facts, and what to do with it.
-    fn outstanding(&self, dump: &str) -> Option<(Fact, Section)> {
+    fn outstanding(&self, dump: &str) -> Option<(Fact, Option<Section>)> {
         let largest = self.largest()?;
         let number = largest.number?;
         let bytes = human::bytes(largest.sum.memsize);
@@ -111,7 +111,8 @@ impl Generations {
             format!("{bytes}, {part} of all memory{times}"),
         );
         let text = format!("`heap_inspector read {dump} {number}` shows what the largest generation holds");
-        Some((fact, note(Level::Info, text)))
+        // What came down a pipe is gone.
+        Some((fact, (dump != "-").then(|| note(Level::Info, text))))
     }
 
     /// The answer of `read`.
@@ -147,7 +148,7 @@ impl Generations {
         }
         let mut sections = vec![totals, Section::Table(table)];
         sections.extend(explain(context));
-        sections.extend(outstanding.map(|(_, next)| next));
+        sections.extend(outstanding.and_then(|(_, next)| next));
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
     }

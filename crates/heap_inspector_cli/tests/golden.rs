@@ -1,0 +1,91 @@
+//! Whole answers for real dumps of six Ruby versions, as files to be read by eye: `INSTA_UPDATE=always cargo test --test golden`
+//! writes them anew.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+
+const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps");
+const RUBIES: [&str; 6] =
+    ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-3.2-wasm32", "ruby-3.3-x86_64", "ruby-3.4-x86_64", "ruby-4.0-wasm32"];
+
+/// What `heap_inspector VERB DUMP WORDS` writes, in the dump's folder.
+fn answer(verb: &str, ruby: &str, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    command.current_dir(DUMPS).arg(verb).arg(format!("{ruby}.json.zst")).args(words);
+    let output = command.output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    String::from_utf8(output.stdout).unwrap() + &message
+}
+
+fn golden(name: &str, verb: &str, words: &[&str]) {
+    for ruby in RUBIES {
+        let name = format!("{name}-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer(verb, ruby, words));
+        });
+    }
+}
+
+#[test]
+fn read() {
+    golden("read", "read", &[]);
+}
+
+#[test]
+fn read_all() {
+    golden("read-all", "read", &["all", "--lines", "8"]);
+}
+
+#[test]
+fn summary() {
+    golden("summary", "summary", &[]);
+}
+
+#[test]
+fn top_by_class_and_location() {
+    golden("top-class-location", "top", &["--by", "class,location", "--lines", "12"]);
+}
+
+#[test]
+fn top_by_gem_of_traced_objects() {
+    golden("top-gem-traced", "top", &["--by", "gem", "--where", "traced", "--sort", "count"]);
+}
+
+#[test]
+fn strings() {
+    golden("strings", "strings", &["--lines", "12"]);
+}
+
+/// The other formats, of one dump.
+#[test]
+fn formats() {
+    let verbs: [(&str, &[&str]); 5] = [
+        ("read", &[]),
+        ("read", &["9", "--lines", "3"]),
+        ("summary", &["--lines", "3"]),
+        ("top", &["--by", "class,generation,frozen", "--lines", "3", "--where", "file=/tmp/*"]),
+        ("strings", &["--lines", "3"]),
+    ];
+    for format in ["json", "markdown", "csv"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .map(|(verb, words)| {
+                let words = [*words, &["--format", format]].concat();
+                format!("$ heap_inspector {verb} DUMP {}\n{}", words.join(" "), answer(verb, RUBIES[4], &words))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("format-{format}"), answers.join("\n"));
+        });
+    }
+}
+
+/// The sums do not depend on how the work is shared out.
+#[test]
+fn threads_change_nothing() {
+    for verb in ["read", "summary", "top", "strings"] {
+        let one = answer(verb, RUBIES[5], &["--threads", "1", "--format", "json"]);
+        assert_eq!(answer(verb, RUBIES[5], &["--threads", "7", "--format", "json"]), one);
+    }
+}
