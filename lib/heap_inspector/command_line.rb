@@ -1,11 +1,12 @@
 # frozen_string_literal: true
 
+require "heap_inspector/heap" # with the extension
+
 module HeapInspector
   # The command line: the same one as the standalone binary's, with the same output and exit codes.
   module CommandLine
-    # @!parse
-    #   # The exit code after Ctrl-C.
-    #   INTERRUPTED = 130
+    # The exit code after Ctrl-C.
+    INTERRUPTED = 130
 
     # Runs the command line. It writes to the process's standard output and error, whatever `$stdout` is, and reads `-` from its
     # standard input.
@@ -16,17 +17,9 @@ module HeapInspector
     #   HeapInspector::CommandLine.run(%w[top heap.json --by class --lines 5]) # => 0
     def self.run(arguments)
       [$stdout, $stderr].each(&:flush)
-      native_run(arguments.map(&:to_str))
+      Native.command_line(arguments.map(&:to_str))
     rescue Interrupt
       INTERRUPTED
     end
-  end
-end
-
-require "heap_inspector/heap" # loads the extension
-
-module HeapInspector
-  module CommandLine
-    private_class_method :native_run
   end
 end

@@ -3,7 +3,8 @@
 use crate::input::bytes;
 use crate::work::{self, Desk, Servants};
 use heap_inspector_cli::Terminal;
-use magnus::{Error, Module, Object, RArray, RModule, RString, Ruby, TryConvert, function};
+use magnus::value::ReprValue;
+use magnus::{Error, Module, Object, RArray, RModule, RString, Ruby, TryConvert, Value, function};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -21,7 +22,8 @@ fn run(ruby: &Ruby, words: RArray) -> Result<i32, Error> {
 }
 
 pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
-    let command_line = module.define_module("CommandLine")?;
-    command_line.define_singleton_method("native_run", function!(run, 1))?;
-    command_line.const_set("INTERRUPTED", ruby.integer_from_i64(heap_inspector_cli::INTERRUPTED.into()))
+    let native = module.define_module("Native")?;
+    native.define_singleton_method("command_line", function!(run, 1))?;
+    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
+    Ok(())
 }
