@@ -7,6 +7,7 @@ mod build;
 pub(crate) mod column;
 mod index;
 mod lines;
+mod parts;
 
 use crate::Result;
 use crate::names::{ClassId, Names, Numbers};
@@ -41,7 +42,7 @@ pub struct Root {
 }
 
 /// A SHAPE line: instance variables in the order an object got them, each shape adding one to its parent's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     /// Its number.
     pub id: u32,
@@ -181,21 +182,8 @@ impl Heap {
     #[must_use]
     pub fn footprint(&self) -> usize {
         let columns = &self.columns;
-        let packed = [
-            &columns.addresses.steps,
-            &columns.traits,
-            &columns.memsizes,
-            &columns.generations,
-            &columns.classes,
-            &columns.sites,
-            &columns.labels,
-            &columns.shapes,
-            &columns.slot_sizes,
-            &columns.lengths,
-            &columns.offsets,
-        ];
         size_of::<Heap>()
-            + packed.iter().map(|column| column.footprint()).sum::<usize>()
+            + columns.packed().iter().map(|column| column.footprint()).sum::<usize>()
             + bytes_of(&columns.types)
             + bytes_of(&columns.edge_ends)
             + bytes_of(&self.edges)

@@ -52,6 +52,7 @@ pub mod report;
 pub mod scan;
 pub mod select;
 pub mod source;
+pub mod stored;
 pub mod survey;
 pub mod symbols;
 pub mod view;

@@ -5,6 +5,7 @@
 //! class, site and distinct text; nothing for an object.
 
 use crate::record::{Record, Traits, Type};
+use crate::stored::{Parts, Reader};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
 use hashbrown::HashMap;
 
@@ -174,6 +175,58 @@ impl Tables {
         };
         // Of two lines with one address the first counts, as everywhere.
         self.classes.records[id.0 as usize].get_or_insert(known);
+    }
+
+    pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        self.symbols.parts(parts);
+        self.sites.parts(parts);
+        parts.push(&self.classes.addresses[..]);
+        let records = self.classes.records.iter().flat_map(|known| {
+            let record = known.unwrap_or_default();
+            let texts = [record.name.0, record.real_class_name.0];
+            let classes = [record.class.0, record.superclass.0];
+            let flags = [u32::from(known.is_some()), record.ty as u32, u32::from(record.singleton)];
+            flags.into_iter().chain(texts).chain(classes).chain([record.site.0])
+        });
+        parts.push(records.collect::<Vec<u32>>());
+    }
+
+    pub(crate) fn from_parts(reader: &mut Reader) -> Option<Tables> {
+        let mut symbols = Symbols::from_parts(reader)?;
+        let sites = Sites::from_parts(reader, &mut symbols)?;
+        let addresses: Vec<u64> = reader.take()?;
+        let records: Vec<u32> = reader.take()?;
+        let (records, []) = records.as_chunks() else { return None };
+        if addresses.first() != Some(&0) || records.len() != addresses.len() {
+            return None;
+        }
+        let mut tables = Tables { symbols, sites, ..Tables::default() };
+        for address in &addresses[1..] {
+            tables.classes.number(*address);
+        }
+        if tables.classes.addresses != addresses {
+            return None;
+        }
+        for (at, [known, ty, singleton, name, real_class_name, class, superclass, site]) in records.iter().enumerate() {
+            let is_text = |text: &u32| (*text as usize) < tables.symbols.len();
+            let is_class = |class: &u32| (*class as usize) < addresses.len();
+            let fits = [name, real_class_name].into_iter().all(is_text)
+                && [class, superclass].into_iter().all(is_class)
+                && (*site as usize) < tables.sites.len();
+            if !fits {
+                return None;
+            }
+            tables.classes.records[at] = (*known != 0).then_some(ClassRecord {
+                ty: Type::from_number(u8::try_from(*ty).ok()?)?,
+                name: Symbol(*name),
+                real_class_name: Symbol(*real_class_name),
+                class: ClassId(*class),
+                superclass: ClassId(*superclass),
+                singleton: *singleton != 0,
+                site: SiteId(*site),
+            });
+        }
+        Some(tables)
     }
 
     /// Takes in all of `other` and tells how its numbers map to ours.

@@ -118,7 +118,7 @@ impl Slot {
 }
 
 /// What is summed up over objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sum {
     /// How many objects.
     pub count: u64,
@@ -141,7 +141,7 @@ impl Sum {
 pub type Sums = HashMap<Slot, Sum>;
 
 /// What a dump holds in all, told by every pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Totals {
     /// The live objects: lines with an address that are no SHAPE, free slot or zombie.
     pub objects: Sum,

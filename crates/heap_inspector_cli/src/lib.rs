@@ -166,6 +166,8 @@ struct Task<'a> {
     /// The dump's name for the report.
     dump: String,
     filter: Filter,
+    /// Whether an index file beside the dump may be read and written.
+    has_index: bool,
     options: scan::Options<'a>,
 }
 
@@ -176,6 +178,7 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         source: if dump == "-" { Source::stdin() } else { Source::path(dump) }.cancelled_by(Arc::clone(cancel)),
         dump: common.name(),
         filter: Filter::parse(verb.filter())?,
+        has_index: verb.has_index(),
         options: scan::Options {
             threads: *threads,
             strict: *strict,
