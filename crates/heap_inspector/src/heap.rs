@@ -317,8 +317,14 @@ impl Heap {
     /// Sums by the parts of slots wanted, of objects whose bytes lie in `memsize`.
     #[must_use]
     pub fn sums(&self, parts: Parts, memsize: Option<&Ranges>) -> Sums {
+        self.sums_of(self.nodes(), parts, memsize)
+    }
+
+    /// The same of some objects.
+    #[must_use]
+    pub fn sums_of(&self, ids: impl Iterator<Item = NodeId>, parts: Parts, memsize: Option<&Ranges>) -> Sums {
         let mut sums = Sums::new();
-        for id in self.nodes() {
+        for id in ids {
             let bytes = self.bytes(id);
             if memsize.is_some_and(|ranges| !ranges.hold(bytes)) {
                 continue;

@@ -352,6 +352,12 @@ impl Names {
         Some(String::from_utf8_lossy(&self.own_name(id, 0)).into_owned())
     }
 
+    /// The number of the class at an address, where an object is of it or it is in the dump itself.
+    #[must_use]
+    pub fn class_at(&self, address: u64) -> Option<ClassId> {
+        self.tables.classes.numbers.get(&address).copied()
+    }
+
     /// The address of the superclass of the class at an address, where the dump says it (from Ruby 3.1).
     #[must_use]
     pub fn superclass(&self, address: u64) -> Option<u64> {

@@ -4,7 +4,7 @@
 
 use super::{Context, Sort, column, key_cell, share, titled};
 use crate::Result;
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::Names;
 use crate::report::{Cell, Column, Report, Rest, Section, Table};
@@ -73,6 +73,12 @@ pub fn read(source: &Source, options: &Options, scanning: &scan::Options<'_>) ->
 #[must_use]
 pub fn groups(heap: &Heap, options: &Options) -> Groups {
     fold(heap.names(), &heap.sums(options.parts(), options.filter.memsize()), options)
+}
+
+/// The groups of some nodes of a loaded heap.
+#[must_use]
+pub fn of(heap: &Heap, ids: impl Iterator<Item = NodeId>, options: &Options) -> Groups {
+    fold(heap.names(), &heap.sums_of(ids, options.parts(), options.filter.memsize()), options)
 }
 
 /// Sums up slots by the values of their keys.
