@@ -221,6 +221,20 @@ fn sum(record: &Record<'_>) -> Sum {
     Sum { count: 1, memsize: record.memsize, references: u64::from(record.reference_count) }
 }
 
+/// Ranges of bytes that a memsize must lie in, all of them. Each is a list of alternatives.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges(pub(crate) Vec<(bool, Vec<(u64, u64)>)>);
+
+impl Ranges {
+    /// Whether `bytes` lies in the ranges.
+    #[must_use]
+    pub fn hold(&self, bytes: u64) -> bool {
+        self.0
+            .iter()
+            .all(|(negated, ranges)| ranges.iter().any(|(low, high)| (*low..=*high).contains(&bytes)) != *negated)
+    }
+}
+
 /// What a survey is to find out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wants<'a> {
@@ -229,7 +243,7 @@ pub struct Wants<'a> {
     /// Whether sums are wanted at all.
     pub summing: bool,
     /// Only objects of these bytes.
-    pub memsize: Option<&'a crate::select::Ranges>,
+    pub memsize: Option<&'a Ranges>,
     /// How full the heap's pages are.
     pub pages: bool,
     /// Duplicate strings, told apart by these properties too.
