@@ -74,14 +74,17 @@ RSpec.describe "The extension's memory" do
     expect(out).to start_with("[3, ")
   end
 
+  # In a process of its own: other extensions (rbs 2.7) do not survive a compaction.
   it "holds when objects move" do
-    heap = HeapInspector.analyze(Helpers::DUMP)
-    groups = heap.groups(by: :class)
-    before = [groups.to_s, groups.map(&:to_h)]
-    grow = RUBY_VERSION < "3.2" ? :double_heap : :expand_heap
-    GC.verify_compaction_references(grow => true, toward: :empty)
-    expect([groups.to_s, groups.map(&:to_h)]).to eq(before)
-    expect(heap.groups(by: :class).to_a).to eq(groups.to_a)
+    code = <<~RUBY
+      heap = HeapInspector.analyze(ARGV[0])
+      groups = heap.groups(by: :class)
+      before = [groups.to_s, groups.map(&:to_h)]
+      GC.verify_compaction_references((RUBY_VERSION < "3.2" ? :double_heap : :expand_heap) => true, toward: :empty)
+      print [groups.to_s, groups.map(&:to_h)] == before, heap.groups(by: :class).to_a == groups.to_a, groups.size
+    RUBY
+    out, err, = ruby(code, Helpers::DUMP)
+    expect(out).to eq("truetrue99"), err
   end
 
   it "is told to the GC, so that forgotten heaps go in time" do
