@@ -2,8 +2,8 @@
 
 use super::Task;
 use crate::args::Lines;
-use heap_inspector::analysis::dominators::{Dominator, Tree, outline};
-use heap_inspector::analysis::{Context, grouping, paths, retained, show as object};
+use heap_inspector::analysis::dominators::{Dominator, Tree};
+use heap_inspector::analysis::{Context, grouping, outline, paths, retained, show as object};
 use heap_inspector::heap::Heap;
 use heap_inspector::keys::Key;
 use heap_inspector::report::Report;

@@ -3,8 +3,8 @@
 //! Ruby keeps objects in aligned pages of equal slots (gc.c: HEAP_PAGE_ALIGN_LOG is 14 up to Ruby 3.0 and 16 from 3.1).
 //! Costs about 32 bytes for each page.
 
+use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Type};
-use crate::stored::{Parts, Reader};
 use hashbrown::HashMap;
 
 /// Live and free slots of pages.
