@@ -138,10 +138,10 @@ impl Evidence {
         }
     }
 
-    /// The binary logarithm of a heap page's bytes in that series.
+    /// The binary logarithm of a heap page's bytes in that series: 16 KiB up to Ruby 3.1, 64 KiB from 3.2.
     #[must_use]
     pub fn page_log(self) -> u32 {
-        if self.any(AGE | SLOT_SIZE | SHAPE | SUPERCLASS) { 16 } else { 14 }
+        if self.any(AGE | SLOT_SIZE | SHAPE) { 16 } else { 14 }
     }
 
     /// The bytes of a slot where the dump prints none.
