@@ -10,6 +10,7 @@ pub mod retained;
 pub mod show;
 pub mod strings;
 pub mod summary;
+pub mod unreachable;
 
 use crate::heap::Heap;
 use crate::keys::{self, Key, KeyValue};
