@@ -144,6 +144,18 @@ impl Evidence {
         if self.any(AGE | SLOT_SIZE | SHAPE) { 16 } else { 14 }
     }
 
+    /// The bytes of a pointer.
+    #[must_use]
+    pub fn word(self) -> u64 {
+        if self.any(SMALL_ADDRESSES) { 4 } else { 8 }
+    }
+
+    /// Whether hashes keep their entries in tables of 2ⁿ, as since Ruby 2.4; taken for granted where the dump tells nothing.
+    #[must_use]
+    pub fn has_entry_tables(self) -> bool {
+        !matches!(self.series(), "2.1 to 2.2" | "2.3 to 2.4")
+    }
+
     /// The bytes of a slot where the dump prints none.
     #[must_use]
     pub fn base_slot(self) -> u32 {
