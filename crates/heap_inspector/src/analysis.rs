@@ -2,6 +2,7 @@
 
 pub mod collections;
 pub mod dominators;
+pub mod fragmentation;
 pub mod generation;
 pub mod generations;
 pub mod grouping;

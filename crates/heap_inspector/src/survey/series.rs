@@ -144,6 +144,12 @@ impl Evidence {
         if self.any(AGE | SLOT_SIZE | SHAPE) { 16 } else { 14 }
     }
 
+    /// The bytes at a heap page's end that hold no slots: up to Ruby 3.0 malloc's own.
+    #[must_use]
+    pub fn page_tail(self) -> u64 {
+        if self.any(AGE | SLOT_SIZE | SHAPE | SUPERCLASS) { 0 } else { 5 * self.word() }
+    }
+
     /// The bytes of a pointer.
     #[must_use]
     pub fn word(self) -> u64 {
