@@ -1,16 +1,9 @@
 # frozen_string_literal: true
 
 require_relative "errors"
+require "heap_inspector/heap_inspector_ext"
 
 module HeapInspector
-  # A finished report, to be rendered.
-  #
-  # @api private
-  class Document
-  end
-
-  private_constant :Document
-
   # A loaded dump. Frozen; may be asked by several threads and Ractors at once. Its memory is the extension's
   # (`ObjectSpace.memsize_of` knows it) and goes with the object.
   #
@@ -24,13 +17,6 @@ module HeapInspector
   # @example
   #   heap.groups(by: :class, where: {type: :string, file: "app/**", generation: 30.., frozen: false})
   #   heap.groups(by: :location, where: {class: ["User", "Order*"], memsize: 1024..4096, not: {gem: "stdlib"}})
-  class Heap
-  end
-end
-
-require "heap_inspector/heap_inspector_ext"
-
-module HeapInspector
   class Heap
     private_class_method :native_load, :new
 

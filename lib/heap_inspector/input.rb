@@ -17,15 +17,11 @@ module HeapInspector
       # @return [Array] a path and nil, or a descriptor and what Ruby has read of it already, or an object with `read` and nil;
       #   then the name for people and the path or nil
       def of(source)
-        case source
-        when IO then descriptor(source)
-        when String then path(source)
-        else
-          if source.respond_to?(:to_path) && source.to_path then path(source)
-          elsif source.respond_to?(:read) then [source, nil, "(#{source.class})", nil]
-          else raise TypeError, "a path, an IO or an object with read is needed, not #{source.class}"
-          end
-        end
+        return descriptor(source) if source.is_a?(IO)
+        return path(source) if source.is_a?(String) || (source.respond_to?(:to_path) && source.to_path)
+        return [source, nil, "(#{source.class})", nil] if source.respond_to?(:read)
+
+        raise TypeError, "a path, an IO or an object with read is needed, not #{source.class}"
       end
 
       private

@@ -84,6 +84,14 @@ impl Type {
         Type::NAMED.iter().find(|(_, known)| known.as_bytes() == name).map_or(Type::Other, |(ty, _)| *ty)
     }
 
+    /// The type of a discriminant.
+    pub(crate) fn from_number(number: u8) -> Option<Type> {
+        match number {
+            0 => Some(Type::Other),
+            _ => Type::NAMED.get(usize::from(number) - 1).map(|(ty, _)| *ty),
+        }
+    }
+
     /// Ruby's name (`STRING`); `OTHER` where only the record knows it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -65,7 +65,7 @@ pub trait Visitor: Send {
 }
 
 /// What reading told about the input, beside the records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Intake {
     /// Bytes of the decoded stream.
     pub bytes: u64,
@@ -87,7 +87,7 @@ impl Intake {
 }
 
 /// Something that was lost or repaired.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Warning {
     /// What sort.
     pub kind: WarningKind,
@@ -107,7 +107,7 @@ impl std::fmt::Display for Warning {
 }
 
 /// The sorts of [`Warning`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarningKind {

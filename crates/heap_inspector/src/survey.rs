@@ -118,7 +118,7 @@ impl Slot {
 }
 
 /// What is summed up over objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sum {
     /// How many objects.
     pub count: u64,
@@ -141,7 +141,7 @@ impl Sum {
 pub type Sums = HashMap<Slot, Sum>;
 
 /// What a dump holds in all, told by every pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Totals {
     /// The live objects: lines with an address that are no SHAPE, free slot or zombie.
     pub objects: Sum,
@@ -222,6 +222,20 @@ fn sum(record: &Record<'_>) -> Sum {
     Sum { count: 1, memsize: record.memsize, references }
 }
 
+/// Ranges of bytes that a memsize must lie in, all of them. Each is a list of alternatives.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges(pub(crate) Vec<(bool, Vec<(u64, u64)>)>);
+
+impl Ranges {
+    /// Whether `bytes` lies in the ranges.
+    #[must_use]
+    pub fn hold(&self, bytes: u64) -> bool {
+        self.0
+            .iter()
+            .all(|(negated, ranges)| ranges.iter().any(|(low, high)| (*low..=*high).contains(&bytes)) != *negated)
+    }
+}
+
 /// What a survey is to find out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wants<'a> {
@@ -230,7 +244,7 @@ pub struct Wants<'a> {
     /// Whether sums are wanted at all.
     pub summing: bool,
     /// Only objects of these bytes.
-    pub memsize: Option<&'a crate::select::Ranges>,
+    pub memsize: Option<&'a Ranges>,
     /// How full the heap's pages are.
     pub pages: bool,
     /// Duplicate strings, told apart by these properties too.

@@ -142,6 +142,8 @@ Keys (--by): those of `top`"))]
     Retained {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        index: Index,
         /// Keys to group by, with commas between; groups alone are shown then [default: class, and the biggest holders]
         #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',')]
         #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
@@ -161,6 +163,8 @@ Examples:
     Dominators {
         #[command(flatten)]
         common: Unfiltered,
+        #[command(flatten)]
+        index: Index,
         /// Begin with the object at this address
         address: Option<String>,
         /// Levels of the tree
@@ -183,6 +187,8 @@ Examples:
     Path {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        index: Index,
         /// The object's address, as in 0x7f1386ee2a78
         #[arg(required_unless_present_any = ["class", "filter"], conflicts_with_all = ["class", "filter"])]
         address: Option<String>,
@@ -201,6 +207,8 @@ Examples:
     Show {
         #[command(flatten)]
         common: Unfiltered,
+        #[command(flatten)]
+        index: Index,
         /// The object's address, as in 0x7f1386ee2a78
         address: String,
         /// Rows of each table, or `all`
@@ -260,6 +268,17 @@ impl Verb {
         }
     }
 
+    /// Whether the index file beside the dump is read and written.
+    pub(crate) fn has_index(&self) -> bool {
+        match self {
+            Verb::Retained { index, .. }
+            | Verb::Dominators { index, .. }
+            | Verb::Path { index, .. }
+            | Verb::Show { index, .. } => !index.no_index,
+            Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
+        }
+    }
+
     /// The words of `--where`.
     pub(crate) fn filter(&self) -> &[String] {
         match self {
@@ -299,6 +318,14 @@ pub(crate) struct Unfiltered {
     /// End with an error where a line is broken, instead of a warning
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+/// What verbs take that load the whole reference graph.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Index {
+    /// Neither read nor write the index file beside the dump (heap.json.hidx), which saves the next such command the parsing
+    #[arg(long)]
+    pub(crate) no_index: bool,
 }
 
 impl Unfiltered {

@@ -2,7 +2,6 @@
 
 use super::Task;
 use crate::args::Lines;
-use heap_inspector::Result;
 use heap_inspector::analysis::dominators::{Dominator, Tree, outline};
 use heap_inspector::analysis::{Context, grouping, paths, retained, show as object};
 use heap_inspector::heap::Heap;
@@ -11,6 +10,7 @@ use heap_inspector::report::Report;
 use heap_inspector::scan::Options;
 use heap_inspector::select::{Filter, Wanted};
 use heap_inspector::source::Source;
+use heap_inspector::{Result, stored};
 
 /// A loaded dump.
 struct Loaded<'a> {
@@ -24,10 +24,15 @@ struct Loaded<'a> {
 }
 
 fn load(task: Task<'_>) -> Result<Loaded<'_>> {
-    let Task { source, dump, filter, options } = task;
+    let Task { source, dump, filter, has_index, options } = task;
     let source = source.spooled(); // texts are read when it is known which
-    let heap = Heap::load(&source, &options)?;
-    let tree = Tree::new(&heap, &options)?;
+    let (heap, tree) = if has_index {
+        stored::load(&source, &options)?
+    } else {
+        let heap = Heap::load(&source, &options)?;
+        let tree = Tree::new(&heap, &options)?;
+        (heap, tree)
+    };
     let context = Context::of(&heap);
     Ok(Loaded { heap, tree, context, source, dump, filter, options })
 }

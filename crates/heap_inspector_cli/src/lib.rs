@@ -19,6 +19,7 @@ use heap_inspector::{Error, ErrorKind};
 use progress::Progress;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// All went well, or the reader closed the pipe.
@@ -67,13 +68,13 @@ impl Terminal {
 const HELP_WIDTH: u16 = 100;
 
 /// Runs the command line with `arguments`, the program's name not among them, and returns the exit code. The work stops soon after
-/// `cancel` is raised, but for a read that blocks.
+/// `cancel` is raised.
 pub fn run(
     arguments: &[OsString],
     terminal: Terminal,
     out: &mut dyn Write,
     err: &mut dyn Write,
-    cancel: &AtomicBool,
+    cancel: &Arc<AtomicBool>,
 ) -> i32 {
     let arguments = match parse(arguments, terminal) {
         Ok(arguments) => arguments,
@@ -165,16 +166,19 @@ struct Task<'a> {
     /// The dump's name for the report.
     dump: String,
     filter: Filter,
+    /// Whether an index file beside the dump may be read and written.
+    has_index: bool,
     options: scan::Options<'a>,
 }
 
-fn answer(verb: &Verb, terminal: Terminal, cancel: &AtomicBool) -> Result<Report, Error> {
+fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<Report, Error> {
     let common @ Unfiltered { dump, threads, strict, .. } = verb.common();
     let progress = Progress::new(terminal.progress);
     let task = Task {
-        source: if dump == "-" { Source::stdin() } else { Source::path(dump) },
+        source: if dump == "-" { Source::stdin() } else { Source::path(dump) }.cancelled_by(Arc::clone(cancel)),
         dump: common.name(),
         filter: Filter::parse(verb.filter())?,
+        has_index: verb.has_index(),
         options: scan::Options {
             threads: *threads,
             strict: *strict,

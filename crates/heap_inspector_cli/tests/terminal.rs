@@ -4,7 +4,7 @@
 use heap_inspector_cli::{SUCCESS, Terminal, run};
 use std::ffi::OsString;
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 use unicode_width::UnicodeWidthStr;
 
 const DUMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps/ruby-3.4-x86_64.json.zst");
@@ -19,7 +19,7 @@ const VERBS: [&[&str]; 5] = [
 fn output(words: &[&str], terminal: Terminal) -> String {
     let words: Vec<OsString> = words.iter().map(OsString::from).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    assert_eq!(run(&words, terminal, &mut out, &mut err, &AtomicBool::new(false)), SUCCESS);
+    assert_eq!(run(&words, terminal, &mut out, &mut err, &Arc::default()), SUCCESS);
     assert_eq!(String::from_utf8(err).unwrap(), "");
     String::from_utf8(out).unwrap()
 }

@@ -3,7 +3,8 @@
 use crate::errors;
 use heap_inspector::report::Report;
 use heap_inspector::view::{Format, TextStyle, render};
-use magnus::{Class, DataTypeFunctions, Error, Module, RModule, RString, Ruby, TypedData, method};
+use magnus::value::ReprValue;
+use magnus::{Class, DataTypeFunctions, Error, Module, RModule, RString, Ruby, TypedData, Value, method};
 
 /// A finished report. Never changes.
 #[derive(TypedData)]
@@ -23,5 +24,7 @@ impl Document {
 pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
     let class = module.define_class("Document", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_method("render", method!(Document::render, 3))
+    class.define_method("render", method!(Document::render, 3))?;
+    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Document"),))?;
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! render. Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them ([`work`]).
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
 
+mod command_line;
 mod document;
 mod errors;
 mod filter;
@@ -21,5 +22,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     unsafe { rb_sys::rb_ext_ractor_safe(true) };
     let module = ruby.define_module("HeapInspector")?;
     document::define(ruby, module)?;
-    heap::define(ruby, module)
+    heap::define(ruby, module)?;
+    command_line::define(ruby, module)
 }

@@ -3,7 +3,7 @@
 use crate::record::{Record, Traits, Type};
 
 /// What was seen that only some Rubies print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence(u32);
 
 macro_rules! seen {

@@ -1,0 +1,105 @@
+//! Data goes one way, and so do the imports: a module names only such as stand earlier in the order.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The library's modules; each may import those before it.
+const ORDER: [&str; 16] = [
+    "error", "symbols", "report", "gems", "record", "source", "names", "scan", "survey", "heap", "keys", "select",
+    "graph", "view", "labels", "analysis",
+];
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => rust_files(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs"))
+        .collect()
+}
+
+/// A file's code, without comments and the tests at its end: they may look anywhere.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that come behind `root::` in the code: `root::a::B`, `root::{a::B, c}`.
+fn imports(code: &str, root: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices(root) {
+        let rest = &code[at + root.len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap().split(',').collect(),
+            None => vec![rest],
+        };
+        for name in names {
+            let name: String =
+                name.trim().chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect();
+            found.extend((!name.is_empty()).then_some(name));
+        }
+    }
+    found
+}
+
+/// Whom each module imports, its submodules counted to it.
+fn arrows(folder: &Path, root: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in rust_files(folder) {
+        let inside = path.strip_prefix(folder).unwrap();
+        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let mut found = imports(&code(&path), root);
+        found.remove(module);
+        arrows.entry(module.to_owned()).or_default().append(&mut found);
+    }
+    arrows
+}
+
+#[test]
+fn modules_import_only_what_stands_before_them() {
+    let mut arrows = arrows(&sources(), "crate::");
+    arrows.remove("lib");
+    let place = |module: &str| ORDER.iter().position(|known| *known == module);
+    assert!(arrows.values().map(BTreeSet::len).sum::<usize>() > 20, "imports are not seen: {arrows:?}");
+    for (module, imported) in &arrows {
+        let own = place(module).unwrap_or_else(|| panic!("{module} has no place in the order yet"));
+        for other in imported {
+            let other_place = place(other).unwrap_or_else(|| panic!("{module} imports {other}, which has no place"));
+            assert!(other_place < own, "{module} imports {other}, which stands behind it");
+        }
+    }
+}
+
+#[test]
+fn analyses_import_one_another_in_no_circle() {
+    let mut arrows = arrows(&sources().join("analysis"), "super::");
+    let modules: BTreeSet<String> = arrows.keys().cloned().collect();
+    arrows.values_mut().for_each(|imported| imported.retain(|other| modules.contains(other)));
+    assert!(arrows["generation"].contains("strings"), "imports are not seen: {arrows:?}");
+    while let Some(done) = arrows.iter().find(|(_, imported)| imported.is_empty()).map(|(module, _)| module.clone()) {
+        arrows.remove(&done);
+        arrows.values_mut().for_each(|imported| {
+            imported.remove(&done);
+        });
+    }
+    assert!(arrows.is_empty(), "these import one another: {arrows:?}");
+}
+
+#[test]
+fn the_library_knows_neither_ruby_nor_the_command_line() {
+    for path in rust_files(&sources()) {
+        let code = code(&path);
+        for word in ["magnus", "rb_sys", "clap", "heap_inspector_cli", "println!", "eprintln!", "unsafe "] {
+            assert!(!code.contains(word), "{}: {word}", path.display());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The gem's door to the command line.
+
+use crate::input::bytes;
+use crate::work::{self, Desk, Servants};
+use heap_inspector_cli::Terminal;
+use magnus::value::ReprValue;
+use magnus::{Error, Module, Object, RArray, RModule, RString, Ruby, TryConvert, Value, function};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+/// Runs the command line at the process's own doors and returns the exit code.
+fn run(ruby: &Ruby, words: RArray) -> Result<i32, Error> {
+    let word = |word| Ok(OsString::from_vec(bytes(RString::try_convert(word)?)));
+    let words = words.into_iter().map(word).collect::<Result<Vec<OsString>, Error>>()?;
+    let desk = Arc::new(Desk::default());
+    work::run(ruby, &desk, Servants::default(), || {
+        let (mut out, mut err) = (io::stdout(), io::stderr());
+        heap_inspector_cli::run(&words, Terminal::of_process(), &mut out, &mut err, &desk.cancel)
+    })
+}
+
+pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
+    let native = module.define_module("Native")?;
+    native.define_singleton_method("command_line", function!(run, 1))?;
+    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
+    Ok(())
+}

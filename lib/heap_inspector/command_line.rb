@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+require "heap_inspector/heap" # with the extension
+
+module HeapInspector
+  # The command line: the same one as the standalone binary's, with the same output and exit codes.
+  module CommandLine
+    # The exit code after Ctrl-C.
+    INTERRUPTED = 130
+
+    # Runs the command line. It writes to the process's standard output and error, whatever `$stdout` is, and reads `-` from its
+    # standard input.
+    #
+    # @param arguments [Array<String>] the words behind the program's name
+    # @return [Integer] the exit code: 0, 1 (the input is to blame), 2 (the words are), 130 (Ctrl-C)
+    # @example
+    #   HeapInspector::CommandLine.run(%w[top heap.json --by class --lines 5]) # => 0
+    def self.run(arguments)
+      [$stdout, $stderr].each(&:flush)
+      Native.command_line(arguments.map(&:to_str))
+    rescue Interrupt
+      INTERRUPTED
+    end
+  end
+end
