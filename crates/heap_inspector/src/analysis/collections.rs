@@ -46,16 +46,16 @@ pub enum Form {
 }
 
 impl Form {
-    /// Every form with its name in JSON and its name for people.
-    pub const NAMED: [(Form, &'static str, &'static str); 8] = [
-        (Form::ArrayInSlot, "array_in_slot", "arrays in their slots"),
-        (Form::Array, "array", "arrays with memory of their own"),
-        (Form::ArrayShared, "array_shared", "arrays that share another's elements"),
-        (Form::HashWithoutTable, "hash_without_table", "hashes without a table"),
-        (Form::HashList, "hash_list", "hashes with a short list of pairs"),
-        (Form::HashListInSlot, "hash_list_in_slot", "hashes with a short list of pairs in their slots"),
-        (Form::HashTable, "hash_table", "hashes with a table"),
-        (Form::HashUnknown, "hash_unknown", "hashes whose room is not known"),
+    /// Every form with its name.
+    pub const NAMED: [(Form, &'static str); 8] = [
+        (Form::ArrayInSlot, "arrays in their slots"),
+        (Form::Array, "arrays with memory of their own"),
+        (Form::ArrayShared, "arrays that share another's elements"),
+        (Form::HashWithoutTable, "hashes without a table"),
+        (Form::HashList, "hashes with a short list of pairs"),
+        (Form::HashListInSlot, "hashes with a short list of pairs in their slots"),
+        (Form::HashTable, "hashes with a table"),
+        (Form::HashUnknown, "hashes whose room is not known"),
     ];
 
     fn is_array(self) -> bool {
@@ -90,7 +90,8 @@ pub fn room(slot: &Slot, length: u64, bytes: u64, evidence: Evidence) -> Room {
 }
 
 fn array(slot: &Slot, length: u64, beyond: u64, word: u64) -> Room {
-    if slot.traits.has(Traits::EMBEDDED) {
+    // Of an empty array no Ruby says that it is embedded.
+    if slot.traits.has(Traits::EMBEDDED) || length == 0 && beyond == 0 {
         return Room { form: Form::ArrayInSlot, capacity: None, wasted: 0, is_exact: true };
     }
     if slot.traits.has(Traits::SHARED) {
@@ -432,7 +433,7 @@ impl Collections {
     }
 
     fn form_table(&self, title: String) -> Table {
-        let cells = |fill: &Fill, names: [Cell; 2]| -> Vec<Cell> {
+        let cells = |fill: &Fill, name: Cell| -> Vec<Cell> {
             let numbers = [
                 Cell::Count(fill.count),
                 Cell::Bytes(fill.memsize),
@@ -441,7 +442,7 @@ impl Collections {
                 fill.fill_cell(),
                 Cell::Bytes(fill.wasted),
             ];
-            numbers.into_iter().chain(names).collect()
+            numbers.into_iter().chain([name]).collect()
         };
         let mut total = self.arrays;
         total.add(self.hashes);
@@ -456,16 +457,11 @@ impl Collections {
                 column("empty", "Empty"),
                 column("fill_share", "Full"),
                 column("wasted", "Wasted"),
-                column("form", "Form"),
-                Column { name: "meaning", title: "", shrinks: true },
+                Column { name: "form", title: "Form", shrinks: true },
             ],
-            rows: forms
-                .map(|((_, name, words), fill)| {
-                    cells(fill, [Cell::Text((*name).to_owned()), Cell::Text((*words).to_owned())])
-                })
-                .collect(),
+            rows: forms.map(|((_, name), fill)| cells(fill, Cell::Text((*name).to_owned()))).collect(),
             rest: None,
-            total: Some(cells(&total, [Cell::Missing, Cell::Missing])),
+            total: Some(cells(&total, Cell::Missing)),
             bar: None,
         }
     }
@@ -558,9 +554,9 @@ impl Collections {
             text += &format!("; the bytes of {} fit no form, the nearest is taken", human::count(self.estimated));
         }
         let mut notes = vec![note(Level::Info, text)];
-        if self.forms[Form::HashListInSlot as usize].count > 0 {
-            let text = "from Ruby 3.3 on a hash of up to 8 entries takes a slot with room for 8, full or empty; that room is among \
-                        the wasted, but only fewer hashes save it";
+        if [Form::HashList, Form::HashListInSlot].iter().any(|form| self.forms[*form as usize].count > 0) {
+            let text = "a hash has room for 8 entries from its first one on, since Ruby 3.3 even before, in its slot; that room is among \
+                        the wasted, and only fewer hashes, or structs in their place, save it";
             notes.push(note(Level::Info, text));
         }
         let unknown = self.forms[Form::HashUnknown as usize].count;

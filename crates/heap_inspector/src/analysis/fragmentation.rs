@@ -218,7 +218,7 @@ pub fn fragmentation(
         })
         .collect();
     found.by_size.sort_unstable_by_key(|size| size.slot_size);
-    found.hold(heap, &nearly_empty, filter, limit, options)?;
+    found.hold(heap, nearly_empty, filter, limit, options)?;
     found.rest_pages = emptiest.len().saturating_sub(limit) as u64;
     // The share of live slots, compared without division.
     emptiest.sort_unstable_by(|(slots, a), (other, b)| {
@@ -280,7 +280,7 @@ impl Fragmentation {
     fn hold(
         &mut self,
         heap: &Heap,
-        nearly_empty: &HashMap<u64, (u64, u32)>,
+        mut nearly_empty: HashMap<u64, (u64, u32)>,
         filter: &Filter,
         limit: usize,
         options: &Options<'_>,
@@ -295,7 +295,11 @@ impl Fragmentation {
                 options.check()?;
             }
             let number = heap.address(id) >> log;
-            let Some((free_bytes, live)) = nearly_empty.get(&number) else { continue };
+            let Some((free_bytes, live)) = nearly_empty.get_mut(&number) else { continue };
+            // What does not divide evenly goes to the last ones.
+            let held_bytes = *free_bytes / u64::from((*live).max(1));
+            *free_bytes -= held_bytes;
+            *live -= 1;
             let Some(group) = grouping.group(id) else { continue };
             if group >= sums.len() {
                 sums.resize(group + 1, (Holders::default(), u64::MAX));
@@ -304,7 +308,7 @@ impl Fragmentation {
             holders.count += 1;
             holders.pinned += u64::from(heap.slot(id).traits.has(Traits::PINNED));
             holders.pages += u64::from(std::mem::replace(last, number) != number);
-            holders.held_bytes += free_bytes / u64::from(*live);
+            holders.held_bytes += held_bytes;
         }
         self.holders = sums.into_iter().zip(grouping.keys()).map(|((sum, _), key)| Holders { key, ..sum }).collect();
         self.holders.sort_unstable_by(|a, b| b.held_bytes.cmp(&a.held_bytes).then_with(|| a.key.cmp(&b.key)));

@@ -132,7 +132,7 @@ fn knows_arrays() {
         (Form::ArrayInSlot, None, 0, true),
         (Form::Array, Some(20), 128, true),
         (Form::Array, Some(1475), 3800, true),
-        (Form::Array, Some(0), 0, true),
+        (Form::ArrayInSlot, None, 0, true),
         (Form::ArrayShared, None, 0, true),
     ];
     assert_eq!(rooms(&dump), expected);
