@@ -1,6 +1,8 @@
 //! The questions, one file each: a heap or a pass over a dump comes in, a finished value goes out, and a report is made from it.
 
+pub mod collections;
 pub mod dominators;
+pub mod fragmentation;
 pub mod generation;
 pub mod generations;
 pub mod grouping;
@@ -11,6 +13,7 @@ pub mod retained;
 pub mod show;
 pub mod strings;
 pub mod summary;
+pub mod unreachable;
 
 use crate::heap::{Heap, NodeId};
 use crate::keys::{self, Key, KeyValue};
