@@ -10,8 +10,7 @@
 
 use super::dominators::Tree;
 use super::grouping::Grouping;
-use super::paths::address_cell;
-use super::{Context, column, fact, key_cell, note, of_all, share, titled};
+use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};

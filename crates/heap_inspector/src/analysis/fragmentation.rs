@@ -521,7 +521,7 @@ impl Fragmentation {
                         Cell::Count(page.live),
                         Cell::Count(page.slots),
                         Cell::Count(page.pinned),
-                        super::paths::address_cell(heap, page.first),
+                        super::address_cell(heap, page.first),
                         key_cell(Key::Generation, &page.generation),
                         Cell::Text(page.label.clone()),
                         key_cell(Key::Location, &page.location),

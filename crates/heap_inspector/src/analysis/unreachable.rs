@@ -9,9 +9,8 @@
 
 use super::grouping::Grouping;
 use super::groups::{self, Groups, Shows};
-use super::paths::address_cell;
 use super::retained;
-use super::{Context, column, fact, key_cell, note, share, titled};
+use super::{Context, address_cell, column, fact, key_cell, note, share, titled};
 use crate::Result;
 use crate::analysis::dominators::Tree;
 use crate::graph::{PATIENCE, targets};
