@@ -10,21 +10,22 @@
 //! and kept while the app did its work, and neither start-up data nor what the last requests had not yet given back.
 //! Costs a look-up of an address for each object and 4 bytes for each object and dump.
 
-use super::groups::{self, Groups};
-use super::retained;
 use super::dominators::Tree;
+use super::groups::{self, Groups, Shows};
+use super::retained;
 use super::{Context, Sort, column, fact, key_cell, note, titled};
 use crate::Result;
+use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::names::{ClassId, Names};
-use crate::graph::PATIENCE;
 use crate::record::Type;
-use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
+use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
 use crate::scan::Options;
 use crate::select::Filter;
 use crate::survey::{Slot, Sum};
 use crate::symbols::{SiteId, Symbol};
+use crate::view::human;
 use hashbrown::HashMap;
 
 /// What became of an object of a later dump, seen from an earlier one.
@@ -96,7 +97,8 @@ impl Match {
         let translation = Translation::new(later.names(), earlier.names());
         // What was traced in this generation or later may have come after the earlier dump.
         let last = earlier.nodes().map(|id| earlier.slot(id).generation).max().unwrap_or(0);
-        let mut found = Match { earlier: Vec::with_capacity(later.object_count()), moved: 0, likeness: likeness(earlier, later) };
+        let mut found =
+            Match { earlier: Vec::with_capacity(later.object_count()), moved: 0, likeness: likeness(earlier, later) };
         for id in later.nodes() {
             if id.0 as usize % PATIENCE == 0 {
                 options.check()?;
@@ -378,7 +380,13 @@ fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn growth(diff: &Diff<'_>, by: &[Key], filter: &Filter, retained: bool, options: &Options<'_>) -> Result<Vec<Growth>> {
+pub fn growth(
+    diff: &Diff<'_>,
+    by: &[Key],
+    filter: &Filter,
+    retained: bool,
+    options: &Options<'_>,
+) -> Result<Vec<Growth>> {
     let dumps = diff.dumps();
     let mut found: HashMap<Vec<KeyValue>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
@@ -397,11 +405,196 @@ pub fn growth(diff: &Diff<'_>, by: &[Key], filter: &Filter, retained: bool, opti
     let mut growth: Vec<Growth> = found
         .into_iter()
         .map(|(key, (sums, retained))| {
-            let mut growth = Growth { key, sums, retained_memsizes: with_trees.then_some(retained), trend: Trend::Flat };
+            let mut growth =
+                Growth { key, sums, retained_memsizes: with_trees.then_some(retained), trend: Trend::Flat };
             growth.trend = Trend::of(&growth.sizes());
             growth
         })
         .collect();
     growth.sort_by(|a, b| b.memsize_delta().cmp(&a.memsize_delta()).then_with(|| a.key.cmp(&b.key)));
     Ok(growth)
+}
+
+/// Moved objects are worth a word where they are more than such a part.
+const WARNED: f64 = 0.01;
+
+/// What else to know of the dumps before the numbers are believed.
+fn doubts(diff: &Diff<'_>) -> Vec<Section> {
+    let mut notes = Vec::new();
+    let dumps = diff.dumps();
+    let newest = |dump: &Dump<'_>| dump.heap.nodes().map(|id| dump.heap.slot(id).generation).max().unwrap_or(0);
+    let traced = |dump: &Dump<'_>| dump.heap.totals().traced.count > 0;
+    for (matched, dump) in diff.matches.iter().zip(dumps) {
+        let last = dumps[dumps.len() - 1].name;
+        if !matched.is_one_process() {
+            let text = format!(
+                "{} and {last} are not of one process: the same classes lie at other addresses. Which objects are new cannot be told; \
+                 only the growth by group can be compared",
+                dump.name
+            );
+            notes.push(note(Level::Warning, text));
+        }
+        if matched.moved() as f64 > WARNED * diff.heap().object_count() as f64 {
+            let text = format!(
+                "{} objects were moved between {} and {last}, by GC.compact; they are told by their generations and count as kept",
+                human::count(matched.moved()),
+                dump.name
+            );
+            notes.push(note(Level::Info, text));
+        }
+    }
+    for pair in dumps.windows(2) {
+        let [one, other] = [&pair[0], &pair[1]];
+        if traced(one) != traced(other) {
+            let (with, without) = if traced(one) { (one.name, other.name) } else { (other.name, one.name) };
+            let text =
+                format!("{with} was traced and {without} was not: objects are told by address, type and class alone");
+            notes.push(note(Level::Warning, text));
+        } else if !traced(one) {
+            let text = format!(
+                "{} and {} were not traced: an object at the address of another of its type and class, which is gone, is taken for it. {}",
+                one.name,
+                other.name,
+                super::UNTRACED
+            );
+            notes.push(note(Level::Warning, text));
+        } else if newest(one) > newest(other) {
+            let text = format!("{} is newer than {}: give the oldest dump first", one.name, other.name);
+            notes.push(note(Level::Warning, text));
+        }
+    }
+    let all = diff.heap().object_count() as u64;
+    if diff.new_objects().next().is_none() && diff.gone.count == 0 && all > 0 {
+        notes.push(note(Level::Warning, "no object is new and none is gone: are these one dump twice?"));
+    }
+    notes
+}
+
+/// The answer of `diff`.
+///
+/// # Errors
+/// Those of [`growth`].
+pub fn report(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize, options: &Options<'_>) -> Result<Report> {
+    let dumps = diff.dumps();
+    let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
+    let grouped = |ids: &mut dyn Iterator<Item = NodeId>| {
+        let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), sort: Sort::Bytes, limit: Some(limit) };
+        diff.groups(ids, &asked)
+    };
+    let keys: Vec<&str> = by.iter().map(|key| key.name()).collect();
+    let title = |what: &str| titled(&format!("{what} by {}", keys.join(", ")), filter);
+    let mut sections = vec![Section::Table(dump_table(diff)), Section::Facts(facts(diff))];
+    if dumps.len() > 2 {
+        let retained = grouped(&mut diff.retained_objects());
+        sections.push(Section::Table(retained.table("retained", title("Retained objects"), Shows::BytesAndCount)));
+    } else {
+        let new = grouped(&mut diff.new_objects());
+        sections.push(Section::Table(new.table("new", title("New objects"), Shows::BytesAndCount)));
+    }
+    sections.push(Section::Table(growth_table(diff, by, filter, limit, title("Growth"), options)?));
+    sections.extend(doubts(diff));
+    for dump in dumps {
+        let context = Context::of(dump.heap);
+        sections.extend(context.notes().into_iter().map(|section| match section {
+            Section::Note(note) => Section::Note(Note { text: format!("{}: {}", dump.name, note.text), ..note }),
+            section => section,
+        }));
+    }
+    Ok(Report { verb: "diff", dump: names.join(", "), sections })
+}
+
+fn dump_table(diff: &Diff<'_>) -> Table {
+    Table {
+        name: "dumps",
+        title: "Dumps".into(),
+        columns: vec![
+            column("count", "Objects"),
+            column("memsize", "Memory"),
+            column("traced_count", "Traced"),
+            Column { name: "dump", title: "Dump", shrinks: true },
+        ],
+        rows: diff
+            .dumps()
+            .iter()
+            .map(|dump| {
+                let totals = dump.heap.totals();
+                vec![
+                    Cell::Count(totals.objects.count),
+                    Cell::Bytes(totals.objects.memsize),
+                    Cell::Count(totals.traced.count),
+                    Cell::Text(dump.name.to_owned()),
+                ]
+            })
+            .collect(),
+        rest: None,
+        total: None,
+        bar: None,
+    }
+}
+
+fn facts(diff: &Diff<'_>) -> Facts {
+    let new = diff.sum(diff.new_objects());
+    let mut facts = vec![
+        fact("new_count", "New objects", Cell::Count(new.count), "since the first dump".into()),
+        fact("new_memsize", "New memory", Cell::Bytes(new.memsize), String::new()),
+        fact("gone_count", "Gone objects", Cell::Count(diff.gone.count), "since the first dump".into()),
+        fact("gone_memsize", "Gone memory", Cell::Bytes(diff.gone.memsize), String::new()),
+    ];
+    if diff.dumps().len() > 2 {
+        let retained = diff.sum(diff.retained_objects());
+        let remark = "new since the first dump, and in all others since".to_owned();
+        facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
+        facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
+    }
+    Facts { name: "changes", title: String::new(), facts }
+}
+
+fn growth_table(
+    diff: &Diff<'_>,
+    by: &[Key],
+    filter: &Filter,
+    limit: usize,
+    title: String,
+    options: &Options<'_>,
+) -> Result<Table> {
+    let all = growth(diff, by, filter, false, options)?;
+    let grown = all.iter().filter(|growth| growth.memsize_delta() > 0).count();
+    let change = |delta: i64| match delta {
+        0 => "0".to_owned(),
+        delta if delta < 0 => format!("-{}", human::count(delta.unsigned_abs())),
+        delta => format!("+{}", human::count(delta.unsigned_abs())),
+    };
+    let mut columns =
+        vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
+    columns.push(column("memsizes", "Memory in each dump"));
+    columns.extend(by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
+    let rows = all
+        .iter()
+        .take(grown.min(limit))
+        .map(|growth| {
+            let sizes = growth.sums.iter().map(|sum| Cell::Bytes(sum.memsize)).collect();
+            let cells = [
+                Cell::Bytes(growth.memsize_delta().unsigned_abs()),
+                Cell::Text(change(growth.count_delta())),
+                Cell::Text(growth.trend.name().to_owned()),
+                Cell::List(sizes),
+            ];
+            cells.into_iter().chain(by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value))).collect()
+        })
+        .collect();
+    let cut = grown.saturating_sub(limit);
+    let rest: i64 = all[..grown].iter().skip(limit).map(Growth::memsize_delta).sum();
+    let rest_cells = [Cell::Bytes(rest.unsigned_abs()), Cell::Missing, Cell::Missing, Cell::Missing];
+    Ok(Table {
+        name: "growth",
+        title,
+        columns,
+        rows,
+        rest: (cut > 0).then(|| Rest {
+            rows: cut as u64,
+            cells: rest_cells.into_iter().chain(by.iter().map(|_| Cell::Missing)).collect(),
+        }),
+        total: None,
+        bar: None,
+    })
 }
