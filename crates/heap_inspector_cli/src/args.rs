@@ -285,6 +285,35 @@ Keys (--by): those of `top`"))]
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
+    /// Say what changed between dumps of one process: what is new, what stayed, what grows
+    ///
+    /// Objects are told apart by more than their addresses, which are used again: by type, class, allocation site and generation. With
+    /// three dumps or more the objects that are shown are those that came after the first dump and were there in all since: what the
+    /// app allocated while it worked, and kept.
+    #[command(after_help = DIFF_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector diff a.json b.json c.json                 oldest first
+  heap_inspector diff a.json b.json --by gem
+  heap_inspector diff a.json b.json c.json --where class=Order --output orders.json"))]
+    Diff {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// The later dumps, oldest first
+        #[arg(required = true, value_name = "LATER")]
+        later: Vec<OsString>,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class,location")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+        /// Write the lines of the retained objects (of two dumps: the new ones) to this new file
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<OsString>,
+    },
 }
 
 /// Rows of a table where nothing else is asked for.
@@ -337,6 +366,11 @@ Examples:
   heap_inspector fragmentation heap.json
   heap_inspector fragmentation heap.json --by class,location,generation";
 
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  heap_inspector diff a.json b.json c.json
+  heap_inspector diff a.json b.json --by gem";
+
 impl Verb {
     pub(crate) fn common(&self) -> &Unfiltered {
         match self {
@@ -348,7 +382,8 @@ impl Verb {
             | Verb::Path { common, .. }
             | Verb::Unreachable { common, .. }
             | Verb::Collections { common, .. }
-            | Verb::Fragmentation { common, .. } => &common.unfiltered,
+            | Verb::Fragmentation { common, .. }
+            | Verb::Diff { common, .. } => &common.unfiltered,
             Verb::Dominators { common, .. } | Verb::Show { common, .. } => common,
         }
     }
@@ -362,7 +397,8 @@ impl Verb {
             | Verb::Show { index, .. }
             | Verb::Unreachable { index, .. }
             | Verb::Collections { index, .. }
-            | Verb::Fragmentation { index, .. } => !index.no_index,
+            | Verb::Fragmentation { index, .. }
+            | Verb::Diff { index, .. } => !index.no_index,
             Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
         }
     }
@@ -378,7 +414,8 @@ impl Verb {
             | Verb::Path { common, .. }
             | Verb::Unreachable { common, .. }
             | Verb::Collections { common, .. }
-            | Verb::Fragmentation { common, .. } => &common.filter,
+            | Verb::Fragmentation { common, .. }
+            | Verb::Diff { common, .. } => &common.filter,
             Verb::Dominators { .. } | Verb::Show { .. } => &[],
         }
     }

@@ -5,6 +5,7 @@
 mod args;
 mod graph;
 mod progress;
+mod several;
 
 use args::{Arguments, Lines, Unfiltered, Verb, Which};
 use clap::{CommandFactory, FromArgMatches};
@@ -202,6 +203,7 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         Verb::Unreachable { by, sort, lines, .. } => graph::unreachable(task, by, *sort, *lines),
         Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
         Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
+        Verb::Diff { later, by, lines, output, .. } => several::diff(task, later, by, *lines, output.as_deref()),
     }
 }
 

@@ -1,0 +1,79 @@
+//! The verbs on several dumps of one process.
+
+use super::Task;
+use crate::args::Lines;
+use heap_inspector::analysis::diff::{self, Diff, Dump};
+use heap_inspector::heap::{Heap, NodeId};
+use heap_inspector::keys::Key;
+use heap_inspector::report::Report;
+use heap_inspector::source::Source;
+use heap_inspector::{Error, Result, stored};
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A dump of several: its name, where its lines are, its heap.
+struct Loaded {
+    name: String,
+    source: Source,
+    heap: Heap,
+}
+
+fn load(task: &Task<'_>, name: String, source: Source) -> Result<Loaded> {
+    let stored = source.file_path().filter(|_| task.has_index).and_then(|path| stored::read(path, &task.options));
+    let heap = match stored {
+        Some((heap, _)) => heap,
+        None => Heap::load(&source, &task.options).map_err(|error| of(&name, error))?,
+    };
+    Ok(Loaded { name, source, heap })
+}
+
+/// Says of which dump an error is.
+fn of(name: &str, error: Error) -> Error {
+    match error {
+        Error::Format { position, message } => {
+            let place = position.map_or_else(String::new, |place| format!("{place}: "));
+            Error::Format { position: None, message: format!("{name}: {place}{message}") }
+        }
+        Error::Compression { message } => Error::Compression { message: format!("{name}: {message}") },
+        error => error,
+    }
+}
+
+pub(crate) fn diff(
+    mut task: Task<'_>,
+    later: &[OsString],
+    by: &[Key],
+    lines: Lines,
+    output: Option<&OsStr>,
+) -> Result<Report> {
+    let first = std::mem::replace(&mut task.source, Source::path("")).spooled();
+    let mut loaded = vec![load(&task, task.dump.clone(), first)?];
+    for path in later {
+        loaded.push(load(&task, path.to_string_lossy().into_owned(), Source::path(path))?);
+    }
+    let dumps: Vec<Dump<'_>> =
+        loaded.iter().map(|dump| Dump { name: &dump.name, heap: &dump.heap, tree: None }).collect();
+    let diff = Diff::new(&dumps, &task.options)?;
+    if let (Some(path), Some(last)) = (output, loaded.last()) {
+        let ids: Vec<NodeId> = diff.retained_objects().collect();
+        write_lines(Path::new(path), &last.heap, &last.source, &ids)?;
+    }
+    diff::report(&diff, by, &task.filter, lines.0, &task.options)
+}
+
+/// Writes the lines of objects to a new file that only its owner may read.
+fn write_lines(path: &Path, heap: &Heap, source: &Source, ids: &[NodeId]) -> Result<()> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let mut out = BufWriter::new(file);
+    let mut written = Ok(());
+    heap.records(source, ids, |_, _, line| {
+        if written.is_ok() {
+            written = out.write_all(line).and_then(|()| out.write_all(b"\n"));
+        }
+    })?;
+    written.and_then(|()| out.flush()).map_err(failed)
+}
