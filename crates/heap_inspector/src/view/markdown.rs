@@ -117,16 +117,26 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
 
 /// Whether a column holds labels, which are aligned to the left.
 fn is_label(columns: &[Column], rows: &[Vec<Cell>], at: usize) -> bool {
-    columns[at].shrinks || rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_) | Cell::List(_))))
+    columns[at].shrinks || rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text))
 }
 
 fn cell(cell: &Cell) -> String {
     match cell {
         Cell::Missing => "-".into(),
         Cell::Text(text) => code(text),
+        Cell::Cut(text) => code(&format!("{text}…")),
+        Cell::Tally { value, count, .. } => format!("{} ({})", code(value), human::count(*count)),
         Cell::Share(share) => prose(&human::percent(*share)),
-        Cell::List(cells) => cells.iter().map(|cell| code(&super::plain_words(cell))).collect::<Vec<_>>().join("<br>"),
+        Cell::List(cells) => cells.iter().map(plain).collect::<Vec<_>>().join("<br>"),
         cell => words(cell),
+    }
+}
+
+/// A cell inside a list.
+fn plain(value: &Cell) -> String {
+    match value {
+        Cell::Tally { .. } | Cell::More { .. } => cell(value),
+        value => code(&super::plain_words(value)),
     }
 }
 

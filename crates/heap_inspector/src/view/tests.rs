@@ -10,6 +10,10 @@ fn node(depth: usize, bytes: u64, label: &str) -> TreeNode {
     TreeNode { depth, cells: vec![Cell::Bytes(bytes), Cell::Text(label.into())] }
 }
 
+fn tally(value: &str, count: u64) -> Cell {
+    Cell::Tally { name: "location", value: value.into(), count }
+}
+
 /// One section of each shape, with text that every format has to watch.
 fn sample() -> Report {
     let fact = |name, title, cell, remark: &str| Fact { name, title, cell, remark: remark.into() };
@@ -35,9 +39,13 @@ fn sample() -> Report {
                 Cell::Bytes(1_048_576),
                 Cell::Share(2.0 / 3.0),
                 Cell::Text("Foo|`Bar`<b>\n\u{1b}[31m".into()),
-                Cell::List(vec![Cell::Text("/srv/app/models/user.rb:12 (3)".into()), Cell::Text("@me (1)".into())]),
+                Cell::List(vec![
+                    tally("/srv/app/models/user.rb:12", 3),
+                    tally("@me", 1),
+                    Cell::More { count: 2, what: "sites" },
+                ]),
             ],
-            vec![Cell::Bytes(4096), Cell::Share(0.0026), Cell::Text("=cmd|'/c calc'!A1".into()), Cell::List(vec![])],
+            vec![Cell::Bytes(4096), Cell::Share(0.0026), Cell::Cut("=cmd|'/c calc'!A1".into()), Cell::List(vec![])],
             vec![Cell::Bytes(40), Cell::Share(0.00002), Cell::Null("(untraced)"), Cell::Missing],
         ],
         rest: Some(Rest {
@@ -186,6 +194,9 @@ fn cells() -> impl Strategy<Value = Cell> {
         Just(Cell::Missing),
         Just(Cell::Null("(untraced)")),
         texts().prop_map(Cell::Text),
+        texts().prop_map(Cell::Cut),
+        (texts(), any::<u64>()).prop_map(|(value, count)| Cell::Tally { name: "location", value, count }),
+        any::<u64>().prop_map(|count| Cell::More { count, what: "sites" }),
         any::<u64>().prop_map(Cell::Count),
         any::<u64>().prop_map(Cell::Bytes),
         any::<u64>().prop_map(Cell::Number),

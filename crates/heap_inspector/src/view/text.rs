@@ -159,7 +159,7 @@ impl Page {
         let rest = table.rest.as_ref().map(|rest| labelled(&rest.cells, rest_label(rest)));
         let total = table.total.as_ref().map(|total| labelled(total, TOTAL_LABEL.to_owned()));
         let all = || rows.iter().chain(&rest).chain(&total);
-        let texts = |at: usize| table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_) | Cell::List(_))));
+        let texts = |at: usize| table.rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text));
         let is_label: Vec<bool> = (0..columns.len()).map(|at| columns[at].shrinks || texts(at)).collect();
         let shares = |at: usize| table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
         let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
@@ -240,7 +240,7 @@ impl Page {
             })
             .collect();
         let last = columns.len().saturating_sub(1);
-        let is_text = |at: usize| rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_) | Cell::List(_))));
+        let is_text = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text));
         let is_label: Vec<bool> = (0..columns.len()).map(|at| at == last || is_text(at)).collect();
         let shares = |at: usize| rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
         let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
@@ -412,20 +412,26 @@ fn shorten(text: &str, columns: usize) -> String {
 
 /// As many whole values of a list as fit, and how many do not.
 fn shorten_list(cells: &[Cell], columns: usize) -> String {
-    let items: Vec<String> = cells.iter().map(super::plain_words).collect();
-    let whole = items.join(", ");
-    if width(&whole) <= columns || items.len() < 2 {
+    let whole = cells.iter().map(super::plain_words).collect::<Vec<_>>().join(", ");
+    let more = match cells.last() {
+        Some(Cell::More { count, .. }) => *count,
+        _ => 0,
+    };
+    let items: Vec<String> =
+        cells.iter().filter(|cell| !matches!(cell, Cell::More { .. })).map(super::plain_words).collect();
+    if width(&whole) <= columns || items.is_empty() || items.len() < 2 && more == 0 {
         return shorten(&whole, columns);
     }
-    for kept in (1..items.len()).rev() {
-        let text = format!("{}, +{}", items[..kept].join(", "), human::count((items.len() - kept) as u64));
+    let left = |kept: usize| format!(", +{}", human::count(more + (items.len() - kept) as u64));
+    for kept in (1..=items.len()).rev() {
+        let text = items[..kept].join(", ") + &left(kept);
         if width(&text) <= columns {
             return text;
         }
     }
-    let more = format!(", +{}", human::count(items.len() as u64 - 1));
-    match columns.checked_sub(width(&more)) {
-        Some(room) if room > 1 => shorten(&items[0], room) + &more,
+    let left = left(1);
+    match columns.checked_sub(width(&left)) {
+        Some(room) if room > 1 => shorten(&items[0], room) + &left,
         _ => shorten(&items[0], columns),
     }
 }
