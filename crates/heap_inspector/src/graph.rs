@@ -63,7 +63,7 @@ impl Referrers {
         }
         let mut nodes = vec![0u32; sum as usize];
         for node in (0..count as u32).rev() {
-            if node as usize % PATIENCE == 0 {
+            if (node as usize).is_multiple_of(PATIENCE) {
                 options.check()?;
             }
             for target in targets(heap, node) {

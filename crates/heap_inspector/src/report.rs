@@ -98,6 +98,9 @@ pub struct Rest {
 }
 
 /// Rows that hold rows: a dominator tree, merged paths. A list in depth-first order, so that nobody recurses over a dump's depth.
+///
+/// The first column is what rows are measured by, and at least the sum of those below. A column `edge` says by what the row above holds
+/// it: views for people write it in front of the label. A column `address` tells objects apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     /// Key in JSON, in snake case.
@@ -110,6 +113,11 @@ pub struct Tree {
     pub nodes: Vec<TreeNode>,
 }
 
+/// The place of the column that says by what a row of a [`Tree`] or [`Path`] is held.
+pub(crate) fn edge_column(columns: &[Column]) -> Option<usize> {
+    columns.iter().take(columns.len().saturating_sub(1)).position(|column| column.name == "edge")
+}
+
 /// A row of a [`Tree`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeNode {
@@ -119,7 +127,7 @@ pub struct TreeNode {
     pub cells: Vec<Cell>,
 }
 
-/// A chain from a root to an object: each step is held by the one before.
+/// A chain from a root to an object: each step is held by the one before. Columns `edge` and `address` mean what they do in a [`Tree`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
     /// Key in JSON, in snake case.

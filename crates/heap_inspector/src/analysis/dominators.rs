@@ -86,7 +86,7 @@ impl Search {
                 if search.numbers.get(target as usize) == Some(&0) {
                     search.meet(target, parent);
                     stack.push((search.last(), 0));
-                    if search.order.len() % PATIENCE == 0 {
+                    if search.order.len().is_multiple_of(PATIENCE) {
                         options.check()?;
                     }
                 }
@@ -234,7 +234,7 @@ impl Tree {
         // A dominator's number is smaller, so all that a node dominates is summed up before the node is.
         let mut sums: Vec<(u64, u32)> = order
             .iter()
-            .map(|node| (*node != ROOT).then(|| (heap.bytes(NodeId(*node)), 1)).unwrap_or_default())
+            .map(|node| if *node != ROOT { (heap.bytes(NodeId(*node)), 1) } else { Default::default() })
             .collect();
         for number in (1..order.len()).rev() {
             let (bytes, count) = sums[number];

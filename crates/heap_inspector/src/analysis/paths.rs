@@ -25,7 +25,7 @@ use hashbrown::HashMap;
 const STEP: u32 = 1;
 /// What it costs beside that to an object's own class, ...
 const TO_CLASS: u32 = 3;
-/// ... out of Ruby's machinery, ...
+/// ... out of Ruby's machinery or the allocation tracer, ...
 const MACHINERY: u32 = 4;
 /// ... and from a root that is scanned conservatively.
 const CONSERVATIVE: u32 = 12;
@@ -65,7 +65,7 @@ impl Ways {
             0
         };
         for root in heap.roots() {
-            let cost = if root.category == "machine_context" { CONSERVATIVE } else { 0 };
+            let cost = if is_conservative(&root.category) { CONSERVATIVE } else { 0 };
             for target in &root.targets {
                 if let Target::Node(node) = target {
                     waiting += reach(&mut ways, &mut buckets, ROOT, node.0, cost);
@@ -83,7 +83,7 @@ impl Ways {
                 continue; // a cheaper chain was found since
             }
             ways.order.push(node);
-            if ways.order.len() % PATIENCE == 0 {
+            if ways.order.len().is_multiple_of(PATIENCE) {
                 options.check()?;
             }
             let next = cost + STEP + if is_machinery(heap, NodeId(node)) { MACHINERY } else { 0 };
@@ -122,6 +122,7 @@ impl Ways {
     #[must_use]
     pub fn chains(&self, id: NodeId, referrers: &Referrers, limit: usize) -> Vec<Vec<NodeId>> {
         let Some(way) = self.way(id) else { return Vec::new() };
+        let mut shared = Shared::new(self, &way);
         // Where the chain leaves the way: the place of the object that it still has, and the referrer it has before that.
         let mut branches: Vec<(u32, usize, NodeId)> = Vec::new();
         for (place, held) in way.iter().enumerate().rev() {
@@ -130,9 +131,10 @@ impl Ways {
             let mut others: Vec<u32> = referrers.raw(held.0).to_vec();
             others.dedup();
             others.retain(|node| self.costs[*node as usize] != u32::MAX && Some(NodeId(*node)) != usual);
+            others.retain(|node| shared.with(self, *node) as usize <= place); // else it is held by `held` itself
             others.sort_unstable_by_key(|node| self.costs[*node as usize]);
-            let others = others.iter().take(EXAMINED).filter(|node| !self.leads_through(**node, *held));
-            branches.extend(others.take(limit).map(|node| (self.costs[*node as usize] + below, place, NodeId(*node))));
+            let others = others.iter().take(limit);
+            branches.extend(others.map(|node| (self.costs[*node as usize] + below, place, NodeId(*node))));
         }
         branches.sort_by_key(|(cost, place, node)| (*cost, std::cmp::Reverse(*place), *node));
         let mut chains: Vec<Vec<NodeId>> = branches
@@ -147,26 +149,40 @@ impl Ways {
         chains.insert(0, way);
         chains
     }
+}
 
-    /// Whether `through` is on the way to a node, or the node itself.
-    fn leads_through(&self, node: u32, through: NodeId) -> bool {
-        let mut at = node;
-        while at != ROOT {
-            if at == through.0 {
-                return true;
-            }
-            at = self.parents[at as usize];
+/// How much of one way the other ways share. Each node is walked over once, whatever is asked.
+struct Shared {
+    /// By node: how many objects of the way its own way begins with; `u32::MAX` where that is not known yet.
+    known: Vec<u32>,
+    walked: Vec<u32>,
+}
+
+impl Shared {
+    fn new(ways: &Ways, way: &[NodeId]) -> Shared {
+        let mut known = vec![u32::MAX; ways.parents.len()];
+        for (count, id) in (1..).zip(way) {
+            known[id.0 as usize] = count;
         }
-        false
+        Shared { known, walked: Vec::new() }
+    }
+
+    /// How many objects the ways to a reachable node and to this one's end begin with both.
+    fn with(&mut self, ways: &Ways, node: u32) -> u32 {
+        let mut at = node;
+        while at != ROOT && self.known[at as usize] == u32::MAX {
+            self.walked.push(at);
+            at = ways.parents[at as usize];
+        }
+        let count = if at == ROOT { 0 } else { self.known[at as usize] };
+        self.walked.drain(..).for_each(|at| self.known[at as usize] = count);
+        count
     }
 }
 
-/// So many referrers of an object are tried for another chain.
-const EXAMINED: usize = 1000;
-
 fn is_machinery(heap: &Heap, id: NodeId) -> bool {
     let slot = heap.slot(id);
-    slot.ty == Type::Imemo && !PLAIN_IMEMO.contains(&heap.names().tables.symbols.bytes(slot.names.label))
+    slot.tracer || slot.ty == Type::Imemo && !PLAIN_IMEMO.contains(&heap.names().tables.symbols.bytes(slot.names.label))
 }
 
 /// An object on a chain.
@@ -181,12 +197,12 @@ pub struct Step {
 }
 
 /// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
-pub(crate) fn steps(heap: &Heap, labels: &Labels<'_>, chain: &[NodeId]) -> Vec<Step> {
+fn steps(_heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &[NodeId]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut before: Option<NodeId> = None;
     for (place, id) in chain.iter().enumerate() {
         let edge = match before {
-            None => Edge::Root(root_category(heap, *id)),
+            None => Edge::Root(roots.get(id).copied().unwrap_or_default().to_owned()),
             Some(before) => labels.edge(before, *id),
         };
         before = Some(*id);
@@ -198,11 +214,24 @@ pub(crate) fn steps(heap: &Heap, labels: &Labels<'_>, chain: &[NodeId]) -> Vec<S
     steps
 }
 
-/// The category of a root that refers to the object, one that is no conservative guess if there is one.
-fn root_category(heap: &Heap, id: NodeId) -> String {
-    let holding = heap.roots().iter().filter(|root| root.targets.contains(&Target::Node(id)));
-    let category = holding.min_by_key(|root| root.category == "machine_context").map(|root| root.category.clone());
-    category.unwrap_or_default()
+/// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
+fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
+    let mut categories: HashMap<NodeId, &str> = HashMap::new();
+    for root in heap.roots() {
+        for target in &root.targets {
+            let Target::Node(id) = target else { continue };
+            let known = categories.entry(*id).or_insert(&root.category);
+            if is_conservative(known) {
+                *known = &root.category;
+            }
+        }
+    }
+    categories
+}
+
+/// Whether roots of the category may be no references at all.
+fn is_conservative(category: &str) -> bool {
+    category == "machine_context"
 }
 
 /// The chains to one object.
@@ -228,10 +257,11 @@ pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, options: &O
     };
     let mut labels = Labels::new(heap);
     for chain in &chains {
-        labels.read_texts(source, chain)?;
+        labels.read_texts(source, chain, chain.windows(2).map(|pair| (pair[0], pair[1])))?;
     }
-    labels.read_texts(source, &[id])?;
-    let chains = chains.iter().map(|chain| steps(heap, &labels, chain)).collect();
+    labels.read_texts(source, &[id], [])?;
+    let roots = root_categories(heap);
+    let chains = chains.iter().map(|chain| steps(heap, &labels, &roots, chain)).collect();
     Ok(Paths { id, label: labels.node(id), chains })
 }
 
@@ -357,9 +387,6 @@ impl Default for Shown {
     }
 }
 
-/// Objects of a holder with more references than this are not told apart by their edges: looking for each would take too long.
-pub(super) const EDGES_SEARCHED: usize = 10_000;
-
 /// Merges the ways to `ids`. Takes time for the heap, not for each object's way.
 ///
 /// # Errors
@@ -408,14 +435,18 @@ pub fn merged(heap: &Heap, source: &Source, ids: &[NodeId], shown: Shown, option
         rows.push((depth, sample, count, members));
     }
     let single: Vec<NodeId> = rows.iter().filter(|row| row.2 == 1).map(|row| row.1).collect();
-    labels.read_texts(source, &single)?;
+    let edges = single.iter().filter_map(|id| match parents[id.0 as usize] {
+        ROOT => None,
+        holder => Some((NodeId(holder), *id)),
+    });
+    labels.read_texts(source, &single, edges)?;
+    let roots = root_categories(heap);
     merged.groups = rows
         .into_iter()
         .map(|(depth, sample, count, members)| Group {
             depth,
             edge: match parents[sample.0 as usize] {
-                ROOT => Edge::Root(root_category(heap, sample)),
-                holder if heap.targets(holder).len() > EDGES_SEARCHED => Edge::Other("element"),
+                ROOT => Edge::Root(roots.get(&sample).copied().unwrap_or_default().to_owned()),
                 holder => match labels.edge(NodeId(holder), sample) {
                     Edge::Element(_) if count > 1 => Edge::Other("element"),
                     Edge::Value(_) if count > 1 => Edge::Value(None),

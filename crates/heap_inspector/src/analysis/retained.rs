@@ -55,7 +55,7 @@ pub fn holders(
     let mut found: Vec<(u64, NodeId)> = Vec::new();
     let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
     for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        if id.0 as usize % PATIENCE == 0 {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
             options.check()?;
         }
         // Twice as many as asked for are kept, so that sorting them out is rare.
@@ -71,7 +71,7 @@ pub fn holders(
     found.truncate(limit);
     let mut labels = Labels::new(heap);
     let ids: Vec<NodeId> = found.iter().map(|(_, id)| *id).collect();
-    labels.read_texts(source, &ids)?;
+    labels.read_texts(source, &ids, [])?;
     let holder = |id: NodeId| Holder {
         id,
         label: labels.node(id),
@@ -145,7 +145,7 @@ pub fn groups(
             continue;
         };
         walked += 1;
-        if walked % PATIENCE == 0 {
+        if walked.is_multiple_of(PATIENCE) {
             options.check()?;
         }
         let group = grouping.group(id);
@@ -240,8 +240,8 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
             column("memsize", "Own"),
             column("address", "Address"),
             Column { name: "object", title: "Object", shrinks: true },
-            Column { name: "held_by", title: "Held by", shrinks: true },
             Column { name: "location", title: "Allocated at", shrinks: true },
+            Column { name: "held_by", title: "Held by", shrinks: true },
         ],
         rows: holders
             .iter()
@@ -253,8 +253,8 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
                     Cell::Bytes(holder.memsize),
                     address_cell(heap, holder.id),
                     Cell::Text(holder.label.clone()),
-                    holder.held_by.clone().map_or(Cell::Missing, Cell::Text),
                     key_cell(Key::Location, &holder.location),
+                    holder.held_by.clone().map_or(Cell::Missing, Cell::Text),
                 ]
             })
             .collect(),
@@ -272,7 +272,7 @@ impl Groups {
             column("retained_share", ""),
             column("retained_count", "Objects"),
             column("memsize", "Own"),
-            column("count", "Of them its own"),
+            column("count", "Own objects"),
         ];
         columns.extend(self.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
         let none = || self.by.iter().map(|_| Cell::Missing);

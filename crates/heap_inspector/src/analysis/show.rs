@@ -1,7 +1,7 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
 use super::dominators::{Dominator, Tree};
-use super::paths::{self, EDGES_SEARCHED, Paths, address_cell, edge_cell};
+use super::paths::{self, Paths, address_cell, edge_cell};
 use super::{Context, column, fact, key_cell};
 use crate::graph::Referrers;
 use crate::heap::{Heap, NodeId, Target};
@@ -42,7 +42,7 @@ pub struct Object {
     pub dominator: Dominator,
     /// That object for people.
     pub dominator_label: String,
-    /// The fields of its line but for the references, in order, each value as text; long ones are cut.
+    /// The fields of its line but for the references, by name, each value as text; long ones are cut.
     pub fields: Vec<(String, String)>,
     /// What it refers to, its class last, as many as the limit allows.
     pub references: Vec<Neighbour>,
@@ -66,9 +66,12 @@ pub fn find(heap: &Heap, text: &str) -> Result<NodeId> {
         Error::usage(format!("{text:?} is no address; write it as the dump does, as in 0x7f1386ee2a78"))
     })?;
     heap.node(address).ok_or_else(|| {
-        let hint = match heap.shapes().is_empty() {
-            true => "",
-            false => " (a shape or a free slot is no object)",
+        let is_held = heap.dangling_count() > 0
+            && heap.nodes().any(|id| heap.references(id).any(|target| target == Target::Dangling(address)));
+        let hint = match (is_held, heap.shapes().is_empty()) {
+            (true, _) => ", only references to it: it was freed, or its line is lost or was left out",
+            (false, true) => "",
+            (false, false) => " (a shape or a free slot is no object)",
         };
         Error::usage(format!("the dump has no object at 0x{address:x}{hint}"))
     })
@@ -103,7 +106,7 @@ pub fn show(
         Target::Dangling(_) => None,
     });
     let around: Vec<NodeId> = nodes.chain(from.iter().copied()).chain([id]).collect();
-    labels.read_texts(source, &around)?;
+    labels.read_texts(source, &around, from.iter().map(|from| (*from, id)))?;
     let neighbour = |edge: Edge, target: Target| Neighbour {
         edge,
         target,
@@ -112,11 +115,7 @@ pub fn show(
             Target::Dangling(_) => "(not in the dump)".into(),
         },
     };
-    let referrer = |from: &NodeId| {
-        let edge =
-            if heap.references(*from).len() > EDGES_SEARCHED { Edge::Other("element") } else { labels.edge(*from, id) };
-        neighbour(edge, Target::Node(*from))
-    };
+    let referrer = |from: &NodeId| neighbour(labels.edge(*from, id), Target::Node(*from));
     let dominator = tree.dominator(id);
     Ok(Object {
         id,
@@ -187,9 +186,14 @@ impl Object {
                 "Dominated by",
                 match self.dominator {
                     Dominator::Node(by) => address_cell(heap, by),
-                    _ => Cell::Missing,
+                    Dominator::Root => Cell::Null("the roots"),
+                    Dominator::Unreachable => Cell::Null("nothing"),
                 },
-                self.dominator_label.clone(),
+                match self.dominator {
+                    Dominator::Unreachable => "no root leads to it".into(),
+                    Dominator::Root => String::new(),
+                    Dominator::Node(_) => self.dominator_label.clone(),
+                },
             ),
         ];
         let mut sections = vec![
