@@ -5,6 +5,8 @@ pub mod generation;
 pub mod generations;
 pub mod grouping;
 pub mod groups;
+pub mod merged;
+pub mod outline;
 pub mod paths;
 pub mod retained;
 pub mod show;

@@ -57,6 +57,91 @@ fn strings() {
     golden("strings", "strings", &["--lines", "12"]);
 }
 
+#[test]
+fn retained() {
+    golden("retained", "retained", &["--lines", "8"]);
+}
+
+#[test]
+fn dominators() {
+    golden("dominators", "dominators", &["--lines", "5"]);
+}
+
+#[test]
+fn dominators_by_class() {
+    golden("dominators-class", "dominators", &["--by", "class", "--lines", "5", "--depth", "3"]);
+}
+
+/// An object of each dump that all six programs allocate: `Shop::Order` in most.
+fn order(ruby: &str) -> String {
+    let found = answer("retained", ruby, &["--where", "file=*,type=OBJECT", "--lines", "1", "--format", "csv"]);
+    let row = found.lines().nth(1).unwrap();
+    row.split(',').find(|cell| cell.starts_with("0x")).unwrap().to_owned()
+}
+
+#[test]
+fn path_to_an_object() {
+    for ruby in RUBIES {
+        let name = format!("path-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("path", ruby, &[&order(ruby), "--paths", "2"]));
+        });
+    }
+}
+
+#[test]
+fn path_to_all_strings() {
+    golden("path-class", "path", &["--class", "String", "--lines", "2"]);
+}
+
+#[test]
+fn show() {
+    for ruby in RUBIES {
+        let name = format!("show-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("show", ruby, &[&order(ruby), "--lines", "6"]));
+        });
+    }
+}
+
+/// The other formats of the verbs on what holds what, of one dump.
+#[test]
+fn graph_formats() {
+    let object = order(RUBIES[4]);
+    let verbs: [(&str, &[&str]); 5] = [
+        ("retained", &["--lines", "2"]),
+        ("dominators", &["--lines", "2", "--depth", "2"]),
+        ("path", &[&object, "--paths", "2"]),
+        ("path", &["--class", "Hash", "--lines", "2"]),
+        ("show", &[&object, "--lines", "3"]),
+    ];
+    for format in ["json", "markdown", "csv", "dot"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .filter(|(verb, _)| format != "dot" || *verb != "retained")
+            .map(|(verb, words)| {
+                let words = [*words, &["--format", format]].concat();
+                format!("$ heap_inspector {verb} DUMP {}\n{}", words.join(" "), answer(verb, RUBIES[4], &words))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("graph-format-{format}"), answers.join("\n"));
+        });
+    }
+    let words = ["--min", "30KiB", "--format", "folded"];
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("graph-format-folded", answer("dominators", RUBIES[4], &words));
+    });
+    // All memory is in the stacks, whatever is told apart.
+    let sum = |words: &[&str]| -> u64 {
+        let stacks = answer("dominators", RUBIES[4], words);
+        stacks.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    for by in ["class", "location"] {
+        assert_eq!(sum(&["--by", by, "--format", "folded"]), 4_516_753);
+    }
+}
+
 /// The other formats, of one dump.
 #[test]
 fn formats() {
@@ -84,7 +169,7 @@ fn formats() {
 /// The sums do not depend on how the work is shared out.
 #[test]
 fn threads_change_nothing() {
-    for verb in ["read", "summary", "top", "strings"] {
+    for verb in ["read", "summary", "top", "strings", "retained", "dominators"] {
         let one = answer(verb, RUBIES[5], &["--threads", "1", "--format", "json"]);
         assert_eq!(answer(verb, RUBIES[5], &["--threads", "7", "--format", "json"]), one);
     }

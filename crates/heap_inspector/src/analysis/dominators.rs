@@ -14,8 +14,6 @@
 //! Costs 16 bytes for each node that stay, and while it runs 28 for each node and 4 for each edge from a greater number.
 //! Nothing recurses.
 
-pub mod outline;
-
 use crate::Result;
 use crate::graph::{PATIENCE, ROOT, roots, targets};
 use crate::heap::{Heap, NodeId};

@@ -9,7 +9,7 @@ use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
 use crate::record::Text;
 use crate::record::repair::{Repair, repair};
-use crate::report::{Cell, Column, Facts, Report, Rest, Section, Table};
+use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
 use crate::scan::Options;
 use crate::source::Source;
 use crate::{Error, Result};
@@ -207,6 +207,23 @@ impl Object {
         Report { verb: "show", dump: dump.to_owned(), sections }
     }
 
+    /// The object, what holds it and what it holds as paths of two steps, to be drawn.
+    #[must_use]
+    pub fn graph(&self, heap: &Heap, tree: &Tree, dump: &str) -> Report {
+        let own = Neighbour { edge: Edge::Other(""), target: Target::Node(self.id), label: self.label.clone() };
+        let step = |neighbour: &Neighbour, edge: &Edge| {
+            cells(heap, tree, &Neighbour { edge: edge.clone(), ..neighbour.clone() })
+        };
+        let path = |steps: Vec<Vec<Cell>>| {
+            Section::Path(Path { name: "edges", title: String::new(), columns: neighbour_columns(), steps })
+        };
+        let none = Edge::Other("");
+        let mut sections = self.paths.sections(heap, tree);
+        sections.extend(self.referrers.iter().map(|from| path(vec![step(from, &none), step(&own, &from.edge)])));
+        sections.extend(self.references.iter().map(|to| path(vec![step(&own, &none), step(to, &to.edge)])));
+        Report { verb: "show", dump: dump.to_owned(), sections }
+    }
+
     fn field_table(&self) -> Table {
         Table {
             name: "fields",
@@ -227,25 +244,30 @@ impl Object {
     }
 }
 
-fn neighbours(heap: &Heap, tree: &Tree, name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
-    let cells = |neighbour: &Neighbour| {
-        let (address, memsize, retained) = match neighbour.target {
-            Target::Node(id) => (address_cell(heap, id), Cell::Bytes(heap.bytes(id)), Cell::Bytes(tree.retained(id))),
-            Target::Dangling(address) => (Cell::Text(format!("0x{address:x}")), Cell::Missing, Cell::Missing),
-        };
-        vec![address, memsize, retained, edge_cell(&neighbour.edge), Cell::Text(neighbour.label.clone())]
+fn neighbour_columns() -> Vec<Column> {
+    vec![
+        column("address", "Address"),
+        column("memsize", "Memory"),
+        column("retained_memsize", "Retained"),
+        Column { name: "edge", title: "By", shrinks: true },
+        Column { name: "object", title: "Object", shrinks: true },
+    ]
+}
+
+fn cells(heap: &Heap, tree: &Tree, neighbour: &Neighbour) -> Vec<Cell> {
+    let (address, memsize, retained) = match neighbour.target {
+        Target::Node(id) => (address_cell(heap, id), Cell::Bytes(heap.bytes(id)), Cell::Bytes(tree.retained(id))),
+        Target::Dangling(address) => (Cell::Text(format!("0x{address:x}")), Cell::Missing, Cell::Missing),
     };
+    vec![address, memsize, retained, edge_cell(&neighbour.edge), Cell::Text(neighbour.label.clone())]
+}
+
+fn neighbours(heap: &Heap, tree: &Tree, name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
     Table {
         name,
         title: title.into(),
-        columns: vec![
-            column("address", "Address"),
-            column("memsize", "Memory"),
-            column("retained_memsize", "Retained"),
-            Column { name: "edge", title: "By", shrinks: true },
-            Column { name: "object", title: "Object", shrinks: true },
-        ],
-        rows: list.iter().map(cells).collect(),
+        columns: neighbour_columns(),
+        rows: list.iter().map(|neighbour| cells(heap, tree, neighbour)).collect(),
         rest: (rest > 0).then(|| Rest { rows: rest, cells: vec![Cell::Missing; 5] }),
         total: None,
         bar: None,

@@ -1,8 +1,8 @@
 //! The upper part of a dominator tree for people: the objects that retain much one by one, the many small ones by class.
 
-use super::super::paths::{address_cell, edge_cell};
-use super::super::{Context, column, key_cell, retained, share};
-use super::{Children, Dominator, Tree};
+use super::dominators::{Children, Dominator, Tree};
+use super::paths::{address_cell, edge_cell};
+use super::{Context, column, key_cell, retained, share};
 use crate::Result;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
