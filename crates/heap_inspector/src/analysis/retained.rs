@@ -305,3 +305,6 @@ impl Groups {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
