@@ -475,3 +475,6 @@ fn elect(votes: &Votes, held: &[Option<Held>], place: usize) -> Option<usize> {
 fn plural(count: u32, one: &str, many: &str) -> String {
     format!("{} {}", human::count(u64::from(count)), if count == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ impl Ways {
         Some(way)
     }
 
-    /// The way to the object and up to `limit - 1` other chains, cheapest first. Costs about as much as [`Ways::new`].
+    /// The way to the object and up to `limit - 1` other chains, of those that are cheap and end unlike the way; cheapest first. Costs about as much as [`Ways::new`].
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
@@ -117,9 +117,11 @@ impl Ways {
                 branches.truncate(EXAMINED);
             }
         };
+        let end = way.len() as u32;
         for (node, cost) in beginnings(heap) {
             if self.parents[node as usize] != ROOT && tails.costs[node as usize] != u32::MAX {
-                take(Branch { cost: cost + tails.costs[node as usize], from: ROOT, to: node });
+                let cost = cost + tails.costs[node as usize];
+                take(Branch { rank: cost + ALIKE * (end - below.of(&tails.next, node)), cost, from: ROOT, to: node });
             }
         }
         for from in &self.order {
@@ -131,18 +133,22 @@ impl Ways {
             for to in targets(heap, *from) {
                 let tail = tails.costs[to as usize];
                 // A tail that comes back to one of those passes it twice.
-                if tail != u32::MAX && self.parents[to as usize] != *from && below.of(&tails.next, to) > common {
+                if tail == u32::MAX || self.parents[to as usize] == *from {
+                    continue;
+                }
+                let met = below.of(&tails.next, to);
+                if met > common {
                     let cost = self.costs[*from as usize] + step_cost(heap, *from, to) + tail;
-                    take(Branch { cost, from: *from, to });
+                    take(Branch { rank: cost + ALIKE * (end - met), cost, from: *from, to });
                 }
             }
         }
         branches.sort_unstable();
         branches.dedup();
-        let mut chains = vec![way];
+        let mut found: Vec<(u32, Vec<NodeId>)> = Vec::new();
         let mut patience = count.max(1 << 16).saturating_mul(4);
-        for Branch { from, to, .. } in branches.into_iter().take(EXAMINED) {
-            if chains.len() >= limit || patience == 0 {
+        for Branch { cost, from, to, .. } in branches.into_iter().take(EXAMINED) {
+            if found.len() + 1 >= limit || patience == 0 {
                 break;
             }
             let mut chain = if from == ROOT { Vec::new() } else { self.way(NodeId(from)).unwrap_or_default() };
@@ -154,14 +160,19 @@ impl Ways {
             patience = patience.saturating_sub(chain.len());
             let mut seen = HashSet::with_capacity(chain.len());
             if chain.iter().all(|id| seen.insert(*id)) {
-                chains.push(chain);
+                found.push((cost, chain));
             }
         }
+        found.sort_by_key(|(cost, _)| *cost);
+        let mut chains = vec![way];
+        chains.extend(found.into_iter().map(|(_, chain)| chain));
         chains.truncate(limit);
         Ok(chains)
     }
 }
 
+/// What it costs to end like the way: another holder of the object tells more than another way to the same one.
+const ALIKE: u32 = 2;
 /// So many of the cheapest branches are looked at for chains that pass no object twice.
 const EXAMINED: usize = 4096;
 
@@ -169,6 +180,8 @@ const EXAMINED: usize = 4096;
 /// edge that is on no way, no two branches are the same chain.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Branch {
+    /// The cost, and [`ALIKE`] for each object that the chain ends with as the way does.
+    rank: u32,
     cost: u32,
     from: u32,
     to: u32,

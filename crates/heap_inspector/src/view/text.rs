@@ -7,6 +7,8 @@ use super::{TOTAL_LABEL, TextStyle, depths, escape, human, label_column, rest_la
 use crate::report::{Cell, Column, Facts, Level, Note, Path, Report, Section, Table, Tree, edge_column};
 use unicode_width::UnicodeWidthChar;
 
+/// Between what holds an object and the object.
+const ARROW: &str = " → ";
 /// Spaces between columns.
 const GAP: usize = 2;
 /// Labels are not made narrower than this while there is something else to leave out.
@@ -72,6 +74,8 @@ struct Layout {
     is_label: Vec<bool>,
     /// Columns that there is room for.
     shown: Vec<usize>,
+    /// Whether the last column is the label of a tree or path.
+    is_chart: bool,
 }
 
 impl Page {
@@ -244,7 +248,7 @@ impl Page {
                 let mut texts: Vec<String> = row.iter().map(words).collect();
                 let edge = match edge.and_then(|edge| row.get(edge)) {
                     None | Some(Cell::Missing | Cell::Null(_)) => String::new(),
-                    Some(edge) => format!("{} → ", words(edge)),
+                    Some(edge) => words(edge) + ARROW,
                 };
                 if let Some(label) = texts.get_mut(last) {
                     label.insert_str(0, &format!("{prefix}{edge}"));
@@ -319,7 +323,7 @@ impl Page {
             widths[*at] = widths[*at].min(part.max(1));
             left = left.saturating_sub(widths[*at]);
         }
-        Layout { widths, is_label, shown }
+        Layout { widths, is_label, shown, is_chart: favoured.is_some() }
     }
 }
 
@@ -346,11 +350,11 @@ impl Layout {
             let text = row.get(at).map_or("", String::as_str);
             let text = match cells.get(at) {
                 Some(Cell::List(items)) => shorten_list(items, self.widths[at]),
-                _ if at + 1 == row.len() => match text.strip_prefix(prefix) {
+                _ if self.is_chart && at + 1 == row.len() => match text.strip_prefix(prefix) {
                     Some(rest) if width(prefix) + 4 < self.widths[at] => {
-                        prefix.to_owned() + &shorten(rest, self.widths[at] - width(prefix))
+                        prefix.to_owned() + &shorten_held(rest, self.widths[at] - width(prefix))
                     }
-                    _ => shorten(text, self.widths[at]),
+                    _ => shorten_held(text, self.widths[at]),
                 },
                 _ => shorten(text, self.widths[at]),
             };
@@ -443,6 +447,19 @@ fn shorten(text: &str, columns: usize) -> String {
     }
     let end = tail(text, room / 3);
     format!("{}…{end}", head(text, room - width(end)))
+}
+
+/// A label behind what holds it (`@name → label`) made to fit: both lose of what they have beyond their parts, the label less.
+fn shorten_held(text: &str, columns: usize) -> String {
+    match text.split_once(ARROW) {
+        Some((edge, label)) if width(text) > columns && columns > 2 * LABEL => {
+            let room = columns - width(ARROW);
+            let edge = shorten(edge, room.saturating_sub(width(label)).max(room / 3));
+            let label = shorten(label, room.saturating_sub(width(&edge)));
+            format!("{edge}{ARROW}{label}")
+        }
+        _ => shorten(text, columns),
+    }
 }
 
 /// As many whole values of a list as fit, and how many do not.
