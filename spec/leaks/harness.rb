@@ -47,8 +47,8 @@ class Harness
   end
 
   # Several right answers: the best is first, `…_any` has all.
-  def complete(holder:, leaked:, mark: "LEAK")
-    { holder: Array(holder), leaked: Array(leaked), line: lines(mark) }.each_with_object({}) do |(key, right), truth|
+  def complete(holder:, leaked:, elsewhere: [], mark: "LEAK")
+    { holder: Array(holder), leaked: Array(leaked), line: lines(mark) + Array(elsewhere) }.each_with_object({}) do |(key, right), truth|
       truth[key] = right.first
       truth[:"#{key}_any"] = right if right.size > 1
     end
@@ -69,8 +69,9 @@ class Harness
 end
 
 # One leak: who keeps it (what a programmer would search for), the class that grows; arrays where several answers are right.
-def leak(holder:, leaked:, requests: 300, &)
-  Harness.new(requests).run([{ holder:, leaked: }], &)
+# elsewhere: a file of a library that allocates it.
+def leak(holder:, leaked:, elsewhere: [], requests: 300, &)
+  Harness.new(requests).run([{ holder:, leaked:, elsewhere: }], &)
 end
 
 # Several leaks, the heaviest first; each has a mark of its own.

@@ -11,12 +11,12 @@ class Request
     @body = "request body #{id} " * 40
   end
 
-  def process = Hooks.on_done { "finished #{id}" } # LEAK: the block's self is the request
+  def process = Hooks.on_done { "finished #{id}" } # LEAK: what the block captures, its self
 end
 
 class Hooks
   @@blocks = []
-  def self.on_done(&block) = @@blocks.push(block)
+  def self.on_done(&block) = @@blocks.push(block) # LEAK: the proc of the block
 end
 
 leak(holder: "Hooks", leaked: %w[Request Proc]) do |n|

@@ -15,6 +15,6 @@ class Connection
   def close = @buffer = nil
 end
 
-leak(holder: %w[finalizers define_finalizer vm Proc], leaked: %w[Connection Proc]) do |n|
+leak(holder: %w[finalizers define_finalizer objspace], leaked: %w[Connection Proc]) do |n|
   Connection.new(n) # LEAK
 end

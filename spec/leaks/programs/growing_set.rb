@@ -4,16 +4,18 @@
 require "set"
 require_relative "../harness"
 
+Visitor = Struct.new(:cookie, :language)
+
 class Visitors
   def initialize
     @seen = Set.new
   end
 
-  def new?(cookie) = !@seen.add?(cookie).nil?
+  def new?(visitor) = !@seen.add?(visitor).nil?
 
   TODAY = new
 end
 
-leak(holder: %w[Visitors Visitors::TODAY Set], leaked: "String") do |n|
-  Visitors::TODAY.new?("cookie #{n} – #{n.to_s.rjust(60, "0")}") # LEAK
+leak(holder: %w[Visitors Visitors::TODAY Set], leaked: "Visitor") do |n|
+  Visitors::TODAY.new?(Visitor.new("cookie #{n}", :en)) # LEAK
 end

@@ -7,7 +7,7 @@ class Record
   Attribute = Struct.new(:name, :value)
 
   def self.hooks = @hooks ||= []
-  def self.after_commit(&block) = Record.hooks << block
+  def self.after_commit(&block) = Record.hooks << block # LEAK: the proc of the block
 
   def initialize(values)
     @attributes = values.to_h { |name, value| [name, Attribute.new(name, value)] }
@@ -20,7 +20,7 @@ end
 class Order < Record
   def self.place(number)
     order = new("id" => number, "state" => "paid", "note" => "order #{number}") # LEAK
-    after_commit { order.value("id") } # LEAK: the block
+    after_commit { order.value("id") } # LEAK: what the block captures
   end
 end
 
