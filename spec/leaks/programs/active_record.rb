@@ -23,4 +23,6 @@ def answer(id)
   Cleanup.later { order.touch } # LEAK: what the block captures
 end
 
-leak(holder: %w[Cleanup Cleanup::TASKS], leaked: %w[Order Proc], elsewhere: "active_record/persistence.rb", requests: 100) { answer(first.id) }
+leak(holder: %w[Cleanup Cleanup::TASKS], leaked: %w[Order Proc], elsewhere: "active_record/persistence.rb", requests: 100) do
+  answer(first.id)
+end
