@@ -15,6 +15,7 @@ pub mod retained;
 pub mod show;
 pub mod strings;
 pub mod summary;
+pub mod suspects;
 pub mod unreachable;
 
 use crate::heap::{Heap, NodeId};

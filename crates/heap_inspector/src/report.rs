@@ -151,6 +151,17 @@ pub struct Facts {
     pub facts: Vec<Fact>,
 }
 
+/// Several things of one kind, each told by the same named values, the first of them its headline: a list of objects in JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Heading for people.
+    pub title: String,
+    /// The things, in order.
+    pub items: Vec<Vec<Fact>>,
+}
+
 /// One line of [`Facts`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
@@ -191,6 +202,8 @@ pub enum Section {
     Table(Table),
     /// Named single values.
     Facts(Facts),
+    /// Several things of one kind.
+    List(List),
     /// Rows that hold rows.
     Tree(Tree),
     /// A chain from a root to an object.

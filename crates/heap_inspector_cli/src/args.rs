@@ -328,6 +328,34 @@ Examples:
         #[arg(long, short, value_name = "FILE")]
         output: Option<OsString>,
     },
+    /// Name what leaks: what piles up, where it was allocated, who holds it, how sure that is
+    ///
+    /// Best with three dumps of one process, taken as it works: then a leak is what takes in objects between each two dumps and keeps
+    /// them. One dump alone shows what has piled up over many garbage collections, which a cache does too.
+    #[command(after_help = SUSPECTS_EXAMPLES, after_long_help = "\
+Examples:
+  heap_inspector suspects a.json b.json c.json             oldest first
+  heap_inspector suspects heap.json                        what one dump can tell
+  heap_inspector suspects a.json b.json c.json --format json
+  heap_inspector suspects a.json b.json c.json --except .heap_inspector_ignore
+
+The file of --except has a line for each cache that is meant to be: a holder, a class or file:line of a suspect, with * for
+anything; what stands behind # is not read.")]
+    Suspects {
+        #[command(flatten)]
+        common: Unfiltered,
+        #[command(flatten)]
+        index: Index,
+        /// The later dumps, oldest first
+        #[arg(value_name = "LATER")]
+        later: Vec<OsString>,
+        /// Suspects to show at most, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "5")]
+        lines: Lines,
+        /// Leave out the suspects that a line of this file names
+        #[arg(long, short, value_name = "FILE")]
+        except: Option<OsString>,
+    },
 }
 
 /// Rows of a table where nothing else is asked for.
@@ -387,6 +415,11 @@ Examples:
   heap_inspector diff a.json b.json c.json
   heap_inspector diff a.json b.json --by gem";
 
+const SUSPECTS_EXAMPLES: &str = "\
+Examples:
+  heap_inspector suspects a.json b.json c.json
+  heap_inspector suspects heap.json";
+
 /// How many of the formats fit any answer; the verbs that draw have more.
 const ANY: usize = 4;
 /// The verbs with more formats, and how many.
@@ -419,7 +452,7 @@ impl Verb {
             | Verb::Collections { common, .. }
             | Verb::Fragmentation { common, .. }
             | Verb::Diff { common, .. } => &common.unfiltered,
-            Verb::Dominators { common, .. } | Verb::Show { common, .. } => common,
+            Verb::Dominators { common, .. } | Verb::Show { common, .. } | Verb::Suspects { common, .. } => common,
         }
     }
 
@@ -433,7 +466,8 @@ impl Verb {
             | Verb::Unreachable { index, .. }
             | Verb::Collections { index, .. }
             | Verb::Fragmentation { index, .. }
-            | Verb::Diff { index, .. } => !index.no_index,
+            | Verb::Diff { index, .. }
+            | Verb::Suspects { index, .. } => !index.no_index,
             Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
         }
     }
@@ -451,7 +485,7 @@ impl Verb {
             | Verb::Collections { common, .. }
             | Verb::Fragmentation { common, .. }
             | Verb::Diff { common, .. } => &common.filter,
-            Verb::Dominators { .. } | Verb::Show { .. } => &[],
+            Verb::Dominators { .. } | Verb::Show { .. } | Verb::Suspects { .. } => &[],
         }
     }
 }

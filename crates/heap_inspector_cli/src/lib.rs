@@ -208,6 +208,7 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         Verb::Unreachable { by, sort, lines, .. } => graph::unreachable(task, by, *sort, *lines),
         Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
         Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
+        Verb::Suspects { later, lines, except, .. } => several::suspects(task, later, *lines, except.as_deref()),
         Verb::Diff { later, by, lines, output, .. } => several::diff(task, later, by, *lines, output.as_deref()),
     }
 }

@@ -2,7 +2,10 @@
 
 use super::Task;
 use crate::args::Lines;
+use heap_inspector::analysis::Context;
 use heap_inspector::analysis::diff::{self, Diff, Dump};
+use heap_inspector::analysis::dominators::Tree;
+use heap_inspector::analysis::suspects::{self, Exceptions};
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
 use heap_inspector::report::Report;
@@ -42,6 +45,41 @@ fn of(name: &str, error: Error) -> Error {
     }
 }
 
+/// Loads the task's dump and the later ones.
+fn load_all(task: &mut Task<'_>, later: &[OsString]) -> Result<Vec<Loaded>> {
+    let first = std::mem::replace(&mut task.source, Source::path("")).spooled();
+    let mut loaded = vec![load(task, task.dump.clone(), first)?];
+    for path in later {
+        loaded.push(load(task, path.to_string_lossy().into_owned(), Source::path(path))?);
+    }
+    Ok(loaded)
+}
+
+fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
+    loaded.iter().map(|dump| Dump { name: &dump.name, heap: &dump.heap, tree: None }).collect()
+}
+
+pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, except: Option<&OsStr>) -> Result<Report> {
+    let except = except.map(|path| Exceptions::read(Path::new(path))).transpose()?;
+    let loaded = load_all(&mut task, later)?;
+    let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
+    let options = &task.options;
+    let tree = Tree::new(&last.heap, options)?;
+    // Those left out must not take the places of others.
+    let limit = if except.is_some() { usize::MAX } else { lines.0 };
+    let mut found = match &dumps(&loaded)[..] {
+        [_] => suspects::of_heap(&last.heap, &tree, &last.source, limit, options)?,
+        dumps => suspects::of_diff(&Diff::new(dumps, options)?, &tree, &last.source, limit, options)?,
+    };
+    if let Some(except) = except {
+        found.retain(|suspect| !except.name(suspect));
+        found.truncate(lines.0);
+    }
+    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
+    let contexts: Vec<Context> = loaded.iter().map(|dump| Context::of(&dump.heap)).collect();
+    Ok(suspects::report(&last.heap, &found, &names, &contexts))
+}
+
 pub(crate) fn diff(
     mut task: Task<'_>,
     later: &[OsString],
@@ -49,13 +87,8 @@ pub(crate) fn diff(
     lines: Lines,
     output: Option<&OsStr>,
 ) -> Result<Report> {
-    let first = std::mem::replace(&mut task.source, Source::path("")).spooled();
-    let mut loaded = vec![load(&task, task.dump.clone(), first)?];
-    for path in later {
-        loaded.push(load(&task, path.to_string_lossy().into_owned(), Source::path(path))?);
-    }
-    let dumps: Vec<Dump<'_>> =
-        loaded.iter().map(|dump| Dump { name: &dump.name, heap: &dump.heap, tree: None }).collect();
+    let loaded = load_all(&mut task, later)?;
+    let dumps = dumps(&loaded);
     let diff = Diff::new(&dumps, &task.options)?;
     if let (Some(path), Some(last)) = (output, loaded.last()) {
         let ids: Vec<NodeId> = diff.retained_objects().collect();

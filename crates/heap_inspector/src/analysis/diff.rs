@@ -100,7 +100,7 @@ impl Match {
         let mut found =
             Match { earlier: Vec::with_capacity(later.object_count()), moved: 0, likeness: likeness(earlier, later) };
         for id in later.nodes() {
-            if id.0 as usize % PATIENCE == 0 {
+            if (id.0 as usize).is_multiple_of(PATIENCE) {
                 options.check()?;
             }
             let slot = later.slot(id);

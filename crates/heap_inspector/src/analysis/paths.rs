@@ -70,6 +70,11 @@ impl Ways {
         Ok(Ways { parents: search.from, costs: search.costs, order })
     }
 
+    /// The object before one on its way, or [`ROOT`].
+    pub(super) fn parent(&self, id: NodeId) -> u32 {
+        self.parents[id.0 as usize]
+    }
+
     /// Whether there is a way to the object.
     #[must_use]
     pub fn is_reachable(&self, id: NodeId) -> bool {
@@ -325,7 +330,7 @@ pub struct Step {
 }
 
 /// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
-fn steps(_heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &[NodeId]) -> Vec<Step> {
+pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &[NodeId]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut before: Option<NodeId> = None;
     for (place, id) in chain.iter().enumerate() {
@@ -343,7 +348,7 @@ fn steps(_heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain
 }
 
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
-fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
+pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
     let mut categories: HashMap<NodeId, &str> = HashMap::new();
     for root in heap.roots() {
         for target in &root.targets {
@@ -389,7 +394,7 @@ pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, options: &O
     }
     labels.read_texts(source, &[id], [])?;
     let roots = root_categories(heap);
-    let chains = chains.iter().map(|chain| steps(heap, &labels, &roots, chain)).collect();
+    let chains = chains.iter().map(|chain| steps(&labels, &roots, chain)).collect();
     Ok(Paths { id, label: labels.node(id), chains })
 }
 

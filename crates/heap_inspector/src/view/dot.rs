@@ -31,7 +31,7 @@ pub fn render(report: &Report) -> String {
                     before = Some(graph.row(&path.columns, step, before.as_deref()));
                 }
             }
-            Section::Table(_) | Section::Facts(_) | Section::Note(_) => {}
+            Section::Table(_) | Section::Facts(_) | Section::List(_) | Section::Note(_) => {}
         }
     }
     let mut out = String::from("digraph heap {\n");

@@ -3,7 +3,7 @@
 //! Written piece by piece instead of as a tree of values, whose printing and freeing would recurse over a report's depth.
 
 use super::{depths, escape};
-use crate::report::{Cell, Column, Note, Report, SCHEMA_VERSION, Section, Table, Tree};
+use crate::report::{Cell, Column, Fact, Note, Report, SCHEMA_VERSION, Section, Table, Tree};
 use std::fmt::Write as _;
 
 /// Further levels of a tree are not indented further: the spaces of a deep one would outweigh it.
@@ -26,6 +26,11 @@ pub fn render(report: &Report) -> String {
                 let facts: Vec<String> =
                     facts.facts.iter().map(|fact| format!("{}: {}", string(fact.name), cell(&fact.cell))).collect();
                 (name, lines("{", &facts, "}", 2))
+            }
+            Section::List(list) => {
+                let member = |fact: &Fact| format!("{}: {}", string(fact.name), cell(&fact.cell));
+                let item = |facts: &Vec<Fact>| lines("{", &facts.iter().map(member).collect::<Vec<_>>(), "}", 4);
+                (list.name, lines("[", &list.items.iter().map(item).collect::<Vec<_>>(), "]", 2))
             }
             Section::Tree(tree) => (tree.name, self::tree(tree)),
             Section::Path(path) => {

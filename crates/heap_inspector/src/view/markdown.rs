@@ -4,7 +4,7 @@
 //! escaped mark by mark.
 
 use super::{TOTAL_LABEL, depths, escape, human, label_column, rest_label, words};
-use crate::report::{Cell, Column, Facts, Level, Note, Path, Report, Section, Table, Tree, edge_column};
+use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
 use std::fmt::Write as _;
 
 /// Deeper levels of a tree are not indented further; Markdown renderers give up long before.
@@ -18,6 +18,7 @@ pub fn render(report: &Report) -> String {
         let part = match section {
             Section::Table(table) => self::table(table),
             Section::Facts(facts) => self::facts(facts),
+            Section::List(list) => self::list(list),
             Section::Tree(tree) => self::tree(tree),
             Section::Path(path) => self::path(path),
             Section::Note(note) => self::note(note),
@@ -37,6 +38,20 @@ fn facts(facts: &Facts) -> String {
         let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(out, "- {}: {}{remark}", prose(fact.title), cell(&fact.cell));
+    }
+    out
+}
+
+fn list(list: &List) -> String {
+    let mut out = heading(&list.title);
+    for (number, facts) in list.items.iter().enumerate() {
+        for (at, fact) in facts.iter().enumerate() {
+            let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
+            let _ = match at {
+                0 => writeln!(out, "{}. **{}**", number + 1, cell(&fact.cell)),
+                _ => writeln!(out, "   - {}: {}{remark}", prose(fact.title), cell(&fact.cell)),
+            };
+        }
     }
     out
 }

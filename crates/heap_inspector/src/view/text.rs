@@ -4,7 +4,7 @@
 //! of a table and all but the most telling columns of a tree or path, then what hangs over the edge. Widths are those of Unicode's East Asian Width, summed by character.
 
 use super::{TOTAL_LABEL, TextStyle, depths, escape, human, label_column, rest_label, words};
-use crate::report::{Cell, Column, Facts, Level, Note, Path, Report, Section, Table, Tree, edge_column};
+use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
 use unicode_width::UnicodeWidthChar;
 
 /// Between what holds an object and the object.
@@ -33,6 +33,7 @@ pub fn render(report: &Report, style: &TextStyle) -> String {
         match section {
             Section::Table(table) => page.table(table),
             Section::Facts(facts) => page.facts(facts),
+            Section::List(list) => page.list(list),
             Section::Tree(tree) => page.tree(tree),
             Section::Path(path) => page.path(path),
             Section::Note(note) => page.note(note),
@@ -129,6 +130,42 @@ impl Page {
                 (Paint::Plain, pad_start(&value, value_width)),
                 (Paint::Dim, remark),
             ]);
+        }
+    }
+
+    /// Each thing under its headline; a list of texts, as a path is, takes a line for each.
+    fn list(&mut self, list: &List) {
+        self.heading(&list.title);
+        for (number, facts) in list.items.iter().enumerate() {
+            let Some((headline, facts)) = facts.split_first() else { continue };
+            if number > 0 {
+                self.out.push('\n');
+            }
+            let lead = format!("{}. ", number + 1);
+            let indent = " ".repeat(lead.len());
+            let room = self.style.width.saturating_sub(lead.len()).max(1);
+            for (at, line) in wrap(&words(&headline.cell), room).into_iter().enumerate() {
+                self.line(&[(Paint::Heading, format!("{}{line}", if at == 0 { &lead } else { &indent }))]);
+            }
+            let title_width = facts.iter().map(|fact| width(fact.title)).max().unwrap_or(0);
+            let room = room.saturating_sub(title_width + GAP).max(1);
+            for fact in facts {
+                let values: Vec<String> = match &fact.cell {
+                    Cell::Missing => continue,
+                    Cell::List(cells) if cells.iter().all(|cell| matches!(cell, Cell::Text(_))) => {
+                        cells.iter().map(|cell| shorten(&words(cell), room)).collect()
+                    }
+                    cell if fact.remark.is_empty() => vec![shorten(&words(cell), room)],
+                    cell => wrap(&format!("{}: {}", words(cell), escape::terminal(&fact.remark)), room),
+                };
+                for (at, value) in values.into_iter().enumerate() {
+                    let title = if at == 0 { fact.title } else { "" };
+                    self.line(&[
+                        (Paint::Dim, indent.clone() + &pad_end(title, title_width) + &gap()),
+                        (Paint::Plain, value),
+                    ]);
+                }
+            }
         }
     }
 
