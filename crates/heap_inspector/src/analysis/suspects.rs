@@ -184,6 +184,8 @@ const LEAST_PART: u64 = 20_000;
 const MAIN_PART: f64 = 0.2;
 /// The generations of a place's objects are told apart in so many steps.
 const BINS: u32 = 16;
+/// The last of these are the present.
+const LATEST: u32 = 4;
 
 /// What a group of objects is told by: type, class (an object's own singleton class aside), allocation site and label.
 type Sort = (Type, Symbol, SiteId, Symbol);
@@ -356,7 +358,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
             places.insert(id.0, Place { bytes: heap.bytes(id), bins: FEW_BINS, ..Place::default() });
         }
         let anchor = match older[id.0 as usize] {
-            ROOT => anchors.of(id),
+            ROOT => older_on_way(heap, &ways, id).unwrap_or_else(|| anchors.of(id)),
             anchor if heap.slot(NodeId(anchor)).tracer => continue,
             anchor => anchor,
         };
@@ -384,7 +386,12 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         }
     }
     let floor = LEAST.max(tree.reachable().memsize / 2000);
-    let score = |place: &Place| place.bytes as f64 * (f64::from(place.bins.count_ones()) / f64::from(BINS)).powi(2);
+    // Start-up code spreads over many collections too, but ends before the latest ones.
+    let score = |place: &Place| {
+        let [all, latest] = [(place.bins, BINS), (place.bins >> (BINS - LATEST), LATEST)]
+            .map(|(bins, parts)| f64::from(bins.count_ones()) / f64::from(parts));
+        place.bytes as f64 * all * all * (0.1 + latest)
+    };
     let mut ranked: Vec<(u32, Place)> =
         places.into_iter().filter(|(anchor, place)| *anchor != ROOT && place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
@@ -392,7 +399,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
     let mut labels = Labels::new(heap);
     name(heap, tree, &ways, &mut labels, source, &ranked, |place| {
         let parts = place.bins.count_ones();
-        let recent = place.bins >> (BINS - 4) != 0;
+        let recent = place.bins >> (BINS - LATEST) != 0;
         let text = format!(
             "its objects come from {parts} of {BINS} parts of the traced time{}; two more dumps, taken as the app works, would tell a \
              leak from a cache",
@@ -408,7 +415,7 @@ const FEW_OBJECTS: u64 = 9;
 /// A string of so many bytes is worth a word.
 const LARGE: u64 = 64 << 10;
 /// What stands for the generations of a string that may have grown over them.
-const FEW_BINS: u32 = 0b1111 << (BINS - 4);
+const FEW_BINS: u32 = 0b1111 << (BINS - LATEST);
 
 /// By node, the nearest object above in the dominator tree that is older, by generation; [`ROOT`] where there is none. From each older
 /// object on, generations fall, so the steps are fewer than the garbage collections.
@@ -429,6 +436,13 @@ fn older(heap: &Heap, tree: &Tree) -> Vec<u32> {
         stack.extend(children.of(Dominator::Node(id)));
     }
     older
+}
+
+/// The nearest older object on the way to one, not far up.
+fn older_on_way(heap: &Heap, ways: &Ways, id: NodeId) -> Option<u32> {
+    let generation = |node: u32| heap.slot(NodeId(node)).generation;
+    let up = std::iter::successors(Some(ways.parent(id)), |node| (*node != ROOT).then(|| ways.parent(NodeId(*node))));
+    up.take(SEARCHED).take_while(|node| *node != ROOT).find(|node| generation(*node) < generation(id.0))
 }
 
 /// Finds the accumulation points of new objects; each object is walked over once.
