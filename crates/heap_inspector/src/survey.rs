@@ -88,6 +88,17 @@ impl Slot {
         }
     }
 
+    /// A number that differs for most slots, and follows on for sites that do.
+    #[inline]
+    fn mixed(&self) -> u32 {
+        let spread = |number: u32, factor: u32| number.wrapping_mul(factor) >> 16;
+        self.names.site.0
+            ^ spread(self.names.class.0, 0x9e37_79b9)
+            ^ spread(self.generation, 0x85eb_ca6b)
+            ^ spread(self.names.label.0 ^ self.shape, 0xc2b2_ae35)
+            ^ spread(self.traits.bits() ^ u32::from(self.ty as u8) << 20, 0x27d4_eb2f)
+    }
+
     /// The slot with all but `parts` blank. Whether it was traced and whether it is the tracer stay: they name groups.
     #[must_use]
     pub fn keep(mut self, parts: Parts) -> Slot {
@@ -139,6 +150,44 @@ impl Sum {
 
 /// Sums by slot.
 pub type Sums = HashMap<Slot, Sum>;
+
+/// Sums while they are added up: those of recent slots in a small table, since the map of all is far larger than a CPU's cache.
+#[derive(Debug)]
+struct Summing {
+    recent: Vec<(Slot, Sum)>,
+    sums: Sums,
+}
+
+impl Default for Summing {
+    fn default() -> Self {
+        Summing { recent: vec![Default::default(); Summing::RECENT], sums: Sums::new() }
+    }
+}
+
+impl Summing {
+    const RECENT: usize = 1 << 13;
+
+    #[inline]
+    fn add(&mut self, slot: Slot, sum: Sum) {
+        let place = &mut self.recent[slot.mixed() as usize % Summing::RECENT];
+        if place.0 != slot {
+            let (slot, sum) = std::mem::replace(place, (slot, Sum::default()));
+            if sum.count > 0 {
+                self.sums.entry(slot).or_default().add(sum);
+            }
+        }
+        place.1.add(sum);
+    }
+
+    fn finish(mut self) -> Sums {
+        for (slot, sum) in self.recent {
+            if sum.count > 0 {
+                self.sums.entry(slot).or_default().add(sum);
+            }
+        }
+        self.sums
+    }
+}
 
 /// What a dump holds in all, told by every pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -280,12 +329,11 @@ impl Survey {
         let mut sums = Sums::new();
         let mut pages = Pages::default();
         let mut texts = wants.texts.map(|_| Texts::default());
-        for mut worker in workers {
-            worker.flush();
+        for worker in workers {
             let renumbering = tables.merge(&worker.tables);
             totals.merge(&worker.totals);
             pages.merge(worker.pages);
-            for (slot, sum) in worker.sums {
+            for (slot, sum) in worker.sums.finish() {
                 sums.entry(Slot { names: renumbering.apply(slot.names), ..slot }).or_default().add(sum);
             }
             if let (Some(texts), Some(found)) = (&mut texts, worker.texts) {
@@ -303,9 +351,7 @@ struct Worker<'a> {
     names: NameParts,
     tracer: Symbol,
     totals: Totals,
-    sums: Sums,
-    /// The slot of the object before and what is not yet in the sums: neighbours are often alike.
-    last: (Slot, Sum),
+    sums: Summing,
     pages: Pages,
     texts: Option<texts::Collector>,
 }
@@ -322,19 +368,9 @@ impl<'a> Worker<'a> {
             names: NameParts { class: parts.class, site: parts.site, label: parts.label },
             tracer,
             totals: Totals::default(),
-            sums: Sums::new(),
-            last: Default::default(),
+            sums: Summing::default(),
             pages: Pages::default(),
             texts: wants.texts.map(|_| texts::Collector::default()),
-        }
-    }
-}
-
-impl Worker<'_> {
-    fn flush(&mut self) {
-        let (slot, sum) = std::mem::take(&mut self.last);
-        if sum.count > 0 {
-            self.sums.entry(slot).or_default().add(sum);
         }
     }
 }
@@ -363,12 +399,7 @@ impl Visitor for Worker<'_> {
             return;
         }
         if self.wants.summing {
-            let slot = slot.keep(self.wants.parts);
-            if slot != self.last.0 {
-                self.flush();
-                self.last.0 = slot;
-            }
-            self.last.1.add(sum(record));
+            self.sums.add(slot.keep(self.wants.parts), sum(record));
         }
         if let (Some(texts), Some(parts)) = (&mut self.texts, self.wants.texts)
             && record.ty == Type::String
