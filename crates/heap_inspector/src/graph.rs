@@ -1,6 +1,6 @@
 //! The reference graph over a heap: what each node holds, what holds it, and where the roots lead.
 //!
-//! Nodes are numbered as in the heap; [`ROOT`] stands for all ROOT lines as one. A node holds the targets of its references and its
+//! Nodes are numbered as in the heap; `ROOT` stands for all ROOT lines as one. A node holds the targets of its references and its
 //! class, which the dump lists apart: without the edges to classes a tenth of a live Rails heap looks dead. References to what the
 //! dump lacks hold nothing. Forward edges cost nothing beside the heap; [`Referrers`] 4 bytes for each edge and node.
 
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// In place of a node: all ROOT lines as one.
 pub(crate) const ROOT: u32 = u32::MAX;
 
-/// The targets of a node: its references (with [`DANGLING`] for what is not in the dump), then its class.
+/// The targets of a node: its references (with `DANGLING` for what is not in the dump), then its class.
 pub(crate) fn targets(heap: &Heap, node: u32) -> impl Iterator<Item = u32> + '_ {
     heap.targets(node).iter().copied().chain([heap.class_target(node)]).filter(|target| *target != DANGLING)
 }
@@ -63,7 +63,7 @@ impl Referrers {
         }
         let mut nodes = vec![0u32; sum as usize];
         for node in (0..count as u32).rev() {
-            if node as usize % PATIENCE == 0 {
+            if (node as usize).is_multiple_of(PATIENCE) {
                 options.check()?;
             }
             for target in targets(heap, node) {

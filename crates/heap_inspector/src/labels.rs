@@ -213,7 +213,7 @@ impl<'a> Labels<'a> {
                 (Some(length), _) if place == count - 1 && count == length * 2 + 1 => Edge::Other("default"),
                 (Some(length), key) if count / 2 == length => match key {
                     Some(key) => Edge::Value(self.texts.get(&key).cloned()),
-                    None if place % 2 == 0 => Edge::Key,
+                    None if place.is_multiple_of(2) => Edge::Key,
                     None => Edge::Value(None),
                 },
                 _ => Edge::Other("key or value"),
@@ -298,7 +298,7 @@ impl<'a> Labels<'a> {
     /// The key of the value at a place of a hash's references; none for a key itself or where they are not in pairs.
     fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
         let length = self.heap.length(hash)? as usize;
-        if place % 2 == 0 || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
+        if place.is_multiple_of(2) || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
             return None;
         }
         match self.heap.references(hash).nth(place - 1)? {

@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+mod arrays;
 mod error;
 pub mod gems;
 pub mod graph;

@@ -4,8 +4,8 @@
 //! addresses it meets ([`Tables`]) and the names are worked out when all lines are read ([`Names`]). Costs a few dozen bytes for each
 //! class, site and distinct text; nothing for an object.
 
+use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Traits, Type};
-use crate::stored::{Parts, Reader};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
 use hashbrown::HashMap;
 

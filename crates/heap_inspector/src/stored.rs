@@ -7,12 +7,9 @@
 //!
 //! Numbers are in the byte order of the machine; on another the magic number differs, and the file is as good as none.
 
-mod sections;
-
-pub(crate) use sections::{Part, Parts, Reader};
-
 use crate::Result;
 use crate::analysis::dominators::Tree;
+use crate::arrays::{Parts, Reader};
 use crate::heap::Heap;
 use crate::scan::Options;
 use crate::source::Source;

@@ -3,7 +3,7 @@
 //! Costs the distinct texts' bytes and about 16 bytes for each. Every scanning thread has its own tables; when they are done the
 //! tables are merged and the numbers of one are mapped to those of the other.
 
-use crate::stored::{Parts, Reader};
+use crate::arrays::{Parts, Reader};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 

@@ -215,6 +215,76 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
+    /// Say what no root leads to: garbage that the GC has not taken yet, and what is held only weakly
+    ///
+    /// Such objects hang together in structures: one that no other of them refers to, and all that it leads to. Each object counts to
+    /// one structure.
+    #[command(after_help = UNREACHABLE_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector unreachable heap.json                   by class, and the biggest structures
+  heap_inspector unreachable heap.json --by location     what was allocated in vain
+  heap_inspector unreachable heap.json --by class,location --where generation=30..
+
+Keys (--by): those of `top`"))]
+    Unreachable {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Order of the objects' groups
+        #[arg(long, short, value_name = "ORDER", default_value = "bytes")]
+        #[arg(value_parser = one_of::<Sort>(["bytes", "count", "references"]))]
+        sort: Sort,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Say how full arrays and hashes are, what their empty room wastes, and which are the biggest
+    #[command(after_help = COLLECTIONS_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector collections heap.json                   what is wasted, by location
+  heap_inspector collections heap.json --by class,gem
+  heap_inspector collections heap.json --where type=HASH,memsize=100KiB..
+
+Keys (--by): those of `top`"))]
+    Collections {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "location")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Say how full the heap's pages are, what compaction could give back, and what keeps nearly empty pages
+    #[command(after_help = FRAGMENTATION_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector fragmentation heap.json                 what keeps nearly empty pages, by class
+  heap_inspector fragmentation heap.json --by class,location,generation
+  heap_inspector fragmentation heap.json --where old     of the objects on them only old ones
+
+Keys (--by): those of `top`"))]
+    Fragmentation {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
 }
 
 /// Rows of a table where nothing else is asked for.
@@ -254,6 +324,18 @@ Examples:
 const SHOW_EXAMPLES: &str = "\
 Examples:
   heap_inspector show heap.json 0x7f1386ee2a78";
+const UNREACHABLE_EXAMPLES: &str = "\
+Examples:
+  heap_inspector unreachable heap.json
+  heap_inspector unreachable heap.json --by location --where generation=30..";
+const COLLECTIONS_EXAMPLES: &str = "\
+Examples:
+  heap_inspector collections heap.json
+  heap_inspector collections heap.json --by class,gem --where type=HASH";
+const FRAGMENTATION_EXAMPLES: &str = "\
+Examples:
+  heap_inspector fragmentation heap.json
+  heap_inspector fragmentation heap.json --by class,location,generation";
 
 impl Verb {
     pub(crate) fn common(&self) -> &Unfiltered {
@@ -263,7 +345,10 @@ impl Verb {
             | Verb::Top { common, .. }
             | Verb::Strings { common, .. }
             | Verb::Retained { common, .. }
-            | Verb::Path { common, .. } => &common.unfiltered,
+            | Verb::Path { common, .. }
+            | Verb::Unreachable { common, .. }
+            | Verb::Collections { common, .. }
+            | Verb::Fragmentation { common, .. } => &common.unfiltered,
             Verb::Dominators { common, .. } | Verb::Show { common, .. } => common,
         }
     }
@@ -274,7 +359,10 @@ impl Verb {
             Verb::Retained { index, .. }
             | Verb::Dominators { index, .. }
             | Verb::Path { index, .. }
-            | Verb::Show { index, .. } => !index.no_index,
+            | Verb::Show { index, .. }
+            | Verb::Unreachable { index, .. }
+            | Verb::Collections { index, .. }
+            | Verb::Fragmentation { index, .. } => !index.no_index,
             Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
         }
     }
@@ -287,7 +375,10 @@ impl Verb {
             | Verb::Top { common, .. }
             | Verb::Strings { common, .. }
             | Verb::Retained { common, .. }
-            | Verb::Path { common, .. } => &common.filter,
+            | Verb::Path { common, .. }
+            | Verb::Unreachable { common, .. }
+            | Verb::Collections { common, .. }
+            | Verb::Fragmentation { common, .. } => &common.filter,
             Verb::Dominators { .. } | Verb::Show { .. } => &[],
         }
     }

@@ -2,8 +2,11 @@
 
 use super::Task;
 use crate::args::Lines;
-use heap_inspector::analysis::dominators::{Dominator, Tree, outline};
-use heap_inspector::analysis::{Context, grouping, paths, retained, show as object};
+use heap_inspector::analysis::dominators::{Dominator, Tree};
+use heap_inspector::analysis::{
+    Context, Sort, collections as sets, fragmentation as pages, grouping, groups, outline, paths, retained,
+    show as object, unreachable as dead,
+};
 use heap_inspector::heap::Heap;
 use heap_inspector::keys::Key;
 use heap_inspector::report::Report;
@@ -93,4 +96,23 @@ pub(crate) fn show(task: Task<'_>, address: &str, lines: Lines) -> Result<Report
     let id = object::find(&heap, address)?;
     let object = object::show(&heap, &tree, &source, id, lines.0, &options)?;
     Ok(object.report(&heap, &tree, &dump, &context))
+}
+
+pub(crate) fn unreachable(task: Task<'_>, by: &[Key], sort: Sort, lines: Lines) -> Result<Report> {
+    let Loaded { heap, tree, context, source, dump, filter, options } = load(task)?;
+    let asked = groups::Options { by: by.to_vec(), filter, sort, limit: Some(lines.0) };
+    let found = dead::unreachable(&heap, &tree, &source, &asked, &options)?;
+    Ok(found.report(&heap, &tree, &asked, &dump, &context))
+}
+
+pub(crate) fn collections(task: Task<'_>, by: &[Key], lines: Lines) -> Result<Report> {
+    let Loaded { heap, tree, context, dump, filter, options, .. } = load(task)?;
+    let found = sets::collections(&heap, Some(&tree), by, &filter, lines.0, &options)?;
+    Ok(found.report(&heap, &filter, &dump, &context))
+}
+
+pub(crate) fn fragmentation(task: Task<'_>, by: &[Key], lines: Lines) -> Result<Report> {
+    let Loaded { heap, context, dump, filter, options, .. } = load(task)?;
+    let found = pages::fragmentation(&heap, by, &filter, lines.0, &options)?;
+    Ok(found.report(&heap, &filter, &dump, &context))
 }

@@ -199,6 +199,9 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         Verb::Path { address: Some(address), paths, .. } => graph::path(task, address, *paths),
         Verb::Path { class, lines, .. } => graph::merged_paths(task, class.as_deref(), *lines),
         Verb::Show { address, lines, .. } => graph::show(task, address, *lines),
+        Verb::Unreachable { by, sort, lines, .. } => graph::unreachable(task, by, *sort, *lines),
+        Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
+        Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
     }
 }
 

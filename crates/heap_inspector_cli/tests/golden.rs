@@ -2,7 +2,8 @@
 //! writes them anew.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps");
 const RUBIES: [&str; 6] =
@@ -57,15 +58,60 @@ fn strings() {
     golden("strings", "strings", &["--lines", "12"]);
 }
 
+#[test]
+fn unreachable() {
+    golden("unreachable", "unreachable", &["--no-index"]);
+}
+
+/// The real dumps were taken after a GC; this one has structures, a ring and what Ruby may hold weakly.
+#[test]
+fn unreachable_structures() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    command.args(["unreachable", "-", "--by", "type", "--lines", "3"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(GARBAGE.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("unreachable-structures", String::from_utf8(output.stdout).unwrap());
+    });
+}
+
+/// Alive: 1000. Dead: 2000 with two strings, one of them held by 3000 too; the ring of 4000 and 4028.
+const GARBAGE: &str = r#"{"type":"ROOT", "root":"vm", "references":["0x1000"]}
+{"address":"0x1000", "type":"DATA", "struct":"weakmap", "references":[], "memsize":400}
+{"address":"0x2000", "type":"ARRAY", "length":2, "embedded":true, "references":["0x2028", "0x2050"], "file":"/app/a.rb", "line":1, "generation":5, "memsize":40}
+{"address":"0x2028", "type":"STRING", "bytesize":1, "value":"\u001b[31m", "encoding":"UTF-8", "memsize":40}
+{"address":"0x2050", "type":"STRING", "bytesize":1, "value":"shared", "encoding":"UTF-8", "fstring":true, "memsize":41}
+{"address":"0x3000", "type":"HASH", "size":1, "references":["0x2050"], "memsize":168}
+{"address":"0x3028", "type":"STRING", "bytesize":4, "value":"\u001b[31m", "encoding":"UTF-8", "file":"/app/\"b.rb", "line":2, "generation":6, "memsize":2000}
+{"address":"0x4000", "type":"OBJECT", "ivars":1, "references":["0x4028"], "memsize":40}
+{"address":"0x4028", "type":"OBJECT", "ivars":1, "references":["0x4000"], "memsize":500}
+{"address":"0x4050", "type":"SYMBOL", "bytesize":3, "value":"dyn", "memsize":40}
+"#;
+
+#[test]
+fn collections() {
+    golden("collections", "collections", &["--no-index", "--lines", "6"]);
+}
+
+#[test]
+fn fragmentation() {
+    golden("fragmentation", "fragmentation", &["--no-index", "--lines", "6"]);
+}
+
 /// The other formats, of one dump.
 #[test]
 fn formats() {
-    let verbs: [(&str, &[&str]); 5] = [
+    let verbs: [(&str, &[&str]); 8] = [
         ("read", &[]),
         ("read", &["9", "--lines", "3"]),
         ("summary", &["--lines", "3"]),
         ("top", &["--by", "class,generation,frozen", "--lines", "3", "--where", "file=/tmp/*"]),
         ("strings", &["--lines", "3"]),
+        ("unreachable", &["--no-index", "--lines", "3"]),
+        ("collections", &["--no-index", "--lines", "3", "--by", "class,location"]),
+        ("fragmentation", &["--no-index", "--lines", "3", "--where", "type=STRING"]),
     ];
     for format in ["json", "markdown", "csv"] {
         let answers: Vec<String> = verbs

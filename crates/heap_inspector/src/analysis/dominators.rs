@@ -14,14 +14,12 @@
 //! Costs about 8 bytes for each node that stay, and while it runs 28 for each node and 4 for each edge from a greater number.
 //! Nothing recurses.
 
-pub mod outline;
-
 use crate::Result;
+use crate::arrays::{Parts, Reader};
 use crate::graph::{PATIENCE, ROOT, roots, targets};
 use crate::heap::column::Column;
 use crate::heap::{Heap, NodeId};
 use crate::scan::Options;
-use crate::stored::{Parts, Reader};
 use crate::survey::Sum;
 
 /// In place of a dominator: no root leads here.
@@ -88,7 +86,7 @@ impl Search {
                 if search.numbers.get(target as usize) == Some(&0) {
                     search.meet(target, parent);
                     stack.push((search.last(), 0));
-                    if search.order.len() % PATIENCE == 0 {
+                    if search.order.len().is_multiple_of(PATIENCE) {
                         options.check()?;
                     }
                 }
@@ -236,7 +234,7 @@ impl Tree {
         // A dominator's number is smaller, so all that a node dominates is summed up before the node is.
         let mut sums: Vec<(u64, u32)> = order
             .iter()
-            .map(|node| (*node != ROOT).then(|| (heap.bytes(NodeId(*node)), 1)).unwrap_or_default())
+            .map(|node| if *node != ROOT { (heap.bytes(NodeId(*node)), 1) } else { Default::default() })
             .collect();
         for number in (1..order.len()).rev() {
             let (bytes, count) = sums[number];

@@ -133,6 +133,17 @@ pub(crate) enum Shows {
     References,
 }
 
+impl Shows {
+    /// What the groups are sorted by comes first.
+    pub(crate) fn of(sort: Sort) -> Shows {
+        match sort {
+            Sort::Bytes => Shows::BytesAndCount,
+            Sort::Count => Shows::CountAndBytes,
+            Sort::References => Shows::References,
+        }
+    }
+}
+
 impl Groups {
     /// The groups as a table.
     pub(crate) fn table(&self, name: &'static str, title: String, shows: Shows) -> Table {
@@ -183,12 +194,7 @@ impl Groups {
     pub fn report(&self, dump: &str, filter: &Filter, sort: Sort, context: &Context) -> Report {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
         let title = titled(&format!("Objects by {}", names.join(", ")), filter);
-        let shows = match sort {
-            Sort::Bytes => Shows::BytesAndCount,
-            Sort::Count => Shows::CountAndBytes,
-            Sort::References => Shows::References,
-        };
-        let mut sections = vec![context.facts(), Section::Table(self.table("groups", title, shows))];
+        let mut sections = vec![context.facts(), Section::Table(self.table("groups", title, Shows::of(sort)))];
         sections.extend(context.notes());
         Report { verb: "top", dump: dump.to_owned(), sections }
     }

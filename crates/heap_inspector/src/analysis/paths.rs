@@ -10,7 +10,7 @@
 //! tree above them, where objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
 use super::dominators::{Children, Dominator, Tree, UNREACHABLE};
-use super::{Context, column, fact, note, share};
+use super::{Context, EDGES_SEARCHED, address_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::graph::{PATIENCE, ROOT, Referrers, targets};
 use crate::heap::{Heap, NodeId, Target};
@@ -83,7 +83,7 @@ impl Ways {
                 continue; // a cheaper chain was found since
             }
             ways.order.push(node);
-            if ways.order.len() % PATIENCE == 0 {
+            if ways.order.len().is_multiple_of(PATIENCE) {
                 options.check()?;
             }
             let next = cost + STEP + if is_machinery(heap, NodeId(node)) { MACHINERY } else { 0 };
@@ -297,17 +297,6 @@ impl Paths {
     }
 }
 
-pub(crate) fn address_cell(heap: &Heap, id: NodeId) -> Cell {
-    Cell::Text(format!("0x{:x}", heap.address(id)))
-}
-
-pub(crate) fn edge_cell(edge: &Edge) -> Cell {
-    match edge.to_string() {
-        words if words.is_empty() => Cell::Missing,
-        words => Cell::Text(words),
-    }
-}
-
 /// Objects of one class on the ways to the objects asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -356,9 +345,6 @@ impl Default for Shown {
         Shown { share: 0.01, width: 5, depth: 40 }
     }
 }
-
-/// Objects of a holder with more references than this are not told apart by their edges: looking for each would take too long.
-pub(super) const EDGES_SEARCHED: usize = 10_000;
 
 /// Merges the ways to `ids`. Takes time for the heap, not for each object's way.
 ///

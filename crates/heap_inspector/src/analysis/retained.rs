@@ -7,8 +7,7 @@
 
 use super::dominators::{Dominator, Tree};
 use super::grouping::Grouping;
-use super::paths::address_cell;
-use super::{Context, column, fact, key_cell, note, of_all, share, titled};
+use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
@@ -55,7 +54,7 @@ pub fn holders(
     let mut found: Vec<(u64, NodeId)> = Vec::new();
     let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
     for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        if id.0 as usize % PATIENCE == 0 {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
             options.check()?;
         }
         // Twice as many as asked for are kept, so that sorting them out is rare.
@@ -145,7 +144,7 @@ pub fn groups(
             continue;
         };
         walked += 1;
-        if walked % PATIENCE == 0 {
+        if walked.is_multiple_of(PATIENCE) {
             options.check()?;
         }
         let group = grouping.group(id);

@@ -1,8 +1,8 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
 use super::dominators::{Dominator, Tree};
-use super::paths::{self, EDGES_SEARCHED, Paths, address_cell, edge_cell};
-use super::{Context, column, fact, key_cell};
+use super::paths::{self, Paths};
+use super::{Context, EDGES_SEARCHED, address_cell, column, edge_cell, fact, key_cell};
 use crate::graph::Referrers;
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};

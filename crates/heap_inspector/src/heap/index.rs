@@ -6,7 +6,7 @@
 //! them, the rank added to the page's first node is the node. Other pages, and dumps whose addresses are scattered, keep a map.
 
 use super::bytes_of;
-use crate::stored::{Parts, Reader};
+use crate::arrays::{Parts, Reader};
 use hashbrown::HashMap;
 
 const PAGE_LOG: u32 = 14;

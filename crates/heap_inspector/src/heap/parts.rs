@@ -4,10 +4,10 @@
 use super::column::{Cells, Column};
 use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, NodeId, Root, Shape, Target};
+use crate::arrays::{Part, Parts, Reader};
 use crate::names::{Names, Tables};
 use crate::record::{Traits, Type};
 use crate::scan::Intake;
-use crate::stored::{Part, Parts, Reader};
 use crate::survey::{Pages, Totals};
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,10 @@
-//! How full the heap's pages are: live objects for each 16 KiB of address, joined to the 64 KiB pages of Ruby 3.1 and later.
+//! How full the heap's pages are: live objects for each 16 KiB of address, joined to the 64 KiB pages of Ruby 3.2 and later.
 //!
-//! Ruby keeps objects in aligned pages of equal slots (gc.c: HEAP_PAGE_ALIGN_LOG is 14 up to Ruby 3.0 and 16 from 3.1).
+//! Ruby keeps objects in aligned pages of equal slots (gc.c: HEAP_PAGE_ALIGN_LOG is 14 up to Ruby 3.1 and 16 from 3.2).
 //! Costs about 32 bytes for each page.
 
+use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Type};
-use crate::stored::{Parts, Reader};
 use hashbrown::HashMap;
 
 /// Live and free slots of pages.

@@ -107,7 +107,7 @@ impl<'a> Parts<'a> {
         self.0.push(part.into());
     }
 
-    pub(super) fn write(&self, file: &mut File, magic: u64, words: &[u64]) -> io::Result<()> {
+    pub(crate) fn write(&self, file: &mut File, magic: u64, words: &[u64]) -> io::Result<()> {
         let mut head = vec![magic, words.len() as u64, self.0.len() as u64];
         head.extend_from_slice(words);
         for part in &self.0 {
@@ -143,7 +143,7 @@ const MOST: u64 = 1 << 12;
 
 impl Reader {
     /// Reads and checks all arrays; none where anything is not as it was written.
-    pub(super) fn new(file: &File, magic: u64, words: &[u64], threads: usize) -> Option<Reader> {
+    pub(crate) fn new(file: &File, magic: u64, words: &[u64], threads: usize) -> Option<Reader> {
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
         let mut first = [0u64; 3];
         file.read_exact_at(bytemuck::cast_slice_mut(&mut first), 0).ok()?;
@@ -204,7 +204,7 @@ impl Reader {
         self.0.next()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.as_slice().is_empty()
     }
 }

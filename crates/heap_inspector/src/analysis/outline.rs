@@ -1,8 +1,7 @@
 //! The upper part of a dominator tree for people: the objects that retain much one by one, the many small ones by class.
 
-use super::super::paths::{EDGES_SEARCHED, address_cell, edge_cell};
-use super::super::{Context, column, key_cell, retained, share};
-use super::{Children, Dominator, Tree};
+use super::dominators::{Children, Dominator, Tree};
+use super::{Context, EDGES_SEARCHED, address_cell, column, edge_cell, key_cell, retained, share};
 use crate::Result;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
