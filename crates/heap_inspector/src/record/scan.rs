@@ -418,7 +418,7 @@ fn short_end(rest: &[u8]) -> Option<usize> {
     let (chunks, _) = rest.first_chunk::<16>()?.as_chunks();
     chunks.iter().enumerate().find_map(|(at, chunk)| {
         let bytes = u64::from_le_bytes(*chunk);
-        let ends = zeros(bytes ^ ONES * 0x22) | zeros(bytes ^ ONES * 0x5c) | zeros(bytes ^ ONES * 0x0a);
+        let ends = zeros(bytes ^ (ONES * 0x22)) | zeros(bytes ^ (ONES * 0x5c)) | zeros(bytes ^ (ONES * 0x0a));
         (ends != 0).then(|| at * 8 + ends.trailing_zeros() as usize / 8)
     })
 }
