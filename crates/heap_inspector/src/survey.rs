@@ -338,18 +338,23 @@ impl Survey {
     /// # Errors
     /// Those of [`scan::scan`].
     pub fn take(source: &Source, wants: &Wants<'_>, options: &Options<'_>) -> Result<Survey> {
-        let (workers, intake) = scan::scan(source, options, || Worker::new(wants))?;
+        let (mut workers, intake) = scan::scan(source, options, || Worker::new(wants))?;
+        let several = workers.iter_mut().map(|worker| std::mem::take(&mut worker.tables)).collect();
+        let (tables, renumberings) = Tables::joined(several);
         let mut totals = Totals::default();
-        let mut tables = Tables::default();
         let mut sums = Sums::new();
         let mut pages = Pages::default();
         let mut texts = wants.texts.map(|_| Texts::default());
-        for worker in workers {
-            let renumbering = tables.merge(&worker.tables);
+        for (number, (worker, renumbering)) in workers.into_iter().zip(renumberings).enumerate() {
             totals.merge(&worker.totals);
             pages.merge(worker.pages);
-            for (slot, sum) in worker.sums.finish() {
-                sums.entry(Slot { names: renumbering.apply(slot.names), ..slot }).or_default().add(sum);
+            let found = worker.sums.finish();
+            if number == 0 {
+                sums = found; // its numbers are the whole's
+            } else {
+                for (slot, sum) in found {
+                    sums.entry(Slot { names: renumbering.apply(slot.names), ..slot }).or_default().add(sum);
+                }
             }
             if let (Some(texts), Some(found)) = (&mut texts, worker.texts) {
                 texts.merge(found, renumbering);
