@@ -7,6 +7,7 @@ pub mod generation;
 pub mod generations;
 pub mod grouping;
 pub mod groups;
+pub mod merged;
 pub mod outline;
 pub mod paths;
 pub mod retained;
@@ -179,9 +180,6 @@ pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
         KeyValue::Text(text) => Cell::Text(text.clone()),
     }
 }
-
-/// Objects of a holder with more references than this are not told apart by their edges: looking for each would take too long.
-const EDGES_SEARCHED: usize = 10_000;
 
 pub(crate) fn address_cell(heap: &Heap, id: NodeId) -> Cell {
     Cell::Text(format!("0x{:x}", heap.address(id)))

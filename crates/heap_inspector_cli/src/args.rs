@@ -1,7 +1,7 @@
 //! The words of the command line, and its help. A new verb is a variant of [`Verb`] here and a function in `lib.rs`.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use heap_inspector::analysis::Sort;
 use heap_inspector::keys::Key;
 use heap_inspector::select::Filter;
@@ -155,11 +155,19 @@ Keys (--by): those of `top`"))]
     /// Show which object holds which alone, as a tree: what goes when an object goes
     ///
     /// An object stands under the nearest one that every chain of references from the roots to it leads through.
+    ///
+    /// With --by, objects of one class, location and so on under the same parent are one row.
     #[command(after_help = DOMINATORS_EXAMPLES, after_long_help = "\
 Examples:
   heap_inspector dominators heap.json                     from the roots
   heap_inspector dominators heap.json 0x7f1386ee2a78      from one object
-  heap_inspector dominators heap.json --depth 8 --min 100KiB")]
+  heap_inspector dominators heap.json --depth 8 --min 100KiB
+  heap_inspector dominators heap.json --by class
+  heap_inspector dominators heap.json --format flamegraph > heap.svg
+  heap_inspector dominators heap.json --by location --format folded | inferno-flamegraph > heap.svg
+  heap_inspector dominators heap.json --format dot | dot -Tsvg > heap.svg
+
+Keys (--by): those of `top`")]
     Dominators {
         #[command(flatten)]
         common: Unfiltered,
@@ -167,15 +175,19 @@ Examples:
         index: Index,
         /// Begin with the object at this address
         address: Option<String>,
-        /// Levels of the tree
-        #[arg(long, short, value_name = "N", default_value_t = 4)]
-        depth: usize,
-        /// Objects that retain fewer bytes are summed up by class [default: a hundredth of the top]
+        /// Merge objects with the same value of a key under the same parent [default: none; class for flame graphs]
+        #[arg(long, short, value_name = "KEY")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Option<Key>,
+        /// Levels of the tree [default: 4; 40 for flame graphs]
+        #[arg(long, short, value_name = "N")]
+        depth: Option<usize>,
+        /// Objects that retain fewer bytes are summed up [default: a hundredth of the top; less for flame graphs]
         #[arg(long, short, value_name = "BYTES", value_parser = bytes)]
         min: Option<u64>,
-        /// Rows under one object, or `all`
-        #[arg(long, short = 'n', value_name = "N", default_value = "10")]
-        lines: Lines,
+        /// Rows under one row, or `all` [default: 10; all for flame graphs]
+        #[arg(long, short = 'n', value_name = "N")]
+        lines: Option<Lines>,
     },
     /// Say why an object, or all of a class, is alive: chains of references from the roots
     #[command(after_help = PATH_EXAMPLES, after_long_help = filters!("\
@@ -183,7 +195,9 @@ Examples:
   heap_inspector path heap.json 0x7f1386ee2a78            what holds this object
   heap_inspector path heap.json 0x7f1386ee2a78 --paths 5  and what else does
   heap_inspector path heap.json --class Order             what holds all orders, as one tree
-  heap_inspector path heap.json --where file=app/*,type=STRING"))]
+  heap_inspector path heap.json --where file=app/*,type=STRING
+  heap_inspector path heap.json --class Order --format flamegraph > orders.svg
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5 --format dot | dot -Tsvg > path.svg"))]
     Path {
         #[command(flatten)]
         common: Common,
@@ -316,14 +330,16 @@ Examples:
 const DOMINATORS_EXAMPLES: &str = "\
 Examples:
   heap_inspector dominators heap.json
-  heap_inspector dominators heap.json 0x7f1386ee2a78 --depth 8";
+  heap_inspector dominators heap.json 0x7f1386ee2a78 --depth 8
+  heap_inspector dominators heap.json --format flamegraph > heap.svg";
 const PATH_EXAMPLES: &str = "\
 Examples:
   heap_inspector path heap.json 0x7f1386ee2a78 --paths 5
   heap_inspector path heap.json --class Order";
 const SHOW_EXAMPLES: &str = "\
 Examples:
-  heap_inspector show heap.json 0x7f1386ee2a78";
+  heap_inspector show heap.json 0x7f1386ee2a78
+  heap_inspector show heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > object.svg";
 const UNREACHABLE_EXAMPLES: &str = "\
 Examples:
   heap_inspector unreachable heap.json
@@ -336,6 +352,25 @@ const FRAGMENTATION_EXAMPLES: &str = "\
 Examples:
   heap_inspector fragmentation heap.json
   heap_inspector fragmentation heap.json --by class,location,generation";
+
+/// How many of the formats fit any answer; the verbs that draw have more.
+const ANY: usize = 4;
+/// The verbs with more formats, and how many.
+const DRAWING: [(&str, usize); 3] = [("dominators", 7), ("path", 7), ("show", 5)];
+
+/// The first formats.
+fn formats(count: usize) -> impl TypedValueParser<Value = view::Format> {
+    one_of(view::Format::NAMED.into_iter().take(count).map(|(_, name)| name))
+}
+
+impl Arguments {
+    /// The command line, each verb with its formats.
+    pub(crate) fn grammar() -> clap::Command {
+        DRAWING.into_iter().fold(Arguments::command(), |command, (verb, count)| {
+            command.mut_subcommand(verb, |verb| verb.mut_arg("format", |format| format.value_parser(formats(count))))
+        })
+    }
+}
 
 impl Verb {
     pub(crate) fn common(&self) -> &Unfiltered {
@@ -401,7 +436,7 @@ pub(crate) struct Unfiltered {
     pub(crate) dump: OsString,
     /// How to write the answer
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
-    #[arg(value_parser = one_of::<view::Format>(view::Format::NAMED.map(|(_, name)| name)))]
+    #[arg(value_parser = formats(ANY))]
     pub(crate) format: view::Format,
     /// Threads that read the dump; 0 for one a core
     #[arg(long, short, value_name = "N", default_value_t = 0)]
@@ -496,16 +531,15 @@ impl Which {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_words_do_not_contradict_each_other() {
-        Arguments::command().debug_assert();
+        Arguments::grammar().debug_assert();
     }
 
     #[test]
     fn every_key_is_explained() {
-        let mut command = Arguments::command();
+        let mut command = Arguments::grammar();
         let top = command.find_subcommand_mut("top").expect("there is one");
         let help = top.render_long_help().to_string();
         let (_, keys) = help.split_once("Keys (--by):").expect("there is such a part");
