@@ -39,6 +39,7 @@ module HeapInspector
   autoload :Heap, "heap_inspector/heap"
   autoload :Input, "heap_inspector/input"
   autoload :LiveCommands, "heap_inspector/live_commands"
+  autoload :Packing, "heap_inspector/packing"
   autoload :PageUse, "heap_inspector/summary"
   autoload :ProcFs, "heap_inspector/proc_fs"
   autoload :Processes, "heap_inspector/processes"
@@ -55,7 +56,7 @@ module HeapInspector
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
 
-  private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :Folder, :ForkHook, :Input, :LiveCommands, :ProcFs, :Processes
+  private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :Folder, :ForkHook, :Input, :LiveCommands, :Packing, :ProcFs, :Processes
   private_constant :ProgressBar, :Threshold, :Tracing, :Where
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the

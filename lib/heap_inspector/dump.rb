@@ -21,29 +21,12 @@ module HeapInspector
   #
   # @api private
   class Dump
-    # The packings, with the end of a file's name.
-    PACKINGS = { zstd: ".zst", gzip: ".gz", plain: "" }.freeze
     # The name of the lock that lets one dump of a user's processes be taken at a time on a host.
     LOCK = "dump.lock"
     # What Ruby's pipe holds; more means fewer switches between the dumping and the packing thread.
     F_SETPIPE_SZ = 1031
 
     private_constant :F_SETPIPE_SZ
-
-    # @param packing [Symbol, String, nil, false]
-    # @param name [String, nil] the file's name, which decides where no packing is asked for
-    # @return [Symbol]
-    # @raise [ArgumentError]
-    def self.packing(packing, name = nil)
-      return :plain if packing == false
-      return PACKINGS.find { |_, ending| name && name.end_with?(ending) }.first if packing.nil? && name
-      return :zstd if packing.nil?
-
-      packing = packing.to_sym
-      raise ArgumentError, "there is no packing #{packing.inspect}; there are #{PACKINGS.keys.join(", ")}" unless PACKINGS.key?(packing)
-
-      packing
-    end
 
     # See {HeapInspector.dump}.
     def initialize(gc:, compress:, redact:, timeout:, force:, progress:)
@@ -66,7 +49,7 @@ module HeapInspector
       unfinished = "#{path}.#{Process.pid}-#{SecureRandom.hex(4)}.tmp"
       flags = File::WRONLY | File::CREAT | File::EXCL | File::NOFOLLOW | File::BINARY
       File.open(unfinished, flags, 0o600) do |file|
-        done = take(file, self.class.packing(@compress, path), unfinished, path)
+        done = take(file, Packing.choose(@compress, path), unfinished, path)
         File.rename(unfinished, path)
         File.open(File.dirname(path), &:fsync)
         done
@@ -79,7 +62,7 @@ module HeapInspector
     # @return [DumpFile]
     def to_io(io)
       io.flush
-      take(io, self.class.packing(@compress), nil, nil)
+      take(io, Packing.choose(@compress), nil, nil)
     end
 
     private
