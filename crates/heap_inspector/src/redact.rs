@@ -18,6 +18,7 @@ use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher128};
 use std::hash::Hasher;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a redaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,17 +33,20 @@ pub struct Redacted {
     pub truncated: bool,
 }
 
-/// Writes `source` without its secrets to `out`, whose name is for messages.
+/// Writes `source` without its secrets to `out`, whose name is for messages. Stops soon after `cancel` is raised.
 ///
 /// # Errors
-/// Those of the source; [`Error::Format`] where nothing in it is a record; if `out` cannot be written to.
-pub fn redact(source: &Source, out: &mut dyn Write, name: &str) -> Result<Redacted> {
+/// Those of the source; [`Error::Interrupted`] when cancelled; [`Error::Format`] where nothing in it is a record; if `out` cannot be written to.
+pub fn redact(source: &Source, out: &mut dyn Write, name: &str, cancel: Option<&AtomicBool>) -> Result<Redacted> {
     let mut redactor =
         Redactor { key: Key::random()?, scanner: Scanner::default(), references: Vec::new(), sum: Redacted::default() };
     let mut blocks = source.open()?;
     let mut written = Vec::new();
     let mut recycled = Vec::new();
     while let Some(block) = blocks.next(recycled)? {
+        if cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Error::Interrupted);
+        }
         written.clear();
         redactor.block(&block.bytes, &mut written);
         out.write_all(&written).map_err(|source| Error::File { path: PathBuf::from(name), source })?;

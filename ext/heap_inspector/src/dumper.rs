@@ -184,7 +184,7 @@ fn work(mut input: Counted, output: Output, packing: Packing, redacts: bool) -> 
     let bytes_in = Arc::clone(&input.bytes);
     let mut sink = Sink::new(BufWriter::with_capacity(BUFFER, output), packing).map_err(failed)?;
     let redacted = if redacts {
-        let done = redact(&Source::reader(input, "the dump"), &mut sink, "the dump")?;
+        let done = redact(&Source::reader(input, "the dump"), &mut sink, "the dump", None)?;
         (done.values, done.lost)
     } else {
         let mut buffer = vec![0; BUFFER];

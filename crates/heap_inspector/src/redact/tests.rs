@@ -10,7 +10,7 @@ use std::io::Cursor;
 
 fn redacted(dump: &str) -> (String, Redacted) {
     let mut out = Vec::new();
-    let sum = redact(&Source::reader(Cursor::new(dump.to_owned()), "test"), &mut out, "out").unwrap();
+    let sum = redact(&Source::reader(Cursor::new(dump.to_owned()), "test"), &mut out, "out", None).unwrap();
     (String::from_utf8(out).unwrap(), sum)
 }
 
@@ -69,7 +69,8 @@ fn each_dump_gets_a_key_of_its_own() {
 
 #[test]
 fn what_is_no_dump_is_refused() {
-    let error = redact(&Source::reader(Cursor::new("secret\n".repeat(3)), "test"), &mut Vec::new(), "out").unwrap_err();
+    let error =
+        redact(&Source::reader(Cursor::new("secret\n".repeat(3)), "test"), &mut Vec::new(), "out", None).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Format);
 }
 
@@ -108,7 +109,7 @@ fn a_redacted_dump_is_counted_like_its_origin() {
         dumps += 1;
         let origin = Source::path(&path);
         let mut out = Vec::new();
-        let sum = redact(&origin, &mut out, "out").unwrap();
+        let sum = redact(&origin, &mut out, "out", None).unwrap();
         let redacted = Source::reader(Cursor::new(out), "redacted").spooled();
         let options = scan::Options::default();
         let (before, after) = (Heap::load(&origin, &options).unwrap(), Heap::load(&redacted, &options).unwrap());
