@@ -1,3 +1,65 @@
 # frozen_string_literal: true
 
 require "heap_inspector"
+require "json"
+require "open3"
+require "rbconfig"
+require "stringio"
+
+# The real dumps of six Rubies, and what the specs wait with.
+module Helpers
+  ROOT = File.expand_path("..", __dir__)
+  DUMPS = Dir[File.join(ROOT, "crates/heap_inspector/tests/dumps/*.json.zst")].to_h { |path| [File.basename(path, ".json.zst"), path] }
+  DUMP = DUMPS.fetch("ruby-3.1-x86_64")
+
+  # A line as Ruby writes it.
+  def self.line(number, **fields)
+    fields = { address: format("0x7f%010x", number * 40), type: "STRING", class: "0x7f0000000008", memsize: 40 }.merge(fields)
+    "#{JSON.generate(fields)}\n"
+  end
+
+  # The text of a dump of so many strings.
+  def self.text(count, **fields)
+    (1..count).map { |number| line(number, **fields) }.join
+  end
+
+  # The lines of a dump as hashes, read by nothing of ours.
+  def lines(dump)
+    Helpers.lines_of(DUMPS.fetch(dump))
+  end
+
+  def self.lines_of(path)
+    @lines ||= {}
+    @lines[path] ||= IO.popen(["zstd", "-dcq", path], "r:UTF-8") { |io| io.each_line.map { |line| JSON.parse(line) } }
+  end
+
+  # The lines that are live objects.
+  def objects(dump)
+    lines(dump).select { |line| line["address"] && !%w[ROOT SHAPE NONE ZOMBIE].include?(line["type"]) }
+  end
+
+  # Waits until the block gives something, at most so many seconds.
+  def eventually(seconds = 20)
+    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
+    until (result = yield)
+      raise "nothing in #{seconds} s" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
+
+      Thread.pass
+    end
+    result
+  end
+
+  # Runs Ruby code in a process of its own, with the gem.
+  def ruby(code, *words, **options)
+    Open3.capture3(RbConfig.ruby, "-I#{ROOT}/lib", "-rheap_inspector", "-e", code, *words, **options)
+  end
+end
+
+RSpec.configure do |config|
+  config.include Helpers
+  config.disable_monkey_patching!
+  config.filter_run_excluding(slow: true) unless ENV["SLOW"]
+  config.order = :random
+  config.warnings = true
+  Kernel.srand config.seed
+end

@@ -3,18 +3,15 @@
 module HeapInspector
   # Where strings were allocated.
   class Site < Value
-    fields :location, :count
-
     # @!attribute [r] location
     #   @return [String] `file:line`, or `(untraced)`
     # @!attribute [r] count
     #   @return [Integer] how many of the strings
+    fields :location, :count
   end
 
   # A text that several strings hold.
   class DuplicateString < Value
-    fields :value, :cut, :bytesize, :count, :memsize, :wasted, :sites, :rest_sites
-
     # @!attribute [r] value
     #   @return [String] the text, raw; of a long one its start
     # @!attribute [r] cut
@@ -31,14 +28,16 @@ module HeapInspector
     #   @return [Array<Site>] where most of them were allocated
     # @!attribute [r] rest_sites
     #   @return [Integer] how many further sites there are
+    fields :value, :cut, :bytesize, :count, :memsize, :wasted, :sites, :rest_sites
 
-    alias cut? cut
+    # @return [Boolean] whether {#value} is not the whole text
+    def cut?
+      cut
+    end
   end
 
   # Texts that several strings hold, those first that waste the most. An answer of {Heap#duplicate_strings}.
   class DuplicateStrings < Report
-    include Enumerable
-
     # @return [Integer] how many texts several strings hold, those that the limit cut off too
     attr_reader :text_count
 

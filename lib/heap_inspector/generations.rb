@@ -3,8 +3,6 @@
 module HeapInspector
   # The objects that were allocated between two garbage collections.
   class Generation < Value
-    fields :number, :count, :memsize, :references, :share
-
     # @!attribute [r] number
     #   @return [Integer, nil] how many garbage collections there had been; nil for untraced objects
     # @!attribute [r] count
@@ -15,6 +13,7 @@ module HeapInspector
     #   @return [Integer] how many references they hold
     # @!attribute [r] share
     #   @return [Float] their part of the bytes of all generations, from 0.0 to 1.0
+    fields :number, :count, :memsize, :references, :share
 
     # @return [Integer, nil] the number, as groups have it
     def key
@@ -30,8 +29,6 @@ module HeapInspector
   # Count and bytes by generation: untraced objects first, then the oldest. In a leak, old generations stay full. An answer of
   # {Heap#generations}.
   class Generations < Report
-    include Enumerable
-
     # @return [Rest, nil] what the generations come to that the limit cut off, those of the fewest bytes; nil if it cut off none
     attr_reader :rest
 

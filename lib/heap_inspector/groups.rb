@@ -3,8 +3,6 @@
 module HeapInspector
   # The objects with one value of the keys that were asked for.
   class Group < Value
-    fields :key, :count, :memsize, :references, :share
-
     # @!attribute [r] key
     #   @return [String, Integer, Boolean, nil, Array] the value; nil where the objects have none. Several keys make an Array.
     # @!attribute [r] count
@@ -15,6 +13,7 @@ module HeapInspector
     #   @return [Integer] how many references they hold
     # @!attribute [r] share
     #   @return [Float] their part of the bytes of all groups, from 0.0 to 1.0
+    fields :key, :count, :memsize, :references, :share
   end
 
   # Count and bytes of objects by one key or several, the greatest first. An answer of {Heap#groups}.
@@ -25,8 +24,6 @@ module HeapInspector
   #   groups["User"]&.count          # => 1200
   #   groups.sum(&:memsize) == groups.total.memsize # => true, without a limit
   class Groups < Report
-    include Enumerable
-
     # @return [Array<Symbol>] the keys
     attr_reader :by
 

@@ -5,8 +5,10 @@ require "json"
 
 module HeapInspector
   # A finished answer. Prints as the command line does, in all its formats; whatever the dump's texts hold, what is printed holds no
-  # control characters. Frozen, and complete without the heap.
+  # control characters. An Enumerable of its rows or facts; frozen, and complete without the heap.
   class Report
+    include Enumerable # here, so that to_h below comes before its
+
     # Columns of text that goes to no terminal.
     PLAIN_WIDTH = 120
 
@@ -37,8 +39,11 @@ module HeapInspector
       @document.render("csv", PLAIN_WIDTH, false)
     end
 
+    # @yield with a block it is Enumerable's: from rows to pairs
     # @return [Hash{Symbol => Object}] what {#to_json} says: `schema_version`, `verb`, `dump`, the sections by name, `notes`
-    def to_h
+    def to_h(&block)
+      return super if block
+
       JSON.parse(to_json, symbolize_names: true)
     end
 

@@ -3,8 +3,6 @@
 module HeapInspector
   # The heap pages of one slot size.
   class PageUse < Value
-    fields :slot_size, :pages, :live, :slots
-
     # @!attribute [r] slot_size
     #   @return [Integer] bytes of a slot
     # @!attribute [r] pages
@@ -13,6 +11,7 @@ module HeapInspector
     #   @return [Integer] how many objects live in them
     # @!attribute [r] slots
     #   @return [Integer] how many slots they have
+    fields :slot_size, :pages, :live, :slots
 
     # @return [Float] the part of the slots that is in use, from 0.0 to 1.0
     def live_share
@@ -23,8 +22,6 @@ module HeapInspector
   # What a dump is, at a glance: the kinds of objects, what was traced, how full the pages are, which Ruby wrote it, what was lost.
   # An answer of {Heap#summary}. Enumerates its facts as pairs of name and value.
   class Summary < Report
-    include Enumerable
-
     # The facts, in order.
     FACTS = %i[object_count memsize references traced untraced tracer types classes pages roots shapes free_slots zombies
                ruby_series lines lost_lines repaired_lines truncated].freeze

@@ -76,20 +76,17 @@ module HeapInspector
 
   # What all groups come to, those that a limit cut off too.
   class Total < Value
-    fields :count, :memsize, :references
-
     # @!attribute [r] count
     #   @return [Integer] how many objects
     # @!attribute [r] memsize
     #   @return [Integer] their bytes
     # @!attribute [r] references
     #   @return [Integer] how many references they hold
+    fields :count, :memsize, :references
   end
 
   # What the rows come to that a limit cut off.
   class Rest < Value
-    fields :rows, :count, :memsize, :references
-
     # @!attribute [r] rows
     #   @return [Integer] how many rows
     # @!attribute [r] count
@@ -98,5 +95,6 @@ module HeapInspector
     #   @return [Integer] their bytes
     # @!attribute [r] references
     #   @return [Integer] how many references they hold
+    fields :rows, :count, :memsize, :references
   end
 end

@@ -3,8 +3,6 @@
 module HeapInspector
   # Something of a dump that was lost or repaired while it was read.
   class Warning < Value
-    fields :kind, :line, :byte, :message
-
     # @!attribute [r] kind
     #   @return [Symbol] `:lost` (a line that cannot be read, its object is missing), `:repaired` (a line that Ruby broke by printing
     #     a name unescaped), `:truncated` (the dump ends early) or `:duplicate` (two objects with one address)
@@ -14,6 +12,7 @@ module HeapInspector
     #   @return [Integer, nil] the bytes before the place, in the unpacked dump
     # @!attribute [r] message
     #   @return [String] what is wrong and what was done; may hold text of the dump, raw
+    fields :kind, :line, :byte, :message
 
     # @return [String] the message with its place
     def to_s

@@ -14,6 +14,7 @@ use std::ffi::c_void;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Where the work leaves its wishes and the Ruby thread its answers.
 #[derive(Default)]
@@ -32,6 +33,9 @@ struct State {
     progress: Option<(u64, Option<u64>)>,
     input: Input,
 }
+
+/// The longest wait.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What goes on with the Ruby object that is read.
 #[derive(Default)]
@@ -70,13 +74,14 @@ impl Desk {
         self.changed.notify_all();
     }
 
-    /// Waits for something to do for the Ruby thread.
+    /// Waits for something to do for the Ruby thread, but not for ever: Ruby 3.1 leaves a signal lying when it comes while the main
+    /// thread waits here and the last other thread has just ended; a new wait finds it.
     fn wait(&self) {
         let idle = |state: &mut State| {
             let wanted = matches!(state.input, Input::Wanted);
             !(state.is_done || state.is_interrupted || state.progress.is_some() || wanted)
         };
-        drop(self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner));
+        drop(self.changed.wait_timeout_while(self.lock(), PATIENCE, idle).unwrap_or_else(PoisonError::into_inner));
     }
 
     fn take(&self) -> Wishes {
@@ -193,7 +198,7 @@ pub(crate) fn run<T: Send>(
 
 fn serve(ruby: &Ruby, desk: &Desk, servants: Servants) -> Result<(), Error> {
     loop {
-        wait_without_gvl(desk);
+        wait_without_gvl(desk)?;
         ruby.thread_check_ints()?;
         let wishes = desk.take();
         if let (Some((read, all)), Some(progress)) = (wishes.progress, servants.progress) {
@@ -230,7 +235,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Waits without the GVL until there is something to do. Returns at once where an interrupt is pending already.
-fn wait_without_gvl(desk: &Desk) {
+fn wait_without_gvl(desk: &Desk) -> Result<(), Error> {
     /// SAFETY: `desk` is the one that `wait_without_gvl` borrows until it returns. Nothing of Ruby's is touched.
     unsafe extern "C" fn wait(desk: *mut c_void) -> *mut c_void {
         unsafe { &*desk.cast_const().cast::<Desk>() }.wait();
@@ -243,6 +248,12 @@ fn wait_without_gvl(desk: &Desk) {
     }
     let data = std::ptr::from_ref(desk).cast_mut().cast::<c_void>();
     // SAFETY: this is a Ruby thread with the GVL, since the caller has a `Ruby`. Both functions keep to what is said at them, and
-    // neither unwinds. The variant with the 2 raises nothing, so no Rust frame is jumped over.
-    unsafe { rb_sys::rb_thread_call_without_gvl2(Some(wait), data, Some(unblock), data) };
+    // neither unwinds. The variant with the 2 is said to raise nothing; but where the main thread is the only one, Ruby 3.1 makes
+    // another to unblock it, and raises pending interrupts when it joins that: so it is called protected, and no Rust frame that
+    // lives on is jumped over.
+    magnus::rb_sys::protect(|| unsafe {
+        rb_sys::rb_thread_call_without_gvl2(Some(wait), data, Some(unblock), data);
+        rb_sys::Qnil.into()
+    })?;
+    Ok(())
 }
