@@ -73,7 +73,10 @@ module HeapInspector
     private
 
     def line(timeout)
-      raise AgentError, "process #{@pid} did not answer in #{timeout} s; is it stopped, or busy in C code?" unless @socket.wait_readable(timeout)
+      unless @socket.wait_readable(timeout)
+        raise AgentError,
+              "process #{@pid} did not answer in #{timeout} s; is it stopped, or busy in C code?"
+      end
 
       @socket.gets("\n", 65_536) || raise(AgentError, "process #{@pid} went away before it answered")
     end

@@ -186,7 +186,8 @@ module HeapInspector
 
       fate = if reaped&.signaled? then "was killed by SIG#{Signal.signame(reaped.termsig)}"
              elsif reaped then "ended with status #{reaped.exitstatus}"
-             else "is gone"
+             else
+               "is gone"
              end
       hint = " (out of memory?)" if reaped&.termsig == Signal.list["KILL"]
       hint = "; Ruby 3.3 and 3.4 have a bug in dump_all, try again" if [4, 6, 7, 11].include?(reaped&.termsig)

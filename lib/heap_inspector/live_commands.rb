@@ -50,7 +50,8 @@ module HeapInspector
     # @return [Integer]
     def ps(words)
       format = "text"
-      parse(words, "ps", "List the Ruby processes of this host, by /proc: which are armed, which trace, how big they are", 0..0) do |options|
+      parse(words, "ps", "List the Ruby processes of this host, by /proc: which are armed, which trace, how big they are",
+            0..0) do |options|
         options.on("-f", "--format FORMAT", %w[text json], "text or json [default: text]") { |given| format = given }
       end || (return 0)
 
@@ -71,7 +72,10 @@ module HeapInspector
       end || (return 0)
 
       processes = Processes.named(words.first)
-      raise ArgumentError, "#{words.first} are several processes, which do not fit into one file; leave -o out" if output && processes.size > 1
+      if output && processes.size > 1
+        raise ArgumentError,
+              "#{words.first} are several processes, which do not fit into one file; leave -o out"
+      end
 
       processes.map { |process| dump_one(pid_of(process), output, ask) }.max
     end
@@ -80,7 +84,8 @@ module HeapInspector
     #
     # @return [Integer]
     def trace(words)
-      words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer", 2..2) || (return 0)
+      words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer",
+                    2..2) || (return 0)
       on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "on or off is meant, not #{words[1].inspect}" }
       Processes.named(words.first).each do |process|
         pid = pid_of(process)
@@ -239,9 +244,10 @@ module HeapInspector
     def table(rows)
       return @out.puts("no Ruby process but this one runs here") if rows.empty?
 
-      lines = [["PID", "WHAT", "RSS", "PSS", "AGENT", "TRACING", "COMMAND"]]
+      lines = [%w[PID WHAT RSS PSS AGENT TRACING COMMAND]]
       lines += rows.map do |row|
-        [row[:pid].to_s, row[:what], mebibytes(row[:rss]), mebibytes(row[:pss]), agent(row), tracing(row), self.class.printable(row[:command])[0, 60]]
+        [row[:pid].to_s, row[:what], mebibytes(row[:rss]), mebibytes(row[:pss]), agent(row), tracing(row),
+         self.class.printable(row[:command])[0, 60]]
       end
       widths = lines.transpose.map { |column| column.map(&:length).max }
       numbers = [0, 2, 3]
@@ -264,7 +270,11 @@ module HeapInspector
     end
 
     def mebibytes(bytes)
-      bytes ? "#{(bytes / 1_048_576.0).round(bytes < 10 << 20 ? 1 : 0)} MiB" : "-"
+      if bytes
+        "#{(bytes / 1_048_576.0).round(bytes < 10 << 20 ? 1 : 0)} MiB"
+      else
+        "-"
+      end
     end
   end
 end

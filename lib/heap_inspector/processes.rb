@@ -25,9 +25,9 @@ module HeapInspector
 
     # What servers write into their process titles: the server, what it is, the worker's index.
     TITLES = {
-      /\Apuma: cluster worker (?<worker>\d+):/ => ["puma", "worker"],
+      /\Apuma: cluster worker (?<worker>\d+):/ => %w[puma worker],
       /\Apuma \d[\w.]* .*\[/ => ["puma", nil],
-      /\A(?:\S*unicorn\S*|pitchfork\b.*) worker\[(?<worker>\d+)\]/ => ["unicorn", "worker"],
+      /\A(?:\S*unicorn\S*|pitchfork\b.*) worker\[(?<worker>\d+)\]/ => %w[unicorn worker],
       /\A\S*(?:unicorn\S*|pitchfork\b).* master/ => %w[unicorn master],
       /\Asidekiq \d/ => %w[sidekiq single],
       /\Aresque-\d/ => ["resque", nil],
@@ -100,7 +100,8 @@ module HeapInspector
         server, role, worker = of_title(command)
         role ||= if parents.key?(parents[pid]) && parents[pid] != ::Process.pid then "worker"
                  elsif parents.value?(pid) then "master"
-                 else "single"
+                 else
+                   "single"
                  end
         Process.new(pid, parents[pid], status["Uid"], role, server, worker, status["VmRSS"], ProcFs.pss(pid), Client.socket(pid), command)
       end

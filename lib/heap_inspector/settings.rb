@@ -47,7 +47,7 @@ module HeapInspector
       end
 
       def word(name)
-        value = ENV["HEAP_INSPECTOR_#{name}"]
+        value = ENV.fetch("HEAP_INSPECTOR_#{name}", nil)
         value unless value.nil? || value.empty?
       end
     end
