@@ -165,6 +165,15 @@ module HeapInspector
       rescue StandardError, NotImplementedError => e
         refuse(guest, e)
       ensure
+        dismiss(guest)
+      end
+
+      # The system tells a guest nothing but a reset where what it sent was not read.
+      def dismiss(guest)
+        guest.read_nonblock(4 * LONGEST, exception: false)
+      rescue SystemCallError
+        nil
+      ensure
         guest.close
       end
 
@@ -245,12 +254,18 @@ module HeapInspector
         tell(guest, ready: true)
         raise AgentError, "no file came in #{PATIENCE} s" unless guest.wait_readable(PATIENCE)
 
-        file = guest.recv_io
+        file = received(guest)
         begin
           dump.to_io(file).to_h
         ensure
           file.close
         end
+      end
+
+      def received(guest)
+        guest.recv_io
+      rescue SocketError
+        raise AgentError, "no open file came to write the dump to"
       end
 
       def tell(guest, message)
