@@ -98,12 +98,15 @@ module HeapInspector
         return if status.empty? # it ended meanwhile
 
         server, role, worker = of_title(command)
-        role ||= if parents.key?(parents[pid]) && parents[pid] != ::Process.pid then "worker"
-                 elsif parents.value?(pid) then "master"
-                 else
-                   "single"
-                 end
+        role ||= role_of(pid, parents, server)
         Process.new(pid, parents[pid], status["Uid"], role, server, worker, status["VmRSS"], ProcFs.pss(pid), Client.socket(pid), command)
+      end
+
+      # A server that its title names without an index is no worker, whoever started it.
+      def role_of(pid, parents, server)
+        return "master" if parents.value?(pid)
+
+        server.nil? && parents.key?(parents[pid]) ? "worker" : "single"
       end
 
       def of_title(command)

@@ -2,7 +2,7 @@
 
 require_relative "living"
 
-RSpec.describe "the agent" do # rubocop:disable RSpec/DescribeClass -- it is private, and reached by its socket
+RSpec.describe "the agent" do
   include_context "with living processes"
 
   let(:run) { File.join(folder, "run") }
@@ -80,7 +80,8 @@ RSpec.describe "the agent" do # rubocop:disable RSpec/DescribeClass -- it is pri
     bare.kill
     bare.finish
     expect(command("dump", bare.pid.to_s)[1]).to eq "heap_inspector: there is no process #{bare.pid}\n"
-    expect(command("dump", "worker-3")[1..]).to eq ["heap_inspector: there is no armed worker-3; `heap_inspector ps` lists the processes\n", 1]
+    none = "heap_inspector: there is no armed worker-3; `heap_inspector ps` lists the processes\n"
+    expect(command("dump", "worker-3")[1..]).to eq [none, 1]
     expect(command("dump", "master").last).to eq 2
     expect(command("trace", "1", "maybe").last).to eq 2
     expect(command("dump", "1", "--nonsense").last).to eq 2
@@ -122,7 +123,8 @@ RSpec.describe "the agent" do # rubocop:disable RSpec/DescribeClass -- it is pri
     { "link" => -> { File.symlink(folder, run) }, "open" => -> { Dir.mkdir(run) && File.chmod(0o777, run) } }.each_value do |plant|
       plant.call
       process = living("begin; HeapInspector.arm; rescue HeapInspector::AgentError => e; puts e.message; end")
-      expect(process.line).to match(/\A#{run} cannot be used: (?:it is no folder|its mode is 0777, not 0700); remove it or set HEAP_INSPECTOR_DIR/)
+      reason = /(?:it is no folder|its mode is 0777, not 0700); remove it or set HEAP_INSPECTOR_DIR/
+      expect(process.line).to match(/\A#{run} cannot be used: #{reason}/)
       process.wait
       File.symlink?(run) ? File.unlink(run) : FileUtils.remove_entry(run)
     end

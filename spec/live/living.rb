@@ -14,13 +14,16 @@ module Living
 
   # A started process: what it prints can be read by lines, and lines can be sent to it.
   class Started
-    attr_reader :pid
+    # What was printed before the end is in `rest`.
+    attr_reader :pid, :rest
 
-    def initialize(environment, words, **options)
-      @input, input = IO.pipe
+    # With a log it prints there: nobody reads a server's pipe, and a full one would stop it.
+    def initialize(environment, words, log: nil, **options)
+      @input, input = log ? [File.open(log, "w+")] * 2 : IO.pipe
       output, @output = IO.pipe
       @pid = Process.spawn(environment, *words, in: output, out: input, err: %i[child out], **options)
-      [input, output].each(&:close)
+      output.close
+      input.close unless log
     end
 
     # The next line that the pattern takes; where none does the message has what came.
@@ -45,10 +48,8 @@ module Living
     def wait
       @output.close unless @output.closed?
       @rest = @input.read
-      @status ||= Process.wait2(@pid).last
+      reap
     end
-
-    attr_reader :rest
 
     def kill(signal = :KILL)
       Process.kill(signal, @pid)
@@ -60,9 +61,15 @@ module Living
       return if @status
 
       kill
-      @status = Process.wait2(@pid).last
+      reap
     ensure
       [@input, @output].each { |pipe| pipe.close unless pipe.closed? }
+    end
+
+    private
+
+    def reap
+      @status ||= Process.wait2(@pid).last # rubocop:disable Naming/MemoizedInstanceVariableName -- it can be waited for once
     end
   end
 

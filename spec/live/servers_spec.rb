@@ -3,7 +3,7 @@
 require_relative "living"
 
 # Debian's Puma, Rails and Unicorn. `LIVE_ROUNDS=20` (or `rake live:proof`) makes the full number of dumps.
-RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is described is the whole
+RSpec.describe "servers" do
   include_context "with living processes"
 
   let(:rounds) { Integer(ENV.fetch("LIVE_ROUNDS", "3")) }
@@ -29,7 +29,7 @@ RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is des
       plugin :heap_inspector
       #{extra}
     RUBY
-    started(["puma", "-C", "puma.rb", "config.ru"], environment: environment, chdir: folder)
+    started(["puma", "-C", "puma.rb", "config.ru"], environment: environment, chdir: folder, log: File.join(folder, "log"))
   end
 
   def rows
@@ -46,7 +46,16 @@ RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is des
   end
 
   def armed(count)
-    eventually(40) { (found = rows.select { |row| row["answers"] }).size == count && found }
+    found = eventually(40) { (found = rows.select { |row| row["answers"] }).size == count && found }
+    eventually { listening? }
+    found
+  end
+
+  def listening?
+    TCPSocket.open("127.0.0.1", port, &:close)
+    true
+  rescue Errno::ECONNREFUSED
+    false
   end
 
   def get
@@ -54,9 +63,9 @@ RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is des
   end
 
   # Ends a server as its operator would, and waits until all of it is gone.
-  def stop(server)
+  def stop(server, signal = :TERM)
     pids = [server.pid, *children(server.pid)]
-    server.kill(:TERM)
+    server.kill(signal)
     server.wait
     eventually { pids.none? { |pid| alive?(pid) } }
     expect(Dir.children(File.join(folder, "run")).grep(/sock/)).to be_empty
@@ -68,9 +77,7 @@ RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is des
     counts = Queue.new
     threads = Array.new(clients) do
       Thread.new do
-        until over
-          counts << (get.start_with?("ok") ? :answered : :failed)
-        end
+        counts << (get.start_with?("ok") ? :answered : :failed) until over
       rescue StandardError => e
         counts << e
       end
@@ -179,7 +186,7 @@ RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is des
     RUBY
     write("Rakefile", "require_relative 'app'\nRails.application.load_tasks")
     write("plain.rb", "workers 2\nthreads 2, 2\nbind \"tcp://127.0.0.1:#{port}\"\npreload_app!\n")
-    server = started(["puma", "-C", "plain.rb", "config.ru"], chdir: folder)
+    server = started(["puma", "-C", "plain.rb", "config.ru"], chdir: folder, log: File.join(folder, "log"))
     found = armed(3)
     expect(found.map { |row| row["tracing"] }).to eq [true, true, true]
     expect(get).to start_with("ok ")
@@ -203,12 +210,12 @@ RSpec.describe "servers" do # rubocop:disable RSpec/DescribeClass -- what is des
       require "heap_inspector"
       after_fork { |_server, worker| HeapInspector.arm(worker: worker.nr) }
     RUBY
-    server = started(["unicorn", "-c", "unicorn.rb", "config.ru"], chdir: folder)
+    server = started(["unicorn", "-c", "unicorn.rb", "config.ru"], chdir: folder, log: File.join(folder, "log"))
     found = armed(2)
     expect(found.map { |row| row["what"] }).to contain_exactly("unicorn worker 0", "unicorn worker 1")
     under_load(2) { rounds.times { |number| dump("worker-1", "unicorn-#{number}") } }
     expect(@counts.tally.keys).to eq [:answered]
-    stop(server)
+    stop(server, :QUIT) # by TERM its workers run no at_exit
   end
 
   # References to no line of the dump, without those that Ruby 3.1 makes up: class of an IMEMO, guesses from the machine's stack.

@@ -95,7 +95,7 @@ RSpec.describe HeapInspector, ".trace_object_allocations_start" do
   it "follows the environment with autorun" do
     dump = File.join(folder, "end.json.zst")
     asked = { "HEAP_INSPECTOR_TRACE" => "all", "HEAP_INSPECTOR_DUMP" => dump }
-    code = 'kept = Object.new; p HeapInspector.tracing?, HeapInspector.armed?; $kept = kept'
+    code = "kept = Object.new; p HeapInspector.tracing?, HeapInspector.armed?; $kept = kept"
     expect(told("require 'heap_inspector/autorun'\n#{code}", environment: asked)).to eq %w[true true]
     expect(HeapInspector.analyze(dump).groups(by: :file)["-e"].count).to be_positive
     expect(told("require 'heap_inspector/autorun'\n#{code}", environment: { "HEAP_INSPECTOR_AGENT" => "0" })).to eq %w[false false]
