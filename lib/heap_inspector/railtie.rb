@@ -16,7 +16,8 @@ module HeapInspector
 
     config.after_initialize do |app|
       wishes = app.config.heap_inspector
-      Settings.apply(agent: wishes.agent ? true : false, trace: wishes.trace, dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
+      Settings.apply(environment: false, agent: wishes.agent ? true : false, trace: wishes.trace,
+                     dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
     end
 
     rake_tasks { load File.expand_path("tasks.rake", __dir__) }

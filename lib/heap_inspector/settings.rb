@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module HeapInspector
-  # Switches on in a process what the environment asks for, for hosts that call nothing else: the Puma plugin, the Railtie,
-  # `ruby -rheap_inspector/autorun`.
+  # Switches on in a process what the environment asks for, for hosts that call nothing else: the Puma plugin and
+  # `ruby -rheap_inspector/autorun`. The Railtie looks at its own options alone, since it may run in a process that only forks workers.
   #
   # - `HEAP_INSPECTOR_AGENT`: `0` for no agent
   # - `HEAP_INSPECTOR_TRACE`: `all` to trace in each process; `one` in one of the host; `0,2` in the workers with these indexes, and
@@ -13,18 +13,21 @@ module HeapInspector
   # @api private
   module Settings
     class << self
+      # @param environment [Boolean] whether the environment decides, and not the last four
       # @param worker [Integer, nil] the worker's index
-      # @param agent [Boolean] whether to arm where the environment does not say
-      # @param trace [Symbol, String, Boolean, Integer, Array<Integer>, nil] what to trace where the environment does not say
-      # @param dump_above [String, Integer, nil] the limit where the environment names none
-      # @param dump_dir [String, nil]
+      # @param agent [Boolean] whether to arm
+      # @param trace [Symbol, String, Boolean, Integer, Array<Integer>, nil] who traces
+      # @param dump_above [String, Integer, nil] the limit of memory
+      # @param dump_dir [String, nil] where its dump goes
       # @return [void]
-      def apply(worker: nil, agent: true, trace: nil, dump_above: nil, dump_dir: nil)
-        agent = word("AGENT") != "0" if word("AGENT")
+      def apply(environment: true, worker: nil, agent: true, trace: nil, dump_above: nil, dump_dir: nil)
+        if environment
+          agent = word("AGENT") != "0"
+          trace, dump_above, dump_dir = %w[TRACE DUMP_ABOVE DUMP_DIR].map { |name| word(name) }
+        end
         HeapInspector.arm(worker: worker) if agent
-        start_tracing(word("TRACE") || trace, worker)
-        limit = word("DUMP_ABOVE") || dump_above
-        HeapInspector.dump_above(limit, folder: word("DUMP_DIR") || dump_dir) if limit
+        start_tracing(trace, worker)
+        HeapInspector.dump_above(dump_above, folder: dump_dir) if dump_above
       rescue Error => e
         warn "heap_inspector: #{e.message}" # the app must start
       end
