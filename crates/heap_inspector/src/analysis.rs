@@ -1,13 +1,24 @@
 //! The questions, one file each: a heap or a pass over a dump comes in, a finished value goes out, and a report is made from it.
 
+pub mod collections;
+pub mod dominators;
+pub mod fragmentation;
 pub mod generation;
 pub mod generations;
+pub mod grouping;
 pub mod groups;
+pub mod merged;
+pub mod outline;
+pub mod paths;
+pub mod retained;
+pub mod show;
 pub mod strings;
 pub mod summary;
+pub mod unreachable;
 
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::keys::{self, Key, KeyValue};
+use crate::labels::Edge;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
 use crate::scan::Intake;
 use crate::select::Filter;
@@ -167,5 +178,16 @@ pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
         KeyValue::Number(number) => Cell::Number(*number),
         KeyValue::Flag(flag) => Cell::Flag(*flag),
         KeyValue::Text(text) => Cell::Text(text.clone()),
+    }
+}
+
+pub(crate) fn address_cell(heap: &Heap, id: NodeId) -> Cell {
+    Cell::Text(format!("0x{:x}", heap.address(id)))
+}
+
+pub(crate) fn edge_cell(edge: &Edge) -> Cell {
+    match edge.to_string() {
+        words if words.is_empty() => Cell::Missing,
+        words => Cell::Text(words),
     }
 }

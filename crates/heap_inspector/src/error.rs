@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// A place in the decoded dump: the line (from 1) and the byte offset in the whole stream (from 0).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// Line number, counted from 1; a record that a newline split counts by its first line.
     pub line: u64,

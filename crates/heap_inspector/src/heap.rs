@@ -1,10 +1,13 @@
 //! A dump in memory: one column for each property of the objects, and the references between them.
 //!
-//! Objects are numbered in the order of the file ([`NodeId`]). A node costs 43 bytes and a reference 4, so a heap takes about a sixth of
-//! its file; while it is loaded 8 more for each reference, and never more than a quarter. This is the only door to the columns.
+//! Objects are numbered in the order of the file ([`NodeId`]). A node costs about 25 bytes and a reference 4, so a heap takes about a
+//! tenth of its file; while it is loaded twice as much, and never more than a quarter. This is the only door to the columns.
 
 mod build;
+pub(crate) mod column;
 mod index;
+mod lines;
+mod parts;
 
 use crate::Result;
 use crate::names::{ClassId, Names, Numbers};
@@ -13,7 +16,7 @@ use crate::scan::{Intake, Options};
 use crate::source::Source;
 use crate::survey::{PageUse, Pages, Parts, Ranges, Slot, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
-use hashbrown::HashMap;
+use column::Column;
 use index::Index;
 
 /// An object's number: its place among the object lines of the dump, from 0.
@@ -39,7 +42,7 @@ pub struct Root {
 }
 
 /// A SHAPE line: instance variables in the order an object got them, each shape adding one to its parent's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     /// Its number.
     pub id: u32,
@@ -51,29 +54,58 @@ pub struct Shape {
     pub edge_name: Option<String>,
 }
 
-/// The properties of all nodes, each by node number, or of those of one block.
-#[derive(Clone, Debug, Default)]
+/// The properties of all nodes, each by node number.
+#[derive(Debug, Default, PartialEq)]
 struct Columns {
-    addresses: Vec<u64>,
+    addresses: Addresses,
     types: Vec<Type>,
-    traits: Vec<Traits>,
-    /// Bytes; `u32::MAX` where they stand in `memsizes_big`.
-    memsizes: Vec<u32>,
-    generations: Vec<u32>,
-    classes: Vec<ClassId>,
-    sites: Vec<SiteId>,
-    labels: Vec<Symbol>,
-    shapes: Vec<u32>,
-    slot_sizes: Vec<u16>,
+    /// The place in `trait_sets`.
+    traits: Column,
+    memsizes: Column,
+    generations: Column,
+    classes: Column,
+    sites: Column,
+    labels: Column,
+    shapes: Column,
+    slot_sizes: Column,
+    /// Elements, entries, bytes or instance variables, by the type, plus 1; 0 where the dump does not say.
+    lengths: Column,
+    /// Where a node's line begins, in bytes behind its segment's begin.
+    offsets: Column,
     /// Where a node's references end; they begin where the node's before it end.
     edge_ends: Vec<u32>,
+    trait_sets: Vec<Traits>,
+}
+
+/// Addresses by node. Most heaps lie within 32 GiB, so a multiple of 8 behind the lowest address fits in 4 bytes.
+#[derive(Debug, Default, PartialEq)]
+struct Addresses {
+    lowest: u64,
+    /// The binary logarithm of what all are multiples of.
+    grain: u32,
+    steps: Column,
+}
+
+impl Addresses {
+    fn new(addresses: &[u64]) -> Addresses {
+        let lowest = addresses.iter().copied().min().unwrap_or(0);
+        let all = addresses.iter().fold(0, |all, address| all | (address - lowest));
+        let grain = all.trailing_zeros().min(63);
+        Addresses { lowest, grain, steps: Column::new(addresses.len(), |row| (addresses[row] - lowest) >> grain) }
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> u64 {
+        self.lowest + (self.steps.get(row) << self.grain)
+    }
 }
 
 /// A loaded dump.
 #[derive(Debug)]
 pub struct Heap {
     columns: Columns,
-    memsizes_big: HashMap<u32, u64>,
+    /// Where in the dump the lines of nodes lie: from a node on, in bytes behind an offset. Ascending.
+    segments: Vec<(u32, u64)>,
     /// The targets of all references, by node; [`DANGLING`] where the address stands in `dangling`.
     edges: Vec<u32>,
     /// The addresses of dangling references by the place of the reference, ascending.
@@ -88,7 +120,8 @@ pub struct Heap {
     intake: Intake,
 }
 
-const DANGLING: u32 = u32::MAX;
+/// In place of a node: no object of the dump.
+pub(crate) const DANGLING: u32 = u32::MAX;
 
 impl Heap {
     /// Reads a dump.
@@ -111,7 +144,7 @@ impl Heap {
     /// How many objects there are.
     #[must_use]
     pub fn object_count(&self) -> usize {
-        self.columns.addresses.len()
+        self.columns.types.len()
     }
 
     /// The bytes of all objects.
@@ -148,11 +181,11 @@ impl Heap {
     /// About how many bytes of memory the heap takes: its columns, references, index and names.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        macro_rules! columns {
-            ($($name:ident)*) => { [$(bytes_of(&self.columns.$name)),*].iter().sum::<usize>() };
-        }
+        let columns = &self.columns;
         size_of::<Heap>()
-            + columns!(addresses types traits memsizes generations classes sites labels shapes slot_sizes edge_ends)
+            + columns.packed().iter().map(|column| column.footprint()).sum::<usize>()
+            + bytes_of(&columns.types)
+            + bytes_of(&columns.edge_ends)
             + bytes_of(&self.edges)
             + bytes_of(&self.dangling)
             + bytes_of(&self.class_nodes)
@@ -189,7 +222,7 @@ impl Heap {
 
     /// All nodes, in the order of the file.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
-        (0..self.columns.addresses.len() as u32).map(NodeId)
+        (0..self.columns.types.len() as u32).map(NodeId)
     }
 
     /// The node at an address; of several the first.
@@ -201,16 +234,13 @@ impl Heap {
     /// The node's address.
     #[must_use]
     pub fn address(&self, id: NodeId) -> u64 {
-        self.columns.addresses[at(id)]
+        self.columns.addresses.get(at(id))
     }
 
     /// The node's bytes, slot included.
     #[must_use]
     pub fn bytes(&self, id: NodeId) -> u64 {
-        match self.columns.memsizes[at(id)] {
-            u32::MAX => self.memsizes_big.get(&id.0).copied().unwrap_or(u64::from(u32::MAX)),
-            bytes => u64::from(bytes),
-        }
+        self.columns.memsizes.get(at(id))
     }
 
     /// The node's type, class, site and other properties, as numbers.
@@ -218,24 +248,37 @@ impl Heap {
     pub fn slot(&self, id: NodeId) -> Slot {
         let columns = &self.columns;
         let at = at(id);
-        let (ty, label) = (columns.types[at], columns.labels[at]);
-        let (generation, site) = (columns.generations[at], columns.sites[at]);
+        let (ty, label) = (columns.types[at], Symbol(columns.labels.get(at) as u32));
+        let (generation, site) = (columns.generations.get(at) as u32, SiteId(columns.sites.get(at) as u32));
         Slot {
-            names: Numbers { class: columns.classes[at], site, label },
+            names: Numbers { class: ClassId(columns.classes.get(at) as u32), site, label },
             generation,
-            shape: columns.shapes[at],
-            slot_size: u32::from(columns.slot_sizes[at]),
-            traits: columns.traits[at],
+            shape: columns.shapes.get(at) as u32,
+            slot_size: columns.slot_sizes.get(at) as u32,
+            traits: columns.trait_sets[columns.traits.get(at) as usize],
             ty,
             traced: generation > 0 || site != SiteId::NONE,
             tracer: self.names.is_tracer(ty, label),
         }
     }
 
+    /// How long the node is: elements of an ARRAY, entries of a HASH, bytes of a STRING or SYMBOL, instance variables of an OBJECT.
+    #[must_use]
+    pub fn length(&self, id: NodeId) -> Option<u32> {
+        (self.columns.lengths.get(at(id)) as u32).checked_sub(1)
+    }
+
+    /// Where the node's line begins in the decoded dump, in bytes.
+    #[must_use]
+    pub fn offset(&self, id: NodeId) -> u64 {
+        let segment = self.segments.partition_point(|(first, _)| *first <= id.0) - 1;
+        self.segments[segment].1 + self.columns.offsets.get(at(id))
+    }
+
     /// The node of the node's class: a singleton class where it has one. The dump lists it apart from the references.
     #[must_use]
     pub fn class(&self, id: NodeId) -> Option<NodeId> {
-        match self.class_nodes[self.columns.classes[at(id)].0 as usize] {
+        match self.class_nodes[self.columns.classes.get(at(id)) as usize] {
             DANGLING => None,
             node => Some(NodeId(node)),
         }
@@ -249,6 +292,16 @@ impl Heap {
             DANGLING => Target::Dangling(self.dangling_address(place)),
             node => Target::Node(NodeId(node)),
         })
+    }
+
+    /// The targets of the node's references; [`DANGLING`] for what is not in the dump.
+    pub(crate) fn targets(&self, id: u32) -> &[u32] {
+        &self.edges[self.edge_range(id as usize)]
+    }
+
+    /// The node of the node's class, or [`DANGLING`].
+    pub(crate) fn class_target(&self, id: u32) -> u32 {
+        self.class_nodes[self.columns.classes.get(id as usize) as usize]
     }
 
     fn edge_range(&self, at: usize) -> std::ops::Range<usize> {

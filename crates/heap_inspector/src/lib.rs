@@ -1,11 +1,52 @@
-//! Reads and explains Ruby heap dumps.
+//! Reads and explains Ruby heap dumps: what `ObjectSpace.dump_all` of Ruby 2.1 to 4.1 writes, plain or packed by gzip, zstd or lz4.
+//!
+//! ```
+//! use heap_inspector::analysis::groups::{self, Options};
+//! use heap_inspector::keys::{Key, KeyValue};
+//! use heap_inspector::scan;
+//! use heap_inspector::source::Source;
+//! use heap_inspector::view::{Format, TextStyle, render};
+//!
+//! # fn main() -> heap_inspector::Result<()> {
+//! // What do the app's own files allocate, strings and arrays aside?
+//! let source = Source::path("tests/dumps/ruby-3.4-x86_64.json.zst");
+//! let options = Options {
+//!     by: vec![Key::Class, Key::Location],
+//!     filter: "gem=app,class!=String|Array".parse()?,
+//!     limit: Some(3),
+//!     ..Options::default()
+//! };
+//! let (groups, context) = groups::read(&source, &options, &scan::Options::default())?;
+//!
+//! // Values for programs ...
+//! let first = &groups.groups[0];
+//! assert_eq!(first.key[0], KeyValue::Text("Shop::Item".into()));
+//! assert_eq!((first.sum.count, first.sum.memsize), (897, 35_880));
+//!
+//! // ... and a report for people, as text, JSON, Markdown or CSV.
+//! let report = groups.report(source.name(), &options.filter, options.sort, &context);
+//! print!("{}", render(&report, Format::Text, &TextStyle::default()));
+//! # assert!(context.intake.warnings.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Data goes one way: a [`source`] gives blocks of whole lines, a [`scan`] makes [`record`]s of them on several threads, and these end
+//! in sums (the streaming functions `read` of each [`analysis`], in memory for the groups) or in a [`heap`], which keeps every object
+//! and reference. A [`select::Filter`] says which objects count, [`keys`] what they are grouped by. An analysis gives a finished
+//! value; its [`report`] is complete in itself, and a [`view`] writes it.
+//!
+//! Bad input is an [`Error`] or a counted warning ([`scan::Intake`]), never a panic. Nothing here prints.
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+mod arrays;
 mod error;
 pub mod gems;
+pub mod graph;
 pub mod heap;
 pub mod keys;
+pub mod labels;
 pub mod names;
 pub mod record;
 pub mod redact;
@@ -14,6 +55,7 @@ pub mod scan;
 pub mod select;
 pub mod sink;
 pub mod source;
+pub mod stored;
 pub mod survey;
 pub mod symbols;
 pub mod view;

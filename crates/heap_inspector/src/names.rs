@@ -4,6 +4,7 @@
 //! addresses it meets ([`Tables`]) and the names are worked out when all lines are read ([`Names`]). Costs a few dozen bytes for each
 //! class, site and distinct text; nothing for an object.
 
+use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Traits, Type};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
 use hashbrown::HashMap;
@@ -176,6 +177,58 @@ impl Tables {
         self.classes.records[id.0 as usize].get_or_insert(known);
     }
 
+    pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        self.symbols.parts(parts);
+        self.sites.parts(parts);
+        parts.push(&self.classes.addresses[..]);
+        let records = self.classes.records.iter().flat_map(|known| {
+            let record = known.unwrap_or_default();
+            let texts = [record.name.0, record.real_class_name.0];
+            let classes = [record.class.0, record.superclass.0];
+            let flags = [u32::from(known.is_some()), record.ty as u32, u32::from(record.singleton)];
+            flags.into_iter().chain(texts).chain(classes).chain([record.site.0])
+        });
+        parts.push(records.collect::<Vec<u32>>());
+    }
+
+    pub(crate) fn from_parts(reader: &mut Reader) -> Option<Tables> {
+        let mut symbols = Symbols::from_parts(reader)?;
+        let sites = Sites::from_parts(reader, &mut symbols)?;
+        let addresses: Vec<u64> = reader.take()?;
+        let records: Vec<u32> = reader.take()?;
+        let (records, []) = records.as_chunks() else { return None };
+        if addresses.first() != Some(&0) || records.len() != addresses.len() {
+            return None;
+        }
+        let mut tables = Tables { symbols, sites, ..Tables::default() };
+        for address in &addresses[1..] {
+            tables.classes.number(*address);
+        }
+        if tables.classes.addresses != addresses {
+            return None;
+        }
+        for (at, [known, ty, singleton, name, real_class_name, class, superclass, site]) in records.iter().enumerate() {
+            let is_text = |text: &u32| (*text as usize) < tables.symbols.len();
+            let is_class = |class: &u32| (*class as usize) < addresses.len();
+            let fits = [name, real_class_name].into_iter().all(is_text)
+                && [class, superclass].into_iter().all(is_class)
+                && (*site as usize) < tables.sites.len();
+            if !fits {
+                return None;
+            }
+            tables.classes.records[at] = (*known != 0).then_some(ClassRecord {
+                ty: Type::from_number(u8::try_from(*ty).ok()?)?,
+                name: Symbol(*name),
+                real_class_name: Symbol(*real_class_name),
+                class: ClassId(*class),
+                superclass: ClassId(*superclass),
+                singleton: *singleton != 0,
+                site: SiteId(*site),
+            });
+        }
+        Some(tables)
+    }
+
     /// Takes in all of `other` and tells how its numbers map to ours.
     pub fn merge(&mut self, other: &Tables) -> Renumbering {
         let symbols = self.symbols.merge(&other.symbols);
@@ -299,6 +352,14 @@ impl Names {
         Some(String::from_utf8_lossy(&self.own_name(id, 0)).into_owned())
     }
 
+    /// The address of the superclass of the class at an address, where the dump says it (from Ruby 3.1).
+    #[must_use]
+    pub fn superclass(&self, address: u64) -> Option<u64> {
+        let id = *self.tables.classes.numbers.get(&address)?;
+        let superclass = self.record(id)?.superclass;
+        (superclass != ClassId::NONE).then(|| self.tables.class_address(superclass))
+    }
+
     fn record(&self, id: ClassId) -> Option<&ClassRecord> {
         self.tables.classes.records[id.0 as usize].as_ref()
     }
@@ -382,5 +443,128 @@ impl Names {
                 [b"#<Class:", real, format!(":0x{address:x}>").as_bytes()].concat()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::heap::Heap;
+    use crate::keys::{Key, KeyValue, Values};
+    use crate::scan::Options;
+    use crate::source::Source;
+    use crate::survey::Parts;
+
+    fn heap(lines: &[&str]) -> Heap {
+        let source = Source::reader(std::io::Cursor::new(lines.join("\n")), "memory");
+        Heap::load(&source, &Options { threads: 1, ..Options::default() }).expect("the lines are right")
+    }
+
+    /// The distinct classes of the objects of a type.
+    fn classes(heap: &Heap, ty: &str) -> Vec<String> {
+        let parts: Parts = Key::Class.parts().union(Key::Type.parts());
+        let mut values = Values::new(heap.names());
+        let mut classes = Vec::new();
+        for (slot, _) in &heap.sums(parts, None) {
+            let mut text = |key| {
+                let value = values.value(key, slot);
+                match values.outside(value) {
+                    KeyValue::Text(text) => text,
+                    other => panic!("{other:?}"),
+                }
+            };
+            if text(Key::Type) == ty {
+                classes.push(text(Key::Class));
+            }
+        }
+        classes.sort_unstable();
+        classes
+    }
+
+    /// As Ruby 3.1 and later write them.
+    const MODERN: [&str; 9] = [
+        r#"{"address":"0x100", "type":"CLASS", "class":"0x128", "superclass":"0x400", "name":"Foo"}"#,
+        r#"{"address":"0x128", "type":"CLASS", "class":"0x500", "superclass":"0x500", "singleton":true}"#,
+        r#"{"address":"0x150", "type":"CLASS", "class":"0x500", "superclass":"0x100", "file":"app/x.rb", "line":12}"#,
+        r#"{"address":"0x178", "type":"CLASS", "class":"0x500", "superclass":"0x1a0", "singleton":true}"#,
+        r#"{"address":"0x1a0", "type":"ICLASS", "class":"0x1c8", "superclass":"0x100"}"#,
+        r#"{"address":"0x1c8", "type":"MODULE", "class":"0x528", "name":"Mixin"}"#,
+        r#"{"address":"0x500", "type":"CLASS", "class":"0x500", "superclass":"0x528", "name":"Class"}"#,
+        r#"{"address":"0x528", "type":"CLASS", "class":"0x500", "name":"Module"}"#,
+        r#"{"address":"0x1f0", "type":"CLASS", "class":"0x500", "superclass":"0x400", "real_class_name":"Real"}"#,
+    ];
+
+    #[test]
+    fn classes_are_named_as_ruby_inspects_them() {
+        let heap = heap(&MODERN);
+        let pairs = [
+            (0x100, "Foo"),
+            (0x128, "#<Class:Foo>"),
+            (0x150, "#<Class:0x150 at app/x.rb:12>"),
+            (0x178, "#<Class:Foo:0x178>"),
+            (0x1a0, "#<included Mixin>"),
+            (0x1c8, "Mixin"),
+            (0x1f0, "Real"),
+        ];
+        for (address, name) in pairs {
+            assert_eq!(heap.names().class_name(address).as_deref(), Some(name));
+        }
+        assert_eq!(heap.names().class_name(0x999), None);
+    }
+
+    #[test]
+    fn instances_go_by_the_class_behind_singleton_and_included_ones() {
+        let object = r#"{"address":"0x1000", "type":"OBJECT", "class":"0x178"}"#;
+        let other = r#"{"address":"0x1028", "type":"HASH", "class":"0x150"}"#;
+        let heap = heap(&[&MODERN[..], &[object, other]].concat());
+        assert_eq!(classes(&heap, "OBJECT"), ["Foo"]);
+        assert_eq!(classes(&heap, "HASH"), ["#<Class:0x150 at app/x.rb:12>"]);
+        assert_eq!(classes(&heap, "MODULE"), ["Module"]);
+        assert_eq!(classes(&heap, "ICLASS"), ["Mixin"]);
+    }
+
+    /// Up to 2.7 a singleton class is not marked, has no superclass and bears the name of its real class.
+    #[test]
+    fn singleton_classes_of_old_rubies_are_told_by_who_is_of_them() {
+        let heap = heap(&[
+            r##"{"address":"0x100", "type":"CLASS", "class":"0x128", "name":"Foo"}"##,
+            r##"{"address":"0x128", "type":"CLASS", "class":"0x500", "name":"Class"}"##,
+            r##"{"address":"0x150", "type":"CLASS", "class":"0x500", "name":"#<Class:0x0000000000000150>", "file":"a.rb"}"##,
+            r##"{"address":"0x500", "type":"CLASS", "class":"0x500", "name":"Class"}"##,
+            r##"{"address":"0x1000", "type":"OBJECT", "class":"0x150"}"##,
+        ]);
+        assert_eq!(heap.names().class_name(0x100).as_deref(), Some("Foo"));
+        assert_eq!(heap.names().class_name(0x128).as_deref(), Some("#<Class:Foo>"));
+        assert_eq!(heap.names().class_name(0x500).as_deref(), Some("Class"));
+        assert_eq!(classes(&heap, "OBJECT"), ["#<Class:0x150 at a.rb>"]);
+    }
+
+    #[test]
+    fn internal_objects_are_named_by_what_they_are() {
+        let heap = heap(&[
+            r#"{"address":"0x1000", "type":"IMEMO", "class":"0x8", "imemo_type":"iseq"}"#,
+            r#"{"address":"0x1028", "type":"IMEMO"}"#,
+            r#"{"address":"0x1050", "type":"DATA", "struct":"VM/thread"}"#,
+            r#"{"address":"0x1078", "type":"ARRAY", "length":0}"#,
+            r#"{"address":"0x10a0", "type":"STRING", "class":"0x999"}"#,
+        ]);
+        assert_eq!(classes(&heap, "IMEMO"), ["(IMEMO iseq)", "(IMEMO)"]);
+        assert_eq!(classes(&heap, "DATA"), ["(DATA VM/thread)"]);
+        assert_eq!(classes(&heap, "ARRAY"), ["(ARRAY)"]);
+        assert_eq!(classes(&heap, "STRING"), ["(class 0x999, not in the dump)"]);
+    }
+
+    /// A hostile dump may close superclasses, or classes, to a ring.
+    #[test]
+    fn rings_of_classes_end() {
+        let heap = heap(&[
+            r#"{"address":"0x100", "type":"CLASS", "class":"0x128", "superclass":"0x128", "singleton":true}"#,
+            r#"{"address":"0x128", "type":"CLASS", "class":"0x100", "superclass":"0x100", "singleton":true}"#,
+            r#"{"address":"0x150", "type":"ICLASS", "class":"0x150", "superclass":"0x150"}"#,
+            r#"{"address":"0x1000", "type":"OBJECT", "class":"0x150"}"#,
+        ]);
+        for address in [0x100, 0x128, 0x150] {
+            assert!(heap.names().class_name(address).is_some_and(|name| name.len() < 100));
+        }
+        assert_eq!(classes(&heap, "OBJECT").len(), 1);
     }
 }

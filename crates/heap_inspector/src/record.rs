@@ -84,6 +84,14 @@ impl Type {
         Type::NAMED.iter().find(|(_, known)| known.as_bytes() == name).map_or(Type::Other, |(ty, _)| *ty)
     }
 
+    /// The type of a discriminant.
+    pub(crate) fn from_number(number: u8) -> Option<Type> {
+        match number {
+            0 => Some(Type::Other),
+            _ => Type::NAMED.get(usize::from(number) - 1).map(|(ty, _)| *ty),
+        }
+    }
+
     /// Ruby's name (`STRING`); `OTHER` where only the record knows it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -352,5 +360,20 @@ impl Record<'_> {
         self.ty == Type::Root
             && self.reference_count == 0
             && self.root.is_some_and(|root| root.raw == META_ROOT.as_bytes())
+    }
+
+    /// A reference that Ruby up to 3.1 hides: it prints an IMEMO's second word as its class and leaves what equals it out of the
+    /// references. In these sorts of IMEMO the word is a strong reference: a cref's refinements, a method entry's class, the code of a
+    /// closure's environment, ... (imemo.h, method.h, vm_core.h); in others it is junk.
+    #[must_use]
+    pub fn hidden_reference(&self) -> Option<u64> {
+        const STRONG: [&[u8]; 7] = [b"cref", b"ment", b"env", b"iseq", b"svar", b"memo", b"constcache"];
+        if self.ty != Type::Imemo || !STRONG.contains(&self.imemo_type?.raw) {
+            return None;
+        }
+        let word = self.class?;
+        // It may be nil, a number or a symbol (0x…0c) too; objects lie at multiples of 8, on 32 bits of 4.
+        let grain = if word > u64::from(u32::MAX) { 8 } else { 4 };
+        (word > 0xfff && word % grain == 0 && word & 0xff != 0x0c).then_some(word)
     }
 }

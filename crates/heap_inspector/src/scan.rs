@@ -54,8 +54,9 @@ impl Options<'_> {
 pub trait Visitor: Send {
     /// Where the scanner appends the references of the next record.
     fn references(&mut self) -> &mut Vec<u64>;
-    /// Takes a record; its references are the last `record.reference_count` of [`Visitor::references`].
-    fn record(&mut self, record: &Record<'_>);
+    /// Takes a record; its references are the last `record.reference_count` of [`Visitor::references`]. `offset` is where its line
+    /// begins in the decoded stream.
+    fn record(&mut self, record: &Record<'_>, offset: u64);
     /// All records of the block with this number are taken.
     fn end_of_block(&mut self, number: u64) -> Result<()> {
         let _ = number;
@@ -64,7 +65,7 @@ pub trait Visitor: Send {
 }
 
 /// What reading told about the input, beside the records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Intake {
     /// Bytes of the decoded stream.
     pub bytes: u64,
@@ -86,7 +87,7 @@ impl Intake {
 }
 
 /// Something that was lost or repaired.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Warning {
     /// What sort.
     pub kind: WarningKind,
@@ -106,7 +107,7 @@ impl std::fmt::Display for Warning {
 }
 
 /// The sorts of [`Warning`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarningKind {
@@ -255,7 +256,7 @@ impl<V: Visitor> Worker<V> {
             if let Some(scanned) = self.scanner.scan(rest, &mut record, self.visitor.references())
                 && complaint(&record).is_none()
             {
-                self.visitor.record(&record);
+                self.visitor.record(&record, offset + (bytes.len() - rest.len()) as u64);
                 self.records += 1;
                 lines += u64::from(scanned.newlines);
                 rest = &rest[scanned.bytes..];
@@ -295,7 +296,7 @@ impl<V: Visitor> Worker<V> {
         if blank {
             return (taken, newlines);
         }
-        match self.reread(text) {
+        match self.reread(text, place.byte) {
             Ok(None) => {}
             Ok(Some(message)) => {
                 self.repaired += 1;
@@ -310,7 +311,7 @@ impl<V: Visitor> Worker<V> {
     }
 
     /// Repairs and scans a line. `Ok` with a message where it was broken, `Err` with the reason where it is lost.
-    fn reread(&mut self, text: &[u8]) -> std::result::Result<Option<String>, String> {
+    fn reread(&mut self, text: &[u8], offset: u64) -> std::result::Result<Option<String>, String> {
         let (line, message) = match repair(text) {
             Repair::Dressed(line) => (line, None),
             Repair::Mended(line) => {
@@ -327,7 +328,7 @@ impl<V: Visitor> Worker<V> {
             self.visitor.references().truncate(before);
             return Err(reason.into());
         }
-        self.visitor.record(&record);
+        self.visitor.record(&record, offset);
         self.records += 1;
         Ok(message)
     }

@@ -38,7 +38,8 @@ enum Test {
     False,
     Range(u64, u64),
     Text(Vec<u8>),
-    Glob(Box<GlobMatcher>),
+    /// Any of them.
+    Globs(Vec<GlobMatcher>),
 }
 
 /// What a term allows, for [`Filter::with`].
@@ -299,15 +300,30 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
     }
     // A relative path matches below any directory: `app/models/*` as `/srv/app/models/user.rb`.
     let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
-    let pattern = if is_path && !text.starts_with(['/', '*', '(', '<']) {
-        format!("{{{text},*/{text}}}")
-    } else {
-        text.to_owned()
-    };
+    let mut patterns = vec![text.to_owned()];
+    if is_path && !text.starts_with(['/', '*', '(', '<']) {
+        patterns.push(format!("*/{text}"));
+    }
     let is_type = subject == Subject::Key(Key::Type);
-    let glob = GlobBuilder::new(&pattern).backslash_escape(true).case_insensitive(is_type).build();
-    let glob = glob.map_err(|error| Error::usage(format!("{name}: {text:?} is no glob pattern: {}", error.kind())))?;
-    Ok(Test::Glob(Box::new(glob.compile_matcher())))
+    let globs = patterns.iter().map(|pattern| {
+        let glob = GlobBuilder::new(pattern).backslash_escape(true).case_insensitive(is_type).build();
+        let glob =
+            glob.map_err(|error| Error::usage(format!("{name}: {text:?} is no glob pattern: {}", error.kind())))?;
+        Ok(glob.compile_matcher())
+    });
+    globs.collect::<Result<_>>().map(Test::Globs)
+}
+
+/// Reads a number of bytes, as `1024`, `100KiB` or `1_000`.
+///
+/// # Errors
+/// [`Error::Usage`] where it is none.
+pub fn bytes(text: &str) -> Result<u64> {
+    range("bytes", text)
+        .ok()
+        .filter(|(low, high)| low == high)
+        .map(|(bytes, _)| bytes)
+        .ok_or_else(|| Error::usage(format!("{text:?} is no number of bytes; write 1024, 100KiB or 10MiB")))
 }
 
 /// Reads `5`, `5..`, `..9`, `5..9` (both ends belong to it), with `KiB` and the like for bytes.
@@ -352,8 +368,8 @@ impl Test {
             (Test::None, Value::None) | (Test::True, Value::Flag(true)) | (Test::False, Value::Flag(false)) => true,
             (Test::Range(low, high), Value::Number(number)) => (*low..=*high).contains(&number),
             (Test::Text(text), Value::Text(sym)) => values.bytes(sym) == &text[..],
-            (Test::Glob(glob), Value::Text(sym)) => match values.outside(Value::Text(sym)) {
-                KeyValue::Text(text) => glob.is_match(text),
+            (Test::Globs(globs), Value::Text(sym)) => match values.outside(Value::Text(sym)) {
+                KeyValue::Text(text) => globs.iter().any(|glob| glob.is_match(&text)),
                 _ => false,
             },
             _ => false,
@@ -362,85 +378,4 @@ impl Test {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::names::{NameParts, Names, Tables};
-    use crate::record::Record;
-    use crate::record::scan::Scanner;
-    use crate::symbols::Symbol;
-
-    /// Whether the object of a line passes.
-    fn holds(filter: &Filter, line: &str) -> bool {
-        let (mut record, mut references) = (Record::default(), Vec::new());
-        Scanner::default().scan(line.as_bytes(), &mut record, &mut references).expect("a line of Ruby's");
-        let mut tables = Tables::default();
-        let slot = Slot::new(&record, tables.take(&record, NameParts::ALL), Symbol::NONE);
-        let names = Names::new(tables);
-        filter.memsize().is_none_or(|ranges| ranges.hold(record.memsize))
-            && filter.holds(&mut Values::new(&names), &slot)
-    }
-
-    const LINE: &str = concat!(
-        r#"{"address":"0x10", "type":"STRING", "class":"0x8", "frozen":true, "encoding":"UTF-8", "#,
-        r#""file":"/srv/a,b|*.rb", "line":3, "generation":7, "memsize":40}"#,
-        "\n"
-    );
-
-    fn with(name: &str, negated: bool, wanted: &[Wanted]) -> Filter {
-        Filter::default().with(name, negated, wanted).expect("a filter")
-    }
-
-    #[test]
-    fn takes_texts_to_the_letter_and_words_as_patterns() {
-        let text = |text: &str| [Wanted::Text(text.into())];
-        let word = |text: &str| [Wanted::Word(text.into())];
-        assert!(holds(&with("file", false, &text("/srv/a,b|*.rb")), LINE));
-        assert!(!holds(&with("file", false, &text("/srv/*")), LINE));
-        assert!(holds(&with("file", false, &word("/srv/*")), LINE));
-        assert!(!holds(&with("file", true, &word("/srv/*")), LINE));
-    }
-
-    #[test]
-    fn takes_ranges_flags_and_none() {
-        assert!(holds(&with("generation", false, &[Wanted::Range(7, 7)]), LINE));
-        assert!(!holds(&with("generation", false, &[Wanted::None, Wanted::Range(8, u64::MAX)]), LINE));
-        assert!(holds(&with("memsize", false, &[Wanted::Range(0, 39), Wanted::Word("40B".into())]), LINE));
-        assert!(!holds(&with("memsize", true, &[Wanted::Range(40, 40)]), LINE));
-        assert!(holds(&with("frozen", false, &[Wanted::Flag(true)]), LINE));
-        assert!(!holds(&with("frozen", false, &[Wanted::Flag(false)]), LINE));
-        assert!(!holds(&with("generation", false, &[]), LINE), "one of nothing");
-    }
-
-    #[test]
-    fn takes_types_in_any_case() {
-        for word in ["type=string", "type=String|array", "type=str*"] {
-            assert!(holds(&word.parse().expect("a filter"), LINE), "{word}");
-        }
-        assert!(!holds(&"type=array".parse().expect("a filter"), LINE));
-    }
-
-    #[test]
-    fn says_its_terms_as_words() {
-        let filter = with("type", true, &[Wanted::Text("STRING".into()), Wanted::None])
-            .with("memsize", false, &[Wanted::Range(9, u64::MAX)])
-            .expect("a filter");
-        assert_eq!(filter.words(), ["type!=STRING|none", "memsize=9.."]);
-    }
-
-    #[test]
-    fn refuses_what_does_not_suit() {
-        let cases = [
-            ("frozen", Wanted::Range(1, 2)),
-            ("frozen", Wanted::None),
-            ("generation", Wanted::Text("7".into())),
-            ("generation", Wanted::Range(9, 5)),
-            ("class", Wanted::Range(1, 2)),
-            ("memsize", Wanted::None),
-            ("fiel", Wanted::None),
-        ];
-        for (name, wanted) in cases {
-            let error = Filter::default().with(name, false, std::slice::from_ref(&wanted)).expect_err(name);
-            assert_eq!(error.kind(), crate::ErrorKind::Usage, "{name}: {wanted:?}");
-        }
-    }
-}
+mod tests;

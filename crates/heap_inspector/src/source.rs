@@ -33,6 +33,7 @@ use crate::{Error, Result};
 /// Where a dump's bytes come from; can be opened again for a second pass.
 pub struct Source {
     name: String,
+    path: Option<PathBuf>,
     origin: Mutex<Origin>,
     spooled: bool,
     cancel: Option<Arc<AtomicBool>>,
@@ -80,7 +81,8 @@ impl Source {
     /// The file at `path`, opened by [`Source::open`]. A `-` is a file of that name here.
     pub fn path(path: impl Into<PathBuf>) -> Source {
         let path = path.into();
-        Source::new(path.to_string_lossy().into_owned(), Origin::Path(path))
+        let source = Source::new(path.to_string_lossy().into_owned(), Origin::Path(path.clone()));
+        Source { path: Some(path), ..source }
     }
 
     /// The process's standard input, named `-`.
@@ -105,7 +107,7 @@ impl Source {
     }
 
     fn new(name: String, origin: Origin) -> Source {
-        Source { name, origin: Mutex::new(origin), spooled: false, cancel: None, limits: Limits::USUAL }
+        Source { name, path: None, origin: Mutex::new(origin), spooled: false, cancel: None, limits: Limits::USUAL }
     }
 
     /// Asks that an input which cannot be rewound is copied to an anonymous temporary file (mode 0600, as compressed as it came)
@@ -128,6 +130,12 @@ impl Source {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The path of [`Source::path`].
+    #[must_use]
+    pub fn file_path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Starts a pass over the input.

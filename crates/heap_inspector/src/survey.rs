@@ -118,7 +118,7 @@ impl Slot {
 }
 
 /// What is summed up over objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sum {
     /// How many objects.
     pub count: u64,
@@ -141,7 +141,7 @@ impl Sum {
 pub type Sums = HashMap<Slot, Sum>;
 
 /// What a dump holds in all, told by every pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Totals {
     /// The live objects: lines with an address that are no SHAPE, free slot or zombie.
     pub objects: Sum,
@@ -232,7 +232,8 @@ fn meta(text: Text<'_>) -> Option<String> {
 }
 
 fn sum(record: &Record<'_>) -> Sum {
-    Sum { count: 1, memsize: record.memsize, references: u64::from(record.reference_count) }
+    let references = u64::from(record.reference_count) + u64::from(record.hidden_reference().is_some());
+    Sum { count: 1, memsize: record.memsize, references }
 }
 
 /// Ranges of bytes that a memsize must lie in, all of them. Each is a list of alternatives.
@@ -358,7 +359,7 @@ impl Visitor for Worker<'_> {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, _: u64) {
         self.references.clear();
         if !record.ty.is_object() {
             self.totals.count(record, None);

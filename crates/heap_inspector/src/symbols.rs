@@ -3,6 +3,7 @@
 //! Costs the distinct texts' bytes and about 16 bytes for each. Every scanning thread has its own tables; when they are done the
 //! tables are merged and the numbers of one are mapped to those of the other.
 
+use crate::arrays::{Parts, Reader};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
@@ -40,6 +41,28 @@ impl Symbols {
     /// About how many bytes of memory the texts take.
     pub(crate) fn footprint(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()
+    }
+
+    pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        parts.push(&self.bytes[..]);
+        parts.push(self.ends.iter().map(|end| *end as u64).collect::<Vec<u64>>());
+    }
+
+    pub(crate) fn from_parts(reader: &mut Reader) -> Option<Symbols> {
+        let bytes: Vec<u8> = reader.take()?;
+        let ends: Vec<u64> = reader.take()?;
+        if !ends.is_sorted() || ends.first() != Some(&0) || ends.last() != Some(&(bytes.len() as u64)) {
+            return None;
+        }
+        let mut symbols = Symbols::default();
+        for (at, pair) in ends.windows(2).enumerate() {
+            // Each is met once, so it gets its place as its number.
+            let sym = symbols.intern(&bytes[pair[0] as usize..pair[1] as usize]);
+            if sym.0 as usize != at + 1 {
+                return None;
+            }
+        }
+        Some(symbols)
     }
 
     /// The number of `text`, a new one where it was not met before.
@@ -196,6 +219,27 @@ impl Sites {
     fn hash(hasher: &DefaultHashBuilder, file: &[u8], line: u32, method: &[u8]) -> u64 {
         let parts = hasher.hash_one(file) ^ hasher.hash_one(method).rotate_left(32);
         parts ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(crate) fn parts(&self, parts: &mut Parts<'_>) {
+        let numbers = self.list.iter().flat_map(|site| [site.file.0, site.line, site.method.0]);
+        parts.push(numbers.collect::<Vec<u32>>());
+    }
+
+    pub(crate) fn from_parts(reader: &mut Reader, symbols: &mut Symbols) -> Option<Sites> {
+        let numbers: Vec<u32> = reader.take()?;
+        let (list, []) = numbers.as_chunks() else { return None };
+        let mut sites = Sites::default();
+        for (at, [file, line, method]) in list.iter().enumerate() {
+            if *file as usize >= symbols.len() || *method as usize >= symbols.len() {
+                return None;
+            }
+            let [file, method] = [*file, *method].map(|text| symbols.bytes(Symbol(text)).to_vec());
+            if sites.intern(symbols, &file, *line, &method).0 as usize != at {
+                return None;
+            }
+        }
+        (sites.len() == list.len()).then_some(sites)
     }
 
     /// The parts of a site.

@@ -243,6 +243,15 @@ fn a_file_name_may_hold_a_newline() {
 }
 
 #[test]
+fn a_file_name_that_looks_like_an_unknown_key_is_mended() {
+    let line = br#"{"address":"0x1", "type":"OBJECT", "file":"","":"\}", "line":3, "memsize":40}"#;
+    let found = read(line).expect("it can be mended");
+    assert_eq!(found.texts[8].as_deref(), Some(&br#"","":"\}"#[..]));
+    let unknown = br#"{"address":"0x1", "type":"OBJECT", "new":"\u0041\"", "memsize":40}"#;
+    assert_eq!(read(unknown).expect("it is JSON").memsize, 40);
+}
+
+#[test]
 fn a_truncated_file_name_does_not_take_in_the_next_record() {
     let line = b"{\"address\":\"0x1\", \"type\":\"STRING\", \"file\":\"a\n{\"address\":\"0x2\", \"type\":\"STRING\", \"memsize\":40}\n";
     let (mut record, mut references) = (Record::default(), Vec::new());

@@ -1,7 +1,7 @@
 //! The words of the command line, and its help. A new verb is a variant of [`Verb`] here and a function in `lib.rs`.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use heap_inspector::analysis::Sort;
 use heap_inspector::keys::Key;
 use heap_inspector::select::Filter;
@@ -183,6 +183,177 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = LINES)]
         lines: Lines,
     },
+    /// Say what keeps memory alive: what single objects retain, and what groups of objects do
+    ///
+    /// An object retains what would go if it went: itself, and all that only it leads to from the roots. A group retains the sum over
+    /// those of its objects that no other of them retains already.
+    #[command(after_help = RETAINED_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector retained heap.json                      the biggest holders, and by class
+  heap_inspector retained heap.json --by location        what the objects of each line hold
+  heap_inspector retained heap.json --by class --where file=app/*
+
+Keys (--by): those of `top`"))]
+    Retained {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between; groups alone are shown then [default: class, and the biggest holders]
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',')]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Show which object holds which alone, as a tree: what goes when an object goes
+    ///
+    /// An object stands under the nearest one that every chain of references from the roots to it leads through.
+    ///
+    /// With --by, objects of one class, location and so on under the same parent are one row.
+    #[command(after_help = DOMINATORS_EXAMPLES, after_long_help = "\
+Examples:
+  heap_inspector dominators heap.json                     from the roots
+  heap_inspector dominators heap.json 0x7f1386ee2a78      from one object
+  heap_inspector dominators heap.json --depth 8 --min 100KiB
+  heap_inspector dominators heap.json --by class
+  heap_inspector dominators heap.json --format flamegraph > heap.svg
+  heap_inspector dominators heap.json --by location --format folded | inferno-flamegraph > heap.svg
+  heap_inspector dominators heap.json --format dot | dot -Tsvg > heap.svg
+
+Keys (--by): those of `top`")]
+    Dominators {
+        #[command(flatten)]
+        common: Unfiltered,
+        #[command(flatten)]
+        index: Index,
+        /// Begin with the object at this address
+        address: Option<String>,
+        /// Merge objects with the same value of a key under the same parent [default: none; class for flame graphs]
+        #[arg(long, short, value_name = "KEY")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Option<Key>,
+        /// Levels of the tree [default: 4; 40 for flame graphs]
+        #[arg(long, short, value_name = "N")]
+        depth: Option<usize>,
+        /// Objects that retain fewer bytes are summed up [default: a hundredth of the top; less for flame graphs]
+        #[arg(long, short, value_name = "BYTES", value_parser = bytes)]
+        min: Option<u64>,
+        /// Rows under one row, or `all` [default: 10; all for flame graphs]
+        #[arg(long, short = 'n', value_name = "N")]
+        lines: Option<Lines>,
+    },
+    /// Say why an object, or all of a class, is alive: chains of references from the roots
+    #[command(after_help = PATH_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector path heap.json 0x7f1386ee2a78            what holds this object
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5  and what else does
+  heap_inspector path heap.json --class Order             what holds all orders, as one tree
+  heap_inspector path heap.json --where file=app/*,type=STRING
+  heap_inspector path heap.json --class Order --format flamegraph > orders.svg
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5 --format dot | dot -Tsvg > path.svg"))]
+    Path {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// The object's address, as in 0x7f1386ee2a78
+        #[arg(required_unless_present_any = ["class", "filter"], conflicts_with_all = ["class", "filter"])]
+        address: Option<String>,
+        /// All objects of the class of this name
+        #[arg(long, short, value_name = "NAME")]
+        class: Option<String>,
+        /// Chains to show; the others differ from the first where they can
+        #[arg(long, short, value_name = "N", default_value_t = 1)]
+        paths: usize,
+        /// Rows of the tree of many objects under each row, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "5")]
+        lines: Lines,
+    },
+    /// Show all of one object: its fields, what it refers to, what refers to it, what it retains, why it is alive
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show {
+        #[command(flatten)]
+        common: Unfiltered,
+        #[command(flatten)]
+        index: Index,
+        /// The object's address, as in 0x7f1386ee2a78
+        address: String,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Say what no root leads to: garbage that the GC has not taken yet, and what is held only weakly
+    ///
+    /// Such objects hang together in structures: one that no other of them refers to, and all that it leads to. Each object counts to
+    /// one structure.
+    #[command(after_help = UNREACHABLE_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector unreachable heap.json                   by class, and the biggest structures
+  heap_inspector unreachable heap.json --by location     what was allocated in vain
+  heap_inspector unreachable heap.json --by class,location --where generation=30..
+
+Keys (--by): those of `top`"))]
+    Unreachable {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Order of the objects' groups
+        #[arg(long, short, value_name = "ORDER", default_value = "bytes")]
+        #[arg(value_parser = one_of::<Sort>(["bytes", "count", "references"]))]
+        sort: Sort,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Say how full arrays and hashes are, what their empty room wastes, and which are the biggest
+    #[command(after_help = COLLECTIONS_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector collections heap.json                   what is wasted, by location
+  heap_inspector collections heap.json --by class,gem
+  heap_inspector collections heap.json --where type=HASH,memsize=100KiB..
+
+Keys (--by): those of `top`"))]
+    Collections {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "location")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
+    /// Say how full the heap's pages are, what compaction could give back, and what keeps nearly empty pages
+    #[command(after_help = FRAGMENTATION_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector fragmentation heap.json                 what keeps nearly empty pages, by class
+  heap_inspector fragmentation heap.json --by class,location,generation
+  heap_inspector fragmentation heap.json --where old     of the objects on them only old ones
+
+Keys (--by): those of `top`"))]
+    Fragmentation {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+    },
 }
 
 /// Rows of a table where nothing else is asked for.
@@ -207,27 +378,120 @@ Examples:
   heap_inspector strings heap.json
   heap_inspector strings heap.json --sort count --where file=app/*";
 
+const RETAINED_EXAMPLES: &str = "\
+Examples:
+  heap_inspector retained heap.json
+  heap_inspector retained heap.json --by location --where file=app/*";
+const DOMINATORS_EXAMPLES: &str = "\
+Examples:
+  heap_inspector dominators heap.json
+  heap_inspector dominators heap.json 0x7f1386ee2a78 --depth 8
+  heap_inspector dominators heap.json --format flamegraph > heap.svg";
+const PATH_EXAMPLES: &str = "\
+Examples:
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5
+  heap_inspector path heap.json --class Order";
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  heap_inspector show heap.json 0x7f1386ee2a78
+  heap_inspector show heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > object.svg";
+const UNREACHABLE_EXAMPLES: &str = "\
+Examples:
+  heap_inspector unreachable heap.json
+  heap_inspector unreachable heap.json --by location --where generation=30..";
+const COLLECTIONS_EXAMPLES: &str = "\
+Examples:
+  heap_inspector collections heap.json
+  heap_inspector collections heap.json --by class,gem --where type=HASH";
+const FRAGMENTATION_EXAMPLES: &str = "\
+Examples:
+  heap_inspector fragmentation heap.json
+  heap_inspector fragmentation heap.json --by class,location,generation";
+
+/// How many of the formats fit any answer; the verbs that draw have more.
+const ANY: usize = 4;
+/// The verbs with more formats, and how many.
+const DRAWING: [(&str, usize); 3] = [("dominators", 7), ("path", 7), ("show", 5)];
+
+/// The first formats.
+fn formats(count: usize) -> impl TypedValueParser<Value = view::Format> {
+    one_of(view::Format::NAMED.into_iter().take(count).map(|(_, name)| name))
+}
+
+impl Arguments {
+    /// The command line, each verb with its formats.
+    pub(crate) fn grammar() -> clap::Command {
+        DRAWING.into_iter().fold(Arguments::command(), |command, (verb, count)| {
+            command.mut_subcommand(verb, |verb| verb.mut_arg("format", |format| format.value_parser(formats(count))))
+        })
+    }
+}
+
 impl Verb {
-    pub(crate) fn common(&self) -> &Common {
+    pub(crate) fn common(&self) -> &Unfiltered {
         match self {
             Verb::Read { common, .. }
             | Verb::Summary { common, .. }
             | Verb::Top { common, .. }
-            | Verb::Strings { common, .. } => common,
+            | Verb::Strings { common, .. }
+            | Verb::Retained { common, .. }
+            | Verb::Path { common, .. }
+            | Verb::Unreachable { common, .. }
+            | Verb::Collections { common, .. }
+            | Verb::Fragmentation { common, .. } => &common.unfiltered,
+            Verb::Dominators { common, .. } | Verb::Show { common, .. } => common,
+        }
+    }
+
+    /// Whether the index file beside the dump is read and written.
+    pub(crate) fn has_index(&self) -> bool {
+        match self {
+            Verb::Retained { index, .. }
+            | Verb::Dominators { index, .. }
+            | Verb::Path { index, .. }
+            | Verb::Show { index, .. }
+            | Verb::Unreachable { index, .. }
+            | Verb::Collections { index, .. }
+            | Verb::Fragmentation { index, .. } => !index.no_index,
+            Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
+        }
+    }
+
+    /// The words of `--where`.
+    pub(crate) fn filter(&self) -> &[String] {
+        match self {
+            Verb::Read { common, .. }
+            | Verb::Summary { common, .. }
+            | Verb::Top { common, .. }
+            | Verb::Strings { common, .. }
+            | Verb::Retained { common, .. }
+            | Verb::Path { common, .. }
+            | Verb::Unreachable { common, .. }
+            | Verb::Collections { common, .. }
+            | Verb::Fragmentation { common, .. } => &common.filter,
+            Verb::Dominators { .. } | Verb::Show { .. } => &[],
         }
     }
 }
 
+/// What every verb on a set of objects takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The dump; - for standard input
-    pub(crate) dump: OsString,
+    #[command(flatten)]
+    pub(crate) unfiltered: Unfiltered,
     /// Only objects that pass, as in `class=String|Array,generation=30..40,!frozen`; may be given several times
     #[arg(long = "where", short = 'w', value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Unfiltered {
+    /// The dump; - for standard input
+    pub(crate) dump: OsString,
     /// How to write the answer
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
-    #[arg(value_parser = one_of::<view::Format>(view::Format::NAMED.map(|(_, name)| name)))]
+    #[arg(value_parser = formats(ANY))]
     pub(crate) format: view::Format,
     /// Threads that read the dump; 0 for one a core
     #[arg(long, short, value_name = "N", default_value_t = 0)]
@@ -237,7 +501,15 @@ pub(crate) struct Common {
     pub(crate) strict: bool,
 }
 
-impl Common {
+/// What verbs take that load the whole reference graph.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Index {
+    /// Neither read nor write the index file beside the dump (heap.json.hidx), which saves the next such command the parsing
+    #[arg(long)]
+    pub(crate) no_index: bool,
+}
+
+impl Unfiltered {
     /// The dump's name for people and reports.
     pub(crate) fn name(&self) -> String {
         self.dump.to_string_lossy().into_owned()
@@ -250,6 +522,11 @@ where
     T: FromStr + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).map(|name| name.parse().ok().expect("the library knows all of the names"))
+}
+
+/// Reads `100KiB` as a filter on bytes does.
+fn bytes(word: &str) -> std::result::Result<u64, String> {
+    heap_inspector::select::bytes(word).map_err(|error| error.to_string())
 }
 
 /// How many rows to show.
@@ -309,16 +586,15 @@ impl Which {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_words_do_not_contradict_each_other() {
-        Arguments::command().debug_assert();
+        Arguments::grammar().debug_assert();
     }
 
     #[test]
     fn every_key_is_explained() {
-        let mut command = Arguments::command();
+        let mut command = Arguments::grammar();
         let top = command.find_subcommand_mut("top").expect("there is one");
         let help = top.render_long_help().to_string();
         let (_, keys) = help.split_once("Keys (--by):").expect("there is such a part");

@@ -3,11 +3,12 @@
 //! It has two doors, the standalone binary and the gem's executable, and both give the same bytes.
 
 mod args;
+mod graph;
 mod progress;
 mod redact;
 
-use args::{Arguments, Command, Common, Lines, Verb, Which};
-use clap::{CommandFactory, FromArgMatches};
+use args::{Arguments, Command, Lines, Unfiltered, Verb, Which};
+use clap::FromArgMatches;
 use heap_inspector::analysis::{Sort, generation, generations, groups, strings, summary};
 use heap_inspector::keys::Key;
 use heap_inspector::report::{Level, Report, Section};
@@ -141,7 +142,7 @@ fn refuse(error: &Error, dump: &OsStr, err: &mut dyn Write) -> i32 {
 }
 
 fn parse(arguments: &[OsString], terminal: Terminal) -> Result<Arguments, clap::Error> {
-    let mut command = Arguments::command().term_width(terminal.width.unwrap_or(HELP_WIDTH).min(HELP_WIDTH).into());
+    let mut command = Arguments::grammar().term_width(terminal.width.unwrap_or(HELP_WIDTH).min(HELP_WIDTH).into());
     let program = OsString::from("heap_inspector");
     let words: Vec<OsString> = match arguments {
         [] => vec![program, "--help".into()],
@@ -190,16 +191,19 @@ struct Task<'a> {
     /// The dump's name for the report.
     dump: String,
     filter: Filter,
+    /// Whether an index file beside the dump may be read and written.
+    has_index: bool,
     options: scan::Options<'a>,
 }
 
 fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<Report, Error> {
-    let common @ Common { dump, threads, strict, filter, .. } = verb.common();
+    let common @ Unfiltered { dump, threads, strict, .. } = verb.common();
     let progress = Progress::new(terminal.progress);
     let task = Task {
         source: if dump == "-" { Source::stdin() } else { Source::path(dump) }.cancelled_by(Arc::clone(cancel)),
         dump: common.name(),
-        filter: Filter::parse(filter)?,
+        filter: Filter::parse(verb.filter())?,
+        has_index: verb.has_index(),
         options: scan::Options {
             threads: *threads,
             strict: *strict,
@@ -213,6 +217,21 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         Verb::Summary { lines, .. } => summary(&task, *lines),
         Verb::Top { by, sort, lines, .. } => top(task, by, *sort, *lines),
         Verb::Strings { sort, lines, .. } => strings(&task, *sort, *lines),
+        Verb::Retained { by, lines, .. } => graph::retained(task, by, *lines),
+        Verb::Dominators { address, by, depth, min, lines, .. } => {
+            let shown = graph::Shown { by: *by, depth: *depth, min: *min, lines: *lines, format: common.format };
+            graph::dominators(task, address.as_deref(), shown)
+        }
+        Verb::Path { address: Some(_), .. } if matches!(common.format, Format::Folded | Format::Flamegraph) => {
+            let message = "the paths to one object are no flame graph; --format dot draws them, and with --class or --where there is one";
+            Err(Error::Usage { message: message.into() })
+        }
+        Verb::Path { address: Some(address), paths, .. } => graph::path(task, address, *paths),
+        Verb::Path { class, lines, .. } => graph::merged_paths(task, class.as_deref(), *lines),
+        Verb::Show { address, lines, .. } => graph::show(task, address, *lines, common.format == Format::Dot),
+        Verb::Unreachable { by, sort, lines, .. } => graph::unreachable(task, by, *sort, *lines),
+        Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
+        Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
     }
 }
 

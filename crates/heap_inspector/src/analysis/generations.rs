@@ -97,7 +97,7 @@ impl Generations {
     }
 
     /// The largest generation for the facts, and what to do with it.
-    fn outstanding(&self, dump: &str) -> Option<(Fact, Section)> {
+    fn outstanding(&self, dump: &str) -> Option<(Fact, Option<Section>)> {
         let largest = self.largest()?;
         let number = largest.number?;
         let bytes = human::bytes(largest.sum.memsize);
@@ -111,7 +111,8 @@ impl Generations {
             format!("{bytes}, {part} of all memory{times}"),
         );
         let text = format!("`heap_inspector read {dump} {number}` shows what the largest generation holds");
-        Some((fact, note(Level::Info, text)))
+        // What came down a pipe is gone.
+        Some((fact, (dump != "-").then(|| note(Level::Info, text))))
     }
 
     /// The answer of `read`.
@@ -147,7 +148,7 @@ impl Generations {
         }
         let mut sections = vec![totals, Section::Table(table)];
         sections.extend(explain(context));
-        sections.extend(outstanding.map(|(_, next)| next));
+        sections.extend(outstanding.and_then(|(_, next)| next));
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
     }
@@ -162,4 +163,50 @@ fn explain(context: &Context) -> Option<Section> {
     let text =
         "objects without a generation were allocated before tracing began, or by Ruby itself where it does not trace";
     (untraced(totals).count > 0).then(|| note(Level::Info, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generations(bytes: &[(Option<u64>, u64)]) -> Generations {
+        let generation = |&(number, memsize)| Generation { number, sum: Sum { count: 1, memsize, ..Sum::default() } };
+        Generations { generations: bytes.iter().map(generation).collect(), ..Generations::default() }
+    }
+
+    #[test]
+    fn the_largest_generation_is_a_traced_one_and_the_first_of_equals() {
+        let some = generations(&[(None, 900), (Some(3), 10), (Some(4), 40), (Some(5), 40), (Some(6), 5)]);
+        let largest = some.largest().expect("there is one");
+        assert_eq!(largest.number, Some(4));
+        assert_eq!(some.times_median(largest), Some(1.0));
+        assert_eq!(generations(&[(None, 900)]).largest(), None);
+    }
+
+    #[test]
+    fn a_median_needs_all_generations_and_several() {
+        let mut some = generations(&[(Some(3), 10), (Some(4), 45), (Some(5), 9)]);
+        let largest = *some.largest().expect("there is one");
+        assert_eq!(some.times_median(&largest), Some(4.5));
+        some.rest_generations = 1;
+        assert_eq!(some.times_median(&largest), None);
+        let two = generations(&[(Some(3), 10), (Some(4), 45)]);
+        assert_eq!(two.times_median(&largest), None);
+        let empty = generations(&[(Some(3), 0), (Some(4), 0), (Some(5), 7)]);
+        assert_eq!(empty.times_median(&largest), None);
+    }
+
+    /// What came down a pipe cannot be read again, so there is no next step to name.
+    #[test]
+    fn names_the_next_step_for_files_alone() {
+        let some = generations(&[(Some(3), 10), (Some(4), 45), (Some(5), 9)]);
+        let (fact, next) = some.outstanding("heap.json").expect("there is one");
+        assert_eq!(
+            (fact.cell, &fact.remark[..]),
+            (Cell::Number(4), "45 B, 0.0 % of all memory, 4.5 times the median generation")
+        );
+        let Some(Section::Note(next)) = next else { panic!("no note") };
+        assert_eq!(next.text, "`heap_inspector read heap.json 4` shows what the largest generation holds");
+        assert!(matches!(some.outstanding("-"), Some((_, None))));
+    }
 }

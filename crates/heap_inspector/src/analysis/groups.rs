@@ -13,6 +13,7 @@ use crate::select::Filter;
 use crate::source::Source;
 use crate::survey::{Parts, Sum, Sums, Survey, Wants};
 use hashbrown::HashMap;
+use std::cmp::Reverse;
 
 /// Which groups, in which order.
 #[derive(Clone, Debug, Default)]
@@ -95,16 +96,29 @@ pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options) -> Groups {
         }
     }
     let mut groups: Vec<(Vec<Value>, Sum)> = folded.into_iter().collect();
-    let outside = |key: &[Value]| -> Vec<KeyValue> { key.iter().map(|value| values.outside(*value)).collect() };
-    groups.sort_unstable_by(|(a, one), (b, other)| {
-        options.sort.rank(other).cmp(&options.sort.rank(one)).then_with(|| outside(a).cmp(&outside(b)))
-    });
-    let kept = options.limit.unwrap_or(groups.len()).min(groups.len());
+    let count = groups.len();
+    let kept = options.limit.unwrap_or(count).min(count);
+    let rank = |sum: &Sum| options.sort.rank(sum);
     let mut rest = Sum::default();
+    // Names are dear to compare, and most groups of a large heap have the numbers of others: those that cannot be shown go first.
+    if 0 < kept && kept < count {
+        let (_, (_, last), _) = groups.select_nth_unstable_by_key(kept - 1, |(_, sum)| Reverse(rank(sum)));
+        let least = rank(last);
+        groups.retain(|(_, sum)| {
+            let may_be_shown = rank(sum) >= least;
+            if !may_be_shown {
+                rest.add(*sum);
+            }
+            may_be_shown
+        });
+    }
+    let outside = |key: &[Value]| -> Vec<KeyValue> { key.iter().map(|value| values.outside(*value)).collect() };
+    groups
+        .sort_unstable_by(|(a, one), (b, other)| rank(other).cmp(&rank(one)).then_with(|| outside(a).cmp(&outside(b))));
     groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
     Groups {
         by: options.by.clone(),
-        rest_groups: (groups.len() - kept) as u64,
+        rest_groups: (count - kept) as u64,
         groups: groups[..kept].iter().map(|(key, sum)| Group { key: outside(key), sum: *sum }).collect(),
         rest,
         total,
@@ -117,6 +131,17 @@ pub(crate) enum Shows {
     BytesAndCount,
     CountAndBytes,
     References,
+}
+
+impl Shows {
+    /// What the groups are sorted by comes first.
+    pub(crate) fn of(sort: Sort) -> Shows {
+        match sort {
+            Sort::Bytes => Shows::BytesAndCount,
+            Sort::Count => Shows::CountAndBytes,
+            Sort::References => Shows::References,
+        }
+    }
 }
 
 impl Groups {
@@ -169,12 +194,7 @@ impl Groups {
     pub fn report(&self, dump: &str, filter: &Filter, sort: Sort, context: &Context) -> Report {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
         let title = titled(&format!("Objects by {}", names.join(", ")), filter);
-        let shows = match sort {
-            Sort::Bytes => Shows::BytesAndCount,
-            Sort::Count => Shows::CountAndBytes,
-            Sort::References => Shows::References,
-        };
-        let mut sections = vec![context.facts(), Section::Table(self.table("groups", title, shows))];
+        let mut sections = vec![context.facts(), Section::Table(self.table("groups", title, Shows::of(sort)))];
         sections.extend(context.notes());
         Report { verb: "top", dump: dump.to_owned(), sections }
     }

@@ -1,24 +1,49 @@
 //! Loads a heap: threads scan blocks into columns of their own, which are joined in the order of the file; then the threads' numbers
 //! are made one's, and the references' addresses are looked up.
 
+use super::column::Column;
 use super::index::Index;
-use super::{Columns, DANGLING, Heap, Root, Shape, Target};
-use crate::names::{NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
-use crate::record::{Record, Type};
+use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
+use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
+use crate::record::{Record, Traits, Type};
 use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
 use crate::source::Source;
 use crate::survey::{Pages, Slot, Totals};
-use crate::symbols::Symbol;
+use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// The properties of the nodes of a block, or of several: of each as wide as it may be.
+#[derive(Debug, Default)]
+struct Rows {
+    addresses: Vec<u64>,
+    types: Vec<Type>,
+    traits: Vec<Traits>,
+    /// Bytes; `u32::MAX` where they stand in `memsizes_big`.
+    memsizes: Vec<u32>,
+    generations: Vec<u32>,
+    classes: Vec<ClassId>,
+    sites: Vec<SiteId>,
+    labels: Vec<Symbol>,
+    shapes: Vec<u32>,
+    slot_sizes: Vec<u16>,
+    /// Plus 1; 0 for none.
+    lengths: Vec<u32>,
+    offsets: Vec<u32>,
+    edge_ends: Vec<u32>,
+}
+
 /// What a block holds.
 #[derive(Debug, Default)]
 struct Chunk {
-    columns: Columns,
+    columns: Rows,
+    /// The offset of the first node's line.
+    begin: u64,
+    /// Of the joined chunks: each one's first node and `begin`.
+    begins: Vec<(u32, u64)>,
     /// The addresses of all nodes' references.
     references: Vec<u64>,
     memsizes_big: Vec<(u32, u64)>,
@@ -62,11 +87,14 @@ impl Joined {
         whole.references.append(&mut chunk.references);
         whole.roots.append(&mut chunk.roots);
         whole.shapes.append(&mut chunk.shapes);
+        if !chunk.columns.addresses.is_empty() {
+            whole.begins.push((nodes as u32, chunk.begin));
+        }
         let from = &mut chunk.columns;
         macro_rules! append {
             ($($name:ident)*) => { $(whole.columns.$name.append(&mut from.$name);)* };
         }
-        append!(addresses types traits memsizes generations classes sites labels shapes slot_sizes);
+        append!(addresses types traits memsizes generations classes sites labels shapes slot_sizes lengths offsets);
         self.segments.push((worker, whole.columns.addresses.len()));
         Ok(())
     }
@@ -88,7 +116,7 @@ impl Visitor for Worker<'_> {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, offset: u64) {
         if !record.ty.is_object() {
             self.totals.count(record, None);
             if record.ty != Type::Root && record.ty != Type::Shape {
@@ -100,7 +128,15 @@ impl Visitor for Worker<'_> {
         let slot = Slot::new(record, names, self.tracer);
         self.totals.count(record, Some(slot));
         self.pages.take(record);
-        let Chunk { columns, references, memsizes_big, .. } = &mut self.chunk;
+        let Chunk { columns, begin, references, memsizes_big, .. } = &mut self.chunk;
+        if columns.addresses.is_empty() {
+            *begin = offset;
+        }
+        let length = match record.ty {
+            Type::Array | Type::Hash => record.length,
+            Type::Object => record.ivars,
+            _ => record.bytesize,
+        };
         let Numbers { class, site, label } = names;
         let memsize = u32::try_from(record.memsize).unwrap_or(u32::MAX);
         if memsize == u32::MAX {
@@ -116,6 +152,11 @@ impl Visitor for Worker<'_> {
         columns.labels.push(label);
         columns.shapes.push(slot.shape);
         columns.slot_sizes.push(u16::try_from(slot.slot_size).unwrap_or(u16::MAX));
+        columns
+            .lengths
+            .push(length.map_or(0, |length| u32::try_from(length).map_or(u32::MAX, |length| length.saturating_add(1))));
+        columns.offsets.push((offset - *begin) as u32); // a block begins at most one record, of less than 4 GiB, before
+        references.extend(record.hidden_reference());
         columns.edge_ends.push(references.len() as u32);
     }
 
@@ -178,9 +219,10 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         renumberings.push(tables.merge(&worker.tables));
     }
     options.check()?;
-    let Joined { whole, segments, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Chunk { mut columns, references, memsizes_big, roots, shapes } = whole;
-    renumber(&mut columns, &segments, &renumberings);
+    let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Chunk { mut columns, begins: mut segments, references, memsizes_big, roots, shapes, .. } = whole;
+    renumber(&mut columns, &numbered, &renumberings);
+    join_segments(&mut columns.offsets, &mut segments);
     let index = index(&columns.addresses, &mut intake, options)?;
     options.check()?;
     let (edges, dangling) = resolve(&index, &references, options.thread_count());
@@ -198,12 +240,115 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .into_iter()
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
-    let memsizes_big: HashMap<u32, u64> = memsizes_big.into_iter().collect();
-    Ok(Heap { columns, memsizes_big, edges, dangling, class_nodes, roots, shapes, index, names, totals, pages, intake })
+    let columns = pack(columns, &memsizes_big, options.thread_count());
+    Ok(Heap { columns, segments, edges, dangling, class_nodes, roots, shapes, index, names, totals, pages, intake })
+}
+
+/// Puts the properties in columns as narrow as they may be, each wide one gone when its column is done.
+fn pack(rows: Rows, memsizes_big: &[(u32, u64)], threads: usize) -> Columns {
+    let Rows { addresses, types, traits, memsizes, generations, classes, sites, labels, shapes, .. } = rows;
+    let Rows { slot_sizes, lengths, offsets, edge_ends, .. } = rows;
+    let count = types.len();
+    macro_rules! column {
+        ($name:ident, $number:expr) => {{
+            let number = $number;
+            let column = Column::new(count, |row| u64::from(number(&$name[row])));
+            drop($name);
+            column
+        }};
+    }
+    let some = move || {
+        let mut big = memsizes_big.iter().copied().collect::<HashMap<u32, u64>>();
+        big.shrink_to_fit();
+        let bytes = |row: usize| match memsizes[row] {
+            u32::MAX => big.get(&(row as u32)).copied().unwrap_or(u64::from(u32::MAX)),
+            bytes => u64::from(bytes),
+        };
+        let memsizes = Column::new(count, bytes);
+        let (trait_sets, traits) = sets(&traits);
+        let addresses = { Addresses::new(&addresses) };
+        (memsizes, trait_sets, traits, addresses, column!(lengths, |number: &u32| *number))
+    };
+    let others = move || {
+        let number = |number: &u32| *number;
+        (
+            column!(offsets, number),
+            column!(generations, number),
+            column!(classes, |id: &ClassId| id.0),
+            column!(sites, |id: &SiteId| id.0),
+            column!(labels, |sym: &Symbol| sym.0),
+            column!(shapes, number),
+            column!(slot_sizes, |bytes: &u16| *bytes),
+        )
+    };
+    let (some, others) = if threads > 1 {
+        std::thread::scope(|scope| {
+            let others = scope.spawn(others);
+            (some(), others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    } else {
+        (some(), others())
+    };
+    let (memsizes, trait_sets, traits, addresses, lengths) = some;
+    let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others;
+    Columns {
+        addresses,
+        types,
+        traits,
+        memsizes,
+        generations,
+        classes,
+        sites,
+        labels,
+        shapes,
+        slot_sizes,
+        lengths,
+        offsets,
+        edge_ends,
+        trait_sets,
+    }
+}
+
+/// The distinct sets of traits, and which of them each node has.
+fn sets(traits: &[Traits]) -> (Vec<Traits>, Column) {
+    let mut sets: Vec<Traits> = Vec::new();
+    let mut numbers: HashMap<Traits, u32> = HashMap::new();
+    let mut last = (None, 0);
+    let places: Vec<u32> = traits
+        .iter()
+        .map(|set| {
+            if last.0 != Some(*set) {
+                let next = sets.len() as u32;
+                let number = *numbers.entry(*set).or_insert(next);
+                if number == next {
+                    sets.push(*set);
+                }
+                last = (Some(*set), number);
+            }
+            last.1
+        })
+        .collect();
+    (sets, Column::new(places.len(), |row| u64::from(places[row])))
+}
+
+/// Joins the segments of neighbours while an offset fits, so that there are few.
+fn join_segments(offsets: &mut [u32], segments: &mut Vec<(u32, u64)>) {
+    let ends: Vec<usize> = segments[1.min(segments.len())..].iter().map(|(first, _)| *first as usize).collect();
+    let mut joined: Vec<(u32, u64)> = Vec::new();
+    for (at, (first, begin)) in segments.iter().enumerate() {
+        let range = *first as usize..ends.get(at).copied().unwrap_or(offsets.len());
+        let last = offsets[range.clone()].last().copied().unwrap_or(0);
+        let shift = joined.last().map(|(_, known)| begin - known);
+        match shift.and_then(|shift| u32::try_from(shift + u64::from(last)).ok().map(|_| shift as u32)) {
+            Some(shift) => offsets[range].iter_mut().for_each(|offset| *offset += shift),
+            None => joined.push((*first, *begin)),
+        }
+    }
+    *segments = joined;
 }
 
 /// Turns the workers' numbers into those of the joined tables.
-fn renumber(columns: &mut Columns, segments: &[(usize, usize)], renumberings: &[Renumbering]) {
+fn renumber(columns: &mut Rows, segments: &[(usize, usize)], renumberings: &[Renumbering]) {
     let mut begin = 0;
     for (worker, end) in segments {
         let Renumbering { symbols, sites, classes } = &renumberings[*worker];

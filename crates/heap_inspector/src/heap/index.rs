@@ -6,6 +6,7 @@
 //! them, the rank added to the page's first node is the node. Other pages, and dumps whose addresses are scattered, keep a map.
 
 use super::bytes_of;
+use crate::arrays::{Parts, Reader};
 use hashbrown::HashMap;
 
 const PAGE_LOG: u32 = 14;
@@ -111,6 +112,53 @@ impl Index {
             index.loose = loose;
         }
         index
+    }
+
+    pub(super) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        let mut numbers = vec![0; self.pages.len()];
+        self.numbers.iter().for_each(|(number, at)| numbers[*at as usize] = *number);
+        parts.push(numbers);
+        let pages = self.pages.iter().flat_map(|page| [page.first, page.count, u32::from(page.in_order)]);
+        parts.push(pages.collect::<Vec<u32>>());
+        parts.push(&self.words[..]);
+        let loose = self.loose.iter().flat_map(|(address, node)| [*address, u64::from(*node)]);
+        parts.push(std::iter::once(u64::from(self.grain)).chain(loose).collect::<Vec<u64>>());
+    }
+
+    /// The index of so many nodes.
+    pub(super) fn from_parts(reader: &mut Reader, count: usize) -> Option<Index> {
+        let numbers: Vec<u64> = reader.take()?;
+        let pages: Vec<u32> = reader.take()?;
+        let words: Vec<u64> = reader.take()?;
+        let loose: Vec<u64> = reader.take()?;
+        let (grain, loose) = loose.split_first()?;
+        let (pages, []) = pages.as_chunks() else { return None };
+        let (loose, []) = loose.as_chunks() else { return None };
+        let mut index = Index {
+            grain: u32::try_from(*grain).ok().filter(|grain| (2..=3).contains(grain))?,
+            words,
+            ..Index::default()
+        };
+        if pages.len() != numbers.len() || index.words.len() != pages.len() * index.words_per_page() {
+            return None;
+        }
+        index.numbers = numbers.iter().enumerate().map(|(at, number)| (*number, at as u32)).collect();
+        let bits = index
+            .words
+            .chunks_exact(index.words_per_page())
+            .map(|page| page.iter().map(|word| word.count_ones()).sum());
+        for ([first, in_page, in_order], bits) in pages.iter().zip(bits.collect::<Vec<u32>>()) {
+            let fits = *in_order == 0 || bits == *in_page && *first as usize + *in_page as usize <= count;
+            if !fits {
+                return None;
+            }
+            index.pages.push(Page { first: *first, last: 0, count: *in_page, in_order: *in_order != 0 });
+        }
+        index.rank();
+        for [address, node] in loose {
+            index.loose.insert(*address, u32::try_from(*node).ok().filter(|node| (*node as usize) < count)?);
+        }
+        Some(index)
     }
 
     fn take_loose(&mut self, address: u64, id: u32, duplicate: &mut impl FnMut(u32)) {

@@ -479,8 +479,14 @@ fn flags<'a>(mut rest: &'a [u8], record: &mut Record<'_>) -> Option<&'a [u8]> {
 /// Passes a member whose key we do not know, from its key on.
 #[inline(never)]
 fn unknown(rest: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = text(rest)?;
-    value(rest.strip_prefix(b":")?)
+    value(json_text(rest)?.strip_prefix(b":")?)
+}
+
+/// Passes a text that is JSON's. A key that nobody knows counts only where its value does too: else both stand inside a broken name.
+fn json_text(rest: &[u8]) -> Option<&[u8]> {
+    let (text, after) = text(rest)?;
+    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(&[b"\"", text.raw, b"\""].concat()).is_ok();
+    (!text.escaped || is_json()).then_some(after)
 }
 
 /// Passes a value of any kind, nested ones too, without recursion.
@@ -488,7 +494,7 @@ fn value(mut rest: &[u8]) -> Option<&[u8]> {
     let mut depth = 0usize;
     loop {
         match rest.first()? {
-            b'"' => rest = text(&rest[1..])?.1,
+            b'"' => rest = json_text(&rest[1..])?,
             b'[' | b'{' => {
                 depth += 1;
                 rest = &rest[1..];

@@ -7,7 +7,10 @@
 //! record of 50 MB takes linear time.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +40,8 @@ pub struct Blocks {
     gauge: Arc<Gauge>,
     copy: Option<Arc<Spool>>,
     raw_len: Option<u64>,
+    /// The file, where its bytes are the stream's, and where in it the stream begins.
+    plain: Option<(Arc<File>, u64)>,
     limits: Limits,
     /// What the last block left over: the start of a record.
     carry: Vec<u8>,
@@ -52,8 +57,11 @@ pub struct Blocks {
 impl Blocks {
     pub(super) fn new(raw: Raw, limits: Limits) -> Result<Blocks> {
         let (name, gauge, copy, raw_len) = (raw.name.clone(), raw.gauge.clone(), raw.copy.clone(), raw.bytes);
+        let file = raw.file();
+        let decoder = Decoder::new(raw)?;
         Ok(Blocks {
-            decoder: Decoder::new(raw)?,
+            plain: file.filter(|_| matches!(decoder, Decoder::Plain(_))),
+            decoder,
             name,
             gauge,
             copy,
@@ -111,6 +119,33 @@ impl Blocks {
         self.offset += cut as u64;
         self.begun = true;
         Ok(Some(Block { bytes, offset }))
+    }
+
+    /// Hands over the records that begin at these offsets of the decoded stream, which ascend; each with its place among them. What
+    /// lies in a plain file is read alone, what is compressed or piped is decoded up to the last one.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn pick(mut self, offsets: &[u64], mut each: impl FnMut(usize, &[u8])) -> Result<()> {
+        if let Some((file, start)) = self.plain.take() {
+            let mut bytes = Vec::new();
+            for (at, offset) in offsets.iter().enumerate() {
+                let record = read_record(&file, start + offset, &mut bytes);
+                each(at, record.map_err(|source| Error::File { path: PathBuf::from(&self.name), source })?);
+            }
+            return Ok(());
+        }
+        let (mut at, mut recycled) = (0, Vec::new());
+        while at < offsets.len() {
+            let Some(block) = self.next(recycled)? else { break };
+            let end = block.offset + block.bytes.len() as u64;
+            while let Some(offset) = offsets.get(at).filter(|offset| **offset < end) {
+                each(at, first_record(&block.bytes[offset.saturating_sub(block.offset) as usize..]).0);
+                at += 1;
+            }
+            recycled = block.bytes;
+        }
+        Ok(())
     }
 
     /// After the end: what was wrong with the compressed stream. All that could be decoded has been delivered.
@@ -203,6 +238,34 @@ impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blocks").field("name", &self.name).field("offset", &self.offset).finish_non_exhaustive()
     }
+}
+
+/// Reads the record at an offset of a file.
+fn read_record<'a>(file: &File, offset: u64, bytes: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+    let mut filled = 0;
+    bytes.clear();
+    loop {
+        bytes.resize((filled * 2).max(8 << 10), 0);
+        let ended = loop {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break filled < bytes.len(),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        };
+        if ended || first_record(&bytes[..filled]).1 {
+            return Ok(first_record(&bytes[..filled]).0);
+        }
+    }
+}
+
+/// The first record without its newline, and whether its end was met.
+fn first_record(bytes: &[u8]) -> (&[u8], bool) {
+    let mut newlines = memchr::memchr_iter(b'\n', bytes);
+    let end = newlines.find(|at| bytes.get(at + 1) == Some(&b'{') && closes(&bytes[..*at]));
+    let record = &bytes[..end.unwrap_or(bytes.len())];
+    (record.strip_suffix(b"\n").unwrap_or(record), end.is_some())
 }
 
 /// How far a search without result needs no repeating: a newline at the very end waits for the byte behind it.

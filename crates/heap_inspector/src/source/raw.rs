@@ -63,6 +63,14 @@ impl Raw {
     ) -> Raw {
         Raw { name, gauge: Arc::default(), bytes, copy, cancel, input }
     }
+
+    /// The file and where in it the input begins, if it is one.
+    pub(super) fn file(&self) -> Option<(Arc<File>, u64)> {
+        match &self.input {
+            Input::File { file, at } => Some((Arc::clone(file), *at)),
+            Input::Stream(_) => None,
+        }
+    }
 }
 
 impl Read for Raw {

@@ -1,8 +1,9 @@
-//! How full the heap's pages are: live objects for each 16 KiB of address, joined to the 64 KiB pages of Ruby 3.1 and later.
+//! How full the heap's pages are: live objects for each 16 KiB of address, joined to the 64 KiB pages of Ruby 3.2 and later.
 //!
-//! Ruby keeps objects in aligned pages of equal slots (gc.c: HEAP_PAGE_ALIGN_LOG is 14 up to Ruby 3.0 and 16 from 3.1).
+//! Ruby keeps objects in aligned pages of equal slots (gc.c: HEAP_PAGE_ALIGN_LOG is 14 up to Ruby 3.1 and 16 from 3.2).
 //! Costs about 32 bytes for each page.
 
+use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Type};
 use hashbrown::HashMap;
 
@@ -70,6 +71,24 @@ impl Pages {
         let known = self.pages.entry(number).or_default();
         known.live = known.live.saturating_add(page.live);
         known.slot_size = known.slot_size.max(page.slot_size);
+    }
+
+    pub(crate) fn parts(&self, parts: &mut Parts<'_>) {
+        let last = (self.last.1.live > 0 || self.last.1.slot_size > 0).then_some((&self.last.0, &self.last.1));
+        let rows = self.pages.iter().chain(last);
+        let rows = rows.flat_map(|(number, page)| [*number, u64::from(page.live), u64::from(page.slot_size)]);
+        parts.push(std::iter::once(u64::from(self.overflow)).chain(rows).collect::<Vec<u64>>());
+    }
+
+    pub(crate) fn from_parts(reader: &mut Reader) -> Option<Pages> {
+        let numbers: Vec<u64> = reader.take()?;
+        let (overflow, rows) = numbers.split_first()?;
+        let (rows, []) = rows.as_chunks() else { return None };
+        let mut pages = Pages { overflow: *overflow != 0, ..Pages::default() };
+        for [number, live, slot_size] in rows {
+            pages.add(*number, Page { live: u32::try_from(*live).ok()?, slot_size: u32::try_from(*slot_size).ok()? });
+        }
+        Some(pages)
     }
 
     pub(crate) fn merge(&mut self, mut other: Pages) {

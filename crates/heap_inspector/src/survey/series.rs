@@ -3,7 +3,7 @@
 use crate::record::{Record, Traits, Type};
 
 /// What was seen that only some Rubies print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence(u32);
 
 macro_rules! seen {
@@ -138,10 +138,28 @@ impl Evidence {
         }
     }
 
-    /// The binary logarithm of a heap page's bytes in that series.
+    /// The binary logarithm of a heap page's bytes in that series: 16 KiB up to Ruby 3.1, 64 KiB from 3.2.
     #[must_use]
     pub fn page_log(self) -> u32 {
-        if self.any(AGE | SLOT_SIZE | SHAPE | SUPERCLASS) { 16 } else { 14 }
+        if self.any(AGE | SLOT_SIZE | SHAPE) { 16 } else { 14 }
+    }
+
+    /// The bytes at a heap page's end that hold no slots: up to Ruby 3.0 malloc's own.
+    #[must_use]
+    pub fn page_tail(self) -> u64 {
+        if self.any(AGE | SLOT_SIZE | SHAPE | SUPERCLASS) { 0 } else { 5 * self.word() }
+    }
+
+    /// The bytes of a pointer.
+    #[must_use]
+    pub fn word(self) -> u64 {
+        if self.any(SMALL_ADDRESSES) { 4 } else { 8 }
+    }
+
+    /// Whether hashes keep their entries in tables of 2ⁿ, as since Ruby 2.4; taken for granted where the dump tells nothing.
+    #[must_use]
+    pub fn has_entry_tables(self) -> bool {
+        !matches!(self.series(), "2.1 to 2.2" | "2.3 to 2.4")
     }
 
     /// The bytes of a slot where the dump prints none.

@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 pub const SHOWN: usize = 160;
 
 /// A map is emptied when it holds so many entries or its texts so many bytes.
-const ENTRIES: usize = 1 << 16;
+const ENTRIES: usize = 1 << 15;
 const BYTES: usize = 4 << 20;
 const PARTS: usize = 256;
 

@@ -47,6 +47,7 @@ fn field(cell: &Cell) -> String {
     match cell {
         Cell::Missing | Cell::Null(_) => String::new(),
         Cell::Text(text) => harmless(text),
+        Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } => harmless(&super::words(cell)),
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
         Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
         Cell::Flag(flag) => flag.to_string(),

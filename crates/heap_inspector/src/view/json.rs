@@ -126,14 +126,26 @@ fn object(columns: &[Column], cells: &[Cell]) -> String {
 }
 
 fn members(columns: &[Column], cells: &[Cell]) -> String {
-    let members: Vec<String> =
-        columns.iter().zip(cells).map(|(column, value)| format!("{}: {}", string(column.name), cell(value))).collect();
-    members.join(", ")
+    let member = |(column, value): (&Column, &Cell)| {
+        let cut = match value {
+            Cell::Cut(_) => format!(", {}: true", string(&format!("{}_cut", column.name))),
+            Cell::List(cells) => match cells.last() {
+                Some(Cell::More { count, .. }) => format!(", {}: {count}", string(&format!("rest_{}", column.name))),
+                _ => String::new(),
+            },
+            _ => String::new(),
+        };
+        format!("{}: {}{cut}", string(column.name), cell(value))
+    };
+    columns.iter().zip(cells).map(member).collect::<Vec<String>>().join(", ")
 }
 
 fn cell(cell: &Cell) -> String {
     match cell {
-        Cell::List(cells) => format!("[{}]", cells.iter().map(plain).collect::<Vec<_>>().join(", ")),
+        Cell::List(cells) => {
+            let cells = cells.iter().filter(|cell| !matches!(cell, Cell::More { .. }));
+            format!("[{}]", cells.map(plain).collect::<Vec<_>>().join(", "))
+        }
         cell => plain(cell),
     }
 }
@@ -141,8 +153,11 @@ fn cell(cell: &Cell) -> String {
 /// A cell that holds no others; a list within a list, which no analysis makes, is `null`.
 fn plain(cell: &Cell) -> String {
     match cell {
-        Cell::Missing | Cell::Null(_) | Cell::List(_) => "null".into(),
-        Cell::Text(text) => string(text),
+        Cell::Missing | Cell::Null(_) | Cell::More { .. } | Cell::List(_) => "null".into(),
+        Cell::Text(text) | Cell::Cut(text) => string(text),
+        Cell::Tally { name, value, count } => {
+            format!("{{{}: {}, \"count\": {count}}}", string(name), string(value))
+        }
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
         Cell::Share(share) => serde_json::Value::from(fraction(*share)).to_string(),
         Cell::Flag(flag) => flag.to_string(),

@@ -1,0 +1,187 @@
+# frozen_string_literal: true
+
+# Measures heap_inspector against its peers and limits: `ruby bench/run.rb medium large` (see `rake bench`).
+#
+# In each round every program runs once, one after the other, so that a slow minute of the machine hits all alike; heapy, which takes
+# longest, has fewer rounds. Figures are medians. Wall time is of the whole process; `inside` is what programs that report it took
+# without their start (DuckDB's query, the load without its process), and is what they are judged by. Peak memory is from GNU time.
+require "etc"
+require "fileutils"
+require "open3"
+require "tempfile"
+
+# A program to measure.
+Tool = Struct.new(:name, :command, :rounds) do
+  # Runs once: seconds of wall, of CPU, of the work inside where it prints them, and peak bytes.
+  def run
+    Tempfile.create("time") do |times|
+      start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      out, status = Open3.capture2e("time", "-q", "-f", "%U %S %M", "-o", times.path, *command)
+      wall = Process.clock_gettime(Process::CLOCK_MONOTONIC) - start
+      abort "#{command.join(" ")} failed: #{out.lines.last(5).join}" unless status.success?
+      user, system, kib = File.read(times.path).split.map(&:to_f)
+      { wall: wall, cpu: user + system, inside: out[/^(\d+\.\d+) s\b/, 1]&.to_f || wall, peak: kib * 1024 }
+    end
+  end
+end
+
+# What was measured of a tool: medians, and the greatest peak.
+Figures = Struct.new(:wall, :cpu, :inside, :peak, :rounds) do
+  def self.of(runs)
+    median = ->(key) { runs.map { |run| run[key] }.sort[runs.size / 2] }
+    new(median[:wall], median[:cpu], median[:inside], runs.map { |run| run[:peak] }.max, runs.size)
+  end
+end
+
+# A promise: what it is, how the figure reads, and whether it holds.
+Target = Struct.new(:text, :figure, :met)
+
+# One dump measured with all tools.
+class Bench
+  OURS = "target/release/heap_inspector"
+  LOAD = "target/release/examples/load"
+  LIMITS = "target/release/examples/limits"
+  PYTHON = "tmp/duckdb/bin/python"
+  STREAMING = ["read", "read all", "top", "summary", "strings"].freeze
+  MIB = 1 << 20
+
+  def initialize(size, rounds:, slow_rounds:)
+    @size = size
+    @dump = "tmp/#{size}.json"
+    @rounds = rounds
+    @slow_rounds = slow_rounds
+  end
+
+  def run
+    make_dump
+    IO.copy_stream(@dump, File::NULL) # into the page cache
+    @bytes = File.size(@dump)
+    runs = Hash.new { |hash, name| hash[name] = [] }
+    @rounds.times do |round|
+      tools.each do |tool|
+        next if round >= tool.rounds
+
+        warn "#{@size}, round #{round + 1}: #{tool.name}"
+        runs[tool.name] << tool.run
+      end
+    end
+    @figures = runs.transform_values { |of_tool| Figures.of(of_tool) }
+    "## #{@size}: #{mib(@bytes)} MiB, #{objects} objects\n\n#{table}\n#{promises}"
+  end
+
+  private
+
+  def make_dump
+    return if File.exist?(@dump)
+
+    warn "makes #{@dump}"
+    system(RbConfig.ruby, "bench/make_dumps.rb", @size, "#{@dump}.part", exception: true)
+    File.rename("#{@dump}.part", @dump)
+  end
+
+  def tools
+    @tools ||= [
+      Tool.new("read", [OURS, "read", @dump], @rounds),
+      Tool.new("heapy read", ["heapy", "read", @dump], @slow_rounds),
+      Tool.new("read all", [OURS, "read", @dump, "all"], @rounds),
+      Tool.new("heapy read all", ["heapy", "read", @dump, "all"], @slow_rounds),
+      Tool.new("top", [OURS, "top", @dump, "--by", "location"], @rounds),
+      Tool.new("DuckDB GROUP BY", [PYTHON, "bench/group_by.py", @dump], @rounds),
+      Tool.new("summary", [OURS, "summary", @dump], @rounds),
+      Tool.new("strings", [OURS, "strings", @dump], @rounds),
+      Tool.new("load, 1 thread", [LOAD, @dump, "1"], @rounds),
+      Tool.new("load, 2 threads", [LOAD, @dump, "2"], @rounds),
+      Tool.new("newlines", [LIMITS, "newlines", @dump], @rounds),
+      Tool.new("serde_json", [LIMITS, "serde_json", @dump], @rounds)
+    ]
+  end
+
+  def objects
+    out, = Open3.capture2(LOAD, @dump)
+    out[/\A(\d+) objects/, 1].gsub(/(?<=\d)(?=(\d{3})+$)/, ",")
+  end
+
+  def table
+    newlines = @figures.fetch("newlines").inside
+    rows = @figures.map do |name, of|
+      [name, seconds(of.wall), seconds(of.inside), seconds(of.cpu), format("%.2f", @bytes / 1e9 / of.inside),
+       format("%.1f", of.inside / newlines), mib(of.peak), format("%.2f", of.peak / @bytes.to_f), of.rounds]
+    end
+    markdown(["", "wall s", "inside s", "CPU s", "GB/s", "x newlines", "peak MiB", "peak / file", "rounds"], rows)
+  end
+
+  def promises
+    rows = targets.map { |target| [target.text, target.figure, target.met ? "met" : "**missed**"] }
+    markdown(["target", "measured", ""], rows)
+  end
+
+  def targets
+    one = @figures.fetch("load, 1 thread")
+    two = @figures.fetch("load, 2 threads")
+    [
+      faster("read", "heapy read", 30),
+      faster("read all", "heapy read all", 50),
+      faster("top", "DuckDB GROUP BY", 2.5),
+      at_least("full load, one thread, GB/s", @bytes / 1e9 / one.inside, 1.5),
+      at_least("full load, two threads over one", one.inside / two.inside, 1.7),
+      at_most("full load, peak / file", [one.peak, two.peak].max / @bytes.to_f, 0.25),
+      *STREAMING.map { |name| at_most("`#{name}`, peak MiB", @figures.fetch(name).peak / MIB, 64) }
+    ]
+  end
+
+  # Ours takes the whole process, the peer what it reports itself.
+  def faster(ours, peer, times)
+    ratio = @figures.fetch(peer).inside / @figures.fetch(ours).wall
+    at_least("`#{ours}` faster than #{peer}, times", ratio, times)
+  end
+
+  def at_least(text, value, least)
+    Target.new("#{text}: at least #{least}", format("%.2f", value), value >= least)
+  end
+
+  def at_most(text, value, most)
+    Target.new("#{text}: at most #{most}", format("%.2f", value), value <= most)
+  end
+
+  def seconds(value) = format("%.3f", value)
+
+  def mib(bytes) = (bytes / MIB.to_f).round
+
+  def markdown(header, rows)
+    [header, header.map { "---" }, *rows].map { |row| "| #{row.join(" | ")} |\n" }.join
+  end
+end
+
+# The machine and the programs, as text.
+module Machine
+  def self.facts
+    cpu = File.read("/proc/cpuinfo")[/^model name\s*: (.*)/, 1]
+    memory = File.read("/proc/meminfo")[/^MemTotal:\s*(\d+)/, 1].to_i >> 20
+    duckdb, = Open3.capture2(Bench::PYTHON, "-c", "import duckdb; print(duckdb.__version__, end='')")
+    "#{cpu}, #{Etc.nprocessors} cores, #{memory} GiB, Linux #{Etc.uname[:release]}; #{`rustc --version`.strip}; " \
+      "Ruby #{RUBY_VERSION}; heapy #{Gem::Specification.find_by_name("heapy").version}; DuckDB #{duckdb}; " \
+      "load average before #{File.read("/proc/loadavg").split.first}"
+  end
+
+  def self.prepare
+    FileUtils.mkdir_p("tmp")
+    system("cargo", "build", "--release", "-p", "heap_inspector_cli", exception: true)
+    system("cargo", "build", "--release", "-p", "heap_inspector", "--examples", exception: true)
+    return if File.exist?(Bench::PYTHON)
+
+    system("python3", "-m", "venv", "tmp/duckdb", exception: true)
+    system(Bench::PYTHON, "-m", "pip", "install", "--quiet", "duckdb", exception: true)
+  end
+end
+
+Dir.chdir(File.dirname(__dir__)) do
+  Machine.prepare
+  facts = Machine.facts
+  sizes = ARGV.empty? ? %w[medium large] : ARGV
+  reports = sizes.map do |size|
+    Bench.new(size, rounds: Integer(ENV.fetch("ROUNDS", 7)), slow_rounds: Integer(ENV.fetch("SLOW_ROUNDS", 3))).run
+  end
+  report = "#{facts}\n\n#{reports.join("\n")}"
+  File.write("tmp/bench.md", report)
+  puts report
+end

@@ -1,0 +1,214 @@
+//! Bytes that Ruby's `ObjectSpace.memsize_of` told, and the dumps of six Rubies.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+use crate::source::Source;
+use std::io::Cursor;
+use std::path::Path;
+
+fn load(dump: &str) -> Heap {
+    let source = Source::reader(Cursor::new(dump.to_owned()), "memory");
+    Heap::load(&source, &Options { threads: 1, ..Options::default() }).unwrap()
+}
+
+/// The rooms of a heap's arrays and hashes: form, capacity, wasted, exact.
+fn rooms(dump: &str) -> Vec<(Form, Option<u64>, u64, bool)> {
+    let heap = load(dump);
+    let evidence = heap.totals().evidence;
+    let room = |id| {
+        let slot = heap.slot(id);
+        matches!(slot.ty, Type::Array | Type::Hash).then(|| {
+            let Room { form, capacity, wasted, is_exact } =
+                room(&slot, u64::from(heap.length(id).unwrap()), heap.bytes(id), evidence);
+            (form, capacity, wasted, is_exact)
+        })
+    };
+    heap.nodes().filter_map(room).collect()
+}
+
+fn hashes(before: &str, slot: &str, sizes: &[(u64, u64)]) -> String {
+    let mut dump = before.to_owned();
+    for (at, (size, bytes)) in sizes.iter().enumerate() {
+        let address = 0x7f00_0000_0000 + at * 160;
+        dump += &format!(
+            "{{\"address\":\"0x{address:x}\", \"type\":\"HASH\", {slot}\"size\":{size}, \"memsize\":{bytes}}}\n"
+        );
+    }
+    dump
+}
+
+/// A line that only Ruby 3.1 writes.
+const RUBY_3_1: &str =
+    "{\"address\":\"0x7e0000000000\", \"type\":\"CLASS\", \"superclass\":\"0x7e0000000028\", \"memsize\":40}\n";
+/// A line that only a 32-bit Ruby writes.
+const SMALL: &str = "{\"address\":\"0x1000\", \"type\":\"CLASS\", \"superclass\":\"0x1028\", \"memsize\":20}\n";
+
+#[test]
+fn knows_the_hashes_of_ruby_3_1() {
+    // Of each the bytes that memsize_of told on 3.1.7; the last of all has an instance variable.
+    let sizes = [(0, 40), (1, 168), (8, 168), (9, 928), (32, 928), (33, 1760), (65, 3424), (129, 7264), (257, 14_432)];
+    use Form::{HashList, HashTable, HashWithoutTable};
+    let expected = [
+        (HashWithoutTable, None, 0, true),
+        (HashList, Some(8), 7 * 16, true),
+        (HashList, Some(8), 0, true),
+        (HashTable, Some(32), 23 * 24, true),
+        (HashTable, Some(32), 0, true),
+        (HashTable, Some(64), 31 * 24, true),
+        (HashTable, Some(128), 63 * 24, true),
+        (HashTable, Some(256), 127 * 24, true),
+        (HashTable, Some(512), 255 * 24, true),
+    ];
+    assert_eq!(rooms(&hashes(RUBY_3_1, "", &sizes)), expected);
+    // 40,000 and 262,144 entries; 1,000 entries cleared to none, and all but one deleted; one with an instance variable.
+    let sizes = [(40_000, 2_097_248), (262_144, 8_388_704), (0, 192), (1, 192), (0, 56)];
+    let expected = [
+        (HashTable, Some(65_536), 25_536 * 24, true),
+        (HashTable, Some(262_144), 0, true),
+        (HashTable, Some(4), 96, true),
+        (HashTable, Some(4), 72, true),
+        (HashWithoutTable, None, 0, false),
+    ];
+    assert_eq!(rooms(&hashes(RUBY_3_1, "", &sizes)), expected);
+}
+
+#[test]
+fn knows_hashes_in_slots() {
+    use Form::{HashListInSlot, HashTable};
+    let dump = hashes("", "\"slot_size\":160, ", &[(0, 160), (5, 160), (2, 256), (20, 992)]);
+    let expected = [
+        (HashListInSlot, Some(8), 128, true),
+        (HashListInSlot, Some(8), 48, true),
+        (HashTable, Some(4), 48, true),
+        (HashTable, Some(32), 288, true),
+    ];
+    assert_eq!(rooms(&dump), expected);
+    assert_eq!(rooms(&hashes("", "\"slot_size\":80, ", &[(20, 912)])), [(HashTable, Some(32), 288, true)]);
+}
+
+#[test]
+fn knows_hashes_of_32_bits() {
+    use Form::{HashList, HashListInSlot, HashTable, HashWithoutTable};
+    let dump = hashes(SMALL, "\"slot_size\":20, ", &[(0, 20), (2, 52), (3, 100), (9, 244), (20, 500)]);
+    let expected = [
+        (HashWithoutTable, None, 0, true),
+        (HashList, Some(4), 16, true),
+        (HashTable, Some(4), 12, true),
+        (HashTable, Some(16), 84, true),
+        (HashTable, Some(32), 144, true),
+    ];
+    assert_eq!(rooms(&dump), expected);
+    let dump = hashes(SMALL, "\"slot_size\":96, ", &[(1, 96), (1, 144)]);
+    assert_eq!(rooms(&dump), [(HashListInSlot, Some(8), 56, true), (HashTable, Some(4), 36, true)]);
+}
+
+#[test]
+fn says_where_it_does_not_know() {
+    let old = "{\"address\":\"0x7e0000000000\", \"type\":\"CLASS\", \"memsize\":40}\n";
+    assert_eq!(rooms(&hashes(old, "", &[(3, 400)])), [(Form::HashUnknown, None, 0, false)]);
+    // Fewer bytes than its entries need.
+    assert_eq!(rooms(&hashes(RUBY_3_1, "", &[(1000, 40)])), [(Form::HashUnknown, None, 0, false)]);
+    assert_eq!(rooms(&hashes(RUBY_3_1, "", &[(4_294_967_294, 168)])), [(Form::HashUnknown, None, 0, false)]);
+}
+
+fn array(at: u64, rest: &str, length: u64, bytes: u64) -> String {
+    let address = 0x7f00_0000_0000 + at * 40;
+    format!("{{\"address\":\"0x{address:x}\", \"type\":\"ARRAY\", \"length\":{length}{rest}, \"memsize\":{bytes}}}\n")
+}
+
+#[test]
+fn knows_arrays() {
+    // On 3.1.7: three elements, four appended one by one, a thousand so, these cleared, a slice of another.
+    let dump = [
+        RUBY_3_1.to_owned(),
+        array(0, ", \"embedded\":true", 3, 40),
+        array(1, "", 4, 200),
+        array(2, "", 1000, 11_840),
+        array(3, "", 0, 40),
+        array(4, ", \"shared\":true", 90, 40),
+    ]
+    .concat();
+    let expected = [
+        (Form::ArrayInSlot, None, 0, true),
+        (Form::Array, Some(20), 128, true),
+        (Form::Array, Some(1475), 3800, true),
+        (Form::ArrayInSlot, None, 0, true),
+        (Form::ArrayShared, None, 0, true),
+    ];
+    assert_eq!(rooms(&dump), expected);
+    assert_eq!(rooms(&[SMALL.to_owned(), array(0, "", 5, 60)].concat()), [(Form::Array, Some(10), 20, true)]);
+}
+
+#[test]
+fn sums_up_empty_and_sparse_ones_groups_and_lengths() {
+    let traced = |line: u64| format!(", \"file\":\"/app/a.rb\", \"line\":{line}, \"generation\":1");
+    let dump = [
+        RUBY_3_1.to_owned(),
+        array(0, &traced(1), 0, 40 + 160), // 20 free
+        array(1, &traced(1), 4, 40 + 160), // 16 of 20 free: sparse
+        array(2, &traced(2), 5, 40 + 160), // 15 of 20 free: a quarter
+        array(3, &traced(2), 1, 40 + 64),  // 7 of 8 free: too small to be sparse
+        hashes("", "", &[(100, 3424)]),    // 28 of 128 free
+    ]
+    .concat()
+    .replace("0x7f0000000000\", \"type\":\"HASH\"", "0x7f0000001000\", \"type\":\"HASH\"");
+    let heap = load(&dump);
+    let found = collections(&heap, None, &[Key::Location], &Filter::default(), 1, &Options::default()).unwrap();
+    assert_eq!((found.arrays.count, found.arrays.wasted), (4, (20 + 16 + 15 + 7) * 8));
+    assert_eq!((found.arrays.elements, found.arrays.capacity, found.arrays.filled), (10, 68, 10));
+    assert_eq!((found.hashes.count, found.hashes.wasted, found.hashes.elements), (1, 28 * 24, 100));
+    assert_eq!((found.empty.count, found.empty.wasted), (1, 160));
+    assert_eq!((found.sparse.count, found.sparse.wasted), (1, 128));
+    assert_eq!(
+        found.lengths.map(|(arrays, hashes)| (arrays.count, hashes.count))[..4],
+        [(1, 0), (3, 0), (0, 0), (0, 1)]
+    );
+    assert_eq!(found.estimated, 0);
+    assert_eq!(found.groups.len(), 1);
+    assert_eq!(found.groups[0].key, [KeyValue::Text("(untraced)".into())]);
+    assert_eq!(found.groups[0].fill.wasted, 28 * 24);
+    assert_eq!((found.rest.0, found.rest.1.wasted), (2, (20 + 16 + 15 + 7) * 8));
+    assert_eq!(found.biggest.iter().map(|found| found.memsize).collect::<Vec<_>>(), [3424]);
+    assert_eq!(found.emptiest[0].room.capacity, Some(128));
+}
+
+#[test]
+fn keeps_the_biggest_of_many() {
+    let mut dump = RUBY_3_1.to_owned();
+    for at in 0..10_000 {
+        dump += &array(at, "", 0, 40 + (at * 7919 % 10_000) * 8);
+    }
+    let found = collections(&load(&dump), None, &[], &Filter::default(), 3, &Options::default()).unwrap();
+    let wasted: Vec<u64> = found.emptiest.iter().map(|found| found.room.wasted).collect();
+    assert_eq!(wasted, [9999 * 8, 9998 * 8, 9997 * 8]);
+}
+
+#[test]
+fn knows_almost_all_of_six_rubies() {
+    let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(dumps).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "zst") {
+            continue;
+        }
+        let heap = Heap::load(&Source::path(&path), &Options::default()).unwrap();
+        let found = collections(&heap, None, &[], &Filter::default(), 0, &Options::default()).unwrap();
+        let count = found.arrays.count + found.hashes.count;
+        assert_eq!(found.forms[Form::HashUnknown as usize].count, 0, "{}", path.display());
+        assert!(found.estimated <= 3 && count > 100, "{}: {} of {count}", path.display(), found.estimated);
+        assert!(found.filled() <= found.capacity(), "{}", path.display());
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+}
+
+impl Collections {
+    fn filled(&self) -> u64 {
+        self.arrays.filled + self.hashes.filled
+    }
+
+    fn capacity(&self) -> u64 {
+        self.arrays.capacity + self.hashes.capacity
+    }
+}

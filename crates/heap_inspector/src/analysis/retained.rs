@@ -1,0 +1,309 @@
+//! Who keeps memory alive: what single objects and groups of objects retain.
+//!
+//! A group retains the sum over those of its objects that no other of them dominates, as in Eclipse MAT, so nothing is counted twice
+//! and no group exceeds the heap. What only several of its objects together hold is not in it.
+//! One walk down the dominator tree sums up all groups: a group counts where it is entered and not again below. Costs time for each
+//! object, 12 bytes for each while it runs.
+
+use super::dominators::{Dominator, Tree};
+use super::grouping::Grouping;
+use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
+use crate::Result;
+use crate::graph::PATIENCE;
+use crate::heap::{Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::labels::Labels;
+use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
+use crate::scan::Options;
+use crate::select::Filter;
+use crate::source::Source;
+use crate::survey::Sum;
+
+/// A single object and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The object.
+    pub id: NodeId,
+    /// The object for people.
+    pub label: String,
+    /// Its own bytes.
+    pub memsize: u64,
+    /// The bytes it retains, its own included.
+    pub retained_memsize: u64,
+    /// How many objects it retains, itself included.
+    pub retained_count: u64,
+    /// Where it was allocated.
+    pub location: KeyValue,
+    /// What dominates it immediately, for people; none where only the roots together do.
+    pub held_by: Option<String>,
+}
+
+/// The `limit` objects among those that pass the filter that retain the most. Texts of strings are read from `source`.
+///
+/// # Errors
+/// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
+pub fn holders(
+    heap: &Heap,
+    tree: &Tree,
+    source: &Source,
+    filter: &Filter,
+    limit: usize,
+    options: &Options<'_>,
+) -> Result<Vec<Holder>> {
+    let mut grouping = Grouping::new(heap, &[], filter);
+    let mut found: Vec<(u64, NodeId)> = Vec::new();
+    let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
+    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
+        // Twice as many as asked for are kept, so that sorting them out is rare.
+        if grouping.group(id).is_some() {
+            found.push((tree.retained(id), id));
+            if found.len() >= limit.saturating_mul(2).max(1 << 12) {
+                found.sort_unstable_by(by_bytes);
+                found.truncate(limit);
+            }
+        }
+    }
+    found.sort_unstable_by(by_bytes);
+    found.truncate(limit);
+    let mut labels = Labels::new(heap);
+    let ids: Vec<NodeId> = found.iter().map(|(_, id)| *id).collect();
+    labels.read_texts(source, &ids, [])?;
+    let holder = |id: NodeId| Holder {
+        id,
+        label: labels.node(id),
+        memsize: heap.bytes(id),
+        retained_memsize: tree.retained(id),
+        retained_count: tree.retained_count(id),
+        location: labels.value(Key::Location, id),
+        held_by: match tree.dominator(id) {
+            Dominator::Node(by) => Some(labels.node(by)),
+            _ => None,
+        },
+    };
+    Ok(ids.into_iter().map(holder).collect())
+}
+
+/// Objects with the same values of the keys, and what they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// A value for each key, in the order asked for.
+    pub key: Vec<KeyValue>,
+    /// The objects themselves, reachable ones only.
+    pub sum: Sum,
+    /// The bytes they retain.
+    pub retained_memsize: u64,
+    /// How many objects they retain, themselves included.
+    pub retained_count: u64,
+}
+
+/// What groups of objects retain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// The keys.
+    pub by: Vec<Key>,
+    /// The groups that retain the most, as many as the limit allows. Groups hold each other, so these are no parts of a whole.
+    pub groups: Vec<Group>,
+    /// How many groups the limit cut off.
+    pub rest_groups: u64,
+    /// The objects of those themselves.
+    pub rest: Sum,
+    /// All reachable objects that pass the filter.
+    pub total: Sum,
+    /// The bytes of all reachable objects.
+    pub reachable: Sum,
+}
+
+/// Groups reachable objects by `by` and tells what each group retains, the most first.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn groups(
+    heap: &Heap,
+    tree: &Tree,
+    by: &[Key],
+    filter: &Filter,
+    limit: Option<usize>,
+    options: &Options<'_>,
+) -> Result<Groups> {
+    let mut grouping = Grouping::new(heap, by, filter);
+    let mut sums: Vec<(Sum, u64, u64)> = Vec::new();
+    // How many objects of each group stand between the walk and the top.
+    let mut open: Vec<u32> = Vec::new();
+    let children = tree.children();
+    let mut stack: Vec<(Option<usize>, _)> = vec![(None, children.of(Dominator::Root))];
+    let mut walked = 0usize;
+    while let Some((entered, below)) = stack.last_mut() {
+        let Some(id) = below.next() else {
+            if let Some(group) = *entered {
+                open[group] -= 1;
+            }
+            stack.pop();
+            continue;
+        };
+        walked += 1;
+        if walked.is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
+        let group = grouping.group(id);
+        if let Some(group) = group {
+            if group >= sums.len() {
+                sums.resize(group + 1, Default::default());
+                open.resize(group + 1, 0);
+            }
+            let (own, retained, count) = &mut sums[group];
+            own.add(Sum { count: 1, memsize: heap.bytes(id), references: heap.references(id).len() as u64 });
+            if open[group] == 0 {
+                *retained += tree.retained(id);
+                *count += tree.retained_count(id);
+            }
+            open[group] += 1;
+        }
+        stack.push((group, children.of(Dominator::Node(id))));
+    }
+    let mut total = Sum::default();
+    sums.iter().for_each(|(own, ..)| total.add(*own));
+    let mut groups: Vec<Group> = sums
+        .into_iter()
+        .zip(grouping.keys())
+        .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count })
+        .collect();
+    groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
+    let kept = limit.unwrap_or(groups.len()).min(groups.len());
+    let mut rest = Sum::default();
+    groups[kept..].iter().for_each(|group| rest.add(group.sum));
+    let rest_groups = (groups.len() - kept) as u64;
+    groups.truncate(kept);
+    Ok(Groups { by: by.to_vec(), groups, rest_groups, rest, total, reachable: tree.reachable() })
+}
+
+/// What is reachable and what is not, as the first section of a report on what holds what.
+pub(crate) fn facts(tree: &Tree, context: &Context) -> Section {
+    let (all, reachable) = (context.totals.objects, tree.reachable());
+    let dead = Sum { count: all.count - reachable.count, memsize: all.memsize - reachable.memsize, references: 0 };
+    let facts = vec![
+        fact("object_count", "Objects", Cell::Count(all.count), String::new()),
+        fact("memsize", "Memory", Cell::Bytes(all.memsize), String::new()),
+        fact("reachable_count", "Reachable objects", Cell::Count(reachable.count), String::new()),
+        fact("reachable_memsize", "Reachable memory", Cell::Bytes(reachable.memsize), "what the roots retain".into()),
+        fact("unreachable_count", "Unreachable objects", Cell::Count(dead.count), String::new()),
+        fact(
+            "unreachable_memsize",
+            "Unreachable memory",
+            Cell::Bytes(dead.memsize),
+            of_all(dead.memsize, all.memsize, "of all memory"),
+        ),
+    ];
+    Section::Facts(Facts { name: "reachability", title: String::new(), facts })
+}
+
+/// Why nothing may be reachable.
+pub(crate) fn explain(tree: &Tree, context: &Context) -> Option<Section> {
+    let text = "the dump has no ROOT lines (a partial one, taken with since:, or a filtered one), so nothing in it is known to be held, \
+                and nothing retains anything";
+    (context.totals.roots.is_empty() && tree.reachable().count == 0).then(|| note(Level::Warning, text))
+}
+
+/// The answer of `retained`: single holders where some are given, and groups.
+#[must_use]
+pub fn report(
+    heap: &Heap,
+    tree: &Tree,
+    holders: Option<&[Holder]>,
+    groups: &Groups,
+    filter: &Filter,
+    dump: &str,
+    context: &Context,
+) -> Report {
+    let mut sections = vec![facts(tree, context)];
+    if let Some(holders) = holders {
+        sections.push(Section::Table(holder_table(heap, tree, holders, filter)));
+    }
+    sections.push(Section::Table(groups.table(filter)));
+    sections.extend(explain(tree, context));
+    sections.extend(context.notes());
+    Report { verb: "retained", dump: dump.to_owned(), sections }
+}
+
+fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -> Table {
+    let all = tree.reachable().memsize;
+    Table {
+        name: "holders",
+        title: titled("Biggest holders", filter),
+        columns: vec![
+            column("retained_memsize", "Retained"),
+            column("retained_share", ""),
+            column("retained_count", "Objects"),
+            column("memsize", "Own"),
+            column("address", "Address"),
+            Column { name: "object", title: "Object", shrinks: true },
+            Column { name: "location", title: "Allocated at", shrinks: true },
+            Column { name: "held_by", title: "Held by", shrinks: true },
+        ],
+        rows: holders
+            .iter()
+            .map(|holder| {
+                vec![
+                    Cell::Bytes(holder.retained_memsize),
+                    Cell::Share(share(holder.retained_memsize, all)),
+                    Cell::Count(holder.retained_count),
+                    Cell::Bytes(holder.memsize),
+                    address_cell(heap, holder.id),
+                    Cell::Text(holder.label.clone()),
+                    key_cell(Key::Location, &holder.location),
+                    holder.held_by.clone().map_or(Cell::Missing, Cell::Text),
+                ]
+            })
+            .collect(),
+        rest: None,
+        total: None,
+        bar: None,
+    }
+}
+
+impl Groups {
+    fn table(&self, filter: &Filter) -> Table {
+        let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
+        let mut columns = vec![
+            column("retained_memsize", "Retained"),
+            column("retained_share", ""),
+            column("retained_count", "Objects"),
+            column("memsize", "Own"),
+            column("count", "Own objects"),
+        ];
+        columns.extend(self.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
+        let none = || self.by.iter().map(|_| Cell::Missing);
+        let sums = |sum: &Sum| -> Vec<Cell> {
+            let numbers =
+                [Cell::Missing, Cell::Missing, Cell::Missing, Cell::Bytes(sum.memsize), Cell::Count(sum.count)];
+            numbers.into_iter().chain(none()).collect()
+        };
+        let cells = |group: &Group| -> Vec<Cell> {
+            let numbers = [
+                Cell::Bytes(group.retained_memsize),
+                Cell::Share(share(group.retained_memsize, self.reachable.memsize)),
+                Cell::Count(group.retained_count),
+                Cell::Bytes(group.sum.memsize),
+                Cell::Count(group.sum.count),
+            ];
+            numbers
+                .into_iter()
+                .chain(self.by.iter().zip(&group.key).map(|(key, value)| key_cell(*key, value)))
+                .collect()
+        };
+        Table {
+            name: "groups",
+            title: titled(&format!("Retained by {}", names.join(", ")), filter),
+            columns,
+            rows: self.groups.iter().map(cells).collect(),
+            rest: (self.rest_groups > 0).then(|| Rest { rows: self.rest_groups, cells: sums(&self.rest) }),
+            total: Some(sums(&self.total)),
+            bar: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
+
+use super::dominators::{Dominator, Tree};
+use super::paths::{self, Paths};
+use super::{Context, address_cell, column, edge_cell, fact, key_cell};
+use crate::graph::Referrers;
+use crate::heap::{Heap, NodeId, Target};
+use crate::keys::{Key, KeyValue};
+use crate::labels::{Edge, Labels};
+use crate::record::Text;
+use crate::record::repair::{Repair, repair};
+use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
+use crate::scan::Options;
+use crate::source::Source;
+use crate::{Error, Result};
+use serde_json::Value;
+
+/// Bytes of a field that are shown.
+const SHOWN: usize = 400;
+
+/// An object at the other end of a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// By what the one holds the other.
+    pub edge: Edge,
+    /// The object, or the address that the dump has no object of.
+    pub target: Target,
+    /// The object for people.
+    pub label: String,
+}
+
+/// Everything about one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The object.
+    pub id: NodeId,
+    /// The object for people.
+    pub label: String,
+    /// Where it was allocated.
+    pub location: KeyValue,
+    /// What dominates it immediately.
+    pub dominator: Dominator,
+    /// That object for people.
+    pub dominator_label: String,
+    /// The fields of its line but for the references, by name, each value as text; long ones are cut.
+    pub fields: Vec<(String, String)>,
+    /// What it refers to, its class last, as many as the limit allows.
+    pub references: Vec<Neighbour>,
+    /// How many references there are beyond those.
+    pub rest_references: u64,
+    /// What refers to it, as many as the limit allows, those that retain the most first.
+    pub referrers: Vec<Neighbour>,
+    /// How many further objects refer to it.
+    pub rest_referrers: u64,
+    /// Why it is alive.
+    pub paths: Paths,
+}
+
+/// Looks up an object by its address, as `0x7f12…` or without `0x`.
+///
+/// # Errors
+/// [`Error::Usage`] where the text is no address, or the dump has no object there.
+pub fn find(heap: &Heap, text: &str) -> Result<NodeId> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let address = u64::from_str_radix(digits, 16).map_err(|_| {
+        Error::usage(format!("{text:?} is no address; write it as the dump does, as in 0x7f1386ee2a78"))
+    })?;
+    heap.node(address).ok_or_else(|| {
+        let is_held = heap.dangling_count() > 0
+            && heap.nodes().any(|id| heap.references(id).any(|target| target == Target::Dangling(address)));
+        let hint = match (is_held, heap.shapes().is_empty()) {
+            (true, _) => ", only references to it: it was freed, or its line is lost or was left out",
+            (false, true) => "",
+            (false, false) => " (a shape or a free slot is no object)",
+        };
+        Error::usage(format!("the dump has no object at 0x{address:x}{hint}"))
+    })
+}
+
+/// Tells all of an object; `limit` holds for references and referrers, texts are read from `source`.
+///
+/// # Errors
+/// Those of [`Heap::records`], [`Referrers::new`] and [`paths::paths`].
+pub fn show(
+    heap: &Heap,
+    tree: &Tree,
+    source: &Source,
+    id: NodeId,
+    limit: usize,
+    options: &Options<'_>,
+) -> Result<Object> {
+    let mut fields = Vec::new();
+    heap.records(source, &[id], |_, _, line| fields = self::fields(line))?;
+    let referrers = Referrers::new(heap, options)?;
+    let mut from: Vec<NodeId> = referrers.of(id).collect();
+    from.dedup();
+    let rest_referrers = from.len().saturating_sub(limit) as u64;
+    from.sort_by_key(|referrer| std::cmp::Reverse(tree.retained(*referrer)));
+    from.truncate(limit);
+    let class = heap.class(id).map(|class| (Edge::Class, Target::Node(class)));
+    let count = heap.references(id).len();
+    let targets: Vec<Target> = heap.references(id).take(limit).collect();
+    let mut labels = Labels::new(heap);
+    let nodes = targets.iter().filter_map(|target| match target {
+        Target::Node(node) => Some(*node),
+        Target::Dangling(_) => None,
+    });
+    let around: Vec<NodeId> = nodes.chain(from.iter().copied()).chain([id]).collect();
+    labels.read_texts(source, &around, from.iter().map(|from| (*from, id)))?;
+    let neighbour = |edge: Edge, target: Target| Neighbour {
+        edge,
+        target,
+        label: match target {
+            Target::Node(node) => labels.node(node),
+            Target::Dangling(_) => "(not in the dump)".into(),
+        },
+    };
+    let referrer = |from: &NodeId| neighbour(labels.edge(*from, id), Target::Node(*from));
+    let dominator = tree.dominator(id);
+    Ok(Object {
+        id,
+        label: labels.node(id),
+        location: labels.value(Key::Location, id),
+        dominator,
+        dominator_label: match dominator {
+            Dominator::Node(by) => labels.node(by),
+            Dominator::Root => "the roots".into(),
+            Dominator::Unreachable => "nothing: no root leads to it".into(),
+        },
+        fields,
+        references: targets
+            .iter()
+            .enumerate()
+            .map(|(place, target)| neighbour(labels.reference(id, place), *target))
+            .chain(class.map(|(edge, target)| neighbour(edge, target)))
+            .collect(),
+        rest_references: (count - targets.len()) as u64,
+        referrers: from.iter().map(referrer).collect(),
+        rest_referrers,
+        paths: paths::paths(heap, source, id, 1, options)?,
+    })
+}
+
+/// The members of a line but for its references.
+fn fields(line: &[u8]) -> Vec<(String, String)> {
+    let repaired = match serde_json::from_slice::<Value>(line) {
+        Ok(_) => None,
+        Err(_) => match repair(line) {
+            Repair::Dressed(line) | Repair::Mended(line) => Some(line),
+            Repair::Lost(_) => None,
+        },
+    };
+    // What Ruby prints may be no UTF-8, which serde_json wants.
+    let text = String::from_utf8_lossy(repaired.as_deref().unwrap_or(line)).into_owned();
+    let Ok(Value::Object(members)) = serde_json::from_str(&text) else { return Vec::new() };
+    let show = |value: Value| match value {
+        Value::String(text) => {
+            let start = Text { raw: text.as_bytes(), escaped: false }.decode_start(SHOWN);
+            let more = if start.len() < text.len() { "…" } else { "" };
+            format!("{}{more}", String::from_utf8_lossy(&start))
+        }
+        Value::Object(flags) => flags
+            .into_iter()
+            .map(|(flag, value)| if value == Value::Bool(true) { flag } else { format!("{flag} {value}") })
+            .collect::<Vec<_>>()
+            .join(", "),
+        value => value.to_string(),
+    };
+    members.into_iter().filter(|(key, _)| key != "references").map(|(key, value)| (key, show(value))).collect()
+}
+
+impl Object {
+    /// The answer of `show`.
+    #[must_use]
+    pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
+        let facts = vec![
+            fact("address", "Address", address_cell(heap, self.id), String::new()),
+            fact("object", "Object", Cell::Text(self.label.clone()), String::new()),
+            fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
+            fact("memsize", "Memory", Cell::Bytes(heap.bytes(self.id)), String::new()),
+            fact("retained_memsize", "Retained", Cell::Bytes(tree.retained(self.id)), String::new()),
+            fact("retained_count", "Retained objects", Cell::Count(tree.retained_count(self.id)), String::new()),
+            fact("reachable", "Reachable", Cell::Flag(tree.is_reachable(self.id)), String::new()),
+            fact(
+                "dominator",
+                "Dominated by",
+                match self.dominator {
+                    Dominator::Node(by) => address_cell(heap, by),
+                    Dominator::Root => Cell::Null("the roots"),
+                    Dominator::Unreachable => Cell::Null("nothing"),
+                },
+                match self.dominator {
+                    Dominator::Unreachable => "no root leads to it".into(),
+                    Dominator::Root => String::new(),
+                    Dominator::Node(_) => self.dominator_label.clone(),
+                },
+            ),
+        ];
+        let mut sections = vec![
+            Section::Facts(Facts { name: "object", title: String::new(), facts }),
+            Section::Table(self.field_table()),
+            Section::Table(neighbours(heap, tree, "references", "Refers to", &self.references, self.rest_references)),
+            Section::Table(neighbours(heap, tree, "referrers", "Referred to by", &self.referrers, self.rest_referrers)),
+        ];
+        sections.extend(self.paths.sections(heap, tree));
+        sections.extend(context.notes());
+        Report { verb: "show", dump: dump.to_owned(), sections }
+    }
+
+    /// The object, what holds it and what it holds as paths of two steps, to be drawn.
+    #[must_use]
+    pub fn graph(&self, heap: &Heap, tree: &Tree, dump: &str) -> Report {
+        let own = Neighbour { edge: Edge::Other(""), target: Target::Node(self.id), label: self.label.clone() };
+        let step = |neighbour: &Neighbour, edge: &Edge| {
+            cells(heap, tree, &Neighbour { edge: edge.clone(), ..neighbour.clone() })
+        };
+        let path = |steps: Vec<Vec<Cell>>| {
+            Section::Path(Path { name: "edges", title: String::new(), columns: neighbour_columns(), steps })
+        };
+        let none = Edge::Other("");
+        let mut sections = self.paths.sections(heap, tree);
+        sections.extend(self.referrers.iter().map(|from| path(vec![step(from, &none), step(&own, &from.edge)])));
+        sections.extend(self.references.iter().map(|to| path(vec![step(&own, &none), step(to, &to.edge)])));
+        Report { verb: "show", dump: dump.to_owned(), sections }
+    }
+
+    fn field_table(&self) -> Table {
+        Table {
+            name: "fields",
+            title: "Fields of its line".into(),
+            columns: vec![
+                Column { name: "field", title: "Field", shrinks: true },
+                Column { name: "value", title: "Value", shrinks: true },
+            ],
+            rows: self
+                .fields
+                .iter()
+                .map(|(key, value)| vec![Cell::Text(key.clone()), Cell::Text(value.clone())])
+                .collect(),
+            rest: None,
+            total: None,
+            bar: None,
+        }
+    }
+}
+
+fn neighbour_columns() -> Vec<Column> {
+    vec![
+        column("address", "Address"),
+        column("memsize", "Memory"),
+        column("retained_memsize", "Retained"),
+        Column { name: "edge", title: "By", shrinks: true },
+        Column { name: "object", title: "Object", shrinks: true },
+    ]
+}
+
+fn cells(heap: &Heap, tree: &Tree, neighbour: &Neighbour) -> Vec<Cell> {
+    let (address, memsize, retained) = match neighbour.target {
+        Target::Node(id) => (address_cell(heap, id), Cell::Bytes(heap.bytes(id)), Cell::Bytes(tree.retained(id))),
+        Target::Dangling(address) => (Cell::Text(format!("0x{address:x}")), Cell::Missing, Cell::Missing),
+    };
+    vec![address, memsize, retained, edge_cell(&neighbour.edge), Cell::Text(neighbour.label.clone())]
+}
+
+fn neighbours(heap: &Heap, tree: &Tree, name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
+    Table {
+        name,
+        title: title.into(),
+        columns: neighbour_columns(),
+        rows: list.iter().map(|neighbour| cells(heap, tree, neighbour)).collect(),
+        rest: (rest > 0).then(|| Rest { rows: rest, cells: vec![Cell::Missing; 5] }),
+        total: None,
+        bar: None,
+    }
+}

@@ -1,0 +1,155 @@
+//! A column of numbers in as few bytes as most of them need.
+//!
+//! The plain version is a `Vec<u64>`. Most properties of objects are small numbers, or the same for all, so a cell is 0, 1, 2 or 4
+//! bytes wide and the few numbers that do not fit stand beside it, by row. A heap is half as large so, and an index file too.
+
+/// Numbers by row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(super) cells: Cells,
+    /// The numbers whose cell holds its greatest value, by row, ascending.
+    pub(super) big: Vec<(u32, u64)>,
+}
+
+/// The cells of a [`Column`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cells {
+    /// So many rows of one number.
+    Same(usize, u64),
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+}
+
+impl Default for Cells {
+    fn default() -> Cells {
+        Cells::Same(0, 0)
+    }
+}
+
+/// A cell is that wide that not more than one of so many numbers stand beside it.
+const RARE: usize = 64;
+
+impl Column {
+    /// The numbers of `rows` rows.
+    pub(crate) fn new(rows: usize, number: impl Fn(usize) -> u64) -> Column {
+        let first = if rows == 0 { 0 } else { number(0) };
+        let (mut same, mut beyond_u8, mut beyond_u16) = (true, 0usize, 0usize);
+        for row in 0..rows {
+            let number = number(row);
+            same &= number == first;
+            beyond_u8 += usize::from(number >= u64::from(u8::MAX));
+            beyond_u16 += usize::from(number >= u64::from(u16::MAX));
+        }
+        let mut big = Vec::new();
+        macro_rules! cells {
+            ($variant:ident, $cell:ty) => {
+                Cells::$variant(
+                    (0..rows)
+                        .map(|row| {
+                            let number = number(row);
+                            if number >= u64::from(<$cell>::MAX) {
+                                big.push((row as u32, number));
+                            }
+                            number.min(u64::from(<$cell>::MAX)) as $cell
+                        })
+                        .collect(),
+                )
+            };
+        }
+        let cells = if same {
+            Cells::Same(rows, first)
+        } else if beyond_u8 <= rows / RARE {
+            cells!(U8, u8)
+        } else if beyond_u16 <= rows / RARE {
+            cells!(U16, u16)
+        } else {
+            cells!(U32, u32)
+        };
+        Column { cells, big }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        match &self.cells {
+            Cells::Same(rows, _) => *rows,
+            Cells::U8(cells) => cells.len(),
+            Cells::U16(cells) => cells.len(),
+            Cells::U32(cells) => cells.len(),
+        }
+    }
+
+    /// The number of a row.
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> u64 {
+        match &self.cells {
+            Cells::Same(_, number) => *number,
+            Cells::U8(cells) if cells[row] < u8::MAX => u64::from(cells[row]),
+            Cells::U16(cells) if cells[row] < u16::MAX => u64::from(cells[row]),
+            Cells::U32(cells) if cells[row] < u32::MAX => u64::from(cells[row]),
+            _ => self.big(row),
+        }
+    }
+
+    #[cold]
+    fn big(&self, row: usize) -> u64 {
+        self.big.binary_search_by_key(&(row as u32), |(row, _)| *row).map_or(0, |at| self.big[at].1)
+    }
+
+    /// The greatest number.
+    pub(crate) fn max(&self) -> u64 {
+        let beside = self.big.iter().map(|(_, number)| *number).max();
+        let cell = match &self.cells {
+            Cells::Same(_, number) => Some(*number),
+            Cells::U8(cells) => cells.iter().max().map(|cell| u64::from(*cell)),
+            Cells::U16(cells) => cells.iter().max().map(|cell| u64::from(*cell)),
+            Cells::U32(cells) => cells.iter().max().map(|cell| u64::from(*cell)),
+        };
+        beside.or(cell).unwrap_or(0)
+    }
+
+    /// The bytes of memory it takes.
+    pub(crate) fn footprint(&self) -> usize {
+        let cells = match &self.cells {
+            Cells::Same(..) => 0,
+            Cells::U8(cells) => cells.capacity(),
+            Cells::U16(cells) => cells.capacity() * 2,
+            Cells::U32(cells) => cells.capacity() * 4,
+        };
+        cells + self.big.capacity() * size_of::<(u32, u64)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn holds_what_a_vector_holds(
+            small in prop::collection::vec(prop_oneof![0u64..300, Just(7), 65_000u64..66_000, any::<u64>()], 0..300),
+            width in prop::sample::select(vec![1u64, 255, 256, 65_535, 65_536, u64::from(u32::MAX), u64::MAX]),
+        ) {
+            // Mostly numbers below a width, so that each sort of cell is met.
+            let numbers: Vec<u64> =
+                small.iter().enumerate().map(|(at, number)| if at % 100 == 99 { *number } else { number % width }).collect();
+            let column = Column::new(numbers.len(), |row| numbers[row]);
+            prop_assert_eq!(column.rows(), numbers.len());
+            for (row, number) in numbers.iter().enumerate() {
+                prop_assert_eq!(column.get(row), *number);
+            }
+            prop_assert_eq!(column.max(), numbers.iter().copied().max().unwrap_or(0));
+        }
+    }
+
+    #[test]
+    fn takes_the_narrowest_cells() {
+        let bytes = |number: &dyn Fn(usize) -> u64| Column::new(1 << 12, number).footprint();
+        assert_eq!(bytes(&|_| u64::MAX), 0);
+        assert!(bytes(&|row| row as u64 % 255) <= 1 << 12);
+        assert!(bytes(&|row| if row == 9 { u64::MAX } else { row as u64 % 9 }) < 5 << 10);
+        assert!(bytes(&|row| row as u64) <= 2 << 12);
+        assert!(bytes(&|row| row as u64 * 1000) <= 4 << 12);
+    }
+}

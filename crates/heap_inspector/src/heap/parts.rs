@@ -1,0 +1,214 @@
+//! A heap as arrays of numbers, for [`crate::stored`], and back. What comes back is checked where a wrong number would lead outside
+//! of a column.
+
+use super::column::{Cells, Column};
+use super::index::Index;
+use super::{Addresses, Columns, DANGLING, Heap, NodeId, Root, Shape, Target};
+use crate::arrays::{Part, Parts, Reader};
+use crate::names::{Names, Tables};
+use crate::record::{Traits, Type};
+use crate::scan::Intake;
+use crate::survey::{Pages, Totals};
+use serde::{Deserialize, Serialize};
+
+/// What is not worth an array.
+#[derive(Serialize, Deserialize)]
+struct Rest {
+    totals: Totals,
+    intake: Intake,
+    shapes: Vec<Shape>,
+    roots: Vec<(String, usize)>,
+}
+
+impl Column {
+    pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        let (sort, number) = match &self.cells {
+            Cells::Same(_, number) => (0, *number),
+            Cells::U8(_) => (1, 0),
+            Cells::U16(_) => (2, 0),
+            Cells::U32(_) => (4, 0),
+        };
+        parts.push(vec![sort, self.rows() as u64, number]);
+        match &self.cells {
+            Cells::Same(..) => parts.push(Vec::<u8>::new()),
+            Cells::U8(cells) => parts.push(&cells[..]),
+            Cells::U16(cells) => parts.push(&cells[..]),
+            Cells::U32(cells) => parts.push(&cells[..]),
+        }
+        parts.push(flat(self.big.iter().map(|(row, number)| [u64::from(*row), *number])));
+    }
+
+    /// A column of so many rows and of numbers below `end`.
+    pub(crate) fn from_parts(reader: &mut Reader, rows: usize, end: u64) -> Option<Column> {
+        let sort: Vec<u64> = reader.take()?;
+        let cells = match (reader.part()?, &sort[..]) {
+            (Part::U8(_), [0, rows, number]) => Cells::Same(usize::try_from(*rows).ok()?, *number),
+            (Part::U8(cells), [1, ..]) => Cells::U8(cells.into_owned()),
+            (Part::U16(cells), [2, ..]) => Cells::U16(cells.into_owned()),
+            (Part::U32(cells), [4, ..]) => Cells::U32(cells.into_owned()),
+            _ => return None,
+        };
+        let big = rows_of(reader)?.iter().map(|[row, number]| (*row as u32, *number)).collect();
+        let column = Column { cells, big };
+        (column.rows() == rows && (rows == 0 || column.max() < end)).then_some(column)
+    }
+}
+
+fn flat<const N: usize>(rows: impl Iterator<Item = [u64; N]>) -> Vec<u64> {
+    rows.flatten().collect()
+}
+
+fn rows_of<const N: usize>(reader: &mut Reader) -> Option<Vec<[u64; N]>> {
+    let numbers: Vec<u64> = reader.take()?;
+    let (rows, rest) = numbers.as_chunks();
+    rest.is_empty().then(|| rows.to_vec())
+}
+
+impl Heap {
+    pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        let Heap {
+            columns,
+            segments,
+            edges,
+            dangling,
+            class_nodes,
+            roots,
+            shapes,
+            index,
+            names,
+            totals,
+            pages,
+            intake,
+        } = self;
+        let rest = Rest {
+            totals: totals.clone(),
+            intake: intake.clone(),
+            shapes: shapes.clone(),
+            roots: roots.iter().map(|root| (root.category.clone(), root.targets.len())).collect(),
+        };
+        // Maps of numbers and texts always have a JSON.
+        parts.push(serde_json::to_vec(&rest).unwrap_or_default());
+        names.tables.parts(parts);
+        parts.push(columns.types.iter().map(|ty| *ty as u8).collect::<Vec<u8>>());
+        parts.push(columns.trait_sets.iter().map(|set| set.bits()).collect::<Vec<u32>>());
+        parts.push(vec![columns.addresses.lowest, u64::from(columns.addresses.grain)]);
+        for column in columns.packed() {
+            column.parts(parts);
+        }
+        parts.push(&columns.edge_ends[..]);
+        parts.push(&edges[..]);
+        parts.push(&class_nodes[..]);
+        parts.push(flat(segments.iter().map(|(first, begin)| [u64::from(*first), *begin])));
+        parts.push(flat(dangling.iter().map(|(place, address)| [u64::from(*place), *address])));
+        parts.push(flat(roots.iter().flat_map(|root| &root.targets).map(|target| match target {
+            Target::Node(node) => [0, u64::from(node.0)],
+            Target::Dangling(address) => [1, *address],
+        })));
+        index.parts(parts);
+        pages.parts(parts);
+    }
+
+    pub(crate) fn from_parts(reader: &mut Reader) -> Option<Heap> {
+        let rest: Vec<u8> = reader.take()?;
+        let Rest { totals, intake, shapes, roots: categories } = serde_json::from_slice(&rest).ok()?;
+        let tables = Tables::from_parts(reader)?;
+        let types: Vec<u8> = reader.take()?;
+        let types: Vec<Type> = types.into_iter().map(Type::from_number).collect::<Option<_>>()?;
+        let count = types.len();
+        let trait_sets: Vec<u32> = reader.take()?;
+        let trait_sets: Vec<Traits> = trait_sets.into_iter().map(Traits::from_bits).collect();
+        let lowest: Vec<u64> = reader.take()?;
+        let [lowest, grain] = lowest[..].try_into().ok()?;
+        let any = u64::from(u32::MAX) + 1;
+        let mut column = |end: u64| Column::from_parts(reader, count, end);
+        let columns = Columns {
+            addresses: Addresses {
+                lowest,
+                grain: u32::try_from(grain).ok().filter(|grain| *grain < 64)?,
+                steps: column(u64::MAX)?,
+            },
+            traits: column(trait_sets.len() as u64)?,
+            memsizes: column(u64::MAX)?,
+            generations: column(any)?,
+            classes: column(tables.class_count() as u64)?,
+            sites: column(tables.sites.len() as u64)?,
+            labels: column(tables.symbols.len() as u64)?,
+            shapes: column(any)?,
+            slot_sizes: column(any)?,
+            lengths: column(any)?,
+            offsets: column(any)?,
+            edge_ends: reader.take()?,
+            types,
+            trait_sets,
+        };
+        let edges: Vec<u32> = reader.take()?;
+        let class_nodes: Vec<u32> = reader.take()?;
+        let is_node = |node: &u32| (*node as usize) < count || *node == DANGLING;
+        let in_order = columns.edge_ends.is_sorted() && columns.edge_ends.len() == count;
+        let ends_well = columns.edge_ends.last().copied().unwrap_or(0) as usize == edges.len();
+        if !in_order || !ends_well || class_nodes.len() != tables.class_count() {
+            return None;
+        }
+        if !edges.iter().all(is_node) || !class_nodes.iter().all(is_node) {
+            return None;
+        }
+        let pairs = |pairs: Vec<[u64; 2]>| -> Option<Vec<(u32, u64)>> {
+            pairs.into_iter().map(|[place, number]| Some((u32::try_from(place).ok()?, number))).collect()
+        };
+        let segments = pairs(rows_of(reader)?)?;
+        let dangling = pairs(rows_of(reader)?)?;
+        let mut targets = rows_of::<2>(reader)?.into_iter().map(|[sort, number]| match sort {
+            0 => u32::try_from(number)
+                .ok()
+                .filter(|node| (*node as usize) < count)
+                .map(|node| Target::Node(NodeId(node))),
+            _ => Some(Target::Dangling(number)),
+        });
+        let roots = categories
+            .into_iter()
+            .map(|(category, count)| {
+                let targets = targets.by_ref().take(count).collect::<Option<Vec<Target>>>()?;
+                (targets.len() == count).then_some(Root { category, targets })
+            })
+            .collect::<Option<Vec<Root>>>()?;
+        let index = Index::from_parts(reader, count)?;
+        let pages = Pages::from_parts(reader)?;
+        if !segments.is_sorted() || count > 0 && segments.first().is_none_or(|(first, _)| *first > 0) {
+            return None;
+        }
+        let names = Names::new(tables);
+        Some(Heap {
+            columns,
+            segments,
+            edges,
+            dangling,
+            class_nodes,
+            roots,
+            shapes,
+            index,
+            names,
+            totals,
+            pages,
+            intake,
+        })
+    }
+}
+
+impl Columns {
+    /// The packed columns, in the order of the file.
+    pub(super) fn packed(&self) -> [&Column; 11] {
+        [
+            &self.addresses.steps,
+            &self.traits,
+            &self.memsizes,
+            &self.generations,
+            &self.classes,
+            &self.sites,
+            &self.labels,
+            &self.shapes,
+            &self.slot_sizes,
+            &self.lengths,
+            &self.offsets,
+        ]
+    }
+}

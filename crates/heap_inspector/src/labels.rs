@@ -1,0 +1,480 @@
+//! What nodes and edges are called, as far as a dump tells.
+//!
+//! A dump lists what an object refers to, but not by what: instance variable, key or constant. Much of it can be worked out. From Ruby
+//! 3.2 on the chain of an object's shapes names its instance variables in the order of its references; as numbers, nil and the like
+//! leave no reference, a name is certain only where there are as many references as variables, likely where the class of what is
+//! referred to tells, and one of a few else. Arrays and hashes list their elements in order. Classes, closures, threads and Ruby's own
+//! objects are told by their types. Costs nothing beside the heap until an edge is asked for.
+
+use crate::Result;
+use crate::heap::{DANGLING, Heap, NodeId, Target};
+use crate::keys::{Key, KeyValue, Values};
+use crate::names::ClassId;
+use crate::record::{Traits, Type};
+use crate::source::Source;
+use crate::survey::Slot;
+use crate::view::human;
+use hashbrown::HashMap;
+use std::cell::{OnceCell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+/// What an edge is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Edge {
+    /// From a ROOT line: its category.
+    Root(String),
+    /// An instance variable.
+    Variable(String),
+    /// An instance variable, by what other objects of the shape hold in it.
+    Likely(String),
+    /// One of these instance variables.
+    OneOf(Vec<String>),
+    /// An element of an array, by its place.
+    Element(u32),
+    /// A key of a hash.
+    Key,
+    /// A value of a hash; with the text of its key where that is a string whose text was read.
+    Value(Option<String>),
+    /// A constant, by its name.
+    Constant(String),
+    /// The object's own class.
+    Class,
+    /// In words; empty where nothing is known.
+    Other(&'static str),
+}
+
+impl fmt::Display for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Edge::Root(category) => write!(f, "root {category}"),
+            Edge::Variable(name) => f.write_str(name),
+            Edge::Likely(name) => write!(f, "{name} (likely)"),
+            Edge::OneOf(names) => write!(f, "{} (one of these)", names.join(" or ")),
+            Edge::Element(place) => write!(f, "[{place}]"),
+            Edge::Key => f.write_str("key"),
+            Edge::Value(None) => f.write_str("value"),
+            Edge::Value(Some(key)) => write!(f, "[{key:?}]"),
+            Edge::Constant(name) => write!(f, "::{name}"),
+            Edge::Class => f.write_str("class"),
+            Edge::Other(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Edge {
+    /// Whether the dump proves it.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Edge::Likely(_) | Edge::OneOf(_))
+    }
+}
+
+/// Chains of shapes are a few dozen long; a hostile dump may close one to a ring.
+const LONGEST_CHAIN: usize = 4096;
+/// So many objects of a shape vote on what its variables hold.
+const VOTERS: usize = 64;
+/// More candidates than this tell nothing.
+const CANDIDATES: usize = 3;
+/// Places of so many references are searched through each time.
+const SEARCHED: usize = 64;
+/// Those of more so many times; then they are kept.
+const SEARCHES: u32 = 4;
+/// Bytes of a string that a label shows.
+const SHOWN: usize = 60;
+
+/// By variable: the classes that the voters hold in it.
+type Votes = Vec<Vec<Held>>;
+
+/// What tells objects apart in a vote.
+type Held = (Type, ClassId);
+
+/// Names nodes and edges of one heap.
+pub struct Labels<'a> {
+    heap: &'a Heap,
+    values: RefCell<Values<'a>>,
+    shapes: HashMap<u32, usize>,
+    variables: RefCell<HashMap<u32, Rc<Vec<String>>>>,
+    votes: OnceCell<HashMap<u32, Votes>>,
+    texts: HashMap<NodeId, String>,
+    places: RefCell<HashMap<NodeId, Places>>,
+}
+
+/// Where the references of a node with many of them lead: how often one was searched for, and from then on the first place of each.
+#[derive(Default)]
+struct Places {
+    searches: u32,
+    first: HashMap<u32, u32>,
+}
+
+impl fmt::Debug for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labels").field("texts", &self.texts.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Labels<'a> {
+    /// Labels without the texts of strings.
+    #[must_use]
+    pub fn new(heap: &'a Heap) -> Labels<'a> {
+        let shapes = heap.shapes().iter().enumerate().map(|(at, shape)| (shape.id, at)).collect();
+        Labels {
+            heap,
+            values: RefCell::new(Values::new(heap.names())),
+            shapes,
+            variables: RefCell::default(),
+            votes: OnceCell::new(),
+            texts: HashMap::new(),
+            places: RefCell::default(),
+        }
+    }
+
+    /// Reads the texts of the strings among `ids`, and of the string keys of those `edges`, from a holder to what it holds, that leave
+    /// a hash.
+    ///
+    /// # Errors
+    /// Those of [`Heap::records`].
+    pub fn read_texts(
+        &mut self,
+        source: &Source,
+        ids: &[NodeId],
+        edges: impl IntoIterator<Item = (NodeId, NodeId)>,
+    ) -> Result<()> {
+        let is_string = |id: &NodeId| self.heap.slot(*id).ty == Type::String;
+        let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
+        let wanted: Vec<NodeId> =
+            ids.iter().copied().chain(keys).filter(|id| is_string(id) && !self.texts.contains_key(id)).collect();
+        let mut texts = std::mem::take(&mut self.texts);
+        let read = self.heap.records(source, &wanted, |id, record, _| {
+            if let Some(text) = record.value {
+                let start = text.decode_start(SHOWN);
+                let more = if start.len() == SHOWN && text.raw.len() > SHOWN { "…" } else { "" };
+                texts.insert(id, format!("{}{more}", String::from_utf8_lossy(&start)));
+            }
+        });
+        self.texts = texts;
+        read
+    }
+
+    /// The value of a key for a node, as [`crate::analysis::groups`] has it.
+    #[must_use]
+    pub fn value(&self, key: Key, id: NodeId) -> KeyValue {
+        let mut values = self.values.borrow_mut();
+        let value = values.value(key, &self.heap.slot(id));
+        values.outside(value)
+    }
+
+    /// The name of the class of a node, `(IMEMO iseq)` and the like for Ruby's own objects.
+    #[must_use]
+    pub fn class_name(&self, id: NodeId) -> String {
+        match self.value(Key::Class, id) {
+            KeyValue::Text(name) => name,
+            _ => String::new(),
+        }
+    }
+
+    /// The node for people: `Order`, `Hash, 20,000 entries`, `String "abc"`, `class Order`.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> String {
+        let slot = self.heap.slot(id);
+        let name = || self.heap.names().class_name(self.heap.address(id)).unwrap_or_default();
+        match slot.ty {
+            Type::Class if slot.traits.has(Traits::SINGLETON) => format!("singleton class {}", name()),
+            Type::Class => format!("class {}", name()),
+            Type::Module => format!("module {}", name()),
+            Type::Iclass => name(),
+            _ => {
+                let class = self.class_name(id);
+                match (slot.ty, self.texts.get(&id), self.heap.length(id)) {
+                    (Type::String, Some(text), _) => format!("{class} {text:?}"),
+                    (Type::String, None, Some(bytes)) => {
+                        format!("{class}, {}", human::bytes(u64::from(bytes)))
+                    }
+                    (Type::Hash, _, Some(count)) => format!("{class}, {}", plural(count, "entry", "entries")),
+                    (Type::Array, _, Some(count)) => format!("{class}, {}", plural(count, "element", "elements")),
+                    _ => class,
+                }
+            }
+        }
+    }
+
+    /// What the first edge from one node to another is called.
+    #[must_use]
+    pub fn edge(&self, from: NodeId, to: NodeId) -> Edge {
+        match self.place(from, to) {
+            Some(place) => self.reference(from, place),
+            None if self.heap.class(from) == Some(to) => Edge::Class,
+            None => Edge::Other(""),
+        }
+    }
+
+    /// The place of the first reference from one node to another.
+    fn place(&self, from: NodeId, to: NodeId) -> Option<usize> {
+        let targets = self.heap.targets(from.0);
+        let search = || targets.iter().position(|target| *target == to.0);
+        if targets.len() <= SEARCHED {
+            return search();
+        }
+        let mut places = self.places.borrow_mut();
+        let known = places.entry(from).or_default();
+        known.searches += 1;
+        if known.searches <= SEARCHES {
+            return search();
+        }
+        if known.first.is_empty() {
+            for (place, target) in targets.iter().enumerate() {
+                known.first.entry(*target).or_insert(place as u32);
+            }
+        }
+        known.first.get(&to.0).map(|place| *place as usize)
+    }
+
+    /// What the reference at a place of a node's list is called.
+    #[must_use]
+    pub fn reference(&self, from: NodeId, place: usize) -> Edge {
+        let heap = self.heap;
+        let target = self.target(from, place);
+        let slot = heap.slot(from);
+        let label = |slot: &Slot| heap.names().tables.symbols.text(slot.names.label).into_owned();
+        let to = target.map(|target| heap.slot(target));
+        let to_label = to.as_ref().map(label).unwrap_or_default();
+        let count = heap.references(from).len();
+        let length = heap.length(from).map(|length| length as usize);
+        match slot.ty {
+            Type::Object => self.variable(from, slot.shape, place, target),
+            Type::Imemo if self.is_fields(from) && slot.shape > 0 => self.variable(from, slot.shape, place, target),
+            Type::Array if slot.traits.has(Traits::SHARED) => Edge::Other("shared elements"),
+            Type::Array if length == Some(count) => Edge::Element(place as u32),
+            Type::Array => Edge::Other("element"),
+            Type::Hash => match (length, self.key_at(from, place)) {
+                (Some(length), _) if place == count - 1 && count == length * 2 + 1 => Edge::Other("default"),
+                (Some(length), key) if count / 2 == length => match key {
+                    Some(key) => Edge::Value(self.texts.get(&key).cloned()),
+                    None if place.is_multiple_of(2) => Edge::Key,
+                    None => Edge::Value(None),
+                },
+                _ => Edge::Other("key or value"),
+            },
+            Type::Struct => Edge::Other("member"),
+            Type::Class | Type::Module | Type::Iclass => self.of_class(from, target, &to_label),
+            Type::String if to.is_some_and(|to| to.ty == Type::String) => Edge::Other("shared text"),
+            Type::String | Type::Symbol => Edge::Other("text"),
+            Type::Data => Edge::Other(match (label(&slot).as_str(), to_label.as_str()) {
+                ("proc", "env") => "closure",
+                ("proc" | "binding", "iseq") => "code",
+                ("proc", _) => "self or block",
+                ("binding", _) => "local variables",
+                ("VM/thread", _) => "thread",
+                ("fiber", _) => "fiber",
+                ("method", _) => "method",
+                ("enumerator" | "generator" | "lazy", _) => "enumerator",
+                _ => "",
+            }),
+            Type::Imemo => Edge::Other(match (label(&slot).as_str(), to_label.as_str()) {
+                ("env", "env") => "outer scope",
+                ("env", "iseq") => "code",
+                ("env", _) => "local variable or self",
+                ("iseq", "iseq") => "block or method inside",
+                ("iseq", "constcache") => "constant cache",
+                ("iseq", "callcache" | "callinfo") => "call cache",
+                ("iseq", _) => "literal",
+                ("ment", "iseq") => "code",
+                ("ment", _) => "method",
+                ("cref", "cref") => "outer scope",
+                ("cref", _) => "scope",
+                ("constcache", "cref") => "scope",
+                ("constcache", _) => "cached constant",
+                ("fields", _) => "variable",
+                ("svar", _) => "$~ or $_",
+                ("ifunc", _) => "block",
+                ("subclasses", _) => "subclass",
+                _ => "",
+            }),
+            Type::Match => Edge::Other("match"),
+            Type::Rational | Type::Complex => Edge::Other("part"),
+            _ => Edge::Other(""),
+        }
+    }
+
+    /// What the reference at a place of a node's list leads to.
+    fn target(&self, from: NodeId, place: usize) -> Option<NodeId> {
+        self.heap.targets(from.0).get(place).filter(|target| **target != DANGLING).map(|target| NodeId(*target))
+    }
+
+    fn of_class(&self, from: NodeId, target: Option<NodeId>, to_label: &str) -> Edge {
+        let heap = self.heap;
+        let Some(target) = target else { return Edge::Other("") };
+        let to = heap.slot(target);
+        if heap.names().superclass(heap.address(from)) == Some(heap.address(target)) {
+            return Edge::Other("superclass");
+        }
+        match to.ty {
+            Type::Iclass => Edge::Other("included module"),
+            Type::Imemo => Edge::Other(match to_label {
+                "ment" => "method",
+                "iseq" => "code",
+                "cref" => "scope",
+                "callcache" | "callinfo" => "call cache",
+                "fields" => "variables",
+                "subclasses" => "subclasses",
+                _ => "",
+            }),
+            Type::Class | Type::Module => {
+                let [holder, held] = [from, target].map(|id| heap.names().class_name(heap.address(id)));
+                let (holder, held) = (holder.unwrap_or_default(), held.unwrap_or_default());
+                let inner = match holder.as_str() {
+                    "Object" => Some(held.as_str()).filter(|name| !name.contains(':')),
+                    holder => held.strip_prefix(holder).and_then(|rest| rest.strip_prefix("::")),
+                };
+                match inner
+                    .filter(|name| name.starts_with(|letter: char| letter.is_uppercase()) && !name.contains("::"))
+                {
+                    Some(name) => Edge::Constant(name.to_owned()),
+                    None => Edge::Other("constant or class"),
+                }
+            }
+            _ => Edge::Other("constant or variable"),
+        }
+    }
+
+    /// The key of the value at a place of a hash's references; none for a key itself or where they are not in pairs.
+    fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
+        let length = self.heap.length(hash)? as usize;
+        if place.is_multiple_of(2) || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
+            return None;
+        }
+        self.target(hash, place - 1)
+    }
+
+    fn key_of(&self, hash: NodeId, value: NodeId) -> Option<NodeId> {
+        if self.heap.slot(hash).ty != Type::Hash {
+            return None;
+        }
+        self.key_at(hash, self.place(hash, value)?)
+    }
+
+    /// The instance variables of a shape, in order.
+    fn variables(&self, shape: u32) -> Rc<Vec<String>> {
+        if let Some(known) = self.variables.borrow().get(&shape) {
+            return Rc::clone(known);
+        }
+        let mut names = Vec::new();
+        let mut next = Some(shape);
+        for _ in 0..LONGEST_CHAIN {
+            let Some(shape) = next.and_then(|id| self.shapes.get(&id)).map(|at| &self.heap.shapes()[*at]) else {
+                break;
+            };
+            if shape.shape_type == "IVAR" {
+                names.extend(shape.edge_name.clone());
+            }
+            next = shape.parent_id.filter(|parent| *parent != shape.id);
+        }
+        names.reverse();
+        let names = Rc::new(names);
+        self.variables.borrow_mut().insert(shape, Rc::clone(&names));
+        names
+    }
+
+    /// Which variable of a shape (by its number plus 1) the reference at a place of a node's list is.
+    fn variable(&self, from: NodeId, shape: u32, place: usize, target: Option<NodeId>) -> Edge {
+        let heap = self.heap;
+        let unknown = Edge::Other("instance variable");
+        if target.is_some_and(|target| self.is_fields(target)) {
+            return Edge::Other("instance variables");
+        }
+        if shape == 0 || heap.slot(from).traits.has(Traits::COMPLEX_SHAPE) {
+            return unknown;
+        }
+        let names = self.variables(shape - 1);
+        let count = heap.references(from).len();
+        if names.is_empty() || count > names.len() {
+            return unknown;
+        }
+        if count == names.len() {
+            return Edge::Variable(names[place].clone());
+        }
+        let window = place..=place + names.len() - count;
+        let held: Vec<Option<Held>> = heap
+            .references(from)
+            .map(|target| match target {
+                Target::Node(target) => Some(self.held(target)),
+                Target::Dangling(_) => None,
+            })
+            .collect();
+        if let Some(at) = self.votes().get(&(shape - 1)).and_then(|votes| elect(votes, &held, place)) {
+            return Edge::Likely(names[at].clone());
+        }
+        let candidates: Vec<String> = names[window].to_vec();
+        if candidates.len() > CANDIDATES { unknown } else { Edge::OneOf(candidates) }
+    }
+
+    /// Whether it is the object in which Ruby from 4.0 on keeps the instance variables of another.
+    pub(crate) fn is_fields(&self, id: NodeId) -> bool {
+        let slot = self.heap.slot(id);
+        slot.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(slot.names.label) == b"fields"
+    }
+
+    fn held(&self, id: NodeId) -> Held {
+        let slot = self.heap.slot(id);
+        (slot.ty, slot.names.class)
+    }
+
+    /// By shape, what its variables hold in the objects that have a reference for each of them.
+    fn votes(&self) -> &HashMap<u32, Votes> {
+        self.votes.get_or_init(|| {
+            let mut votes: HashMap<u32, Votes> = HashMap::new();
+            let mut voters: HashMap<u32, usize> = HashMap::new();
+            for id in self.heap.nodes() {
+                let slot = self.heap.slot(id);
+                if slot.ty != Type::Object || slot.shape == 0 || slot.traits.has(Traits::COMPLEX_SHAPE) {
+                    continue;
+                }
+                let shape = slot.shape - 1;
+                let count = self.heap.references(id).len();
+                if count == 0 || self.heap.length(id).is_some_and(|length| length as usize != count) {
+                    continue;
+                }
+                let voted = voters.entry(shape).or_default();
+                if *voted == VOTERS || self.variables(shape).len() != count {
+                    continue;
+                }
+                *voted += 1;
+                let votes = votes.entry(shape).or_insert_with(|| vec![Vec::new(); count]);
+                for (place, target) in self.heap.references(id).enumerate() {
+                    if let Target::Node(target) = target {
+                        let held = self.held(target);
+                        if !votes[place].contains(&held) {
+                            votes[place].push(held);
+                        }
+                    }
+                }
+            }
+            votes
+        })
+    }
+}
+
+/// The variable of the reference at `place`, if all ways to lay the references, in order, on variables that were seen to hold such
+/// objects agree on it.
+///
+/// `early[k]` is the first variable that reference k can be of when those before it are laid as early as they can be, `late[k]` the
+/// last when those behind it are laid as late as they can be. Every way lies between, so where they meet there is one.
+fn elect(votes: &Votes, held: &[Option<Held>], place: usize) -> Option<usize> {
+    let fits = |at: usize, held: &Option<Held>| held.is_none_or(|held| votes[at].contains(&held));
+    let mut early = 0;
+    for held in &held[..=place] {
+        early += votes[early..].iter().enumerate().position(|(at, _)| fits(early + at, held))? + 1;
+    }
+    let mut late = votes.len();
+    for held in held[place..].iter().rev() {
+        late = (0..late).rev().find(|at| fits(*at, held))?;
+    }
+    (early - 1 == late).then_some(late)
+}
+
+fn plural(count: u32, one: &str, many: &str) -> String {
+    format!("{} {}", human::count(u64::from(count)), if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! What comes back from an index file is what went in, and a file that is damaged, stale or somebody else's is as good as none.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::{load, path, read};
+use crate::analysis::dominators::Tree;
+use crate::analysis::{Context, Sort, groups, summary};
+use crate::heap::Heap;
+use crate::keys::Key;
+use crate::scan::Options;
+use crate::source::Source;
+use proptest::prelude::*;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const DUMPS: [&str; 6] =
+    ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-3.2-wasm32", "ruby-3.3-x86_64", "ruby-3.4-x86_64", "ruby-4.0-wasm32"];
+
+/// A copy of a real dump in a folder of its own.
+fn dump(name: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("heap.json");
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps").join(format!("{name}.json.zst"));
+    std::fs::copy(packed, &dump).unwrap();
+    (folder, dump)
+}
+
+fn fresh(dump: &Path) -> (Heap, Tree) {
+    load(&Source::path(dump), &Options::default()).unwrap()
+}
+
+fn stored(dump: &Path) -> Option<(Heap, Tree)> {
+    read(dump, &Options::default())
+}
+
+#[test]
+fn gives_back_the_heap_and_its_tree() {
+    for name in DUMPS {
+        let (_folder, dump) = dump(name);
+        let (heap, tree) = fresh(&dump);
+        let (again, tree_again) = stored(&dump).expect(name);
+        assert_eq!(again.object_count(), heap.object_count());
+        assert_eq!((again.totals(), again.intake(), again.roots()), (heap.totals(), heap.intake(), heap.roots()));
+        assert_eq!((again.shapes(), again.pages()), (heap.shapes(), heap.pages()));
+        assert_eq!(tree_again.reachable(), tree.reachable());
+        for id in heap.nodes() {
+            assert_eq!((again.address(id), again.bytes(id)), (heap.address(id), heap.bytes(id)));
+            assert_eq!((again.slot(id), again.length(id)), (heap.slot(id), heap.length(id)));
+            assert_eq!((again.offset(id), again.class(id)), (heap.offset(id), heap.class(id)));
+            assert!(again.references(id).eq(heap.references(id)));
+            assert_eq!(again.node(heap.address(id)), Some(id));
+            assert_eq!((tree_again.dominator(id), tree_again.retained(id)), (tree.dominator(id), tree.retained(id)));
+            assert_eq!(tree_again.retained_count(id), tree.retained_count(id));
+        }
+        let options = groups::Options { by: vec![Key::Class, Key::Location], sort: Sort::Bytes, ..Default::default() };
+        assert_eq!(groups::groups(&again, &options), groups::groups(&heap, &options));
+        let summary = |heap: &Heap| summary::summary(heap, &Default::default(), 100).report("dump");
+        assert_eq!(summary(&again), summary(&heap));
+        assert_eq!(Context::of(&again).intake, Context::of(&heap).intake);
+    }
+}
+
+#[test]
+fn is_of_its_owner_alone() {
+    let (_folder, dump) = dump(DUMPS[0]);
+    fresh(&dump);
+    assert_eq!(std::fs::metadata(path(&dump)).unwrap().permissions().mode() & 0o777, 0o600);
+    let real = path(&dump).with_extension("moved");
+    std::fs::rename(path(&dump), &real).unwrap();
+    std::os::unix::fs::symlink(&real, path(&dump)).unwrap();
+    assert!(stored(&dump).is_none(), "a link");
+}
+
+#[test]
+fn a_changed_dump_is_loaded_anew() {
+    let (_folder, dump) = dump(DUMPS[1]);
+    let (heap, _) = fresh(&dump);
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps/ruby-3.3-x86_64.json.zst");
+    std::fs::copy(other, &dump).unwrap();
+    assert!(stored(&dump).is_none());
+    let (changed, _) = fresh(&dump);
+    assert_ne!(changed.object_count(), heap.object_count());
+    assert_eq!(stored(&dump).expect("written anew").0.object_count(), changed.object_count());
+    let touched = std::fs::File::options().append(true).open(&dump).unwrap();
+    touched.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert!(stored(&dump).is_none(), "changed at another time");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_no_error() {
+    let (folder, dump) = dump(DUMPS[2]);
+    let name = path(&dump);
+    std::fs::create_dir(&name).unwrap(); // even the administrator cannot rename a file to a folder
+    std::fs::write(name.join("inside"), "").unwrap();
+    let (heap, _) = fresh(&dump);
+    assert!(heap.object_count() > 0);
+    assert!(stored(&dump).is_none());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "no temporary file is left: {left:?}");
+}
+
+#[test]
+fn warnings_are_told_again_and_are_errors_to_the_strict() {
+    let (_folder, dump) = dump(DUMPS[3]);
+    let mut lines = zstd::decode_all(std::fs::File::open(&dump).unwrap()).unwrap();
+    lines.extend_from_slice(b"garbage\n");
+    std::fs::write(&dump, lines).unwrap();
+    let (heap, _) = fresh(&dump);
+    assert_eq!(heap.intake().lost, 1);
+    assert_eq!(stored(&dump).expect("stored").0.intake(), heap.intake());
+    let strict = Options { strict: true, ..Options::default() };
+    assert!(load(&Source::path(&dump), &strict).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_file_is_as_good_as_none(place in any::<prop::sample::Index>(), bit in 0u32..8, cut in any::<bool>()) {
+        thread_local! {
+            static DUMP: (TempDir, PathBuf, Vec<u8>) = {
+                let (folder, dump) = dump(DUMPS[5]);
+                fresh(&dump);
+                let whole = std::fs::read(path(&dump)).unwrap();
+                (folder, dump, whole)
+            };
+        }
+        DUMP.with(|(_, dump, whole)| {
+            let mut bytes = whole.clone();
+            let place = place.index(bytes.len());
+            // What lies between two parts is padding and says nothing; all else is under a checksum.
+            if cut {
+                bytes.truncate(place);
+            } else {
+                bytes[place] ^= 1 << bit;
+            }
+            std::fs::write(path(dump), &bytes).unwrap();
+            if let Some((heap, _)) = stored(dump) {
+                prop_assert_eq!(bytes[place] ^ (1 << bit), 0, "not padding");
+                prop_assert_eq!(heap.object_count(), 18_877);
+            }
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,223 @@
+//! Whole answers for real dumps of six Ruby versions, as files to be read by eye: `INSTA_UPDATE=always cargo test --test golden`
+//! writes them anew.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod dumps;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+const RUBIES: [&str; 6] =
+    ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-3.2-wasm32", "ruby-3.3-x86_64", "ruby-3.4-x86_64", "ruby-4.0-wasm32"];
+
+/// What `heap_inspector VERB DUMP WORDS` writes, in a folder with links to the dumps: index files go there too.
+fn answer(verb: &str, ruby: &str, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    command.current_dir(dumps::folder()).arg(verb).arg(format!("{ruby}.json.zst")).args(words);
+    let output = command.output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    String::from_utf8(output.stdout).unwrap() + &message
+}
+
+fn golden(name: &str, verb: &str, words: &[&str]) {
+    for ruby in RUBIES {
+        let name = format!("{name}-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer(verb, ruby, words));
+        });
+    }
+}
+
+#[test]
+fn read() {
+    golden("read", "read", &[]);
+}
+
+#[test]
+fn read_all() {
+    golden("read-all", "read", &["all", "--lines", "8"]);
+}
+
+#[test]
+fn summary() {
+    golden("summary", "summary", &[]);
+}
+
+#[test]
+fn top_by_class_and_location() {
+    golden("top-class-location", "top", &["--by", "class,location", "--lines", "12"]);
+}
+
+#[test]
+fn top_by_gem_of_traced_objects() {
+    golden("top-gem-traced", "top", &["--by", "gem", "--where", "traced", "--sort", "count"]);
+}
+
+#[test]
+fn strings() {
+    golden("strings", "strings", &["--lines", "12"]);
+}
+
+#[test]
+fn retained() {
+    golden("retained", "retained", &["--lines", "8"]);
+}
+
+#[test]
+fn dominators() {
+    golden("dominators", "dominators", &["--lines", "5"]);
+}
+
+#[test]
+fn dominators_by_class() {
+    golden("dominators-class", "dominators", &["--by", "class", "--lines", "5", "--depth", "3"]);
+}
+
+/// An object of each dump that all six programs allocate: `Shop::Order` in most.
+fn order(ruby: &str) -> String {
+    let found = answer("retained", ruby, &["--where", "file=*,type=OBJECT", "--lines", "1", "--format", "csv"]);
+    let row = found.lines().nth(1).unwrap();
+    row.split(',').find(|cell| cell.starts_with("0x")).unwrap().to_owned()
+}
+
+#[test]
+fn path_to_an_object() {
+    for ruby in RUBIES {
+        let name = format!("path-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("path", ruby, &[&order(ruby), "--paths", "2"]));
+        });
+    }
+}
+
+#[test]
+fn path_to_all_strings() {
+    golden("path-class", "path", &["--class", "String", "--lines", "2"]);
+}
+
+#[test]
+fn show() {
+    for ruby in RUBIES {
+        let name = format!("show-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("show", ruby, &[&order(ruby), "--lines", "6"]));
+        });
+    }
+}
+
+/// The other formats of the verbs on what holds what, of one dump.
+#[test]
+fn graph_formats() {
+    let object = order(RUBIES[4]);
+    let verbs: [(&str, &[&str]); 5] = [
+        ("retained", &["--lines", "2"]),
+        ("dominators", &["--lines", "2", "--depth", "2"]),
+        ("path", &[&object, "--paths", "2"]),
+        ("path", &["--class", "Hash", "--lines", "2"]),
+        ("show", &[&object, "--lines", "3"]),
+    ];
+    for format in ["json", "markdown", "csv", "dot"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .filter(|(verb, _)| format != "dot" || *verb != "retained")
+            .map(|(verb, words)| {
+                let words = [*words, &["--format", format]].concat();
+                format!("$ heap_inspector {verb} DUMP {}\n{}", words.join(" "), answer(verb, RUBIES[4], &words))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("graph-format-{format}"), answers.join("\n"));
+        });
+    }
+    let words = ["--min", "30KiB", "--format", "folded"];
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("graph-format-folded", answer("dominators", RUBIES[4], &words));
+    });
+    // All memory is in the stacks, whatever is told apart.
+    let sum = |words: &[&str]| -> u64 {
+        let stacks = answer("dominators", RUBIES[4], words);
+        stacks.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    for by in ["class", "location"] {
+        assert_eq!(sum(&["--by", by, "--format", "folded"]), 4_516_753);
+    }
+}
+
+#[test]
+fn unreachable() {
+    golden("unreachable", "unreachable", &[]);
+}
+
+/// The real dumps were taken after a GC; this one has structures, a ring and what Ruby may hold weakly.
+#[test]
+fn unreachable_structures() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    command.args(["unreachable", "-", "--by", "type", "--lines", "3"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(GARBAGE.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("unreachable-structures", String::from_utf8(output.stdout).unwrap());
+    });
+}
+
+/// Alive: 1000. Dead: 2000 with two strings, one of them held by 3000 too; the ring of 4000 and 4028.
+const GARBAGE: &str = r#"{"type":"ROOT", "root":"vm", "references":["0x1000"]}
+{"address":"0x1000", "type":"DATA", "struct":"weakmap", "references":[], "memsize":400}
+{"address":"0x2000", "type":"ARRAY", "length":2, "embedded":true, "references":["0x2028", "0x2050"], "file":"/app/a.rb", "line":1, "generation":5, "memsize":40}
+{"address":"0x2028", "type":"STRING", "bytesize":1, "value":"\u001b[31m", "encoding":"UTF-8", "memsize":40}
+{"address":"0x2050", "type":"STRING", "bytesize":1, "value":"shared", "encoding":"UTF-8", "fstring":true, "memsize":41}
+{"address":"0x3000", "type":"HASH", "size":1, "references":["0x2050"], "memsize":168}
+{"address":"0x3028", "type":"STRING", "bytesize":4, "value":"\u001b[31m", "encoding":"UTF-8", "file":"/app/\"b.rb", "line":2, "generation":6, "memsize":2000}
+{"address":"0x4000", "type":"OBJECT", "ivars":1, "references":["0x4028"], "memsize":40}
+{"address":"0x4028", "type":"OBJECT", "ivars":1, "references":["0x4000"], "memsize":500}
+{"address":"0x4050", "type":"SYMBOL", "bytesize":3, "value":"dyn", "memsize":40}
+"#;
+
+#[test]
+fn collections() {
+    golden("collections", "collections", &["--lines", "6"]);
+}
+
+#[test]
+fn fragmentation() {
+    golden("fragmentation", "fragmentation", &["--lines", "6"]);
+}
+
+/// The other formats, of one dump.
+#[test]
+fn formats() {
+    let verbs: [(&str, &[&str]); 8] = [
+        ("read", &[]),
+        ("read", &["9", "--lines", "3"]),
+        ("summary", &["--lines", "3"]),
+        ("top", &["--by", "class,generation,frozen", "--lines", "3", "--where", "file=/tmp/*"]),
+        ("strings", &["--lines", "3"]),
+        ("unreachable", &["--lines", "3"]),
+        ("collections", &["--lines", "3", "--by", "class,location"]),
+        ("fragmentation", &["--lines", "3", "--where", "type=STRING"]),
+    ];
+    for format in ["json", "markdown", "csv"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .map(|(verb, words)| {
+                let words = [*words, &["--format", format]].concat();
+                format!("$ heap_inspector {verb} DUMP {}\n{}", words.join(" "), answer(verb, RUBIES[4], &words))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("format-{format}"), answers.join("\n"));
+        });
+    }
+}
+
+/// The sums do not depend on how the work is shared out.
+#[test]
+fn threads_change_nothing() {
+    for verb in ["read", "summary", "top", "strings", "retained", "dominators"] {
+        let one = answer(verb, RUBIES[5], &["--threads", "1", "--format", "json"]);
+        assert_eq!(answer(verb, RUBIES[5], &["--threads", "7", "--format", "json"]), one);
+    }
+}
