@@ -20,6 +20,6 @@ module HeapInspector
                      dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
     end
 
-    rake_tasks { load File.expand_path("tasks.rake", __dir__) }
+    rake_tasks { load File.expand_path("tasks.rb", __dir__) }
   end
 end
