@@ -149,7 +149,8 @@ module HeapInspector
   end
 
   # Starts the agent of this process: a thread that waits at a Unix socket for `heap_inspector ps`, `dump` and `trace` of the same
-  # user or root. It evaluates nothing it is sent. Children that are forked later are armed too. Does nothing where it runs already.
+  # user or root. It evaluates nothing it is sent. Does nothing where it runs already. Children that are forked later are armed too,
+  # but not what `Process.daemon` leaves: call it after that.
   #
   # @param worker [Integer, nil] the worker's index, for `heap_inspector dump worker-0`; a process title such as Puma's has it too
   # @return [void]

@@ -32,7 +32,7 @@ module HeapInspector
           rss: ProcFs.status(Process.pid)["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
           # Objects that only another thread's stack holds look unreachable.
           stacks: Thread.list.size > 1 ? "dumping thread only" : "all",
-          tracing: Tracing.tracing?, tracing_since: Tracing.since&.utc&.iso8601, revision: revision
+          tracing: Tracing.tracing?, tracing_since: Tracing.since&.getutc&.iso8601, revision: revision
         }
       end
 
