@@ -7,6 +7,7 @@
 
 mod command_line;
 mod document;
+mod dumper;
 mod errors;
 mod filter;
 mod heap;
@@ -23,5 +24,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let module = ruby.define_module("HeapInspector")?;
     document::define(ruby, module)?;
     heap::define(ruby, module)?;
+    dumper::define(module)?;
     command_line::define(ruby, module)
 }
