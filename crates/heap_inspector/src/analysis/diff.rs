@@ -18,7 +18,7 @@ use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
-use crate::names::{ClassId, Names};
+use crate::names::{ClassId, Names, TRACER_STRUCT};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
 use crate::scan::Options;
@@ -376,7 +376,14 @@ fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
     sizes.next_back().unwrap_or(first) as i64 - first as i64
 }
 
+/// All but the allocation tracer's own store, which grows with what it traces.
+fn without_tracer(filter: &Filter) -> Result<Filter> {
+    let tracer = format!("struct!={}", String::from_utf8_lossy(TRACER_STRUCT));
+    Ok(filter.clone().and(&Filter::parse(&[tracer])?))
+}
+
 /// The groups of all dumps, the one that grew the most bytes first; `retained` asks for what they retain too, where there are trees.
+/// The allocation tracer is left out.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -388,6 +395,7 @@ pub fn growth(
     options: &Options<'_>,
 ) -> Result<Vec<Growth>> {
     let dumps = diff.dumps();
+    let filter = &without_tracer(filter)?;
     let mut found: HashMap<Vec<KeyValue>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
     let with_trees = retained && dumps.iter().all(|dump| dump.tree.is_some());
@@ -546,6 +554,11 @@ fn facts(diff: &Diff<'_>) -> Facts {
         facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
         facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
     }
+    let tracer = || diff.dumps().iter().map(|dump| dump.heap.totals().tracer.memsize);
+    if tracer().any(|memsize| memsize > 0) {
+        let sizes = Cell::List(tracer().map(Cell::Bytes).collect());
+        facts.push(fact("tracer_memsizes", "Allocation tracer", sizes, "in each dump; left out of the growth".into()));
+    }
     Facts { name: "changes", title: String::new(), facts }
 }
 
@@ -598,3 +611,6 @@ fn growth_table(
         bar: None,
     })
 }
+
+#[cfg(test)]
+mod tests;
