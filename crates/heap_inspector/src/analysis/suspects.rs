@@ -537,6 +537,24 @@ fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, P
         Dominator::Node(by) => by.0,
         _ => ROOT,
     };
+    // The nearest object above one that is of another class; a list is walked over once.
+    let mut tops: HashMap<u32, u32> = HashMap::new();
+    let mut walked = Vec::new();
+    let mut top = |from: u32| {
+        let mut at = from;
+        let top = loop {
+            if !is_node(at) || kind(at) != kind(from) {
+                break at;
+            }
+            if let Some(top) = tops.get(&at) {
+                break *top;
+            }
+            walked.push(at);
+            at = above(at);
+        };
+        tops.extend(walked.drain(..).map(|node| (node, top)));
+        top
+    };
     let mut climbed: HashMap<u32, Place> = HashMap::new();
     for (anchor, place) in places {
         let mut at = anchor;
@@ -544,7 +562,7 @@ fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, P
             && is_element(heap, at)
             && place.content.keys().any(|(ty, class, ..)| (*ty, *class) == kind(at))
         {
-            at = above(at);
+            at = top(at);
         }
         climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
     }
@@ -787,3 +805,6 @@ impl Suspect {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;
