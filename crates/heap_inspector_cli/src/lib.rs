@@ -101,8 +101,9 @@ pub fn run(
         Err(error) => {
             let reason = error.to_string();
             let reason = view::escape::terminal(&reason);
+            let names_its_dump = matches!(arguments.verb, Verb::Diff { .. } | Verb::Suspects { .. });
             let _ = match error.kind() {
-                ErrorKind::Format | ErrorKind::Compression => {
+                ErrorKind::Format | ErrorKind::Compression if !names_its_dump => {
                     let dump = if common.dump == "-" { "standard input".into() } else { common.name() };
                     writeln!(err, "heap_inspector: {}: {reason}", view::escape::terminal(&dump))
                 }

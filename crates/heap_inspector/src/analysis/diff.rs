@@ -572,11 +572,6 @@ fn growth_table(
 ) -> Result<Table> {
     let all = growth(diff, by, filter, false, options)?;
     let grown = all.iter().filter(|growth| growth.memsize_delta() > 0).count();
-    let change = |delta: i64| match delta {
-        0 => "0".to_owned(),
-        delta if delta < 0 => format!("-{}", human::count(delta.unsigned_abs())),
-        delta => format!("+{}", human::count(delta.unsigned_abs())),
-    };
     let mut columns =
         vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
     columns.push(column("memsizes", "Memory in each dump"));
@@ -588,7 +583,7 @@ fn growth_table(
             let sizes = growth.sums.iter().map(|sum| Cell::Bytes(sum.memsize)).collect();
             let cells = [
                 Cell::Bytes(growth.memsize_delta().unsigned_abs()),
-                Cell::Text(change(growth.count_delta())),
+                Cell::Change(growth.count_delta()),
                 Cell::Text(growth.trend.name().to_owned()),
                 Cell::List(sizes),
             ];

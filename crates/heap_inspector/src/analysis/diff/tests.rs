@@ -172,11 +172,11 @@ fn objects(generations: &[u32]) -> Heap {
 }
 
 fn notes(report: &Report) -> Vec<&str> {
-    let note = |section| match section {
-        &Section::Note(ref note) => Some(note.text.as_str()),
+    let notes = report.sections.iter().filter_map(|section| match section {
+        Section::Note(note) => Some(note.text.as_str()),
         _ => None,
-    };
-    report.sections.iter().filter_map(note).collect()
+    });
+    notes.collect()
 }
 
 fn told(heaps: &[Heap]) -> Vec<String> {
