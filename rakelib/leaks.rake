@@ -6,7 +6,7 @@ namespace :leaks do
     require_relative "../spec/leaks/corpus"
 
     programs = Leaks::Program.all(File.join(Leaks::ROOT, "tmp/leaks"))
-    Leaks::Program.run(programs)
+    Leaks::Program.run(programs.reject(&:fresh?))
     verdicts = programs.map { |program| Leaks::Verdict.new(program, Leaks::Command.new) }
     unanswered = verdicts.filter_map(&:unanswered).uniq
     abort "no table without all answers: #{unanswered.join("; ")}" if unanswered.any?

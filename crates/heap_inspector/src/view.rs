@@ -113,6 +113,10 @@ fn words(cell: &Cell) -> String {
         Cell::More { count, what } => format!("({} more {what})", human::count(*count)),
         Cell::Count(count) => human::count(*count),
         Cell::Bytes(bytes) => human::bytes(*bytes),
+        Cell::Change(0) => "0".into(),
+        Cell::Change(change) => {
+            format!("{}{}", if *change < 0 { '-' } else { '+' }, human::count(change.unsigned_abs()))
+        }
         Cell::Share(share) => human::percent(*share),
         Cell::Number(number) => number.to_string(),
         Cell::Flag(flag) => if *flag { "yes" } else { "no" }.into(),

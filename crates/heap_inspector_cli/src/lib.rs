@@ -19,7 +19,7 @@ use heap_inspector::source::Source;
 use heap_inspector::view::{self, Format, TextStyle, human};
 use heap_inspector::{Error, ErrorKind};
 use progress::Progress;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -99,7 +99,7 @@ pub fn run(
                     let _ = writeln!(err, "heap_inspector: {told}");
                     SUCCESS
                 }
-                Err(error) => refuse(&error, &dump, err),
+                Err(error) => refuse(&error, Some(&dump), err),
             };
         }
         Command::Living(living) => {
@@ -120,16 +120,20 @@ pub fn run(
             }
             write(&view::render(&report, common.format, &terminal.style()), out, err)
         }
-        Err(error) => refuse(&error, &common.dump, err),
+        Err(error) => {
+            // Of several dumps the error itself says which.
+            let names_its_dump = matches!(verb, Verb::Diff { .. } | Verb::Suspects { .. });
+            refuse(&error, (!names_its_dump).then_some(&common.dump), err)
+        }
     }
 }
 
 /// Says why there is no answer.
-fn refuse(error: &Error, dump: &OsStr, err: &mut dyn Write) -> i32 {
+fn refuse(error: &Error, dump: Option<&OsString>, err: &mut dyn Write) -> i32 {
     let reason = error.to_string();
     let reason = view::escape::terminal(&reason);
-    let _ = match error.kind() {
-        ErrorKind::Format | ErrorKind::Compression => {
+    let _ = match (error.kind(), dump) {
+        (ErrorKind::Format | ErrorKind::Compression, Some(dump)) => {
             let dump = if dump == "-" { "standard input".into() } else { dump.to_string_lossy() };
             writeln!(err, "heap_inspector: {}: {reason}", view::escape::terminal(&dump))
         }

@@ -33,8 +33,9 @@ fn load(task: &Task<'_>, name: String, source: Source) -> Result<Loaded> {
     Ok(Loaded { name, source, heap })
 }
 
-/// Says of which dump an error is.
+/// Says of which dump an error is; nobody else does.
 fn of(name: &str, error: Error) -> Error {
+    let name = if name == "-" { "standard input" } else { name };
     match error {
         Error::Format { position, message } => {
             let place = position.map_or_else(String::new, |place| format!("{place}: "));
@@ -67,17 +68,20 @@ pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, exc
     let tree = Tree::new(&last.heap, options)?;
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
-    let mut found = match &dumps(&loaded)[..] {
-        [_] => suspects::of_heap(&last.heap, &tree, &last.source, limit, options)?,
-        dumps => suspects::of_diff(&Diff::new(dumps, options)?, &tree, &last.source, limit, options)?,
-    };
+    let dumps = dumps(&loaded);
+    let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, options)?) } else { None };
+    let mut found = match &diff {
+        None => suspects::of_heap(&last.heap, &tree, &last.source, limit, options),
+        Some(diff) => suspects::of_diff(diff, &tree, &last.source, limit, options),
+    }
+    .map_err(|error| of(&last.name, error))?;
     if let Some(except) = except {
         found.retain(|suspect| !except.name(suspect));
         found.truncate(lines.0);
     }
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
     let contexts: Vec<Context> = loaded.iter().map(|dump| Context::of(&dump.heap)).collect();
-    Ok(suspects::report(&last.heap, &found, &names, &contexts))
+    Ok(suspects::report(&last.heap, &found, &names, &contexts, diff.as_ref()))
 }
 
 pub(crate) fn diff(
@@ -92,7 +96,7 @@ pub(crate) fn diff(
     let diff = Diff::new(&dumps, &task.options)?;
     if let (Some(path), Some(last)) = (output, loaded.last()) {
         let ids: Vec<NodeId> = diff.retained_objects().collect();
-        write_lines(Path::new(path), &last.heap, &last.source, &ids)?;
+        write_lines(Path::new(path), &last.heap, &last.source, &ids).map_err(|error| of(&last.name, error))?;
     }
     diff::report(&diff, by, &task.filter, lines.0, &task.options)
 }

@@ -18,7 +18,7 @@ use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
-use crate::names::{ClassId, Names};
+use crate::names::{ClassId, Names, TRACER_STRUCT};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
 use crate::scan::Options;
@@ -227,6 +227,12 @@ impl<'a> Diff<'a> {
         Ok(Diff { dumps: dumps.to_vec(), matches, gone })
     }
 
+    /// Whether all dumps can be of one process; else what is new cannot be told.
+    #[must_use]
+    pub fn is_one_process(&self) -> bool {
+        self.matches.iter().all(Match::is_one_process)
+    }
+
     /// The dumps, oldest first.
     #[must_use]
     pub fn dumps(&self) -> &[Dump<'a>] {
@@ -376,7 +382,14 @@ fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
     sizes.next_back().unwrap_or(first) as i64 - first as i64
 }
 
+/// All but the allocation tracer's own store, which grows with what it traces.
+fn without_tracer(filter: &Filter) -> Result<Filter> {
+    let tracer = format!("struct!={}", String::from_utf8_lossy(TRACER_STRUCT));
+    Ok(filter.clone().and(&Filter::parse(&[tracer])?))
+}
+
 /// The groups of all dumps, the one that grew the most bytes first; `retained` asks for what they retain too, where there are trees.
+/// The allocation tracer is left out.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -388,6 +401,7 @@ pub fn growth(
     options: &Options<'_>,
 ) -> Result<Vec<Growth>> {
     let dumps = diff.dumps();
+    let filter = &without_tracer(filter)?;
     let mut found: HashMap<Vec<KeyValue>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
     let with_trees = retained && dumps.iter().all(|dump| dump.tree.is_some());
@@ -419,7 +433,7 @@ pub fn growth(
 const WARNED: f64 = 0.01;
 
 /// What else to know of the dumps before the numbers are believed.
-fn doubts(diff: &Diff<'_>) -> Vec<Section> {
+pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     let mut notes = Vec::new();
     let dumps = diff.dumps();
     let newest = |dump: &Dump<'_>| dump.heap.nodes().map(|id| dump.heap.slot(id).generation).max().unwrap_or(0);
@@ -546,6 +560,11 @@ fn facts(diff: &Diff<'_>) -> Facts {
         facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
         facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
     }
+    let tracer = || diff.dumps().iter().map(|dump| dump.heap.totals().tracer.memsize);
+    if tracer().any(|memsize| memsize > 0) {
+        let sizes = Cell::List(tracer().map(Cell::Bytes).collect());
+        facts.push(fact("tracer_memsizes", "Allocation tracer", sizes, "in each dump; left out of the growth".into()));
+    }
     Facts { name: "changes", title: String::new(), facts }
 }
 
@@ -559,11 +578,6 @@ fn growth_table(
 ) -> Result<Table> {
     let all = growth(diff, by, filter, false, options)?;
     let grown = all.iter().filter(|growth| growth.memsize_delta() > 0).count();
-    let change = |delta: i64| match delta {
-        0 => "0".to_owned(),
-        delta if delta < 0 => format!("-{}", human::count(delta.unsigned_abs())),
-        delta => format!("+{}", human::count(delta.unsigned_abs())),
-    };
     let mut columns =
         vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
     columns.push(column("memsizes", "Memory in each dump"));
@@ -575,7 +589,7 @@ fn growth_table(
             let sizes = growth.sums.iter().map(|sum| Cell::Bytes(sum.memsize)).collect();
             let cells = [
                 Cell::Bytes(growth.memsize_delta().unsigned_abs()),
-                Cell::Text(change(growth.count_delta())),
+                Cell::Change(growth.count_delta()),
                 Cell::Text(growth.trend.name().to_owned()),
                 Cell::List(sizes),
             ];
@@ -598,3 +612,6 @@ fn growth_table(
         bar: None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,6 +261,9 @@ pub fn of_diff(
     limit: usize,
     options: &Options<'_>,
 ) -> Result<Vec<Suspect>> {
+    if !diff.is_one_process() {
+        return Ok(Vec::new()); // what is new cannot be told
+    }
     let heap = diff.heap();
     let ways = Ways::new(heap, options)?;
     let steps = diff.steps();
@@ -537,6 +540,24 @@ fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, P
         Dominator::Node(by) => by.0,
         _ => ROOT,
     };
+    // The nearest object above one that is of another class; a list is walked over once.
+    let mut tops: HashMap<u32, u32> = HashMap::new();
+    let mut walked = Vec::new();
+    let mut top = |from: u32| {
+        let mut at = from;
+        let top = loop {
+            if !is_node(at) || kind(at) != kind(from) {
+                break at;
+            }
+            if let Some(top) = tops.get(&at) {
+                break *top;
+            }
+            walked.push(at);
+            at = above(at);
+        };
+        tops.extend(walked.drain(..).map(|node| (node, top)));
+        top
+    };
     let mut climbed: HashMap<u32, Place> = HashMap::new();
     for (anchor, place) in places {
         let mut at = anchor;
@@ -544,7 +565,7 @@ fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, P
             && is_element(heap, at)
             && place.content.keys().any(|(ty, class, ..)| (*ty, *class) == kind(at))
         {
-            at = above(at);
+            at = top(at);
         }
         climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
     }
@@ -719,9 +740,15 @@ fn holder(heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, way: 
     way.first().and_then(|first| roots.get(first)).map_or_else(String::new, |category| format!("root {category}"))
 }
 
-/// The answer of `suspects`.
+/// The answer of `suspects`; `diff` is that of the dumps, where there are several.
 #[must_use]
-pub fn report(heap: &Heap, suspects: &[Suspect], dumps: &[&str], contexts: &[Context]) -> Report {
+pub fn report(
+    heap: &Heap,
+    suspects: &[Suspect],
+    dumps: &[&str],
+    contexts: &[Context],
+    diff: Option<&Diff<'_>>,
+) -> Report {
     let last = dumps.last().copied().unwrap_or_default();
     let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
     let mut sections = vec![Section::List(List { name: "suspects", title: "Suspects".into(), items })];
@@ -737,8 +764,12 @@ pub fn report(heap: &Heap, suspects: &[Suspect], dumps: &[&str], contexts: &[Con
                     and give the oldest first";
         sections.push(note(Level::Info, text));
     }
-    if contexts.iter().any(|context| context.totals.traced.count == 0) {
-        sections.push(note(Level::Info, super::UNTRACED));
+    match diff {
+        Some(diff) => sections.extend(super::diff::doubts(diff)),
+        None if contexts.iter().any(|context| context.totals.traced.count == 0) => {
+            sections.push(note(Level::Info, super::UNTRACED));
+        }
+        None => {}
     }
     contexts.iter().for_each(|context| sections.extend(context.notes()));
     Report { verb: "suspects", dump: dumps.join(", "), sections }
@@ -787,3 +818,6 @@ impl Suspect {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

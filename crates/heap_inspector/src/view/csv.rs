@@ -57,13 +57,18 @@ fn field(cell: &Cell) -> String {
         Cell::Text(text) => harmless(text),
         Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } => harmless(&super::words(cell)),
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
+        Cell::Change(change) => change.to_string(),
         Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
         Cell::Flag(flag) => flag.to_string(),
         Cell::List(cells) => {
             let mut list = String::new();
             for (at, cell) in cells.iter().enumerate() {
                 // Writing to a string cannot fail.
-                let _ = write!(list, "{}{}", if at > 0 { "; " } else { "" }, super::plain_words(cell));
+                let text = match cell {
+                    Cell::Bytes(number) | Cell::Count(number) => number.to_string(),
+                    cell => super::plain_words(cell),
+                };
+                let _ = write!(list, "{}{text}", if at > 0 { "; " } else { "" });
             }
             harmless(&list)
         }

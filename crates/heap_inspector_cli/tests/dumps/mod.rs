@@ -1,9 +1,13 @@
-//! The real dumps, as links in a folder of this test process alone, so that index files are not written among the sources.
+//! The real dumps, of six Rubies and three of a process that leaks, as links in a folder of this test process alone, so that index
+//! files are not written among the sources.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps");
+const DUMPS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dumps"),
+];
 
 /// The folder; it is emptied when the next process makes its own.
 pub(crate) fn folder() -> &'static Path {
@@ -11,7 +15,7 @@ pub(crate) fn folder() -> &'static Path {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("the target folder can be written to");
-        for entry in std::fs::read_dir(DUMPS).expect("the dumps are in the sources") {
+        for entry in DUMPS.iter().flat_map(|dumps| std::fs::read_dir(dumps).expect("the dumps are in the sources")) {
             let path = entry.expect("the folder can be read").path();
             let name = path.file_name().expect("a file has a name");
             std::os::unix::fs::symlink(&path, folder.join(name)).expect("a new folder has no such link");

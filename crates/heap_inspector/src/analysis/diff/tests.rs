@@ -1,0 +1,341 @@
+//! The slow twin, which tells an object by the whole of its record, on random dumps that use their slots again; and what is said of
+//! dumps that do not belong together.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::{Before, Diff, Dump, Growth, Trend, growth, report};
+use crate::analysis::dominators::Tree;
+use crate::graph::random::heap_of_lines;
+use crate::heap::{Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::report::{Report, Section};
+use crate::scan::Options;
+use crate::select::Filter;
+use proptest::prelude::*;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+const CLASSES: u64 = 0x1000;
+const SLOTS: u64 = 0x10_0000;
+
+/// Where an object was allocated: file, line, method, generation.
+type Trace = (u8, u8, Option<u8>, u32);
+
+/// An object but for its address; the class is a number of an address, not of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Object {
+    ty: &'static str,
+    class: usize,
+    trace: Option<Trace>,
+}
+
+/// A dump: the names of the classes, what lies in the slots.
+type Drawn = (Vec<&'static str>, Vec<Option<Object>>);
+
+fn line(address: u64, object: &Object) -> String {
+    let mut line = format!(
+        "{{\"address\":\"0x{address:x}\", \"type\":\"{}\", \"class\":\"0x{:x}\"",
+        object.ty,
+        CLASSES + object.class as u64 * 40
+    );
+    if let Some((file, number, method, generation)) = object.trace {
+        write!(line, ", \"file\":\"/app/{file}.rb\", \"line\":{number}").unwrap();
+        if let Some(method) = method {
+            write!(line, ", \"method\":\"m{method}\"").unwrap();
+        }
+        write!(line, ", \"generation\":{generation}").unwrap();
+    }
+    line + ", \"memsize\":40}\n"
+}
+
+fn slot(number: usize) -> u64 {
+    SLOTS + number as u64 * 40
+}
+
+fn heap((classes, objects): &Drawn) -> Heap {
+    let mut lines = String::new();
+    for (number, name) in classes.iter().enumerate() {
+        let address = CLASSES + number as u64 * 40;
+        writeln!(lines, "{{\"address\":\"0x{address:x}\", \"type\":\"CLASS\", \"name\":\"{name}\", \"memsize\":40}}")
+            .unwrap();
+    }
+    for (number, object) in objects.iter().enumerate() {
+        lines.extend(object.map(|object| line(slot(number), &object)));
+    }
+    heap_of_lines(&lines).0
+}
+
+fn named(heaps: &[Heap]) -> Vec<Dump<'_>> {
+    let names = ["first", "second", "third", "fourth"];
+    heaps.iter().zip(names).map(|(heap, name)| Dump { name, heap, tree: None }).collect()
+}
+
+/// Few kinds of objects and few slots, so that much comes again.
+fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
+    let trace = (0..2u8, 1..3u8, prop::option::of(0..2u8), 1..5u32);
+    let types = prop::sample::select(vec!["OBJECT", "STRING", "ARRAY"]);
+    let object = (types, 0..3usize, prop::option::weighted(0.8, trace));
+    let object = object.prop_map(|(ty, class, trace)| Object { ty, class, trace });
+    prop::collection::vec(object, 1..6).prop_flat_map(|pool| {
+        let name = || prop::sample::select(vec!["A", "A", "A", "B"]);
+        let dump =
+            (prop::collection::vec(name(), 3), prop::collection::vec(prop::option::of(prop::sample::select(pool)), 8));
+        prop::collection::vec(dump, 2..5)
+    })
+}
+
+/// All that tells an object: the address, the record, the name of its class.
+fn identities((classes, objects): &Drawn) -> HashMap<usize, (usize, Object, &'static str)> {
+    let object = |(number, object): (usize, &Option<Object>)| {
+        object.map(|object| (number, (number, object, classes[object.class])))
+    };
+    objects.iter().enumerate().filter_map(object).collect()
+}
+
+fn generation(object: &Object) -> u32 {
+    object.trace.map_or(0, |(.., generation)| generation)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_comparing_whole_records(dumps in drawn()) {
+        let heaps: Vec<Heap> = dumps.iter().map(heap).collect();
+        let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+        let last = identities(dumps.last().unwrap());
+        let mut is_new = vec![HashMap::new(); dumps.len() - 1];
+        for (at, earlier) in dumps[..dumps.len() - 1].iter().enumerate() {
+            let there = identities(earlier);
+            let newest = there.values().map(|(_, object, _)| generation(object)).max().unwrap_or(0);
+            for (number, identity) in &last {
+                let id = heaps.last().unwrap().node(slot(*number)).unwrap();
+                let before = match there.get(number) {
+                    Some(before) if before == identity => Before::Same(heaps[at].node(slot(*number)).unwrap()),
+                    // A generation that was over when the earlier dump was taken.
+                    _ if (1..newest).contains(&generation(&identity.1)) => Before::Moved,
+                    _ => Before::New,
+                };
+                prop_assert_eq!(diff.before(at, id), before, "slot {} in dump {}", number, at);
+                is_new[at].insert(id, before == Before::New);
+            }
+        }
+        let of = |ids: &mut dyn Iterator<Item = NodeId>| ids.collect::<HashSet<_>>();
+        let twin = |rule: &dyn Fn(&NodeId) -> bool| is_new[0].keys().copied().filter(|id| rule(id)).collect::<HashSet<_>>();
+        prop_assert_eq!(of(&mut diff.new_objects()), twin(&|id| is_new[0][id]));
+        let retained = twin(&|id| is_new[0][id] && is_new[1..].iter().all(|is_new| !is_new[id]));
+        prop_assert_eq!(of(&mut diff.retained_objects()), retained);
+        let first = identities(&dumps[0]);
+        let gone = first.iter().filter(|(number, identity)| last.get(*number) != Some(*identity));
+        let gone: HashSet<NodeId> = gone.map(|(number, _)| heaps[0].node(slot(*number)).unwrap()).collect();
+        prop_assert_eq!(of(&mut diff.gone_objects().into_iter()), gone);
+    }
+
+    #[test]
+    fn growth_sums_up_each_dump(dumps in drawn()) {
+        let heaps: Vec<Heap> = dumps.iter().map(heap).collect();
+        let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+        let filter = Filter::parse(&["type!=CLASS"]).unwrap();
+        let groups = growth(&diff, &[Key::Class, Key::Generation], &filter, false, &Options::default()).unwrap();
+        let mut expected: HashMap<(String, u64), Vec<u64>> = HashMap::new();
+        for (at, dump) in dumps.iter().enumerate() {
+            for (_, object, name) in identities(dump).values() {
+                let key = (String::from(*name), u64::from(generation(object)));
+                expected.entry(key).or_insert_with(|| vec![0; dumps.len()])[at] += 1;
+            }
+        }
+        prop_assert_eq!(groups.len(), expected.len());
+        let deltas: Vec<i64> = groups.iter().map(Growth::memsize_delta).collect();
+        prop_assert!(deltas.is_sorted_by(|a, b| a >= b));
+        for group in &groups {
+            let [KeyValue::Text(name), generation] = &group.key[..] else { panic!("{:?}", group.key) };
+            let generation = match generation {
+                KeyValue::Number(number) => *number,
+                _ => 0,
+            };
+            let counts: Vec<u64> = group.sums.iter().map(|sum| sum.count).collect();
+            prop_assert_eq!(&counts, &expected[&(name.clone(), generation)]);
+            let memsizes: Vec<u64> = group.sums.iter().map(|sum| sum.memsize).collect();
+            prop_assert_eq!(&memsizes, &counts.iter().map(|count| count * 40).collect::<Vec<_>>());
+            prop_assert_eq!(group.count_delta(), counts[counts.len() - 1] as i64 - counts[0] as i64);
+            prop_assert_eq!(group.trend, Trend::of(&memsizes));
+        }
+    }
+}
+
+fn object(generation: u32) -> Option<Object> {
+    let trace = (generation > 0).then_some((1, 1, None, generation));
+    Some(Object { ty: "OBJECT", class: 0, trace })
+}
+
+fn objects(generations: &[u32]) -> Heap {
+    heap(&(vec!["A", "B", "C"], generations.iter().map(|generation| object(*generation)).collect()))
+}
+
+fn notes(report: &Report) -> Vec<&str> {
+    let notes = report.sections.iter().filter_map(|section| match section {
+        Section::Note(note) => Some(note.text.as_str()),
+        _ => None,
+    });
+    notes.collect()
+}
+
+fn told(heaps: &[Heap]) -> Vec<String> {
+    let diff = Diff::new(&named(heaps), &Options::default()).unwrap();
+    let report = report(&diff, &[Key::Class], &Filter::default(), 10, &Options::default()).unwrap();
+    notes(&report).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn one_dump_is_no_diff() {
+    let heaps = [objects(&[1])];
+    let error = Diff::new(&named(&heaps), &Options::default()).unwrap_err();
+    assert!(matches!(error, crate::Error::Usage { .. }), "{error}");
+}
+
+#[test]
+fn a_slot_used_again_is_new_and_what_lay_there_is_gone() {
+    let heaps = [objects(&[1, 2, 3]), objects(&[1, 5, 3])];
+    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+    let reused = diff.heap().node(slot(1)).unwrap();
+    assert_eq!(diff.new_objects().collect::<Vec<_>>(), [reused]);
+    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(1)).unwrap()]);
+    assert_eq!((diff.gone.count, diff.gone.memsize), (1, 40));
+    assert_eq!(told(&heaps), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_compaction_moved_is_kept_and_told() {
+    // All of generations 1 to 3 lie one slot lower; the last came after the first dump.
+    let after = |generations: &[u32]| {
+        heap(&(
+            vec!["A", "B", "C"],
+            generations.iter().map(|generation| object(*generation).filter(|_| *generation > 0)).collect(),
+        ))
+    };
+    let heaps = [after(&[0, 1, 2, 3, 4]), after(&[1, 2, 3, 4, 9])];
+    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+    let of = |number| diff.before(0, diff.heap().node(slot(number)).unwrap());
+    assert_eq!([0, 1, 2].map(of), [Before::Moved; 3]);
+    // The first dump was taken in generation 4: what has it may have come after that.
+    assert_eq!([3, 4].map(of), [Before::New; 2]);
+    let told = told(&heaps);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("3 objects were moved between first and second, by GC.compact"), "{told:?}");
+}
+
+#[test]
+fn with_three_dumps_retained_is_what_came_after_the_first_and_stayed() {
+    let heaps = [objects(&[1, 1, 1]), objects(&[1, 1, 5, 5, 6]), objects(&[1, 7, 8, 5, 6, 8])];
+    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+    let retained: Vec<NodeId> = diff.retained_objects().collect();
+    assert_eq!(retained, [3, 4].map(|number| diff.heap().node(slot(number)).unwrap()));
+    assert_eq!(diff.new_objects().count(), 5);
+}
+
+#[test]
+fn dumps_of_different_processes_are_told() {
+    let other = heap(&(vec!["X", "Y", "C"], vec![object(1), object(9)]));
+    let told = told(&[objects(&[1, 1, 2]), other]);
+    assert!(told[0].starts_with("first and second are not of one process"), "{told:?}");
+}
+
+#[test]
+fn the_wrong_order_is_told() {
+    let told = told(&[objects(&[1, 2, 9]), objects(&[1, 2])]);
+    assert_eq!(told, ["first is newer than second: give the oldest dump first"]);
+}
+
+#[test]
+fn an_untraced_dump_among_traced_ones_is_told() {
+    let told = told(&[objects(&[1, 2]), objects(&[0, 0, 0]), objects(&[1, 2, 9])]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("first was traced and second was not"), "{told:?}");
+    assert!(told[1].starts_with("third was traced and second was not"), "{told:?}");
+}
+
+#[test]
+fn untraced_dumps_are_told() {
+    let told = told(&[objects(&[0, 0]), objects(&[0, 0, 0])]);
+    assert!(told[0].starts_with("first and second were not traced: an object at the address of another"), "{told:?}");
+}
+
+#[test]
+fn one_file_twice_is_told() {
+    let told = told(&[objects(&[1, 2]), objects(&[1, 2])]);
+    assert_eq!(told, ["no object is new and none is gone: are these one dump twice?"]);
+}
+
+#[test]
+fn the_tracer_does_not_grow() {
+    let tracer = |memsize: u32| {
+        format!(
+            "{{\"address\":\"0x5000\", \"type\":\"DATA\", \"struct\":\"ObjectTracing/allocation_info_tracer\", \"memsize\":{memsize}}}\n\
+             {{\"address\":\"0x5028\", \"type\":\"DATA\", \"struct\":\"other\", \"memsize\":{}}}\n",
+            memsize / 10
+        )
+    };
+    let heaps = [1000, 5000].map(|memsize| heap_of_lines(&tracer(memsize)).0);
+    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &Options::default()).unwrap()).collect();
+    let mut dumps = named(&heaps);
+    dumps.iter_mut().zip(&trees).for_each(|(dump, tree)| dump.tree = Some(tree));
+    let diff = Diff::new(&dumps, &Options::default()).unwrap();
+    for retained in [false, true] {
+        let groups = growth(&diff, &[Key::Type], &Filter::default(), retained, &Options::default()).unwrap();
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0].memsize_delta(), 400);
+        assert_eq!(groups[0].retained_memsizes.is_some(), retained);
+    }
+    let told = report(&diff, &[Key::Class], &Filter::default(), 10, &Options::default()).unwrap();
+    let fact = told.sections.iter().find_map(|section| match section {
+        Section::Facts(facts) => facts.facts.iter().find(|fact| fact.name == "tracer_memsizes"),
+        _ => None,
+    });
+    assert_eq!(fact.unwrap().remark, "in each dump; left out of the growth");
+}
+
+#[test]
+fn growth_knows_what_groups_retain() {
+    let held = |count: u64| {
+        let held: Vec<String> = (0..count).map(|number| format!("\"0x{:x}\"", slot(number as usize))).collect();
+        let mut lines = format!(
+            "{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x5000\"]}}\n\
+             {{\"address\":\"0x5000\", \"type\":\"ARRAY\", \"references\":[{}], \"memsize\":40}}\n",
+            held.join(", ")
+        );
+        (0..count as usize).for_each(|number| lines += &line(slot(number), &object(1).unwrap()));
+        heap_of_lines(&lines).0
+    };
+    let heaps = [held(1), held(2), held(4)];
+    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &Options::default()).unwrap()).collect();
+    let mut dumps = named(&heaps);
+    dumps.iter_mut().zip(&trees).for_each(|(dump, tree)| dump.tree = Some(tree));
+    let diff = Diff::new(&dumps, &Options::default()).unwrap();
+    let groups = growth(&diff, &[Key::Type], &Filter::default(), true, &Options::default()).unwrap();
+    let array = groups.iter().find(|group| group.key == [KeyValue::Text("ARRAY".into())]).unwrap();
+    assert_eq!(array.memsize_delta(), 0);
+    assert_eq!(array.retained_memsizes.as_deref(), Some(&[80, 120, 200][..]));
+    assert_eq!(array.trend, Trend::Steady);
+}
+
+#[test]
+fn trends_tell_growth_from_a_step() {
+    let cases: [(&[u64], Trend); 13] = [
+        (&[], Trend::Flat),
+        (&[5], Trend::Flat),
+        (&[5, 5], Trend::Flat),
+        (&[5, 9, 5], Trend::Flat),
+        (&[5, 4], Trend::Shrinking),
+        (&[5, 9, 4], Trend::Shrinking),
+        // Of two dumps there is no telling whether it goes on.
+        (&[5, 6], Trend::Growing),
+        (&[0, 10, 20], Trend::Steady),
+        (&[0, 10, 15], Trend::Steady),
+        (&[0, 10, 14], Trend::Growing),
+        (&[0, 10, 10], Trend::Step),
+        (&[0, 10, 9], Trend::Step),
+        (&[0, u64::MAX / 2, u64::MAX], Trend::Steady),
+    ];
+    for (sizes, trend) in cases {
+        assert_eq!(Trend::of(sizes), trend, "{sizes:?}");
+    }
+}

@@ -1,0 +1,234 @@
+//! What is named and what is not, on dumps made by hand: an `App` that holds something which grows, or only seems to.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::{Confidence, Exceptions, Suspect, of_diff, of_heap};
+use crate::analysis::diff::{Diff, Dump};
+use crate::analysis::dominators::Tree;
+use crate::graph::random::heap_of_lines;
+use crate::heap::Heap;
+use crate::keys::KeyValue;
+use crate::scan::Options;
+use crate::source::Source;
+use std::fmt::Write as _;
+use std::fs;
+use std::time::{Duration, Instant};
+
+const APP: u64 = 0x1000;
+const CLASS: [(&str, u64); 6] =
+    [("App", APP), ("Item", 0x1028), ("Array", 0x1050), ("String", 0x1078), ("List", 0x10a0), ("Node", 0x10c8)];
+const HELD: u64 = 0x2000;
+
+fn item(number: u64) -> u64 {
+    0x10_0000 + number * 40
+}
+
+fn references(nodes: impl Iterator<Item = u64>) -> String {
+    nodes.map(|node| format!("\"0x{node:x}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn class(name: &str) -> u64 {
+    CLASS.iter().find(|(known, _)| *known == name).unwrap().1
+}
+
+/// The classes, of which `App` refers to what lies at [`HELD`].
+fn classes() -> String {
+    let all = references(CLASS.iter().map(|(_, address)| *address));
+    let mut lines = format!("{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[{all}]}}\n");
+    for (name, address) in CLASS {
+        let held = if name == "App" { references(std::iter::once(HELD)) } else { String::new() };
+        writeln!(
+            lines,
+            "{{\"address\":\"0x{address:x}\", \"type\":\"CLASS\", \"name\":\"{name}\", \"references\":[{held}], \"memsize\":40}}"
+        )
+        .unwrap();
+    }
+    lines
+}
+
+fn allocated(address: u64, class_name: &str, to: &str, generation: u64) -> String {
+    format!(
+        "{{\"address\":\"0x{address:x}\", \"type\":\"OBJECT\", \"class\":\"0x{:x}\", \"references\":[{to}], \"file\":\"/app/leak.rb\", \
+         \"line\":7, \"method\":\"add\", \"generation\":{generation}, \"memsize\":40}}\n",
+        class(class_name)
+    )
+}
+
+/// An array of an item for each generation, in the slots from the first one on.
+fn array(generations: impl Iterator<Item = u64> + Clone) -> String {
+    let count = generations.clone().count() as u64;
+    let mut lines = classes();
+    writeln!(
+        lines,
+        "{{\"address\":\"0x{HELD:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"references\":[{}], \"memsize\":{}}}",
+        class("Array"),
+        references((0..count).map(item)),
+        40 + count * 8
+    )
+    .unwrap();
+    generations.zip(0..).for_each(|(generation, number)| lines += &allocated(item(number), "Item", "", generation));
+    lines
+}
+
+fn string(bytes: u64) -> String {
+    classes()
+        + &format!(
+            "{{\"address\":\"0x{HELD:x}\", \"type\":\"STRING\", \"class\":\"0x{:x}\", \"bytesize\":{bytes}, \"memsize\":{}, \
+             \"file\":\"/app/log.rb\", \"line\":3, \"method\":\"log\", \"generation\":1}}\n",
+            class("String"),
+            bytes + 41
+        )
+}
+
+/// A list of `count` nodes, the first one first; each refers to the next one, and to what `beside` says.
+fn list(count: u64, beside: impl Fn(u64) -> Option<u64>) -> String {
+    let mut lines = classes() + &allocated(HELD, "List", &references(std::iter::once(item(0))), 1);
+    for number in 0..count {
+        let next = (number + 1 < count).then(|| item(number + 1));
+        lines +=
+            &allocated(item(number), "Node", &references(next.into_iter().chain(beside(number))), number / 100 + 1);
+    }
+    lines
+}
+
+fn suspects(dumps: &[String]) -> Vec<Suspect> {
+    let loaded: Vec<(Heap, Source)> = dumps.iter().map(|lines| heap_of_lines(lines)).collect();
+    let (last, source) = loaded.last().unwrap();
+    let options = Options::default();
+    let tree = Tree::new(last, &options).unwrap();
+    if let [(heap, source)] = &loaded[..] {
+        return of_heap(heap, &tree, source, 10, &options).unwrap();
+    }
+    let dumps: Vec<Dump<'_>> = loaded.iter().map(|(heap, _)| Dump { name: "", heap, tree: None }).collect();
+    of_diff(&Diff::new(&dumps, &options).unwrap(), &tree, source, 10, &options).unwrap()
+}
+
+fn location(text: &str) -> KeyValue {
+    KeyValue::Text(text.into())
+}
+
+#[test]
+fn names_a_growing_array_by_who_holds_it() {
+    let found = suspects(&[array(1..=200), array(1..=400), array(1..=600)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "Item", 400));
+    assert_eq!(suspect.location, location("/app/leak.rb:7"));
+    // Items of 40 bytes, and the array's own 8 for each.
+    assert_eq!((suspect.steps.as_slice(), suspect.memsize), (&[9600, 9600][..], 19200));
+    assert_eq!((suspect.since, suspect.confidence), (Some(201), Confidence::High));
+    assert!(suspect.label.starts_with("Array"), "{}", suspect.label);
+    assert_eq!(suspect.path.len(), 2, "{:?}", suspect.path);
+}
+
+#[test]
+fn two_dumps_do_not_tell_a_leak_from_a_cache() {
+    let found = suspects(&[array(1..=200), array(1..=400)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.confidence), ("App", Confidence::Low));
+}
+
+#[test]
+fn uneven_growth_is_less_sure() {
+    let found = suspects(&[array(1..=200), array(1..=400), array(1..=1000)]);
+    assert_eq!(found[0].confidence, Confidence::Medium);
+    let found = suspects(&[array(1..=200), array(1..=400), array(1..=3000)]);
+    assert_eq!(found[0].confidence, Confidence::Low);
+}
+
+#[test]
+fn a_cache_that_stops_is_no_suspect() {
+    assert_eq!(suspects(&[array(1..=200), array(1..=900), array(1..=900)]), []);
+}
+
+#[test]
+fn a_bounded_cache_is_no_suspect() {
+    assert_eq!(suspects(&[array(1..=500), array(501..=1000), array(1001..=1500)]), []);
+}
+
+#[test]
+fn start_up_data_is_no_suspect() {
+    assert_eq!(suspects(&[array(1..=5000), array(1..=5000), array(1..=5000)]), []);
+}
+
+#[test]
+fn names_a_growing_string_itself() {
+    let found = suspects(&[string(10_000), string(30_000), string(50_000)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "String", 1));
+    assert_eq!((suspect.memsize, &suspect.location), (40_000, &location("/app/log.rb:3")));
+}
+
+#[test]
+fn a_list_that_is_appended_to_is_named_by_its_holder() {
+    let found = suspects(&[10_000, 20_000, 30_000].map(|count| list(count, |_| None)));
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("List", "Node", 20_000));
+    assert_eq!(suspect.memsize, 800_000);
+}
+
+#[test]
+fn a_list_whose_every_node_takes_in_another_costs_no_square() {
+    const COUNT: u64 = 100_000;
+    let beside =
+        |since: u64| move |number: u64| -> Vec<u64> { (0..since).map(|at| item(COUNT * (at + 1) + number)).collect() };
+    let dump = |steps: u64| {
+        let beside = beside(steps);
+        // The last one refers to the one of the step before.
+        let mut lines = list(COUNT, |number| beside(number).last().copied());
+        for number in 0..COUNT {
+            let nodes = beside(number);
+            for (at, node) in nodes.iter().enumerate() {
+                let to = references(at.checked_sub(1).map(|at| nodes[at]).into_iter());
+                lines += &allocated(*node, "Node", &to, 1000 + at as u64);
+            }
+        }
+        lines
+    };
+    let dumps = [dump(0), dump(1), dump(2)];
+    let start = Instant::now();
+    let found = suspects(&dumps);
+    // A square takes minutes.
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("List", "Node", 2 * COUNT));
+}
+
+#[test]
+fn one_dump_names_what_has_piled_up_over_many_collections() {
+    let found = suspects(&[array(1..=2000)]);
+    let suspect = &found[0];
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "Item", 2000));
+    assert_eq!(suspect.confidence, Confidence::Medium);
+    assert_eq!(suspect.steps, [0; 0]);
+}
+
+fn exceptions(text: &str) -> crate::Result<Exceptions> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    Exceptions::read(file.path())
+}
+
+#[test]
+fn exceptions_name_holder_class_or_location() {
+    let found = suspects(&[array(1..=200), array(1..=400), array(1..=600)]);
+    let names = |text: &str| exceptions(text).unwrap().name(&found[0]);
+    for text in
+        ["App", "Item", "I*m", "/app/leak.rb:7", "*/leak.rb:*", "# all\n\n  App # it is meant to be", "Other\nApp\n"]
+    {
+        assert!(names(text), "{text:?}");
+    }
+    for text in ["", "#App", "# App", "Ap", "app", "Other", "leak.rb:7", "App::*"] {
+        assert!(!names(text), "{text:?}");
+    }
+}
+
+#[test]
+fn a_bad_exception_is_told_with_file_and_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "App\nIt[em\n").unwrap();
+    let error = Exceptions::read(file.path()).unwrap_err();
+    assert!(matches!(error, crate::Error::Usage { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&format!("{}: \"It[em\" is no pattern", file.path().display())), "{text}");
+    let missing = Exceptions::read(&file.path().with_extension("missing")).unwrap_err();
+    assert!(matches!(missing, crate::Error::File { .. }), "{missing}");
+}

@@ -1,0 +1,259 @@
+//! The verbs on several dumps as a process: exit codes, the files they write and read, their formats.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod dumps;
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+const SHOP: [&str; 3] = ["shop-1.json.zst", "shop-2.json.zst", "shop-3.json.zst"];
+
+fn run(words: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    let output = command.current_dir(dumps::folder()).env_remove("NO_COLOR").args(words).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// The answer of a verb on the three dumps.
+fn answer(verb: &str, more: &[&str]) -> String {
+    let (code, out, err) = run(&[&[verb], &SHOP[..], more].concat());
+    assert_eq!((code, err.as_str()), (0, ""), "{verb} {more:?}");
+    out
+}
+
+fn json(verb: &str, more: &[&str]) -> Value {
+    serde_json::from_str(&answer(verb, &[more, &["--format", "json"]].concat())).unwrap()
+}
+
+/// The one line of an error.
+fn error(words: &[&str]) -> (i32, String) {
+    let (code, out, err) = run(words);
+    assert_eq!(out, "", "{words:?}");
+    assert_eq!(err.lines().count(), 1, "{words:?}: {err}");
+    assert!(err.starts_with("heap_inspector: "), "{words:?}: {err}");
+    (code, err)
+}
+
+#[test]
+fn suspects_names_the_leak_and_not_the_cache() {
+    let answer = json("suspects", &[]);
+    let suspects = answer["suspects"].as_array().unwrap();
+    assert_eq!(suspects.len(), 1, "{answer}");
+    let suspect = &suspects[0];
+    let texts = ["holder", "class", "location", "confidence"].map(|key| suspect[key].as_str().unwrap());
+    assert_eq!(texts, ["Audit", "Order", "shop.rb:27", "high"]);
+    assert_eq!(suspect["count"], 200);
+    assert_eq!(suspect["steps"].as_array().unwrap().len(), 2);
+    assert!(!suspect["path"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn suspects_of_one_dump_and_of_two_say_that_three_are_better() {
+    for dumps in [&SHOP[2..], &SHOP[1..]] {
+        let (code, out, err) = run(&[&["suspects"], dumps, &["--format", "json"]].concat());
+        assert_eq!((code, err.as_str()), (0, ""));
+        let answer: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(answer["suspects"][0]["holder"], "Audit", "{answer}");
+        assert_ne!(answer["suspects"][0]["confidence"], "high");
+        assert!(answer["notes"][0]["text"].as_str().unwrap().starts_with("fewer than three dumps"), "{answer}");
+    }
+}
+
+#[test]
+fn dumps_without_a_leak_are_an_answer_too() {
+    let (code, out, err) = run(&["suspects", SHOP[0], SHOP[0], SHOP[0]]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("\nnote: nothing took in objects in each step and kept them\n"), "{out}");
+}
+
+#[test]
+fn exceptions_leave_suspects_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("except");
+    let file = path.to_str().unwrap();
+    for (text, count) in [("# meant to be\nAud*\n", 0), ("Order # fine\n", 0), ("shop.rb:27", 0), ("Cache\n", 1)] {
+        fs::write(&path, text).unwrap();
+        let answer = json("suspects", &["--except", file]);
+        assert_eq!(answer["suspects"].as_array().unwrap().len(), count, "{text:?}");
+    }
+    let words = |file| [&["suspects"], &SHOP[..], &["--except", file]].concat();
+    fs::write(&path, "Audit\nOr[der\n").unwrap();
+    let (code, err) = error(&words(file));
+    assert_eq!(code, 2);
+    assert!(err.contains(&format!("{file}: \"Or[der\" is no pattern: ")), "{err}");
+    let missing = folder.path().join("missing");
+    let (code, err) = error(&words(missing.to_str().unwrap()));
+    assert_eq!(code, 1);
+    assert!(err.contains("missing: no such file"), "{err}");
+}
+
+#[test]
+fn diff_says_what_came_and_stayed() {
+    let answer = json("diff", &["--lines", "all"]);
+    let retained = answer["retained"]["rows"].as_array().unwrap();
+    let count = |rows: &[Value], class: &str| {
+        let row = rows.iter().find(|row| row["class"] == class && row["location"] == "shop.rb:27");
+        row.map_or(0, |row| row["count"].as_u64().unwrap())
+    };
+    assert_eq!(count(retained, "Order"), 100, "of those between the first two dumps");
+    let growth = answer["growth"]["rows"].as_array().unwrap();
+    let order = growth.iter().find(|row| row["class"] == "Order").unwrap();
+    assert_eq!((&order["trend"], order["memsizes"].as_array().unwrap().len()), (&"steady".into(), 3));
+    assert!(growth.iter().all(|row| row["class"] != "(allocation tracer)"), "{answer}");
+    assert_eq!(answer["changes"]["tracer_memsizes"].as_array().unwrap().len(), 3);
+    let (_, out, _) = run(&["diff", SHOP[1], SHOP[2], "--lines", "all", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(count(answer["new"]["rows"].as_array().unwrap(), "Order"), 100);
+    assert!(answer.get("retained").is_none());
+}
+
+#[test]
+fn output_has_the_lines_of_the_retained_objects_for_the_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("retained.json");
+    let file = path.to_str().unwrap();
+    let answer = json("diff", &["--output", file]);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let written = fs::read_to_string(&path).unwrap();
+    assert_eq!(written.lines().count() as u64, answer["changes"]["retained_count"].as_u64().unwrap());
+    let last = zstd::decode_all(fs::File::open(dumps::folder().join(SHOP[2])).unwrap()).unwrap();
+    let last = String::from_utf8(last).unwrap();
+    let lines: std::collections::HashSet<&str> = last.lines().collect();
+    assert!(written.lines().all(|line| lines.contains(line)));
+
+    // What is there is not written over.
+    let words = |file| [&["diff"], &SHOP[..], &["-o", file]].concat();
+    let (code, err) = error(&words(file));
+    assert_eq!(code, 1);
+    assert!(err.contains(file) && err.contains("exists"), "{err}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), written);
+    let nowhere = folder.path().join("no/file");
+    let (code, err) = error(&words(nowhere.to_str().unwrap()));
+    assert_eq!(code, 1);
+    assert!(err.contains("no/file: no such file"), "{err}");
+}
+
+#[test]
+fn a_diff_needs_a_second_dump() {
+    let (code, out, err) = run(&["diff", SHOP[0]]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("<LATER>"), "{err}");
+}
+
+#[test]
+fn an_error_is_of_the_dump_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let zst = fs::read(dumps::folder().join(SHOP[1])).unwrap();
+    let bad = [
+        folder.path().join("missing").to_str().unwrap().to_owned(),
+        inside("no-dump", b"{\"a\": 1}\n[1, 2]\n"),
+        inside("empty", b""),
+        inside("damaged.zst", &[&zst[..200], &[0xff; 300], &zst[500..]].concat()),
+    ];
+    for path in &bad {
+        for verb in ["diff", "suspects"] {
+            for words in [[verb, SHOP[0], path, SHOP[2]], [verb, SHOP[0], SHOP[1], path]] {
+                let (code, err) = error(&[&words[..], &["--strict"]].concat());
+                let name = Path::new(path).file_name().unwrap().to_str().unwrap();
+                assert_eq!(code, 1, "{words:?}: {err}");
+                assert!(err.contains(name) && !err.contains("shop-"), "{words:?}: {err}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_are_exact_but_for_people() {
+    assert_eq!(json("diff", &[])["growth"]["rows"][1]["count_delta"], 200);
+    let csv = answer_with_notes("diff", "csv");
+    assert!(csv.contains("\n8000,200,steady,4000; 8000; 12000,Order,shop.rb:27\n"), "{csv}");
+    let text = answer("diff", &[]);
+    assert!(text.contains("     +200  steady  3.9 KiB, 7.8 KiB, 11.7 KiB  "), "{text}");
+}
+
+#[test]
+fn every_format_can_be_read_again() {
+    for verb in ["diff", "suspects"] {
+        json(verb, &[]);
+        let csv = answer_with_notes(verb, "csv");
+        for table in csv.trim_end().split("\n\n") {
+            let rows: Vec<usize> = table.lines().map(cells).collect();
+            assert!(rows.len() > 1 && rows.iter().all(|cells| *cells == rows[0]), "{verb}: {table}");
+        }
+        let markdown = answer_with_notes(verb, "markdown");
+        assert!(markdown.contains("Order") && markdown.contains("shop.rb:27"), "{markdown}");
+        let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+        for table in markdown.split("\n\n").filter(|block| block.starts_with('|')) {
+            let widths: Vec<usize> = table.lines().map(columns).collect();
+            assert!(widths.len() > 2 && widths.iter().all(|width| *width == widths[0]), "{table}");
+        }
+    }
+}
+
+/// The answer in a format that leaves out sections and says so elsewhere.
+fn answer_with_notes(verb: &str, format: &str) -> String {
+    let (code, out, err) = run(&[&[verb], &SHOP[..], &["--format", format]].concat());
+    assert_eq!(code, 0, "{err}");
+    out
+}
+
+/// How many cells a line of CSV has that has no line break in a cell.
+fn cells(line: &str) -> usize {
+    let mut is_quoted = false;
+    let commas = line.chars().filter(|letter| {
+        is_quoted ^= *letter == '"';
+        *letter == ',' && !is_quoted
+    });
+    commas.count() + 1
+}
+
+#[test]
+fn no_escape_sequence_of_a_dump_reaches_the_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let hostile = "\\u001b]0;owned\\u0007\\u001b[2J\\u007f\\n|<b>`";
+    let raw = "\u{1b}[31m\u{202e}\u{9b}2J";
+    let dump = |number: u64| {
+        let held = |at: u64| format!("\"0x{:x}\"", 0x10_0000 + at * 40);
+        let references = (0..number * 200).map(held).collect::<Vec<_>>().join(", ");
+        let mut lines = format!(
+            r#"{{"type":"ROOT", "root":"vm{raw}", "references":["0x1000"]}}
+{{"address":"0x1000", "type":"CLASS", "class":"0x1000", "name":"{raw}{hostile}", "references":["0x1028"], "memsize":40}}
+{{"address":"0x1028", "type":"ARRAY", "class":"0x1000", "length":{}, "references":[{references}], "memsize":40}}
+"#,
+            number * 200
+        );
+        for at in 0..number * 200 {
+            let generation = at / 10 + 1;
+            lines += &format!(
+                r#"{{"address":{}, "type":"OBJECT", "class":"0x1000", "file":"/a{raw}.rb", "line":1, "method":"{hostile}", "generation":{generation}, "memsize":40}}"#,
+                held(at)
+            );
+            lines.push('\n');
+        }
+        let path = folder.path().join(format!("{number}{raw}.json"));
+        fs::write(&path, lines).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let paths = [1, 2, 3].map(dump);
+    let paths = paths.each_ref().map(String::as_str);
+    let verbs: [&[&str]; 3] = [&["suspects"], &["diff"], &["diff", "--by", "class,location,method"]];
+    for verb in verbs {
+        for format in ["text", "json", "markdown", "csv"] {
+            let (code, out, err) = run(&[verb, &paths, &["--format", format]].concat());
+            let is_raw = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+            assert_eq!(code, 0, "{verb:?} {format}: {err}");
+            assert!(!out.contains(is_raw) && !err.contains(is_raw), "{verb:?} {format}: {out:?} {err:?}");
+            assert!(out.contains("owned"), "{verb:?} {format}: {out}");
+        }
+    }
+}
