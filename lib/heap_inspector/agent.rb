@@ -63,9 +63,10 @@ module HeapInspector
           return unless @owner == Process.pid
 
           @owner = nil
-          @thread.kill
-          @server.close
           File.unlink(@path) if own_socket?
+          # A socket that is closed under a waiting thread waits for the thread; so that goes first.
+          @thread.kill.join(PATIENCE)
+          @server.close
         end
       end
 

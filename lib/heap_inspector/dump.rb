@@ -14,7 +14,7 @@ require_relative "heap" # with the extension, of which only the Native module is
 module HeapInspector
   # Takes one dump of this process, in a forked child; see {HeapInspector.dump}.
   #
-  # The child has the heap as it was at the fork and only the thread that forked. It holds all signals, closes the server's sockets,
+  # The child has the heap as it was at the fork and only the thread that forked. It ignores signals, closes the server's sockets,
   # writes the line of {DumpMeta} and then what `ObjectSpace.dump_all` says through a pipe to a native thread that packs it, and
   # ends by `exit!`. It collects no garbage: a finalizer might talk to a database on the parent's connection. The parent waits on a
   # pipe, and so without the GVL, until the child has told its end or the time is over.
@@ -97,11 +97,11 @@ module HeapInspector
       [status, told].each { |pipe| pipe&.close }
     end
 
-    # Forks with all signals held and without a collection on the way.
+    # Forks without a collection on the way. Signals are not blocked meanwhile: Ruby 3.3 starts its timer thread anew in the parent of a
+    # fork, and that would keep them blocked.
     def fork_child(io, told, packing, unfinished, meta)
       parent = Process.pid
       was_disabled = GC.disable
-      Native.hold_signals
       pid = ForkHook.skip { Process.fork }
       return pid if pid
 
@@ -109,10 +109,7 @@ module HeapInspector
     rescue Errno::ENOMEM, Errno::EAGAIN => e
       raise DumpRefused, "the system refuses to fork: #{e.message}"
     ensure
-      if Process.pid == parent
-        Native.release_signals
-        GC.enable unless was_disabled
-      end
+      GC.enable if Process.pid == parent && !was_disabled
     end
 
     # What the child does. Nothing leaves it.

@@ -1,5 +1,5 @@
-//! What a dump of a living process needs beside `ObjectSpace.dump_all`: signals held over a fork, a child that is nothing but the
-//! dump's, and the thread in it that packs what `dump_all` writes to a pipe. See `lib/heap_inspector/dump.rs`.
+//! What a dump of a living process needs beside `ObjectSpace.dump_all`: a child that is nothing but the dump's, and the thread in it
+//! that packs what `dump_all` writes to a pipe. See `lib/heap_inspector/dump.rs`.
 //!
 //! In the child only the forking thread is left. Ruby goes on there as after any fork; the threads made here touch nothing of Ruby's.
 
@@ -10,7 +10,6 @@ use heap_inspector::redact::redact;
 use heap_inspector::sink::{Packing, Sink};
 use heap_inspector::source::Source;
 use magnus::{Error, Module, Object, RModule, RString, Ruby, function};
-use std::cell::Cell;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -22,34 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-thread_local! {
-    /// The signals that were blocked before [`hold_signals`].
-    static HELD: Cell<Option<libc::sigset_t>> = const { Cell::new(None) };
-}
-
 /// The packing thread, from [`pack`] to [`packed`].
 static PACKER: Mutex<Option<JoinHandle<Result<Packed, Failure>>>> = Mutex::new(None);
-
-/// Blocks all signals in this thread, so that none is answered between a fork and [`become_dumper`].
-fn hold_signals() {
-    let mut all = MaybeUninit::uninit();
-    let mut before = MaybeUninit::uninit();
-    // SAFETY: both sets are filled before they are read.
-    let before = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
-        before.assume_init()
-    };
-    HELD.set(Some(before));
-}
-
-/// Ends [`hold_signals`].
-fn release_signals() {
-    if let Some(before) = HELD.take() {
-        // SAFETY: the set is one that the system gave.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
-    }
-}
 
 /// Signals that stay as they are: faults, which Ruby reports; those that cannot be caught; and SIGVTALRM, which may be Ruby's clock.
 const LEFT: [i32; 9] = [
@@ -89,7 +62,6 @@ fn become_dumper(
         libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
     }
     close_connections(&keep);
-    release_signals();
     let watch = move || watch(parent, Instant::now() + Duration::from_secs(seconds.into()), unfinished.as_ref());
     let thread = std::thread::Builder::new().name("heap_inspector watch".into()).spawn(watch);
     thread.map(drop).map_err(|error| errors::internal(ruby, &format!("no thread to watch: {error}")))
@@ -313,8 +285,6 @@ fn free_bytes(ruby: &Ruby, descriptor: RawFd) -> Result<u64, Error> {
 
 pub(crate) fn define(module: RModule) -> Result<(), Error> {
     let native = module.define_module("Native")?;
-    native.define_singleton_method("hold_signals", function!(hold_signals, 0))?;
-    native.define_singleton_method("release_signals", function!(release_signals, 0))?;
     native.define_singleton_method("become_dumper", function!(become_dumper, 4))?;
     native.define_singleton_method("pack", function!(pack, 5))?;
     native.define_singleton_method("packed", function!(packed, 0))?;
