@@ -4,6 +4,7 @@
 //! tenth of its file; while it is loaded twice as much, and never more than a quarter. This is the only door to the columns.
 
 mod build;
+mod codes;
 pub(crate) mod column;
 mod index;
 mod lines;
@@ -16,6 +17,7 @@ use crate::scan::{Intake, Options};
 use crate::source::Source;
 use crate::survey::{PageUse, Pages, Parts, Ranges, Slot, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
+pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
 
@@ -289,6 +291,16 @@ impl Heap {
         let range = self.edge_range(at(id));
         let places = range.clone();
         self.edges[range].iter().zip(places).map(|(node, place)| match *node {
+            DANGLING => Target::Dangling(self.dangling_address(place)),
+            node => Target::Node(NodeId(node)),
+        })
+    }
+
+    /// The reference at a place of the node's list.
+    #[must_use]
+    pub fn reference(&self, id: NodeId, place: usize) -> Option<Target> {
+        let place = self.edge_range(at(id)).nth(place)?;
+        Some(match self.edges[place] {
             DANGLING => Target::Dangling(self.dangling_address(place)),
             node => Target::Node(NodeId(node)),
         })

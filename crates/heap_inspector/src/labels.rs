@@ -193,7 +193,7 @@ impl<'a> Labels<'a> {
     #[must_use]
     pub fn reference(&self, from: NodeId, place: usize) -> Edge {
         let heap = self.heap;
-        let target = match heap.references(from).nth(place) {
+        let target = match heap.reference(from, place) {
             Some(Target::Node(target)) => Some(target),
             _ => None,
         };
@@ -296,12 +296,12 @@ impl<'a> Labels<'a> {
     }
 
     /// The key of the value at a place of a hash's references; none for a key itself or where they are not in pairs.
-    fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
+    pub(crate) fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
         let length = self.heap.length(hash)? as usize;
         if place.is_multiple_of(2) || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
             return None;
         }
-        match self.heap.references(hash).nth(place - 1)? {
+        match self.heap.reference(hash, place - 1)? {
             Target::Node(key) => Some(key),
             Target::Dangling(_) => None,
         }
