@@ -7,6 +7,7 @@ pub mod generation;
 pub mod generations;
 pub mod grouping;
 pub mod groups;
+pub mod objects;
 pub mod outline;
 pub mod paths;
 pub mod retained;
