@@ -13,28 +13,57 @@ require_relative "heap_inspector/version"
 #   puts heap.groups(by: :class, limit: 10)
 #   heap.groups(by: :location, where: {type: :string}) # an Enumerable of HeapInspector::Group
 module HeapInspector
+  autoload :ClosedError, "heap_inspector/errors"
+  autoload :Collection, "heap_inspector/collections"
+  autoload :CollectionGroup, "heap_inspector/collections"
+  autoload :Collections, "heap_inspector/collections"
   autoload :CommandLine, "heap_inspector/command_line"
   autoload :CompressionError, "heap_inspector/errors"
+  autoload :Details, "heap_inspector/details"
+  autoload :Dominated, "heap_inspector/dominators"
+  autoload :Dominators, "heap_inspector/dominators"
   autoload :DuplicateString, "heap_inspector/duplicate_strings"
   autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
   autoload :Error, "heap_inspector/errors"
+  autoload :Fill, "heap_inspector/collections"
   autoload :FormatError, "heap_inspector/errors"
+  autoload :Fragmentation, "heap_inspector/fragmentation"
   autoload :Generation, "heap_inspector/generations"
   autoload :Generations, "heap_inspector/generations"
   autoload :Group, "heap_inspector/groups"
+  autoload :Grouping, "heap_inspector/relation"
   autoload :Groups, "heap_inspector/groups"
   autoload :Heap, "heap_inspector/heap"
+  autoload :HeapObject, "heap_inspector/heap"
+  autoload :Holder, "heap_inspector/retained"
   autoload :Input, "heap_inspector/input"
+  autoload :MergedPaths, "heap_inspector/paths"
+  autoload :ObjectNotFound, "heap_inspector/errors"
+  autoload :Page, "heap_inspector/fragmentation"
+  autoload :PageHolders, "heap_inspector/fragmentation"
   autoload :PageUse, "heap_inspector/summary"
+  autoload :Pages, "heap_inspector/fragmentation"
+  autoload :PathGroup, "heap_inspector/paths"
+  autoload :Paths, "heap_inspector/paths"
   autoload :ProgressBar, "heap_inspector/progress_bar"
+  autoload :Reference, "heap_inspector/reference"
+  autoload :Relation, "heap_inspector/relation"
   autoload :Report, "heap_inspector/report"
   autoload :Rest, "heap_inspector/value"
+  autoload :Retained, "heap_inspector/retained"
+  autoload :RetainedGroup, "heap_inspector/retained"
   autoload :Site, "heap_inspector/duplicate_strings"
+  autoload :SlotSizePages, "heap_inspector/fragmentation"
+  autoload :Step, "heap_inspector/step"
+  autoload :Structure, "heap_inspector/unreachable"
+  autoload :StructureGroup, "heap_inspector/unreachable"
   autoload :Summary, "heap_inspector/summary"
   autoload :Total, "heap_inspector/value"
+  autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
+  autoload :WhereChain, "heap_inspector/relation"
 
   private_constant :Input, :ProgressBar, :Where
 
@@ -48,6 +77,8 @@ module HeapInspector
   # @param progress [Boolean, #call, nil] true for a bar on standard error, where that is a terminal; or what to call, now and then,
   #   with the bytes read and their number in all (nil where that is not known). What it raises ends the work and goes through.
   # @param threads [Integer, nil] how many threads work; one a core by default
+  # @param index [Boolean] whether an index file beside the dump (`heap.json.hidx`) is read where there is one for this very dump, which
+  #   saves parsing, and written when the reference graph is worked out first, where the folder allows it. It may be deleted at any time.
   # @return [Heap]
   # @raise [FormatError] if it is no heap dump; if `strict`, also where one is damaged
   # @raise [CompressionError] if it is packed in a way that cannot be read
@@ -57,7 +88,7 @@ module HeapInspector
   #   HeapInspector.analyze("heap.json.zst", progress: true).summary
   # @example from a process
   #   IO.popen(["ssh", "web1", "cat /tmp/heap.json.gz"]) { |io| HeapInspector.analyze(io) }
-  def self.analyze(source, strict: false, progress: nil, threads: nil)
-    Heap.load(source, strict: strict, progress: progress, threads: threads)
+  def self.analyze(source, strict: false, progress: nil, threads: nil, index: true)
+    Heap.load(source, strict: strict, progress: progress, threads: threads, index: index)
   end
 end

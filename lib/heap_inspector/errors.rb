@@ -26,4 +26,12 @@ module HeapInspector
   # The compressed input is damaged from the start, far too large when unpacked, or of a sort that is not read.
   class CompressionError < Error
   end
+
+  # The heap has no object at the address.
+  class ObjectNotFound < Error
+  end
+
+  # The heap was closed.
+  class ClosedError < Error
+  end
 end
