@@ -40,6 +40,9 @@ Target = Struct.new(:text, :figure, :met)
 class Bench
   OURS = "target/release/heap_inspector"
   LOAD = "target/release/examples/load"
+  DOMINATORS = "target/release/examples/dominators"
+  PLAIN = "target/release/examples/plain_dominators"
+  REOPEN = "target/release/examples/reopen"
   LIMITS = "target/release/examples/limits"
   PYTHON = "tmp/duckdb/bin/python"
   STREAMING = ["read", "read all", "top", "summary", "strings"].freeze
@@ -91,6 +94,10 @@ class Bench
       Tool.new("strings", [OURS, "strings", @dump], @rounds),
       Tool.new("load, 1 thread", [LOAD, @dump, "1"], @rounds),
       Tool.new("load, 2 threads", [LOAD, @dump, "2"], @rounds),
+      Tool.new("load and dominators, 1 thread", [DOMINATORS, @dump, "1"], @rounds),
+      Tool.new("load and dominators", [DOMINATORS, @dump], @rounds),
+      Tool.new("serde_json and petgraph", [PLAIN, @dump], @slow_rounds),
+      Tool.new("open from the index", [REOPEN, @dump], @rounds),
       Tool.new("newlines", [LIMITS, "newlines", @dump], @rounds),
       Tool.new("serde_json", [LIMITS, "serde_json", @dump], @rounds)
     ]
@@ -125,7 +132,19 @@ class Bench
       at_least("full load, one thread, GB/s", @bytes / 1e9 / one.inside, 1.5),
       at_least("full load, two threads over one", one.inside / two.inside, 1.7),
       at_most("full load, peak / file", [one.peak, two.peak].max / @bytes.to_f, 0.25),
+      *graph_targets,
       *STREAMING.map { |name| at_most("`#{name}`, peak MiB", @figures.fetch(name).peak / MIB, 64) }
+    ]
+  end
+
+  def graph_targets
+    one = @figures.fetch("load and dominators, 1 thread")
+    open = @figures.fetch("load and dominators")
+    [
+      faster("load and dominators", "serde_json and petgraph", 15),
+      at_least("load and dominators, one thread, GB/s", @bytes / 1e9 / one.inside, 1.2),
+      at_most("load and dominators, peak / file", [one.peak, open.peak].max / @bytes.to_f, 0.35),
+      at_most("open from the index / first open", @figures.fetch("open from the index").inside / open.inside, 0.05)
     ]
   end
 

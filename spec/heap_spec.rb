@@ -43,7 +43,7 @@ RSpec.describe HeapInspector::Heap do
         expect(heap.summary).to have_attributes(
           object_count: objects(dump).size, lines: lines(dump).size, lost_lines: 0,
           shapes: lines(dump).count { |line| line["type"] == "SHAPE" },
-          references: objects(dump).sum { |object| references_of(object).size },
+          references: objects(dump).sum { |object| Helpers.references(object) },
           traced: HeapInspector::Total.new(traced.size, traced.sum { |object| object["memsize"] || 0 }, nil),
           roots: roots.group_by { |root| root["root"] }.transform_values { |group| group.sum { |root| root["references"]&.size || 0 } }
         )

@@ -5,7 +5,7 @@ require "objspace"
 RSpec.describe "The extension's memory" do
   it "is known to ObjectSpace" do
     heap = HeapInspector.analyze(Helpers::DUMP)
-    expect(ObjectSpace.memsize_of(heap)).to be_between(25 * heap.object_count, 120 * heap.object_count)
+    expect(ObjectSpace.memsize_of(heap)).to be_between(25 * heap.object_count, 60 * heap.object_count)
   end
 
   it "is given back" do

@@ -38,12 +38,21 @@ module Helpers
     lines(dump).select { |line| line["address"] && !%w[ROOT SHAPE NONE ZOMBIE].include?(line["type"]) }
   end
 
-  # The addresses that a line refers to. Up to Ruby 3.1 the class of some IMEMO is one of them, left out of the references.
+  # The addresses that an object refers to. Up to Ruby 3.1 an IMEMO's `class` is a word of its own, in these sorts a reference that the
+  # dump lists nowhere else.
+  def self.references_of(object)
+    word = object["class"].to_s.to_i(16)
+    strong = %w[cref ment env iseq svar memo constcache].include?(object["imemo_type"])
+    hidden = strong && word > 0xfff && (word % (word > 0xffff_ffff ? 8 : 4)).zero? && word & 0xff != 0x0c
+    [*object["references"], *(object["class"] if hidden)]
+  end
+
   def references_of(object)
-    hidden = object["class"] if object["type"] == "IMEMO" && %w[cref ment env iseq svar memo constcache].include?(object["imemo_type"])
-    word = hidden.to_s.hex
-    hidden = nil unless word > 0xfff && (word % 8).zero? && (word & 0xff) != 0x0c
-    [*object["references"], *hidden]
+    Helpers.references_of(object)
+  end
+
+  def self.references(object)
+    references_of(object).size
   end
 
   # Waits until the block gives something, at most so many seconds.

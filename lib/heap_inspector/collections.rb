@@ -93,7 +93,7 @@ module HeapInspector
       super()
       @document = answer[:document]
       @arrays, @hashes, @empty, @sparse = answer.values_at(:arrays, :hashes, :empty, :sparse).map { |row| Fill.new(*row) }
-      @forms = answer[:forms].transform_values { |row| Fill.new(*row) }.freeze
+      @forms = answer[:forms].to_h.transform_values { |row| Fill.new(*row) }.freeze
       @lengths = answer[:lengths].to_h { |low, high, *rows| [low..high, rows.map { |row| Fill.new(*row) }.freeze] }.freeze
       @estimated = answer[:estimated]
       @sets = answer[:sets]

@@ -1,12 +1,14 @@
 //! The questions, one file each: a heap or a pass over a dump comes in, a finished value goes out, and a report is made from it.
 
 pub mod collections;
+pub mod diff;
 pub mod dominators;
 pub mod fragmentation;
 pub mod generation;
 pub mod generations;
 pub mod grouping;
 pub mod groups;
+pub mod merged;
 pub mod objects;
 pub mod outline;
 pub mod paths;
@@ -14,6 +16,7 @@ pub mod retained;
 pub mod show;
 pub mod strings;
 pub mod summary;
+pub mod suspects;
 pub mod unreachable;
 
 use crate::heap::{Heap, NodeId};
@@ -180,9 +183,6 @@ pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
         KeyValue::Text(text) => Cell::Text(text.clone()),
     }
 }
-
-/// Objects of a holder with more references than this are not told apart by their edges: looking for each would take too long.
-const EDGES_SEARCHED: usize = 10_000;
 
 pub(crate) fn address_cell(heap: &Heap, id: NodeId) -> Cell {
     Cell::Text(format!("0x{:x}", heap.address(id)))

@@ -90,3 +90,6 @@ impl Referrers {
         &self.nodes[self.begins[node as usize] as usize..self.begins[node as usize + 1] as usize]
     }
 }
+
+#[cfg(test)]
+pub(crate) mod random;

@@ -296,16 +296,6 @@ impl Heap {
         })
     }
 
-    /// The reference at a place of the node's list.
-    #[must_use]
-    pub fn reference(&self, id: NodeId, place: usize) -> Option<Target> {
-        let place = self.edge_range(at(id)).nth(place)?;
-        Some(match self.edges[place] {
-            DANGLING => Target::Dangling(self.dangling_address(place)),
-            node => Target::Node(NodeId(node)),
-        })
-    }
-
     /// The targets of the node's references; [`DANGLING`] for what is not in the dump.
     pub(crate) fn targets(&self, id: u32) -> &[u32] {
         &self.edges[self.edge_range(id as usize)]
@@ -329,8 +319,14 @@ impl Heap {
     /// Sums by the parts of slots wanted, of objects whose bytes lie in `memsize`.
     #[must_use]
     pub fn sums(&self, parts: Parts, memsize: Option<&Ranges>) -> Sums {
+        self.sums_of(self.nodes(), parts, memsize)
+    }
+
+    /// The same of some objects.
+    #[must_use]
+    pub fn sums_of(&self, ids: impl Iterator<Item = NodeId>, parts: Parts, memsize: Option<&Ranges>) -> Sums {
         let mut sums = Sums::new();
-        for id in self.nodes() {
+        for id in ids {
             let bytes = self.bytes(id);
             if memsize.is_some_and(|ranges| !ranges.hold(bytes)) {
                 continue;

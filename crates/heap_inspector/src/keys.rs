@@ -151,6 +151,12 @@ impl Key {
         }
     }
 
+    /// Whether its values are parts of the site where an object was allocated.
+    #[must_use]
+    pub fn is_site(self) -> bool {
+        matches!(self, Key::File | Key::Directory | Key::Line | Key::Location | Key::Method | Key::Gem)
+    }
+
     /// Reads `generation` or `class,location`.
     ///
     /// # Errors
@@ -273,6 +279,12 @@ impl<'a> Values<'a> {
     #[must_use]
     pub fn bytes(&self, sym: Symbol) -> &[u8] {
         self.texts.bytes(sym)
+    }
+
+    /// Whether it is what site keys say where there is no site, or no such part of it.
+    #[must_use]
+    pub fn is_no_site(&self, sym: Symbol) -> bool {
+        [self.untraced, self.no_file, self.no_method, self.tracer].contains(&sym)
     }
 
     fn label(&mut self, slot: &Slot) -> Value {

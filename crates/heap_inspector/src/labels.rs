@@ -7,7 +7,7 @@
 //! objects are told by their types. Costs nothing beside the heap until an edge is asked for.
 
 use crate::Result;
-use crate::heap::{Heap, NodeId, Target};
+use crate::heap::{DANGLING, Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue, Values};
 use crate::names::ClassId;
 use crate::record::{Traits, Type};
@@ -76,6 +76,10 @@ const LONGEST_CHAIN: usize = 4096;
 const VOTERS: usize = 64;
 /// More candidates than this tell nothing.
 const CANDIDATES: usize = 3;
+/// Places of so many references are searched through each time.
+const SEARCHED: usize = 64;
+/// Those of more so many times; then they are kept.
+const SEARCHES: u32 = 4;
 /// Bytes of a string that a label shows.
 const SHOWN: usize = 60;
 
@@ -93,6 +97,14 @@ pub struct Labels<'a> {
     variables: RefCell<HashMap<u32, Rc<Vec<String>>>>,
     votes: OnceCell<HashMap<u32, Votes>>,
     texts: HashMap<NodeId, String>,
+    places: RefCell<HashMap<NodeId, Places>>,
+}
+
+/// Where the references of a node with many of them lead: how often one was searched for, and from then on the first place of each.
+#[derive(Default)]
+struct Places {
+    searches: u32,
+    first: HashMap<u32, u32>,
 }
 
 impl fmt::Debug for Labels<'_> {
@@ -113,16 +125,23 @@ impl<'a> Labels<'a> {
             variables: RefCell::default(),
             votes: OnceCell::new(),
             texts: HashMap::new(),
+            places: RefCell::default(),
         }
     }
 
-    /// Reads the texts of the strings among `ids`, and of the string keys by which hashes among them hold others of them.
+    /// Reads the texts of the strings among `ids`, and of the string keys of those `edges`, from a holder to what it holds, that leave
+    /// a hash.
     ///
     /// # Errors
     /// Those of [`Heap::records`].
-    pub fn read_texts(&mut self, source: &Source, ids: &[NodeId]) -> Result<()> {
+    pub fn read_texts(
+        &mut self,
+        source: &Source,
+        ids: &[NodeId],
+        edges: impl IntoIterator<Item = (NodeId, NodeId)>,
+    ) -> Result<()> {
         let is_string = |id: &NodeId| self.heap.slot(*id).ty == Type::String;
-        let keys = ids.windows(2).filter_map(|pair| self.key_of(pair[0], pair[1]));
+        let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
         let wanted: Vec<NodeId> =
             ids.iter().copied().chain(keys).filter(|id| is_string(id) && !self.texts.contains_key(id)).collect();
         let mut texts = std::mem::take(&mut self.texts);
@@ -182,21 +201,39 @@ impl<'a> Labels<'a> {
     /// What the first edge from one node to another is called.
     #[must_use]
     pub fn edge(&self, from: NodeId, to: NodeId) -> Edge {
-        match self.heap.references(from).position(|target| target == Target::Node(to)) {
+        match self.place(from, to) {
             Some(place) => self.reference(from, place),
             None if self.heap.class(from) == Some(to) => Edge::Class,
             None => Edge::Other(""),
         }
     }
 
+    /// The place of the first reference from one node to another.
+    fn place(&self, from: NodeId, to: NodeId) -> Option<usize> {
+        let targets = self.heap.targets(from.0);
+        let search = || targets.iter().position(|target| *target == to.0);
+        if targets.len() <= SEARCHED {
+            return search();
+        }
+        let mut places = self.places.borrow_mut();
+        let known = places.entry(from).or_default();
+        known.searches += 1;
+        if known.searches <= SEARCHES {
+            return search();
+        }
+        if known.first.is_empty() {
+            for (place, target) in targets.iter().enumerate() {
+                known.first.entry(*target).or_insert(place as u32);
+            }
+        }
+        known.first.get(&to.0).map(|place| *place as usize)
+    }
+
     /// What the reference at a place of a node's list is called.
     #[must_use]
     pub fn reference(&self, from: NodeId, place: usize) -> Edge {
         let heap = self.heap;
-        let target = match heap.reference(from, place) {
-            Some(Target::Node(target)) => Some(target),
-            _ => None,
-        };
+        let target = self.target(from, place);
         let slot = heap.slot(from);
         let label = |slot: &Slot| heap.names().tables.symbols.text(slot.names.label).into_owned();
         let to = target.map(|target| heap.slot(target));
@@ -259,6 +296,11 @@ impl<'a> Labels<'a> {
         }
     }
 
+    /// What the reference at a place of a node's list leads to.
+    fn target(&self, from: NodeId, place: usize) -> Option<NodeId> {
+        self.heap.targets(from.0).get(place).filter(|target| **target != DANGLING).map(|target| NodeId(*target))
+    }
+
     fn of_class(&self, from: NodeId, target: Option<NodeId>, to_label: &str) -> Edge {
         let heap = self.heap;
         let Some(target) = target else { return Edge::Other("") };
@@ -273,7 +315,7 @@ impl<'a> Labels<'a> {
                 "iseq" => "code",
                 "cref" => "scope",
                 "callcache" | "callinfo" => "call cache",
-                "fields" => "class variables",
+                "fields" => "variables",
                 "subclasses" => "subclasses",
                 _ => "",
             }),
@@ -301,18 +343,14 @@ impl<'a> Labels<'a> {
         if place.is_multiple_of(2) || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
             return None;
         }
-        match self.heap.reference(hash, place - 1)? {
-            Target::Node(key) => Some(key),
-            Target::Dangling(_) => None,
-        }
+        self.target(hash, place - 1)
     }
 
     fn key_of(&self, hash: NodeId, value: NodeId) -> Option<NodeId> {
         if self.heap.slot(hash).ty != Type::Hash {
             return None;
         }
-        let place = self.heap.references(hash).position(|target| target == Target::Node(value))?;
-        self.key_at(hash, place)
+        self.key_at(hash, self.place(hash, value)?)
     }
 
     /// The instance variables of a shape, in order.
@@ -437,3 +475,6 @@ fn elect(votes: &Votes, held: &[Option<Held>], place: usize) -> Option<usize> {
 fn plural(count: u32, one: &str, many: &str) -> String {
     format!("{} {}", human::count(u64::from(count)), if count == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests;

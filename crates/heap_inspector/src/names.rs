@@ -229,8 +229,17 @@ impl Tables {
         Some(tables)
     }
 
+    /// All of several tables in the first of them, and how the numbers of each map to the whole's.
+    pub fn joined(several: Vec<Tables>) -> (Tables, Vec<Renumbering>) {
+        let mut several = several.into_iter();
+        let mut joined = several.next().unwrap_or_default();
+        let mut renumberings = vec![Renumbering::none(&joined)];
+        renumberings.extend(several.map(|other| joined.merge(&other)));
+        (joined, renumberings)
+    }
+
     /// Takes in all of `other` and tells how its numbers map to ours.
-    pub fn merge(&mut self, other: &Tables) -> Renumbering {
+    fn merge(&mut self, other: &Tables) -> Renumbering {
         let symbols = self.symbols.merge(&other.symbols);
         let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols);
         let mut classes = vec![ClassId::NONE];
@@ -275,6 +284,15 @@ pub struct Renumbering {
 }
 
 impl Renumbering {
+    /// All numbers as they are.
+    fn none(tables: &Tables) -> Renumbering {
+        Renumbering {
+            symbols: (0..tables.symbols.len()).map(|id| Symbol(id as u32)).collect(),
+            sites: (0..tables.sites.len()).map(|id| SiteId(id as u32)).collect(),
+            classes: (0..tables.class_count()).map(|id| ClassId(id as u32)).collect(),
+        }
+    }
+
     /// The same names in the other table's numbers.
     #[must_use]
     pub fn apply(&self, numbers: Numbers) -> Numbers {
@@ -350,6 +368,12 @@ impl Names {
         let id = *self.tables.classes.numbers.get(&address)?;
         self.record(id)?;
         Some(String::from_utf8_lossy(&self.own_name(id, 0)).into_owned())
+    }
+
+    /// The number of the class at an address, where an object is of it or it is in the dump itself.
+    #[must_use]
+    pub fn class_at(&self, address: u64) -> Option<ClassId> {
+        self.tables.classes.numbers.get(&address).copied()
     }
 
     /// The address of the superclass of the class at an address, where the dump says it (from Ruby 3.1).

@@ -10,16 +10,16 @@ use serde::Serialize;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One value of a report, typed so that each view can write it in its own way.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// Nothing to say here: `-` in text, `null` in JSON, empty in CSV.
     Missing,
     /// No value, for a reason that people want to read: `(untraced)` in text and Markdown, as [`Cell::Missing`] elsewhere.
-    #[serde(serialize_with = "null")]
     Null(&'static str),
     /// A name, path or value from the dump, unescaped.
     Text(String),
+    /// The start of such a text that is longer: ends in `…` for people; in JSON `NAME_cut` stands beside it.
+    Cut(String),
     /// How many.
     Count(u64),
     /// Bytes of memory: human in text (`1.5 MiB`), exact in JSON and CSV.
@@ -30,12 +30,31 @@ pub enum Cell {
     Number(u64),
     /// Yes or no.
     Flag(bool),
+    /// A value and how often it occurs: `app/user.rb:12 (3)` for people, `{"location": ..., "count": 3}` in JSON.
+    Tally {
+        /// Key of the value in JSON, in snake case.
+        name: &'static str,
+        /// The value, unescaped.
+        value: String,
+        /// How often.
+        count: u64,
+    },
+    /// The last of a [`Cell::List`]: how many more there are (`(3 more sites)`); in JSON `rest_NAME` stands beside the list.
+    More {
+        /// How many.
+        count: u64,
+        /// Of what, as a plural.
+        what: &'static str,
+    },
     /// Several values in one place (the sites of a duplicate string).
     List(Vec<Cell>),
 }
 
-fn null<S: serde::Serializer>(_word: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_unit()
+impl Cell {
+    /// Whether it is a text, which stands on the left.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Cell::Text(_) | Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } | Cell::List(_))
+    }
 }
 
 /// One column of a [`Table`].
@@ -79,6 +98,9 @@ pub struct Rest {
 }
 
 /// Rows that hold rows: a dominator tree, merged paths. A list in depth-first order, so that nobody recurses over a dump's depth.
+///
+/// The first column is what rows are measured by, and at least the sum of those below. A column `edge` says by what the row above holds
+/// it: views for people write it in front of the label. A column `address` tells objects apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     /// Key in JSON, in snake case.
@@ -91,6 +113,11 @@ pub struct Tree {
     pub nodes: Vec<TreeNode>,
 }
 
+/// The place of the column that says by what a row of a [`Tree`] or [`Path`] is held.
+pub(crate) fn edge_column(columns: &[Column]) -> Option<usize> {
+    columns.iter().take(columns.len().saturating_sub(1)).position(|column| column.name == "edge")
+}
+
 /// A row of a [`Tree`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeNode {
@@ -100,7 +127,7 @@ pub struct TreeNode {
     pub cells: Vec<Cell>,
 }
 
-/// A chain from a root to an object: each step is held by the one before.
+/// A chain from a root to an object: each step is held by the one before. Columns `edge` and `address` mean what they do in a [`Tree`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
     /// Key in JSON, in snake case.
@@ -122,6 +149,17 @@ pub struct Facts {
     pub title: String,
     /// The facts, in order.
     pub facts: Vec<Fact>,
+}
+
+/// Several things of one kind, each told by the same named values, the first of them its headline: a list of objects in JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// Key in JSON, in snake case.
+    pub name: &'static str,
+    /// Heading for people.
+    pub title: String,
+    /// The things, in order.
+    pub items: Vec<Vec<Fact>>,
 }
 
 /// One line of [`Facts`].
@@ -164,6 +202,8 @@ pub enum Section {
     Table(Table),
     /// Named single values.
     Facts(Facts),
+    /// Several things of one kind.
+    List(List),
     /// Rows that hold rows.
     Tree(Tree),
     /// A chain from a root to an object.

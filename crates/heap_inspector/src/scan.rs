@@ -250,8 +250,8 @@ impl<V: Visitor> Worker<V> {
     fn block(&mut self, bytes: &[u8], offset: u64, number: u64) -> u64 {
         let mut rest = bytes;
         let mut lines = 0;
+        let mut record = Record::default();
         while !rest.is_empty() {
-            let mut record = Record::default();
             let before = self.visitor.references().len();
             if let Some(scanned) = self.scanner.scan(rest, &mut record, self.visitor.references())
                 && complaint(&record).is_none()

@@ -36,6 +36,8 @@ enum Subject {
 #[derive(Clone, Debug)]
 enum Test {
     None,
+    /// As `None`, of a key that has a text for that too.
+    NoSite,
     True,
     False,
     Range(u64, u64),
@@ -49,7 +51,7 @@ enum Test {
 /// What a term allows, for [`Filter::with`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// No value: `generation` of untraced objects.
+    /// No value: `generation` and `file` of untraced objects.
     None,
     /// Yes or no.
     Flag(bool),
@@ -185,7 +187,7 @@ impl Filter {
         }
         let subject = Subject::named(name)?;
         let tests = wanted.iter().map(|wanted| match wanted {
-            Wanted::None if !subject.is_flag() => Ok(Test::None),
+            Wanted::None if !subject.is_flag() => Ok(subject.none()),
             Wanted::Flag(flag) if subject.is_flag() => Ok(if *flag { Test::True } else { Test::False }),
             Wanted::Range(low, high) if subject.is_number() && low <= high => Ok(Test::Range(*low, *high)),
             Wanted::Text(text) if !subject.is_flag() && !subject.is_number() => Ok(subject.text(text)),
@@ -257,6 +259,13 @@ impl Subject {
         matches!(self, Subject::Key(Key::Generation | Key::SlotSize | Key::Shape | Key::Line))
     }
 
+    fn none(self) -> Test {
+        match self {
+            Subject::Key(key) if key.is_site() => Test::NoSite,
+            _ => Test::None,
+        }
+    }
+
     /// This text to the letter; types are written in capitals, but nobody types them so.
     fn text(self, text: &str) -> Test {
         match self {
@@ -311,7 +320,7 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
         };
     }
     if matches!(text, "none" | "nil") || subject == Subject::Key(Key::Generation) && text == "untraced" {
-        return Ok(Test::None);
+        return Ok(subject.none());
     }
     if subject.is_number() {
         return range(name, text).map(|(low, high)| Test::Range(low, high));
@@ -390,6 +399,7 @@ impl Test {
     fn holds(&self, values: &Values<'_>, value: Value) -> bool {
         match (self, value) {
             (Test::None, Value::None) | (Test::True, Value::Flag(true)) | (Test::False, Value::Flag(false)) => true,
+            (Test::NoSite, Value::Text(sym)) => values.is_no_site(sym),
             (Test::Range(low, high), Value::Number(number)) => (*low..=*high).contains(&number),
             (Test::Text(text), Value::Text(sym)) => values.bytes(sym) == &text[..],
             (Test::Texts(texts), Value::Text(sym)) => texts.contains(values.bytes(sym)),

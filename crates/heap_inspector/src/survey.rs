@@ -19,9 +19,10 @@ use crate::scan::{self, Intake, Options, Visitor};
 use crate::source::Source;
 use crate::symbols::Symbol;
 use hashbrown::HashMap;
+use std::hash::{Hash, Hasher};
 
 /// The properties of an object that groups and filters tell apart, as numbers. [`Slot::keep`] blanks what is not asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slot {
     /// Class, site and label, as numbered in the tables.
     pub names: Numbers,
@@ -39,6 +40,20 @@ pub struct Slot {
     pub traced: bool,
     /// Whether it is the allocation tracer's own store.
     pub tracer: bool,
+}
+
+/// In four words: of the fields one by one a hash takes twice as long.
+impl Hash for Slot {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Slot { names, generation, shape, slot_size, traits, ty, traced, tracer } = *self;
+        let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
+        let last = ty as u32 | (u32::from(traced) << 8) | (u32::from(tracer) << 9);
+        state.write_u64(pair(names.class.0, names.site.0));
+        state.write_u64(pair(names.label.0, generation));
+        state.write_u64(pair(shape, slot_size));
+        state.write_u64(pair(traits.bits(), last));
+    }
 }
 
 /// Which properties of a [`Slot`] a question needs.
@@ -86,6 +101,17 @@ impl Slot {
             traced: record.generation.is_some() || record.file.is_some(),
             tracer: record.ty == Type::Data && names.label == tracer,
         }
+    }
+
+    /// A number that differs for most slots, and follows on for sites that do.
+    #[inline]
+    fn mixed(&self) -> u32 {
+        let spread = |number: u32, factor: u32| number.wrapping_mul(factor) >> 16;
+        self.names.site.0
+            ^ spread(self.names.class.0, 0x9e37_79b9)
+            ^ spread(self.generation, 0x85eb_ca6b)
+            ^ spread(self.names.label.0 ^ self.shape, 0xc2b2_ae35)
+            ^ spread(self.traits.bits() ^ ((self.ty as u32) << 20), 0x27d4_eb2f)
     }
 
     /// The slot with all but `parts` blank. Whether it was traced and whether it is the tracer stay: they name groups.
@@ -139,6 +165,44 @@ impl Sum {
 
 /// Sums by slot.
 pub type Sums = HashMap<Slot, Sum>;
+
+/// Sums while they are added up: those of recent slots in a small table, since the map of all is far larger than a CPU's cache.
+#[derive(Debug)]
+struct Summing {
+    recent: Vec<(Slot, Sum)>,
+    sums: Sums,
+}
+
+impl Default for Summing {
+    fn default() -> Self {
+        Summing { recent: vec![Default::default(); Summing::RECENT], sums: Sums::new() }
+    }
+}
+
+impl Summing {
+    const RECENT: usize = 1 << 13;
+
+    #[inline]
+    fn add(&mut self, slot: Slot, sum: Sum) {
+        let place = &mut self.recent[slot.mixed() as usize % Summing::RECENT];
+        if place.0 != slot {
+            let (slot, sum) = std::mem::replace(place, (slot, Sum::default()));
+            if sum.count > 0 {
+                self.sums.entry(slot).or_default().add(sum);
+            }
+        }
+        place.1.add(sum);
+    }
+
+    fn finish(mut self) -> Sums {
+        for (slot, sum) in self.recent {
+            if sum.count > 0 {
+                self.sums.entry(slot).or_default().add(sum);
+            }
+        }
+        self.sums
+    }
+}
 
 /// What a dump holds in all, told by every pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -274,19 +338,23 @@ impl Survey {
     /// # Errors
     /// Those of [`scan::scan`].
     pub fn take(source: &Source, wants: &Wants<'_>, options: &Options<'_>) -> Result<Survey> {
-        let (workers, intake) = scan::scan(source, options, || Worker::new(wants))?;
+        let (mut workers, intake) = scan::scan(source, options, || Worker::new(wants))?;
+        let several = workers.iter_mut().map(|worker| std::mem::take(&mut worker.tables)).collect();
+        let (tables, renumberings) = Tables::joined(several);
         let mut totals = Totals::default();
-        let mut tables = Tables::default();
         let mut sums = Sums::new();
         let mut pages = Pages::default();
         let mut texts = wants.texts.map(|_| Texts::default());
-        for mut worker in workers {
-            worker.flush();
-            let renumbering = tables.merge(&worker.tables);
+        for (number, (worker, renumbering)) in workers.into_iter().zip(renumberings).enumerate() {
             totals.merge(&worker.totals);
             pages.merge(worker.pages);
-            for (slot, sum) in worker.sums {
-                sums.entry(Slot { names: renumbering.apply(slot.names), ..slot }).or_default().add(sum);
+            let found = worker.sums.finish();
+            if number == 0 {
+                sums = found; // its numbers are the whole's
+            } else {
+                for (slot, sum) in found {
+                    sums.entry(Slot { names: renumbering.apply(slot.names), ..slot }).or_default().add(sum);
+                }
             }
             if let (Some(texts), Some(found)) = (&mut texts, worker.texts) {
                 texts.merge(found, renumbering);
@@ -303,9 +371,7 @@ struct Worker<'a> {
     names: NameParts,
     tracer: Symbol,
     totals: Totals,
-    sums: Sums,
-    /// The slot of the object before and what is not yet in the sums: neighbours are often alike.
-    last: (Slot, Sum),
+    sums: Summing,
     pages: Pages,
     texts: Option<texts::Collector>,
 }
@@ -322,19 +388,9 @@ impl<'a> Worker<'a> {
             names: NameParts { class: parts.class, site: parts.site, label: parts.label },
             tracer,
             totals: Totals::default(),
-            sums: Sums::new(),
-            last: Default::default(),
+            sums: Summing::default(),
             pages: Pages::default(),
             texts: wants.texts.map(|_| texts::Collector::default()),
-        }
-    }
-}
-
-impl Worker<'_> {
-    fn flush(&mut self) {
-        let (slot, sum) = std::mem::take(&mut self.last);
-        if sum.count > 0 {
-            self.sums.entry(slot).or_default().add(sum);
         }
     }
 }
@@ -363,12 +419,7 @@ impl Visitor for Worker<'_> {
             return;
         }
         if self.wants.summing {
-            let slot = slot.keep(self.wants.parts);
-            if slot != self.last.0 {
-                self.flush();
-                self.last.0 = slot;
-            }
-            self.last.1.add(sum(record));
+            self.sums.add(slot.keep(self.wants.parts), sum(record));
         }
         if let (Some(texts), Some(parts)) = (&mut self.texts, self.wants.texts)
             && record.ty == Type::String

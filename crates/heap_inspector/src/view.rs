@@ -1,11 +1,14 @@
-//! Reports as people and programs read them: text for a terminal, JSON, Markdown, CSV.
+//! Reports as people and programs read them: text for a terminal, JSON, Markdown, CSV; their trees and paths also as pictures.
 //!
 //! A [`Report`] goes in, a string comes out. Views know the few shapes a report is made of and nothing of heaps. Whatever a dump's
 //! texts hold, no view lets a control character through, nor one that hides or reorders its neighbours. No view recurses over a
 //! report's depth. Costs the string.
 
 pub mod csv;
+pub mod dot;
 pub mod escape;
+pub mod flamegraph;
+pub mod folded;
 pub mod human;
 pub mod json;
 pub mod markdown;
@@ -27,12 +30,25 @@ pub enum Format {
     Markdown,
     /// The tables alone, for a spreadsheet.
     Csv,
+    /// Trees and paths as a graph, for Graphviz.
+    Dot,
+    /// Trees as folded stacks, for flamegraph.pl, inferno and speedscope.
+    Folded,
+    /// The first tree as an SVG.
+    Flamegraph,
 }
 
 impl Format {
-    /// Every format with its name.
-    pub const NAMED: [(Format, &'static str); 4] =
-        [(Format::Text, "text"), (Format::Json, "json"), (Format::Markdown, "markdown"), (Format::Csv, "csv")];
+    /// Every format with its name. The first four fit any report, the others only such as have trees or paths.
+    pub const NAMED: [(Format, &'static str); 7] = [
+        (Format::Text, "text"),
+        (Format::Json, "json"),
+        (Format::Markdown, "markdown"),
+        (Format::Csv, "csv"),
+        (Format::Dot, "dot"),
+        (Format::Folded, "folded"),
+        (Format::Flamegraph, "flamegraph"),
+    ];
 }
 
 impl FromStr for Format {
@@ -79,6 +95,9 @@ pub fn render(report: &Report, format: Format, style: &TextStyle) -> String {
         Format::Json => json::render(report),
         Format::Markdown => markdown::render(report),
         Format::Csv => csv::render(report),
+        Format::Dot => dot::render(report),
+        Format::Folded => folded::render(report),
+        Format::Flamegraph => flamegraph::render(report),
     }
 }
 
@@ -89,6 +108,9 @@ fn words(cell: &Cell) -> String {
         Cell::Null(word) => (*word).into(),
         Cell::Text(text) if text.is_empty() => "\"\"".into(),
         Cell::Text(text) => escape::terminal(text).into_owned(),
+        Cell::Cut(text) => format!("{}…", escape::terminal(text)),
+        Cell::Tally { value, count, .. } => format!("{} ({})", escape::terminal(value), human::count(*count)),
+        Cell::More { count, what } => format!("({} more {what})", human::count(*count)),
         Cell::Count(count) => human::count(*count),
         Cell::Bytes(bytes) => human::bytes(*bytes),
         Cell::Share(share) => human::percent(*share),
@@ -117,6 +139,27 @@ const TOTAL_LABEL: &str = "(all)";
 /// The column in which a table's rest and total rows say what they are.
 fn label_column(table: &Table) -> usize {
     table.columns.iter().position(|column| column.shrinks).unwrap_or(0)
+}
+
+/// What a tree's row is measured by; nothing where that is no amount.
+fn measure(node: &TreeNode) -> u64 {
+    match node.cells.first() {
+        Some(Cell::Bytes(amount) | Cell::Count(amount)) => *amount,
+        _ => 0,
+    }
+}
+
+/// A light colour that tells what kind of object a label names.
+fn tint(label: &str) -> &'static str {
+    let word = label.split_once(" × ").map_or(label, |(_, rest)| rest);
+    let is = |name: &str| word.strip_prefix(name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
+    match word {
+        word if word.starts_with('(') => "#d0d0d0",
+        _ if is("String") || is("Symbol") => "#b8e0b0",
+        _ if is("Array") || is("Hash") || is("Set") => "#b5d3f0",
+        _ if is("Class") || is("Module") || is("class") || is("module") || is("singleton class") => "#d9c4ec",
+        _ => "#f6cf9a",
+    }
 }
 
 /// The nodes' depths, each at most one more than the one before, whatever the tree says.

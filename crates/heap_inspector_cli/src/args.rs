@@ -1,7 +1,7 @@
 //! The words of the command line, and its help. A new verb is a variant of [`Verb`] here and a function in `lib.rs`.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use heap_inspector::analysis::Sort;
 use heap_inspector::keys::Key;
 use heap_inspector::select::Filter;
@@ -90,7 +90,8 @@ Keys (--by):
   generation         the number of garbage collections before the allocation
   type               STRING, HASH, OBJECT, ... as Ruby's C code names them
   class              the class; internal objects as (IMEMO iseq)
-  location, file, directory, method   what allocated the object
+  location, file, line, directory,     what allocated the object
+  method
   gem                the gem and version of that file, or app, stdlib, ruby
   imemo, struct      the sort of an internal object; the C type of a DATA
   encoding           the encoding of a string
@@ -155,11 +156,19 @@ Keys (--by): those of `top`"))]
     /// Show which object holds which alone, as a tree: what goes when an object goes
     ///
     /// An object stands under the nearest one that every chain of references from the roots to it leads through.
+    ///
+    /// With --by, objects of one class, location and so on under the same parent are one row.
     #[command(after_help = DOMINATORS_EXAMPLES, after_long_help = "\
 Examples:
   heap_inspector dominators heap.json                     from the roots
   heap_inspector dominators heap.json 0x7f1386ee2a78      from one object
-  heap_inspector dominators heap.json --depth 8 --min 100KiB")]
+  heap_inspector dominators heap.json --depth 8 --min 100KiB
+  heap_inspector dominators heap.json --by class
+  heap_inspector dominators heap.json --format flamegraph > heap.svg
+  heap_inspector dominators heap.json --by location --format folded | inferno-flamegraph > heap.svg
+  heap_inspector dominators heap.json --format dot | dot -Tsvg > heap.svg
+
+Keys (--by): those of `top`")]
     Dominators {
         #[command(flatten)]
         common: Unfiltered,
@@ -167,15 +176,19 @@ Examples:
         index: Index,
         /// Begin with the object at this address
         address: Option<String>,
-        /// Levels of the tree
-        #[arg(long, short, value_name = "N", default_value_t = 4)]
-        depth: usize,
-        /// Objects that retain fewer bytes are summed up by class [default: a hundredth of the top]
+        /// Merge objects with the same value of a key under the same parent [default: none; class for flame graphs]
+        #[arg(long, short, value_name = "KEY")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Option<Key>,
+        /// Levels of the tree [default: 4; 40 for flame graphs]
+        #[arg(long, short, value_name = "N")]
+        depth: Option<usize>,
+        /// Objects that retain fewer bytes are summed up [default: a hundredth of the top; less for flame graphs]
         #[arg(long, short, value_name = "BYTES", value_parser = bytes)]
         min: Option<u64>,
-        /// Rows under one object, or `all`
-        #[arg(long, short = 'n', value_name = "N", default_value = "10")]
-        lines: Lines,
+        /// Rows under one row, or `all` [default: 10; all for flame graphs]
+        #[arg(long, short = 'n', value_name = "N")]
+        lines: Option<Lines>,
     },
     /// Say why an object, or all of a class, is alive: chains of references from the roots
     #[command(after_help = PATH_EXAMPLES, after_long_help = filters!("\
@@ -183,7 +196,9 @@ Examples:
   heap_inspector path heap.json 0x7f1386ee2a78            what holds this object
   heap_inspector path heap.json 0x7f1386ee2a78 --paths 5  and what else does
   heap_inspector path heap.json --class Order             what holds all orders, as one tree
-  heap_inspector path heap.json --where file=app/*,type=STRING"))]
+  heap_inspector path heap.json --where file=app/*,type=STRING
+  heap_inspector path heap.json --class Order --format flamegraph > orders.svg
+  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5 --format dot | dot -Tsvg > path.svg"))]
     Path {
         #[command(flatten)]
         common: Common,
@@ -285,6 +300,63 @@ Keys (--by): those of `top`"))]
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
+    /// Say what changed between dumps of one process: what is new, what stayed, what grows
+    ///
+    /// Objects are told apart by more than their addresses, which are used again: by type, class, allocation site and generation. With
+    /// three dumps or more the objects that are shown are those that came after the first dump and were there in all since: what the
+    /// app allocated while it worked, and kept.
+    #[command(after_help = DIFF_EXAMPLES, after_long_help = filters!("\
+Examples:
+  heap_inspector diff a.json b.json c.json                 oldest first
+  heap_inspector diff a.json b.json --by gem
+  heap_inspector diff a.json b.json c.json --where class=Order --output orders.json"))]
+    Diff {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        index: Index,
+        /// The later dumps, oldest first
+        #[arg(required = true, value_name = "LATER")]
+        later: Vec<OsString>,
+        /// Keys to group by, with commas between
+        #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class,location")]
+        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
+        by: Vec<Key>,
+        /// Rows of each table, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        lines: Lines,
+        /// Write the lines of the retained objects (of two dumps: the new ones) to this new file
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<OsString>,
+    },
+    /// Name what leaks: what piles up, where it was allocated, who holds it, how sure that is
+    ///
+    /// Best with three dumps of one process, taken as it works: then a leak is what takes in objects between each two dumps and keeps
+    /// them. One dump alone shows what has piled up over many garbage collections, which a cache does too.
+    #[command(after_help = SUSPECTS_EXAMPLES, after_long_help = "\
+Examples:
+  heap_inspector suspects a.json b.json c.json             oldest first
+  heap_inspector suspects heap.json                        what one dump can tell
+  heap_inspector suspects a.json b.json c.json --format json
+  heap_inspector suspects a.json b.json c.json --except .heap_inspector_ignore
+
+The file of --except has a line for each cache that is meant to be: a holder, a class or file:line of a suspect, with * for
+anything; what stands behind # is not read.")]
+    Suspects {
+        #[command(flatten)]
+        common: Unfiltered,
+        #[command(flatten)]
+        index: Index,
+        /// The later dumps, oldest first
+        #[arg(value_name = "LATER")]
+        later: Vec<OsString>,
+        /// Suspects to show at most, or `all`
+        #[arg(long, short = 'n', value_name = "N", default_value = "5")]
+        lines: Lines,
+        /// Leave out the suspects that a line of this file names
+        #[arg(long, short, value_name = "FILE")]
+        except: Option<OsString>,
+    },
 }
 
 /// Rows of a table where nothing else is asked for.
@@ -316,14 +388,16 @@ Examples:
 const DOMINATORS_EXAMPLES: &str = "\
 Examples:
   heap_inspector dominators heap.json
-  heap_inspector dominators heap.json 0x7f1386ee2a78 --depth 8";
+  heap_inspector dominators heap.json 0x7f1386ee2a78 --depth 8
+  heap_inspector dominators heap.json --format flamegraph > heap.svg";
 const PATH_EXAMPLES: &str = "\
 Examples:
   heap_inspector path heap.json 0x7f1386ee2a78 --paths 5
   heap_inspector path heap.json --class Order";
 const SHOW_EXAMPLES: &str = "\
 Examples:
-  heap_inspector show heap.json 0x7f1386ee2a78";
+  heap_inspector show heap.json 0x7f1386ee2a78
+  heap_inspector show heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > object.svg";
 const UNREACHABLE_EXAMPLES: &str = "\
 Examples:
   heap_inspector unreachable heap.json
@@ -337,6 +411,35 @@ Examples:
   heap_inspector fragmentation heap.json
   heap_inspector fragmentation heap.json --by class,location,generation";
 
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  heap_inspector diff a.json b.json c.json
+  heap_inspector diff a.json b.json --by gem";
+
+const SUSPECTS_EXAMPLES: &str = "\
+Examples:
+  heap_inspector suspects a.json b.json c.json
+  heap_inspector suspects heap.json";
+
+/// How many of the formats fit any answer; the verbs that draw have more.
+const ANY: usize = 4;
+/// The verbs with more formats, and how many.
+const DRAWING: [(&str, usize); 3] = [("dominators", 7), ("path", 7), ("show", 5)];
+
+/// The first formats.
+fn formats(count: usize) -> impl TypedValueParser<Value = view::Format> {
+    one_of(view::Format::NAMED.into_iter().take(count).map(|(_, name)| name))
+}
+
+impl Arguments {
+    /// The command line, each verb with its formats.
+    pub(crate) fn grammar() -> clap::Command {
+        DRAWING.into_iter().fold(Arguments::command(), |command, (verb, count)| {
+            command.mut_subcommand(verb, |verb| verb.mut_arg("format", |format| format.value_parser(formats(count))))
+        })
+    }
+}
+
 impl Verb {
     pub(crate) fn common(&self) -> &Unfiltered {
         match self {
@@ -348,8 +451,9 @@ impl Verb {
             | Verb::Path { common, .. }
             | Verb::Unreachable { common, .. }
             | Verb::Collections { common, .. }
-            | Verb::Fragmentation { common, .. } => &common.unfiltered,
-            Verb::Dominators { common, .. } | Verb::Show { common, .. } => common,
+            | Verb::Fragmentation { common, .. }
+            | Verb::Diff { common, .. } => &common.unfiltered,
+            Verb::Dominators { common, .. } | Verb::Show { common, .. } | Verb::Suspects { common, .. } => common,
         }
     }
 
@@ -362,7 +466,9 @@ impl Verb {
             | Verb::Show { index, .. }
             | Verb::Unreachable { index, .. }
             | Verb::Collections { index, .. }
-            | Verb::Fragmentation { index, .. } => !index.no_index,
+            | Verb::Fragmentation { index, .. }
+            | Verb::Diff { index, .. }
+            | Verb::Suspects { index, .. } => !index.no_index,
             Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
         }
     }
@@ -378,8 +484,9 @@ impl Verb {
             | Verb::Path { common, .. }
             | Verb::Unreachable { common, .. }
             | Verb::Collections { common, .. }
-            | Verb::Fragmentation { common, .. } => &common.filter,
-            Verb::Dominators { .. } | Verb::Show { .. } => &[],
+            | Verb::Fragmentation { common, .. }
+            | Verb::Diff { common, .. } => &common.filter,
+            Verb::Dominators { .. } | Verb::Show { .. } | Verb::Suspects { .. } => &[],
         }
     }
 }
@@ -401,7 +508,7 @@ pub(crate) struct Unfiltered {
     pub(crate) dump: OsString,
     /// How to write the answer
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
-    #[arg(value_parser = one_of::<view::Format>(view::Format::NAMED.map(|(_, name)| name)))]
+    #[arg(value_parser = formats(ANY))]
     pub(crate) format: view::Format,
     /// Threads that read the dump; 0 for one a core
     #[arg(long, short, value_name = "N", default_value_t = 0)]
@@ -496,16 +603,15 @@ impl Which {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_words_do_not_contradict_each_other() {
-        Arguments::command().debug_assert();
+        Arguments::grammar().debug_assert();
     }
 
     #[test]
     fn every_key_is_explained() {
-        let mut command = Arguments::command();
+        let mut command = Arguments::grammar();
         let top = command.find_subcommand_mut("top").expect("there is one");
         let help = top.render_long_help().to_string();
         let (_, keys) = help.split_once("Keys (--by):").expect("there is such a part");

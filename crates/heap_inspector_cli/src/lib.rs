@@ -5,9 +5,10 @@
 mod args;
 mod graph;
 mod progress;
+mod several;
 
 use args::{Arguments, Lines, Unfiltered, Verb, Which};
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 use heap_inspector::analysis::{Sort, generation, generations, groups, strings, summary};
 use heap_inspector::keys::Key;
 use heap_inspector::report::{Level, Report, Section};
@@ -117,7 +118,7 @@ pub fn run(
 }
 
 fn parse(arguments: &[OsString], terminal: Terminal) -> Result<Arguments, clap::Error> {
-    let mut command = Arguments::command().term_width(terminal.width.unwrap_or(HELP_WIDTH).min(HELP_WIDTH).into());
+    let mut command = Arguments::grammar().term_width(terminal.width.unwrap_or(HELP_WIDTH).min(HELP_WIDTH).into());
     let program = OsString::from("heap_inspector");
     let words: Vec<OsString> = match arguments {
         [] => vec![program, "--help".into()],
@@ -193,15 +194,22 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         Verb::Top { by, sort, lines, .. } => top(task, by, *sort, *lines),
         Verb::Strings { sort, lines, .. } => strings(&task, *sort, *lines),
         Verb::Retained { by, lines, .. } => graph::retained(task, by, *lines),
-        Verb::Dominators { address, depth, min, lines, .. } => {
-            graph::dominators(task, address.as_deref(), *depth, *min, *lines)
+        Verb::Dominators { address, by, depth, min, lines, .. } => {
+            let shown = graph::Shown { by: *by, depth: *depth, min: *min, lines: *lines, format: common.format };
+            graph::dominators(task, address.as_deref(), shown)
+        }
+        Verb::Path { address: Some(_), .. } if matches!(common.format, Format::Folded | Format::Flamegraph) => {
+            let message = "the paths to one object are no flame graph; --format dot draws them, and with --class or --where there is one";
+            Err(Error::Usage { message: message.into() })
         }
         Verb::Path { address: Some(address), paths, .. } => graph::path(task, address, *paths),
         Verb::Path { class, lines, .. } => graph::merged_paths(task, class.as_deref(), *lines),
-        Verb::Show { address, lines, .. } => graph::show(task, address, *lines),
+        Verb::Show { address, lines, .. } => graph::show(task, address, *lines, common.format == Format::Dot),
         Verb::Unreachable { by, sort, lines, .. } => graph::unreachable(task, by, *sort, *lines),
         Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
         Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
+        Verb::Suspects { later, lines, except, .. } => several::suspects(task, later, *lines, except.as_deref()),
+        Verb::Diff { later, by, lines, output, .. } => several::diff(task, later, by, *lines, output.as_deref()),
     }
 }
 

@@ -2,17 +2,18 @@
 //! writes them anew.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod dumps;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps");
 const RUBIES: [&str; 6] =
     ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-3.2-wasm32", "ruby-3.3-x86_64", "ruby-3.4-x86_64", "ruby-4.0-wasm32"];
 
-/// What `heap_inspector VERB DUMP WORDS` writes, in the dump's folder.
+/// What `heap_inspector VERB DUMP WORDS` writes, in a folder with links to the dumps: index files go there too.
 fn answer(verb: &str, ruby: &str, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
-    command.current_dir(DUMPS).arg(verb).arg(format!("{ruby}.json.zst")).args(words);
+    command.current_dir(dumps::folder()).arg(verb).arg(format!("{ruby}.json.zst")).args(words);
     let output = command.output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{message}");
@@ -59,8 +60,93 @@ fn strings() {
 }
 
 #[test]
+fn retained() {
+    golden("retained", "retained", &["--lines", "8"]);
+}
+
+#[test]
+fn dominators() {
+    golden("dominators", "dominators", &["--lines", "5"]);
+}
+
+#[test]
+fn dominators_by_class() {
+    golden("dominators-class", "dominators", &["--by", "class", "--lines", "5", "--depth", "3"]);
+}
+
+/// An object of each dump that all six programs allocate: `Shop::Order` in most.
+fn order(ruby: &str) -> String {
+    let found = answer("retained", ruby, &["--where", "file=*,type=OBJECT", "--lines", "1", "--format", "csv"]);
+    let row = found.lines().nth(1).unwrap();
+    row.split(',').find(|cell| cell.starts_with("0x")).unwrap().to_owned()
+}
+
+#[test]
+fn path_to_an_object() {
+    for ruby in RUBIES {
+        let name = format!("path-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("path", ruby, &[&order(ruby), "--paths", "2"]));
+        });
+    }
+}
+
+#[test]
+fn path_to_all_strings() {
+    golden("path-class", "path", &["--class", "String", "--lines", "2"]);
+}
+
+#[test]
+fn show() {
+    for ruby in RUBIES {
+        let name = format!("show-{}", ruby.split('-').nth(1).unwrap());
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("show", ruby, &[&order(ruby), "--lines", "6"]));
+        });
+    }
+}
+
+/// The other formats of the verbs on what holds what, of one dump.
+#[test]
+fn graph_formats() {
+    let object = order(RUBIES[4]);
+    let verbs: [(&str, &[&str]); 5] = [
+        ("retained", &["--lines", "2"]),
+        ("dominators", &["--lines", "2", "--depth", "2"]),
+        ("path", &[&object, "--paths", "2"]),
+        ("path", &["--class", "Hash", "--lines", "2"]),
+        ("show", &[&object, "--lines", "3"]),
+    ];
+    for format in ["json", "markdown", "csv", "dot"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .filter(|(verb, _)| format != "dot" || *verb != "retained")
+            .map(|(verb, words)| {
+                let words = [*words, &["--format", format]].concat();
+                format!("$ heap_inspector {verb} DUMP {}\n{}", words.join(" "), answer(verb, RUBIES[4], &words))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("graph-format-{format}"), answers.join("\n"));
+        });
+    }
+    let words = ["--min", "30KiB", "--format", "folded"];
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("graph-format-folded", answer("dominators", RUBIES[4], &words));
+    });
+    // All memory is in the stacks, whatever is told apart.
+    let sum = |words: &[&str]| -> u64 {
+        let stacks = answer("dominators", RUBIES[4], words);
+        stacks.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    for by in ["class", "location"] {
+        assert_eq!(sum(&["--by", by, "--format", "folded"]), 4_516_753);
+    }
+}
+
+#[test]
 fn unreachable() {
-    golden("unreachable", "unreachable", &["--no-index"]);
+    golden("unreachable", "unreachable", &[]);
 }
 
 /// The real dumps were taken after a GC; this one has structures, a ring and what Ruby may hold weakly.
@@ -92,12 +178,12 @@ const GARBAGE: &str = r#"{"type":"ROOT", "root":"vm", "references":["0x1000"]}
 
 #[test]
 fn collections() {
-    golden("collections", "collections", &["--no-index", "--lines", "6"]);
+    golden("collections", "collections", &["--lines", "6"]);
 }
 
 #[test]
 fn fragmentation() {
-    golden("fragmentation", "fragmentation", &["--no-index", "--lines", "6"]);
+    golden("fragmentation", "fragmentation", &["--lines", "6"]);
 }
 
 /// The other formats, of one dump.
@@ -109,9 +195,9 @@ fn formats() {
         ("summary", &["--lines", "3"]),
         ("top", &["--by", "class,generation,frozen", "--lines", "3", "--where", "file=/tmp/*"]),
         ("strings", &["--lines", "3"]),
-        ("unreachable", &["--no-index", "--lines", "3"]),
-        ("collections", &["--no-index", "--lines", "3", "--by", "class,location"]),
-        ("fragmentation", &["--no-index", "--lines", "3", "--where", "type=STRING"]),
+        ("unreachable", &["--lines", "3"]),
+        ("collections", &["--lines", "3", "--by", "class,location"]),
+        ("fragmentation", &["--lines", "3", "--where", "type=STRING"]),
     ];
     for format in ["json", "markdown", "csv"] {
         let answers: Vec<String> = verbs
@@ -130,7 +216,7 @@ fn formats() {
 /// The sums do not depend on how the work is shared out.
 #[test]
 fn threads_change_nothing() {
-    for verb in ["read", "summary", "top", "strings"] {
+    for verb in ["read", "summary", "top", "strings", "retained", "dominators"] {
         let one = answer(verb, RUBIES[5], &["--threads", "1", "--format", "json"]);
         assert_eq!(answer(verb, RUBIES[5], &["--threads", "7", "--format", "json"]), one);
     }

@@ -96,7 +96,7 @@ fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {
 fn without_words_there_is_help() {
     let (code, out, err) = run::<&str>(&[]);
     assert_eq!((code, err.as_str()), (0, ""));
-    for verb in ["read", "summary", "top", "strings"] {
+    for verb in ["read", "summary", "top", "strings", "retained", "path"] {
         assert!(out.contains(&format!("\n  {verb} ")), "{out}");
         let (code, help, _) = run(&[verb, "--help"]);
         assert_eq!(code, 0);
@@ -108,11 +108,16 @@ fn without_words_there_is_help() {
 fn wrong_words_are_told_the_right_ones_with_code_2() {
     let path = dump("ruby-3.4-x86_64");
     let path = path.to_str().unwrap();
-    let wrong: [(&[&str], &str); 9] = [
+    let wrong: [(&[&str], &str); 14] = [
         (&["raed", path], "a similar subcommand exists: 'read'"),
         (&["top", path, "--by", "clas"], "a similar value exists: 'class'"),
         (&["top", path, "--sort", "size"], "possible values: bytes, count, references"),
-        (&["top", path, "--format", "yaml"], "possible values: text, json, markdown, csv"),
+        (&["top", path, "--format", "yaml"], "possible values: text, json, markdown, csv]"),
+        (&["top", path, "--format", "dot"], "possible values: text, json, markdown, csv]"),
+        (&["show", path, "0x1", "--format", "folded"], "possible values: text, json, markdown, csv, dot]"),
+        (&["dominators", path, "--format", "svg"], "csv, dot, folded, flamegraph]"),
+        (&["path", path, "0x1", "--format", "folded"], "are no flame graph"),
+        (&["path", path, "--class", "Gem::Specificaton"], "did you mean Gem::Specification"),
         (&["read"], "<DUMP>"),
         (&["read", path, "old"], "a number, `untraced` or `all` is meant"),
         (&["read", path, "--lines", "many"], "a number or `all` is meant"),
@@ -254,7 +259,7 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
     let bad = file(lines.as_bytes());
     let path = bad.path().to_str().unwrap();
     let filter = format!("class!={raw}");
-    let verbs: [&[&str]; 7] = [
+    let verbs: [&[&str]; 12] = [
         &["read", path],
         &["read", path, "all", "--where", &filter],
         &["summary", path],
@@ -262,9 +267,14 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
         &["strings", path],
         &["strings", path, "--strict"],
         &["read", path, "--where", raw],
+        &["retained", path, "--by", "class,location,method,struct,encoding"],
+        &["dominators", path, "--min", "0"],
+        &["path", path, "--where", &filter],
+        &["path", path, "0x7f0000000028"],
+        &["show", path, "0x7f0000000050"],
     ];
     for words in verbs {
-        for format in ["text", "json", "markdown", "csv"] {
+        for format in ["text", "json", "markdown", "csv", "dot", "folded", "flamegraph"] {
             let (_, out, err) = run(&[words, &["--format", format]].concat());
             let is_raw = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
             assert!(!out.contains(is_raw) && !err.contains(is_raw), "{words:?} {format}: {out:?} {err:?}");

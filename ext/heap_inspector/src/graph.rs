@@ -164,7 +164,7 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
     let (found, report) = heap.work(ruby, |loaded, options| {
         let (dump, tree, ways) = (&loaded.heap, loaded.tree(options)?, loaded.ways(options)?);
         let others = if limit > 1 { Some((loaded.referrers(options)?, limit)) } else { None };
-        let found = paths::paths_by(dump, &loaded.source, NodeId(id), ways, others)?;
+        let found = paths::paths_by(dump, &loaded.source, NodeId(id), ways, others, options)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -175,7 +175,7 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
 /// The steps of the way to one object; none where there is no way.
 fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
     let found = heap.work(ruby, |loaded, options| {
-        paths::paths_by(&loaded.heap, &loaded.source, NodeId(id), loaded.ways(options)?, None)
+        paths::paths_by(&loaded.heap, &loaded.source, NodeId(id), loaded.ways(options)?, None, options)
     })?;
     found.chains.first().map(|chain| rows(ruby, chain, |one| step(ruby, one))).transpose()
 }
@@ -324,8 +324,8 @@ fn show(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error
     let name = heap.name();
     let (found, report) = heap.work(ruby, |loaded, options| {
         let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
-        let (referrers, ways) = (loaded.referrers(options)?, loaded.ways(options)?);
-        let found = show::show_by(dump, tree, &loaded.source, NodeId(id), limit, referrers, ways)?;
+        let kept = (loaded.referrers(options)?, loaded.ways(options)?);
+        let found = show::show_by(dump, tree, &loaded.source, NodeId(id), limit, kept, options)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;

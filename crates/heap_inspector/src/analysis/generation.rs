@@ -1,11 +1,11 @@
 //! One generation, or all, in detail: where its memory, objects and references were allocated, of which classes, and which of its
 //! strings are duplicates.
 
-use super::groups::{self, Groups, Shows};
+use super::groups::{Groups, Shows, Unordered};
 use super::strings::{self, Strings};
 use super::{Context, Sort, note};
 use crate::Result;
-use crate::keys::Key;
+use crate::keys::{Key, Values};
 use crate::report::{Level, Report, Section};
 use crate::scan;
 use crate::select::Filter;
@@ -32,21 +32,35 @@ pub struct Detail {
 /// # Errors
 /// Those of [`scan::scan`], and where the temporary file for strings cannot be written.
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<(Detail, Context)> {
-    let options =
-        |key: Key, sort: Sort| groups::Options { by: vec![key], filter: filter.clone(), sort, limit: Some(limit) };
     let parts = Key::Location.parts().union(Key::Class.parts()).union(filter.parts());
     let wants =
         Wants { parts, summing: true, memsize: filter.memsize(), texts: Some(strings::parts(filter)), pages: false };
     let mut survey = Survey::take(source, &wants, scanning)?;
     let texts = survey.texts.take().unwrap_or_default();
-    let fold = |key: Key, sort: Sort| groups::fold(&survey.names, &survey.sums, &options(key, sort));
-    let detail = Detail {
-        memory: fold(Key::Location, Sort::Bytes),
-        objects: fold(Key::Location, Sort::Count),
-        classes: fold(Key::Class, Sort::Count),
-        references: fold(Key::Location, Sort::References),
-        strings: strings::fold(&survey.names, texts, filter, Sort::Count, limit)?,
+    let by_groups = || {
+        let mut values = Values::new(&survey.names);
+        let mut by = |key: Key| Unordered::new(&mut values, &survey.sums, &[key], filter);
+        let (locations, classes) = (by(Key::Location), by(Key::Class));
+        let first = |of: &Unordered, sort: Sort| of.ordered(&values, sort, Some(limit));
+        Detail {
+            memory: first(&locations, Sort::Bytes),
+            objects: first(&locations, Sort::Count),
+            classes: first(&classes, Sort::Count),
+            references: first(&locations, Sort::References),
+            strings: Strings::default(),
+        }
     };
+    let by_texts = || strings::fold(&survey.names, texts, filter, Sort::Count, limit);
+    let (detail, strings) = if scanning.thread_count() > 1 {
+        std::thread::scope(|scope| {
+            let groups = scope.spawn(by_groups);
+            let strings = by_texts();
+            (groups.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), strings)
+        })
+    } else {
+        (by_groups(), by_texts())
+    };
+    let detail = Detail { strings: strings?, ..detail };
     Ok((detail, Context { totals: survey.totals, intake: survey.intake }))
 }
 

@@ -12,6 +12,38 @@ pub fn nodes(heap: &Heap, filter: &Filter) -> Vec<NodeId> {
     heap.nodes().filter(|id| grouping.group(*id).is_some()).collect()
 }
 
+/// The names of classes that have objects and are most like `name`, the likest first: what may have been meant where there are none of
+/// that name. A name counts as like if it is the same but for case, if it ends in the one meant, or if few letters differ.
+#[must_use]
+pub fn similar_classes(heap: &Heap, name: &str, limit: usize) -> Vec<String> {
+    let by = [Key::Class];
+    let filter = Filter::default();
+    let mut grouping = Grouping::new(heap, &by, &filter);
+    for id in heap.nodes() {
+        grouping.group(id);
+    }
+    let wanted = name.to_lowercase();
+    let rank = |known: &str| {
+        let lower = known.to_lowercase();
+        if lower == wanted {
+            return Some(0);
+        }
+        if lower.ends_with(&format!("::{wanted}")) {
+            return Some(1);
+        }
+        let ending = lower.rsplit("::").next().unwrap_or_default();
+        let distance = strsim::osa_distance(&lower, &wanted).min(strsim::osa_distance(ending, &wanted) + 1);
+        (distance <= 1 + wanted.chars().count() / 4).then_some(1 + distance)
+    };
+    let names = grouping.keys().into_iter().filter_map(|key| match key.into_iter().next() {
+        Some(KeyValue::Text(known)) => rank(&known).map(|rank| (rank, known)),
+        _ => None,
+    });
+    let mut names: Vec<(usize, String)> = names.collect();
+    names.sort();
+    names.into_iter().take(limit).map(|(_, name)| name).collect()
+}
+
 /// Codes up to this have a place in a table, others are hashed.
 const DENSE: usize = 1 << 22;
 

@@ -4,7 +4,7 @@
 
 use super::{Context, Sort, column, key_cell, share, titled};
 use crate::Result;
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::Names;
 use crate::report::{Cell, Column, Report, Rest, Section, Table};
@@ -75,53 +75,79 @@ pub fn groups(heap: &Heap, options: &Options) -> Groups {
     fold(heap.names(), &heap.sums(options.parts(), options.filter.memsize()), options)
 }
 
+/// The groups of some nodes of a loaded heap.
+#[must_use]
+pub fn of(heap: &Heap, ids: impl Iterator<Item = NodeId>, options: &Options) -> Groups {
+    fold(heap.names(), &heap.sums_of(ids, options.parts(), options.filter.memsize()), options)
+}
+
 /// Sums up slots by the values of their keys.
 pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options) -> Groups {
     let mut values = Values::new(names);
-    let mut folded: HashMap<Vec<Value>, Sum> = HashMap::new();
-    let mut key = Vec::new();
-    let mut total = Sum::default();
-    for (slot, sum) in sums {
-        if !options.filter.holds(&mut values, slot) {
-            continue;
-        }
-        key.clear();
-        key.extend(options.by.iter().map(|by| values.value(*by, slot)));
-        total.add(*sum);
-        match folded.get_mut(&key) {
-            Some(known) => known.add(*sum),
-            None => {
-                folded.insert(key.clone(), *sum);
+    Unordered::new(&mut values, sums, &options.by, &options.filter).ordered(&values, options.sort, options.limit)
+}
+
+/// All groups, to be put in one order or several.
+pub(crate) struct Unordered {
+    by: Vec<Key>,
+    groups: Vec<(Vec<Value>, Sum)>,
+    total: Sum,
+}
+
+impl Unordered {
+    /// Sums up the slots that pass by the values of their keys.
+    pub(crate) fn new(values: &mut Values<'_>, sums: &Sums, by: &[Key], filter: &Filter) -> Unordered {
+        let mut folded: HashMap<Vec<Value>, Sum> = HashMap::new();
+        let mut key = Vec::new();
+        let mut total = Sum::default();
+        for (slot, sum) in sums {
+            if !filter.holds(values, slot) {
+                continue;
+            }
+            key.clear();
+            key.extend(by.iter().map(|by| values.value(*by, slot)));
+            total.add(*sum);
+            match folded.get_mut(&key) {
+                Some(known) => known.add(*sum),
+                None => {
+                    folded.insert(key.clone(), *sum);
+                }
             }
         }
+        Unordered { by: by.to_vec(), groups: folded.into_iter().collect(), total }
     }
-    let mut groups: Vec<(Vec<Value>, Sum)> = folded.into_iter().collect();
-    let count = groups.len();
-    let kept = options.limit.unwrap_or(count).min(count);
-    let rank = |sum: &Sum| options.sort.rank(sum);
-    let mut rest = Sum::default();
-    // Names are dear to compare, and most groups of a large heap have the numbers of others: those that cannot be shown go first.
-    if 0 < kept && kept < count {
-        let (_, (_, last), _) = groups.select_nth_unstable_by_key(kept - 1, |(_, sum)| Reverse(rank(sum)));
-        let least = rank(last);
-        groups.retain(|(_, sum)| {
-            let may_be_shown = rank(sum) >= least;
-            if !may_be_shown {
-                rest.add(*sum);
-            }
-            may_be_shown
+
+    /// The first `limit` groups in the order of `sort`.
+    pub(crate) fn ordered(&self, values: &Values<'_>, sort: Sort, limit: Option<usize>) -> Groups {
+        let mut groups: Vec<&(Vec<Value>, Sum)> = self.groups.iter().collect();
+        let count = groups.len();
+        let kept = limit.unwrap_or(count).min(count);
+        let rank = |sum: &Sum| sort.rank(sum);
+        let mut rest = Sum::default();
+        // Names are dear to compare, and most groups of a large heap have the numbers of others: those that cannot be shown go first.
+        if 0 < kept && kept < count {
+            let (_, (_, last), _) = groups.select_nth_unstable_by_key(kept - 1, |(_, sum)| Reverse(rank(sum)));
+            let least = rank(last);
+            groups.retain(|(_, sum)| {
+                let may_be_shown = rank(sum) >= least;
+                if !may_be_shown {
+                    rest.add(*sum);
+                }
+                may_be_shown
+            });
+        }
+        let outside = |key: &[Value]| -> Vec<KeyValue> { key.iter().map(|value| values.outside(*value)).collect() };
+        groups.sort_unstable_by(|(a, one), (b, other)| {
+            rank(other).cmp(&rank(one)).then_with(|| outside(a).cmp(&outside(b)))
         });
-    }
-    let outside = |key: &[Value]| -> Vec<KeyValue> { key.iter().map(|value| values.outside(*value)).collect() };
-    groups
-        .sort_unstable_by(|(a, one), (b, other)| rank(other).cmp(&rank(one)).then_with(|| outside(a).cmp(&outside(b))));
-    groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
-    Groups {
-        by: options.by.clone(),
-        rest_groups: (count - kept) as u64,
-        groups: groups[..kept].iter().map(|(key, sum)| Group { key: outside(key), sum: *sum }).collect(),
-        rest,
-        total,
+        groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
+        Groups {
+            by: self.by.clone(),
+            rest_groups: (count - kept) as u64,
+            groups: groups[..kept].iter().map(|(key, sum)| Group { key: outside(key), sum: *sum }).collect(),
+            rest,
+            total: self.total,
+        }
     }
 }
 

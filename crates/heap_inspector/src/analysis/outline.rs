@@ -1,7 +1,7 @@
 //! The upper part of a dominator tree for people: the objects that retain much one by one, the many small ones by class.
 
 use super::dominators::{Children, Dominator, Tree};
-use super::{Context, EDGES_SEARCHED, address_cell, column, edge_cell, key_cell, retained, share};
+use super::{Context, address_cell, column, edge_cell, key_cell, retained, share};
 use crate::Result;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
@@ -66,15 +66,17 @@ pub fn outline(heap: &Heap, tree: &Tree, source: &Source, top: Dominator, shown:
         rows.push((above, found));
     }
     let ids: Vec<NodeId> = rows.iter().filter_map(|(_, found)| found.id).collect();
-    labels.read_texts(source, &ids)?;
+    let edges = rows.iter().filter_map(|(above, found)| match (above, found.id) {
+        (Dominator::Node(above), Some(id)) => Some((*above, id)),
+        _ => None,
+    });
+    labels.read_texts(source, &ids, edges)?;
     let row = |(above, found): (Dominator, Found)| Row {
         depth: found.depth,
         id: found.id,
         count: found.count,
         edge: match (above, found.id) {
-            (Dominator::Node(above), Some(id)) if heap.references(above).len() <= EDGES_SEARCHED => {
-                labels.edge(above, id)
-            }
+            (Dominator::Node(above), Some(id)) => labels.edge(above, id),
             _ => Edge::Other(""),
         },
         label: found.id.map_or(found.class, |id| labels.node(id)),

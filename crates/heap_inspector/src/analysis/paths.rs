@@ -5,12 +5,13 @@
 //! says little to a programmer. All ways together are a tree, found in one run from the roots by Dial's algorithm (Communications of
 //! the ACM 12, 1969: Dijkstra's with a bucket for each of the few costs). It costs 12 bytes for each object and time for each edge.
 //!
-//! *Other* chains to one object leave its way at one place, by another referrer, and follow that one's own way; so they differ, are
-//! cheapest first, and cost a look at the referrers of the way's objects only. *Merged* chains of many objects are the part of the
+//! *Other* chains to one object follow the way to some object, take one edge that is on no way, and go on by the cheapest tail, which a
+//! second run, backwards from the object, finds for all. These are the chains with one detour as in Eppstein's "Finding the k Shortest
+//! Paths" (SIAM Journal on Computing 28, 1998); those with several are not looked for. *Merged* chains of many objects are the part of the
 //! tree above them, where objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
 use super::dominators::{Children, Dominator, Tree, UNREACHABLE};
-use super::{Context, EDGES_SEARCHED, address_cell, column, edge_cell, fact, note, share};
+use super::{Context, address_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::graph::{PATIENCE, ROOT, Referrers, targets};
 use crate::heap::{Heap, NodeId, Target};
@@ -19,13 +20,13 @@ use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
 use crate::scan::Options;
 use crate::source::Source;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// What a step costs.
 const STEP: u32 = 1;
 /// What it costs beside that to an object's own class, ...
 const TO_CLASS: u32 = 3;
-/// ... out of Ruby's machinery, ...
+/// ... out of Ruby's machinery or the allocation tracer, ...
 const MACHINERY: u32 = 4;
 /// ... and from a root that is scanned conservatively.
 const CONSERVATIVE: u32 = 12;
@@ -52,48 +53,26 @@ impl Ways {
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn new(heap: &Heap, options: &Options<'_>) -> Result<Ways> {
         let count = heap.object_count();
-        let mut ways = Ways { parents: vec![UNREACHABLE; count], costs: vec![u32::MAX; count], order: Vec::new() };
-        let mut buckets: Vec<Vec<u32>> = vec![Vec::new(); BUCKETS];
-        let mut waiting = 0usize;
-        let reach = |ways: &mut Ways, buckets: &mut [Vec<u32>], from: u32, to: u32, cost: u32| {
-            if cost < ways.costs[to as usize] {
-                ways.costs[to as usize] = cost;
-                ways.parents[to as usize] = from;
-                buckets[cost as usize % BUCKETS].push(to);
-                return 1;
-            }
-            0
-        };
-        for root in heap.roots() {
-            let cost = if root.category == "machine_context" { CONSERVATIVE } else { 0 };
-            for target in &root.targets {
-                if let Target::Node(node) = target {
-                    waiting += reach(&mut ways, &mut buckets, ROOT, node.0, cost);
-                }
-            }
+        let mut search = Search::new(count);
+        for (node, cost) in beginnings(heap) {
+            search.reach(ROOT, node, cost);
         }
-        let mut cost = 0;
-        while waiting > 0 {
-            let Some(node) = buckets[cost as usize % BUCKETS].pop() else {
-                cost += 1;
-                continue;
-            };
-            waiting -= 1;
-            if ways.costs[node as usize] != cost {
-                continue; // a cheaper chain was found since
-            }
-            ways.order.push(node);
-            if ways.order.len().is_multiple_of(PATIENCE) {
+        let mut order = Vec::new();
+        while let Some((node, cost)) = search.next() {
+            order.push(node);
+            if order.len().is_multiple_of(PATIENCE) {
                 options.check()?;
             }
-            let next = cost + STEP + if is_machinery(heap, NodeId(node)) { MACHINERY } else { 0 };
-            let class = heap.class_target(node);
             for target in targets(heap, node) {
-                let cost = if target == class { next + TO_CLASS } else { next };
-                waiting += reach(&mut ways, &mut buckets, node, target, cost);
+                search.reach(node, target, cost + step_cost(heap, node, target));
             }
         }
-        Ok(ways)
+        Ok(Ways { parents: search.from, costs: search.costs, order })
+    }
+
+    /// The object before one on its way, or [`ROOT`].
+    pub(super) fn parent(&self, id: NodeId) -> u32 {
+        self.parents[id.0 as usize]
     }
 
     /// About how many bytes of memory they take.
@@ -124,55 +103,225 @@ impl Ways {
         Some(way)
     }
 
-    /// The way to the object and up to `limit - 1` other chains, cheapest first.
-    #[must_use]
-    pub fn chains(&self, id: NodeId, referrers: &Referrers, limit: usize) -> Vec<Vec<NodeId>> {
-        let Some(way) = self.way(id) else { return Vec::new() };
-        // Where the chain leaves the way: the place of the object that it still has, and the referrer it has before that.
-        let mut branches: Vec<(u32, usize, NodeId)> = Vec::new();
-        for (place, held) in way.iter().enumerate().rev() {
-            let below = (way.len() - place) as u32;
-            let usual = place.checked_sub(1).map(|place| way[place]);
-            let mut others: Vec<u32> = referrers.raw(held.0).to_vec();
-            others.dedup();
-            others.retain(|node| self.costs[*node as usize] != u32::MAX && Some(NodeId(*node)) != usual);
-            others.sort_unstable_by_key(|node| self.costs[*node as usize]);
-            let others = others.iter().take(EXAMINED).filter(|node| !self.leads_through(**node, *held));
-            branches.extend(others.take(limit).map(|node| (self.costs[*node as usize] + below, place, NodeId(*node))));
-        }
-        branches.sort_by_key(|(cost, place, node)| (*cost, std::cmp::Reverse(*place), *node));
-        let mut chains: Vec<Vec<NodeId>> = branches
-            .into_iter()
-            .take(limit.saturating_sub(1))
-            .map(|(_, place, node)| {
-                let mut chain = self.way(node).unwrap_or_default();
-                chain.extend_from_slice(&way[place..]);
-                chain
-            })
-            .collect();
-        chains.insert(0, way);
-        chains
-    }
-
-    /// Whether `through` is on the way to a node, or the node itself.
-    fn leads_through(&self, node: u32, through: NodeId) -> bool {
-        let mut at = node;
-        while at != ROOT {
-            if at == through.0 {
-                return true;
+    /// The way to the object and up to `limit - 1` other chains, of those that are cheap and end unlike the way; cheapest first. Costs about as much as [`Ways::new`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn chains(
+        &self,
+        heap: &Heap,
+        referrers: &Referrers,
+        id: NodeId,
+        limit: usize,
+        options: &Options<'_>,
+    ) -> Result<Vec<Vec<NodeId>>> {
+        let Some(way) = self.way(id) else { return Ok(Vec::new()) };
+        let tails = Tails::new(heap, referrers, &way, options)?;
+        let mut branches: Vec<Branch> = Vec::new();
+        let count = self.parents.len();
+        let (mut above, mut below) = (Meeting::new(count, &way), Meeting::new(count, &way));
+        let mut take = |branch: Branch| {
+            branches.push(branch);
+            if branches.len() >= 2 * EXAMINED {
+                branches.sort_unstable();
+                branches.dedup();
+                branches.truncate(EXAMINED);
             }
-            at = self.parents[at as usize];
+        };
+        let end = way.len() as u32;
+        for (node, cost) in beginnings(heap) {
+            if self.parents[node as usize] != ROOT && tails.costs[node as usize] != u32::MAX {
+                let cost = cost + tails.costs[node as usize];
+                take(Branch { rank: cost + ALIKE * (end - below.of(&tails.next, node)), cost, from: ROOT, to: node });
+            }
         }
-        false
+        for from in &self.order {
+            // The way to `from` begins with so many objects of the one way; what the object itself holds leads to it no other way.
+            let common = above.of(&self.parents, *from);
+            if common as usize == way.len() {
+                continue;
+            }
+            for to in targets(heap, *from) {
+                let tail = tails.costs[to as usize];
+                // A tail that comes back to one of those passes it twice.
+                if tail == u32::MAX || self.parents[to as usize] == *from {
+                    continue;
+                }
+                let met = below.of(&tails.next, to);
+                if met > common {
+                    let cost = self.costs[*from as usize] + step_cost(heap, *from, to) + tail;
+                    take(Branch { rank: cost + ALIKE * (end - met), cost, from: *from, to });
+                }
+            }
+        }
+        branches.sort_unstable();
+        branches.dedup();
+        let mut found: Vec<(u32, Vec<NodeId>)> = Vec::new();
+        let mut patience = count.max(1 << 16).saturating_mul(4);
+        for Branch { cost, from, to, .. } in branches.into_iter().take(EXAMINED) {
+            if found.len() + 1 >= limit || patience == 0 {
+                break;
+            }
+            let mut chain = if from == ROOT { Vec::new() } else { self.way(NodeId(from)).unwrap_or_default() };
+            let mut at = to;
+            while at != ROOT {
+                chain.push(NodeId(at));
+                at = tails.next[at as usize];
+            }
+            patience = patience.saturating_sub(chain.len());
+            let mut seen = HashSet::with_capacity(chain.len());
+            if chain.iter().all(|id| seen.insert(*id)) {
+                found.push((cost, chain));
+            }
+        }
+        found.sort_by_key(|(cost, _)| *cost);
+        let mut chains = vec![way];
+        chains.extend(found.into_iter().map(|(_, chain)| chain));
+        chains.truncate(limit);
+        Ok(chains)
     }
 }
 
-/// So many referrers of an object are tried for another chain.
-const EXAMINED: usize = 1000;
+/// What it costs to end like the way: another holder of the object tells more than another way to the same one.
+const ALIKE: u32 = 2;
+/// So many of the cheapest branches are looked at for chains that pass no object twice.
+const EXAMINED: usize = 4096;
+
+/// Where a chain leaves all ways: it follows the way to `from`, goes on to `to` and from there by the cheapest tail. As it is the first
+/// edge that is on no way, no two branches are the same chain.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Branch {
+    /// The cost, and [`ALIKE`] for each object that the chain ends with as the way does.
+    rank: u32,
+    cost: u32,
+    from: u32,
+    to: u32,
+}
+
+/// What the roots refer to, and what a chain costs that begins there.
+fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
+    heap.roots().iter().flat_map(|root| {
+        let cost = if is_conservative(&root.category) { CONSERVATIVE } else { 0 };
+        root.targets.iter().filter_map(move |target| match target {
+            Target::Node(node) => Some((node.0, cost)),
+            Target::Dangling(_) => None,
+        })
+    })
+}
+
+/// What the step from one node to another costs.
+fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
+    let machinery = if is_machinery(heap, NodeId(from)) { MACHINERY } else { 0 };
+    STEP + machinery + if to == heap.class_target(from) { TO_CLASS } else { 0 }
+}
+
+/// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
+struct Search {
+    /// By node: the one it was reached from.
+    from: Vec<u32>,
+    costs: Vec<u32>,
+    buckets: Vec<Vec<u32>>,
+    waiting: usize,
+    cost: u32,
+}
+
+impl Search {
+    fn new(count: usize) -> Search {
+        Search {
+            from: vec![UNREACHABLE; count],
+            costs: vec![u32::MAX; count],
+            buckets: vec![Vec::new(); BUCKETS],
+            waiting: 0,
+            cost: 0,
+        }
+    }
+
+    fn reach(&mut self, from: u32, to: u32, cost: u32) {
+        if cost < self.costs[to as usize] {
+            self.costs[to as usize] = cost;
+            self.from[to as usize] = from;
+            self.buckets[cost as usize % BUCKETS].push(to);
+            self.waiting += 1;
+        }
+    }
+
+    /// The cheapest node that was not given yet, and its cost.
+    fn next(&mut self) -> Option<(u32, u32)> {
+        while self.waiting > 0 {
+            let Some(node) = self.buckets[self.cost as usize % BUCKETS].pop() else {
+                self.cost += 1;
+                continue;
+            };
+            self.waiting -= 1;
+            if self.costs[node as usize] == self.cost {
+                return Some((node, self.cost));
+            } // else a cheaper chain was found since
+        }
+        None
+    }
+}
+
+/// The cheapest chain from each node to one object.
+struct Tails {
+    costs: Vec<u32>,
+    /// By node: the one behind it; [`ROOT`] at the end.
+    next: Vec<u32>,
+}
+
+impl Tails {
+    /// Those to the end of `way`, which all that reach it follow.
+    fn new(heap: &Heap, referrers: &Referrers, way: &[NodeId], options: &Options<'_>) -> Result<Tails> {
+        let mut search = Search::new(heap.object_count());
+        let Some(end) = way.last() else { return Ok(Tails { costs: search.costs, next: search.from }) };
+        search.reach(ROOT, end.0, 0);
+        let mut walked = 0usize;
+        while let Some((node, cost)) = search.next() {
+            walked += 1;
+            if walked.is_multiple_of(PATIENCE) {
+                options.check()?;
+            }
+            for from in referrers.raw(node) {
+                search.reach(node, *from, cost + step_cost(heap, *from, node));
+            }
+        }
+        // A part of a cheapest chain is one; of several that are equal this one is taken.
+        way.windows(2).for_each(|pair| search.from[pair[0].0 as usize] = pair[1].0);
+        Ok(Tails { costs: search.costs, next: search.from })
+    }
+}
+
+/// Where the chains that a tree of pointers tells meet one way. Each node is walked over once, whatever is asked.
+struct Meeting {
+    /// By node: the place on the way of the first object of it that its chain meets, plus 1; 0 for none, `u32::MAX` where that is not
+    /// known yet.
+    known: Vec<u32>,
+    walked: Vec<u32>,
+}
+
+impl Meeting {
+    fn new(count: usize, way: &[NodeId]) -> Meeting {
+        let mut known = vec![u32::MAX; count];
+        for (place, id) in (1..).zip(way) {
+            known[id.0 as usize] = place;
+        }
+        Meeting { known, walked: Vec::new() }
+    }
+
+    fn of(&mut self, pointers: &[u32], node: u32) -> u32 {
+        let mut at = node;
+        while at != ROOT && self.known[at as usize] == u32::MAX {
+            self.walked.push(at);
+            at = pointers[at as usize];
+        }
+        let place = if at == ROOT { 0 } else { self.known[at as usize] };
+        self.walked.drain(..).for_each(|at| self.known[at as usize] = place);
+        place
+    }
+}
 
 fn is_machinery(heap: &Heap, id: NodeId) -> bool {
     let slot = heap.slot(id);
-    slot.ty == Type::Imemo && !PLAIN_IMEMO.contains(&heap.names().tables.symbols.bytes(slot.names.label))
+    slot.tracer || slot.ty == Type::Imemo && !PLAIN_IMEMO.contains(&heap.names().tables.symbols.bytes(slot.names.label))
 }
 
 /// An object on a chain.
@@ -187,12 +336,12 @@ pub struct Step {
 }
 
 /// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
-pub(crate) fn steps(heap: &Heap, labels: &Labels<'_>, chain: &[NodeId]) -> Vec<Step> {
+pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &[NodeId]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut before: Option<NodeId> = None;
     for (place, id) in chain.iter().enumerate() {
         let edge = match before {
-            None => Edge::Root(root_category(heap, *id)),
+            None => Edge::Root(roots.get(id).copied().unwrap_or_default().to_owned()),
             Some(before) => labels.edge(before, *id),
         };
         before = Some(*id);
@@ -204,11 +353,24 @@ pub(crate) fn steps(heap: &Heap, labels: &Labels<'_>, chain: &[NodeId]) -> Vec<S
     steps
 }
 
-/// The category of a root that refers to the object, one that is no conservative guess if there is one.
-fn root_category(heap: &Heap, id: NodeId) -> String {
-    let holding = heap.roots().iter().filter(|root| root.targets.contains(&Target::Node(id)));
-    let category = holding.min_by_key(|root| root.category == "machine_context").map(|root| root.category.clone());
-    category.unwrap_or_default()
+/// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
+pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
+    let mut categories: HashMap<NodeId, &str> = HashMap::new();
+    for root in heap.roots() {
+        for target in &root.targets {
+            let Target::Node(id) = target else { continue };
+            let known = categories.entry(*id).or_insert(&root.category);
+            if is_conservative(known) {
+                *known = &root.category;
+            }
+        }
+    }
+    categories
+}
+
+/// Whether roots of the category may be no references at all.
+fn is_conservative(category: &str) -> bool {
+    category == "machine_context"
 }
 
 /// The chains to one object.
@@ -229,32 +391,34 @@ pub struct Paths {
 pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, options: &Options<'_>) -> Result<Paths> {
     let ways = Ways::new(heap, options)?;
     match limit {
-        0 | 1 => paths_by(heap, source, id, &ways, None),
-        _ => paths_by(heap, source, id, &ways, Some((&Referrers::new(heap, options)?, limit))),
+        0 | 1 => paths_by(heap, source, id, &ways, None, options),
+        _ => paths_by(heap, source, id, &ways, Some((&Referrers::new(heap, options)?, limit)), options),
     }
 }
 
 /// [`paths`] for those who keep the ways; without referrers and a limit one chain, the way.
 ///
 /// # Errors
-/// Those of [`Heap::records`].
+/// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
 pub fn paths_by(
     heap: &Heap,
     source: &Source,
     id: NodeId,
     ways: &Ways,
     others: Option<(&Referrers, usize)>,
+    options: &Options<'_>,
 ) -> Result<Paths> {
     let chains: Vec<Vec<NodeId>> = match others {
         None => ways.way(id).into_iter().collect(),
-        Some((referrers, limit)) => ways.chains(id, referrers, limit),
+        Some((referrers, limit)) => ways.chains(heap, referrers, id, limit, options)?,
     };
     let mut labels = Labels::new(heap);
     for chain in &chains {
-        labels.read_texts(source, chain)?;
+        labels.read_texts(source, chain, chain.windows(2).map(|pair| (pair[0], pair[1])))?;
     }
-    labels.read_texts(source, &[id])?;
-    let chains = chains.iter().map(|chain| steps(heap, &labels, chain)).collect();
+    labels.read_texts(source, &[id], [])?;
+    let roots = root_categories(heap);
+    let chains = chains.iter().map(|chain| steps(&labels, &roots, chain)).collect();
     Ok(Paths { id, label: labels.node(id), chains })
 }
 
@@ -430,14 +594,18 @@ pub fn merged_by(
         rows.push((depth, sample, count, members));
     }
     let single: Vec<NodeId> = rows.iter().filter(|row| row.2 == 1).map(|row| row.1).collect();
-    labels.read_texts(source, &single)?;
+    let edges = single.iter().filter_map(|id| match parents[id.0 as usize] {
+        ROOT => None,
+        holder => Some((NodeId(holder), *id)),
+    });
+    labels.read_texts(source, &single, edges)?;
+    let roots = root_categories(heap);
     merged.groups = rows
         .into_iter()
         .map(|(depth, sample, count, members)| Group {
             depth,
             edge: match parents[sample.0 as usize] {
-                ROOT => Edge::Root(root_category(heap, sample)),
-                holder if heap.targets(holder).len() > EDGES_SEARCHED => Edge::Other("element"),
+                ROOT => Edge::Root(roots.get(&sample).copied().unwrap_or_default().to_owned()),
                 holder => match labels.edge(NodeId(holder), sample) {
                     Edge::Element(_) if count > 1 => Edge::Other("element"),
                     Edge::Value(_) if count > 1 => Edge::Value(None),
@@ -542,3 +710,6 @@ impl Merged {
         Report { verb: "path", dump: dump.to_owned(), sections }
     }
 }
+
+#[cfg(test)]
+mod tests;

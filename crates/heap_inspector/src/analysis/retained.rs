@@ -70,7 +70,7 @@ pub fn holders(
     found.truncate(limit);
     let mut labels = Labels::new(heap);
     let ids: Vec<NodeId> = found.iter().map(|(_, id)| *id).collect();
-    labels.read_texts(source, &ids)?;
+    labels.read_texts(source, &ids, [])?;
     let holder = |id: NodeId| Holder {
         id,
         label: labels.node(id),
@@ -250,8 +250,8 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
             column("memsize", "Own"),
             column("address", "Address"),
             Column { name: "object", title: "Object", shrinks: true },
-            Column { name: "held_by", title: "Held by", shrinks: true },
             Column { name: "location", title: "Allocated at", shrinks: true },
+            Column { name: "held_by", title: "Held by", shrinks: true },
         ],
         rows: holders
             .iter()
@@ -263,8 +263,8 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
                     Cell::Bytes(holder.memsize),
                     address_cell(heap, holder.id),
                     Cell::Text(holder.label.clone()),
-                    holder.held_by.clone().map_or(Cell::Missing, Cell::Text),
                     key_cell(Key::Location, &holder.location),
+                    holder.held_by.clone().map_or(Cell::Missing, Cell::Text),
                 ]
             })
             .collect(),
@@ -282,7 +282,7 @@ impl Groups {
             column("retained_share", ""),
             column("retained_count", "Objects"),
             column("memsize", "Own"),
-            column("count", "Of them its own"),
+            column("count", "Own objects"),
         ];
         columns.extend(self.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
         let none = || self.by.iter().map(|_| Cell::Missing);
@@ -315,3 +315,6 @@ impl Groups {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

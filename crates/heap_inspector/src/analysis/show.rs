@@ -2,14 +2,14 @@
 
 use super::dominators::{Dominator, Tree};
 use super::paths::{self, Paths, Ways};
-use super::{Context, EDGES_SEARCHED, address_cell, column, edge_cell, fact, key_cell};
+use super::{Context, address_cell, column, edge_cell, fact, key_cell};
 use crate::graph::Referrers;
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
 use crate::record::repair::{Repair, repair};
 use crate::record::{Text, Type};
-use crate::report::{Cell, Column, Facts, Report, Rest, Section, Table};
+use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
 use crate::scan::Options;
 use crate::source::Source;
 use crate::{Error, Result};
@@ -42,7 +42,7 @@ pub struct Object {
     pub dominator: Dominator,
     /// That object for people.
     pub dominator_label: String,
-    /// The fields of its line but for the references, in order, each value as text; long ones are cut.
+    /// The fields of its line but for the references, by name, each value as text; long ones are cut.
     pub fields: Vec<(String, String)>,
     /// What it refers to, its class last, as many as the limit allows.
     pub references: Vec<Neighbour>,
@@ -66,9 +66,12 @@ pub fn find(heap: &Heap, text: &str) -> Result<NodeId> {
         Error::usage(format!("{text:?} is no address; write it as the dump does, as in 0x7f1386ee2a78"))
     })?;
     heap.node(address).ok_or_else(|| {
-        let hint = match heap.shapes().is_empty() {
-            true => "",
-            false => " (a shape or a free slot is no object)",
+        let is_held = heap.dangling_count() > 0
+            && heap.nodes().any(|id| heap.references(id).any(|target| target == Target::Dangling(address)));
+        let hint = match (is_held, heap.shapes().is_empty()) {
+            (true, _) => ", only references to it: it was freed, or its line is lost or was left out",
+            (false, true) => "",
+            (false, false) => " (a shape or a free slot is no object)",
         };
         Error::usage(format!("the dump has no object at 0x{address:x}{hint}"))
     })
@@ -87,7 +90,7 @@ pub fn show(
     options: &Options<'_>,
 ) -> Result<Object> {
     let (referrers, ways) = (Referrers::new(heap, options)?, Ways::new(heap, options)?);
-    show_by(heap, tree, source, id, limit, &referrers, &ways)
+    show_by(heap, tree, source, id, limit, (&referrers, &ways), options)
 }
 
 /// [`show`] for those who keep the referrers and ways.
@@ -100,8 +103,8 @@ pub fn show_by(
     source: &Source,
     id: NodeId,
     limit: usize,
-    referrers: &Referrers,
-    ways: &Ways,
+    (referrers, ways): (&Referrers, &Ways),
+    options: &Options<'_>,
 ) -> Result<Object> {
     let mut fields = Vec::new();
     heap.records(source, &[id], |_, _, line| fields = self::fields(line))?;
@@ -119,7 +122,7 @@ pub fn show_by(
         Target::Dangling(_) => None,
     });
     let around: Vec<NodeId> = nodes.chain(from.iter().copied()).chain([id]).collect();
-    labels.read_texts(source, &around)?;
+    labels.read_texts(source, &around, from.iter().map(|from| (*from, id)))?;
     let neighbour = |edge: Edge, target: Target| Neighbour {
         edge,
         target,
@@ -128,11 +131,7 @@ pub fn show_by(
             Target::Dangling(_) => "(not in the dump)".into(),
         },
     };
-    let referrer = |from: &NodeId| {
-        let edge =
-            if heap.references(*from).len() > EDGES_SEARCHED { Edge::Other("element") } else { labels.edge(*from, id) };
-        neighbour(edge, Target::Node(*from))
-    };
+    let referrer = |from: &NodeId| neighbour(labels.edge(*from, id), Target::Node(*from));
     let dominator = tree.dominator(id);
     Ok(Object {
         id,
@@ -154,7 +153,7 @@ pub fn show_by(
         rest_references: (count - targets.len()) as u64,
         referrers: from.iter().map(referrer).collect(),
         rest_referrers,
-        paths: paths::paths_by(heap, source, id, ways, None)?,
+        paths: paths::paths_by(heap, source, id, ways, None, options)?,
     })
 }
 
@@ -165,17 +164,16 @@ pub fn show_by(
 pub fn references(heap: &Heap, source: &Source, id: NodeId) -> Result<Vec<(Edge, Target)>> {
     let mut labels = Labels::new(heap);
     let count = heap.references(id).len();
-    if heap.slot(id).ty == Type::Hash && count <= EDGES_SEARCHED {
+    if heap.slot(id).ty == Type::Hash && count <= KEYS_READ {
         let keys: Vec<NodeId> = (0..count).filter_map(|place| labels.key_at(id, place)).collect();
-        labels.read_texts(source, &keys)?;
+        labels.read_texts(source, &keys, [])?;
     }
-    let targets = heap.references(id).enumerate().map(|(place, target)| match count {
-        0..=EDGES_SEARCHED => (labels.reference(id, place), target),
-        _ if heap.slot(id).ty == Type::Array => (Edge::Element(place as u32), target),
-        _ => (Edge::Other(""), target),
-    });
+    let targets = heap.references(id).enumerate().map(|(place, target)| (labels.reference(id, place), target));
     Ok(targets.chain(heap.class(id).map(|class| (Edge::Class, Target::Node(class)))).collect())
 }
+
+/// Of hashes with more references no keys are read.
+const KEYS_READ: usize = 10_000;
 
 /// What refers to an object, in the order of the dump and each but once, and by what.
 #[must_use]
@@ -183,11 +181,7 @@ pub fn referrers(heap: &Heap, id: NodeId, referrers: &Referrers) -> Vec<(Edge, N
     let labels = Labels::new(heap);
     let mut from: Vec<NodeId> = referrers.of(id).collect();
     from.dedup();
-    let edge = |from: NodeId| match heap.references(from).len() {
-        0..=EDGES_SEARCHED => labels.edge(from, id),
-        _ => Edge::Other("element"),
-    };
-    from.into_iter().map(|from| (edge(from), from)).collect()
+    from.into_iter().map(|from| (labels.edge(from, id), from)).collect()
 }
 
 /// A line as JSON that can be parsed: repaired where Ruby did not escape a name, invalid UTF-8 replaced.
@@ -240,9 +234,14 @@ impl Object {
                 "Dominated by",
                 match self.dominator {
                     Dominator::Node(by) => address_cell(heap, by),
-                    _ => Cell::Missing,
+                    Dominator::Root => Cell::Null("the roots"),
+                    Dominator::Unreachable => Cell::Null("nothing"),
                 },
-                self.dominator_label.clone(),
+                match self.dominator {
+                    Dominator::Unreachable => "no root leads to it".into(),
+                    Dominator::Root => String::new(),
+                    Dominator::Node(_) => self.dominator_label.clone(),
+                },
             ),
         ];
         let mut sections = vec![
@@ -253,6 +252,23 @@ impl Object {
         ];
         sections.extend(self.paths.sections(heap, tree));
         sections.extend(context.notes());
+        Report { verb: "show", dump: dump.to_owned(), sections }
+    }
+
+    /// The object, what holds it and what it holds as paths of two steps, to be drawn.
+    #[must_use]
+    pub fn graph(&self, heap: &Heap, tree: &Tree, dump: &str) -> Report {
+        let own = Neighbour { edge: Edge::Other(""), target: Target::Node(self.id), label: self.label.clone() };
+        let step = |neighbour: &Neighbour, edge: &Edge| {
+            cells(heap, tree, &Neighbour { edge: edge.clone(), ..neighbour.clone() })
+        };
+        let path = |steps: Vec<Vec<Cell>>| {
+            Section::Path(Path { name: "edges", title: String::new(), columns: neighbour_columns(), steps })
+        };
+        let none = Edge::Other("");
+        let mut sections = self.paths.sections(heap, tree);
+        sections.extend(self.referrers.iter().map(|from| path(vec![step(from, &none), step(&own, &from.edge)])));
+        sections.extend(self.references.iter().map(|to| path(vec![step(&own, &none), step(to, &to.edge)])));
         Report { verb: "show", dump: dump.to_owned(), sections }
     }
 
@@ -276,25 +292,30 @@ impl Object {
     }
 }
 
-fn neighbours(heap: &Heap, tree: &Tree, name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
-    let cells = |neighbour: &Neighbour| {
-        let (address, memsize, retained) = match neighbour.target {
-            Target::Node(id) => (address_cell(heap, id), Cell::Bytes(heap.bytes(id)), Cell::Bytes(tree.retained(id))),
-            Target::Dangling(address) => (Cell::Text(format!("0x{address:x}")), Cell::Missing, Cell::Missing),
-        };
-        vec![address, memsize, retained, edge_cell(&neighbour.edge), Cell::Text(neighbour.label.clone())]
+fn neighbour_columns() -> Vec<Column> {
+    vec![
+        column("address", "Address"),
+        column("memsize", "Memory"),
+        column("retained_memsize", "Retained"),
+        Column { name: "edge", title: "By", shrinks: true },
+        Column { name: "object", title: "Object", shrinks: true },
+    ]
+}
+
+fn cells(heap: &Heap, tree: &Tree, neighbour: &Neighbour) -> Vec<Cell> {
+    let (address, memsize, retained) = match neighbour.target {
+        Target::Node(id) => (address_cell(heap, id), Cell::Bytes(heap.bytes(id)), Cell::Bytes(tree.retained(id))),
+        Target::Dangling(address) => (Cell::Text(format!("0x{address:x}")), Cell::Missing, Cell::Missing),
     };
+    vec![address, memsize, retained, edge_cell(&neighbour.edge), Cell::Text(neighbour.label.clone())]
+}
+
+fn neighbours(heap: &Heap, tree: &Tree, name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
     Table {
         name,
         title: title.into(),
-        columns: vec![
-            column("address", "Address"),
-            column("memsize", "Memory"),
-            column("retained_memsize", "Retained"),
-            Column { name: "edge", title: "By", shrinks: true },
-            Column { name: "object", title: "Object", shrinks: true },
-        ],
-        rows: list.iter().map(cells).collect(),
+        columns: neighbour_columns(),
+        rows: list.iter().map(|neighbour| cells(heap, tree, neighbour)).collect(),
         rest: (rest > 0).then(|| Rest { rows: rest, cells: vec![Cell::Missing; 5] }),
         total: None,
         bar: None,

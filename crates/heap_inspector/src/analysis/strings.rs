@@ -149,18 +149,20 @@ impl Strings {
                 .duplicates
                 .iter()
                 .map(|text| {
-                    let mut sites: Vec<Cell> =
-                        text.sites.iter().map(|(site, count)| Cell::Text(format!("{site} ({count})"))).collect();
-                    if text.rest_sites > 0 {
-                        sites.push(Cell::Text(format!("({} more sites)", text.rest_sites)));
-                    }
-                    let value = if text.is_cut { format!("{}…", text.value) } else { text.value.clone() };
+                    let site = |(site, count): &(String, u64)| Cell::Tally {
+                        name: "location",
+                        value: site.clone(),
+                        count: *count,
+                    };
+                    let more = (text.rest_sites > 0).then_some(Cell::More { count: text.rest_sites, what: "sites" });
+                    let sites = text.sites.iter().map(site).chain(more).collect();
+                    let value = if text.is_cut { Cell::Cut } else { Cell::Text };
                     vec![
                         Cell::Bytes(text.wasted),
                         Cell::Count(text.count),
                         Cell::Bytes(text.memsize),
                         Cell::Bytes(text.bytesize),
-                        Cell::Text(value),
+                        value(text.value.clone()),
                         Cell::List(sites),
                     ]
                 })

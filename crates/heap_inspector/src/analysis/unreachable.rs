@@ -233,7 +233,7 @@ impl Unreachable {
         passed.truncate(limit);
         let mut labels = Labels::new(heap);
         let ids: Vec<NodeId> = passed.iter().map(|(id, ..)| *id).collect();
-        labels.read_texts(source, &ids)?;
+        labels.read_texts(source, &ids, [])?;
         self.biggest = passed
             .into_iter()
             .map(|(id, sum, is_ring)| Structure {

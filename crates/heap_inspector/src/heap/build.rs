@@ -210,19 +210,30 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     workers.sort_by_key(|worker| worker.number);
     let mut totals = Totals::default();
     let mut pages = Pages::default();
-    let mut tables = Tables::default();
-    let mut renumberings = Vec::new();
-    for worker in workers {
+    for worker in &mut workers {
         totals.merge(&worker.totals);
-        pages.merge(worker.pages);
-        renumberings.push(tables.merge(&worker.tables));
+        pages.merge(std::mem::take(&mut worker.pages));
     }
+    let several = workers.into_iter().map(|worker| worker.tables).collect();
+    let (tables, renumberings) = Tables::joined(several);
     options.check()?;
     let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
     let Chunk { mut columns, begins: mut segments, references, memsizes_big, roots, shapes, .. } = whole;
-    renumber(&mut columns, &numbered, &renumberings);
-    join_segments(&mut columns.offsets, &mut segments);
-    let index = index(&columns.addresses, &mut intake, options)?;
+    let addresses = std::mem::take(&mut columns.addresses);
+    let mut finish_columns = || {
+        renumber(&mut columns, &numbered, &renumberings);
+        join_segments(&mut columns.offsets, &mut segments);
+    };
+    let index = if options.thread_count() > 1 {
+        std::thread::scope(|scope| {
+            scope.spawn(finish_columns);
+            index(&addresses, &mut intake, options)
+        })
+    } else {
+        finish_columns();
+        index(&addresses, &mut intake, options)
+    }?;
+    columns.addresses = addresses;
     options.check()?;
     let (edges, dangling) = resolve(&index, &references, options.thread_count());
     drop(references);
@@ -346,10 +357,14 @@ fn join_segments(offsets: &mut [u32], segments: &mut Vec<(u32, u64)>) {
     *segments = joined;
 }
 
-/// Turns the workers' numbers into those of the joined tables.
+/// Turns the workers' numbers into those of the joined tables, which are the first worker's.
 fn renumber(columns: &mut Rows, segments: &[(usize, usize)], renumberings: &[Renumbering]) {
     let mut begin = 0;
     for (worker, end) in segments {
+        if *worker == 0 {
+            begin = *end;
+            continue;
+        }
         let Renumbering { symbols, sites, classes } = &renumberings[*worker];
         columns.classes[begin..*end].iter_mut().for_each(|class| *class = classes[class.0 as usize]);
         columns.sites[begin..*end].iter_mut().for_each(|site| *site = sites[site.0 as usize]);

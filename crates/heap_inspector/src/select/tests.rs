@@ -48,6 +48,8 @@ fn takes_ranges_flags_and_none() {
     assert!(holds(&with("frozen", false, &[Wanted::Flag(true)]), LINE));
     assert!(!holds(&with("frozen", false, &[Wanted::Flag(false)]), LINE));
     assert!(!holds(&with("generation", false, &[]), LINE), "one of nothing");
+    assert!(!holds(&with("file", false, &[Wanted::None]), LINE));
+    assert!(holds(&with("method", false, &[Wanted::None]), LINE), "allocated outside of a method");
 }
 
 #[test]
@@ -202,6 +204,14 @@ fn relative_paths_begin_behind_any_slash() {
         ("file=rack\\{a,b\\}.rb", "d"),
         ("file=(untraced)", "f"),
         ("file=(no Ruby file)", "e"),
+        ("file=none", "ef"),
+        ("file!=none", "abcd"),
+        ("file=none|order.rb", "bef"),
+        ("directory=none", "ef"),
+        ("location=nil", "ef"),
+        ("gem=none", "ef"),
+        ("method=none", "f"),
+        ("class=none", ""),
     ];
     for (word, methods) in pairs {
         assert_eq!(passes(word), methods, "{word}");

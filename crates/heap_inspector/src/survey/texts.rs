@@ -1,6 +1,6 @@
 //! The texts of strings, counted exactly in bounded memory.
 //!
-//! The plain version is a map from text and slot to a sum. A dump may hold more distinct texts than memory, so a thread's map is emptied
+//! The plain version is a map from text and slot to a sum. A dump may hold more distinct texts than memory, so a thread's is emptied
 //! into an anonymous temporary file (0600, gone with the process) whenever it is full, its entries in order of 256 parts by the hash of
 //! the text, and at the end one part after the other is read back and summed: equal texts are always in the same part.
 //! Texts are told apart by length and a 64-bit hash with a random key, which nobody can make collide on purpose; by chance two among ten
@@ -11,7 +11,7 @@ use crate::record::{Record, Text, Traits};
 use crate::survey::{Slot, Sum, Sums};
 use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result};
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 /// Bytes of a text that are kept to show.
 pub const SHOWN: usize = 160;
 
-/// A map is emptied when it holds so many entries or its texts so many bytes.
+/// It is emptied when it holds so many entries or its texts so many bytes.
 const ENTRIES: usize = 1 << 15;
 const BYTES: usize = 4 << 20;
 const PARTS: usize = 256;
@@ -51,7 +51,9 @@ struct Held {
 /// Collects the texts that one thread meets.
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
-    entries: HashMap<Key, Held>,
+    /// Each text in each slot once; a table of their places is small enough for a CPU's cache.
+    entries: Vec<(Key, Held)>,
+    places: HashTable<u32>,
     shown: Vec<u8>,
     file: Option<File>,
     written: u64,
@@ -78,11 +80,21 @@ impl Collector {
         };
         let bytesize = record.bytesize.unwrap_or(text.raw.len() as u64);
         let key = Key { text: Identity { hash: hasher().hash_one(text.raw), bytesize }, slot };
-        let held = self.entries.entry(key).or_insert_with(|| {
-            let start = self.shown.len();
-            self.shown.extend_from_slice(&text.decode_start(SHOWN));
-            Held { start, length: self.shown.len() - start, ..Held::default() }
-        });
+        let (entries, shown) = (&mut self.entries, &mut self.shown);
+        let hash = hasher().hash_one(key);
+        let same = |at: &u32| entries[*at as usize].0 == key;
+        let at = match self.places.find(hash, same) {
+            Some(at) => *at as usize,
+            None => {
+                let (at, start) = (entries.len(), shown.len());
+                shown.extend_from_slice(&text.decode_start(SHOWN));
+                entries.push((key, Held { start, length: shown.len() - start, ..Held::default() }));
+                // Emptied long before the entries of one block more are 2^32.
+                self.places.insert_unique(hash, at as u32, |at| hasher().hash_one(entries[*at as usize].0));
+                at
+            }
+        };
+        let held = &mut entries[at].1;
         held.sum.add(sum);
         held.biggest = held.biggest.max(record.memsize);
     }
@@ -96,12 +108,12 @@ impl Collector {
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        let mut entries: Vec<(Key, Held)> = self.entries.drain().collect();
+        let entries = &mut self.entries;
         entries.sort_unstable_by_key(|(key, _)| part(key.text.hash));
         let mut bytes = Vec::with_capacity(entries.len() * 96 + self.shown.len());
         let mut begins = [0; PARTS + 1];
         let mut next = 0;
-        for (key, held) in &entries {
+        for (key, held) in &*entries {
             while next <= part(key.text.hash) {
                 begins[next] = self.written + bytes.len() as u64;
                 next += 1;
@@ -116,6 +128,8 @@ impl Collector {
         file.write_all(&bytes)?;
         self.written += bytes.len() as u64;
         self.runs.push(begins);
+        self.entries.clear();
+        self.places.clear();
         self.shown.clear();
         Ok(())
     }
@@ -204,7 +218,7 @@ pub struct Texts {
 }
 
 /// A text that several strings hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Duplicate {
     /// The first [`SHOWN`] bytes of the text.
     pub text: Vec<u8>,
@@ -214,7 +228,7 @@ pub struct Duplicate {
     pub sum: Sum,
     /// What they take beside the biggest of them.
     pub wasted: u64,
-    /// The slots they are in, those with the most strings first.
+    /// The slots they are in.
     pub slots: Vec<(Slot, Sum)>,
 }
 
@@ -265,55 +279,65 @@ impl Texts {
                 }
             }
         }
+        let (mut entries, mut shown): (Vec<(Identity, Slot, Held)>, Vec<u8>) = Default::default();
+        let mut least = None;
         for number in 0..PARTS {
-            let mut texts: HashMap<Identity, Duplicate> = HashMap::new();
+            entries.clear();
+            shown.clear();
             for (collector, renumbering) in &mut self.collectors {
-                let each = |key: Key, held: Held, shown: &[u8]| {
+                let each = |key: Key, held: Held, text: &[u8]| {
                     let slot = Slot { names: renumbering.apply(key.slot.names), ..key.slot };
-                    if !pass(&slot) {
-                        return;
+                    if pass(&slot) {
+                        entries.push((key.text, slot, Held { start: shown.len(), ..held }));
+                        shown.extend_from_slice(text);
                     }
-                    let text = texts.entry(key.text).or_insert_with(|| Duplicate {
-                        text: shown.to_vec(),
-                        bytesize: key.text.bytesize,
-                        sum: Sum::default(),
-                        wasted: 0,
-                        slots: Vec::new(),
-                    });
-                    text.sum.add(held.sum);
-                    text.wasted = text.wasted.max(held.biggest); // so far the biggest copy
-                    text.slots.push((slot, held.sum));
                 };
                 collector.read_part(number, each).map_err(spill_error)?;
             }
-            for mut text in texts.into_values() {
+            // Most texts are of one string: in order they need no map, and nothing of their own.
+            let mut order: Vec<(Identity, u32)> = entries.iter().map(|(text, ..)| *text).zip(0..).collect();
+            order.sort_unstable();
+            for same in order.chunk_by(|(a, _), (b, _)| a == b) {
+                let alike = same.iter().map(|(_, at)| &entries[*at as usize]);
+                let mut text = Duplicate { bytesize: same[0].0.bytesize, ..Duplicate::default() };
+                let mut biggest = 0;
+                for (_, _, held) in alike.clone() {
+                    text.sum.add(held.sum);
+                    biggest = biggest.max(held.biggest);
+                }
                 found.with_text.add(text.sum);
                 if text.sum.count < 2 {
                     continue;
                 }
-                text.wasted = text.sum.memsize.saturating_sub(text.wasted);
+                text.wasted = text.sum.memsize.saturating_sub(biggest);
                 found.texts += 1;
                 found.strings.add(text.sum);
                 found.wasted += text.wasted;
+                if least.is_some_and(|least| rank(&text) < least) {
+                    continue;
+                }
+                let held = &entries[same[0].1 as usize].2;
+                text.text = shown[held.start..held.start + held.length].to_vec();
+                // What several threads or runs found of one slot is one; a text may have many thousands of slots.
+                let mut slots = Sums::new();
+                alike.for_each(|(_, slot, held)| slots.entry(*slot).or_default().add(held.sum));
+                text.slots = slots.into_iter().collect();
                 found.duplicates.push(text);
+                if found.duplicates.len() >= limit.saturating_mul(2).max(256) {
+                    least = shorten(&mut found.duplicates, limit, &rank);
+                }
             }
-            shorten(&mut found.duplicates, limit, &rank);
         }
+        shorten(&mut found.duplicates, limit, &rank);
         Ok(found)
     }
 }
 
-fn shorten(duplicates: &mut Vec<Duplicate>, limit: usize, rank: &impl Fn(&Duplicate) -> u64) {
+/// Keeps the first `limit`, and tells the rank that a further one must have.
+fn shorten(duplicates: &mut Vec<Duplicate>, limit: usize, rank: &impl Fn(&Duplicate) -> u64) -> Option<u64> {
     duplicates.sort_unstable_by(|a, b| {
         rank(b).cmp(&rank(a)).then_with(|| a.text.cmp(&b.text)).then_with(|| a.bytesize.cmp(&b.bytesize))
     });
     duplicates.truncate(limit);
-    for duplicate in duplicates {
-        // What several threads or runs found of one slot is one; a text may have many thousands of slots.
-        let sums = std::mem::take(&mut duplicate.slots).into_iter().fold(Sums::new(), |mut sums, (slot, sum)| {
-            sums.entry(slot).or_default().add(sum);
-            sums
-        });
-        duplicate.slots = sums.into_iter().collect();
-    }
+    (duplicates.len() == limit).then(|| duplicates.last().map_or(u64::MAX, rank))
 }

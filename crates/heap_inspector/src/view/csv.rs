@@ -21,6 +21,14 @@ pub fn render(report: &Report) -> String {
                 Some(write(&tree.columns, Some(depths(&tree.nodes)), tree.nodes.iter().map(|node| &node.cells)))
             }
             Section::Path(path) => Some(write(&path.columns, Some((0..path.steps.len()).collect()), path.steps.iter())),
+            Section::List(list) => {
+                let facts = list.items.first().map_or(&[][..], |facts| &facts[..]);
+                let columns: Vec<Column> =
+                    facts.iter().map(|fact| Column { name: fact.name, title: fact.title, shrinks: false }).collect();
+                let rows: Vec<Vec<Cell>> =
+                    list.items.iter().map(|facts| facts.iter().map(|fact| fact.cell.clone()).collect()).collect();
+                (!rows.is_empty()).then(|| write(&columns, None, rows.iter()))
+            }
             Section::Facts(_) | Section::Note(_) => None,
         })
         .collect();
@@ -47,6 +55,7 @@ fn field(cell: &Cell) -> String {
     match cell {
         Cell::Missing | Cell::Null(_) => String::new(),
         Cell::Text(text) => harmless(text),
+        Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } => harmless(&super::words(cell)),
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
         Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
         Cell::Flag(flag) => flag.to_string(),

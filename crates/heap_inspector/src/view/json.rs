@@ -3,7 +3,7 @@
 //! Written piece by piece instead of as a tree of values, whose printing and freeing would recurse over a report's depth.
 
 use super::{depths, escape};
-use crate::report::{Cell, Column, Note, Report, SCHEMA_VERSION, Section, Table, Tree};
+use crate::report::{Cell, Column, Fact, Note, Report, SCHEMA_VERSION, Section, Table, Tree};
 use std::fmt::Write as _;
 
 /// Further levels of a tree are not indented further: the spaces of a deep one would outweigh it.
@@ -26,6 +26,11 @@ pub fn render(report: &Report) -> String {
                 let facts: Vec<String> =
                     facts.facts.iter().map(|fact| format!("{}: {}", string(fact.name), cell(&fact.cell))).collect();
                 (name, lines("{", &facts, "}", 2))
+            }
+            Section::List(list) => {
+                let member = |fact: &Fact| format!("{}: {}", string(fact.name), cell(&fact.cell));
+                let item = |facts: &Vec<Fact>| lines("{", &facts.iter().map(member).collect::<Vec<_>>(), "}", 4);
+                (list.name, lines("[", &list.items.iter().map(item).collect::<Vec<_>>(), "]", 2))
             }
             Section::Tree(tree) => (tree.name, self::tree(tree)),
             Section::Path(path) => {
@@ -126,14 +131,26 @@ fn object(columns: &[Column], cells: &[Cell]) -> String {
 }
 
 fn members(columns: &[Column], cells: &[Cell]) -> String {
-    let members: Vec<String> =
-        columns.iter().zip(cells).map(|(column, value)| format!("{}: {}", string(column.name), cell(value))).collect();
-    members.join(", ")
+    let member = |(column, value): (&Column, &Cell)| {
+        let cut = match value {
+            Cell::Cut(_) => format!(", {}: true", string(&format!("{}_cut", column.name))),
+            Cell::List(cells) => match cells.last() {
+                Some(Cell::More { count, .. }) => format!(", {}: {count}", string(&format!("rest_{}", column.name))),
+                _ => String::new(),
+            },
+            _ => String::new(),
+        };
+        format!("{}: {}{cut}", string(column.name), cell(value))
+    };
+    columns.iter().zip(cells).map(member).collect::<Vec<String>>().join(", ")
 }
 
 fn cell(cell: &Cell) -> String {
     match cell {
-        Cell::List(cells) => format!("[{}]", cells.iter().map(plain).collect::<Vec<_>>().join(", ")),
+        Cell::List(cells) => {
+            let cells = cells.iter().filter(|cell| !matches!(cell, Cell::More { .. }));
+            format!("[{}]", cells.map(plain).collect::<Vec<_>>().join(", "))
+        }
         cell => plain(cell),
     }
 }
@@ -141,8 +158,11 @@ fn cell(cell: &Cell) -> String {
 /// A cell that holds no others; a list within a list, which no analysis makes, is `null`.
 fn plain(cell: &Cell) -> String {
     match cell {
-        Cell::Missing | Cell::Null(_) | Cell::List(_) => "null".into(),
-        Cell::Text(text) => string(text),
+        Cell::Missing | Cell::Null(_) | Cell::More { .. } | Cell::List(_) => "null".into(),
+        Cell::Text(text) | Cell::Cut(text) => string(text),
+        Cell::Tally { name, value, count } => {
+            format!("{{{}: {}, \"count\": {count}}}", string(name), string(value))
+        }
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
         Cell::Share(share) => serde_json::Value::from(fraction(*share)).to_string(),
         Cell::Flag(flag) => flag.to_string(),

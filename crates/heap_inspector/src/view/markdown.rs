@@ -4,7 +4,7 @@
 //! escaped mark by mark.
 
 use super::{TOTAL_LABEL, depths, escape, human, label_column, rest_label, words};
-use crate::report::{Cell, Column, Facts, Level, Note, Path, Report, Section, Table, Tree};
+use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
 use std::fmt::Write as _;
 
 /// Deeper levels of a tree are not indented further; Markdown renderers give up long before.
@@ -18,6 +18,7 @@ pub fn render(report: &Report) -> String {
         let part = match section {
             Section::Table(table) => self::table(table),
             Section::Facts(facts) => self::facts(facts),
+            Section::List(list) => self::list(list),
             Section::Tree(tree) => self::tree(tree),
             Section::Path(path) => self::path(path),
             Section::Note(note) => self::note(note),
@@ -37,6 +38,20 @@ fn facts(facts: &Facts) -> String {
         let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(out, "- {}: {}{remark}", prose(fact.title), cell(&fact.cell));
+    }
+    out
+}
+
+fn list(list: &List) -> String {
+    let mut out = heading(&list.title);
+    for (number, facts) in list.items.iter().enumerate() {
+        for (at, fact) in facts.iter().enumerate() {
+            let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
+            let _ = match at {
+                0 => writeln!(out, "{}. **{}**", number + 1, cell(&fact.cell)),
+                _ => writeln!(out, "   - {}: {}{remark}", prose(fact.title), cell(&fact.cell)),
+            };
+        }
     }
     out
 }
@@ -95,16 +110,23 @@ fn path(path: &Path) -> String {
 /// A node or step on one line: its label, then the other columns by name.
 fn entry(columns: &[Column], cells: &[Cell]) -> String {
     let Some((label, others)) = cells.split_last() else { return String::new() };
+    let is_said = |value: &Cell| !matches!(value, Cell::Missing | Cell::Null(_));
+    let edge = edge_column(columns);
+    let label = match edge.and_then(|edge| others.get(edge)).filter(|edge| is_said(edge)) {
+        Some(edge) => format!("{} → {}", cell(edge), cell(label)),
+        None => cell(label),
+    };
     let others: Vec<String> = columns
         .iter()
         .zip(others)
-        .filter(|(_, value)| !matches!(value, Cell::Missing | Cell::Null(_)))
-        .map(|(column, value)| match column.title {
+        .enumerate()
+        .filter(|(at, (_, value))| Some(*at) != edge && is_said(value))
+        .map(|(_, (column, value))| match column.title {
             "" => cell(value),
             title => format!("{} {}", prose(&title.to_lowercase()), cell(value)),
         })
         .collect();
-    if others.is_empty() { cell(label) } else { format!("{} ({})", cell(label), others.join(", ")) }
+    if others.is_empty() { label } else { format!("{label} ({})", others.join(", ")) }
 }
 
 fn line(out: &mut String, cells: impl Iterator<Item = String>) {
@@ -117,16 +139,26 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
 
 /// Whether a column holds labels, which are aligned to the left.
 fn is_label(columns: &[Column], rows: &[Vec<Cell>], at: usize) -> bool {
-    columns[at].shrinks || rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_) | Cell::List(_))))
+    columns[at].shrinks || rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text))
 }
 
 fn cell(cell: &Cell) -> String {
     match cell {
         Cell::Missing => "-".into(),
         Cell::Text(text) => code(text),
+        Cell::Cut(text) => code(&format!("{text}…")),
+        Cell::Tally { value, count, .. } => format!("{} ({})", code(value), human::count(*count)),
         Cell::Share(share) => prose(&human::percent(*share)),
-        Cell::List(cells) => cells.iter().map(|cell| code(&super::plain_words(cell))).collect::<Vec<_>>().join("<br>"),
+        Cell::List(cells) => cells.iter().map(plain).collect::<Vec<_>>().join("<br>"),
         cell => words(cell),
+    }
+}
+
+/// A cell inside a list.
+fn plain(value: &Cell) -> String {
+    match value {
+        Cell::Tally { .. } | Cell::More { .. } => cell(value),
+        value => code(&super::plain_words(value)),
     }
 }
 

@@ -10,6 +10,10 @@ fn node(depth: usize, bytes: u64, label: &str) -> TreeNode {
     TreeNode { depth, cells: vec![Cell::Bytes(bytes), Cell::Text(label.into())] }
 }
 
+fn tally(value: &str, count: u64) -> Cell {
+    Cell::Tally { name: "location", value: value.into(), count }
+}
+
 /// One section of each shape, with text that every format has to watch.
 fn sample() -> Report {
     let fact = |name, title, cell, remark: &str| Fact { name, title, cell, remark: remark.into() };
@@ -35,9 +39,13 @@ fn sample() -> Report {
                 Cell::Bytes(1_048_576),
                 Cell::Share(2.0 / 3.0),
                 Cell::Text("Foo|`Bar`<b>\n\u{1b}[31m".into()),
-                Cell::List(vec![Cell::Text("/srv/app/models/user.rb:12 (3)".into()), Cell::Text("@me (1)".into())]),
+                Cell::List(vec![
+                    tally("/srv/app/models/user.rb:12", 3),
+                    tally("@me", 1),
+                    Cell::More { count: 2, what: "sites" },
+                ]),
             ],
-            vec![Cell::Bytes(4096), Cell::Share(0.0026), Cell::Text("=cmd|'/c calc'!A1".into()), Cell::List(vec![])],
+            vec![Cell::Bytes(4096), Cell::Share(0.0026), Cell::Cut("=cmd|'/c calc'!A1".into()), Cell::List(vec![])],
             vec![Cell::Bytes(40), Cell::Share(0.00002), Cell::Null("(untraced)"), Cell::Missing],
         ],
         rest: Some(Rest {
@@ -109,6 +117,58 @@ fn csv_has_a_table_after_another() {
     insta::assert_snapshot!(render(&sample(), Format::Csv, &TextStyle::default()));
 }
 
+/// Objects that several sections share, by their addresses, and what holds them; with text that the drawing formats have to watch.
+fn drawn() -> Report {
+    let columns = || {
+        vec![
+            column("retained_memsize", "Retained", false),
+            column("address", "Address", false),
+            column("edge", "Held by", true),
+            column("object", "Object", true),
+        ]
+    };
+    let cells = |bytes, address: &str, edge: &str, label: &str| {
+        let edge = if edge.is_empty() { Cell::Missing } else { Cell::Text(edge.into()) };
+        vec![Cell::Bytes(bytes), Cell::Text(address.into()), edge, Cell::Text(label.into())]
+    };
+    let steps = |last: Vec<Cell>| {
+        let steps = vec![cells(5000, "0x28", "root vm", "class Cache"), cells(4000, "0x50", "@entries", "Hash"), last];
+        Section::Path(Path { name: "paths", title: "Path".into(), columns: columns(), steps })
+    };
+    let nodes = [
+        (0, cells(5000, "0x28", "root vm", "class Cache")),
+        (1, cells(4000, "0x50", "@entries", "Hash; \u{1b}[31m <b>&amp;\"\\N\"")),
+        (2, cells(1000, "0x78", "[\"a\"]", "String \"a\"")),
+        (2, cells(2500, "0xa0", "", "20 × (DATA proc)")),
+        (0, cells(1000, "0xc8", "", "")),
+    ];
+    let nodes = nodes.into_iter().map(|(depth, cells)| TreeNode { depth, cells }).collect();
+    let tree = Tree { name: "dominators", title: "Dominators <of> it".into(), columns: columns(), nodes };
+    let paths =
+        [cells(40, "0xf0", "key", "String \"a\""), cells(90, "0xf8", "\u{202e}\n\"];", "Foo\n\"]; x -> y [label=\"\\")];
+    let mut sections = vec![Section::Tree(tree)];
+    sections.extend(paths.into_iter().map(steps));
+    Report { verb: "dominators", dump: "heap;\"<.json".into(), sections }
+}
+
+#[test]
+fn dot_draws_an_object_once() {
+    insta::assert_snapshot!(render(&drawn(), Format::Dot, &TextStyle::default()));
+}
+
+#[test]
+fn folded_lines_add_up_to_the_top() {
+    insta::assert_snapshot!(render(&drawn(), Format::Folded, &TextStyle::default()));
+}
+
+#[test]
+fn flamegraph_is_of_frames_under_frames() {
+    let written = render(&drawn(), Format::Flamegraph, &TextStyle::default());
+    let (frames, script) = written.split_once("<script>").expect("there is one");
+    assert!(script.contains("ownerSVGElement"));
+    insta::assert_snapshot!(frames);
+}
+
 #[test]
 fn csv_defuses_formulas() {
     for text in ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\u{ff1d}1"] {
@@ -142,7 +202,10 @@ fn a_name_that_is_taken_gets_a_number() {
 #[test]
 fn unknown_formats_are_told_the_right_ones() {
     let error = "yaml".parse::<Format>().expect_err("there is none");
-    assert_eq!(error.to_string(), "unknown format \"yaml\"; there are text, json, markdown, csv");
+    assert_eq!(
+        error.to_string(),
+        "unknown format \"yaml\"; there are text, json, markdown, csv, dot, folded, flamegraph"
+    );
     for (format, name) in Format::NAMED {
         assert_eq!(name.parse::<Format>().ok(), Some(format));
     }
@@ -166,7 +229,8 @@ fn deep_trees_and_long_paths_are_written() {
     for (format, _) in Format::NAMED {
         let written = render(&report, format, &TextStyle::default());
         assert!(written.len() < depth * 400, "{format:?}: {} bytes", written.len());
-        assert!(written.lines().count() >= 2 * depth, "{format:?}");
+        let is_bounded = matches!(format, Format::Folded | Format::Flamegraph);
+        assert!(written.lines().count() >= if is_bounded { 1 } else { 2 * depth }, "{format:?}");
     }
 }
 
@@ -186,6 +250,9 @@ fn cells() -> impl Strategy<Value = Cell> {
         Just(Cell::Missing),
         Just(Cell::Null("(untraced)")),
         texts().prop_map(Cell::Text),
+        texts().prop_map(Cell::Cut),
+        (texts(), any::<u64>()).prop_map(|(value, count)| Cell::Tally { name: "location", value, count }),
+        any::<u64>().prop_map(|count| Cell::More { count, what: "sites" }),
         any::<u64>().prop_map(Cell::Count),
         any::<u64>().prop_map(Cell::Bytes),
         any::<u64>().prop_map(Cell::Number),
@@ -255,6 +322,55 @@ proptest! {
         let notes = report.sections.iter().filter(|section| matches!(section, Section::Note(_))).count();
         prop_assert_eq!(json["notes"].as_array().map(Vec::len), Some(notes));
         prop_assert_eq!(json.as_object().map(serde_json::Map::len), Some(4 + report.sections.len() - notes));
+    }
+
+    /// No text gets out of its quotes: what is left without them is of the few marks we write.
+    #[test]
+    fn dot_quotes_whatever_stands_in_it(report in reports()) {
+        let mut bare = String::new();
+        let (mut quoted, mut escaped) = (false, false);
+        for letter in dot::render(&report).chars() {
+            match letter {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                letter if !quoted => bare.push(letter),
+                _ => {}
+            }
+        }
+        prop_assert!(!quoted);
+        let is_ours = |line: &str| line.is_empty() || line == "digraph heap {" || line == "}"
+            || ["graph [", "node [", "edge ["].iter().any(|head| line.starts_with(head))
+            || line.starts_with('n') && line.ends_with(';');
+        for line in bare.lines() {
+            prop_assert!(is_ours(line.trim()), "{line}");
+            prop_assert!(line.chars().all(|letter| letter.is_ascii_alphanumeric() || " =,;[]{}->".contains(letter)), "{line}");
+        }
+    }
+
+    #[test]
+    fn folded_lines_are_stacks_and_amounts(report in reports()) {
+        for line in folded::render(&report).lines() {
+            let (stack, amount) = line.rsplit_once(' ').expect("an amount");
+            prop_assert!(amount.parse::<u64>().is_ok_and(|amount| amount > 0), "{line}");
+            prop_assert!(stack.split(';').all(|frame| !frame.is_empty() && frame.trim() == frame), "{line}");
+        }
+    }
+
+    #[test]
+    fn flamegraph_is_xml_and_its_frames_lie_within_one_another(report in reports()) {
+        let written = flamegraph::render(&report);
+        let xml = roxmltree::Document::parse(&written).expect("it is XML");
+        let mut open: Vec<(f64, f64)> = Vec::new();
+        for frame in xml.descendants().filter(|node| node.attribute("class") == Some("f")) {
+            let number = |name: &str| frame.attribute(name).and_then(|number| number.parse::<f64>().ok()).expect("a number");
+            let (depth, begin, wide) = (number("data-d") as usize, number("data-x"), number("data-w"));
+            prop_assert!(depth <= open.len());
+            open.truncate(depth);
+            let (from, to) = open.last().copied().unwrap_or((0.0, 1.0));
+            prop_assert!(begin >= from - 1e-6 && begin + wide <= to + 1e-6);
+            open.push((begin, begin + wide));
+        }
     }
 
     #[test]

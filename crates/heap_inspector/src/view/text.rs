@@ -1,12 +1,14 @@
 //! Text for people: aligned columns that fit the terminal's width, colour only where asked for.
 //!
-//! No line is ever wider than asked. Labels are shortened first; where that is not enough bars go, then shares, then what hangs over
-//! the edge. Widths are those of Unicode's East Asian Width, summed by character.
+//! No line is ever wider than asked. Labels are shortened first; where that is not enough bars go, then shares, then the further labels
+//! of a table and all but the most telling columns of a tree or path, then what hangs over the edge. Widths are those of Unicode's East Asian Width, summed by character.
 
 use super::{TOTAL_LABEL, TextStyle, depths, escape, human, label_column, rest_label, words};
-use crate::report::{Cell, Column, Facts, Level, Note, Path, Report, Section, Table, Tree};
+use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
 use unicode_width::UnicodeWidthChar;
 
+/// Between what holds an object and the object.
+const ARROW: &str = " → ";
 /// Spaces between columns.
 const GAP: usize = 2;
 /// Labels are not made narrower than this while there is something else to leave out.
@@ -31,6 +33,7 @@ pub fn render(report: &Report, style: &TextStyle) -> String {
         match section {
             Section::Table(table) => page.table(table),
             Section::Facts(facts) => page.facts(facts),
+            Section::List(list) => page.list(list),
             Section::Tree(tree) => page.tree(tree),
             Section::Path(path) => page.path(path),
             Section::Note(note) => page.note(note),
@@ -72,6 +75,8 @@ struct Layout {
     is_label: Vec<bool>,
     /// Columns that there is room for.
     shown: Vec<usize>,
+    /// Whether the last column is the label of a tree or path.
+    is_chart: bool,
 }
 
 impl Page {
@@ -128,6 +133,42 @@ impl Page {
         }
     }
 
+    /// Each thing under its headline; a list of texts, as a path is, takes a line for each.
+    fn list(&mut self, list: &List) {
+        self.heading(&list.title);
+        for (number, facts) in list.items.iter().enumerate() {
+            let Some((headline, facts)) = facts.split_first() else { continue };
+            if number > 0 {
+                self.out.push('\n');
+            }
+            let lead = format!("{}. ", number + 1);
+            let indent = " ".repeat(lead.len());
+            let room = self.style.width.saturating_sub(lead.len()).max(1);
+            for (at, line) in wrap(&words(&headline.cell), room).into_iter().enumerate() {
+                self.line(&[(Paint::Heading, format!("{}{line}", if at == 0 { &lead } else { &indent }))]);
+            }
+            let title_width = facts.iter().map(|fact| width(fact.title)).max().unwrap_or(0);
+            let room = room.saturating_sub(title_width + GAP).max(1);
+            for fact in facts {
+                let values: Vec<String> = match &fact.cell {
+                    Cell::Missing => continue,
+                    Cell::List(cells) if cells.iter().all(|cell| matches!(cell, Cell::Text(_))) => {
+                        cells.iter().map(|cell| shorten(&words(cell), room)).collect()
+                    }
+                    cell if fact.remark.is_empty() => vec![shorten(&words(cell), room)],
+                    cell => wrap(&format!("{}: {}", words(cell), escape::terminal(&fact.remark)), room),
+                };
+                for (at, value) in values.into_iter().enumerate() {
+                    let title = if at == 0 { fact.title } else { "" };
+                    self.line(&[
+                        (Paint::Dim, indent.clone() + &pad_end(title, title_width) + &gap()),
+                        (Paint::Plain, value),
+                    ]);
+                }
+            }
+        }
+    }
+
     fn note(&mut self, note: &Note) {
         let (level, paint) = match note.level {
             Level::Info => ("note: ", Paint::Dim),
@@ -159,11 +200,18 @@ impl Page {
         let rest = table.rest.as_ref().map(|rest| labelled(&rest.cells, rest_label(rest)));
         let total = table.total.as_ref().map(|total| labelled(total, TOTAL_LABEL.to_owned()));
         let all = || rows.iter().chain(&rest).chain(&total);
-        let texts = |at: usize| table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_) | Cell::List(_))));
+        let texts = |at: usize| table.rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text));
         let is_label: Vec<bool> = (0..columns.len()).map(|at| columns[at].shrinks || texts(at)).collect();
         let shares = |at: usize| table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
         let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
-        let layout = self.layout(columns, is_label, &shares, all(), 0);
+        // Of many labels those that come first matter most.
+        let labels = (0..columns.len()).filter(|at| columns[*at].shrinks);
+        let dropped: Vec<usize> = (0..columns.len())
+            .rev()
+            .filter(|at| shares[*at])
+            .chain(labels.skip(2).collect::<Vec<_>>().into_iter().rev())
+            .collect();
+        let layout = self.layout(columns, is_label, all(), &dropped, &[], None);
 
         let used = layout.width();
         let bar = table.bar.filter(|_| self.style.width >= used + GAP + BAR.start());
@@ -179,18 +227,18 @@ impl Page {
 
         self.line(&layout.header(columns));
         for (row, cells) in rows.iter().zip(&table.rows) {
-            let mut pieces = layout.pieces(row, cells, &shares);
+            let mut pieces = layout.pieces(row, cells, &shares, "");
             if bar.is_some() {
                 pieces.push((Paint::Bar, gap() + &self::bar(amount(cells), most, bar_width)));
             }
             self.line(&pieces);
         }
         if let (Some(row), Some(rest)) = (&rest, &table.rest) {
-            self.line(&layout.pieces(row, &rest.cells, &shares));
+            self.line(&layout.pieces(row, &rest.cells, &shares, ""));
         }
         if let (Some(row), Some(cells)) = (&total, &table.total) {
             self.line(&[(Paint::Dim, "─".repeat(used.min(self.style.width)))]);
-            self.line(&layout.pieces(row, cells, &shares));
+            self.line(&layout.pieces(row, cells, &shares, ""));
         }
     }
 
@@ -226,40 +274,54 @@ impl Page {
         self.chart(&path.columns, &path.steps, (0..path.steps.len()).map(prefix).collect());
     }
 
-    /// Rows whose last column, the label, stands behind a prefix of its own.
+    /// Rows whose last column, the label, stands behind a prefix of its own and by what the row is held.
     fn chart(&mut self, columns: &[Column], rows: &[Vec<Cell>], prefixes: Vec<String>) {
+        let last = columns.len().saturating_sub(1);
+        let edge = edge_column(columns);
         let texts: Vec<Vec<String>> = rows
             .iter()
-            .zip(prefixes)
+            .zip(&prefixes)
             .map(|(row, prefix)| {
                 let mut texts: Vec<String> = row.iter().map(words).collect();
-                if let Some(label) = texts.last_mut() {
-                    label.insert_str(0, &prefix);
+                let edge = match edge.and_then(|edge| row.get(edge)) {
+                    None | Some(Cell::Missing | Cell::Null(_)) => String::new(),
+                    Some(edge) => words(edge) + ARROW,
+                };
+                if let Some(label) = texts.get_mut(last) {
+                    label.insert_str(0, &format!("{prefix}{edge}"));
                 }
                 texts
             })
             .collect();
-        let last = columns.len().saturating_sub(1);
-        let is_text = |at: usize| rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_) | Cell::List(_))));
+        let is_text = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text));
         let is_label: Vec<bool> = (0..columns.len()).map(|at| at == last || is_text(at)).collect();
         let shares = |at: usize| rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
         let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
-        let layout = self.layout(columns, is_label, &shares, texts.iter(), 1);
+        // Shares go first, then the other labels, then numbers; what rows are measured by and their address stay.
+        let places = || (1..last).rev();
+        let others = || places().filter(|at| !shares[*at] && columns[*at].name != "address");
+        let dropped: Vec<usize> = places()
+            .filter(|at| shares[*at])
+            .chain(others().filter(|at| columns[*at].shrinks))
+            .chain(others().filter(|at| !columns[*at].shrinks))
+            .collect();
+        let layout = self.layout(columns, is_label, texts.iter(), &dropped, &[edge], Some(last));
         self.line(&layout.header(columns));
-        for (row, cells) in texts.iter().zip(rows) {
-            self.line(&layout.pieces(row, cells, &shares));
+        for ((row, cells), prefix) in texts.iter().zip(rows).zip(&prefixes) {
+            self.line(&layout.pieces(row, cells, &shares, prefix));
         }
     }
 
-    /// Chooses the widths: what the texts need, labels less where it does not fit, shares not at all where that is still too much.
-    /// The last `labels` columns shrink whatever the columns say.
+    /// Chooses the widths: what the texts need, labels less where it does not fit; where that is still too much, columns are left out
+    /// in the order of `dropped`, those of `hidden` always. The `favoured` label is shortened last.
     fn layout<'a>(
         &self,
         columns: &[Column],
         is_label: Vec<bool>,
-        shares: &[bool],
         rows: impl Iterator<Item = &'a Vec<String>>,
-        labels: usize,
+        dropped: &[usize],
+        hidden: &[Option<usize>],
+        favoured: Option<usize>,
     ) -> Layout {
         let mut widths: Vec<usize> = columns.iter().map(|column| width(column.title)).collect();
         for row in rows {
@@ -267,31 +329,38 @@ impl Page {
                 *known = (*known).max(width(text));
             }
         }
-        let shrinks: Vec<bool> =
-            (0..columns.len()).map(|at| columns[at].shrinks || at + labels >= columns.len()).collect();
-        let mut shown: Vec<usize> = (0..columns.len()).collect();
-        let fixed = |shown: &[usize], widths: &[usize]| -> usize {
-            let gaps = shown.len().saturating_sub(1) * GAP;
-            gaps + shown.iter().filter(|at| !shrinks[**at]).map(|at| widths[*at]).sum::<usize>()
+        let shrinks = |at: usize| columns[at].shrinks || favoured == Some(at);
+        let mut shown: Vec<usize> = (0..columns.len()).filter(|at| !hidden.contains(&Some(*at))).collect();
+        // What the favoured one takes before columns are left out for it, and the others before they are.
+        let enough = |at: usize| if favoured == Some(at) { (self.style.width / 2).max(LABEL) } else { LABEL };
+        let wanted = |shown: &[usize], widths: &[usize]| -> usize {
+            let needs = |at: usize| if shrinks(at) { widths[at].min(enough(at)) } else { widths[at] };
+            shown.len().saturating_sub(1) * GAP + shown.iter().map(|at| needs(*at)).sum::<usize>()
         };
-        let wanted = |widths: &[usize]| -> usize {
-            (0..widths.len()).filter(|at| shrinks[*at]).map(|at| widths[at].min(LABEL)).sum()
-        };
-        while fixed(&shown, &widths) + wanted(&widths) > self.style.width {
-            let Some(share) = shown.iter().rposition(|at| shares[*at]) else { break };
-            shown.remove(share);
+        for at in dropped {
+            if wanted(&shown, &widths) <= self.style.width {
+                break;
+            }
+            shown.retain(|known| known != at);
         }
-        let room = self.style.width.saturating_sub(fixed(&shown, &widths));
-        let mut shrinking: Vec<usize> = shown.iter().copied().filter(|at| shrinks[*at]).collect();
+        let gaps = shown.len().saturating_sub(1) * GAP;
+        let fixed: usize = shown.iter().filter(|at| !shrinks(**at)).map(|at| widths[*at]).sum();
+        let mut left = self.style.width.saturating_sub(gaps + fixed);
+        let mut shrinking: Vec<usize> = shown.iter().copied().filter(|at| shrinks(*at)).collect();
+        if let Some(favoured) = favoured {
+            shrinking.retain(|at| *at != favoured);
+            let others: usize = shrinking.iter().map(|at| widths[*at].min(LABEL)).sum();
+            widths[favoured] = widths[favoured].min(left.saturating_sub(others).max(1));
+            left = left.saturating_sub(widths[favoured]);
+        }
         // The narrow ones first: what they leave over goes to the wide ones.
         shrinking.sort_by_key(|at| widths[*at]);
-        let mut left = room;
         for (done, at) in shrinking.iter().enumerate() {
             let part = left / (shrinking.len() - done);
             widths[*at] = widths[*at].min(part.max(1));
             left = left.saturating_sub(widths[*at]);
         }
-        Layout { widths, is_label, shown }
+        Layout { widths, is_label, shown, is_chart: favoured.is_some() }
     }
 }
 
@@ -312,11 +381,18 @@ impl Layout {
         self.shown.iter().enumerate().map(title).collect()
     }
 
-    fn pieces(&self, row: &[String], cells: &[Cell], shares: &[bool]) -> Vec<(Paint, String)> {
+    /// A row; of the last column `prefix` is not shortened while it leaves room.
+    fn pieces(&self, row: &[String], cells: &[Cell], shares: &[bool], prefix: &str) -> Vec<(Paint, String)> {
         let piece = |(place, &at): (usize, &usize)| {
             let text = row.get(at).map_or("", String::as_str);
             let text = match cells.get(at) {
                 Some(Cell::List(items)) => shorten_list(items, self.widths[at]),
+                _ if self.is_chart && at + 1 == row.len() => match text.strip_prefix(prefix) {
+                    Some(rest) if width(prefix) + 4 < self.widths[at] => {
+                        prefix.to_owned() + &shorten_held(rest, self.widths[at] - width(prefix))
+                    }
+                    _ => shorten_held(text, self.widths[at]),
+                },
                 _ => shorten(text, self.widths[at]),
             };
             let gap = if place == 0 { String::new() } else { gap() };
@@ -403,29 +479,48 @@ fn shorten(text: &str, columns: usize) -> String {
         return text.to_owned();
     }
     let Some(room) = columns.checked_sub(1) else { return String::new() };
-    if text.contains('/') {
+    if text.contains('/') && !text.starts_with('(') {
         return format!("…{}", tail(text, room));
     }
     let end = tail(text, room / 3);
     format!("{}…{end}", head(text, room - width(end)))
 }
 
+/// A label behind what holds it (`@name → label`) made to fit: both lose of what they have beyond their parts, the label less.
+fn shorten_held(text: &str, columns: usize) -> String {
+    match text.split_once(ARROW) {
+        Some((edge, label)) if width(text) > columns && columns > 2 * LABEL => {
+            let room = columns - width(ARROW);
+            let edge = shorten(edge, room.saturating_sub(width(label)).max(room / 3));
+            let label = shorten(label, room.saturating_sub(width(&edge)));
+            format!("{edge}{ARROW}{label}")
+        }
+        _ => shorten(text, columns),
+    }
+}
+
 /// As many whole values of a list as fit, and how many do not.
 fn shorten_list(cells: &[Cell], columns: usize) -> String {
-    let items: Vec<String> = cells.iter().map(super::plain_words).collect();
-    let whole = items.join(", ");
-    if width(&whole) <= columns || items.len() < 2 {
+    let whole = cells.iter().map(super::plain_words).collect::<Vec<_>>().join(", ");
+    let more = match cells.last() {
+        Some(Cell::More { count, .. }) => *count,
+        _ => 0,
+    };
+    let items: Vec<String> =
+        cells.iter().filter(|cell| !matches!(cell, Cell::More { .. })).map(super::plain_words).collect();
+    if width(&whole) <= columns || items.is_empty() || items.len() < 2 && more == 0 {
         return shorten(&whole, columns);
     }
-    for kept in (1..items.len()).rev() {
-        let text = format!("{}, +{}", items[..kept].join(", "), human::count((items.len() - kept) as u64));
+    let left = |kept: usize| format!(", +{}", human::count(more + (items.len() - kept) as u64));
+    for kept in (1..=items.len()).rev() {
+        let text = items[..kept].join(", ") + &left(kept);
         if width(&text) <= columns {
             return text;
         }
     }
-    let more = format!(", +{}", human::count(items.len() as u64 - 1));
-    match columns.checked_sub(width(&more)) {
-        Some(room) if room > 1 => shorten(&items[0], room) + &more,
+    let left = left(1);
+    match columns.checked_sub(width(&left)) {
+        Some(room) if room > 1 => shorten(&items[0], room) + &left,
         _ => shorten(&items[0], columns),
     }
 }

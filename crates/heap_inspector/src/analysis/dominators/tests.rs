@@ -3,40 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{Dominator, Tree};
+use crate::graph::random::{graph, heap};
 use crate::heap::{Heap, NodeId};
 use crate::scan::Options;
-use crate::source::Source;
 use proptest::prelude::*;
-use std::fmt::Write as _;
-use std::io::Cursor;
-
-const FIRST: u64 = 0x7f00_0000_0000;
-
-fn address(node: u32) -> u64 {
-    FIRST + u64::from(node) * 40
-}
-
-/// A heap of these edges; node `n` takes `n + 1` bytes and is of the class of its number, where one is given.
-fn heap(count: u32, roots: &[u32], edges: impl Fn(u32) -> Vec<u32>, class: impl Fn(u32) -> Option<u32>) -> Heap {
-    let list =
-        |nodes: &[u32]| nodes.iter().map(|node| format!("\"0x{:x}\"", address(*node))).collect::<Vec<_>>().join(", ");
-    let mut dump = String::new();
-    if !roots.is_empty() {
-        writeln!(dump, "{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[{}]}}", list(roots)).unwrap();
-    }
-    for node in 0..count {
-        let class = class(node).map_or(String::new(), |class| format!(", \"class\":\"0x{:x}\"", address(class)));
-        writeln!(
-            dump,
-            "{{\"address\":\"0x{:x}\", \"type\":\"OBJECT\"{class}, \"references\":[{}], \"memsize\":{}}}",
-            address(node),
-            list(&edges(node)),
-            node + 1
-        )
-        .unwrap();
-    }
-    Heap::load(&Source::reader(Cursor::new(dump), "memory"), &Options { threads: 1, ..Options::default() }).unwrap()
-}
 
 fn tree(heap: &Heap) -> Tree {
     Tree::new(heap, &Options::default()).unwrap()
@@ -53,18 +23,6 @@ fn reached(roots: &[u32], edges: &[Vec<u32>], gone: Option<u32>) -> Vec<bool> {
         }
     }
     seen
-}
-
-/// A graph: roots, references and for some nodes a class.
-fn graph() -> impl Strategy<Value = (Vec<u32>, Vec<Vec<u32>>, Vec<Option<u32>>)> {
-    (1u32..40).prop_flat_map(|count| {
-        let nodes = 0..count;
-        (
-            prop::collection::vec(nodes.clone(), 0..4),
-            prop::collection::vec(prop::collection::vec(nodes.clone(), 0..4), count as usize),
-            prop::collection::vec(prop::option::weighted(0.3, nodes), count as usize),
-        )
-    })
 }
 
 proptest! {

@@ -1,0 +1,600 @@
+//! What changed between dumps of one process: which objects are new, gone and kept, and which groups grow.
+//!
+//! An address alone does not tell an object: slots are used again. Two records are of one object if address, type, class, allocation
+//! site and generation agree. Objects without a generation were allocated before tracing began, so among traced ones address, type and
+//! class do; where nothing is traced slots used again may be taken for kept, and the report says so. The generation tells more: a
+//! record of a generation that was over when the earlier dump was taken is of an object that was there then, and if it is not found at
+//! its address it was moved by a compaction. So nothing that was moved is called new.
+//!
+//! With three dumps or more an object is *retained* if it is new since the first and has stayed since the second: what was allocated
+//! and kept while the app did its work, and neither start-up data nor what the last requests had not yet given back.
+//! Costs a look-up of an address for each object and 4 bytes for each object and dump.
+
+use super::dominators::Tree;
+use super::groups::{self, Groups, Shows};
+use super::retained;
+use super::{Context, Sort, column, fact, key_cell, note, titled};
+use crate::Result;
+use crate::graph::PATIENCE;
+use crate::heap::{Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::names::{ClassId, Names};
+use crate::record::Type;
+use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
+use crate::scan::Options;
+use crate::select::Filter;
+use crate::survey::{Slot, Sum};
+use crate::symbols::{SiteId, Symbol};
+use crate::view::human;
+use hashbrown::HashMap;
+
+/// What became of an object of a later dump, seen from an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Before {
+    /// It was there, as this node.
+    Same(NodeId),
+    /// It was there, at another address.
+    Moved,
+    /// It was not there.
+    New,
+}
+
+const NEW: u32 = u32::MAX;
+const MOVED: u32 = u32::MAX - 1;
+
+/// Which objects of a later dump were in an earlier one.
+#[derive(Debug)]
+pub struct Match {
+    /// By node of the later dump: the node of the earlier one.
+    earlier: Vec<u32>,
+    moved: u64,
+    /// The part of the classes, of those whose addresses are in both dumps, that have one name in both.
+    likeness: f64,
+}
+
+/// How one heap's numbers of names read in another's.
+struct Translation {
+    classes: Vec<Option<ClassId>>,
+    sites: Vec<Option<SiteId>>,
+    labels: Vec<Option<Symbol>>,
+}
+
+impl Translation {
+    fn new(from: &Names, to: &Names) -> Translation {
+        let (one, other) = (&from.tables, &to.tables);
+        let label = |sym: u32| match sym {
+            0 => Some(Symbol::NONE),
+            sym => other.symbols.find(one.symbols.bytes(Symbol(sym))),
+        };
+        let labels: Vec<Option<Symbol>> = (0..one.symbols.len() as u32).map(label).collect();
+        let sites_of_other: HashMap<_, _> =
+            (0..other.sites.len() as u32).map(|id| (other.sites.get(SiteId(id)), SiteId(id))).collect();
+        let sites = (0..one.sites.len() as u32).map(|id| {
+            let mut site = one.sites.get(SiteId(id));
+            site.file = labels[site.file.0 as usize]?;
+            site.method = labels[site.method.0 as usize]?;
+            sites_of_other.get(&site).copied()
+        });
+        let classes = (0..one.class_count() as u32).map(|id| {
+            let class = ClassId(id);
+            if class == ClassId::NONE {
+                return Some(class);
+            }
+            let found = to.class_at(one.class_address(class))?;
+            let same = one.symbols.bytes(from.instance_class(class)) == other.symbols.bytes(to.instance_class(found));
+            same.then_some(found)
+        });
+        Translation { classes: classes.collect(), sites: sites.collect(), labels }
+    }
+}
+
+impl Match {
+    /// Looks up each object of `later` in `earlier`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn new(earlier: &Heap, later: &Heap, options: &Options<'_>) -> Result<Match> {
+        let translation = Translation::new(later.names(), earlier.names());
+        // What was traced in this generation or later may have come after the earlier dump.
+        let last = earlier.nodes().map(|id| earlier.slot(id).generation).max().unwrap_or(0);
+        let mut found =
+            Match { earlier: Vec::with_capacity(later.object_count()), moved: 0, likeness: likeness(earlier, later) };
+        for id in later.nodes() {
+            if (id.0 as usize).is_multiple_of(PATIENCE) {
+                options.check()?;
+            }
+            let slot = later.slot(id);
+            let same = earlier.node(later.address(id)).filter(|before| {
+                let length = |heap: &Heap, id: NodeId| heap.length(id);
+                is_same(&slot, &earlier.slot(*before), &translation)
+                    && (slot.generation > 0 || is_alike(slot.ty, length(later, id), length(earlier, *before)))
+            });
+            found.earlier.push(match same {
+                Some(before) => before.0,
+                None if slot.generation > 0 && slot.generation < last => {
+                    found.moved += 1;
+                    MOVED
+                }
+                None => NEW,
+            });
+        }
+        Ok(found)
+    }
+
+    /// What became of an object.
+    #[must_use]
+    pub fn before(&self, id: NodeId) -> Before {
+        match self.earlier[id.0 as usize] {
+            NEW => Before::New,
+            MOVED => Before::Moved,
+            node => Before::Same(NodeId(node)),
+        }
+    }
+
+    /// Whether the object was not there.
+    #[must_use]
+    pub fn is_new(&self, id: NodeId) -> bool {
+        self.earlier[id.0 as usize] == NEW
+    }
+
+    /// How many objects were moved by a compaction in between.
+    #[must_use]
+    pub fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Whether both dumps can be of one process: most of the classes at one address have one name.
+    #[must_use]
+    pub fn is_one_process(&self) -> bool {
+        self.likeness > 0.5
+    }
+}
+
+fn is_same(slot: &Slot, before: &Slot, translation: &Translation) -> bool {
+    slot.ty == before.ty
+        && slot.generation == before.generation
+        && translation.classes[slot.names.class.0 as usize] == Some(before.names.class)
+        && translation.sites[slot.names.site.0 as usize] == Some(before.names.site)
+        // The label of a string is its encoding, which may be changed.
+        && (slot.ty == Type::String || translation.labels[slot.names.label.0 as usize] == Some(before.names.label))
+}
+
+/// Whether untraced objects may be one by their lengths: those of these types keep theirs.
+fn is_alike(ty: Type, length: Option<u32>, before: Option<u32>) -> bool {
+    length == before || !matches!(ty, Type::Symbol | Type::Bignum | Type::Float)
+}
+
+/// The part of the earlier dump's classes that go by the same name in the later one.
+fn likeness(earlier: &Heap, later: &Heap) -> f64 {
+    let (mut same, mut all) = (0u32, 0u32);
+    for id in 1..earlier.names().tables.class_count() as u32 {
+        let address = earlier.names().tables.class_address(ClassId(id));
+        if let Some(name) = earlier.names().class_name(address) {
+            all += 1;
+            same += u32::from(later.names().class_name(address) == Some(name));
+        }
+    }
+    if all == 0 { 1.0 } else { f64::from(same) / f64::from(all) }
+}
+
+/// A dump of several, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Dump<'a> {
+    /// Its name for people.
+    pub name: &'a str,
+    /// Its heap.
+    pub heap: &'a Heap,
+    /// Its dominator tree, where retained sizes are wanted.
+    pub tree: Option<&'a Tree>,
+}
+
+/// How the dumps of one process differ.
+#[derive(Debug)]
+pub struct Diff<'a> {
+    dumps: Vec<Dump<'a>>,
+    /// For each dump but the last, what the last one's objects were in it.
+    matches: Vec<Match>,
+    gone: Sum,
+}
+
+impl<'a> Diff<'a> {
+    /// Compares each dump with the last one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] for fewer than two dumps, [`crate::Error::Interrupted`] when cancelled.
+    pub fn new(dumps: &[Dump<'a>], options: &Options<'_>) -> Result<Diff<'a>> {
+        let [first, .., last] = dumps else {
+            return Err(crate::Error::usage("a diff needs two dumps or more, the oldest first"));
+        };
+        let matches = dumps[..dumps.len() - 1]
+            .iter()
+            .map(|earlier| Match::new(earlier.heap, last.heap, options))
+            .collect::<Result<Vec<Match>>>()?;
+        let mut kept = Sum::default();
+        for id in last.heap.nodes().filter(|id| !matches[0].is_new(*id)) {
+            let memsize = match matches[0].before(id) {
+                Before::Same(before) => first.heap.bytes(before),
+                _ => last.heap.bytes(id),
+            };
+            kept.add(Sum { count: 1, memsize, references: 0 });
+        }
+        let all = first.heap.totals().objects;
+        let gone = Sum {
+            count: all.count.saturating_sub(kept.count),
+            memsize: all.memsize.saturating_sub(kept.memsize),
+            references: 0,
+        };
+        Ok(Diff { dumps: dumps.to_vec(), matches, gone })
+    }
+
+    /// The dumps, oldest first.
+    #[must_use]
+    pub fn dumps(&self) -> &[Dump<'a>] {
+        &self.dumps
+    }
+
+    /// The last dump's heap, whose nodes are told here.
+    #[must_use]
+    pub fn heap(&self) -> &'a Heap {
+        self.dumps[self.dumps.len() - 1].heap
+    }
+
+    /// What an object of the last dump was in the dump of a number, from 0.
+    #[must_use]
+    pub fn before(&self, dump: usize, id: NodeId) -> Before {
+        self.matches[dump].before(id)
+    }
+
+    /// Whether an object of the last dump was not in the first.
+    #[must_use]
+    pub fn is_new(&self, id: NodeId) -> bool {
+        self.matches[0].is_new(id)
+    }
+
+    /// Whether an object is new since the first dump and was in all others: the rule of three dumps. With two, whether it is new.
+    #[must_use]
+    pub fn is_retained(&self, id: NodeId) -> bool {
+        self.is_new(id) && self.matches[1..].iter().all(|before| !before.is_new(id))
+    }
+
+    /// The objects of the last dump that were not in the first.
+    pub fn new_objects(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.heap().nodes().filter(|id| self.is_new(*id))
+    }
+
+    /// The objects that [`Diff::is_retained`].
+    pub fn retained_objects(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.heap().nodes().filter(|id| self.is_retained(*id))
+    }
+
+    /// The objects of the first dump that the last one lacks.
+    #[must_use]
+    pub fn gone_objects(&self) -> Vec<NodeId> {
+        let first = self.dumps[0].heap;
+        let mut kept = vec![false; first.object_count()];
+        for id in self.heap().nodes() {
+            if let Before::Same(before) = self.before(0, id) {
+                kept[before.0 as usize] = true;
+            }
+        }
+        first.nodes().filter(|id| !kept[id.0 as usize]).collect()
+    }
+
+    /// Count and bytes of some objects of the last dump.
+    #[must_use]
+    pub fn sum(&self, ids: impl Iterator<Item = NodeId>) -> Sum {
+        let mut sum = Sum::default();
+        ids.for_each(|id| sum.add(Sum { count: 1, memsize: self.heap().bytes(id), references: 0 }));
+        sum
+    }
+
+    /// Groups some objects of the last dump.
+    #[must_use]
+    pub fn groups(&self, ids: impl Iterator<Item = NodeId>, options: &groups::Options) -> Groups {
+        groups::of(self.heap(), ids, options)
+    }
+}
+
+/// How a group went from dump to dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trend {
+    /// It grew in each step, the smallest at least half of the greatest.
+    Steady,
+    /// It grew in each step, unevenly.
+    Growing,
+    /// It grew, but not in each step.
+    Step,
+    /// It is as big as it was.
+    Flat,
+    /// It shrank.
+    Shrinking,
+}
+
+impl Trend {
+    /// The trend of sizes, oldest first. Of two there is no telling whether growth goes on.
+    #[must_use]
+    pub fn of(sizes: &[u64]) -> Trend {
+        let (first, last) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
+        let steps: Vec<i128> = sizes.windows(2).map(|pair| i128::from(pair[1]) - i128::from(pair[0])).collect();
+        let (least, most) = (steps.iter().min().copied().unwrap_or(0), steps.iter().max().copied().unwrap_or(0));
+        match last.cmp(&first) {
+            std::cmp::Ordering::Less => Trend::Shrinking,
+            std::cmp::Ordering::Equal => Trend::Flat,
+            std::cmp::Ordering::Greater if least > 0 && least * 2 >= most && steps.len() > 1 => Trend::Steady,
+            std::cmp::Ordering::Greater if least > 0 => Trend::Growing,
+            std::cmp::Ordering::Greater => Trend::Step,
+        }
+    }
+
+    /// Its word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Trend::Steady => "steady",
+            Trend::Growing => "growing",
+            Trend::Step => "step",
+            Trend::Flat => "flat",
+            Trend::Shrinking => "shrinking",
+        }
+    }
+}
+
+/// A group in all dumps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// A value for each key.
+    pub key: Vec<KeyValue>,
+    /// Its objects in each dump, oldest first.
+    pub sums: Vec<Sum>,
+    /// What they retain in each dump, where all dumps have their trees.
+    pub retained_memsizes: Option<Vec<u64>>,
+    /// How its bytes went, of what it retains where that is known.
+    pub trend: Trend,
+}
+
+impl Growth {
+    fn sizes(&self) -> Vec<u64> {
+        self.retained_memsizes.clone().unwrap_or_else(|| self.sums.iter().map(|sum| sum.memsize).collect())
+    }
+
+    /// The bytes by which it grew, from the first dump to the last.
+    #[must_use]
+    pub fn memsize_delta(&self) -> i64 {
+        delta(self.sums.iter().map(|sum| sum.memsize))
+    }
+
+    /// The objects by which it grew.
+    #[must_use]
+    pub fn count_delta(&self) -> i64 {
+        delta(self.sums.iter().map(|sum| sum.count))
+    }
+}
+
+fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
+    let first = sizes.next().unwrap_or(0);
+    sizes.next_back().unwrap_or(first) as i64 - first as i64
+}
+
+/// The groups of all dumps, the one that grew the most bytes first; `retained` asks for what they retain too, where there are trees.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn growth(
+    diff: &Diff<'_>,
+    by: &[Key],
+    filter: &Filter,
+    retained: bool,
+    options: &Options<'_>,
+) -> Result<Vec<Growth>> {
+    let dumps = diff.dumps();
+    let mut found: HashMap<Vec<KeyValue>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
+    let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
+    let with_trees = retained && dumps.iter().all(|dump| dump.tree.is_some());
+    for (at, dump) in dumps.iter().enumerate() {
+        let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), ..groups::Options::default() };
+        for group in groups::groups(dump.heap, &asked).groups {
+            found.entry(group.key).or_insert_with(none).0[at] = group.sum;
+        }
+        if let Some(tree) = dump.tree.filter(|_| with_trees) {
+            for group in retained::groups(dump.heap, tree, by, filter, None, options)?.groups {
+                found.entry(group.key).or_insert_with(none).1[at] = group.retained_memsize;
+            }
+        }
+    }
+    let mut growth: Vec<Growth> = found
+        .into_iter()
+        .map(|(key, (sums, retained))| {
+            let mut growth =
+                Growth { key, sums, retained_memsizes: with_trees.then_some(retained), trend: Trend::Flat };
+            growth.trend = Trend::of(&growth.sizes());
+            growth
+        })
+        .collect();
+    growth.sort_by(|a, b| b.memsize_delta().cmp(&a.memsize_delta()).then_with(|| a.key.cmp(&b.key)));
+    Ok(growth)
+}
+
+/// Moved objects are worth a word where they are more than such a part.
+const WARNED: f64 = 0.01;
+
+/// What else to know of the dumps before the numbers are believed.
+fn doubts(diff: &Diff<'_>) -> Vec<Section> {
+    let mut notes = Vec::new();
+    let dumps = diff.dumps();
+    let newest = |dump: &Dump<'_>| dump.heap.nodes().map(|id| dump.heap.slot(id).generation).max().unwrap_or(0);
+    let traced = |dump: &Dump<'_>| dump.heap.totals().traced.count > 0;
+    for (matched, dump) in diff.matches.iter().zip(dumps) {
+        let last = dumps[dumps.len() - 1].name;
+        if !matched.is_one_process() {
+            let text = format!(
+                "{} and {last} are not of one process: the same classes lie at other addresses. Which objects are new cannot be told; \
+                 only the growth by group can be compared",
+                dump.name
+            );
+            notes.push(note(Level::Warning, text));
+        }
+        if matched.moved() as f64 > WARNED * diff.heap().object_count() as f64 {
+            let text = format!(
+                "{} objects were moved between {} and {last}, by GC.compact; they are told by their generations and count as kept",
+                human::count(matched.moved()),
+                dump.name
+            );
+            notes.push(note(Level::Info, text));
+        }
+    }
+    for pair in dumps.windows(2) {
+        let [one, other] = [&pair[0], &pair[1]];
+        if traced(one) != traced(other) {
+            let (with, without) = if traced(one) { (one.name, other.name) } else { (other.name, one.name) };
+            let text =
+                format!("{with} was traced and {without} was not: objects are told by address, type and class alone");
+            notes.push(note(Level::Warning, text));
+        } else if !traced(one) {
+            let text = format!(
+                "{} and {} were not traced: an object at the address of another of its type and class, which is gone, is taken for it. {}",
+                one.name,
+                other.name,
+                super::UNTRACED
+            );
+            notes.push(note(Level::Warning, text));
+        } else if newest(one) > newest(other) {
+            let text = format!("{} is newer than {}: give the oldest dump first", one.name, other.name);
+            notes.push(note(Level::Warning, text));
+        }
+    }
+    let all = diff.heap().object_count() as u64;
+    if diff.new_objects().next().is_none() && diff.gone.count == 0 && all > 0 {
+        notes.push(note(Level::Warning, "no object is new and none is gone: are these one dump twice?"));
+    }
+    notes
+}
+
+/// The answer of `diff`.
+///
+/// # Errors
+/// Those of [`growth`].
+pub fn report(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize, options: &Options<'_>) -> Result<Report> {
+    let dumps = diff.dumps();
+    let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
+    let grouped = |ids: &mut dyn Iterator<Item = NodeId>| {
+        let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), sort: Sort::Bytes, limit: Some(limit) };
+        diff.groups(ids, &asked)
+    };
+    let keys: Vec<&str> = by.iter().map(|key| key.name()).collect();
+    let title = |what: &str| titled(&format!("{what} by {}", keys.join(", ")), filter);
+    let mut sections = vec![Section::Table(dump_table(diff)), Section::Facts(facts(diff))];
+    if dumps.len() > 2 {
+        let retained = grouped(&mut diff.retained_objects());
+        sections.push(Section::Table(retained.table("retained", title("Retained objects"), Shows::BytesAndCount)));
+    } else {
+        let new = grouped(&mut diff.new_objects());
+        sections.push(Section::Table(new.table("new", title("New objects"), Shows::BytesAndCount)));
+    }
+    sections.push(Section::Table(growth_table(diff, by, filter, limit, title("Growth"), options)?));
+    sections.extend(doubts(diff));
+    for dump in dumps {
+        let context = Context::of(dump.heap);
+        sections.extend(context.notes().into_iter().map(|section| match section {
+            Section::Note(note) => Section::Note(Note { text: format!("{}: {}", dump.name, note.text), ..note }),
+            section => section,
+        }));
+    }
+    Ok(Report { verb: "diff", dump: names.join(", "), sections })
+}
+
+fn dump_table(diff: &Diff<'_>) -> Table {
+    Table {
+        name: "dumps",
+        title: "Dumps".into(),
+        columns: vec![
+            column("count", "Objects"),
+            column("memsize", "Memory"),
+            column("traced_count", "Traced"),
+            Column { name: "dump", title: "Dump", shrinks: true },
+        ],
+        rows: diff
+            .dumps()
+            .iter()
+            .map(|dump| {
+                let totals = dump.heap.totals();
+                vec![
+                    Cell::Count(totals.objects.count),
+                    Cell::Bytes(totals.objects.memsize),
+                    Cell::Count(totals.traced.count),
+                    Cell::Text(dump.name.to_owned()),
+                ]
+            })
+            .collect(),
+        rest: None,
+        total: None,
+        bar: None,
+    }
+}
+
+fn facts(diff: &Diff<'_>) -> Facts {
+    let new = diff.sum(diff.new_objects());
+    let mut facts = vec![
+        fact("new_count", "New objects", Cell::Count(new.count), "since the first dump".into()),
+        fact("new_memsize", "New memory", Cell::Bytes(new.memsize), String::new()),
+        fact("gone_count", "Gone objects", Cell::Count(diff.gone.count), "since the first dump".into()),
+        fact("gone_memsize", "Gone memory", Cell::Bytes(diff.gone.memsize), String::new()),
+    ];
+    if diff.dumps().len() > 2 {
+        let retained = diff.sum(diff.retained_objects());
+        let remark = "new since the first dump, and in all others since".to_owned();
+        facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
+        facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
+    }
+    Facts { name: "changes", title: String::new(), facts }
+}
+
+fn growth_table(
+    diff: &Diff<'_>,
+    by: &[Key],
+    filter: &Filter,
+    limit: usize,
+    title: String,
+    options: &Options<'_>,
+) -> Result<Table> {
+    let all = growth(diff, by, filter, false, options)?;
+    let grown = all.iter().filter(|growth| growth.memsize_delta() > 0).count();
+    let change = |delta: i64| match delta {
+        0 => "0".to_owned(),
+        delta if delta < 0 => format!("-{}", human::count(delta.unsigned_abs())),
+        delta => format!("+{}", human::count(delta.unsigned_abs())),
+    };
+    let mut columns =
+        vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
+    columns.push(column("memsizes", "Memory in each dump"));
+    columns.extend(by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
+    let rows = all
+        .iter()
+        .take(grown.min(limit))
+        .map(|growth| {
+            let sizes = growth.sums.iter().map(|sum| Cell::Bytes(sum.memsize)).collect();
+            let cells = [
+                Cell::Bytes(growth.memsize_delta().unsigned_abs()),
+                Cell::Text(change(growth.count_delta())),
+                Cell::Text(growth.trend.name().to_owned()),
+                Cell::List(sizes),
+            ];
+            cells.into_iter().chain(by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value))).collect()
+        })
+        .collect();
+    let cut = grown.saturating_sub(limit);
+    let rest: i64 = all[..grown].iter().skip(limit).map(Growth::memsize_delta).sum();
+    let rest_cells = [Cell::Bytes(rest.unsigned_abs()), Cell::Missing, Cell::Missing, Cell::Missing];
+    Ok(Table {
+        name: "growth",
+        title,
+        columns,
+        rows,
+        rest: (cut > 0).then(|| Rest {
+            rows: cut as u64,
+            cells: rest_cells.into_iter().chain(by.iter().map(|_| Cell::Missing)).collect(),
+        }),
+        total: None,
+        bar: None,
+    })
+}

@@ -1,0 +1,210 @@
+//! The dominator tree with objects of one key (class, location, ...) under the same parent merged: few rows say where all memory is held.
+//!
+//! A row's objects are all those of its key that the row above's objects dominate immediately, so what they retain is nowhere counted
+//! twice, and rows add up to what stands above them but for that one's own bytes. Each object is looked at once; nothing recurses.
+
+use super::dominators::{Dominator, Tree};
+use super::grouping::Grouping;
+use super::{Context, address_cell, column, key_cell, retained, share};
+use crate::Result;
+use crate::graph::PATIENCE;
+use crate::heap::{Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::labels::Labels;
+use crate::report::{Cell, Column, Report, Section, TreeNode};
+use crate::scan::Options;
+use crate::select::Filter;
+use crate::view::human;
+
+/// How much of the tree is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// So many levels below the top row.
+    pub depth: usize,
+    /// Rows that retain fewer bytes are one, under each row.
+    pub min: u64,
+    /// So many rows under one.
+    pub width: usize,
+}
+
+/// Objects of one key that those of the row above dominate immediately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// 0 for the top rows.
+    pub depth: usize,
+    /// The value of the key they share; none for those of all smaller rows under the one above.
+    pub key: Option<KeyValue>,
+    /// How many there are.
+    pub count: u64,
+    /// How many rows were put together here; 1 but for the smaller ones.
+    pub rows: u64,
+    /// Their own bytes.
+    pub memsize: u64,
+    /// What they retain.
+    pub retained_memsize: u64,
+    /// How many objects they retain, themselves included.
+    pub retained_count: u64,
+}
+
+/// Members of a row before it is named.
+#[derive(Default)]
+struct Members {
+    depth: usize,
+    group: Option<usize>,
+    nodes: Vec<NodeId>,
+    row: Sums,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    count: u64,
+    rows: u64,
+    memsize: u64,
+    retained: u64,
+    retained_count: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Sums) {
+        self.count += other.count;
+        self.rows += other.rows;
+        self.memsize += other.memsize;
+        self.retained += other.retained;
+        self.retained_count += other.retained_count;
+    }
+}
+
+/// The rows below `top` by one key, each behind the one that dominates it; of an object the first row is its own.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn merged(
+    heap: &Heap,
+    tree: &Tree,
+    by: Key,
+    top: Dominator,
+    shown: Shown,
+    options: &Options<'_>,
+) -> Result<Vec<Row>> {
+    let (filter, by) = (Filter::default(), [by]);
+    let mut grouping = Grouping::new(heap, &by, &filter);
+    let children = tree.children();
+    // By group: the place of its members among those of the row at hand.
+    let mut places: Vec<usize> = Vec::new();
+    let mut sort = |nodes: &mut dyn Iterator<Item = NodeId>, depth: usize| -> Vec<Members> {
+        let mut found: Vec<Members> = Vec::new();
+        for id in nodes {
+            let group = grouping.group(id);
+            let number = group.unwrap_or(0);
+            if number >= places.len() {
+                places.resize(number + 1, usize::MAX);
+            }
+            if places[number] == usize::MAX {
+                places[number] = found.len();
+                found.push(Members { depth, group, ..Members::default() });
+            }
+            let members = &mut found[places[number]];
+            members.nodes.push(id);
+            members.row.add(Sums {
+                count: 1,
+                rows: 0,
+                memsize: heap.bytes(id),
+                retained: tree.retained(id),
+                retained_count: tree.retained_count(id),
+            });
+        }
+        for members in &mut found {
+            places[members.group.unwrap_or(0)] = usize::MAX;
+            members.row.rows = 1;
+        }
+        found.sort_by_key(|members| std::cmp::Reverse(members.row.retained));
+        let kept = found.iter().take(shown.width).take_while(|members| members.row.retained >= shown.min).count();
+        let mut rest = Members { depth, ..Members::default() };
+        found.drain(kept..).for_each(|members| rest.row.add(members.row));
+        found.extend((rest.row.count > 0).then_some(rest));
+        found
+    };
+    let mut stack = match top {
+        Dominator::Node(id) => sort(&mut std::iter::once(id), 0),
+        top => sort(&mut children.of(top), 0),
+    };
+    stack.reverse();
+    let mut rows: Vec<(usize, Option<usize>, Sums)> = Vec::new();
+    let mut walked = 0;
+    while let Some(members) = stack.pop() {
+        walked += members.nodes.len();
+        if walked >= PATIENCE {
+            options.check()?;
+            walked = 0;
+        }
+        rows.push((members.depth, members.group, members.row));
+        if members.depth < shown.depth {
+            let mut below = members.nodes.iter().flat_map(|id| children.of(Dominator::Node(*id)));
+            stack.extend(sort(&mut below, members.depth + 1).into_iter().rev());
+        }
+    }
+    let keys = grouping.keys();
+    let key = |group: usize| keys.get(group).and_then(|key| key.first().cloned()).unwrap_or(KeyValue::None);
+    let row = |(depth, group, sums): (usize, Option<usize>, Sums)| Row {
+        depth,
+        key: group.map(key),
+        count: sums.count,
+        rows: sums.rows,
+        memsize: sums.memsize,
+        retained_memsize: sums.retained,
+        retained_count: sums.retained_count,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// The answer of `dominators --by KEY`.
+#[must_use]
+pub fn report(
+    heap: &Heap,
+    tree: &Tree,
+    by: Key,
+    top: Dominator,
+    rows: &[Row],
+    dump: &str,
+    context: &Context,
+) -> Report {
+    let all = tree.reachable().memsize;
+    let nodes = rows.iter().map(|row| TreeNode {
+        depth: row.depth,
+        cells: vec![
+            Cell::Bytes(row.retained_memsize),
+            Cell::Share(share(row.retained_memsize, all)),
+            Cell::Count(row.retained_count),
+            Cell::Bytes(row.memsize),
+            Cell::Count(row.count),
+            match &row.key {
+                Some(value) => key_cell(by, value),
+                None => Cell::Text(format!("({} smaller)", human::count(row.rows))),
+            },
+        ],
+    });
+    let title = format!("Dominators by {}", by.name());
+    let section = crate::report::Tree {
+        name: "dominators",
+        title: match top {
+            Dominator::Node(id) => match address_cell(heap, id) {
+                Cell::Text(address) => format!("{title}, from {address}: {}", Labels::new(heap).node(id)),
+                _ => title,
+            },
+            _ => title,
+        },
+        columns: vec![
+            column("retained_memsize", "Retained"),
+            column("retained_share", ""),
+            column("retained_count", "Objects"),
+            column("memsize", "Own"),
+            column("count", "Own objects"),
+            Column { name: by.name(), title: by.title(), shrinks: true },
+        ],
+        nodes: nodes.collect(),
+    };
+    let mut sections = vec![retained::facts(tree, context), Section::Tree(section)];
+    sections.extend(retained::explain(tree, context));
+    sections.extend(context.notes());
+    Report { verb: "dominators", dump: dump.to_owned(), sections }
+}

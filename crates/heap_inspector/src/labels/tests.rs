@@ -1,0 +1,159 @@
+//! Names of edges in hand-made lines as Ruby 3.2 to 4.0 writes them, and the vote against a slow twin.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+use crate::graph::random::heap_of_lines;
+use proptest::prelude::*;
+
+/// Shapes: 3 -> @a (10) -> @b (11) -> @c (12), and what else a version writes among them.
+const SHAPES: &str = r#"{"address":"0x10", "type":"SHAPE", "id":3, "parent_id":4294967295, "depth":1, "shape_type":"T_OBJECT", "edges":1, "memsize":40}
+{"address":"0x11", "type":"SHAPE", "id":10, "parent_id":3, "depth":2, "shape_type":"IVAR","edge_name":"@a", "edges":1, "memsize":40}
+{"address":"0x12", "type":"SHAPE", "id":11, "parent_id":10, "depth":3, "shape_type":"IVAR","edge_name":"@b", "edges":1, "memsize":40}
+{"address":"0x13", "type":"SHAPE", "id":12, "parent_id":11, "depth":4, "shape_type":"IVAR","edge_name":"@c", "edges":1, "memsize":40}
+{"address":"0x14", "type":"SHAPE", "id":13, "parent_id":12, "depth":5, "shape_type":"FROZEN", "edges":0, "memsize":40}
+{"address":"0x15", "type":"SHAPE", "id":20, "parent_id":21, "depth":5, "shape_type":"IVAR","edge_name":"@ring", "edges":0, "memsize":40}
+{"address":"0x16", "type":"SHAPE", "id":21, "parent_id":20, "depth":5, "shape_type":"IVAR","edge_name":"@ring", "edges":0, "memsize":40}
+{"address":"0x1000", "type":"STRING", "shape_id":0, "bytesize":1, "value":"s", "memsize":40}
+{"address":"0x1028", "type":"ARRAY", "shape_id":0, "length":0, "memsize":40}
+{"address":"0x1050", "type":"HASH", "shape_id":0, "size":0, "memsize":40}
+"#;
+
+const STRING: &str = "0x1000";
+const ARRAY: &str = "0x1028";
+const HASH: &str = "0x1050";
+
+fn object(address: u64, more: &str, ivars: usize, references: &[&str]) -> String {
+    let list: Vec<String> = references.iter().map(|target| format!("\"{target}\"")).collect();
+    format!(
+        "{{\"address\":\"0x{address:x}\", \"type\":\"OBJECT\", {more}\"ivars\":{ivars}, \"references\":[{}], \"memsize\":40}}\n",
+        list.join(", ")
+    )
+}
+
+/// The names of all references of the object at an address.
+fn names(lines: &str, address: u64) -> Vec<String> {
+    let (heap, source) = heap_of_lines(&format!("{SHAPES}{lines}"));
+    let mut labels = Labels::new(&heap);
+    let id = heap.node(address).unwrap();
+    let held: Vec<NodeId> = (0..heap.references(id).len()).filter_map(|place| labels.target(id, place)).collect();
+    labels.read_texts(&source, &held, []).unwrap();
+    (0..heap.references(id).len()).map(|place| labels.reference(id, place).to_string()).collect()
+}
+
+#[test]
+fn names_are_certain_where_each_variable_has_a_reference() {
+    let of = |shape: &str, ivars, references: &[&str]| names(&object(0x2000, shape, ivars, references), 0x2000);
+    assert_eq!(of("\"shape_id\":12, ", 3, &[STRING, ARRAY, STRING]), ["@a", "@b", "@c"]);
+    assert_eq!(of("\"shape_id\":13, ", 3, &[STRING, ARRAY, HASH]), ["@a", "@b", "@c"], "frozen");
+    assert_eq!(of("\"shape_id\":10, ", 1, &[HASH]), ["@a"]);
+}
+
+#[test]
+fn names_are_one_of_few_where_references_are_missing() {
+    let of = |shape: &str, ivars, references: &[&str]| names(&object(0x2000, shape, ivars, references), 0x2000);
+    let two = of("\"shape_id\":12, ", 3, &[STRING, ARRAY]);
+    assert_eq!(two, ["@a or @b (one of these)", "@b or @c (one of these)"]);
+    assert_eq!(of("\"shape_id\":12, ", 3, &[STRING]), ["@a or @b or @c (one of these)"]);
+    // More references than variables, no shape, a complex one, shapes in a ring, a shape that is not there.
+    let unknown = ["instance variable", "instance variable"];
+    assert_eq!(of("\"shape_id\":10, ", 1, &[STRING, ARRAY]), unknown);
+    assert_eq!(of("", 3, &[STRING, ARRAY]), unknown);
+    assert_eq!(of("\"shape_id\":12, \"too_complex_shape\":true, ", 2, &[STRING, ARRAY]), unknown);
+    assert_eq!(of("\"shape_id\":20, ", 2, &[STRING, ARRAY]), unknown);
+    assert_eq!(of("\"shape_id\":99, ", 2, &[STRING, ARRAY]), unknown);
+}
+
+#[test]
+fn names_are_likely_by_what_others_of_the_shape_hold() {
+    let voter = object(0x2000, "\"shape_id\":12, ", 3, &[STRING, ARRAY, HASH]);
+    let of =
+        |references: &[&str]| names(&format!("{voter}{}", object(0x2028, "\"shape_id\":12, ", 3, references)), 0x2028);
+    assert_eq!(of(&[STRING, HASH]), ["@a (likely)", "@c (likely)"]);
+    assert_eq!(of(&[ARRAY]), ["@b (likely)"]);
+    // Two strings fit no way of what was seen.
+    assert_eq!(of(&[STRING, STRING]), ["@a or @b (one of these)", "@b or @c (one of these)"]);
+    let other = object(0x2050, "\"shape_id\":12, ", 3, &[STRING, STRING, HASH]);
+    let both = names(&format!("{voter}{other}{}", object(0x2028, "\"shape_id\":12, ", 3, &[STRING, HASH])), 0x2028);
+    assert_eq!(both, ["@a or @b (one of these)", "@c (likely)"]);
+}
+
+#[test]
+fn fields_of_a_class_are_its_variables() {
+    let lines = r#"{"address":"0x3000", "type":"CLASS", "shape_id":0, "name":"Foo", "references":["0x3028"], "memsize":40}
+{"address":"0x3028", "type":"IMEMO", "shape_id":11, "class":"0x3000", "imemo_type":"fields", "references":["0x1000", "0x1050"], "memsize":40}
+"#;
+    assert_eq!(names(lines, 0x3000), ["variables"]);
+    assert_eq!(names(lines, 0x3028), ["@a", "@b"]);
+    // On the way to a value the object between is left out, so the class holds it by its variable.
+    let root = "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x3000\"]}\n";
+    let (heap, source) = heap_of_lines(&format!("{root}{SHAPES}{lines}"));
+    let paths =
+        crate::analysis::paths::paths(&heap, &source, heap.node(0x1050).unwrap(), 1, &Default::default()).unwrap();
+    let steps: Vec<(String, &str)> =
+        paths.chains[0].iter().map(|step| (step.edge.to_string(), step.label.as_str())).collect();
+    assert_eq!(steps, [("root vm".to_owned(), "class Foo"), ("@b".to_owned(), "(HASH), 0 entries")]);
+}
+
+#[test]
+fn elements_stand_at_their_places() {
+    let array = |length: u32, more: &str| {
+        let line = format!(
+            "{{\"address\":\"0x2000\", \"type\":\"ARRAY\", {more}\"length\":{length}, \"references\":[\"{STRING}\", \"{HASH}\"], \"memsize\":40}}\n"
+        );
+        names(&line, 0x2000)
+    };
+    assert_eq!(array(2, ""), ["[0]", "[1]"]);
+    assert_eq!(array(5, ""), ["element", "element"], "numbers and nil leave no reference");
+    assert_eq!(array(2, "\"shared\":true, "), ["shared elements", "shared elements"]);
+}
+
+#[test]
+fn hashes_are_pairs_where_none_is_missing() {
+    let hash = |size: u32, more: &str, references: &[&str]| {
+        let list: Vec<String> = references.iter().map(|target| format!("\"{target}\"")).collect();
+        let line = format!(
+            "{{\"address\":\"0x2000\", \"type\":\"HASH\", \"size\":{size}, {more}\"references\":[{}], \"memsize\":40}}\n",
+            list.join(", ")
+        );
+        names(&line, 0x2000)
+    };
+    assert_eq!(hash(2, "", &[STRING, ARRAY, ARRAY, HASH]), ["key", "[\"s\"]", "key", "value"]);
+    assert_eq!(hash(1, "\"default\":\"0x1050\", ", &[STRING, ARRAY, HASH]), ["key", "[\"s\"]", "default"]);
+    // Symbols and numbers as keys leave no reference, so what is left is in no pairs.
+    assert_eq!(hash(3, "", &[STRING, ARRAY]), ["key or value", "key or value"]);
+}
+
+/// All ways to lay the references, in order, on variables that fit.
+fn ways(votes: &Votes, held: &[Option<Held>], from: usize) -> Vec<Vec<usize>> {
+    let Some((first, rest)) = held.split_first() else { return vec![Vec::new()] };
+    let fitting = (from..votes.len()).filter(|at| first.is_none_or(|held| votes[*at].contains(&held)));
+    fitting
+        .flat_map(|at| {
+            let ways = ways(votes, rest, at + 1);
+            ways.into_iter().map(move |way| std::iter::once(at).chain(way).collect::<Vec<usize>>())
+        })
+        .collect()
+}
+
+fn held() -> impl Strategy<Value = Held> {
+    (0u32..3).prop_map(|class| (Type::Object, ClassId(class)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_vote_agrees_with_all_ways(
+        votes in prop::collection::vec(prop::collection::vec(held(), 0..3), 1..7),
+        held in prop::collection::vec(prop::option::weighted(0.8, held()), 1..7),
+    ) {
+        let ways = ways(&votes, &held, 0);
+        for place in 0..held.len() {
+            let mut found: Vec<usize> = ways.iter().map(|way| way[place]).collect();
+            found.sort_unstable();
+            found.dedup();
+            let expected = (found.len() == 1).then(|| found[0]);
+            prop_assert_eq!(elect(&votes, &held, place), expected, "reference {} of {:?}", place, ways);
+        }
+    }
+}

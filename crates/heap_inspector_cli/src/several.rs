@@ -1,0 +1,112 @@
+//! The verbs on several dumps of one process.
+
+use super::Task;
+use crate::args::Lines;
+use heap_inspector::analysis::Context;
+use heap_inspector::analysis::diff::{self, Diff, Dump};
+use heap_inspector::analysis::dominators::Tree;
+use heap_inspector::analysis::suspects::{self, Exceptions};
+use heap_inspector::heap::{Heap, NodeId};
+use heap_inspector::keys::Key;
+use heap_inspector::report::Report;
+use heap_inspector::source::Source;
+use heap_inspector::{Error, Result, stored};
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A dump of several: its name, where its lines are, its heap.
+struct Loaded {
+    name: String,
+    source: Source,
+    heap: Heap,
+}
+
+fn load(task: &Task<'_>, name: String, source: Source) -> Result<Loaded> {
+    let stored = source.file_path().filter(|_| task.has_index).and_then(|path| stored::read(path, &task.options));
+    let heap = match stored {
+        Some((heap, _)) => heap,
+        None => Heap::load(&source, &task.options).map_err(|error| of(&name, error))?,
+    };
+    Ok(Loaded { name, source, heap })
+}
+
+/// Says of which dump an error is.
+fn of(name: &str, error: Error) -> Error {
+    match error {
+        Error::Format { position, message } => {
+            let place = position.map_or_else(String::new, |place| format!("{place}: "));
+            Error::Format { position: None, message: format!("{name}: {place}{message}") }
+        }
+        Error::Compression { message } => Error::Compression { message: format!("{name}: {message}") },
+        error => error,
+    }
+}
+
+/// Loads the task's dump and the later ones.
+fn load_all(task: &mut Task<'_>, later: &[OsString]) -> Result<Vec<Loaded>> {
+    let first = std::mem::replace(&mut task.source, Source::path("")).spooled();
+    let mut loaded = vec![load(task, task.dump.clone(), first)?];
+    for path in later {
+        loaded.push(load(task, path.to_string_lossy().into_owned(), Source::path(path))?);
+    }
+    Ok(loaded)
+}
+
+fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
+    loaded.iter().map(|dump| Dump { name: &dump.name, heap: &dump.heap, tree: None }).collect()
+}
+
+pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, except: Option<&OsStr>) -> Result<Report> {
+    let except = except.map(|path| Exceptions::read(Path::new(path))).transpose()?;
+    let loaded = load_all(&mut task, later)?;
+    let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
+    let options = &task.options;
+    let tree = Tree::new(&last.heap, options)?;
+    // Those left out must not take the places of others.
+    let limit = if except.is_some() { usize::MAX } else { lines.0 };
+    let mut found = match &dumps(&loaded)[..] {
+        [_] => suspects::of_heap(&last.heap, &tree, &last.source, limit, options)?,
+        dumps => suspects::of_diff(&Diff::new(dumps, options)?, &tree, &last.source, limit, options)?,
+    };
+    if let Some(except) = except {
+        found.retain(|suspect| !except.name(suspect));
+        found.truncate(lines.0);
+    }
+    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
+    let contexts: Vec<Context> = loaded.iter().map(|dump| Context::of(&dump.heap)).collect();
+    Ok(suspects::report(&last.heap, &found, &names, &contexts))
+}
+
+pub(crate) fn diff(
+    mut task: Task<'_>,
+    later: &[OsString],
+    by: &[Key],
+    lines: Lines,
+    output: Option<&OsStr>,
+) -> Result<Report> {
+    let loaded = load_all(&mut task, later)?;
+    let dumps = dumps(&loaded);
+    let diff = Diff::new(&dumps, &task.options)?;
+    if let (Some(path), Some(last)) = (output, loaded.last()) {
+        let ids: Vec<NodeId> = diff.retained_objects().collect();
+        write_lines(Path::new(path), &last.heap, &last.source, &ids)?;
+    }
+    diff::report(&diff, by, &task.filter, lines.0, &task.options)
+}
+
+/// Writes the lines of objects to a new file that only its owner may read.
+fn write_lines(path: &Path, heap: &Heap, source: &Source, ids: &[NodeId]) -> Result<()> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let mut out = BufWriter::new(file);
+    let mut written = Ok(());
+    heap.records(source, ids, |_, _, line| {
+        if written.is_ok() {
+            written = out.write_all(line).and_then(|()| out.write_all(b"\n"));
+        }
+    })?;
+    written.and_then(|()| out.flush()).map_err(failed)
+}

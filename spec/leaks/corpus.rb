@@ -1,0 +1,188 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "json"
+require "open3"
+require "rbconfig"
+
+# The programs of spec/leaks/programs: runs them, asks `heap_inspector suspects` about their dumps, and compares with the truth.
+module Leaks
+  ROOT = File.expand_path("../..", __dir__)
+  SOURCES = File.join(__dir__, "programs")
+
+  # One program and its dumps in DIR/NAME.
+  class Program
+    attr_reader :name, :missing
+
+    def self.all(dir) = Dir.children(SOURCES).sort.map { |file| new(File.basename(file, ".rb"), dir) }
+
+    # Runs programs, two at a time.
+    def self.run(programs, jobs: 2)
+      queue = programs.each_with_object(Queue.new) { |program, all| all << program }.close
+      worker = -> { while (program = queue.pop) do program.run end }
+      Array.new(jobs) { Thread.new(&worker) }.each(&:join)
+    end
+
+    def initialize(name, dir)
+      @name = name
+      @dir = File.join(dir, name)
+      @source = File.join(SOURCES, "#{name}.rb")
+    end
+
+    # Makes the dumps; notes the reason where a library is missing.
+    def run
+      FileUtils.mkdir_p(File.dirname(@dir), mode: 0o700)
+      out, status = Open3.capture2e(RbConfig.ruby, @source, @dir)
+      return @missing = out.strip if status.exitstatus == 77
+
+      raise "#{name} failed: #{out}" unless status.success?
+    end
+
+    def fresh?
+      made = [@source, File.join(__dir__, "harness.rb")].map { |file| File.mtime(file) }.max
+      File.exist?(truth_file) && File.mtime(truth_file) > made
+    end
+
+    def leaky? = !name.start_with?("none_")
+    def dumps = %w[a b c].map { |dump| File.join(@dir, "#{dump}.json") }
+    def leaks = JSON.parse(File.read(truth_file)).fetch("leaks").map { |leak| Leak.new(leak) }
+
+    private
+
+    def truth_file = File.join(@dir, "truth.json")
+  end
+
+  # What one leak is, as truth.json has it.
+  class Leak
+    attr_reader :holders, :classes, :lines
+
+    def initialize(truth)
+      @holders, @classes, @lines = %w[holder leaked line].map { |key| truth.fetch("#{key}_any") { [truth.fetch(key)] } }
+    end
+
+    # What a suspect (as JSON has it) says wrongly: :holder, :class, :location.
+    def errors(suspect)
+      right = { holder: holder?(suspect["holder"]), class: class?(suspect["class"]), location: location?(suspect["location"]) }
+      right.reject { |_, ok| ok }.keys
+    end
+
+    def match?(suspect) = errors(suspect).empty?
+
+    # "constant App::STORE" names App; "Journal::Entry", another class, does not name Journal.
+    def holder?(text)
+      holders.any? { |holder| text.to_s.match?(/(?<![\w:])#{Regexp.escape(holder)}(?!\w|::[A-Z]\w*[a-z])/) }
+    end
+
+    # "#<Class" stands for every class without a name.
+    def class?(text) = classes.any? { |name| text == name || (name == "#<Class" && text.to_s.start_with?("#{name}:")) }
+
+    # A file without a line stands for all its lines.
+    def location?(text) = lines.any? { |line| text.to_s.match?(%r{(\A|/)#{Regexp.escape(line)}(:\d+)?\z}) }
+  end
+
+  # The command line.
+  class Command
+    PATH = File.join(ROOT, "target/release/heap_inspector")
+
+    def initialize(path = PATH)
+      @path = path
+    end
+
+    # Why suspects cannot be asked for, or nil.
+    def missing
+      return "#{@path} is not built" unless File.executable?(@path)
+
+      _, status = Open3.capture2e(@path, "suspects", "--help")
+      "heap_inspector has no verb suspects" unless status.success?
+    end
+
+    def suspects(*dumps) = ask("suspects", *dumps).fetch("suspects")
+
+    # Bytes of what leaks in a dump, of the whole dump without the tracer's.
+    def weigh(leak, dump)
+      files = leak.lines.map { |line| line.sub(/:\d+\z/, "") }.uniq.join("|")
+      answer = ask("top", dump, "--by", "class,location", "--where", "file=#{files}", "--lines", "all")
+      rows = answer.dig("groups", "rows").select { |row| leak.class?(row["class"]) && leak.location?(row["location"]) }
+      totals = answer.fetch("totals")
+      [rows.sum { |row| row["memsize"] }, totals["memsize"] - totals.fetch("tracer_memsize", 0)]
+    end
+
+    private
+
+    def ask(*arguments)
+      out, err, status = Open3.capture3(@path, *arguments, "--format", "json")
+      raise "heap_inspector #{arguments.join(" ")}: #{err}" unless status.success?
+
+      JSON.parse(out)
+    end
+  end
+
+  # How the answers about one program compare with its truth.
+  class Verdict
+    FIRST = 5 # with one dump
+    LIGHT = 1000 # a leak that is less than this part of the heap may go unseen in one dump
+
+    attr_reader :program, :unanswered
+
+    # Asks; `unanswered` is the reason where that is not possible.
+    def initialize(program, command)
+      @program = program
+      @unanswered = program.missing || command.missing
+      return if @unanswered
+
+      @leaks = program.leaks
+      @three = command.suspects(*program.dumps)
+      @one = command.suspects(program.dumps.last)
+      @heavy = @leaks.select do |leak|
+        bytes, heap = command.weigh(leak, program.dumps.last)
+        bytes * LIGHT >= heap
+      end
+    end
+
+    # What is wrong with the answer to three dumps: each leak in its place, and nothing where there is none.
+    def three_dumps
+      return @three.map { |suspect| "#{name(suspect)} is none" } if @leaks.empty?
+
+      @leaks.each_with_index.filter_map do |leak, place|
+        next "no suspect #{place + 1}" unless (suspect = @three[place])
+
+        errors = leak.errors(suspect)
+        "#{place + 1}: #{name(suspect)}: wrong #{errors.join(", ")}" if errors.any?
+      end
+    end
+
+    # What is wrong with the answer to the last dump alone: each heavy leak is among the first.
+    def one_dump
+      @heavy.reject { |leak| rank(leak, @one.first(FIRST)) }.map { |leak| "#{leak.classes.first} is not among #{FIRST}" }
+    end
+
+    def right? = unanswered.nil? && three_dumps.empty? && one_dump.empty?
+
+    # A row of the table.
+    def row
+      return [program.name, "", "", "", "not run", ""] if unanswered
+      return [program.name, "none", "", "", @three.empty? ? "none named" : three_dumps.join("; "), ""] if @leaks.empty?
+
+      leak = @leaks.first
+      [program.name, leak.holders.first, leak.classes.first, leak.lines.first, ranks(@three), ranks(@one)]
+    end
+
+    private
+
+    def name(suspect) = suspect.values_at("holder", "class", "location").join(", ")
+    def rank(leak, suspects) = suspects.index { |suspect| leak.match?(suspect) }&.succ
+    def ranks(suspects) = @leaks.map { |leak| rank(leak, suspects)&.then { |place| "no. #{place}" } || "not found" }.join(", ")
+  end
+
+  # The verdicts as a Markdown table.
+  module Table
+    HEAD = ["Program", "Holder", "Leaked", "Line", "Three dumps", "One dump"].freeze
+
+    def self.of(verdicts)
+      rows = [HEAD, *verdicts.map { |verdict| verdict.row.map { |cell| cell.gsub("|", "\\|") } }]
+      widths = rows.transpose.map { |column| column.map(&:size).max }
+      lines = rows.map { |row| "| #{row.zip(widths).map { |cell, width| cell.ljust(width) }.join(" | ")} |" }
+      lines.insert(1, "|#{widths.map { |width| "-" * (width + 2) }.join("|")}|").join("\n")
+    end
+  end
+end

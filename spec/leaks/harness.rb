@@ -1,0 +1,93 @@
+# frozen_string_literal: true
+
+# Runs a program with a planted leak, or with none, and dumps its heap three times as it works.
+#
+# `ruby PROGRAM.rb DIR` writes DIR/a.json after the warm-up, b.json and c.json each after as much work again, and truth.json with what
+# a tool should find. A program requires this file, marks the lines that allocate what leaks with `# LEAK`, and calls `leak`, `leaks`
+# or `no_leak` with a block that is one request; the block gets the request's number. Exit status 77: a library is missing.
+require "fileutils"
+require "json"
+require "objspace"
+ObjectSpace.trace_object_allocations_start
+
+# What any app has in memory from the start: larger than the leak, and it does not grow. Text with a dash is in no dump, which keeps
+# the dumps small.
+module Boot
+  Word = Struct.new(:text, :rank, :tags)
+  DICTIONARY = Array.new(800) { |i| Word.new("word number #{i}", i, ["tag#{i % 50}", "lang-en"]) }
+  SETTINGS = Array.new(200) { |i| ["setting.#{i}", { default: i, doc: "documentation – of setting #{i} " * 150 }] }.to_h
+end
+
+# Makes the dumps and the truth.
+class Harness
+  MISSING = 77
+
+  def initialize(requests)
+    @dir = ARGV.fetch(0) { abort "usage: ruby #{$PROGRAM_NAME} DIR" }
+    @requests = requests
+  end
+
+  def run(truths, &)
+    FileUtils.mkdir_p(@dir)
+    %w[a b c].each.with_index do |name, round|
+      @requests.times { |i| serve((round * @requests) + i + 1, &) }
+      4.times { GC.start }
+      write("#{name}.json") { |file| ObjectSpace.dump_all(output: file) }
+    end
+    write("truth.json") { |file| file.puts JSON.generate(leaks: truths.map { |truth| complete(**truth) }) }
+  end
+
+  private
+
+  # Every request makes garbage, and collections come and go: their number is the generation of what is born.
+  def serve(number)
+    Array.new(20) { |i| { id: i, body: "temporary #{number} #{i}" } }
+    yield number
+    GC.start if (number % 50).zero?
+  end
+
+  # Several right answers: the best is first, `…_any` has all.
+  def complete(holder:, leaked:, elsewhere: [], mark: "LEAK")
+    { holder: Array(holder), leaked: Array(leaked), line: lines(mark) + Array(elsewhere) }.each_with_object({}) do |(key, right), truth|
+      truth[key] = right.first
+      truth[:"#{key}_any"] = right if right.size > 1
+    end
+  end
+
+  def lines(mark)
+    marked = File.foreach($PROGRAM_NAME).with_index(1).filter_map { |text, number| number if text =~ /\S.*# #{mark}\b/ }
+    raise "no line is marked with # #{mark}" if marked.empty?
+
+    marked.map { |number| "#{File.basename($PROGRAM_NAME)}:#{number}" }
+  end
+
+  def write(name, &)
+    path = File.join(@dir, name)
+    FileUtils.rm_f(path) # an old file would keep its mode
+    File.open(path, "w", 0o600, &)
+  end
+end
+
+# One leak: who keeps it (what a programmer would search for), the class that grows; arrays where several answers are right.
+# elsewhere: a file of a library that allocates it.
+def leak(holder:, leaked:, elsewhere: [], requests: 300, &)
+  Harness.new(requests).run([{ holder:, leaked:, elsewhere: }], &)
+end
+
+# Several leaks, the heaviest first; each has a mark of its own.
+def leaks(*truths, requests: 300, &)
+  Harness.new(requests).run(truths, &)
+end
+
+# None, however it looks.
+def no_leak(requests: 300, &)
+  Harness.new(requests).run([], &)
+end
+
+# Requires libraries that not every machine has.
+def needs(*libraries)
+  libraries.each { |library| require library }
+rescue LoadError => e
+  warn "#{File.basename($PROGRAM_NAME)}: #{e.message}"
+  exit Harness::MISSING
+end
