@@ -13,19 +13,33 @@ require_relative "heap_inspector/version"
 #   puts heap.groups(by: :class, limit: 10)
 #   heap.groups(by: :location, where: {type: :string}) # an Enumerable of HeapInspector::Group
 module HeapInspector
+  autoload :Agent, "heap_inspector/agent"
+  autoload :AgentError, "heap_inspector/errors"
+  autoload :Client, "heap_inspector/client"
   autoload :ClosedError, "heap_inspector/errors"
   autoload :Collection, "heap_inspector/collections"
   autoload :CollectionGroup, "heap_inspector/collections"
   autoload :Collections, "heap_inspector/collections"
   autoload :CommandLine, "heap_inspector/command_line"
   autoload :CompressionError, "heap_inspector/errors"
+  autoload :Console, "heap_inspector/console"
   autoload :Details, "heap_inspector/details"
   autoload :Dominated, "heap_inspector/dominators"
   autoload :Dominators, "heap_inspector/dominators"
+  autoload :Dump, "heap_inspector/dump"
+  autoload :DumpChecks, "heap_inspector/dump_checks"
+  autoload :DumpError, "heap_inspector/errors"
+  autoload :DumpFailed, "heap_inspector/errors"
+  autoload :DumpFile, "heap_inspector/dump"
+  autoload :DumpMeta, "heap_inspector/dump_meta"
+  autoload :DumpRefused, "heap_inspector/errors"
+  autoload :DumpTimeout, "heap_inspector/errors"
   autoload :DuplicateString, "heap_inspector/duplicate_strings"
   autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
   autoload :Error, "heap_inspector/errors"
   autoload :Fill, "heap_inspector/collections"
+  autoload :Folder, "heap_inspector/folder"
+  autoload :ForkHook, "heap_inspector/fork_hook"
   autoload :FormatError, "heap_inspector/errors"
   autoload :Fragmentation, "heap_inspector/fragmentation"
   autoload :Generation, "heap_inspector/generations"
@@ -37,14 +51,18 @@ module HeapInspector
   autoload :HeapObject, "heap_inspector/heap"
   autoload :Holder, "heap_inspector/retained"
   autoload :Input, "heap_inspector/input"
+  autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
+  autoload :Packing, "heap_inspector/packing"
   autoload :Page, "heap_inspector/fragmentation"
   autoload :PageHolders, "heap_inspector/fragmentation"
   autoload :PageUse, "heap_inspector/summary"
   autoload :Pages, "heap_inspector/fragmentation"
   autoload :PathGroup, "heap_inspector/paths"
   autoload :Paths, "heap_inspector/paths"
+  autoload :ProcFs, "heap_inspector/proc_fs"
+  autoload :Processes, "heap_inspector/processes"
   autoload :ProgressBar, "heap_inspector/progress_bar"
   autoload :Reference, "heap_inspector/reference"
   autoload :Relation, "heap_inspector/relation"
@@ -52,20 +70,24 @@ module HeapInspector
   autoload :Rest, "heap_inspector/value"
   autoload :Retained, "heap_inspector/retained"
   autoload :RetainedGroup, "heap_inspector/retained"
+  autoload :Settings, "heap_inspector/settings"
   autoload :Site, "heap_inspector/duplicate_strings"
   autoload :SlotSizePages, "heap_inspector/fragmentation"
   autoload :Step, "heap_inspector/step"
   autoload :Structure, "heap_inspector/unreachable"
   autoload :StructureGroup, "heap_inspector/unreachable"
   autoload :Summary, "heap_inspector/summary"
+  autoload :Threshold, "heap_inspector/threshold"
   autoload :Total, "heap_inspector/value"
+  autoload :Tracing, "heap_inspector/tracing"
   autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
   autoload :WhereChain, "heap_inspector/relation"
 
-  private_constant :Input, :ProgressBar, :Where
+  private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :Folder, :ForkHook, :Input, :LiveCommands, :Packing, :ProcFs, :Processes
+  private_constant :ProgressBar, :Threshold, :Tracing, :Where
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -91,4 +113,113 @@ module HeapInspector
   def self.analyze(source, strict: false, progress: nil, threads: nil, index: true)
     Heap.load(source, strict: strict, progress: progress, threads: threads, index: index)
   end
+
+  # Begins to note where and when objects are allocated, so that a later dump tells it. With Ruby's own tracer every allocation takes
+  # some 230 ns and 115 bytes more, and a Rails request about twice its CPU time: trace in one process of several.
+  #
+  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing.
+  #
+  # @param only [Boolean, #call] whether to trace at all, in this process
+  # @param one_per_host [Boolean] whether to trace only if no other process of this user on this host was told so; when that one is
+  #   gone another may begin. What the process forks does not trace.
+  # @return [Boolean] whether tracing began
+  # @raise [AgentError] if `one_per_host` and the folder for the lock cannot be used
+  # @example in config/puma.rb, in one worker
+  #   on_worker_boot { |index| HeapInspector.trace_object_allocations_start(only: index.zero?) }
+  # @example on one dyno
+  #   HeapInspector.trace_object_allocations_start(only: -> { ENV["DYNO"] == "web.1" })
+  def self.trace_object_allocations_start(only: true, one_per_host: false)
+    Tracing.start(only: only, one_per_host: one_per_host)
+  end
+
+  # Ends what {trace_object_allocations_start} began. What was noted stays, for a dump, until the objects are gone.
+  #
+  # @param clear [Boolean] whether to forget what was noted, which gives its memory back
+  # @return [Boolean] whether allocations are still traced
+  def self.trace_object_allocations_stop(clear: false)
+    Tracing.stop(clear: clear)
+  end
+
+  # Traces allocations while the block runs.
+  #
+  # @yield
+  # @return [Object] what the block returns
+  def self.trace_object_allocations
+    Tracing.start
+    yield
+  ensure
+    Tracing.stop
+  end
+
+  # @return [Boolean] whether allocations are traced in this process, whoever began it
+  def self.tracing?
+    Tracing.tracing?
+  end
+
+  # Takes a dump of this process while it goes on. A forked child writes it: other threads stand still for the fork alone, about
+  # 30 ms for each GiB the process has, and while garbage is collected before, if `gc` says so. The dump is whole and of one moment;
+  # objects that only another thread's stack held then look unreachable in it.
+  #
+  # A file is made with mode 0600 and has its name only when it is complete. The dump holds the texts of the process's strings,
+  # secrets among them: keep it like the database, or take it with `redact`.
+  #
+  # @param output [String, Pathname, IO] a path, or where to write to
+  # @param gc [Boolean] whether to collect garbage first, so that only what is held is dumped
+  # @param compress [Symbol, nil, false] `:zstd`, `:gzip` or `:plain`; by default what the path's end asks for, zstd for an IO
+  # @param redact [Boolean] whether to replace the values of strings by others of their length
+  # @param timeout [Numeric] seconds after which to give up
+  # @param force [Boolean] whether to go on where memory or disk look too small
+  # @param progress [#call, nil] called now and then with the bytes written and nil; what it raises ends the dump
+  # @return [DumpFile]
+  # @raise [DumpError] if it cannot be taken; this process is not affected
+  # @raise [SystemCallError] if the file cannot be made
+  # @example
+  #   HeapInspector.dump("/tmp/heap.json.zst")
+  def self.dump(output, gc: true, compress: nil, redact: false, timeout: 300, force: false, progress: nil)
+    dump = Dump.new(gc: gc, compress: compress, redact: redact, timeout: timeout, force: force, progress: progress)
+    output.is_a?(IO) ? dump.to_io(output) : dump.to_file(File.path(output))
+  end
+
+  # Starts the agent of this process: a thread that waits at a Unix socket for `heap_inspector ps`, `dump` and `trace` of the same
+  # user or root. It evaluates nothing it is sent. Does nothing where it runs already. Children that are forked later are armed too,
+  # but not what `Process.daemon` leaves: call it after that.
+  #
+  # @param worker [Integer, nil] the worker's index, for `heap_inspector dump worker-0`; a process title such as Puma's has it too
+  # @return [void]
+  # @raise [AgentError] if the folder or the socket cannot be made, or is not ours alone
+  # @example in config/unicorn.rb
+  #   after_fork { |_server, worker| HeapInspector.arm(worker: worker.nr) }
+  def self.arm(worker: nil)
+    Agent.arm(worker: worker)
+  end
+
+  # Ends the agent of this process and takes its socket away. This happens by itself when the process ends.
+  #
+  # @return [void]
+  def self.disarm
+    Agent.disarm unless autoload?(:Agent)
+  end
+
+  # @return [Boolean] whether this process has an agent
+  def self.armed?
+    !autoload?(:Agent) && Agent.armed?
+  end
+
+  # Takes one dump of this process when its resident memory exceeds a limit; of all processes of the user on the host, one in
+  # `cool_down` seconds. Children that are forked later are watched too.
+  #
+  # @param limit [Integer, String] bytes, or such as `"2GB"`; nil ends the watch
+  # @param folder [String, nil] where the dump goes; by default that of temporary files
+  # @param every [Numeric] seconds between two looks
+  # @param cool_down [Numeric] seconds
+  # @param dump [Hash] `gc`, `redact`, `timeout`, `force`: see {dump}
+  # @return [void]
+  # @raise [ArgumentError] if the limit is no size
+  def self.dump_above(limit, folder: nil, every: 60, cool_down: 3600, **dump)
+    return Threshold.stop if limit.nil?
+
+    Threshold.watch(limit, folder: folder, every: every, cool_down: cool_down, **dump)
+  end
 end
+
+require_relative "heap_inspector/railtie" if defined?(Rails::Railtie)

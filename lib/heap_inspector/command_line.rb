@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "heap_inspector/heap" # with the extension
-
 module HeapInspector
   # The command line: the same one as the standalone binary's, with the same output and exit codes.
   module CommandLine
@@ -17,6 +15,10 @@ module HeapInspector
     #   HeapInspector::CommandLine.run(%w[top heap.json --by class --lines 5]) # => 0
     def self.run(arguments)
       [$stdout, $stderr].each(&:flush)
+      return LiveCommands.run(arguments.map(&:to_str)) if LiveCommands::VERBS.include?(arguments.first)
+      return Console.run(arguments.drop(1).map(&:to_str)) if arguments.first == "console"
+
+      require "heap_inspector/heap" # with the extension
       Native.command_line(arguments.map(&:to_str))
     rescue Interrupt
       INTERRUPTED

@@ -34,4 +34,24 @@ module HeapInspector
   # The heap was closed.
   class ClosedError < Error
   end
+
+  # A dump of this or another process could not be taken.
+  class DumpError < Error
+  end
+
+  # There is too little memory or disk for a dump, or another one is being taken. Nothing was done.
+  class DumpRefused < DumpError
+  end
+
+  # The child that writes the dump failed, or was killed. The process itself goes on.
+  class DumpFailed < DumpError
+  end
+
+  # The dump took longer than it was given.
+  class DumpTimeout < DumpError
+  end
+
+  # A process has no agent or does not answer, or its agent cannot be set up.
+  class AgentError < Error
+  end
 end

@@ -278,6 +278,10 @@ fn hex4(bytes: &[u8]) -> Option<u32> {
     bytes.get(..4)?.iter().try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
 }
 
+/// The category of the ROOT line, without references, whose value tells how heap_inspector took the dump: the JSON text of an object.
+/// Other tools see a root that holds nothing.
+pub const META_ROOT: &str = "heap_inspector";
+
 /// One line of a dump. Fields that the line lacks are `None`, `0` (`memsize`, `reference_count`) or unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Record<'a> {
@@ -350,6 +354,14 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Whether the line is no root but tells how the dump was taken; see [`META_ROOT`].
+    #[must_use]
+    pub fn is_meta(&self) -> bool {
+        self.ty == Type::Root
+            && self.reference_count == 0
+            && self.root.is_some_and(|root| root.raw == META_ROOT.as_bytes())
+    }
+
     /// A reference that Ruby up to 3.1 hides: it prints an IMEMO's second word as its class and leaves what equals it out of the
     /// references. In these sorts of IMEMO the word is a strong reference: a cref's refinements, a method entry's class, the code of a
     /// closure's environment, ... (imemo.h, method.h, vm_core.h); in others it is junk.

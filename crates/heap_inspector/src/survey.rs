@@ -14,7 +14,7 @@ pub use texts::Texts;
 
 use crate::Result;
 use crate::names::{NameParts, Names, Numbers, TRACER_STRUCT, Tables};
-use crate::record::{Record, Traits, Type};
+use crate::record::{Record, Text, Traits, Type};
 use crate::scan::{self, Intake, Options, Visitor};
 use crate::source::Source;
 use crate::symbols::Symbol;
@@ -223,11 +223,16 @@ pub struct Totals {
     pub shapes: u64,
     /// References of the ROOT lines by category, in the order of the dump.
     pub roots: Vec<(String, u64)>,
+    /// How the dump was taken, the JSON text of an object, where heap_inspector took it. At most [`Totals::META`] bytes.
+    pub meta: Option<String>,
     /// What tells the Ruby series.
     pub evidence: Evidence,
 }
 
 impl Totals {
+    /// A longer account of how the dump was taken is not believed.
+    pub const META: usize = 1 << 16;
+
     /// Counts a record; `slot` is that of a live object.
     pub(crate) fn count(&mut self, record: &Record<'_>, slot: Option<Slot>) {
         self.evidence.take(record);
@@ -239,6 +244,7 @@ impl Totals {
                 }
                 Type::Zombie => self.zombies += 1,
                 Type::Shape => self.shapes += 1,
+                _ if record.is_meta() => self.meta = record.value.and_then(meta),
                 _ => {
                     let name = record.root.unwrap_or_default().decode();
                     self.add_root(&String::from_utf8_lossy(&name), u64::from(record.reference_count));
@@ -277,8 +283,16 @@ impl Totals {
         for (name, references) in &other.roots {
             self.add_root(name, *references);
         }
+        if self.meta.is_none() {
+            self.meta.clone_from(&other.meta);
+        }
         self.evidence.merge(other.evidence);
     }
+}
+
+fn meta(text: Text<'_>) -> Option<String> {
+    let bytes = text.decode_start(Totals::META + 1);
+    (bytes.len() <= Totals::META).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn sum(record: &Record<'_>) -> Sum {

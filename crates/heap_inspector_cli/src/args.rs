@@ -19,7 +19,62 @@ Begin with `heap_inspector read heap.json`. `heap_inspector help top` explains a
 Exit codes: 0 done, 1 the dump cannot be read, 2 the command line is wrong, 130 interrupted.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) command: Command,
+}
+
+/// What may be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Answered(Verb),
+    /// Write a dump anew without its secrets: strings become others of the same length
+    ///
+    /// The values of strings and floats are replaced, the same ones by the same, so that sizes and duplicates still count. The key is
+    /// random and not kept. Names stay: symbols, classes, methods, instance variables, files. Lines that cannot be read are left out.
+    Redact {
+        /// The dump; - for standard input
+        dump: OsString,
+        /// Where to write it, - for standard output; packed as the name's end says: .zst, .gz or neither
+        output: OsString,
+    },
+    #[command(flatten)]
+    Living(Living),
+}
+
+/// The commands that ask a running Ruby. The gem answers them before it asks here.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Living {
+    /// List the Ruby processes of this host, and which of them can be asked for a dump (gem only)
+    #[command(disable_help_flag = true)]
+    Ps(Words),
+    /// Take a dump of a running process, which goes on meanwhile (gem only)
+    #[command(disable_help_flag = true)]
+    Dump(Words),
+    /// Have a running process note where objects are allocated, or no longer (gem only)
+    #[command(disable_help_flag = true)]
+    Trace(Words),
+    /// Take several dumps of one process, to find what it keeps (gem only)
+    #[command(disable_help_flag = true)]
+    Watch(Words),
+}
+
+/// Words that are not ours to understand.
+#[derive(Debug, Args)]
+pub(crate) struct Words {
+    /// See `heap_inspector COMMAND --help` of the gem
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl Living {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Living::Ps(_) => "ps",
+            Living::Dump(_) => "dump",
+            Living::Trace(_) => "trace",
+            Living::Watch(_) => "watch",
+        }
+    }
 }
 
 /// What `--where` takes, for the long help of every verb.

@@ -5,9 +5,10 @@
 mod args;
 mod graph;
 mod progress;
+mod redact;
 mod several;
 
-use args::{Arguments, Lines, Unfiltered, Verb, Which};
+use args::{Arguments, Command, Lines, Unfiltered, Verb, Which};
 use clap::FromArgMatches;
 use heap_inspector::analysis::{Sort, generation, generations, groups, strings, summary};
 use heap_inspector::keys::Key;
@@ -18,7 +19,7 @@ use heap_inspector::source::Source;
 use heap_inspector::view::{self, Format, TextStyle, human};
 use heap_inspector::{Error, ErrorKind};
 use progress::Progress;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,30 +91,54 @@ pub fn run(
             return write(&text, out, err);
         }
     };
-    let common = arguments.verb.common();
-    match answer(&arguments.verb, terminal, cancel) {
+    let verb = match arguments.command {
+        Command::Answered(verb) => verb,
+        Command::Redact { dump, output } => {
+            return match redact::run(&dump, &output, out, cancel) {
+                Ok(told) => {
+                    let _ = writeln!(err, "heap_inspector: {told}");
+                    SUCCESS
+                }
+                Err(error) => refuse(&error, &dump, err),
+            };
+        }
+        Command::Living(living) => {
+            let name = living.name();
+            let _ = writeln!(
+                err,
+                "heap_inspector: `{name}` asks a running Ruby process, which this program cannot: install the gem (gem install \
+                 heap_inspector) and use its `heap_inspector {name}`"
+            );
+            return USAGE;
+        }
+    };
+    let common = verb.common();
+    match answer(&verb, terminal, cancel) {
         Ok(report) => {
             if common.format == Format::Csv {
                 let _ = err.write_all(beside_csv(&report).as_bytes());
             }
             write(&view::render(&report, common.format, &terminal.style()), out, err)
         }
-        Err(error) => {
-            let reason = error.to_string();
-            let reason = view::escape::terminal(&reason);
-            let _ = match error.kind() {
-                ErrorKind::Format | ErrorKind::Compression => {
-                    let dump = if common.dump == "-" { "standard input".into() } else { common.name() };
-                    writeln!(err, "heap_inspector: {}: {reason}", view::escape::terminal(&dump))
-                }
-                _ => writeln!(err, "heap_inspector: {reason}"),
-            };
-            match error.kind() {
-                ErrorKind::Interrupted => INTERRUPTED,
-                ErrorKind::Usage => USAGE,
-                _ => FAILURE,
-            }
+        Err(error) => refuse(&error, &common.dump, err),
+    }
+}
+
+/// Says why there is no answer.
+fn refuse(error: &Error, dump: &OsStr, err: &mut dyn Write) -> i32 {
+    let reason = error.to_string();
+    let reason = view::escape::terminal(&reason);
+    let _ = match error.kind() {
+        ErrorKind::Format | ErrorKind::Compression => {
+            let dump = if dump == "-" { "standard input".into() } else { dump.to_string_lossy() };
+            writeln!(err, "heap_inspector: {}: {reason}", view::escape::terminal(&dump))
         }
+        _ => writeln!(err, "heap_inspector: {reason}"),
+    };
+    match error.kind() {
+        ErrorKind::Interrupted => INTERRUPTED,
+        ErrorKind::Usage => USAGE,
+        _ => FAILURE,
     }
 }
 

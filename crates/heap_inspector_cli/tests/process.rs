@@ -109,7 +109,7 @@ fn wrong_words_are_told_the_right_ones_with_code_2() {
     let path = dump("ruby-3.4-x86_64");
     let path = path.to_str().unwrap();
     let wrong: [(&[&str], &str); 14] = [
-        (&["raed", path], "a similar subcommand exists: 'read'"),
+        (&["raed", path], "similar subcommands exist: 'redact', 'read'"),
         (&["top", path, "--by", "clas"], "a similar value exists: 'class'"),
         (&["top", path, "--sort", "size"], "possible values: bytes, count, references"),
         (&["top", path, "--format", "yaml"], "possible values: text, json, markdown, csv]"),
@@ -280,5 +280,58 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
             assert!(!out.contains(is_raw) && !err.contains(is_raw), "{words:?} {format}: {out:?} {err:?}");
             assert!(!(out.is_empty() && err.is_empty()));
         }
+    }
+}
+
+#[test]
+fn redacts_into_a_file_of_ones_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("clean.json.zst");
+    let origin = dump("ruby-3.4-x86_64");
+    let (code, out, err) = run(&["redact".as_ref(), origin.as_os_str(), output.as_os_str()]);
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    assert!(err.starts_with("heap_inspector: ") && err.contains(" values replaced in "), "{err}");
+    assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let clean = zstd::decode_all(File::open(&output).unwrap()).unwrap();
+    let text = String::from_utf8_lossy(&clean);
+    assert!(!text.contains("frozen_string_literal: true"));
+    let top = |path: &Path| run(&["top".as_ref(), path.as_os_str(), "--by".as_ref(), "location".as_ref()]).1;
+    let rows = |text: String| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert!(rows(top(&origin)).len() > 5);
+    assert_eq!(rows(top(&origin)), rows(top(&output)));
+    let (code, out, _) = fed(&["redact", "-", "-"], &clean);
+    assert_eq!(code, 0);
+    assert_eq!(out.lines().count(), text.lines().count());
+}
+
+#[test]
+fn a_redaction_that_fails_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("clean.json");
+    let input = file(b"this is no dump\n");
+    let (code, _, err) = run(&["redact".as_ref(), input.path().as_os_str(), output.as_os_str()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("not a heap dump"), "{err}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let nowhere = folder.path().join("missing/clean.json");
+    let (code, _, err) = run(&["redact".as_ref(), dump("ruby-3.4-x86_64").as_os_str(), nowhere.as_os_str()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("no such file"), "{err}");
+}
+
+#[test]
+fn commands_for_a_running_ruby_point_to_the_gem() {
+    for words in
+        [&["ps"][..], &["dump", "worker-0", "-o", "-"], &["dump", "--help"], &["trace", "1", "on"], &["watch", "1"]]
+    {
+        let (code, out, err) = run(words);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("gem install heap_inspector"), "{err}");
+    }
+    let (_, help, _) = run(&["--help"]);
+    for verb in ["ps", "dump", "trace", "watch", "redact"] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{verb} "))), "{help}");
     }
 }

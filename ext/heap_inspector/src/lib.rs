@@ -7,6 +7,7 @@
 
 mod command_line;
 mod document;
+mod dumper;
 mod errors;
 mod filter;
 mod graph;
@@ -26,6 +27,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let module = ruby.define_module("HeapInspector")?;
     document::define(ruby, module)?;
     heap::define(ruby, module)?;
+    dumper::define(module)?;
     // What Ruby code of the gem calls, and nobody else.
     let native = module.define_module("Native")?;
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;

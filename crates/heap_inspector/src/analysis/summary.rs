@@ -1,5 +1,7 @@
 //! What a dump is, at a glance: the kinds of objects, what was traced, how full the pages are, which Ruby wrote it, what was lost.
 
+mod taking;
+
 use super::groups::{self, Groups, Shows};
 use super::{Context, Sort, column, fact, note, share, titled, untraced};
 use crate::Result;
@@ -73,6 +75,8 @@ impl Summary {
     #[must_use]
     pub fn report(&self, dump: &str) -> Report {
         let mut sections = vec![self.context.facts(), Section::Facts(self.heap())];
+        let taking = self.context.totals.meta.as_deref().and_then(taking::Taking::parse);
+        sections.extend(taking.as_ref().and_then(taking::Taking::facts).map(Section::Facts));
         sections.push(Section::Table(self.types.table("types", titled("Types", &self.filter), Shows::BytesAndCount)));
         sections.push(Section::Table(self.classes.table(
             "classes",
@@ -86,6 +90,7 @@ impl Summary {
             sections.push(Section::Table(self.roots()));
         }
         sections.extend(self.explain());
+        sections.extend(taking.iter().flat_map(taking::Taking::notes));
         sections.extend(self.context.notes());
         Report { verb: "summary", dump: dump.to_owned(), sections }
     }

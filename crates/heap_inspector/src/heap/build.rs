@@ -178,6 +178,7 @@ impl Worker<'_> {
             text.map(|text| String::from_utf8_lossy(&text.decode()).into_owned())
         };
         match record.ty {
+            Type::Root if record.is_meta() => {}
             Type::Root => {
                 chunk.roots.push((text(record.root).unwrap_or_default(), chunk.references.split_off(begin)));
             }

@@ -1,0 +1,88 @@
+# frozen_string_literal: true
+
+# What taking a dump does to the process: how long it takes, and for how long another thread stands still meanwhile. Run by
+# `rake live:proof`; OBJECTS=200000 for a quicker look.
+#
+# Each row is a process of its own with a million small objects. An echo thread sleeps for half a millisecond again and again and keeps
+# the longest time that this took. fork(2) alone is the floor of all that fork.
+
+require "json"
+require "objspace"
+require "open3"
+require "rbconfig"
+require "tmpdir"
+
+OBJECTS = Integer(ENV.fetch("OBJECTS", "1000000"))
+LIB = File.expand_path("../lib", __dir__)
+
+METHODS = {
+  "nothing, for 0.5 s" => "sleep 0.5",
+  "fork(2) alone" => "Process.wait(Process.fork { exit!(0) })",
+  "dump_all in a thread, as by rbtrace" => "Thread.new { File.open(PATH, 'w') { |io| ObjectSpace.dump_all(output: io) } }.join",
+  "HeapInspector.dump, gc: false" => "$file = HeapInspector.dump(PATH, gc: false)",
+  "HeapInspector.dump, gc: true" => "$file = HeapInspector.dump(PATH)"
+}.freeze
+
+PROGRAM = <<~'RUBY'
+  require "objspace"
+  require "heap_inspector"
+  require "heap_inspector/dump" # loading is not what is measured
+  PATH, objects, busy, code = ARGV
+  clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
+  $kept = Array.new(Integer(objects) / 2) { |number| [number.to_s] }
+  GC.start
+  Thread.new { loop { $sum = Array.new(50) { |number| number.to_s }.size } } if busy == "busy"
+  longest = 0.0
+  echo = Thread.new do
+    loop do
+      start = clock.call
+      sleep 0.0005
+      longest = [longest, clock.call - start - 0.0005].max
+    end
+  end
+  sleep 0.2
+  longest = 0.0
+  start = clock.call
+  eval(code)
+  total = clock.call - start
+  echo.kill
+  rss = File.read("/proc/self/status")[/VmRSS:\s+(\d+)/, 1].to_i / 1024
+  fork_ms = ($file.fork_seconds * 1000).round(1) if $file
+  gc_ms = ($file.gc_seconds * 1000).round(1) if $file
+  puts [total.round(2), (longest * 1000).round(1), fork_ms, gc_ms, rss].to_s
+RUBY
+
+# References to objects that are not in the dump, but for those of IMEMO and the machine's stack, which Ruby 3.1 makes up.
+def dangling(path)
+  return unless File.exist?(path)
+
+  addresses = {}
+  references = Hash.new(0)
+  File.foreach(path) do |line|
+    if (address = line[/\A\{"address":"(0x\h+)"/, 1])
+      addresses[address] = true
+    end
+    next if line.include?('"type":"IMEMO"') || line.start_with?('{"type":"ROOT", "root":"machine_context"')
+
+    line[/"references":\[([^\]]*)\]/, 1]&.scan(/0x\h+/) { |each| references[each] += 1 }
+  end
+  references.sum { |address, count| addresses.key?(address) ? 0 : count }
+end
+
+puts "#{RUBY_DESCRIPTION}, #{OBJECTS} objects"
+puts "| method | other threads | total s | longest stall ms | fork ms | gc ms | RSS MiB | dangling |"
+puts "|---|---|---|---|---|---|---|---|"
+Dir.mktmpdir("hi") do |folder|
+  ENV["HEAP_INSPECTOR_DIR"] = File.join(folder, "run")
+  %w[idle busy].each do |busy|
+    METHODS.each do |name, code|
+      path = File.join(folder, "heap.json")
+      out, status = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", "-e", PROGRAM, path, OBJECTS.to_s, busy, code)
+      abort out unless status.success?
+
+      row = JSON.parse(out.sub("nil", "null").sub("nil", "null")).map { |cell| cell || "-" }
+      puts "| #{name} | #{busy} | #{row.join(" | ")} | #{dangling(path) || "-"} |"
+      FileUtils.rm_f(path)
+    end
+  end
+end

@@ -1,0 +1,286 @@
+# frozen_string_literal: true
+
+require "io/wait"
+require "json"
+require "socket"
+require_relative "errors"
+require_relative "folder"
+require_relative "fork_hook"
+require_relative "proc_fs"
+
+module HeapInspector
+  # Answers `heap_inspector ps`, `dump` and `trace` inside of a process: one thread that waits at a Unix socket of the user's own
+  # folder. Its name has the pid and when the process began, so a left one is told from a living one's.
+  #
+  # A connection carries one request, a line of JSON with one of {VERBS}, from the process's own user or root. Nothing in it is
+  # evaluated, and no path is taken: who wants a dump sends an open file. Replies are lines of JSON too; the last one has `ok` or
+  # `error`.
+  #
+  # @api private
+  module Agent
+    # What may be asked.
+    VERBS = %w[ping status trace gc dump].freeze
+    # Bytes of a request.
+    LONGEST = 4096
+    # Seconds in which a request must be there, and in which a reply must be taken.
+    PATIENCE = 5
+    # Connections at a time.
+    MOST = 8
+    # Seconds after which to look whether the socket is still in its folder.
+    LOOK = 5
+
+    private_constant :LOOK
+
+    @mutex = Mutex.new
+    @guests = []
+
+    class << self
+      # @return [Integer, nil] the worker's index, where it was told
+      attr_reader :worker
+
+      # See {HeapInspector.arm}.
+      #
+      # @return [void]
+      def arm(worker: nil)
+        @mutex.synchronize do
+          @worker = worker if worker
+          return if @owner == Process.pid && @thread&.alive?
+
+          open_socket
+          @owner = Process.pid
+          @thread = Thread.new { serve }
+          @thread.name = "heap_inspector agent"
+          @thread.report_on_exception = false
+        end
+        ForkHook.install
+        at_exit { disarm } unless @cleans
+        @cleans = true
+      end
+
+      # @return [void]
+      def disarm
+        @mutex.synchronize do
+          return unless @owner == Process.pid
+
+          @owner = nil
+          @thread.kill
+          @server.close
+          File.unlink(@path) if own_socket?
+        end
+      end
+
+      # @return [Boolean]
+      def armed?
+        @owner == Process.pid && @thread.alive?
+      end
+
+      # Arms the child as its parent was.
+      #
+      # @return [void]
+      def after_fork
+        return unless @owner
+
+        (@guests << @server).each(&:close)
+        @guests = []
+        @worker = nil
+        @owner = nil
+        arm
+      rescue Error
+        nil # the child is more important
+      end
+
+      # @param pid [Integer]
+      # @return [String, nil] the name of the process's socket
+      def socket_name(pid)
+        ticks = ProcFs.start_ticks(pid)
+        "#{pid}-#{ticks || 0}.sock" if ticks || !File.directory?("/proc/self")
+      end
+
+      private
+
+      def open_socket
+        folder = Folder.claim
+        sweep(folder)
+        @path = File.join(folder, socket_name(Process.pid))
+        File.unlink(@path) if File.socket?(@path)
+        mask = File.umask(0o177)
+        begin
+          @server = UNIXServer.new(@path)
+        ensure
+          File.umask(mask)
+        end
+        @server.close_on_exec = true
+        @inode = File.lstat(@path).ino
+      rescue SystemCallError, ArgumentError => e
+        raise AgentError, "no socket at #{@path}: #{e.message}; set HEAP_INSPECTOR_DIR to a short path that can be written to"
+      end
+
+      # Removes what killed processes left.
+      def sweep(folder)
+        Dir.each_child(folder) do |name|
+          pid = name[/\A(\d+)-\d+\.sock\z/, 1]
+          File.unlink(File.join(folder, name)) if pid && socket_name(Integer(pid, 10)) != name
+        rescue Errno::ENOENT
+          nil # another one was quicker
+        end
+      end
+
+      def own_socket?
+        File.lstat(@path).ino == @inode
+      rescue SystemCallError
+        false
+      end
+
+      def serve
+        loop do
+          if @server.wait_readable(LOOK)
+            guest = @server.accept_nonblock(exception: false)
+            receive(guest) if guest.is_a?(UNIXSocket)
+          elsif !own_socket?
+            @mutex.synchronize do
+              @server.close
+              open_socket
+            end
+          end
+        rescue SystemCallError, AgentError
+          sleep(1) # no descriptors, no folder: it may come again
+        end
+      end
+
+      def receive(guest)
+        @guests.reject!(&:closed?)
+        return guest.close if @guests.size >= MOST
+
+        @guests << guest
+        thread = Thread.new { attend(guest) }
+        thread.name = "heap_inspector request"
+        thread.report_on_exception = false
+      end
+
+      def attend(guest)
+        uid, = guest.getpeereid
+        raise AgentError, "uid #{uid} may not ask a process of uid #{Process.euid}" unless [0, Process.euid].include?(uid)
+
+        tell(guest, ok: answer(guest, request(guest)))
+      rescue StandardError, NotImplementedError => e
+        refuse(guest, e)
+      ensure
+        dismiss(guest)
+      end
+
+      # The system tells a guest nothing but a reset where what it sent was not read.
+      def dismiss(guest)
+        guest.read_nonblock(4 * LONGEST, exception: false)
+      rescue SystemCallError
+        nil
+      ensure
+        guest.close
+      end
+
+      def refuse(guest, error)
+        sort = error.is_a?(Error) || error.is_a?(ArgumentError) ? error.message : "#{error.class}: #{error.message}"
+        tell(guest, error: sort, class: error.class.name)
+      rescue StandardError
+        nil # there is nobody to tell
+      end
+
+      def request(guest)
+        line = +""
+        deadline = now + PATIENCE
+        until line.include?("\n")
+          left = deadline - now
+          raise AgentError, "no request came in #{PATIENCE} s" unless left.positive? && guest.wait_readable(left)
+
+          # The file of a dump comes only after it is asked for, so nothing of it is read here.
+          part = guest.read_nonblock(LONGEST, exception: false)
+          raise AgentError, "the request ends early" if part.nil?
+
+          line << part if part.is_a?(String)
+          raise AgentError, "the request is longer than #{LONGEST} bytes" if line.bytesize > LONGEST
+        end
+        parse(line)
+      end
+
+      def parse(line)
+        request = JSON.parse(line, max_nesting: 4)
+        raise AgentError, "the request is no object" unless request.is_a?(Hash)
+        raise AgentError, "there is no such verb; there are #{VERBS.join(", ")}" unless VERBS.include?(request["verb"])
+
+        request
+      rescue JSON::ParserError, EncodingError
+        raise AgentError, "the request is no JSON"
+      end
+
+      def answer(guest, request)
+        case request["verb"]
+        when "ping" then { pid: Process.pid, version: VERSION }
+        when "status" then status
+        when "trace" then trace(request["on"])
+        when "gc" then collect
+        when "dump" then dump(guest, request)
+        end
+      end
+
+      def status
+        { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker, tracing: Tracing.tracing?,
+          tracing_since: Tracing.since&.to_i, gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
+      end
+
+      # Switching on what is on changes nothing.
+      def trace(on)
+        raise AgentError, "trace is switched on or off" unless [true, false].include?(on)
+
+        if on && !@traces
+          @traces = Tracing.start
+        elsif !on && @traces
+          Tracing.stop
+          @traces = false
+        end
+        status
+      end
+
+      def collect
+        start = now
+        GC.start
+        status.merge(seconds: now - start)
+      end
+
+      def dump(guest, request)
+        progress = lambda do |bytes, _|
+          tell(guest, progress: bytes)
+        end
+        dump = Dump.new(gc: request.fetch("gc", true), compress: request["format"], redact: request["redact"] ? true : false,
+                        timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
+        tell(guest, ready: true)
+        raise AgentError, "no file came in #{PATIENCE} s" unless guest.wait_readable(PATIENCE)
+
+        file = received(guest)
+        begin
+          dump.to_io(file).to_h
+        ensure
+          file.close
+        end
+      end
+
+      def received(guest)
+        guest.recv_io
+      rescue SocketError
+        raise AgentError, "no open file came to write the dump to"
+      end
+
+      def tell(guest, message)
+        line = "#{message.to_json}\n"
+        until line.empty?
+          written = guest.write_nonblock(line, exception: false)
+          if written == :wait_writable
+            raise AgentError, "nobody takes the reply" unless guest.wait_writable(PATIENCE)
+          else
+            line = line.byteslice(written..)
+          end
+        end
+      end
+
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+end

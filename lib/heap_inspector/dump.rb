@@ -1,0 +1,235 @@
+# frozen_string_literal: true
+
+require "io/wait"
+require "json"
+require "objspace"
+require "securerandom"
+require_relative "errors"
+require_relative "folder"
+require_relative "fork_hook"
+require_relative "dump_checks"
+require_relative "dump_meta"
+require_relative "heap" # with the extension, of which only the Native module is used here
+
+module HeapInspector
+  # Takes one dump of this process, in a forked child; see {HeapInspector.dump}.
+  #
+  # The child has the heap as it was at the fork and only the thread that forked. It holds all signals, closes the server's sockets,
+  # writes the line of {DumpMeta} and then what `ObjectSpace.dump_all` says through a pipe to a native thread that packs it, and
+  # ends by `exit!`. It collects no garbage: a finalizer might talk to a database on the parent's connection. The parent waits on a
+  # pipe, and so without the GVL, until the child has told its end or the time is over.
+  #
+  # @api private
+  class Dump
+    # The name of the lock that lets one dump of a user's processes be taken at a time on a host.
+    LOCK = "dump.lock"
+    # What Ruby's pipe holds; more means fewer switches between the dumping and the packing thread.
+    F_SETPIPE_SZ = 1031
+
+    private_constant :F_SETPIPE_SZ
+
+    # See {HeapInspector.dump}.
+    def initialize(gc:, compress:, redact:, timeout:, force:, progress:)
+      @gc = gc
+      @compress = compress
+      @redact = redact ? true : false
+      @timeout = Float(timeout)
+      @force = force
+      @progress = progress
+    end
+
+    # Writes a new file, which gets its name when it is whole. One that has the name already is replaced.
+    #
+    # @param path [String]
+    # @return [DumpFile]
+    def to_file(path)
+      path = File.expand_path(path)
+      raise Errno::EISDIR, path if File.directory?(path)
+
+      unfinished = "#{path}.#{Process.pid}-#{SecureRandom.hex(4)}.tmp"
+      flags = File::WRONLY | File::CREAT | File::EXCL | File::NOFOLLOW | File::BINARY
+      File.open(unfinished, flags, 0o600) do |file|
+        done = take(file, Packing.choose(@compress, path), unfinished, path)
+        File.rename(unfinished, path)
+        File.open(File.dirname(path), &:fsync)
+        done
+      end
+    ensure
+      File.unlink(unfinished) if unfinished && File.exist?(unfinished)
+    end
+
+    # @param io [IO] a file, pipe, socket or terminal, which stays open
+    # @return [DumpFile]
+    def to_io(io)
+      io.flush
+      take(io, Packing.choose(@compress), nil, nil)
+    end
+
+    private
+
+    def take(io, packing, unfinished, path)
+      lock = Folder.lock(LOCK)
+      raise DumpRefused, "another dump is being taken on this host; try again when it is done" unless lock
+
+      begin
+        DumpChecks.check(io, packing) unless @force
+        write(io, packing, unfinished, path)
+      ensure
+        Folder.unlock(lock)
+      end
+    end
+
+    def write(io, packing, unfinished, path)
+      gc_seconds = @gc ? measure { GC.start } : 0.0
+      meta = DumpMeta.line(gc: @gc, redact: @redact)
+      status, told = IO.pipe
+      pid = nil
+      fork_seconds = measure { pid = fork_child(io, told, packing, unfinished, meta) }
+      told.close
+      start = now
+      done = watch(status, start)
+      reaped = reap(pid, done)
+      pid = nil
+      fail_with(done, reaped) unless done&.key?("records_lost")
+      DumpFile.new(path, done["in"], done["out"], packing, fork_seconds, gc_seconds, now - start, done["records_lost"])
+    ensure
+      reap(pid, nil) if pid
+      [status, told].each { |pipe| pipe&.close }
+    end
+
+    # Forks with all signals held and without a collection on the way.
+    def fork_child(io, told, packing, unfinished, meta)
+      parent = Process.pid
+      was_disabled = GC.disable
+      Native.hold_signals
+      pid = ForkHook.skip { Process.fork }
+      return pid if pid
+
+      child(io, told, packing, parent, unfinished, meta)
+    rescue Errno::ENOMEM, Errno::EAGAIN => e
+      raise DumpRefused, "the system refuses to fork: #{e.message}"
+    ensure
+      if Process.pid == parent
+        Native.release_signals
+        GC.enable unless was_disabled
+      end
+    end
+
+    # What the child does. Nothing leaves it.
+    def child(io, told, packing, parent, unfinished, meta)
+      message = begin
+        write_all(io, told, packing, parent, unfinished, meta)
+      rescue Exception => e # rubocop:disable Lint/RescueException -- an exit of the child would run the server's at_exit
+        { error: e.message, class: e.class.name }
+      end
+      told.write("#{message.to_json}\n")
+    ensure
+      exit!(0)
+    end
+
+    def write_all(io, told, packing, parent, unfinished, meta)
+      Native.become_dumper([io.fileno, told.fileno], parent, @timeout.ceil, unfinished)
+      input, output = IO.pipe(binmode: true)
+      widen(output)
+      input.autoclose = false # the packing thread closes it
+      Native.pack(input.fileno, io.fileno, told.fileno, packing.to_s, @redact)
+      begin
+        output.write(meta)
+        ObjectSpace.dump_all(output: output)
+        output.close
+      rescue Errno::EPIPE
+        nil # the packing thread gave up and says why
+      end
+      bytes_in, bytes_out, _, lost = Native.packed
+      { in: bytes_in, out: bytes_out, records_lost: lost }
+    end
+
+    def widen(pipe)
+      pipe.fcntl(F_SETPIPE_SZ, 1 << 20) if RUBY_PLATFORM.include?("linux")
+    rescue SystemCallError
+      nil # beyond the user's limit; it works with less
+    end
+
+    # Reads what the child tells until its last line. Progress goes to the caller, who may raise.
+    def watch(status, start)
+      last = nil
+      rest = +""
+      until last
+        left = start + @timeout - now
+        raise DumpTimeout, timeout_message unless left.positive? && status.wait_readable(left)
+
+        rest << (status.read_nonblock(65_536, exception: false) || (return nil))
+        while (line = rest.slice!(/\A.*\n/))
+          told = JSON.parse(line)
+          @progress&.call(told["in"], nil) if told["in"]
+          last = told if told.key?("records_lost") || told.key?("error")
+        end
+      end
+      last
+    end
+
+    def timeout_message
+      "the dump was not done after #{@timeout.round} s and was given up; give it more time"
+    end
+
+    # Waits for the child, which is at its end, or ends it. Others may have waited for it already.
+    def reap(pid, done)
+      Process.kill(:KILL, pid) unless done
+      Process.wait2(pid).last
+    rescue Errno::ECHILD, Errno::ESRCH
+      nil
+    end
+
+    def fail_with(done, reaped)
+      raise DumpFailed, describe(done) if done
+      raise DumpTimeout, timeout_message if reaped&.exitstatus == 4
+
+      fate = if reaped&.signaled? then "was killed by SIG#{Signal.signame(reaped.termsig)}"
+             elsif reaped then "ended with status #{reaped.exitstatus}"
+             else
+               "is gone"
+             end
+      hint = " (out of memory?)" if reaped&.termsig == Signal.list["KILL"]
+      hint = "; Ruby 3.3 and 3.4 have a bug in dump_all, try again" if [4, 6, 7, 11].include?(reaped&.termsig)
+      raise DumpFailed, "the dumping child #{fate}#{hint}; this process is not affected"
+    end
+
+    def describe(done)
+      case done["class"]
+      when "Errno::ENOSPC", "Errno::EDQUOT" then "no space left for the dump; give a path on another disk"
+      when "Errno::EPIPE" then "who was to read the dump has closed the pipe"
+      else done["error"]
+      end
+    end
+
+    def measure
+      start = now
+      yield
+      now - start
+    end
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  # A dump that was taken.
+  class DumpFile < Value
+    fields :path, :bytes, :packed_bytes, :packing, :fork_seconds, :gc_seconds, :seconds, :lost
+
+    # @!attribute [r] path
+    #   @return [String, nil] the file; nil where an IO was written to
+    # @!attribute [r] bytes
+    #   @return [Integer] bytes of the dump before it was packed
+    # @!attribute [r] packed_bytes
+    #   @return [Integer] bytes that were written
+    # @!attribute [r] packing
+    #   @return [Symbol] `:zstd`, `:gzip` or `:plain`
+    # @!attribute [r] fork_seconds
+    #   @return [Float] for how long the fork stopped all threads
+    # @!attribute [r] gc_seconds
+    #   @return [Float] for how long the garbage collection before it did
+    # @!attribute [r] seconds
+    #   @return [Float] for how long the child wrote
+    # @!attribute [r] lost
+    #   @return [Integer] records that the redaction left out because it could not read them
+  end
+end

@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+require "time"
+
+module HeapInspector
+  # How a dump was taken, as its first line. The line is a root that holds nothing, so other tools count one line more and read on;
+  # ours show what it tells. In the dump rather than beside it, it cannot get lost on the way.
+  #
+  # @api private
+  module DumpMeta
+    # Where hosts put the revision of what they run.
+    REVISIONS = %w[HEROKU_SLUG_COMMIT HEROKU_BUILD_COMMIT SOURCE_VERSION GIT_REVISION GIT_COMMIT GIT_SHA REVISION KAMAL_VERSION].freeze
+
+    private_constant :REVISIONS
+
+    class << self
+      # @param gc [Boolean] whether garbage was collected before
+      # @param redact [Boolean] whether values are replaced
+      # @return [String] the line
+      def line(gc:, redact:)
+        text = of_process.merge(gc: gc ? true : false, redacted: redact).compact.to_json
+        %({"type":"ROOT", "root":"heap_inspector", "value":#{text.to_json}, "references":[]}\n)
+      end
+
+      private
+
+      def of_process
+        {
+          worker: HeapInspector.autoload?(:Agent) ? nil : Agent.worker,
+          taken_by: "heap_inspector #{VERSION}", method: "fork", ruby: RUBY_DESCRIPTION, pid: Process.pid,
+          command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200), time: Time.now.utc.iso8601(3),
+          rss: ProcFs.status(Process.pid)["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
+          # Objects that only another thread's stack holds look unreachable.
+          stacks: Thread.list.size > 1 ? "dumping thread only" : "all",
+          tracing: Tracing.tracing?, tracing_since: Tracing.since&.getutc&.iso8601, revision: revision
+        }
+      end
+
+      def revision
+        name = REVISIONS.find { |variable| ENV[variable].to_s != "" }
+        found = name ? ENV.fetch(name) : ProcFs.read("REVISION")
+        found = git if found.strip.empty?
+        found && text(found.strip, 64)
+      end
+
+      # The commit of a checkout that the process stands in.
+      def git
+        head = ProcFs.read(".git/HEAD").strip
+        branch = head[%r{\Aref: (refs/[\w./-]+)\z}, 1]
+        head = ProcFs.read(File.join(".git", branch)).strip if branch && !branch.include?("..")
+        head[/\A\h{40,64}\z/]
+      end
+
+      def text(bytes, limit)
+        bytes.dup.force_encoding(Encoding::UTF_8).scrub[0, limit]
+      end
+    end
+  end
+end

@@ -1,0 +1,280 @@
+# frozen_string_literal: true
+
+require "optparse"
+require "securerandom"
+require_relative "client"
+require_relative "errors"
+require_relative "processes"
+require_relative "value"
+
+module HeapInspector
+  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `watch`. Exit codes are those of all commands.
+  #
+  # @api private
+  class LiveCommands
+    # What it answers.
+    VERBS = %w[ps dump trace watch].freeze
+
+    # @param arguments [Array<String>]
+    # @param out [IO]
+    # @param err [IO]
+    # @return [Integer] the exit code
+    def self.run(arguments, out: $stdout, err: $stderr)
+      verb, *words = arguments
+      new(out, err).public_send(verb, words)
+    rescue OptionParser::ParseError, ArgumentError => e
+      err.puts "heap_inspector: #{e.message}; see heap_inspector #{verb} --help"
+      2
+    rescue Error, SystemCallError => e
+      err.puts "heap_inspector: #{printable(e.message)}"
+      1
+    rescue Interrupt
+      130
+    end
+
+    # @param text [String] what another process says
+    # @return [String] without what a terminal would obey
+    def self.printable(text)
+      text.scrub("?").gsub(/[^[:print:]]/, "?")
+    end
+
+    # @param out [IO]
+    # @param err [IO]
+    def initialize(out, err)
+      @out = out
+      @err = err
+    end
+
+    # Lists the Ruby processes.
+    #
+    # @return [Integer]
+    def ps(words)
+      format = "text"
+      parse(words, "ps", "List the Ruby processes of this host, by /proc: which are armed, which trace, how big they are",
+            0..0) do |options|
+        options.on("-f", "--format FORMAT", %w[text json], "text or json [default: text]") { |given| format = given }
+      end || (return 0)
+
+      rows = Processes.list.map { |process| row(process) }
+      format == "json" ? @out.puts(JSON.pretty_generate(rows)) : table(rows)
+      0
+    end
+
+    # Takes dumps.
+    #
+    # @return [Integer]
+    def dump(words)
+      output = nil
+      ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
+      words = parse(words, "dump PID|worker-N|all", "Take a dump of a running process, which goes on meanwhile", 1..1) do |options|
+        options.on("-o", "--output FILE", "Where to, - for standard output [default: heap-PID-TIME.json.zst]") { |given| output = given }
+        dump_options(options, ask)
+      end || (return 0)
+
+      processes = Processes.named(words.first)
+      if output && processes.size > 1
+        raise ArgumentError,
+              "#{words.first} are several processes, which do not fit into one file; leave -o out"
+      end
+
+      processes.map { |process| dump_one(pid_of(process), output, ask) }.max
+    end
+
+    # Switches tracing.
+    #
+    # @return [Integer]
+    def trace(words)
+      words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer",
+                    2..2) || (return 0)
+      on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "on or off is meant, not #{words[1].inspect}" }
+      Processes.named(words.first).each do |process|
+        pid = pid_of(process)
+        status = Client.new(pid).ask(:trace, on: on)
+        @out.puts "process #{pid} #{status["tracing"] ? "traces allocations" : "does not trace allocations"}"
+      end
+      0
+    end
+
+    # Takes the dumps of a leak hunt.
+    #
+    # @return [Integer]
+    def watch(words)
+      every = 600
+      count = 3
+      folder = "."
+      ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
+      words = parse(words, "watch PID|worker-N", "Take several dumps of one process, to find what it keeps", 1..1) do |options|
+        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h [default: 10m]") { |given| every = seconds(given) }
+        options.on("--count N", Integer, "Dumps in all [default: 3]") { |given| count = given }
+        options.on("-d", "--directory DIR", "Where to [default: the current one]") { |given| folder = given }
+        dump_options(options, ask)
+      end || (return 0)
+      raise ArgumentError, "at least one dump is meant" unless count.positive?
+
+      pid = pid_of(one(Processes.named(words.first), words.first))
+      hunt(pid, every, count, folder, ask)
+    end
+
+    private
+
+    # The words without the options; nil where help was asked for.
+    def parse(words, usage, about, count)
+      help = false
+      parser = OptionParser.new("Usage: heap_inspector #{usage} [options]") do |options|
+        options.separator("\n#{about}.\n\n")
+        yield options if block_given?
+        options.on("-h", "--help", "This help") { help = true }
+      end
+      rest = parser.parse(words)
+      if help
+        @out.puts parser.help
+        return
+      end
+      raise ArgumentError, "#{rest.size} words behind the command, but `heap_inspector #{usage}` is meant" unless count.cover?(rest.size)
+
+      rest
+    end
+
+    def dump_options(options, ask)
+      options.on("--[no-]gc", "Collect garbage before, so that only what is held is dumped [default: yes]") { |given| ask[:gc] = given }
+      options.on("--redact", "Replace the values of strings by others of their length") { ask[:redact] = true }
+      options.on("-f", "--format FORMAT", Packing::ENDINGS.keys, "zstd, gzip or plain [default: by the file's name, else zstd]") do |given|
+        ask[:format] = given
+      end
+      options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
+      options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
+    end
+
+    def pid_of(process)
+      process.is_a?(Integer) ? process : process.pid
+    end
+
+    def one(processes, word)
+      raise ArgumentError, "#{word} are several processes; watch one" if processes.size > 1
+
+      processes.first
+    end
+
+    def seconds(word)
+      number, unit = word.match(/\A(\d+(?:\.\d+)?)([smh]?)\z/)&.captures
+      raise ArgumentError, "#{word.inspect} is no time; write 30s, 10m or 1h" unless number
+
+      Float(number) * { "" => 1, "s" => 1, "m" => 60, "h" => 3600 }.fetch(unit)
+    end
+
+    def dump_one(pid, output, ask)
+      return stream(pid, ask) if output == "-"
+
+      path = output || default_name(pid, ask)
+      ask = ask.merge(format: Packing.choose(nil, path)) unless ask[:format]
+      file = into_file(path) { |unfinished| request(pid, unfinished, ask) }
+      @err.puts "#{path}: #{told(file)}"
+      0
+    end
+
+    def default_name(pid, ask)
+      "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}.json#{Packing::ENDINGS.fetch(ask[:format] || :zstd)}"
+    end
+
+    def stream(pid, ask)
+      raise ArgumentError, "a dump is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
+
+      @out.flush
+      file = request(pid, @out, { format: :zstd }.merge(ask.compact))
+      @err.puts told(file)
+      0
+    end
+
+    # Makes the file, for us alone; it gets its name when it is complete.
+    def into_file(path)
+      path = File.expand_path(path)
+      raise Errno::EISDIR, path if File.directory?(path)
+
+      unfinished = "#{path}.#{::Process.pid}-#{SecureRandom.hex(4)}.tmp"
+      File.open(unfinished, File::WRONLY | File::CREAT | File::EXCL | File::NOFOLLOW, 0o600) do |file|
+        told = yield file
+        File.rename(unfinished, path)
+        told
+      end
+    ensure
+      File.unlink(unfinished) if unfinished && File.exist?(unfinished)
+    end
+
+    def request(pid, output, ask)
+      shows = @err.tty?
+      # The collection comes before the first sign of life.
+      answer = Client.new(pid).ask(:dump, output: output, timeout: 30 + ask[:timeout], **ask) do |bytes|
+        @err.print "\r#{mebibytes(bytes)} dumped\e[K" if shows
+      end
+      @err.print "\r\e[K" if shows
+      answer
+    end
+
+    def told(file)
+      pause = ((file["fork_seconds"] + file["gc_seconds"]) * 1000).round
+      "#{mebibytes(file["packed_bytes"])}, #{mebibytes(file["bytes"])} unpacked, in #{file["seconds"].round(1)} s; " \
+        "the process paused for #{pause} ms"
+    end
+
+    def hunt(pid, every, count, folder, ask)
+      paths = Array.new(count) do |number|
+        sleep(every) unless number.zero?
+        path = File.join(folder, "#{number + 1}-#{default_name(pid, ask)}")
+        dump_one(pid, path, ask)
+        path
+      end
+      @err.puts count > 1 ? "now: heap_inspector diff #{paths.join(" ")}" : "now: heap_inspector read #{paths.first}"
+      0
+    end
+
+    def row(process)
+      status = process.armed? ? status(process.pid) : {}
+      since = status["tracing_since"]
+      { pid: process.pid, uid: process.uid, what: process.title, worker: process.worker || status["worker"], rss: process.rss,
+        pss: process.pss, armed: process.armed?, answers: process.armed? ? !status.empty? : nil, tracing: status["tracing"],
+        tracing_since: since && Time.at(since).utc.strftime("%FT%TZ"), command: process.command }
+    end
+
+    def status(pid)
+      Client.new(pid).ask(:status, timeout: 5)
+    rescue AgentError
+      {}
+    end
+
+    def table(rows)
+      return @out.puts("no Ruby process but this one runs here") if rows.empty?
+
+      lines = [%w[PID WHAT RSS PSS AGENT TRACING COMMAND]]
+      lines += rows.map do |row|
+        [row[:pid].to_s, row[:what], mebibytes(row[:rss]), mebibytes(row[:pss]), agent(row), tracing(row),
+         self.class.printable(row[:command])[0, 60]]
+      end
+      widths = lines.transpose.map { |column| column.map(&:length).max }
+      numbers = [0, 2, 3]
+      lines.each do |line|
+        cells = line.each_with_index.map { |cell, at| numbers.include?(at) ? cell.rjust(widths[at]) : cell.ljust(widths[at]) }
+        @out.puts cells.join("  ").rstrip
+      end
+    end
+
+    def agent(row)
+      return "none" unless row[:armed]
+
+      row[:answers] ? "armed" : "silent"
+    end
+
+    def tracing(row)
+      return "-" unless row[:armed] && row[:answers]
+
+      row[:tracing] ? ["on", row[:tracing_since]].compact.join(" since ") : "off"
+    end
+
+    def mebibytes(bytes)
+      if bytes
+        "#{(bytes / 1_048_576.0).round(bytes < 10 << 20 ? 1 : 0)} MiB"
+      else
+        "-"
+      end
+    end
+  end
+end

@@ -1,0 +1,92 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # What Linux tells of processes and memory in /proc and /sys/fs/cgroup. Elsewhere it tells nothing. No other program is run.
+  #
+  # @api private
+  module ProcFs
+    # Where cgroups are.
+    CGROUPS = "/sys/fs/cgroup"
+    # A cgroup of version 1 says so where it has no limit.
+    UNLIMITED = 1 << 60
+
+    private_constant :UNLIMITED
+
+    class << self
+      # @param pid [Integer]
+      # @return [Hash{String => Integer}] the sizes of `/proc/PID/status` in bytes, and its plain numbers (`PPid`, `Uid`, ...)
+      def status(pid)
+        read("/proc/#{pid}/status").scan(/^(\w+):\s+(\d+)(?:[\d\s]*)( kB)?$/).to_h do |name, number, unit|
+          [name, Integer(number, 10) * (unit ? 1024 : 1)]
+        end
+      end
+
+      # @param pid [Integer]
+      # @return [Integer, nil] the process's share of the memory that it uses, where it may be known
+      def pss(pid)
+        kibibytes = read("/proc/#{pid}/smaps_rollup")[/^Pss:\s+(\d+) kB/, 1]
+        kibibytes && (Integer(kibibytes, 10) * 1024)
+      end
+
+      # @param pid [Integer]
+      # @return [Integer, nil] when it began, in ticks since the host's boot: with the pid it names one process for good
+      def start_ticks(pid)
+        # The name in parentheses may hold anything; twenty fields further stands the start.
+        ticks = read("/proc/#{pid}/stat").rpartition(")").last.split[19]
+        ticks && Integer(ticks, 10)
+      end
+
+      # @return [Integer, nil] bytes that the process may still get: of the host, and of each cgroup it is in
+      def available_memory
+        host = read("/proc/meminfo")[/^MemAvailable:\s+(\d+) kB/, 1]
+        [host && (Integer(host, 10) * 1024), *cgroup_rooms].compact.min
+      end
+
+      # @param path [String]
+      # @return [String] the file's text, empty where it cannot be read
+      def read(path)
+        File.binread(path)
+      rescue SystemCallError
+        ""
+      end
+
+      # @param cgroups [String] the text of `/proc/self/cgroup`
+      # @param root [String] where cgroups are
+      # @return [Array<Integer>] the room in the process's cgroups and in those around them
+      def cgroup_rooms(cgroups = read("/proc/self/cgroup"), root = CGROUPS)
+        cgroups.lines(chomp: true).flat_map do |line|
+          _, controllers, path = line.split(":", 3)
+          next [] unless path
+
+          if controllers.empty?
+            around(path).filter_map { |each| room(File.join(root, each), "memory.max", "memory.current", "inactive_file") }
+          elsif controllers.split(",").include?("memory")
+            files = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"]
+            around(path).filter_map { |each| room(File.join(root, "memory", each), *files) }
+          else
+            []
+          end
+        end
+      end
+
+      private
+
+      # The path and those above it; in a container only the last may exist.
+      def around(path)
+        paths = [path]
+        paths << File.dirname(paths.last) until paths.last == "/" || paths.size > 32
+        paths
+      end
+
+      def room(folder, limit, usage, reclaimable)
+        most = Integer(read(File.join(folder, limit)).strip, 10, exception: false)
+        used = Integer(read(File.join(folder, usage)).strip, 10, exception: false)
+        return if most.nil? || used.nil? || most >= UNLIMITED
+
+        # Files that were read are given up before anybody is killed.
+        files = read(File.join(folder, "memory.stat"))[/^#{reclaimable} (\d+)$/, 1].to_i
+        [most - used + files, 0].max
+      end
+    end
+  end
+end

@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+require "heap_inspector"
+require "rails/railtie"
+
+module HeapInspector
+  # Switches on in a Rails process what `config.heap_inspector` asks for, all of it off by default:
+  # `agent` (true), `trace` (`:one`, `:all`), `dump_above` (`"2GB"`), `dump_dir`. What the process forks later has the same, so this
+  # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
+  #
+  # @example in config/environments/production.rb
+  #   config.heap_inspector.agent = true
+  #   config.heap_inspector.dump_above = "2GB"
+  class Railtie < ::Rails::Railtie
+    config.heap_inspector = ActiveSupport::OrderedOptions.new
+
+    config.after_initialize do |app|
+      wishes = app.config.heap_inspector
+      Settings.apply(environment: false, agent: wishes.agent ? true : false, trace: wishes.trace,
+                     dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
+    end
+
+    rake_tasks { load File.expand_path("tasks.rb", __dir__) }
+  end
+end

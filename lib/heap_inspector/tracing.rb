@@ -1,0 +1,105 @@
+# frozen_string_literal: true
+
+require "objspace"
+require_relative "fork_hook"
+
+module HeapInspector
+  # Allocation tracing as a server wants it: in one process, or only in some, and no more than once.
+  #
+  # @api private
+  module Tracing
+    # Traces with Ruby's own tracer. Another one answers to the same three methods.
+    module RubyTracer
+      class << self
+        # @return [void]
+        def start = ObjectSpace.trace_object_allocations_start
+
+        # @return [void]
+        def stop = ObjectSpace.trace_object_allocations_stop
+
+        # @return [void]
+        def clear = ObjectSpace.trace_object_allocations_clear
+      end
+    end
+
+    @tracer = RubyTracer
+    @count = 0
+    @mutex = Mutex.new
+
+    class << self
+      # @return [#start, #stop, #clear] what traces
+      attr_accessor :tracer
+
+      # @return [Time, nil] when the tracing under way began, where it was begun here
+      attr_reader :since
+
+      # See {HeapInspector.trace_object_allocations_start}.
+      #
+      # @return [Boolean]
+      def start(only: true, one_per_host: false)
+        return false unless only.respond_to?(:call) ? only.call : only
+
+        @mutex.synchronize do
+          return false if one_per_host && !elected?
+
+          @count += 1
+          if @count == 1
+            @since = Time.now
+            @tracer.start
+          end
+        end
+        true
+      end
+
+      # See {HeapInspector.trace_object_allocations_stop}.
+      #
+      # @return [Boolean]
+      def stop(clear: false)
+        @mutex.synchronize do
+          if @count.positive?
+            @count -= 1
+            finish if @count.zero?
+          end
+          @tracer.clear if clear && @count.zero?
+        end
+        tracing?
+      end
+
+      # @return [Boolean] whether allocations are traced, whoever began it
+      def tracing?
+        !ObjectSpace.allocation_generation(Object.new).nil?
+      end
+
+      # What an elected process forks is not elected.
+      #
+      # @return [void]
+      def after_fork
+        return unless @election
+
+        @election.close # without unlocking it for the parent
+        @election = nil
+        @count = 0
+        @since = nil
+        @tracer.stop
+        @tracer.clear
+      end
+
+      private
+
+      def finish
+        @tracer.stop
+        @since = nil
+        Folder.unlock(@election)
+        @election = nil
+      end
+
+      def elected?
+        return true if @election
+
+        @election = Folder.lock("tracing.lock")
+        ForkHook.install if @election
+        !@election.nil?
+      end
+    end
+  end
+end

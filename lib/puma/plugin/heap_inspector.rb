@@ -1,0 +1,19 @@
+# frozen_string_literal: true
+
+require "heap_inspector"
+require "puma/plugin"
+
+# `plugin :heap_inspector` in config/puma.rb arms each worker, or the one process where there are no workers, so that
+# `heap_inspector ps`, `dump` and `trace` reach it. `HEAP_INSPECTOR_TRACE` says which workers trace from their start.
+Puma::Plugin.create do
+  # Puma 7 renamed the hook, and version 8 has the new name only.
+  def config(dsl)
+    hook = dsl.respond_to?(:before_worker_boot) ? :before_worker_boot : :on_worker_boot
+    dsl.public_send(hook) { |index| HeapInspector::Settings.apply(worker: index) }
+  end
+
+  # Workers have their hook; the process that only starts them is left alone.
+  def start(launcher)
+    HeapInspector::Settings.apply if launcher.options[:workers].to_i.zero?
+  end
+end

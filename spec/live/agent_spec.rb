@@ -1,0 +1,211 @@
+# frozen_string_literal: true
+
+require_relative "living"
+
+RSpec.describe "the agent" do
+  include_context "with living processes"
+
+  let(:run) { File.join(folder, "run") }
+
+  def armed(code = "", **options)
+    process = living("#{code}\nHeapInspector.arm(worker: 7)\nputs \"armed\"\ngets", **options)
+    process.line(/armed/)
+    process
+  end
+
+  def socket(pid)
+    Dir.glob(File.join(run, "#{pid}-*.sock")).first
+  end
+
+  # What the agent replies to these bytes.
+  def reply(pid, bytes)
+    UNIXSocket.open(socket(pid)) do |guest|
+      guest.write(bytes)
+      guest.close_write
+      raise "no reply" unless guest.wait_readable(10)
+
+      guest.read
+    end
+  rescue Errno::EPIPE, Errno::ECONNRESET
+    ""
+  end
+
+  def ping(pid)
+    JSON.parse(reply(pid, "{\"verb\":\"ping\"}\n")).fetch("ok").fetch("pid")
+  end
+
+  it "answers its verbs" do
+    process = armed
+    expect(ping(process.pid)).to eq process.pid
+    out, err, code = command("ps", "--format", "json")
+    expect([err, code]).to eq ["", 0]
+    row = JSON.parse(out).find { |each| each["pid"] == process.pid }
+    expect(row).to include("what" => "worker", "worker" => 7, "armed" => true, "answers" => true, "tracing" => false)
+    expect(row["pss"]).to be <= row["rss"]
+    expect(command("trace", process.pid.to_s, "on")).to eq ["process #{process.pid} traces allocations\n", "", 0]
+    expect(command("trace", process.pid.to_s, "on").first).to match(/ traces/)
+    expect(command("trace", process.pid.to_s, "off").first).to match(/ does not trace/)
+    expect(reply(process.pid, "{\"verb\":\"gc\"}\n")).to match(/"seconds":/)
+  end
+
+  it "hands a dump over, into a file of the asker's or down a pipe" do
+    process = armed("$held = Array.new(321) { |number| \"held \#{number}\" }")
+    path = File.join(folder, "heap.json.zst")
+    out, err, code = command("dump", process.pid.to_s, "-o", path, "--redact")
+    expect([out, code]).to eq ["", 0]
+    expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB unpacked, in [\d.]+ s; the process paused for \d+ ms\n\z/)
+    expect(File.stat(path).mode & 0o777).to eq 0o600
+    expect(meta(path)).to include("pid" => process.pid, "worker" => 7, "redacted" => true, "stacks" => "dumping thread only")
+    out, _, code = command("dump", process.pid.to_s, "-o", "-", "--format", "plain", "--no-gc")
+    expect(code).to eq 0
+    values = out.each_line.map { |line| JSON.parse(line)["value"] }
+    expect(values.count { |value| value.is_a?(String) && value.match?(/\Aheld \d+\z/) }).to eq 321
+    expect(Dir.glob("#{folder}/*.tmp")).to be_empty
+  end
+
+  it "takes the three dumps of a leak hunt" do
+    process = armed
+    _, err, code = command("watch", process.pid.to_s, "--every", "0.1s", "--count", "3", chdir: folder)
+    expect(code).to eq 0
+    dumps = Dir.children(folder).grep(/\.json\.zst\z/).sort
+    expect(dumps.size).to eq 3
+    expect(err.lines.last).to eq "now: heap_inspector diff #{dumps.map { |name| "./#{name}" }.join(" ")}\n"
+  end
+
+  it "says what to do where a process cannot be asked" do
+    bare = living("puts 'up'; gets")
+    bare.line(/up/)
+    expect(command("dump", bare.pid.to_s)).to eq ["", "heap_inspector: process #{bare.pid} is not armed: put `plugin :heap_inspector` " \
+                                                      "into config/puma.rb, or call HeapInspector.arm in the process, and restart it\n", 1]
+    bare.kill
+    bare.finish
+    expect(command("dump", bare.pid.to_s)[1]).to eq "heap_inspector: there is no process #{bare.pid}\n"
+    none = "heap_inspector: there is no armed worker-3; `heap_inspector ps` lists the processes\n"
+    expect(command("dump", "worker-3")[1..]).to eq [none, 1]
+    expect(command("dump", "master").last).to eq 2
+    expect(command("trace", "1", "maybe").last).to eq 2
+    expect(command("dump", "1", "--nonsense").last).to eq 2
+  end
+
+  it "closes its folder and socket to others, and asks who is there" do
+    other = armed
+    expect(File.stat(run).mode & 0o7777).to eq 0o700
+    expect(File.stat(socket(other.pid)).mode & 0o7777).to eq 0o600
+    skip "only root can become somebody else" unless Process.uid.zero?
+
+    File.chmod(0o755, folder)
+    program = "require 'socket'; begin; UNIXSocket.new(ARGV[0]); puts 'in'; rescue SystemCallError => e; puts e.class; end"
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", RbConfig.ruby, "-e", program]
+    expect(IO.popen([*as_nobody, socket(other.pid)], &:read)).to eq "Errno::EACCES\n"
+    # Were the folder open to all by mistake, the agent itself refuses.
+    [run, socket(other.pid)].each { |path| File.chmod(0o777, path) }
+    program = "require 'socket'; puts UNIXSocket.new(ARGV[0]).read"
+    as_nobody[-1] = program
+    expect(IO.popen([*as_nobody, socket(other.pid)], &:read)).to eq <<~JSON
+      {"error":"uid 65534 may not ask a process of uid 0","class":"HeapInspector::AgentError"}
+    JSON
+  end
+
+  it "lets nobody else read or take a dump" do
+    skip "only root can become somebody else" unless Process.uid.zero?
+
+    process = armed
+    [File.dirname(folder), folder].each { |path| File.chmod(0o755, path) unless path == Dir.tmpdir }
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    err = IO.popen([environment, *as_nobody, RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-"], err: %i[child out], &:read)
+    expect(err).to eq "heap_inspector: process #{process.pid} belongs to uid 0: ask as that user, or as root\n"
+    path = File.join(folder, "heap.json.zst")
+    command("dump", process.pid.to_s, "-o", path)
+    expect(IO.popen([*as_nobody, "cat", path], err: %i[child out], &:read)).to match(/Permission denied/)
+  end
+
+  it "refuses a folder that is not its own" do
+    { "link" => -> { File.symlink(folder, run) }, "open" => -> { Dir.mkdir(run) && File.chmod(0o777, run) } }.each_value do |plant|
+      plant.call
+      process = living("begin; HeapInspector.arm; rescue HeapInspector::AgentError => e; puts e.message; end")
+      reason = /(?:it is no folder|its mode is 0777, not 0700); remove it or set HEAP_INSPECTOR_DIR/
+      expect(process.line).to match(/\A#{run} cannot be used: #{reason}/)
+      process.wait
+      File.symlink?(run) ? File.unlink(run) : FileUtils.remove_entry(run)
+    end
+  end
+
+  it "survives 200 bad messages" do
+    process = armed
+    random = Random.new(1)
+    shapes = [
+      -> { random.bytes(100) }, -> { "{\"verb\":\"eval\",\"code\":\"exit\"}\n" }, -> { "x" * 10_000 }, -> { "\n" }, -> { "" },
+      -> { "{\"verb\":#{"[" * 2000}\n" }, -> { "{\"verb\":\"trace\",\"on\":\"yes\"}\n" }, -> { "[]\n" }, -> { "{\"verb\":null}\n" },
+      -> { "{\"verb\":\"dump\",\"timeout\":\"long\"}\n" }, -> { "{\"verb\":\"dump\",\"format\":7}\n" }, -> { "\xff\xfe\n" }
+    ]
+    200.times do |number|
+      answer = reply(process.pid, shapes[number % shapes.size].call)
+      expect(answer).to eq("").or match(/^\{"error":/)
+    end
+    expect(ping(process.pid)).to eq process.pid
+    expect(command("dump", process.pid.to_s, "-o", File.join(folder, "after.json.zst")).last).to eq 0
+  end
+
+  it "does not let silent guests keep others out" do
+    process = armed
+    silent = Array.new(8) { UNIXSocket.new(socket(process.pid)) }
+    eventually(20) { reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }
+  ensure
+    silent.each(&:close)
+  end
+
+  it "comes back where its folder was removed" do
+    process = armed
+    FileUtils.remove_entry(run)
+    eventually(20) { socket(process.pid) }
+    expect(ping(process.pid)).to eq process.pid
+  end
+
+  it "arms what is forked, and takes the sockets away, but for killed processes', whose go with the next" do
+    process = living(<<~RUBY)
+      HeapInspector.arm
+      children = 2.times.map { fork { puts "up"; sleep } }
+      puts children.join(" ")
+      gets
+      Process.kill(:TERM, children[0])
+      Process.kill(:KILL, children[1])
+      children.each { |child| Process.wait(child) }
+      puts "over"
+      gets
+    RUBY
+    children = process.line(/\A\d+ \d+\z/).split.map { |word| Integer(word) }
+    eventually { children.all? { |pid| socket(pid) } }
+    expect(children.map { |pid| ping(pid) }).to eq children
+    expect(ping(process.pid)).to eq process.pid
+    process.say("end")
+    process.line(/over/)
+    expect(children.map { |pid| socket(pid) }).to match [nil, /sock/]
+    process.say("end")
+    process.wait
+    expect(socket(process.pid)).to be_nil
+    armed
+    expect(socket(children[1])).to be_nil
+  end
+
+  it "dumps once above a threshold, and no second time while it cools down" do
+    code = "HeapInspector.dump_above('1MB', folder: #{folder.inspect}, every: 0.05)\nputs 'armed'\ngets"
+    process = living(code)
+    expect(process.line(/heap_inspector/)).to match(/\Aheap_inspector: \d+ MiB in use, more than 1: took #{folder}/)
+    second = living(code.sub("every", "cool_down: 3600, every"))
+    second.line(/armed/)
+    eventually { File.read("/proc/#{second.pid}/schedstat").split.last.to_i > 0 }
+    [process, second].each { |each| each.say("end") }
+    [process, second].each(&:wait)
+    expect(Dir.children(folder).grep(/json\.zst/).size).to eq 1
+    expect { HeapInspector.dump_above("two") }.to raise_error(ArgumentError, /"two" is no size; write such as 2GB/)
+  end
+
+  it "takes less than 1 % of a processor while it waits" do
+    process = armed
+    ticks = -> { File.read("/proc/#{process.pid}/stat").rpartition(")").last.split[11, 2].sum(&:to_i) }
+    before = ticks.call
+    start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    eventually(30) { Process.clock_gettime(Process::CLOCK_MONOTONIC) - start > 12 }
+    expect(ticks.call - before).to be <= 12 # of 1200
+  end
+end

@@ -1,0 +1,138 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "net/http"
+require "rbconfig"
+require "socket"
+require "tmpdir"
+
+# Real processes for the specs of the living half: each spec has a folder of its own for sockets, locks and dumps, and whatever it
+# started is ended, by its pid, when the spec is over.
+module Living
+  LIB = File.expand_path("../../lib", __dir__)
+  EXE = File.expand_path("../../exe/heap_inspector", __dir__)
+
+  # A started process: what it prints can be read by lines, and lines can be sent to it.
+  class Started
+    # What was printed before the end is in `rest`.
+    attr_reader :pid, :rest
+
+    # With a log it prints there: nobody reads a server's pipe, and a full one would stop it.
+    def initialize(environment, words, log: nil, **options)
+      @input, input = log ? [File.open(log, "w+")] * 2 : IO.pipe
+      output, @output = IO.pipe
+      @pid = Process.spawn(environment, *words, in: output, out: input, err: %i[child out], **options)
+      output.close
+      input.close unless log
+    end
+
+    # The next line that the pattern takes; where none does the message has what came.
+    def line(pattern = //, seconds = 30)
+      seen = +""
+      loop do
+        raise "no #{pattern.inspect} in #{seconds} s: #{seen}" unless @input.wait_readable(seconds)
+
+        line = @input.gets("\n", chomp: true) || raise("ended without #{pattern.inspect}: #{seen}")
+        return line if line.match?(pattern)
+
+        seen << line << "\n"
+      end
+    end
+
+    def say(line)
+      @output.puts(line)
+      @output.flush
+    end
+
+    # The exit status; what is still printed goes to `rest`.
+    def wait
+      @output.close unless @output.closed?
+      @rest = @input.read
+      reap
+    end
+
+    def kill(signal = :KILL)
+      Process.kill(signal, @pid)
+    rescue Errno::ESRCH
+      nil
+    end
+
+    def finish
+      return if @status
+
+      kill
+      reap
+    ensure
+      [@input, @output].each { |pipe| pipe.close unless pipe.closed? }
+    end
+
+    private
+
+    def reap
+      @status ||= Process.wait2(@pid).last # rubocop:disable Naming/MemoizedInstanceVariableName -- it can be waited for once
+    end
+  end
+
+  def folder
+    @folder ||= Dir.mktmpdir("hi")
+  end
+
+  def environment
+    { "HEAP_INSPECTOR_DIR" => File.join(folder, "run"), "RUBYLIB" => LIB, "RUBYOPT" => nil, "BUNDLE_GEMFILE" => nil }
+  end
+
+  # Runs Ruby code in a process that has the gem; it may print, and read lines.
+  def living(code, environment: {}, **options)
+    words = [RbConfig.ruby, "-W1", "-rheap_inspector", "-e", "$stdout.sync = true\n#{code}"]
+    started(words, environment: environment, **options)
+  end
+
+  def started(words, environment: {}, **options)
+    process = Started.new(self.environment.merge(environment), words, **options)
+    (@started ||= []) << process
+    process
+  end
+
+  # The gem's command line: standard output, standard error, exit code.
+  def command(*words, environment: {}, **options)
+    out, err, status = Open3.capture3(self.environment.merge(environment), RbConfig.ruby, EXE, *words, binmode: true, **options)
+    [out, err.force_encoding("UTF-8"), status.exitstatus]
+  end
+
+  # The children of a process.
+  def children(pid)
+    Dir.children("/proc").grep(/\A\d+\z/).select do |name|
+      File.read("/proc/#{name}/stat").rpartition(")").last.split[1] == pid.to_s
+    rescue SystemCallError
+      false
+    end.map(&:to_i)
+  end
+
+  def alive?(pid)
+    !File.read("/proc/#{pid}/stat").rpartition(")").last.start_with?(" Z")
+  rescue SystemCallError
+    false
+  end
+
+  # What the first line of a dump tells.
+  def meta(path)
+    first = IO.popen(["zstd", "-dcq", path], err: File::NULL, &:gets)
+    JSON.parse(JSON.parse(first).fetch("value"))
+  end
+
+  def free_port
+    TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
+  end
+
+  # Ends what the spec started and left.
+  def clean
+    @started&.each(&:finish)
+    FileUtils.remove_entry(@folder) if @folder
+  end
+end
+
+RSpec.shared_context "with living processes" do
+  include Living
+
+  after { clean }
+end

@@ -1,0 +1,228 @@
+# frozen_string_literal: true
+
+require_relative "living"
+
+# Debian's Puma, Rails and Unicorn. `LIVE_ROUNDS=20` (or `rake live:proof`) makes the full number of dumps.
+RSpec.describe "servers" do
+  include_context "with living processes"
+
+  let(:rounds) { Integer(ENV.fetch("LIVE_ROUNDS", "3")) }
+  let(:port) { free_port }
+
+  app = <<~RUBY
+    CACHE = Array.new(100_000) { |number| "cached \#{number}" }
+    run(lambda do |env|
+      sum = Array.new(3000) { |number| "request \#{number}".hash }.sum
+      [200, {"Content-Type" => "text/plain"}, ["ok \#{Process.pid} \#{sum.class}"]]
+    end)
+  RUBY
+
+  def write(name, text)
+    File.write(File.join(folder, name), text)
+  end
+
+  def puma(workers:, extra: "", environment: {})
+    write("puma.rb", <<~RUBY)
+      workers #{workers}
+      threads 2, 2
+      bind "tcp://127.0.0.1:#{port}"
+      plugin :heap_inspector
+      #{extra}
+    RUBY
+    started(["puma", "-C", "puma.rb", "config.ru"], environment: environment, chdir: folder, log: File.join(folder, "log"))
+  end
+
+  def rows
+    out, err, code = command("ps", "--format", "json")
+    raise err unless code.zero?
+
+    JSON.parse(out).select { |row| @started.any? { |process| [row["pid"], parent(row["pid"])].include?(process.pid) } }
+  end
+
+  def parent(pid)
+    File.read("/proc/#{pid}/stat").rpartition(")").last.split[1].to_i
+  rescue SystemCallError
+    0
+  end
+
+  def armed(count)
+    found = eventually(40) { (found = rows.select { |row| row["answers"] }).size == count && found }
+    eventually { listening? }
+    found
+  end
+
+  def listening?
+    TCPSocket.open("127.0.0.1", port, &:close)
+    true
+  rescue Errno::ECONNREFUSED
+    false
+  end
+
+  def get
+    Net::HTTP.start("127.0.0.1", port, open_timeout: 10, read_timeout: 20) { |http| http.get("/").body }
+  end
+
+  # Ends a server as its operator would, and waits until all of it is gone.
+  def stop(server, signal = :TERM)
+    pids = [server.pid, *children(server.pid)]
+    server.kill(signal)
+    server.wait
+    eventually { pids.none? { |pid| alive?(pid) } }
+    expect(Dir.children(File.join(folder, "run")).grep(/sock/)).to be_empty
+  end
+
+  # Requests by so many clients while the block runs: [answered, failed].
+  def under_load(clients)
+    over = false
+    counts = Queue.new
+    threads = Array.new(clients) do
+      Thread.new do
+        counts << (get.start_with?("ok") ? :answered : :failed) until over
+      rescue StandardError => e
+        counts << e
+      end
+    end
+    eventually { counts.size >= clients } if clients.positive?
+    yield
+  ensure
+    over = true
+    threads&.each(&:join)
+    @counts = Array.new(counts.size) { counts.pop }
+  end
+
+  def dump(word, name, *options)
+    path = File.join(folder, "#{name}.json.zst")
+    _, err, code = command("dump", word.to_s, "-o", path, *options)
+    expect(code).to eq(0), err
+    path
+  end
+
+  { "idle" => 0, "loaded as it has threads" => 4, "saturated" => 16 }.each do |state, clients|
+    it "dumps a Puma worker that is #{state}, every time, and no request fails" do
+      write("config.ru", app)
+      server = puma(workers: 2)
+      armed(2)
+      under_load(clients) do
+        rounds.times do |number|
+          path = dump("worker-#{number % 2}", "heap-#{number}")
+          heap = HeapInspector.analyze(path)
+          expect(heap.warnings).to be_empty
+          expect(heap.object_count).to be > 100_000
+          File.unlink(path)
+        end
+      end
+      expect(@counts.tally.keys - [:answered]).to be_empty
+      expect(@counts.size).to be >= clients
+      stop(server)
+    end
+  end
+
+  it "leaves no more references dangling in a dump under load than in a quiet one" do
+    write("config.ru", app)
+    puma(workers: 1)
+    armed(1)
+    get
+    quiet = dangling(dump("worker-0", "quiet"))
+    loud = nil
+    under_load(6) { loud = dangling(dump("worker-0", "loud")) }
+    expect(loud).to be <= quiet + 2
+  end
+
+  it "knows the workers of a cluster, and traces in the one it is told" do
+    write("config.ru", app)
+    server = puma(workers: 2, environment: { "HEAP_INSPECTOR_TRACE" => "1" })
+    found = armed(2).to_h { |row| [row["worker"], row] }
+    expect(found.keys).to contain_exactly(0, 1)
+    expect(found.values.map { |row| row["what"] }).to contain_exactly("puma worker 0", "puma worker 1")
+    expect(found.transform_values { |row| row["tracing"] }).to eq(0 => false, 1 => true)
+    expect(rows.find { |row| row["pid"] == server.pid }).to include("what" => "puma master", "armed" => false)
+    _, err, code = command("dump", "all", chdir: folder)
+    expect(code).to eq 0
+    expect(err.lines.size).to eq 2
+    stop(server)
+  end
+
+  it "serves a cluster that loads the app before it forks, and its replaced workers" do
+    write("config.ru", app)
+    server = puma(workers: 2, extra: "preload_app!", environment: { "HEAP_INSPECTOR_TRACE" => "one" })
+    found = armed(2)
+    expect(found.count { |row| row["tracing"] }).to eq 1
+    traced = found.find { |row| row["tracing"] }["pid"]
+    Process.kill(:KILL, traced)
+    eventually(40) { rows.count { |row| row["tracing"] } == 1 && rows.none? { |row| row["pid"] == traced } && armed(2) }
+    expect(meta(dump("worker-#{found[0]["worker"]}", "again"))).to include("worker" => found[0]["worker"])
+    stop(server)
+  end
+
+  it "serves Puma in single mode" do
+    write("config.ru", app)
+    server = puma(workers: 0, environment: { "HEAP_INSPECTOR_TRACE" => "all" })
+    row = armed(1).first
+    expect(row).to include("pid" => server.pid, "worker" => nil, "tracing" => true)
+    get
+    expect(HeapInspector.analyze(dump(server.pid, "single")).groups(by: :traced)[true].count).to be > 1000
+    stop(server)
+  end
+
+  it "serves a Rails app by its Railtie, and its rake tasks" do
+    write("config.ru", <<~RUBY)
+      require_relative "app"
+      run App
+    RUBY
+    write("app.rb", <<~RUBY)
+      require "action_controller/railtie"
+      require "heap_inspector"
+      class App < Rails::Application
+        config.eager_load = false
+        config.logger = Logger.new(nil)
+        config.secret_key_base = "x" * 40
+        config.hosts.clear
+        config.heap_inspector.agent = true
+        config.heap_inspector.trace = :all
+        config.heap_inspector.dump_above = "8GB"
+        routes.append { get "/", to: ->(_) { [200, {}, ["ok \#{Process.pid}"]] } }
+      end
+      App.initialize!
+    RUBY
+    write("Rakefile", "require_relative 'app'\nRails.application.load_tasks")
+    write("plain.rb", "workers 2\nthreads 2, 2\nbind \"tcp://127.0.0.1:#{port}\"\npreload_app!\n")
+    server = started(["puma", "-C", "plain.rb", "config.ru"], chdir: folder, log: File.join(folder, "log"))
+    found = armed(3)
+    expect(found.map { |row| row["tracing"] }).to eq [true, true, true]
+    expect(get).to start_with("ok ")
+    path = File.join(folder, "rails.json.zst")
+    out, status = Open3.capture2e(environment, "rake", "heap:dump[worker-1,#{path}]", chdir: folder)
+    expect(status).to be_success, out
+    expect(HeapInspector.analyze(path).groups(by: :gem).map(&:key)).to include(/\Aactionpack/)
+    out, status = Open3.capture2e(environment, "rake", "heap:ps", chdir: folder)
+    expect(status).to be_success
+    expect(out).to match(/puma worker 1 .* armed  on since /)
+    stop(server)
+  end
+
+  it "serves Unicorn by its after_fork" do
+    skip "there is no unicorn here" unless ENV.fetch("PATH").split(":").any? { |place| File.executable?(File.join(place, "unicorn")) }
+
+    write("config.ru", app)
+    write("unicorn.rb", <<~RUBY)
+      worker_processes 2
+      listen "127.0.0.1:#{port}"
+      require "heap_inspector"
+      after_fork { |_server, worker| HeapInspector.arm(worker: worker.nr) }
+    RUBY
+    server = started(["unicorn", "-c", "unicorn.rb", "config.ru"], chdir: folder, log: File.join(folder, "log"))
+    found = armed(2)
+    expect(found.map { |row| row["what"] }).to contain_exactly("unicorn worker 0", "unicorn worker 1")
+    under_load(2) { rounds.times { |number| dump("worker-1", "unicorn-#{number}") } }
+    expect(@counts.tally.keys).to eq [:answered]
+    stop(server, :QUIT) # by TERM its workers run no at_exit
+  end
+
+  # References to no line of the dump, without those that Ruby 3.1 makes up: class of an IMEMO, guesses from the machine's stack.
+  def dangling(path)
+    lines = Helpers.lines_of(path)
+    addresses = lines.filter_map { |line| line["address"] }.to_h { |address| [address, true] }
+    sound = lines.reject { |line| line["root"] == "machine_context" || line["type"] == "IMEMO" }
+    sound.sum { |line| (line["references"] || []).count { |address| !addresses[address] } }
+  end
+end
