@@ -16,10 +16,16 @@ module HeapInspector
   autoload :Agent, "heap_inspector/agent"
   autoload :AgentError, "heap_inspector/errors"
   autoload :Client, "heap_inspector/client"
+  autoload :ClosedError, "heap_inspector/errors"
+  autoload :Collection, "heap_inspector/collections"
+  autoload :CollectionGroup, "heap_inspector/collections"
+  autoload :Collections, "heap_inspector/collections"
   autoload :CommandLine, "heap_inspector/command_line"
   autoload :CompressionError, "heap_inspector/errors"
-  autoload :DuplicateString, "heap_inspector/duplicate_strings"
-  autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
+  autoload :Console, "heap_inspector/console"
+  autoload :Details, "heap_inspector/details"
+  autoload :Dominated, "heap_inspector/dominators"
+  autoload :Dominators, "heap_inspector/dominators"
   autoload :Dump, "heap_inspector/dump"
   autoload :DumpChecks, "heap_inspector/dump_checks"
   autoload :DumpError, "heap_inspector/errors"
@@ -28,33 +34,57 @@ module HeapInspector
   autoload :DumpMeta, "heap_inspector/dump_meta"
   autoload :DumpRefused, "heap_inspector/errors"
   autoload :DumpTimeout, "heap_inspector/errors"
+  autoload :DuplicateString, "heap_inspector/duplicate_strings"
+  autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
   autoload :Error, "heap_inspector/errors"
+  autoload :Fill, "heap_inspector/collections"
   autoload :Folder, "heap_inspector/folder"
   autoload :ForkHook, "heap_inspector/fork_hook"
   autoload :FormatError, "heap_inspector/errors"
+  autoload :Fragmentation, "heap_inspector/fragmentation"
   autoload :Generation, "heap_inspector/generations"
   autoload :Generations, "heap_inspector/generations"
   autoload :Group, "heap_inspector/groups"
+  autoload :Grouping, "heap_inspector/relation"
   autoload :Groups, "heap_inspector/groups"
   autoload :Heap, "heap_inspector/heap"
+  autoload :HeapObject, "heap_inspector/heap"
+  autoload :Holder, "heap_inspector/retained"
   autoload :Input, "heap_inspector/input"
   autoload :LiveCommands, "heap_inspector/live_commands"
+  autoload :MergedPaths, "heap_inspector/paths"
+  autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :Packing, "heap_inspector/packing"
+  autoload :Page, "heap_inspector/fragmentation"
+  autoload :PageHolders, "heap_inspector/fragmentation"
   autoload :PageUse, "heap_inspector/summary"
+  autoload :Pages, "heap_inspector/fragmentation"
+  autoload :PathGroup, "heap_inspector/paths"
+  autoload :Paths, "heap_inspector/paths"
   autoload :ProcFs, "heap_inspector/proc_fs"
   autoload :Processes, "heap_inspector/processes"
   autoload :ProgressBar, "heap_inspector/progress_bar"
+  autoload :Reference, "heap_inspector/reference"
+  autoload :Relation, "heap_inspector/relation"
   autoload :Report, "heap_inspector/report"
   autoload :Rest, "heap_inspector/value"
+  autoload :Retained, "heap_inspector/retained"
+  autoload :RetainedGroup, "heap_inspector/retained"
   autoload :Settings, "heap_inspector/settings"
   autoload :Site, "heap_inspector/duplicate_strings"
+  autoload :SlotSizePages, "heap_inspector/fragmentation"
+  autoload :Step, "heap_inspector/step"
+  autoload :Structure, "heap_inspector/unreachable"
+  autoload :StructureGroup, "heap_inspector/unreachable"
   autoload :Summary, "heap_inspector/summary"
   autoload :Threshold, "heap_inspector/threshold"
   autoload :Total, "heap_inspector/value"
   autoload :Tracing, "heap_inspector/tracing"
+  autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
+  autoload :WhereChain, "heap_inspector/relation"
 
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :Folder, :ForkHook, :Input, :LiveCommands, :Packing, :ProcFs, :Processes
   private_constant :ProgressBar, :Threshold, :Tracing, :Where
@@ -69,6 +99,8 @@ module HeapInspector
   # @param progress [Boolean, #call, nil] true for a bar on standard error, where that is a terminal; or what to call, now and then,
   #   with the bytes read and their number in all (nil where that is not known). What it raises ends the work and goes through.
   # @param threads [Integer, nil] how many threads work; one a core by default
+  # @param index [Boolean] whether an index file beside the dump (`heap.json.hidx`) is read where there is one for this very dump, which
+  #   saves parsing, and written when the reference graph is worked out first, where the folder allows it. It may be deleted at any time.
   # @return [Heap]
   # @raise [FormatError] if it is no heap dump; if `strict`, also where one is damaged
   # @raise [CompressionError] if it is packed in a way that cannot be read
@@ -78,8 +110,8 @@ module HeapInspector
   #   HeapInspector.analyze("heap.json.zst", progress: true).summary
   # @example from a process
   #   IO.popen(["ssh", "web1", "cat /tmp/heap.json.gz"]) { |io| HeapInspector.analyze(io) }
-  def self.analyze(source, strict: false, progress: nil, threads: nil)
-    Heap.load(source, strict: strict, progress: progress, threads: threads)
+  def self.analyze(source, strict: false, progress: nil, threads: nil, index: true)
+    Heap.load(source, strict: strict, progress: progress, threads: threads, index: index)
   end
 
   # Begins to note where and when objects are allocated, so that a later dump tells it. With Ruby's own tracer every allocation takes

@@ -19,7 +19,7 @@ RSpec.describe "Every public method" do
   end
 
   before(:all) do
-    HeapInspector.analyze(Helpers::DUMP).then { |heap| [heap.summary, heap.generations, heap.duplicate_strings(limit: 1)] }
+    HeapInspector.analyze(Helpers::DUMP).then { |heap| [heap.summary, heap.generations, heap.duplicate_strings(limit: 1), heap.objects] }
   end
 
   it "has a comment with its result" do

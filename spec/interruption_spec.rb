@@ -133,7 +133,7 @@ RSpec.describe "An analysis" do
   it "is ended by a signal that comes when the last other thread has ended" do
     code = <<~RUBY
       HeapInspector::Heap
-      silent, = IO.pipe
+      silent, _held_open = IO.pipe # which the GC would close else
       Thread.new { sleep(0.2) && Process.kill("INT", Process.pid) }
       begin
         HeapInspector.analyze(silent)

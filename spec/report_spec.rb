@@ -3,7 +3,7 @@
 require "pp" # rubocop:disable Lint/RedundantRequireStatement -- pretty_inspect comes with it alone
 
 RSpec.describe HeapInspector::Report do
-  let(:heap) { HeapInspector.analyze(Helpers::DUMP) }
+  let(:heap) { HeapInspector.analyze(Helpers::DUMP, index: false) }
 
   # What the command line prints.
   def printed(*words)
@@ -20,8 +20,26 @@ RSpec.describe HeapInspector::Report do
       ["top", Helpers::DUMP, "--by", "class,type", "--lines", "5", "--where", "generation=12.."] =>
         heap.groups(by: %i[class type], limit: 5, where: "generation=12.."),
       ["top", Helpers::DUMP, "--by", "file", "--sort", "count", "--lines", "5"] => heap.groups(by: :file, limit: 5, sort: :count),
-      ["strings", Helpers::DUMP, "--lines", "6"] => heap.duplicate_strings(limit: 6)
+      ["strings", Helpers::DUMP, "--lines", "6"] => heap.duplicate_strings(limit: 6),
+      **graph_reports
     }
+  end
+
+  def graph_reports
+    address = heap.objects.order(retained_memsize: :desc).limit(30).pluck(:address).last
+    {
+      ["retained", Helpers::DUMP, "--lines", "5"] => heap.retained(limit: 5),
+      ["retained", Helpers::DUMP, "--by", "gem,type", "--lines", "5", "--where", "type!=IMEMO"] =>
+        heap.retained(by: %i[gem type], limit: 5, where: "type!=IMEMO"),
+      ["dominators", Helpers::DUMP, "--depth", "2"] => heap.dominators(depth: 2),
+      ["dominators", Helpers::DUMP, address, "--min", "100"] => heap.dominators(address, min: 100),
+      ["path", Helpers::DUMP, address, "--paths", "3"] => heap.paths_to(address, limit: 3),
+      ["path", Helpers::DUMP, "--class", "Hash"] => heap.paths_to_class("Hash"),
+      ["show", Helpers::DUMP, address, "--lines", "4"] => heap.show(address, limit: 4),
+      ["unreachable", Helpers::DUMP, "--lines", "5"] => heap.unreachable(limit: 5),
+      ["collections", Helpers::DUMP, "--lines", "5"] => heap.collections(limit: 5),
+      ["fragmentation", Helpers::DUMP, "--lines", "5"] => heap.fragmentation(limit: 5)
+    }.transform_keys { |words| [*words, "--no-index"] }
   end
 
   it "prints what the command line prints, in every format" do

@@ -38,13 +38,21 @@ module Helpers
     lines(dump).select { |line| line["address"] && !%w[ROOT SHAPE NONE ZOMBIE].include?(line["type"]) }
   end
 
-  # How many references an object holds. Up to Ruby 3.1 an IMEMO's `class` is a word of its own, in these sorts a reference that the
+  # The addresses that an object refers to. Up to Ruby 3.1 an IMEMO's `class` is a word of its own, in these sorts a reference that the
   # dump lists nowhere else.
-  def self.references(object)
+  def self.references_of(object)
     word = object["class"].to_s.to_i(16)
     strong = %w[cref ment env iseq svar memo constcache].include?(object["imemo_type"])
     hidden = strong && word > 0xfff && (word % (word > 0xffff_ffff ? 8 : 4)).zero? && word & 0xff != 0x0c
-    object["references"].to_a.size + (hidden ? 1 : 0)
+    [*object["references"], *(object["class"] if hidden)]
+  end
+
+  def references_of(object)
+    Helpers.references_of(object)
+  end
+
+  def self.references(object)
+    references_of(object).size
   end
 
   # Waits until the block gives something, at most so many seconds.

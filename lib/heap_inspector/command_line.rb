@@ -16,6 +16,7 @@ module HeapInspector
     def self.run(arguments)
       [$stdout, $stderr].each(&:flush)
       return LiveCommands.run(arguments.map(&:to_str)) if LiveCommands::VERBS.include?(arguments.first)
+      return Console.run(arguments.drop(1).map(&:to_str)) if arguments.first == "console"
 
       require "heap_inspector/heap" # with the extension
       Native.command_line(arguments.map(&:to_str))

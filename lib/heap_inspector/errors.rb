@@ -27,6 +27,14 @@ module HeapInspector
   class CompressionError < Error
   end
 
+  # The heap has no object at the address.
+  class ObjectNotFound < Error
+  end
+
+  # The heap was closed.
+  class ClosedError < Error
+  end
+
   # A dump of this or another process could not be taken.
   class DumpError < Error
   end

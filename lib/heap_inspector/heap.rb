@@ -22,9 +22,13 @@ module HeapInspector
 
     # @!parse
     #   # The properties that objects are grouped and filtered by: `:generation`, `:type`, `:class`, `:file`, `:directory`,
-    #   # `:location` (file and line), `:method`, `:gem`, `:imemo`, `:struct`, `:encoding`, `:slot_size`, `:shape`, `:frozen`,
+    #   # `:line`, `:location` (file and line), `:method`, `:gem`, `:imemo`, `:struct`, `:encoding`, `:slot_size`, `:shape`, `:frozen`,
     #   # `:embedded`, `:old`, `:shared`, `:traced`.
     #   KEYS = []
+    #
+    #   # The numbers of objects, to sum up and order by: `:memsize`, `:retained_memsize`, `:retained_count`, `:length`,
+    #   # `:reference_count`, `:generation`, `:slot_size`, `:address`, `:index`.
+    #   NUMBERS = []
     #
     #   # The flags that a dump may set on an object, as Ruby names them: filters take them too.
     #   TRAITS = []
@@ -38,6 +42,14 @@ module HeapInspector
     # @!method truncated?
     #   @return [Boolean] whether the dump ends inside a record or a compressed stream
 
+    # @!method close
+    #   Gives the memory back at once, not when the heap is collected; all else but {#name}, {#path} and {#closed?} raises {ClosedError}
+    #   from then on.
+    #   @return [nil]
+
+    # @!method closed?
+    #   @return [Boolean] whether it was closed
+
     # @!method path
     #   @return [String, nil] the path of the file that was read, as given; nil where it was none
 
@@ -50,14 +62,15 @@ module HeapInspector
     # @param strict [Boolean]
     # @param progress [Boolean, #call, nil]
     # @param threads [Integer, nil]
+    # @param index [Boolean]
     # @return [Heap]
     # @raise (see HeapInspector.analyze)
-    def self.load(source, strict: false, progress: nil, threads: nil)
+    def self.load(source, strict: false, progress: nil, threads: nil, index: true)
       bar = ProgressBar.new if progress == true
       progress = bar || progress || nil
       raise ArgumentError, "progress: is true or what can be called" unless progress.nil? || progress.respond_to?(:call)
 
-      native_load(*Input.of(source), strict ? true : false, Where.threads(threads), progress)
+      native_load(*Input.of(source), strict ? true : false, Where.threads(threads), progress, index ? true : false)
     ensure
       bar&.finish
     end
@@ -82,7 +95,7 @@ module HeapInspector
     #   end
     def groups(by:, where: nil, sort: :bytes, limit: nil)
       by = Where.keys(by)
-      Groups.new(by, native_groups(by.map(&:to_s), Where.terms(where), Where.sort(sort), Where.limit(limit)))
+      Groups.new(by, native_groups(by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit)))
     end
 
     # Count and bytes by generation: how many garbage collections there had been when an object was allocated.
@@ -94,7 +107,7 @@ module HeapInspector
     # @example
     #   heap.generations.max_by(&:memsize).number # => 38
     def generations(where: nil, limit: nil)
-      Generations.new(native_generations(Where.terms(where), Where.limit(limit)))
+      Generations.new(native_generations(Where.terms(where, self), Where.limit(limit)))
     end
 
     # What the dump is, at a glance.
@@ -106,7 +119,7 @@ module HeapInspector
     # @example
     #   heap.summary.ruby_series # => "3.1"
     def summary(where: nil, limit: 20)
-      Summary.new(native_summary(Where.terms(where), Where.limit(limit) || Where::NO_LIMIT))
+      Summary.new(native_summary(Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
     end
 
     # The texts that several strings hold. Texts are not kept in memory: this reads the dump once more.
@@ -122,7 +135,200 @@ module HeapInspector
     #   heap.duplicate_strings(limit: 10).sum(&:wasted)
     def duplicate_strings(where: nil, sort: :bytes, limit: nil, threads: nil)
       limit = Where.limit(limit) || Where::NO_LIMIT
-      DuplicateStrings.new(native_strings(Where.terms(where), Where.sort(sort), limit, Where.threads(threads)))
+      DuplicateStrings.new(native_strings(Where.terms(where, self), Where.sort(sort), limit, Where.threads(threads)))
+    end
+
+    # What keeps memory alive: the single objects that retain the most, and groups of objects.
+    #
+    # @param by [Symbol, String, Array<Symbol, String>, nil] keys of the groups: some of {KEYS}; without them classes, and single objects
+    # @param where [Hash, String, nil] which objects; see {Heap}
+    # @param limit [Integer, nil] how many objects and how many groups
+    # @return [Retained]
+    # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
+    # @example
+    #   heap.retained(by: :class, where: {gem: "app"}).first.retained_memsize
+    def retained(by: nil, where: nil, limit: 20)
+      by &&= Where.keys(by).map(&:to_s)
+      Retained.new(self, Native.retained(self, by, Where.terms(where, self), Where.limit(limit)))
+    end
+
+    # Which object holds which alone, as a tree.
+    #
+    # @param object [HeapObject, String, Integer, nil] what to begin with, or its address; the roots by default
+    # @param depth [Integer] levels of the tree
+    # @param min [Integer, nil] objects that retain fewer bytes are summed up by class; a hundredth of the top by default
+    # @param limit [Integer, nil] rows under one object
+    # @return [Dominators]
+    # @raise [ObjectNotFound] if the heap has no such object
+    # @example
+    #   puts heap.dominators(depth: 2)
+    def dominators(object = nil, depth: 4, min: nil, limit: 10)
+      top = object && find(object).index
+      Dominators.new(self, Native.dominators(self, top, Where.limit(depth), Where.limit(min), Where.limit(limit) || Where::NO_LIMIT))
+    end
+
+    # Why an object is alive, or why many are.
+    #
+    # @overload paths_to(object, limit: 1)
+    #   @param object [HeapObject, String, Integer] an object or its address
+    #   @param limit [Integer] how many chains; the others differ from the first
+    #   @return [Paths]
+    # @overload paths_to(objects = nil, where: nil, limit: 5)
+    #   @param objects [Relation] the objects
+    #   @param where [Hash, String] or what they are; see {Relation#where}
+    #   @param limit [Integer, nil] rows of the tree under each row
+    #   @return [MergedPaths]
+    # @raise [ObjectNotFound] if the heap has no such object
+    # @example
+    #   heap.paths_to("0x7f1386ee2a78").first.map(&:label) # => ["class Cache", "Hash, 20,000 entries", "Order"]
+    #   puts heap.paths_to(where: {class: "Order", generation: 30..})
+    def paths_to(object = nil, where: nil, limit: nil)
+      raise ArgumentError, "paths_to takes an object or where:" if object.nil? == where.nil?
+
+      if object && !object.is_a?(Relation)
+        object = find(object)
+        return Paths.new(object, Native.paths(self, object.index, Where.limit(limit) || 1))
+      end
+      raise ArgumentError, "the objects are of another heap" if object && !object.heap.equal?(self)
+
+      merged_paths(object || objects.where(where), where ? "objects where #{words(where)}" : "objects", Where.limit(limit) || 5)
+    end
+
+    # Why the objects of a class are alive.
+    #
+    # @param name [String, Module] the class, to the letter
+    # @param limit [Integer, nil] rows of the tree under each row
+    # @return [MergedPaths]
+    # @example
+    #   puts heap.paths_to_class("Order")
+    def paths_to_class(name, limit: 5)
+      name = name.is_a?(Module) ? name.name : name.to_str
+      merged_paths(instances_of(name), "objects where class=#{name}", Where.limit(limit) || Where::NO_LIMIT)
+    end
+
+    # What no root leads to: garbage that is not yet collected, and what is held only weakly.
+    #
+    # @param by [Symbol, String, Array<Symbol, String>] keys: some of {KEYS}
+    # @param where [Hash, String, nil] which objects; see {Heap}
+    # @param sort [Symbol] what comes first: the most `:bytes`, `:count` or `:references`
+    # @param limit [Integer, nil] how many groups and structures
+    # @return [Unreachable]
+    # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
+    # @example
+    #   heap.unreachable.total.memsize # => 102400
+    def unreachable(by: :class, where: nil, sort: :bytes, limit: 20)
+      by = Where.keys(by)
+      answer = Native.unreachable(self, by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit))
+      Unreachable.new(self, by, answer)
+    end
+
+    # How full arrays and hashes are, what their empty room wastes, and which are the biggest.
+    #
+    # @param by [Symbol, String, Array<Symbol, String>] keys: some of {KEYS}
+    # @param where [Hash, String, nil] which arrays and hashes; see {Heap}
+    # @param limit [Integer, nil] rows of each list
+    # @return [Collections]
+    # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
+    # @example
+    #   heap.collections.emptiest.first.wasted # => 6144
+    def collections(by: :location, where: nil, limit: 20)
+      by = Where.keys(by).map(&:to_s)
+      Collections.new(self, Native.collections(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
+    end
+
+    # How full the heap's pages are, what compaction could give back, and what keeps nearly empty pages.
+    #
+    # @param by [Symbol, String, Array<Symbol, String>] keys: some of {KEYS}
+    # @param where [Hash, String, nil] which objects on nearly empty pages; see {Heap}
+    # @param limit [Integer, nil] rows of each list
+    # @return [Fragmentation]
+    # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
+    # @example
+    #   heap.fragmentation.spare_bytes # => 524288
+    def fragmentation(by: :class, where: nil, limit: 20)
+      by = Where.keys(by).map(&:to_s)
+      Fragmentation.new(self, Native.fragmentation(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
+    end
+
+    # All of one object: fields, references, referrers, what it retains, why it is alive.
+    #
+    # @param object [HeapObject, String, Integer] an object or its address
+    # @param limit [Integer, nil] rows of each table
+    # @return [Details]
+    # @raise [ObjectNotFound] if the heap has no such object
+    # @example
+    #   puts heap.show("0x7f1386ee2a78")
+    def show(object, limit: 20)
+      object = find(object)
+      Details.new(object, Native.show(self, object.index, Where.limit(limit) || Where::NO_LIMIT))
+    end
+
+    # @return [Relation] all objects, to be asked for: {Relation#where}, {Relation#group}, {Relation#order}, ...
+    # @example
+    #   heap.objects.where(type: :string, memsize: 1024..).group(:location).sum(:memsize)
+    def objects
+      Relation.new(self)
+    end
+
+    # @param conditions [Hash, String, nil] see {Relation#where}
+    # @return [Relation, WhereChain] the objects that are so
+    # @raise (see Relation#where)
+    def where(conditions = nil)
+      objects.where(conditions)
+    end
+
+    # @return [Relation] all strings
+    def strings
+      where(type: :string)
+    end
+
+    # @return [Relation] all hashes
+    def hashes
+      where(type: :hash)
+    end
+
+    # @return [Relation] all arrays
+    def arrays
+      where(type: :array)
+    end
+
+    # @return [Relation] all classes
+    def classes
+      where(type: :class)
+    end
+
+    # @param name [String, Module] the name of a class, to the letter
+    # @return [Relation] the objects of that class, not those of subclasses
+    # @example
+    #   heap.instances_of("User").count # => 1200
+    def instances_of(name)
+      where(class: name.is_a?(Module) ? name : name.to_str.to_sym)
+    end
+
+    # @param object [HeapObject, String, Integer] an object or its address
+    # @return [Relation] the objects that would go with it, itself aside
+    # @raise [ObjectNotFound] if the heap has no such object
+    def retained_by(object)
+      objects.retained_by(object)
+    end
+
+    # @param object [String, Integer, HeapObject] an address, as `"0x7f1386ee2a78"`
+    # @return [HeapObject, nil] the object there; nil if there is none
+    # @raise [ArgumentError] if it is no address
+    # @example
+    #   heap["0x7f1386ee2a78"]&.memsize # => 40
+    def [](object)
+      return (object if object.heap.equal?(self)) if object.is_a?(HeapObject)
+
+      HeapObject.at(self, Native.find(self, Where.address(object)))
+    end
+
+    # @param object [String, Integer, HeapObject] an address, as `"0x7f1386ee2a78"`
+    # @return [HeapObject] the object there
+    # @raise [ObjectNotFound] if there is none
+    # @raise [ArgumentError] if it is no address
+    def find(object)
+      self[object] || raise(ObjectNotFound, "the heap has no object at #{object.is_a?(Integer) ? "0x#{object.to_s(16)}" : object}")
     end
 
     # @return [Hash{Symbol => Object}] what {#summary} says, as a Hash
@@ -137,9 +343,26 @@ module HeapInspector
 
     # @return [String] a line about the heap, never the heap
     def inspect
+      return "#<#{self.class} #{name.inspect}: closed>" if closed?
+
       numbers = [object_count, memsize].map { |number| number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",") }
       "#<#{self.class} #{name.inspect}: #{numbers[0]} objects, #{numbers[1]} bytes#{", truncated" if truncated?}>"
     end
     alias to_s inspect
+
+    private
+
+    def merged_paths(relation, what, limit)
+      MergedPaths.new(self, Native.merged_paths(self, relation.query, what, limit))
+    end
+
+    # The conditions for people.
+    def words(where)
+      return where if where.is_a?(String)
+
+      where.map { |name, value| "#{name}=#{Array(value).map { |one| one.is_a?(Regexp) ? one.inspect : one }.join("|")}" }.join(", ")
+    end
   end
 end
+
+require_relative "heap_object" # whose class the extension made

@@ -4,6 +4,7 @@
 
 require "heap_inspector"
 require "rake"
+require_relative "reading_tasks"
 
 extend Rake::DSL # rubocop:disable Style/MixinUsage -- as Rakefiles do
 

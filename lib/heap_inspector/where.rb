@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "did_you_mean"
+require "heap_inspector/heap"
 
 module HeapInspector
   # Turns what `where:`, `by:` and the like may be into the one plain form that the extension takes.
@@ -10,16 +11,80 @@ module HeapInspector
     # More rows than an answer has.
     NO_LIMIT = 1 << 62
 
+    # The numbers that are no keys to group by.
+    BOUND = (Heap::NUMBERS - Heap::KEYS - [:memsize]).freeze
+
+    # What filters take.
+    FILTERED = (Heap::KEYS + Heap::TRAITS + %i[memsize not]).uniq.freeze
+
+    # What relations take.
+    QUERIED = (FILTERED + BOUND + %i[reachable]).freeze
+
+    # Other words for some of it, as HeapObject has them.
+    ALIASES = { class_name: :class, klass: :class, method_name: :method }.freeze
+
+    # The clause that all objects pass.
+    EVERYTHING = [[], [], nil, "", nil].freeze
+
     class << self
       # @param where [Hash, String, nil]
+      # @param heap [Heap] which values a Regexp is held against
       # @return [Array] terms: a String in the words of the command line, or `[name, negated, values]`
-      def terms(where)
+      def terms(where, heap)
         case where
         when nil then []
         when String then [where]
-        when Hash then hash_terms(where, negated: false)
+        when Hash then resolve(hash_terms(where, FILTERED, negated: false), heap)
         else raise TypeError, "where: is a Hash or a String, not #{where.class}"
         end
+      end
+
+      # Terms with each Regexp replaced by the values that it matches; each distinct value is looked at once.
+      #
+      # @param terms [Array]
+      # @param heap [Heap]
+      # @return [Array]
+      def resolve(terms, heap)
+        terms.map do |term|
+          next term if term.is_a?(String) || term.last.none?(Regexp)
+
+          name, negated, values = term
+          patterns, others = values.partition { |value| value.is_a?(Regexp) }
+          matching = Native.measures(heap, [EVERYTHING], [name], "memsize").filter_map do |value,|
+            value.to_sym if value.is_a?(String) && patterns.any? { |pattern| pattern.match?(value) }
+          end
+          [name, negated, others + matching]
+        end
+      end
+
+      # A clause of a query: what `where` of a relation was given.
+      #
+      # @param where [Hash, String]
+      # @param negated [Boolean] whether none of it may hold
+      # @return [Array] terms, bounds, reachable, retained_by, among
+      def clause(where, negated: false)
+        case where
+        when String
+          raise ArgumentError, "not takes a Hash; in words it is !name or name!=value" if negated
+
+          [[where.dup.freeze], [], nil, "", nil]
+        when Hash then hash_clause(hash_terms(where, QUERIED, negated: negated))
+        else raise TypeError, "where is given a Hash or a String, not #{where.class}"
+        end
+      end
+
+      # @param name [Symbol, String]
+      # @param names [Array<Symbol>]
+      # @param option [String] whose name it is, for the message
+      # @return [Symbol] the name, if it is one of `names`
+      def known(name, names, option)
+        name = name.to_sym
+        name = ALIASES.fetch(name, name) unless names.include?(name)
+        return name if names.include?(name)
+
+        guess = DidYouMean::SpellChecker.new(dictionary: names).correct(name).first
+        raise ArgumentError, "#{option} #{name.inspect} is unknown#{"; did you mean #{guess.inspect}" if guess}; " \
+                             "there are #{names.sort.join(", ")}"
       end
 
       # @param keys [Symbol, String, Array]
@@ -28,7 +93,7 @@ module HeapInspector
         names = Array(keys).flat_map { |key| key.to_s.split(",").map { |name| name.strip.to_sym } }
         raise ArgumentError, "by: needs a key; there are #{Heap::KEYS.join(", ")}" if names.empty?
 
-        names.each { |name| known(name, Heap::KEYS, "by:") }
+        names.map { |name| known(name, Heap::KEYS, "by:") }
       end
 
       # @param limit [Integer, nil]
@@ -53,21 +118,56 @@ module HeapInspector
         known(sort.to_sym, %i[bytes count references], "sort:").to_s
       end
 
+      # @param address [String, Integer]
+      # @return [Integer]
+      def address(address)
+        case address
+        when Integer
+          return address if address.between?(0, (1 << 64) - 1)
+
+          raise ArgumentError, "#{address} is no address"
+        when String then number(address)
+        else raise TypeError, "an address or an object of the heap is needed, not #{address.class}"
+        end
+      end
+
       private
 
-      def hash_terms(where, negated:)
+      def hash_terms(where, names, negated:)
         where.flat_map do |name, value|
-          next hash_terms(value, negated: true) if name.to_s == "not" && value.is_a?(Hash) && !negated
+          next hash_terms(value, names, negated: true) if name.to_s == "not" && value.is_a?(Hash) && !negated
 
-          name = known(name.to_sym, (Heap::KEYS + Heap::TRAITS + %i[memsize not]).uniq, "where:")
+          name = known(name, names, "where:")
           values = value.is_a?(Array) ? value : [value]
           [[name.to_s, negated, values.map { |wanted| plain(name, wanted) }]]
         end
       end
 
+      def hash_clause(terms)
+        bounds, terms = terms.partition { |name,| BOUND.include?(name.to_sym) }
+        reachable, terms = terms.partition { |name,| name == "reachable" }
+        bounds.each do |name, _, ranges|
+          wrong = ranges.find { |range| !range.nil? && !range.is_a?(Array) }
+          raise ArgumentError, "where: #{name}: a number or a range, not #{wrong.inspect}" unless wrong.nil?
+        end
+        [terms, bounds, flag(reachable), "", nil]
+      end
+
+      def flag(terms)
+        flags = terms.flat_map do |_, negated, values|
+          wrong = values.find { |value| ![true, false].include?(value) }
+          raise ArgumentError, "where: reachable: true or false, not #{wrong.inspect}" unless wrong.nil? && values.size == 1
+
+          [values.first ^ negated]
+        end
+        flags.first
+      end
+
       def plain(name, value)
         case value
-        when nil, true, false, String then value
+        when String then name == :address ? range(name, number(value)..number(value)) : value.dup.freeze
+        when nil, true, false, Regexp then value
+        when HeapObject then place(name, value)
         when Symbol then name == :generation && value == :untraced ? nil : value
         when Integer then range(name, value..value)
         when Range then range(name, value)
@@ -75,6 +175,19 @@ module HeapInspector
         when ->(path) { path.respond_to?(:to_path) } then value.to_path.to_sym
         else raise ArgumentError, "where: #{name}: cannot be #{value.inspect}"
         end
+      end
+
+      def place(name, object)
+        return [object.index, object.index] if name == :index
+        return range(name, number(object.address)..number(object.address)) if name == :address
+
+        raise ArgumentError, "where: #{name}: cannot be an object"
+      end
+
+      def number(address)
+        Integer(address, 16).then { |number| number.between?(0, (1 << 64) - 1) ? number : raise(ArgumentError) }
+      rescue ArgumentError
+        raise ArgumentError, "#{address.inspect} is no address; write it as the dump does, as in \"0x7f1386ee2a78\""
       end
 
       def range(name, range)
@@ -88,14 +201,6 @@ module HeapInspector
         raise ArgumentError, "where: #{name}: the range #{range.inspect} is empty" if last && last < [first, 0].max
 
         [[first, 0].max, last]
-      end
-
-      def known(name, names, option)
-        return name if names.include?(name)
-
-        guess = DidYouMean::SpellChecker.new(dictionary: names).correct(name).first
-        raise ArgumentError, "#{option} #{name.inspect} is unknown#{"; did you mean #{guess.inspect}" if guess}; " \
-                             "there are #{names.sort.join(", ")}"
       end
     end
   end

@@ -9,6 +9,7 @@ pub mod generations;
 pub mod grouping;
 pub mod groups;
 pub mod merged;
+pub mod objects;
 pub mod outline;
 pub mod paths;
 pub mod retained;

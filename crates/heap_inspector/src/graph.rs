@@ -75,6 +75,12 @@ impl Referrers {
         Ok(Referrers { begins, nodes })
     }
 
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        4 * (self.begins.capacity() + self.nodes.capacity())
+    }
+
     /// The nodes that refer to `id`, in order.
     pub fn of(&self, id: NodeId) -> impl ExactSizeIterator<Item = NodeId> + '_ {
         self.raw(id.0).iter().map(|node| NodeId(*node))

@@ -4,6 +4,7 @@
 //! tenth of its file; while it is loaded twice as much, and never more than a quarter. This is the only door to the columns.
 
 mod build;
+mod codes;
 pub(crate) mod column;
 mod index;
 mod lines;
@@ -16,6 +17,7 @@ use crate::scan::{Intake, Options};
 use crate::source::Source;
 use crate::survey::{PageUse, Pages, Parts, Ranges, Slot, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
+pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
 

@@ -3,6 +3,7 @@
 //! A [`Slot`] holds numbers; a [`Values`] turns them into values of a [`Key`], each distinct site, class or path once.
 
 use crate::gems;
+use crate::heap::Domain;
 use crate::names::Names;
 use crate::record::{Traits, Type};
 use crate::survey::{Parts, Slot};
@@ -25,6 +26,8 @@ pub enum Key {
     File,
     /// The directory of that file.
     Directory,
+    /// The line of that file.
+    Line,
     /// `file:line`.
     Location,
     /// The method that allocated the object.
@@ -55,12 +58,13 @@ pub enum Key {
 
 impl Key {
     /// Every key with its name.
-    pub const NAMED: [(Key, &'static str); 18] = [
+    pub const NAMED: [(Key, &'static str); 19] = [
         (Key::Generation, "generation"),
         (Key::Type, "type"),
         (Key::Class, "class"),
         (Key::File, "file"),
         (Key::Directory, "directory"),
+        (Key::Line, "line"),
         (Key::Location, "location"),
         (Key::Method, "method"),
         (Key::Gem, "gem"),
@@ -93,6 +97,7 @@ impl Key {
             Key::Class => "Class",
             Key::File => "File",
             Key::Directory => "Directory",
+            Key::Line => "Line",
             Key::Location => "Location",
             Key::Method => "Method",
             Key::Gem => "Gem",
@@ -115,7 +120,9 @@ impl Key {
             Key::Generation => Parts { generation: true, ..none },
             Key::Type => Parts { ty: true, label: true, ..none },
             Key::Class => Parts { class: true, ty: true, label: true, ..none },
-            Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => Parts { site: true, ..none },
+            Key::File | Key::Directory | Key::Line | Key::Location | Key::Method | Key::Gem => {
+                Parts { site: true, ..none }
+            }
             Key::Imemo | Key::Struct | Key::Encoding => Parts { ty: true, label: true, ..none },
             Key::SlotSize => Parts { slot_size: true, ..none },
             Key::Shape => Parts { shape: true, ..none },
@@ -127,10 +134,27 @@ impl Key {
         }
     }
 
+    /// What its values depend on.
+    pub(crate) fn domain(self) -> Domain {
+        match self {
+            Key::File | Key::Directory | Key::Line | Key::Location | Key::Method | Key::Gem => Domain::Site,
+            Key::Class => Domain::Class,
+            Key::Type => Domain::Type,
+            Key::Imemo => Domain::Imemo,
+            Key::Struct => Domain::Struct,
+            Key::Encoding => Domain::Encoding,
+            Key::Frozen | Key::Embedded | Key::Old | Key::Shared => Domain::Traits,
+            Key::Traced => Domain::Traced,
+            Key::Generation => Domain::Generation,
+            Key::Shape => Domain::Shape,
+            Key::SlotSize => Domain::SlotSize,
+        }
+    }
+
     /// Whether its values are parts of the site where an object was allocated.
     #[must_use]
     pub fn is_site(self) -> bool {
-        matches!(self, Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem)
+        matches!(self, Key::File | Key::Directory | Key::Line | Key::Location | Key::Method | Key::Gem)
     }
 
     /// Reads `generation` or `class,location`.
@@ -231,6 +255,10 @@ impl<'a> Values<'a> {
             }
             Key::Encoding if slot.ty == Type::String => self.label(slot),
             Key::Imemo | Key::Struct | Key::Encoding => Value::None,
+            Key::Line => match self.names.tables.sites.get(slot.names.site).line {
+                0 => Value::None,
+                line => Value::Number(u64::from(line)),
+            },
             Key::Class => Value::Text(self.class(slot)),
             Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => Value::Text(self.site(key, slot)),
         }
@@ -341,4 +369,30 @@ pub enum KeyValue {
     Flag(bool),
     /// A text, invalid UTF-8 replaced.
     Text(String),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::heap::Heap;
+    use crate::source::Source;
+
+    #[test]
+    fn nodes_of_one_code_have_one_value() {
+        for dump in ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-4.0-wasm32"] {
+            let source = Source::path(format!("tests/dumps/{dump}.json.zst"));
+            let heap = Heap::load(&source, &Default::default()).unwrap();
+            let mut values = Values::new(heap.names());
+            for (key, name) in Key::NAMED {
+                let mut known = HashMap::new();
+                for id in heap.nodes() {
+                    let value = values.value(key, &heap.slot(id));
+                    let before = *known.entry(heap.code(id, key.domain())).or_insert(value);
+                    assert_eq!(before, value, "{dump} {name}");
+                }
+            }
+        }
+    }
 }

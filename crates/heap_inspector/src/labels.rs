@@ -338,7 +338,7 @@ impl<'a> Labels<'a> {
     }
 
     /// The key of the value at a place of a hash's references; none for a key itself or where they are not in pairs.
-    fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
+    pub(crate) fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
         let length = self.heap.length(hash)? as usize;
         if place.is_multiple_of(2) || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
             return None;

@@ -3,11 +3,13 @@
 //! All terms must hold. A term is decided on the distinct slots when the pass is over, not on each object; only `memsize` is decided
 //! at once.
 
+use crate::heap::Domain;
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::record::Traits;
 use crate::survey::{Parts, Ranges, Slot};
 use crate::{Error, Result};
 use globset::{GlobBuilder, GlobMatcher};
+use hashbrown::HashSet;
 use std::str::FromStr;
 
 /// A filter. The empty one holds every object.
@@ -40,6 +42,8 @@ enum Test {
     False,
     Range(u64, u64),
     Text(Vec<u8>),
+    /// Any of them; there may be thousands.
+    Texts(HashSet<Vec<u8>>),
     /// Any of them.
     Globs(Vec<GlobMatcher>),
 }
@@ -135,12 +139,24 @@ impl Filter {
 
     /// Whether the objects of a slot pass (their memsize aside).
     pub fn holds(&self, values: &mut Values<'_>, slot: &Slot) -> bool {
-        self.terms.iter().all(|term| {
-            let value = match term.subject {
-                Subject::Key(key) => values.value(key, slot),
-                Subject::Trait(bit) => Value::Flag(slot.traits.has(bit)),
-            };
-            term.tests.iter().any(|test| test.holds(values, value)) != term.negated
+        (0..self.terms.len()).all(|at| self.holds_term(at, values, slot))
+    }
+
+    /// Whether they pass one of the terms.
+    pub(crate) fn holds_term(&self, at: usize, values: &mut Values<'_>, slot: &Slot) -> bool {
+        let term = &self.terms[at];
+        let value = match term.subject {
+            Subject::Key(key) => values.value(key, slot),
+            Subject::Trait(bit) => Value::Flag(slot.traits.has(bit)),
+        };
+        term.tests.iter().any(|test| test.holds(values, value)) != term.negated
+    }
+
+    /// What each term depends on.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = Domain> + '_ {
+        self.terms.iter().map(|term| match term.subject {
+            Subject::Key(key) => key.domain(),
+            Subject::Trait(_) => Domain::Traits,
         })
     }
 
@@ -178,7 +194,15 @@ impl Filter {
             Wanted::Word(text) => test(subject, name, text),
             _ => Err(unsuited(name, wanted)),
         });
-        let tests = tests.collect::<Result<_>>()?;
+        let (mut texts, mut tests) = (HashSet::new(), tests.collect::<Result<Vec<Test>>>()?);
+        tests.retain_mut(|test| match test {
+            Test::Text(text) => {
+                texts.insert(std::mem::take(text));
+                false
+            }
+            _ => true,
+        });
+        tests.extend((!texts.is_empty()).then_some(Test::Texts(texts)));
         self.terms.push(Term { subject, negated, tests });
         Ok(self)
     }
@@ -232,7 +256,7 @@ impl Subject {
     }
 
     fn is_number(self) -> bool {
-        matches!(self, Subject::Key(Key::Generation | Key::SlotSize | Key::Shape))
+        matches!(self, Subject::Key(Key::Generation | Key::SlotSize | Key::Shape | Key::Line))
     }
 
     fn none(self) -> Test {
@@ -378,6 +402,7 @@ impl Test {
             (Test::NoSite, Value::Text(sym)) => values.is_no_site(sym),
             (Test::Range(low, high), Value::Number(number)) => (*low..=*high).contains(&number),
             (Test::Text(text), Value::Text(sym)) => values.bytes(sym) == &text[..],
+            (Test::Texts(texts), Value::Text(sym)) => texts.contains(values.bytes(sym)),
             (Test::Globs(globs), Value::Text(sym)) => match values.outside(Value::Text(sym)) {
                 KeyValue::Text(text) => globs.iter().any(|glob| glob.is_match(&text)),
                 _ => false,

@@ -72,27 +72,66 @@ impl Identity {
 /// # Errors
 /// Those of [`Heap::load`] and [`Tree::new`]; never one of the index file.
 pub fn load(source: &Source, options: &Options<'_>) -> Result<(Heap, Tree)> {
+    match open(source, options)? {
+        (heap, Opened::Whole(tree)) => Ok((heap, tree)),
+        (heap, Opened::Unsaved(unsaved)) => {
+            let tree = Tree::new(&heap, options)?;
+            unsaved.save(&heap, &tree);
+            Ok((heap, tree))
+        }
+    }
+}
+
+/// What came with a heap that [`open`] gave.
+#[derive(Debug)]
+pub enum Opened {
+    /// The dominator tree, from the index file.
+    Whole(Tree),
+    /// Nothing: there was no index file to believe.
+    Unsaved(Unsaved),
+}
+
+impl Default for Opened {
+    /// Nothing, and nothing to save.
+    fn default() -> Opened {
+        Opened::Unsaved(Unsaved(None))
+    }
+}
+
+/// The right to write the index file of a dump that was read.
+#[derive(Debug)]
+pub struct Unsaved(Option<(PathBuf, Identity)>);
+
+impl Unsaved {
+    /// Writes the index file, where the dump still is what it was before it was read.
+    pub fn save(self, heap: &Heap, tree: &Tree) {
+        if let Some((dump, identity)) = self.0
+            && Identity::of(&dump).ok() == Some(identity)
+        {
+            // A folder that may not be written to, a full disk: the answer does not depend on it.
+            let _ = write(&dump, identity, heap, tree);
+        }
+    }
+}
+
+/// [`load`] for those who may never need the tree: it is not made, and no file is written until it is saved.
+///
+/// # Errors
+/// Those of [`Heap::load`]; never one of the index file.
+pub fn open(source: &Source, options: &Options<'_>) -> Result<(Heap, Opened)> {
     let dump = source.file_path();
     if let Some((heap, tree)) = dump.and_then(|dump| read(dump, options)) {
-        return Ok((heap, tree));
+        return Ok((heap, Opened::Whole(tree)));
     }
-    let before = dump.and_then(|dump| Identity::of(dump).ok());
-    let heap = Heap::load(source, options)?;
-    let tree = Tree::new(&heap, options)?;
-    if let (Some(dump), Some(identity)) = (dump, before)
-        && Identity::of(dump).ok() == before
-    {
-        // A folder that may not be written to, a full disk: the answer does not depend on it.
-        let _ = write(dump, identity, &heap, &tree);
-    }
-    Ok((heap, tree))
+    let before = dump.and_then(|dump| Some((dump.to_owned(), Identity::of(dump).ok()?)));
+    Ok((Heap::load(source, options)?, Opened::Unsaved(Unsaved(before))))
 }
 
 /// What the index file of a dump holds; none where there is no index file, or one that cannot be believed, or that the caller's
 /// options would not have made.
 #[must_use]
 pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
-    let file = open(&path(dump)).ok()?;
+    let file = trusted(&path(dump)).ok()?;
     let identity = Identity::of(dump).ok()?;
     let mut reader = Reader::new(&file, MAGIC, &identity.words(), options.thread_count())?;
     let heap = Heap::from_parts(&mut reader)?;
@@ -105,7 +144,7 @@ pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
 }
 
 /// Opens an index file: no link, and of the one who reads it or of the administrator. Another's could say anything.
-fn open(path: &Path) -> io::Result<File> {
+fn trusted(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let file = File::from(rustix::fs::open(
         path,

@@ -145,7 +145,8 @@ Keys (--by):
   generation         the number of garbage collections before the allocation
   type               STRING, HASH, OBJECT, ... as Ruby's C code names them
   class              the class; internal objects as (IMEMO iseq)
-  location, file, directory, method   what allocated the object
+  location, file, line, directory,     what allocated the object
+  method
   gem                the gem and version of that file, or app, stdlib, ruby
   imemo, struct      the sort of an internal object; the C type of a DATA
   encoding           the encoding of a string

@@ -3,8 +3,7 @@
 use crate::input::bytes;
 use crate::work::{self, Desk, Servants};
 use heap_inspector_cli::Terminal;
-use magnus::value::ReprValue;
-use magnus::{Error, Module, Object, RArray, RModule, RString, Ruby, TryConvert, Value, function};
+use magnus::{Error, Object, RArray, RModule, RString, Ruby, TryConvert, function};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -21,9 +20,6 @@ fn run(ruby: &Ruby, words: RArray) -> Result<i32, Error> {
     })
 }
 
-pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
-    let native = module.define_module("Native")?;
-    native.define_singleton_method("command_line", function!(run, 1))?;
-    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
-    Ok(())
+pub(crate) fn define(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("command_line", function!(run, 1))
 }

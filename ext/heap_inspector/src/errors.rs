@@ -52,6 +52,14 @@ fn errno(name: &str, ruby: &Ruby) -> Result<i32, Raised> {
     module.const_get::<_, ExceptionClass>(name)?.const_get("Errno")
 }
 
+/// The heap was closed.
+pub(crate) fn closed(ruby: &Ruby) -> Raised {
+    match class(ruby, "ClosedError") {
+        Ok(class) => Raised::new(class, "the heap was closed"),
+        Err(failure) => failure,
+    }
+}
+
 /// A failure that is nobody's fault but ours.
 pub(crate) fn internal(ruby: &Ruby, reason: &str) -> Raised {
     match class(ruby, "Error") {

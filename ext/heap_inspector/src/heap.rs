@@ -4,38 +4,103 @@ use crate::document::Document;
 use crate::errors;
 use crate::filter::filter;
 use crate::input::{self, Input};
+use crate::once::Once;
 use crate::work::{self, Desk, Servants};
+use heap_inspector::analysis::dominators::{Children, Tree};
+use heap_inspector::analysis::objects::Number;
+use heap_inspector::analysis::paths::Ways;
 use heap_inspector::analysis::{Context, Sort, generations, groups, strings, summary, untraced};
-use heap_inspector::heap::Heap as Loaded;
+use heap_inspector::graph::Referrers;
+use heap_inspector::heap::Heap as Dump;
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::record::Traits;
 use heap_inspector::report::Report;
 use heap_inspector::scan::{Options, WarningKind};
 use heap_inspector::source::Source;
+use heap_inspector::stored::{self, Opened, Unsaved};
 use heap_inspector::survey::Sum;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
     Value, function, method, typed_data::Obj,
 };
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A loaded dump. Never changes.
+/// A loaded dump, and what was worked out of it.
+pub(crate) struct Loaded {
+    pub(crate) heap: Dump,
+    /// To read the dump once more.
+    pub(crate) source: Source,
+    tree: Once<Tree>,
+    children: Once<Children>,
+    ways: Once<Ways>,
+    referrers: Once<Referrers>,
+    /// To write the index file when the tree is made.
+    unsaved: Mutex<Option<Unsaved>>,
+}
+
+impl Loaded {
+    pub(crate) fn tree(&self, options: &Options<'_>) -> heap_inspector::Result<&Tree> {
+        self.tree.get(cancel(options), || {
+            let tree = Tree::new(&self.heap, options)?;
+            // It is locked nowhere else; in a forked process it may stay so.
+            if let Some(unsaved) = self.unsaved.try_lock().ok().and_then(|mut unsaved| unsaved.take()) {
+                unsaved.save(&self.heap, &tree);
+            }
+            Ok(tree)
+        })
+    }
+
+    pub(crate) fn children(&self, options: &Options<'_>) -> heap_inspector::Result<&Children> {
+        let tree = self.tree(options)?;
+        self.children.get(cancel(options), || Ok(tree.children()))
+    }
+
+    pub(crate) fn ways(&self, options: &Options<'_>) -> heap_inspector::Result<&Ways> {
+        self.ways.get(cancel(options), || Ways::new(&self.heap, options))
+    }
+
+    pub(crate) fn referrers(&self, options: &Options<'_>) -> heap_inspector::Result<&Referrers> {
+        self.referrers.get(cancel(options), || Referrers::new(&self.heap, options))
+    }
+
+    /// The tree, where it is made already.
+    pub(crate) fn made_tree(&self) -> Option<&Tree> {
+        self.tree.peek()
+    }
+
+    fn footprint(&self) -> usize {
+        self.heap.footprint()
+            + self.tree.peek().map_or(0, Tree::footprint)
+            + self.children.peek().map_or(0, Children::footprint)
+            + self.ways.peek().map_or(0, Ways::footprint)
+            + self.referrers.peek().map_or(0, Referrers::footprint)
+    }
+}
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+fn cancel<'a>(options: &Options<'a>) -> &'a AtomicBool {
+    options.cancel.unwrap_or(&NEVER)
+}
+
+/// A loaded dump for Ruby. Never changes, but that it can be closed, and keeps what is worked out of it.
 #[derive(TypedData)]
 #[magnus(class = "HeapInspector::Heap", free_immediately, size, frozen_shareable)]
-struct Heap {
-    heap: Loaded,
-    /// To read the dump once more.
-    source: Source,
+pub(crate) struct Heap {
+    /// None when closed.
+    loaded: Mutex<Option<Arc<Loaded>>>,
+    name: String,
     /// The file's path in Ruby's bytes.
     path: Option<Vec<u8>>,
     /// The bytes the GC was told of.
-    accounted: usize,
+    accounted: AtomicUsize,
 }
 
 impl DataTypeFunctions for Heap {
     fn size(&self) -> usize {
-        self.accounted
+        self.accounted.load(Ordering::Relaxed)
     }
 }
 
@@ -43,7 +108,7 @@ impl Drop for Heap {
     fn drop(&mut self) {
         // Objects are freed by Ruby threads alone.
         if let Ok(ruby) = Ruby::get() {
-            ruby.gc_adjust_memory_usage(-isize::try_from(self.accounted).unwrap_or(isize::MAX));
+            self.account(&ruby, 0);
         }
     }
 }
@@ -60,47 +125,114 @@ impl Heap {
         strict: bool,
         threads: usize,
         progress: Option<Value>,
+        index: bool,
     ) -> Result<Obj<Heap>, Error> {
         let desk = Arc::new(Desk::default());
         let path = path.map(input::bytes);
         let (source, input) = Input::new(ruby, what, head, name)?.source(&desk);
         let report = |read: u64, all: Option<u64>| desk.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
-        let heap = work::run(ruby, &desk, Servants { progress, input }, || {
-            Loaded::load(&source, &Options { threads, strict, cancel: Some(&desk.cancel), progress: report })
+        let opened = work::run(ruby, &desk, Servants { progress, input }, || {
+            let options = Options { threads, strict, cancel: Some(&desk.cancel), progress: report };
+            if index {
+                stored::open(&source, &options)
+            } else {
+                Ok((Dump::load(&source, &options)?, Opened::default()))
+            }
         })?;
-        let heap = heap.map_err(|error| errors::raised(ruby, &error))?;
-        let accounted = heap.footprint();
-        ruby.gc_adjust_memory_usage(isize::try_from(accounted).unwrap_or(isize::MAX));
-        let object = ruby.obj_wrap(Heap { heap, source, path, accounted });
+        let (heap, opened) = opened.map_err(|error| errors::raised(ruby, &error))?;
+        let (tree, unsaved) = match opened {
+            Opened::Whole(tree) => (Some(tree), None),
+            Opened::Unsaved(unsaved) => (None, Some(unsaved)),
+        };
+        let name = source.name().to_owned();
+        let loaded = Loaded {
+            heap,
+            source,
+            tree: Once::default(),
+            children: Once::default(),
+            ways: Once::default(),
+            referrers: Once::default(),
+            unsaved: Mutex::new(unsaved),
+        };
+        if let Some(tree) = tree {
+            loaded.tree.put(tree);
+        }
+        let bytes = loaded.footprint();
+        let loaded = Mutex::new(Some(Arc::new(loaded)));
+        let object = ruby.obj_wrap(Heap { loaded, name, path, accounted: AtomicUsize::new(0) });
         object.freeze();
+        object.account(ruby, bytes);
         Ok(object)
     }
 
-    fn object_count(&self) -> usize {
-        self.heap.object_count()
+    /// Tells the GC how much memory the heap has now.
+    fn account(&self, ruby: &Ruby, bytes: usize) {
+        let before = self.accounted.swap(bytes, Ordering::Relaxed);
+        let more = isize::try_from(bytes).unwrap_or(isize::MAX) - isize::try_from(before).unwrap_or(isize::MAX);
+        if more != 0 {
+            ruby.gc_adjust_memory_usage(more);
+        }
     }
 
-    fn memsize(&self) -> u64 {
-        self.heap.memsize()
+    /// The loaded dump.
+    pub(crate) fn loaded(&self, ruby: &Ruby) -> Result<Arc<Loaded>, Error> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        loaded.ok_or_else(|| errors::closed(ruby))
     }
 
-    fn is_truncated(&self) -> bool {
-        self.heap.intake().truncated
+    /// Gives the memory back, as soon as no call works with it any more.
+    fn close(ruby: &Ruby, this: &Heap) {
+        drop(this.loaded.lock().unwrap_or_else(PoisonError::into_inner).take());
+        this.account(ruby, 0);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Does the work beside Ruby, and tells the GC what it left in memory.
+    pub(crate) fn work<T: Send>(
+        &self,
+        ruby: &Ruby,
+        work: impl FnOnce(&Loaded, &Options<'_>) -> heap_inspector::Result<T> + Send,
+    ) -> Result<T, Error> {
+        let (desk, loaded) = (Arc::new(Desk::default()), self.loaded(ruby)?);
+        let done = work::run(ruby, &desk, Servants::default(), || {
+            work(&loaded, &Options { cancel: Some(&desk.cancel), ..Options::default() })
+        })?;
+        // Another thread may have closed it.
+        if !self.is_closed() {
+            self.account(ruby, loaded.footprint());
+        }
+        done.map_err(|error| errors::raised(ruby, &error))
+    }
+
+    fn object_count(ruby: &Ruby, this: &Heap) -> Result<usize, Error> {
+        Ok(this.loaded(ruby)?.heap.object_count())
+    }
+
+    fn memsize(ruby: &Ruby, this: &Heap) -> Result<u64, Error> {
+        Ok(this.loaded(ruby)?.heap.memsize())
+    }
+
+    fn is_truncated(ruby: &Ruby, this: &Heap) -> Result<bool, Error> {
+        Ok(this.loaded(ruby)?.heap.intake().truncated)
     }
 
     fn path(ruby: &Ruby, this: &Heap) -> Option<RString> {
         this.path.as_ref().map(|path| ruby.enc_str_new(path, ruby.utf8_encoding()))
     }
 
-    fn name(&self) -> &str {
-        self.source.name()
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// `[[kind, line, byte, message], ...]`
     fn warnings(ruby: &Ruby, this: &Heap) -> Result<RArray, Error> {
         let rows = ruby.ary_new();
-        for warning in &this.heap.intake().warnings {
+        let loaded = this.loaded(ruby)?;
+        for warning in &loaded.heap.intake().warnings {
             let kind = match warning.kind {
                 WarningKind::Lost => "lost",
                 WarningKind::Repaired => "repaired",
@@ -112,11 +244,6 @@ impl Heap {
             rows.push((ruby.to_symbol(kind), line, byte, text(ruby, &warning.message)))?;
         }
         Ok(rows)
-    }
-
-    /// Does the work beside Ruby.
-    fn ask<T: Send>(&self, ruby: &Ruby, work: impl FnOnce(&Loaded) -> T + Send) -> Result<T, Error> {
-        work::run(ruby, &Arc::new(Desk::default()), Servants::default(), || work(&self.heap))
     }
 
     /// `[rows, rest, total, document]`, a row being `[key, count, memsize, references]`.
@@ -131,21 +258,24 @@ impl Heap {
         let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
         let by = by.map_err(|error| errors::raised(ruby, &error))?;
         let options = groups::Options { by, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
-        let found = this.ask(ruby, |heap| groups::groups(heap, &options))?;
-        let report = found.report(this.name(), &options.filter, options.sort, &Context::of(&this.heap));
+        let (found, context) =
+            this.work(ruby, |loaded, _| Ok((groups::groups(&loaded.heap, &options), Context::of(&loaded.heap))))?;
+        let report = found.report(this.name(), &options.filter, options.sort, &context);
         grouped(ruby, &found, report)
     }
 
     /// `[rows, rest, total, document]`, a row being `[number, count, memsize, references]`.
     fn generations(ruby: &Ruby, this: &Heap, terms: RArray, limit: Option<usize>) -> Result<RArray, Error> {
         let filter = filter(ruby, terms)?;
-        let found = this.ask(ruby, |heap| generations::generations(heap, filter.clone(), limit))?;
+        let (found, context) = this.work(ruby, |loaded, _| {
+            Ok((generations::generations(&loaded.heap, filter.clone(), limit), Context::of(&loaded.heap)))
+        })?;
         let rows = ruby.ary_new();
         for generation in &found.generations {
             let Sum { count, memsize, references } = generation.sum;
             rows.push((generation.number, count, memsize, references))?;
         }
-        let report = found.report(this.name(), &filter, &Context::of(&this.heap));
+        let report = found.report(this.name(), &filter, &context);
         let rest = (found.rest_generations, found.rest.count, found.rest.memsize, found.rest.references);
         answer(ruby, rows, rest, found.total, report)
     }
@@ -161,12 +291,9 @@ impl Heap {
         threads: usize,
     ) -> Result<RArray, Error> {
         let (filter, sort) = (filter(ruby, terms)?, order(ruby, &sort)?);
-        let desk = Arc::new(Desk::default());
-        let found = work::run(ruby, &desk, Servants::default(), || {
-            let options = Options { threads, cancel: Some(&desk.cancel), ..Options::default() };
-            strings::read(&this.source, &filter, sort, limit, &options)
+        let (found, context) = this.work(ruby, |loaded, options| {
+            strings::read(&loaded.source, &filter, sort, limit, &Options { threads, ..*options })
         })?;
-        let (found, context) = found.map_err(|error| errors::raised(ruby, &error))?;
         let rows = ruby.ary_new();
         for string in &found.duplicates {
             let sites = ruby.ary_new();
@@ -204,7 +331,7 @@ impl Heap {
     /// A Hash of the facts, with `types` and `classes` as from [`Heap::groups`], and the `document`.
     fn summary(ruby: &Ruby, this: &Heap, terms: RArray, limit: usize) -> Result<RHash, Error> {
         let filter = filter(ruby, terms)?;
-        let found = this.ask(ruby, |heap| summary::summary(heap, &filter, limit))?;
+        let found = this.work(ruby, |loaded, _| Ok(summary::summary(&loaded.heap, &filter, limit)))?;
         let (totals, intake) = (&found.context.totals, &found.context.intake);
         let pair = |sum: Sum| (sum.count, sum.memsize);
         let groups = |groups: &groups::Groups| {
@@ -250,7 +377,7 @@ impl Heap {
     }
 }
 
-fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Result<RArray, Error> {
+pub(crate) fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Result<RArray, Error> {
     let rows = ruby.ary_new_capa(found.groups.len());
     for group in &found.groups {
         let key = match &group.key[..] {
@@ -280,17 +407,17 @@ fn answer(ruby: &Ruby, rows: RArray, rest: (u64, u64, u64, u64), total: Sum, rep
     Ok(parts)
 }
 
-fn document(ruby: &Ruby, report: Report) -> Obj<Document> {
+pub(crate) fn document(ruby: &Ruby, report: Report) -> Obj<Document> {
     let document = ruby.obj_wrap(Document(report));
     document.freeze();
     document
 }
 
-fn order(ruby: &Ruby, name: &str) -> Result<Sort, Error> {
+pub(crate) fn order(ruby: &Ruby, name: &str) -> Result<Sort, Error> {
     name.parse().map_err(|error| errors::raised(ruby, &error))
 }
 
-fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
+pub(crate) fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
     match value {
         KeyValue::None => ruby.qnil().as_value(),
         KeyValue::Number(number) => number.into_value_with(ruby),
@@ -299,7 +426,7 @@ fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
     }
 }
 
-fn text(ruby: &Ruby, text: &str) -> RString {
+pub(crate) fn text(ruby: &Ruby, text: &str) -> RString {
     let text = ruby.str_new(text);
     text.freeze();
     text
@@ -308,9 +435,11 @@ fn text(ruby: &Ruby, text: &str) -> RString {
 pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
     let class = module.define_class("Heap", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("native_load", function!(Heap::load, 7))?;
+    class.define_singleton_method("native_load", function!(Heap::load, 8))?;
     class.define_method("object_count", method!(Heap::object_count, 0))?;
     class.define_method("memsize", method!(Heap::memsize, 0))?;
+    class.define_method("close", method!(Heap::close, 0))?;
+    class.define_method("closed?", method!(Heap::is_closed, 0))?;
     class.define_method("truncated?", method!(Heap::is_truncated, 0))?;
     class.define_method("path", method!(Heap::path, 0))?;
     class.define_method("name", method!(Heap::name, 0))?;
@@ -328,6 +457,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
         Ok::<RArray, Error>(list)
     };
     class.const_set("KEYS", names(Key::NAMED.iter().map(|(_, name)| *name).collect())?)?;
+    class.const_set("NUMBERS", names(Number::NAMED.iter().map(|(_, name)| *name).collect())?)?;
     class.const_set("TRAITS", names(Traits::NAMED.iter().map(|(_, name)| *name).collect())?)
 }
 

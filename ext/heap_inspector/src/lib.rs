@@ -10,11 +10,14 @@ mod document;
 mod dumper;
 mod errors;
 mod filter;
+mod graph;
 mod heap;
 mod input;
+mod objects;
+mod once;
 mod work;
 
-use magnus::{Error, Ruby};
+use magnus::{Error, Module, Ruby, Value, value::ReprValue};
 
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
@@ -25,5 +28,10 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     document::define(ruby, module)?;
     heap::define(ruby, module)?;
     dumper::define(module)?;
-    command_line::define(ruby, module)
+    // What Ruby code of the gem calls, and nobody else.
+    let native = module.define_module("Native")?;
+    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
+    command_line::define(native)?;
+    graph::define(native)?;
+    objects::define(ruby, module, native)
 }

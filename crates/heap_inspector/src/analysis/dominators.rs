@@ -279,6 +279,12 @@ impl Tree {
         Some(Tree { idoms, retained, counts, reachable: Sum { count, memsize, references: 0 } })
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        4 * self.idoms.capacity() + self.retained.footprint() + self.counts.footprint()
+    }
+
     /// What dominates the object immediately.
     #[must_use]
     pub fn dominator(&self, id: NodeId) -> Dominator {
@@ -351,6 +357,12 @@ impl Children {
             }
         }
         Children { begins, nodes }
+    }
+
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        4 * (self.begins.capacity() + self.nodes.capacity())
     }
 
     /// What `of` dominates immediately, in the order of the dump; nothing of [`Dominator::Unreachable`].

@@ -1,9 +1,8 @@
-//! Which group a node is in, and whether a filter lets it through; each distinct slot is looked at once.
+//! Which group a node is in, and whether a filter lets it through; each distinct value is looked at once.
 
-use crate::heap::{Heap, NodeId};
+use crate::heap::{Domain, Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::select::Filter;
-use crate::survey::{Parts, Slot};
 use hashbrown::HashMap;
 
 /// The nodes that pass a filter, in order.
@@ -45,66 +44,151 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize) -> Vec<String> {
     names.into_iter().take(limit).map(|(_, name)| name).collect()
 }
 
-/// Numbers the groups that nodes are in. Each distinct slot is looked at once.
+/// Codes up to this have a place in a table, others are hashed.
+const DENSE: usize = 1 << 22;
+
+/// Answers by code, made when they are first asked for.
+#[derive(Default)]
+struct Answers {
+    /// The answer plus 1; 0 where there is none yet.
+    dense: Vec<u32>,
+    others: HashMap<usize, u32>,
+}
+
+impl Answers {
+    #[inline]
+    fn get(&mut self, code: usize, make: impl FnOnce() -> u32) -> u32 {
+        match self.dense.get(code) {
+            Some(answer) if *answer > 0 => *answer - 1,
+            _ => self.add(code, make),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, code: usize, make: impl FnOnce() -> u32) -> u32 {
+        if code >= DENSE {
+            return *self.others.entry(code).or_insert_with(make);
+        }
+        if code >= self.dense.len() {
+            self.dense.resize((code + 1).next_power_of_two(), 0);
+        }
+        let answer = make();
+        self.dense[code] = answer + 1;
+        answer
+    }
+}
+
+/// So many pairs that were met last are found without hashing.
+const RECENT: usize = 1 << 12;
+
+/// Numbers pairs of numbers.
+struct Pairs {
+    numbers: HashMap<(u32, u32), u32>,
+    recent: Vec<((u32, u32), u32)>,
+}
+
+impl Pairs {
+    fn new() -> Pairs {
+        Pairs { numbers: HashMap::new(), recent: vec![((u32::MAX, u32::MAX), 0); RECENT] }
+    }
+
+    #[inline]
+    fn number(&mut self, pair: (u32, u32)) -> u32 {
+        let place = (pair.0.wrapping_mul(0x9e37_79b1) ^ pair.1.wrapping_mul(0x85eb_ca6b)) >> 20;
+        let (known, number) = &mut self.recent[place as usize % RECENT];
+        if *known != pair {
+            let next = self.numbers.len() as u32;
+            (*known, *number) = (pair, *self.numbers.entry(pair).or_insert(next));
+        }
+        *number
+    }
+}
+
+/// The values of one key, numbered in the order in which they were met.
+struct By {
+    key: Key,
+    domain: Domain,
+    answers: Answers,
+    numbers: HashMap<Value, u32>,
+    order: Vec<Value>,
+    /// The groups of the keys before with each value of this one; not for the first.
+    pairs: Option<Pairs>,
+}
+
+/// Numbers the groups that nodes are in.
 pub(crate) struct Grouping<'a> {
     heap: &'a Heap,
-    by: &'a [Key],
     filter: &'a Filter,
-    parts: Parts,
     values: Values<'a>,
-    known: HashMap<Slot, Option<u32>>,
-    last: Option<(Slot, Option<u32>)>,
-    numbers: HashMap<Vec<Value>, u32>,
-    order: Vec<Vec<Value>>,
+    terms: Vec<(Domain, Answers)>,
+    by: Vec<By>,
 }
 
 impl<'a> Grouping<'a> {
-    pub(crate) fn new(heap: &'a Heap, by: &'a [Key], filter: &'a Filter) -> Grouping<'a> {
-        let parts = by.iter().fold(filter.parts(), |parts, key| parts.union(key.parts()));
-        Grouping {
-            heap,
-            by,
-            filter,
-            parts,
-            values: Values::new(heap.names()),
-            known: HashMap::new(),
-            last: None,
+    pub(crate) fn new(heap: &'a Heap, by: &[Key], filter: &'a Filter) -> Grouping<'a> {
+        let by = by.iter().enumerate().map(|(at, key)| By {
+            key: *key,
+            domain: key.domain(),
+            answers: Answers::default(),
             numbers: HashMap::new(),
             order: Vec::new(),
+            pairs: (at > 0).then(Pairs::new),
+        });
+        Grouping {
+            heap,
+            filter,
+            values: Values::new(heap.names()),
+            terms: filter.domains().map(|domain| (domain, Answers::default())).collect(),
+            by: by.collect(),
         }
     }
 
     /// The number of the node's group; none where the filter keeps it out.
+    #[inline]
     pub(crate) fn group(&mut self, id: NodeId) -> Option<usize> {
-        if self.filter.memsize().is_some_and(|ranges| !ranges.hold(self.heap.bytes(id))) {
+        let (heap, filter, values) = (self.heap, self.filter, &mut self.values);
+        if filter.memsize().is_some_and(|ranges| !ranges.hold(heap.bytes(id))) {
             return None;
         }
-        let slot = self.heap.slot(id).keep(self.parts);
-        let number = match self.last {
-            Some((last, number)) if last == slot => number,
-            _ => self.known.get(&slot).copied().unwrap_or_else(|| self.number(slot)),
-        };
-        self.last = Some((slot, number));
-        number.map(|number| number as usize)
-    }
-
-    fn number(&mut self, slot: Slot) -> Option<u32> {
-        let number = self.filter.holds(&mut self.values, &slot).then(|| {
-            let key: Vec<Value> = self.by.iter().map(|by| self.values.value(*by, &slot)).collect();
-            let next = self.order.len() as u32;
-            let number = *self.numbers.entry(key.clone()).or_insert(next);
-            if number == next {
-                self.order.push(key);
+        for (at, (domain, answers)) in self.terms.iter_mut().enumerate() {
+            let holds = || u32::from(filter.holds_term(at, values, &heap.slot(id)));
+            if answers.get(heap.code(id, *domain), holds) == 0 {
+                return None;
             }
-            number
-        });
-        self.known.insert(slot, number);
-        number
+        }
+        let mut group = 0;
+        for By { key, domain, answers, numbers, order, pairs } in &mut self.by {
+            let number = answers.get(heap.code(id, *domain), || {
+                let value = values.value(*key, &heap.slot(id));
+                *numbers.entry(value).or_insert_with(|| {
+                    order.push(value);
+                    order.len() as u32 - 1
+                })
+            });
+            group = match pairs {
+                None => number,
+                Some(pairs) => pairs.number((group, number)),
+            };
+        }
+        Some(group as usize)
     }
 
     /// The keys of the groups, by number.
     pub(crate) fn keys(self) -> Vec<Vec<KeyValue>> {
+        let mut keys: Vec<Vec<Value>> = vec![Vec::new()];
+        for By { order, pairs, .. } in self.by {
+            keys = match pairs {
+                None => order.into_iter().map(|value| vec![value]).collect(),
+                Some(pairs) => {
+                    let mut together = vec![Vec::new(); pairs.numbers.len()];
+                    for ((group, number), at) in pairs.numbers {
+                        together[at as usize] = [&keys[group as usize][..], &[order[number as usize]]].concat();
+                    }
+                    together
+                }
+            };
+        }
         let outside = |value: &Value| self.values.outside(*value);
-        self.order.iter().map(|key| key.iter().map(outside).collect()).collect()
+        keys.iter().map(|key| key.iter().map(outside).collect()).collect()
     }
 }

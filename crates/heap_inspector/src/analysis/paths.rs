@@ -75,6 +75,12 @@ impl Ways {
         self.parents[id.0 as usize]
     }
 
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        4 * (self.parents.capacity() + self.costs.capacity() + self.order.capacity())
+    }
+
     /// Whether there is a way to the object.
     #[must_use]
     pub fn is_reachable(&self, id: NodeId) -> bool {
@@ -384,9 +390,27 @@ pub struct Paths {
 /// Those of [`Ways::new`], [`Referrers::new`] and [`Heap::records`].
 pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, options: &Options<'_>) -> Result<Paths> {
     let ways = Ways::new(heap, options)?;
-    let chains = match limit {
-        0 | 1 => ways.way(id).into_iter().collect(),
-        _ => ways.chains(heap, &Referrers::new(heap, options)?, id, limit, options)?,
+    match limit {
+        0 | 1 => paths_by(heap, source, id, &ways, None, options),
+        _ => paths_by(heap, source, id, &ways, Some((&Referrers::new(heap, options)?, limit)), options),
+    }
+}
+
+/// [`paths`] for those who keep the ways; without referrers and a limit one chain, the way.
+///
+/// # Errors
+/// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
+pub fn paths_by(
+    heap: &Heap,
+    source: &Source,
+    id: NodeId,
+    ways: &Ways,
+    others: Option<(&Referrers, usize)>,
+    options: &Options<'_>,
+) -> Result<Paths> {
+    let chains: Vec<Vec<NodeId>> = match others {
+        None => ways.way(id).into_iter().collect(),
+        Some((referrers, limit)) => ways.chains(heap, referrers, id, limit, options)?,
     };
     let mut labels = Labels::new(heap);
     for chain in &chains {
@@ -514,7 +538,21 @@ impl Default for Shown {
 /// # Errors
 /// Those of [`Ways::new`] and [`Heap::records`].
 pub fn merged(heap: &Heap, source: &Source, ids: &[NodeId], shown: Shown, options: &Options<'_>) -> Result<Merged> {
-    let ways = Ways::new(heap, options)?;
+    merged_by(heap, source, ids, shown, &Ways::new(heap, options)?, options)
+}
+
+/// [`merged`] for those who keep the ways.
+///
+/// # Errors
+/// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
+pub fn merged_by(
+    heap: &Heap,
+    source: &Source,
+    ids: &[NodeId],
+    shown: Shown,
+    ways: &Ways,
+    options: &Options<'_>,
+) -> Result<Merged> {
     let mut below = vec![(0u32, 0u64); heap.object_count()];
     let mut merged = Merged::default();
     for id in ids {
@@ -537,7 +575,6 @@ pub fn merged(heap: &Heap, source: &Source, ids: &[NodeId], shown: Shown, option
             held.1 += bytes;
         }
     }
-    drop(ways);
     let children = Children::new(&parents);
     options.check()?;
     let mut labels = Labels::new(heap);

@@ -5,7 +5,7 @@
 //! One walk down the dominator tree sums up all groups: a group counts where it is entered and not again below. Costs time for each
 //! object, 12 bytes for each while it runs.
 
-use super::dominators::{Dominator, Tree};
+use super::dominators::{Children, Dominator, Tree};
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
@@ -129,10 +129,34 @@ pub fn groups(
     options: &Options<'_>,
 ) -> Result<Groups> {
     let mut grouping = Grouping::new(heap, by, filter);
+    let sums = walk(heap, tree, &tree.children(), |id| grouping.group(id), options)?;
+    let mut total = Sum::default();
+    sums.iter().for_each(|(own, ..)| total.add(*own));
+    let mut groups: Vec<Group> = sums
+        .into_iter()
+        .zip(grouping.keys())
+        .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count })
+        .collect();
+    groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
+    let kept = limit.unwrap_or(groups.len()).min(groups.len());
+    let mut rest = Sum::default();
+    groups[kept..].iter().for_each(|group| rest.add(group.sum));
+    let rest_groups = (groups.len() - kept) as u64;
+    groups.truncate(kept);
+    Ok(Groups { by: by.to_vec(), groups, rest_groups, rest, total, reachable: tree.reachable() })
+}
+
+/// By group: its reachable objects, and the bytes and objects that those retain which no other of the group retains.
+pub(crate) fn walk(
+    heap: &Heap,
+    tree: &Tree,
+    children: &Children,
+    mut group_of: impl FnMut(NodeId) -> Option<usize>,
+    options: &Options<'_>,
+) -> Result<Vec<(Sum, u64, u64)>> {
     let mut sums: Vec<(Sum, u64, u64)> = Vec::new();
     // How many objects of each group stand between the walk and the top.
     let mut open: Vec<u32> = Vec::new();
-    let children = tree.children();
     let mut stack: Vec<(Option<usize>, _)> = vec![(None, children.of(Dominator::Root))];
     let mut walked = 0usize;
     while let Some((entered, below)) = stack.last_mut() {
@@ -147,7 +171,7 @@ pub fn groups(
         if walked.is_multiple_of(PATIENCE) {
             options.check()?;
         }
-        let group = grouping.group(id);
+        let group = group_of(id);
         if let Some(group) = group {
             if group >= sums.len() {
                 sums.resize(group + 1, Default::default());
@@ -163,20 +187,7 @@ pub fn groups(
         }
         stack.push((group, children.of(Dominator::Node(id))));
     }
-    let mut total = Sum::default();
-    sums.iter().for_each(|(own, ..)| total.add(*own));
-    let mut groups: Vec<Group> = sums
-        .into_iter()
-        .zip(grouping.keys())
-        .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count })
-        .collect();
-    groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
-    let kept = limit.unwrap_or(groups.len()).min(groups.len());
-    let mut rest = Sum::default();
-    groups[kept..].iter().for_each(|group| rest.add(group.sum));
-    let rest_groups = (groups.len() - kept) as u64;
-    groups.truncate(kept);
-    Ok(Groups { by: by.to_vec(), groups, rest_groups, rest, total, reachable: tree.reachable() })
+    Ok(sums)
 }
 
 /// What is reachable and what is not, as the first section of a report on what holds what.

@@ -1,14 +1,14 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
 use super::dominators::{Dominator, Tree};
-use super::paths::{self, Paths};
+use super::paths::{self, Paths, Ways};
 use super::{Context, address_cell, column, edge_cell, fact, key_cell};
 use crate::graph::Referrers;
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
-use crate::record::Text;
 use crate::record::repair::{Repair, repair};
+use crate::record::{Text, Type};
 use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
 use crate::scan::Options;
 use crate::source::Source;
@@ -89,9 +89,25 @@ pub fn show(
     limit: usize,
     options: &Options<'_>,
 ) -> Result<Object> {
+    let (referrers, ways) = (Referrers::new(heap, options)?, Ways::new(heap, options)?);
+    show_by(heap, tree, source, id, limit, (&referrers, &ways), options)
+}
+
+/// [`show`] for those who keep the referrers and ways.
+///
+/// # Errors
+/// Those of [`Heap::records`].
+pub fn show_by(
+    heap: &Heap,
+    tree: &Tree,
+    source: &Source,
+    id: NodeId,
+    limit: usize,
+    (referrers, ways): (&Referrers, &Ways),
+    options: &Options<'_>,
+) -> Result<Object> {
     let mut fields = Vec::new();
     heap.records(source, &[id], |_, _, line| fields = self::fields(line))?;
-    let referrers = Referrers::new(heap, options)?;
     let mut from: Vec<NodeId> = referrers.of(id).collect();
     from.dedup();
     let rest_referrers = from.len().saturating_sub(limit) as u64;
@@ -137,12 +153,40 @@ pub fn show(
         rest_references: (count - targets.len()) as u64,
         referrers: from.iter().map(referrer).collect(),
         rest_referrers,
-        paths: paths::paths(heap, source, id, 1, options)?,
+        paths: paths::paths_by(heap, source, id, ways, None, options)?,
     })
 }
 
-/// The members of a line but for its references.
-fn fields(line: &[u8]) -> Vec<(String, String)> {
+/// What an object refers to, in order, its class last, and by what; texts of keys are read from `source`.
+///
+/// # Errors
+/// Those of [`Heap::records`].
+pub fn references(heap: &Heap, source: &Source, id: NodeId) -> Result<Vec<(Edge, Target)>> {
+    let mut labels = Labels::new(heap);
+    let count = heap.references(id).len();
+    if heap.slot(id).ty == Type::Hash && count <= KEYS_READ {
+        let keys: Vec<NodeId> = (0..count).filter_map(|place| labels.key_at(id, place)).collect();
+        labels.read_texts(source, &keys, [])?;
+    }
+    let targets = heap.references(id).enumerate().map(|(place, target)| (labels.reference(id, place), target));
+    Ok(targets.chain(heap.class(id).map(|class| (Edge::Class, Target::Node(class)))).collect())
+}
+
+/// Of hashes with more references no keys are read.
+const KEYS_READ: usize = 10_000;
+
+/// What refers to an object, in the order of the dump and each but once, and by what.
+#[must_use]
+pub fn referrers(heap: &Heap, id: NodeId, referrers: &Referrers) -> Vec<(Edge, NodeId)> {
+    let labels = Labels::new(heap);
+    let mut from: Vec<NodeId> = referrers.of(id).collect();
+    from.dedup();
+    from.into_iter().map(|from| (labels.edge(from, id), from)).collect()
+}
+
+/// A line as JSON that can be parsed: repaired where Ruby did not escape a name, invalid UTF-8 replaced.
+#[must_use]
+pub fn json(line: &[u8]) -> String {
     let repaired = match serde_json::from_slice::<Value>(line) {
         Ok(_) => None,
         Err(_) => match repair(line) {
@@ -151,8 +195,12 @@ fn fields(line: &[u8]) -> Vec<(String, String)> {
         },
     };
     // What Ruby prints may be no UTF-8, which serde_json wants.
-    let text = String::from_utf8_lossy(repaired.as_deref().unwrap_or(line)).into_owned();
-    let Ok(Value::Object(members)) = serde_json::from_str(&text) else { return Vec::new() };
+    String::from_utf8_lossy(repaired.as_deref().unwrap_or(line)).into_owned()
+}
+
+/// The members of a line but for its references.
+fn fields(line: &[u8]) -> Vec<(String, String)> {
+    let Ok(Value::Object(members)) = serde_json::from_str(&json(line)) else { return Vec::new() };
     let show = |value: Value| match value {
         Value::String(text) => {
             let start = Text { raw: text.as_bytes(), escaped: false }.decode_start(SHOWN);

@@ -1,0 +1,461 @@
+//! The objects that a query asks for: which they are, in which order, and what they come to, in all or by group.
+//!
+//! A query is a list of clauses, and an object passes it by passing any of them. What concerns distinct slots (class, location, ...) is
+//! decided once for each of those, numbers and membership for each object. A question costs a pass over the columns that it needs, on
+//! several threads; ordering the objects it keeps also 12 bytes for each and criterion.
+
+use super::dominators::{Children, Dominator, Tree};
+use super::grouping::Grouping;
+use super::retained;
+use crate::graph::PATIENCE;
+use crate::heap::{Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::scan::Options;
+use crate::select::Filter;
+use crate::{Error, Result};
+use hashbrown::HashMap;
+use std::ops::Range;
+use std::str::FromStr;
+
+/// A number that each object has, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Number {
+    /// Its bytes, slot included.
+    Memsize,
+    /// The bytes that would go with it; 0 of an unreachable object.
+    RetainedMemsize,
+    /// How many objects would go with it.
+    RetainedCount,
+    /// Elements, entries, bytes of text or instance variables.
+    Length,
+    /// How many references it holds, its class not among them.
+    ReferenceCount,
+    /// The GC count at its allocation.
+    Generation,
+    /// Bytes of its slot.
+    SlotSize,
+    /// Its address.
+    Address,
+    /// Its place in the dump.
+    Index,
+}
+
+impl Number {
+    /// Every number with its name.
+    pub const NAMED: [(Number, &'static str); 9] = [
+        (Number::Memsize, "memsize"),
+        (Number::RetainedMemsize, "retained_memsize"),
+        (Number::RetainedCount, "retained_count"),
+        (Number::Length, "length"),
+        (Number::ReferenceCount, "reference_count"),
+        (Number::Generation, "generation"),
+        (Number::SlotSize, "slot_size"),
+        (Number::Address, "address"),
+        (Number::Index, "index"),
+    ];
+
+    /// The object's number; none where it has none, as the generation of an untraced one, and without the `tree` that it needs.
+    #[must_use]
+    pub fn of(self, heap: &Heap, tree: Option<&Tree>, id: NodeId) -> Option<u64> {
+        match self {
+            Number::Memsize => Some(heap.bytes(id)),
+            Number::RetainedMemsize => tree.map(|tree| tree.retained(id)),
+            Number::RetainedCount => tree.map(|tree| tree.retained_count(id)),
+            Number::Length => heap.length(id).map(u64::from),
+            Number::ReferenceCount => Some(heap.references(id).len() as u64),
+            Number::Generation => heap.slot(id).generation.checked_sub(1).map(u64::from),
+            Number::SlotSize => Some(heap.slot(id).slot_size).filter(|bytes| *bytes > 0).map(u64::from),
+            Number::Address => Some(heap.address(id)),
+            Number::Index => Some(u64::from(id.0)),
+        }
+    }
+
+    /// Whether it comes from the dominator tree.
+    #[must_use]
+    pub fn needs_tree(self) -> bool {
+        matches!(self, Number::RetainedMemsize | Number::RetainedCount)
+    }
+}
+
+impl FromStr for Number {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Number> {
+        Number::NAMED.iter().find(|(_, known)| *known == name).map(|(number, _)| *number).ok_or_else(|| {
+            let names: Vec<&str> = Number::NAMED.iter().map(|(_, name)| *name).collect();
+            Error::usage(format!("{name:?} is no number; there are {}", names.join(", ")))
+        })
+    }
+}
+
+/// Ranges of a number: outside of all of them where negated, else in any.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The number.
+    pub number: Number,
+    /// Whether it must lie outside.
+    pub negated: bool,
+    /// From the first to the second, both included; none stands for objects without the number.
+    pub ranges: Vec<Option<(u64, u64)>>,
+}
+
+impl Bound {
+    fn holds(&self, heap: &Heap, tree: Option<&Tree>, id: NodeId) -> bool {
+        let number = self.number.of(heap, tree, id);
+        let lies_in = |range: &Option<(u64, u64)>| match (range, number) {
+            (None, None) => true,
+            (Some((low, high)), Some(number)) => (*low..=*high).contains(&number),
+            _ => false,
+        };
+        self.ranges.iter().any(lies_in) != self.negated
+    }
+}
+
+/// What an object must be, all of it.
+#[derive(Clone, Debug, Default)]
+pub struct Clause {
+    /// Passes this filter.
+    pub filter: Filter,
+    /// Has these numbers.
+    pub bounds: Vec<Bound>,
+    /// Is reachable, or is not.
+    pub is_reachable: Option<bool>,
+    /// Is retained by each of these; they themselves are not.
+    pub retained_by: Vec<NodeId>,
+    /// Is one of these, where there is such a list.
+    pub among: Option<Vec<NodeId>>,
+}
+
+/// Which objects: those that pass any clause.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The clauses.
+    pub any: Vec<Clause>,
+}
+
+impl Default for Query {
+    /// All objects.
+    fn default() -> Query {
+        Query { any: vec![Clause::default()] }
+    }
+}
+
+impl Query {
+    /// Whether it can be answered with the dominator tree alone.
+    #[must_use]
+    pub fn needs_tree(&self) -> bool {
+        self.any.iter().any(|clause| {
+            clause.is_reachable.is_some()
+                || !clause.retained_by.is_empty()
+                || clause.bounds.iter().any(|bound| bound.number.needs_tree())
+        })
+    }
+}
+
+/// What the numbers of some objects come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// How many objects.
+    pub count: u64,
+    /// How many of them have the number.
+    pub known: u64,
+    /// The sum.
+    pub sum: u64,
+    /// The least and the greatest.
+    pub extremes: Option<(u64, u64)>,
+}
+
+impl Measure {
+    fn take(&mut self, number: Option<u64>) {
+        self.count += 1;
+        if let Some(number) = number {
+            self.known += 1;
+            self.sum = self.sum.saturating_add(number);
+            let (least, greatest) = self.extremes.unwrap_or((number, number));
+            self.extremes = Some((least.min(number), greatest.max(number)));
+        }
+    }
+
+    fn add(&mut self, other: Measure) {
+        self.count += other.count;
+        self.known += other.known;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.extremes = match (self.extremes, other.extremes) {
+            (Some((least, greatest)), Some((low, high))) => Some((least.min(low), greatest.max(high))),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// What the objects with the same values of the keys retain together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// A value for each key.
+    pub key: Vec<KeyValue>,
+    /// The bytes.
+    pub memsize: u64,
+    /// How many objects.
+    pub count: u64,
+}
+
+/// What objects are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A number; objects without it first.
+    Number(Number),
+    /// The value of a key.
+    Key(Key),
+}
+
+/// A query about to be answered.
+#[derive(Debug)]
+pub struct Objects<'a> {
+    heap: &'a Heap,
+    tree: Option<&'a Tree>,
+    query: &'a Query,
+    /// For each clause whether an object is a member of its lists, where it has some.
+    members: Vec<Option<Vec<bool>>>,
+    /// No filter.
+    all: Filter,
+}
+
+impl<'a> Objects<'a> {
+    /// The objects of a heap that pass `query`. A query that [needs](Query::needs_tree) the tree finds nothing without.
+    #[must_use]
+    pub fn new(heap: &'a Heap, tree: Option<(&'a Tree, &Children)>, query: &'a Query) -> Objects<'a> {
+        let members = query.any.iter().map(|clause| members(heap, tree.map(|(_, children)| children), clause));
+        let members = members.collect();
+        Objects { heap, tree: tree.map(|(tree, _)| tree), query, members, all: Filter::default() }
+    }
+
+    /// Which they are, in the order of the dump.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when cancelled.
+    pub fn ids(&self, options: &Options<'_>) -> Result<Vec<NodeId>> {
+        let parts = self.divide(options, |range| {
+            let (mut test, mut ids) = (self.test(&[]), Vec::new());
+            self.walk(range, options, |id| ids.extend(test.group(id).map(|_| id)))?;
+            Ok(ids)
+        })?;
+        Ok(parts.concat())
+    }
+
+    /// What a number comes to by the values of the keys, in no order; without keys one row, or none where there are no objects.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when cancelled.
+    pub fn groups(&self, by: &[Key], number: Number, options: &Options<'_>) -> Result<Vec<(Vec<KeyValue>, Measure)>> {
+        let parts = self.divide(options, |range| {
+            let (mut test, mut measures) = (self.test(by), Vec::<Measure>::new());
+            self.walk(range, options, |id| {
+                if let Some(group) = test.group(id) {
+                    if group >= measures.len() {
+                        measures.resize(group + 1, Measure::default());
+                    }
+                    measures[group].take(number.of(self.heap, self.tree, id));
+                }
+            })?;
+            Ok(test.keys().into_iter().zip(measures).collect::<Vec<_>>())
+        })?;
+        let mut parts = parts.into_iter();
+        let mut groups: HashMap<Vec<KeyValue>, Measure> = parts.next().into_iter().flatten().collect();
+        for (key, measure) in parts.flatten() {
+            groups.entry(key).or_default().add(measure);
+        }
+        Ok(groups.into_iter().filter(|(_, measure)| measure.count > 0).collect())
+    }
+
+    /// What the reachable ones retain together by the values of the keys: bytes and objects, of those that no other of their group
+    /// retains. Needs the tree.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when cancelled.
+    pub fn retained(&self, by: &[Key], children: &Children, options: &Options<'_>) -> Result<Vec<Retained>> {
+        let Some(tree) = self.tree else { return Ok(Vec::new()) };
+        let mut test = self.test(by);
+        let sums = retained::walk(self.heap, tree, children, |id| test.group(id), options)?;
+        Ok(test
+            .keys()
+            .into_iter()
+            .zip(sums)
+            .map(|(key, (_, memsize, count))| Retained { key, memsize, count })
+            .collect())
+    }
+
+    fn test(&'a self, by: &'a [Key]) -> Test<'a> {
+        let [single] = &self.query.any[..] else {
+            let clauses = self.query.any.iter().map(|clause| Grouping::new(self.heap, &[], &clause.filter)).collect();
+            return Test { objects: self, clauses, by: Some(Grouping::new(self.heap, by, &self.all)) };
+        };
+        Test { objects: self, clauses: vec![Grouping::new(self.heap, by, &single.filter)], by: None }
+    }
+
+    /// Has `work` done on parts of the heap at once; the results in order.
+    fn divide<T: Send>(&self, options: &Options<'_>, work: impl Fn(Range<u32>) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let count = self.heap.object_count() as u32;
+        let parts = options.thread_count().min(count as usize / WORTH_A_THREAD + 1) as u32;
+        let bounds: Vec<u32> =
+            (0..=parts).map(|part| (u64::from(count) * u64::from(part) / u64::from(parts)) as u32).collect();
+        let mut ranges = bounds.windows(2).map(|pair| pair[0]..pair[1]);
+        let own = ranges.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let work = &work;
+            let others: Vec<_> = ranges.map(|range| scope.spawn(move || work(range))).collect();
+            let first = work(own);
+            let others = others.into_iter().map(|part| match part.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            std::iter::once(first).chain(others).collect()
+        })
+    }
+
+    fn walk(&self, range: Range<u32>, options: &Options<'_>, mut each: impl FnMut(NodeId)) -> Result<()> {
+        let mut from = range.start;
+        while from < range.end {
+            options.check()?;
+            let to = range.end.min(from.saturating_add(PATIENCE as u32));
+            (from..to).for_each(|node| each(NodeId(node)));
+            from = to;
+        }
+        Ok(())
+    }
+}
+
+/// Fewer objects are not worth another thread.
+const WORTH_A_THREAD: usize = 100_000;
+
+/// Tells an object's group, or that it does not pass.
+struct Test<'a> {
+    objects: &'a Objects<'a>,
+    clauses: Vec<Grouping<'a>>,
+    /// Where there are several clauses.
+    by: Option<Grouping<'a>>,
+}
+
+impl Test<'_> {
+    #[inline]
+    fn group(&mut self, id: NodeId) -> Option<usize> {
+        let Objects { heap, tree, query, members, .. } = self.objects;
+        for ((grouping, clause), members) in self.clauses.iter_mut().zip(&query.any).zip(members) {
+            if members.as_ref().is_some_and(|members| !members[id.0 as usize]) {
+                continue;
+            }
+            let Some(group) = grouping.group(id) else { continue };
+            let is_reachable = |wanted| tree.is_some_and(|tree| tree.is_reachable(id) == wanted);
+            if clause.is_reachable.is_none_or(is_reachable)
+                && clause.bounds.iter().all(|bound| bound.holds(heap, *tree, id))
+            {
+                return match &mut self.by {
+                    None => Some(group),
+                    Some(by) => by.group(id),
+                };
+            }
+        }
+        None
+    }
+
+    fn keys(mut self) -> Vec<Vec<KeyValue>> {
+        self.by.or_else(|| self.clauses.pop()).map_or_else(Vec::new, Grouping::keys)
+    }
+}
+
+/// Which objects are in all lists of a clause; none where it has no lists.
+fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<Vec<bool>> {
+    let mut all: Option<Vec<bool>> = None;
+    let mut keep = |list: Vec<bool>| match &mut all {
+        None => all = Some(list),
+        Some(all) => all.iter_mut().zip(list).for_each(|(kept, member)| *kept &= member),
+    };
+    let none = || vec![false; heap.object_count()];
+    if let Some(among) = &clause.among {
+        let mut list = none();
+        among.iter().for_each(|id| list[id.0 as usize] = true);
+        keep(list);
+    }
+    for holder in &clause.retained_by {
+        let (mut list, mut stack) = (none(), vec![*holder]);
+        while let (Some(id), Some(children)) = (stack.pop(), children) {
+            for held in children.of(Dominator::Node(id)) {
+                list[held.0 as usize] = true;
+                stack.push(held);
+            }
+        }
+        keep(list);
+    }
+    all
+}
+
+/// Orders `ids` by criteria, each ascending or (`true`) descending, equal ones as they came, and keeps those of a range of places.
+///
+/// ```
+/// use heap_inspector::analysis::objects::{Number, Objects, Order, Query, ordered};
+/// use heap_inspector::heap::Heap;
+/// use heap_inspector::source::Source;
+///
+/// let source = Source::path("tests/dumps/ruby-3.4-x86_64.json.zst");
+/// let options = Default::default();
+/// let heap = Heap::load(&source, &options)?;
+/// let ids = Objects::new(&heap, None, &Query::default()).ids(&options)?;
+/// let biggest = ordered(&heap, None, ids, &[(Order::Number(Number::Memsize), true)], 0..3);
+/// assert!(biggest.len() == 3 && heap.bytes(biggest[0]) >= heap.bytes(biggest[1]));
+/// # Ok::<(), heap_inspector::Error>(())
+/// ```
+#[must_use]
+pub fn ordered(
+    heap: &Heap,
+    tree: Option<&Tree>,
+    ids: Vec<NodeId>,
+    criteria: &[(Order, bool)],
+    places: Range<usize>,
+) -> Vec<NodeId> {
+    let range = places.start.min(ids.len())..places.end.min(ids.len());
+    if criteria.is_empty() || range.is_empty() {
+        return ids.get(range).unwrap_or_default().to_vec();
+    }
+    let ranks: Vec<Vec<u64>> = criteria
+        .iter()
+        .map(|(order, descending)| {
+            let mut ranks = match order {
+                Order::Key(key) => key_ranks(heap, *key, &ids),
+                Order::Number(number) => {
+                    // Those without the number first.
+                    let rank = |id: &NodeId| number.of(heap, tree, *id).map_or(0, |number| number.saturating_add(1));
+                    ids.iter().map(rank).collect()
+                }
+            };
+            if *descending {
+                ranks.iter_mut().for_each(|rank| *rank = !*rank);
+            }
+            ranks
+        })
+        .collect();
+    let compare = |one: &u32, other: &u32| {
+        let by_rank = ranks.iter().map(|ranks| ranks[*one as usize].cmp(&ranks[*other as usize]));
+        by_rank.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(one.cmp(other))
+    };
+    let mut positions: Vec<u32> = (0..ids.len() as u32).collect();
+    if range.end < positions.len() {
+        positions.select_nth_unstable_by(range.end - 1, compare);
+        positions.truncate(range.end);
+    }
+    positions.sort_unstable_by(compare);
+    positions[range].iter().map(|position| ids[*position as usize]).collect()
+}
+
+/// The places of the objects' values among all values, sorted.
+fn key_ranks(heap: &Heap, key: Key, ids: &[NodeId]) -> Vec<u64> {
+    let (by, all) = ([key], Filter::default());
+    let mut grouping = Grouping::new(heap, &by, &all);
+    let groups: Vec<usize> = ids.iter().map(|id| grouping.group(*id).unwrap_or(0)).collect();
+    let keys = grouping.keys();
+    let mut sorted: Vec<usize> = (0..keys.len()).collect();
+    sorted.sort_unstable_by(|one, other| keys[*one].cmp(&keys[*other]));
+    let mut places = vec![0u64; keys.len()];
+    sorted.iter().enumerate().for_each(|(place, group)| places[*group] = place as u64);
+    groups.into_iter().map(|group| places[group]).collect()
+}
+
+#[cfg(test)]
+mod tests;

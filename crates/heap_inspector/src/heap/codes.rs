@@ -1,0 +1,85 @@
+//! Small numbers by which nodes with the same value of a key are told, straight from the columns.
+//!
+//! The plain version looks at a node's whole [`crate::survey::Slot`] and hashes it. But a value depends on few of its parts (a file on
+//! the site alone), and these are small numbers already; so a table by such a number answers, which is filled as nodes are met.
+
+use super::{Heap, NodeId, at};
+use crate::names::ClassId;
+use crate::record::{Traits, Type};
+use crate::symbols::{SiteId, Symbol};
+
+/// What a value depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Domain {
+    Site,
+    Class,
+    Type,
+    Imemo,
+    Struct,
+    Encoding,
+    Traits,
+    Traced,
+    Generation,
+    Shape,
+    SlotSize,
+}
+
+/// More than there are types.
+const TYPES: usize = 32;
+
+impl Heap {
+    /// A number that nodes share only if all keys of the domain have the same values for them.
+    #[inline]
+    pub(crate) fn code(&self, id: NodeId, domain: Domain) -> usize {
+        let columns = &self.columns;
+        let row = at(id);
+        let ty = || columns.types[row];
+        let label = || columns.labels.get(row) as usize;
+        // Where the label tells types apart that go by it.
+        let labelled = |of: Type| if ty() == of { label() + 1 } else { 0 };
+        match domain {
+            Domain::Site if self.is_tracer(row) => 1,
+            Domain::Site => match columns.sites.get(row) as usize {
+                0 if columns.generations.get(row) == 0 => 0,
+                site => site + 2,
+            },
+            Domain::Class if self.is_tracer(row) => 0,
+            Domain::Class => match columns.classes.get(row) as usize {
+                0 => match ty() {
+                    Type::Imemo => self.class_nodes.len() + TYPES + 3 * label(),
+                    Type::Data => self.class_nodes.len() + TYPES + 3 * label() + 1,
+                    Type::Other => self.class_nodes.len() + TYPES + 3 * label() + 2,
+                    ty => self.class_nodes.len() + ty as usize,
+                },
+                class => class,
+            },
+            Domain::Type => match ty() {
+                Type::Other => TYPES + label(),
+                ty => ty as usize,
+            },
+            Domain::Imemo => labelled(Type::Imemo),
+            Domain::Struct => labelled(Type::Data),
+            Domain::Encoding => labelled(Type::String),
+            Domain::Traits => columns.traits.get(row) as usize,
+            Domain::Traced => usize::from(columns.sites.get(row) > 0 || columns.generations.get(row) > 0),
+            Domain::Generation => columns.generations.get(row) as usize,
+            Domain::Shape => columns.shapes.get(row) as usize,
+            Domain::SlotSize => columns.slot_sizes.get(row) as usize,
+        }
+    }
+
+    #[inline]
+    fn is_tracer(&self, row: usize) -> bool {
+        self.columns.types[row] == Type::Data && {
+            let label = Symbol(self.columns.labels.get(row) as u32);
+            self.names.is_tracer(Type::Data, label)
+        }
+    }
+}
+
+/// What the domains take for granted.
+const _: () = {
+    assert!(Type::NAMED.len() < TYPES);
+    assert!(ClassId::NONE.0 == 0 && SiteId::NONE.0 == 0 && Symbol::NONE.0 == 0);
+    assert!(Traits::OWN.bits() != 0);
+};

@@ -1,0 +1,524 @@
+//! What `Relation` and `HeapObject` are made of: objects by query, and the attributes of one.
+//!
+//! Several objects travel as a String of their numbers, 4 bytes each in the machine's order. An object's attribute takes about a tenth of
+//! a microsecond, so nothing here works beside Ruby that need not.
+
+use crate::errors;
+use crate::filter::filter;
+use crate::heap::{Heap, Loaded, key_value, text};
+use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
+use heap_inspector::analysis::objects::{Bound, Clause, Number, Objects, Order, Query, ordered};
+use heap_inspector::analysis::show;
+use heap_inspector::heap::NodeId;
+use heap_inspector::keys::{Key, KeyValue, Values};
+use heap_inspector::labels::Labels;
+use heap_inspector::names::ClassId;
+use heap_inspector::record::{Traits, Type};
+use heap_inspector::scan::Options;
+use heap_inspector::symbols::SiteId;
+use magnus::rb_sys::FromRawValue;
+use magnus::typed_data::Obj;
+use magnus::value::{LazyId, ReprValue, StaticSymbol};
+use magnus::{
+    Class, Error, IntoValue, Module, Object, RArray, RClass, RModule, RObject, RString, Ruby, TryConvert, Value,
+    function, method,
+};
+
+/// What Ruby asks of an object.
+#[derive(Clone, Copy, Debug)]
+enum Attribute {
+    Number(Number),
+    Address,
+    Type,
+    Class,
+    File,
+    Line,
+    Location,
+    Method,
+    /// By the value of a key.
+    Key(Key),
+    /// Bytes of text.
+    Bytesize,
+    Trait(Traits),
+    Traced,
+    Reachable,
+}
+
+/// Ruby's types with their Symbols, the most frequent first.
+static TYPES: [(Type, LazyId); 18] = [
+    (Type::String, LazyId::new("string")),
+    (Type::Array, LazyId::new("array")),
+    (Type::Imemo, LazyId::new("imemo")),
+    (Type::Object, LazyId::new("object")),
+    (Type::Hash, LazyId::new("hash")),
+    (Type::Data, LazyId::new("data")),
+    (Type::Class, LazyId::new("class")),
+    (Type::Symbol, LazyId::new("symbol")),
+    (Type::Struct, LazyId::new("struct")),
+    (Type::Iclass, LazyId::new("iclass")),
+    (Type::Module, LazyId::new("module")),
+    (Type::Float, LazyId::new("float")),
+    (Type::Regexp, LazyId::new("regexp")),
+    (Type::Bignum, LazyId::new("bignum")),
+    (Type::File, LazyId::new("file")),
+    (Type::Match, LazyId::new("match")),
+    (Type::Rational, LazyId::new("rational")),
+    (Type::Complex, LazyId::new("complex")),
+];
+
+/// Every attribute with its name; HeapObject has a method of that name, with a question mark where it is yes or no.
+const ATTRIBUTES: [(&str, Attribute); 32] = [
+    ("address", Attribute::Address),
+    ("type", Attribute::Type),
+    ("class_name", Attribute::Class),
+    ("memsize", Attribute::Number(Number::Memsize)),
+    ("retained_memsize", Attribute::Number(Number::RetainedMemsize)),
+    ("retained_count", Attribute::Number(Number::RetainedCount)),
+    ("reference_count", Attribute::Number(Number::ReferenceCount)),
+    ("slot_size", Attribute::Number(Number::SlotSize)),
+    ("length", Attribute::Number(Number::Length)),
+    ("bytesize", Attribute::Bytesize),
+    ("generation", Attribute::Number(Number::Generation)),
+    ("file", Attribute::File),
+    ("line", Attribute::Line),
+    ("location", Attribute::Location),
+    ("method_name", Attribute::Method),
+    ("gem", Attribute::Key(Key::Gem)),
+    ("directory", Attribute::Key(Key::Directory)),
+    ("encoding", Attribute::Key(Key::Encoding)),
+    ("struct", Attribute::Key(Key::Struct)),
+    ("imemo", Attribute::Key(Key::Imemo)),
+    ("shape", Attribute::Key(Key::Shape)),
+    ("frozen", Attribute::Trait(Traits::FROZEN)),
+    ("old", Attribute::Trait(Traits::OLD)),
+    ("embedded", Attribute::Trait(Traits::EMBEDDED)),
+    ("shared", Attribute::Trait(Traits::SHARED)),
+    ("fstring", Attribute::Trait(Traits::FSTRING)),
+    ("broken", Attribute::Trait(Traits::BROKEN)),
+    ("singleton", Attribute::Trait(Traits::SINGLETON)),
+    ("wb_protected", Attribute::Trait(Traits::WB_PROTECTED)),
+    ("marked", Attribute::Trait(Traits::MARKED)),
+    ("traced", Attribute::Traced),
+    ("reachable", Attribute::Reachable),
+];
+
+impl Attribute {
+    fn named(ruby: &Ruby, name: &str) -> Result<Attribute, Error> {
+        ATTRIBUTES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, attribute)| *attribute)
+            .ok_or_else(|| errors::internal(ruby, &format!("no attribute {name:?}")))
+    }
+
+    fn needs_tree(self) -> bool {
+        match self {
+            Attribute::Number(number) => number.needs_tree(),
+            _ => matches!(self, Attribute::Reachable),
+        }
+    }
+
+    /// The value for Ruby. Objects without it, as untraced ones without a file, give nil.
+    fn of(self, ruby: &Ruby, loaded: &Loaded, tree: Option<&Tree>, id: NodeId) -> Value {
+        let heap = &loaded.heap;
+        let nil = || ruby.qnil().as_value();
+        let names = heap.names();
+        let symbols = &names.tables.symbols;
+        match self {
+            Attribute::Number(number) => number.of(heap, tree, id).into_value_with(ruby),
+            Attribute::Address => address(ruby, heap.address(id)).as_value(),
+            Attribute::Bytesize => match heap.slot(id).ty {
+                Type::String | Type::Symbol => heap.length(id).into_value_with(ruby),
+                _ => nil(),
+            },
+            Attribute::Trait(bit) => heap.slot(id).traits.has(bit).into_value_with(ruby),
+            Attribute::Traced => heap.slot(id).traced.into_value_with(ruby),
+            Attribute::Reachable => tree.is_some_and(|tree| tree.is_reachable(id)).into_value_with(ruby),
+            Attribute::Type => {
+                let slot = heap.slot(id);
+                match TYPES.iter().find(|(ty, _)| *ty == slot.ty) {
+                    Some((_, name)) => StaticSymbol::from(LazyId::get_inner_with(name, ruby)).as_value(),
+                    // One that this version does not know.
+                    None => ruby.to_symbol(symbols.text(slot.names.label).to_lowercase()).as_value(),
+                }
+            }
+            Attribute::Class => {
+                let slot = heap.slot(id);
+                if slot.names.class != ClassId::NONE && !slot.tracer {
+                    return shared(symbols.bytes(names.instance_class(slot.names.class)));
+                }
+                value(ruby, loaded, Key::Class, id)
+            }
+            Attribute::Key(key @ (Key::Gem | Key::Directory)) => match heap.slot(id).names.site {
+                SiteId::NONE => nil(),
+                _ => value(ruby, loaded, key, id),
+            },
+            Attribute::Key(key) => value(ruby, loaded, key, id),
+            Attribute::File | Attribute::Line | Attribute::Location | Attribute::Method => {
+                let site = names.tables.sites.get(heap.slot(id).names.site);
+                let file = symbols.bytes(site.file);
+                let is_known = !file.is_empty() && file != b"(null)"; // as Ruby up to 2.7 has it
+                match self {
+                    Attribute::Line if site.line > 0 => site.line.into_value_with(ruby),
+                    Attribute::Method if site.method.is_some() => shared(symbols.bytes(site.method)),
+                    Attribute::File if is_known => shared(file),
+                    Attribute::Location if is_known && site.line == 0 => shared(file),
+                    Attribute::Location if is_known => shared(&[file, format!(":{}", site.line).as_bytes()].concat()),
+                    _ => nil(),
+                }
+            }
+        }
+    }
+}
+
+fn value(ruby: &Ruby, loaded: &Loaded, key: Key, id: NodeId) -> Value {
+    let mut values = Values::new(loaded.heap.names());
+    let value = values.value(key, &loaded.heap.slot(id));
+    key_value(ruby, &values.outside(value))
+}
+
+/// A frozen String that all who hold the same text share. Invalid UTF-8 is replaced, as everywhere.
+fn shared(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
+    let length = text.len().try_into().unwrap_or(0);
+    // SAFETY: this is a Ruby thread with the GVL, since all callers have a `Ruby`; the bytes are copied, and are valid UTF-8. It raises
+    // only where Ruby is out of memory; what is jumped over then is no more than memory.
+    unsafe { Value::from_raw(rb_sys::rb_enc_interned_str(text.as_ptr().cast(), length, rb_sys::rb_utf8_encoding())) }
+}
+
+pub(crate) fn address(ruby: &Ruby, address: u64) -> RString {
+    text(ruby, &format!("0x{address:x}"))
+}
+
+/// A location as HeapObject has it: nil where it is none.
+pub(crate) fn location(ruby: &Ruby, value: &KeyValue) -> Value {
+    match value {
+        KeyValue::Text(words) if words.starts_with('(') => ruby.qnil().as_value(),
+        value => key_value(ruby, value),
+    }
+}
+
+/// The value of one key, a frozen Array of several.
+pub(crate) fn key(ruby: &Ruby, values: &[KeyValue]) -> Result<Value, Error> {
+    if let [value] = values {
+        return Ok(key_value(ruby, value));
+    }
+    let key = ruby.ary_new_capa(values.len());
+    for value in values {
+        key.push(key_value(ruby, value))?;
+    }
+    key.freeze();
+    Ok(key.as_value())
+}
+
+/// Reads a query: clauses `[terms, bounds, reachable, retained_by, among]`, where a bound is `[number, negated, [[low, high], ...]]`,
+/// `retained_by` and `among` are Strings of objects, the latter may be nil.
+pub(crate) fn query(ruby: &Ruby, heap: &Heap, clauses: RArray) -> Result<Query, Error> {
+    let count = heap.loaded(ruby)?.heap.object_count();
+    let any = clauses.into_iter().map(|clause| {
+        let (terms, bounds, is_reachable, retained_by, among): (
+            RArray,
+            RArray,
+            Option<bool>,
+            RString,
+            Option<RString>,
+        ) = TryConvert::try_convert(clause)?;
+        let bounds = bounds.into_iter().map(|bound| {
+            let (name, negated, ranges): (String, bool, Vec<Option<Range>>) = TryConvert::try_convert(bound)?;
+            let ranges = ranges.into_iter().map(|range| range.map(|(low, high)| (low, high.unwrap_or(u64::MAX))));
+            Ok(Bound { number: number(ruby, &name)?, negated, ranges: ranges.collect() })
+        });
+        Ok(Clause {
+            filter: filter(ruby, terms)?,
+            bounds: bounds.collect::<Result<_, Error>>()?,
+            is_reachable,
+            retained_by: unpack(ruby, retained_by, count)?,
+            among: among.map(|among| unpack(ruby, among, count)).transpose()?,
+        })
+    });
+    Ok(Query { any: any.collect::<Result<_, Error>>()? })
+}
+
+/// The least and the greatest, nil for no end.
+type Range = (u64, Option<u64>);
+
+fn number(ruby: &Ruby, name: &str) -> Result<Number, Error> {
+    name.parse().map_err(|error| errors::raised(ruby, &error))
+}
+
+fn unpack(ruby: &Ruby, packed: RString, count: usize) -> Result<Vec<NodeId>, Error> {
+    let bytes = crate::input::bytes(packed);
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    let ids: Vec<NodeId> = numbers.iter().map(|number| NodeId(u32::from_ne_bytes(*number))).collect();
+    if !rest.is_empty() || ids.iter().any(|id| id.0 as usize >= count) {
+        return Err(errors::internal(ruby, "a number of no object"));
+    }
+    Ok(ids)
+}
+
+fn pack(ruby: &Ruby, ids: &[NodeId]) -> RString {
+    let packed = ruby.str_from_slice(&ids.iter().flat_map(|id| id.0.to_ne_bytes()).collect::<Vec<u8>>());
+    packed.freeze();
+    packed
+}
+
+/// The tree and its upper side, where they are needed.
+fn trees<'a>(
+    loaded: &'a Loaded,
+    is_needed: bool,
+    options: &Options<'_>,
+) -> heap_inspector::Result<Option<(&'a Tree, &'a Children)>> {
+    if is_needed { Ok(Some((loaded.tree(options)?, loaded.children(options)?))) } else { Ok(None) }
+}
+
+/// The objects of a query, in the order of the dump.
+pub(crate) fn ids_of(loaded: &Loaded, query: &Query, options: &Options<'_>) -> heap_inspector::Result<Vec<NodeId>> {
+    let trees = trees(loaded, query.needs_tree(), options)?;
+    Objects::new(&loaded.heap, trees, query).ids(options)
+}
+
+/// The objects of a query from a place to another in the order of `[[name, descending], ...]`.
+fn ids(
+    ruby: &Ruby,
+    heap: &Heap,
+    clauses: RArray,
+    order: RArray,
+    from: usize,
+    to: Option<usize>,
+) -> Result<RString, Error> {
+    let query = query(ruby, heap, clauses)?;
+    let criteria = order.into_iter().map(|criterion| {
+        let (name, descending): (String, bool) = TryConvert::try_convert(criterion)?;
+        let order = match name.parse::<Number>() {
+            Ok(number) => Order::Number(number),
+            Err(_) => Order::Key(name.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?),
+        };
+        Ok((order, descending))
+    });
+    let criteria = criteria.collect::<Result<Vec<_>, Error>>()?;
+    let ids = heap.work(ruby, |loaded, options| {
+        let by_tree = |(order, _): &(Order, bool)| matches!(order, Order::Number(number) if number.needs_tree());
+        let trees = trees(loaded, query.needs_tree() || criteria.iter().any(by_tree), options)?;
+        let ids = Objects::new(&loaded.heap, trees, &query).ids(options)?;
+        Ok(ordered(&loaded.heap, trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX)))
+    })?;
+    Ok(pack(ruby, &ids))
+}
+
+/// `[[key, count, known, sum, least, greatest], ...]`; without keys one row, or none.
+fn measures(ruby: &Ruby, heap: &Heap, clauses: RArray, by: Vec<String>, of: String) -> Result<RArray, Error> {
+    let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, &by)?, number(ruby, &of)?);
+    let groups = heap.work(ruby, |loaded, options| {
+        let trees = trees(loaded, query.needs_tree() || number.needs_tree(), options)?;
+        Objects::new(&loaded.heap, trees, &query).groups(&by, number, options)
+    })?;
+    let rows = ruby.ary_new_capa(groups.len());
+    for (values, sum) in &groups {
+        let (least, greatest) = sum.extremes.unzip();
+        rows.push((key(ruby, values)?, sum.count, sum.known, sum.sum, least, greatest))?;
+    }
+    Ok(rows)
+}
+
+/// `[[key, retained_memsize, retained_count], ...]`
+fn retained(ruby: &Ruby, heap: &Heap, clauses: RArray, by: Vec<String>) -> Result<RArray, Error> {
+    let (query, by) = (query(ruby, heap, clauses)?, keys(ruby, &by)?);
+    let groups = heap.work(ruby, |loaded, options| {
+        let (tree, children) = (loaded.tree(options)?, loaded.children(options)?);
+        Objects::new(&loaded.heap, Some((tree, children)), &query).retained(&by, children, options)
+    })?;
+    let rows = ruby.ary_new_capa(groups.len());
+    for group in &groups {
+        rows.push((key(ruby, &group.key)?, group.memsize, group.count))?;
+    }
+    Ok(rows)
+}
+
+fn keys(ruby: &Ruby, by: &[String]) -> Result<Vec<Key>, Error> {
+    let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
+    by.map_err(|error| errors::raised(ruby, &error))
+}
+
+/// The attributes of some objects: an Array of each, by name.
+fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Result<RArray, Error> {
+    let attributes = names.iter().map(|name| Attribute::named(ruby, name)).collect::<Result<Vec<_>, Error>>()?;
+    let loaded = heap.loaded(ruby)?;
+    let ids = unpack(ruby, packed, loaded.heap.object_count())?;
+    if attributes.iter().any(|attribute| attribute.needs_tree()) && loaded.made_tree().is_none() {
+        heap.work(ruby, |loaded, options| loaded.tree(options).map(drop))?;
+    }
+    let columns = ruby.ary_new_capa(attributes.len());
+    for attribute in attributes {
+        let column = ruby.ary_new_capa(ids.len());
+        for (at, id) in ids.iter().enumerate() {
+            if at.is_multiple_of(1 << 16) {
+                ruby.thread_check_ints()?;
+            }
+            column.push(attribute.of(ruby, &loaded, loaded.made_tree(), *id))?;
+        }
+        columns.push(column)?;
+    }
+    Ok(columns)
+}
+
+/// The texts of some objects as the dump has them, by place; nil where it has none.
+fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
+    let ids = unpack(ruby, packed, heap.loaded(ruby)?.heap.object_count())?;
+    let found = heap.work(ruby, |loaded, _| {
+        let mut found = std::collections::HashMap::new();
+        loaded.heap.records(&loaded.source, &ids, |id, record, _| {
+            if let Some(text) = record.value {
+                found.insert(id, text.decode().into_owned());
+            }
+        })?;
+        Ok(found)
+    })?;
+    let list = ruby.ary_new_capa(ids.len());
+    for id in &ids {
+        list.push(found.get(id).map(|bytes| text(ruby, &String::from_utf8_lossy(bytes))))?;
+    }
+    Ok(list)
+}
+
+/// An object's line, as JSON.
+fn line(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
+    let json = heap.work(ruby, |loaded, _| {
+        let mut json = String::new();
+        loaded.heap.records(&loaded.source, &[NodeId(id)], |_, _, line| json = show::json(line))?;
+        Ok(json)
+    })?;
+    Ok(text(ruby, &json))
+}
+
+fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
+    Ok(heap.loaded(ruby)?.heap.node(address).map(|id| id.0))
+}
+
+/// An object in words, without the text of strings.
+fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
+    let loaded = heap.loaded(ruby)?;
+    Ok(text(ruby, &Labels::new(&loaded.heap).node(NodeId(id))))
+}
+
+/// A text that may go to a terminal.
+fn escape(ruby: &Ruby, words: String) -> RString {
+    text(ruby, &heap_inspector::view::escape::terminal(&words))
+}
+
+/// The object that is a class's superclass, or an object's class.
+fn class_of(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<u32>, Error> {
+    Ok(heap.loaded(ruby)?.heap.class(NodeId(id)).map(|id| id.0))
+}
+
+fn superclass(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<u32>, Error> {
+    let dump = &heap.loaded(ruby)?.heap;
+    Ok(dump.names().superclass(dump.address(NodeId(id))).and_then(|address| dump.node(address)).map(|id| id.0))
+}
+
+/// The name of a class or module itself.
+fn name(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RString>, Error> {
+    let dump = &heap.loaded(ruby)?.heap;
+    Ok(dump.names().class_name(dump.address(NodeId(id))).map(|name| text(ruby, &name)))
+}
+
+/// The objects whose class is this one, singleton classes not passed over.
+fn instances(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
+    let ids = heap.work(ruby, |loaded, _| {
+        let dump = &loaded.heap;
+        Ok(dump.nodes().filter(|other| dump.class(*other) == Some(NodeId(id))).collect::<Vec<_>>())
+    })?;
+    Ok(pack(ruby, &ids))
+}
+
+/// What dominates an object immediately: an object, `:roots`, or nil.
+fn dominator(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Value, Error> {
+    let dominator = heap.work(ruby, |loaded, options| Ok(loaded.tree(options)?.dominator(NodeId(id))))?;
+    Ok(match dominator {
+        Dominator::Node(id) => id.0.into_value_with(ruby),
+        Dominator::Root | Dominator::Unreachable => ruby.qnil().as_value(),
+    })
+}
+
+/// What an object dominates immediately.
+fn dominated(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
+    let ids = heap.work(ruby, |loaded, options| {
+        Ok(loaded.children(options)?.of(Dominator::Node(NodeId(id))).collect::<Vec<_>>())
+    })?;
+    Ok(pack(ruby, &ids))
+}
+
+static HEAP: LazyId = LazyId::new("@heap");
+static INDEX: LazyId = LazyId::new("@index");
+
+/// HeapObjects of some objects, as `HeapObject.at` makes one.
+fn objects(ruby: &Ruby, heap: Obj<Heap>, packed: RString) -> Result<RArray, Error> {
+    let ids = unpack(ruby, packed, heap.loaded(ruby)?.heap.object_count())?;
+    let module: RModule = ruby.class_object().const_get("HeapInspector")?;
+    let class: RClass = module.const_get("HeapObject")?;
+    let (heap_id, index_id) = (LazyId::get_inner_with(&HEAP, ruby), LazyId::get_inner_with(&INDEX, ruby));
+    let list = ruby.ary_new_capa(ids.len());
+    for id in ids {
+        let object = RObject::try_convert(class.obj_alloc()?.as_value())?;
+        object.ivar_set(heap_id, heap)?;
+        object.ivar_set(index_id, id.0)?;
+        object.freeze();
+        list.push(object)?;
+    }
+    Ok(list)
+}
+
+/// The method of a HeapObject that gives the attribute at a place of [`ATTRIBUTES`].
+fn read<const AT: usize>(ruby: &Ruby, object: RObject) -> Result<Value, Error> {
+    let attribute = ATTRIBUTES[AT].1;
+    let heap: Obj<Heap> = object.ivar_get(LazyId::get_inner_with(&HEAP, ruby))?;
+    let index: u32 = object.ivar_get(LazyId::get_inner_with(&INDEX, ruby))?;
+    let loaded = heap.loaded(ruby)?;
+    if index as usize >= loaded.heap.object_count() {
+        return Err(errors::internal(ruby, "a number of no object"));
+    }
+    if attribute.needs_tree() && loaded.made_tree().is_none() {
+        heap.work(ruby, |loaded, options| loaded.tree(options).map(drop))?;
+    }
+    Ok(attribute.of(ruby, &loaded, loaded.made_tree(), NodeId(index)))
+}
+
+pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("ids", function!(ids, 5))?;
+    native.define_singleton_method("measures", function!(measures, 4))?;
+    native.define_singleton_method("retained_by_group", function!(retained, 3))?;
+    native.define_singleton_method("pluck", function!(pluck, 3))?;
+    native.define_singleton_method("texts", function!(texts, 2))?;
+    native.define_singleton_method("line", function!(line, 2))?;
+    native.define_singleton_method("objects", function!(objects, 2))?;
+    native.define_singleton_method("escape", function!(escape, 1))?;
+    native.define_singleton_method("find", function!(find, 2))?;
+    native.define_singleton_method("label", function!(label, 2))?;
+    native.define_singleton_method("class_of", function!(class_of, 2))?;
+    native.define_singleton_method("superclass", function!(superclass, 2))?;
+    native.define_singleton_method("class_name", function!(name, 2))?;
+    native.define_singleton_method("instances", function!(instances, 2))?;
+    native.define_singleton_method("dominator", function!(dominator, 2))?;
+    native.define_singleton_method("dominated", function!(dominated, 2))?;
+    let class = module.define_class("HeapObject", ruby.class_object())?;
+    // A method is a function without a state, so each place needs one of its own.
+    macro_rules! readers {
+        ($($at:literal)*) => {
+            const { assert!(ATTRIBUTES.len() == [$($at),*].len()) };
+            $(class.define_method(reader($at), method!(read::<$at>, 0))?;)*
+        };
+    }
+    readers!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+    let names = ruby.ary_new();
+    for (name, _) in ATTRIBUTES {
+        names.push(ruby.to_symbol(name))?;
+    }
+    names.freeze();
+    native.const_set("ATTRIBUTES", names)
+}
+
+/// The name of the method.
+fn reader(at: usize) -> String {
+    let (name, attribute) = ATTRIBUTES[at];
+    let is_flag = matches!(attribute, Attribute::Trait(_) | Attribute::Traced | Attribute::Reachable);
+    format!("{name}{}", if is_flag { "?" } else { "" })
+}

@@ -1,0 +1,134 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # How full arrays and hashes are.
+  class Fill < Value
+    # @!attribute [r] count
+    #   @return [Integer] how many arrays and hashes
+    # @!attribute [r] memsize
+    #   @return [Integer] their bytes, slots included
+    # @!attribute [r] elements
+    #   @return [Integer] how many elements they have
+    # @!attribute [r] capacity
+    #   @return [Integer] how many they have room for, where that is known and the room is their own
+    # @!attribute [r] filled
+    #   @return [Integer] how many elements are in that room
+    # @!attribute [r] wasted
+    #   @return [Integer] the bytes of the room for elements that are not there
+    # @!attribute [r] empty
+    #   @return [Integer] how many are empty
+    fields :count, :memsize, :elements, :capacity, :filled, :wasted, :empty
+
+    # @return [Float, nil] the part of the room that is taken, from 0.0 to 1.0; nil where there is none
+    def ratio
+      filled.fdiv(capacity) if capacity.positive?
+    end
+  end
+
+  # Arrays and hashes with one value of the keys.
+  class CollectionGroup < Value
+    # @!attribute [r] key
+    #   @return [String, Integer, Boolean, nil, Array] the value; several keys make an Array
+    # @!attribute [r] fill
+    #   @return [Fill] how full they are
+    fields :key, :fill
+  end
+
+  # An array or hash.
+  class Collection < Value
+    # @!attribute [r] object
+    #   @return [HeapObject] the array or hash
+    # @!attribute [r] label
+    #   @return [String] the object in a few words
+    # @!attribute [r] length
+    #   @return [Integer] how many elements it has
+    # @!attribute [r] capacity
+    #   @return [Integer, nil] how many it has room for; nil where it has no room of its own, or that is not known
+    # @!attribute [r] wasted
+    #   @return [Integer] the bytes of the room for elements that are not there
+    # @!attribute [r] memsize
+    #   @return [Integer] its bytes, slot included
+    # @!attribute [r] retained_memsize
+    #   @return [Integer] the bytes it retains
+    # @!attribute [r] location
+    #   @return [String, nil] where it was allocated
+    fields :object, :label, :length, :capacity, :wasted, :memsize, :retained_memsize, :location
+  end
+
+  # How full the arrays and hashes of a heap are and what their empty room wastes. An Enumerable of the groups, those that waste most
+  # first. An answer of {Heap#collections}.
+  class Collections < Report
+    # @return [Fill] all arrays
+    attr_reader :arrays
+
+    # @return [Fill] all hashes
+    attr_reader :hashes
+
+    # @return [Hash{String => Fill}] by how they keep their elements
+    attr_reader :forms
+
+    # @return [Hash{Range => Array(Fill, Fill)}] by length: arrays and hashes
+    attr_reader :lengths
+
+    # @return [Fill] those that are empty and yet have room
+    attr_reader :empty
+
+    # @return [Fill] those with room for more than 8 elements, less than a quarter of it taken
+    attr_reader :sparse
+
+    # @return [Integer] how many whose room is an estimate
+    attr_reader :estimated
+
+    # @return [Array<Collection>] those that take most memory
+    attr_reader :biggest
+
+    # @return [Array<Collection>] those that waste most
+    attr_reader :emptiest
+
+    # @return [Integer] how many Sets there are that are no hashes (from Ruby 4.0), of which the dump does not say how long they are
+    attr_reader :sets
+
+    # @api private
+    def initialize(heap, answer)
+      super()
+      @document = answer[:document]
+      @arrays, @hashes, @empty, @sparse = answer.values_at(:arrays, :hashes, :empty, :sparse).map { |row| Fill.new(*row) }
+      @forms = answer[:forms].to_h.transform_values { |row| Fill.new(*row) }.freeze
+      @lengths = answer[:lengths].to_h { |low, high, *rows| [low..high, rows.map { |row| Fill.new(*row) }.freeze] }.freeze
+      @estimated = answer[:estimated]
+      @sets = answer[:sets]
+      @groups = answer[:groups].map { |key, row| CollectionGroup.new(key, Fill.new(*row)) }.freeze
+      @biggest, @emptiest = answer.values_at(:biggest, :emptiest).map do |rows|
+        rows.map { |index, *values| Collection.new(HeapObject.at(heap, index), *values) }.freeze
+      end
+      freeze
+    end
+
+    # @yieldparam group [CollectionGroup]
+    # @return [self, Enumerator]
+    def each(&block)
+      return enum_for(:each) { size } unless block
+
+      @groups.each(&block)
+      self
+    end
+
+    # @return [Integer] how many groups the limit let through
+    def size
+      @groups.size
+    end
+    alias length size
+
+    # @param key [Object] a value of the key, an Array for several keys
+    # @return [CollectionGroup, nil] the group with that key
+    def [](key)
+      @groups.find { |group| group.key == key }
+    end
+
+    private
+
+    def about
+      "#{grouped(arrays.count)} arrays, #{grouped(hashes.count)} hashes, #{grouped(arrays.wasted + hashes.wasted)} bytes wasted"
+    end
+  end
+end

@@ -1,0 +1,66 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # An object in a dominator tree, or the small ones of a class that the same object dominates.
+  class Dominated < Value
+    # @!attribute [r] depth
+    #   @return [Integer] how deep it stands: 0 for the top rows
+    # @!attribute [r] object
+    #   @return [HeapObject, nil] the object; nil where the row is several
+    # @!attribute [r] count
+    #   @return [Integer] how many objects the row is
+    # @!attribute [r] edge
+    #   @return [String, nil] by what the object above holds it, where it does so itself
+    # @!attribute [r] certain
+    #   @return [Boolean] whether the dump proves the name of the edge
+    # @!attribute [r] label
+    #   @return [String, nil] the object in a few words, or the class of several; nil for objects of several small classes
+    # @!attribute [r] memsize
+    #   @return [Integer] their own bytes
+    # @!attribute [r] retained_memsize
+    #   @return [Integer] the bytes they retain
+    # @!attribute [r] retained_count
+    #   @return [Integer] how many objects they retain, themselves included
+    # @!attribute [r] location
+    #   @return [String, nil] where the object was allocated
+    fields :depth, :object, :count, :edge, :certain, :label, :memsize, :retained_memsize, :retained_count, :location
+  end
+
+  # Which object holds which alone, as a tree: what goes when an object goes. An Enumerable of the rows, each behind the one it is under.
+  # An answer of {Heap#dominators}.
+  class Dominators < Report
+    # @api private
+    def initialize(heap, answer)
+      super()
+      rows, @document = answer
+      @rows = rows.map { |depth, index, *values| Dominated.new(depth, HeapObject.at(heap, index), *values) }.freeze
+      freeze
+    end
+
+    # @yieldparam row [Dominated]
+    # @return [self, Enumerator]
+    def each(&block)
+      return enum_for(:each) { size } unless block
+
+      @rows.each(&block)
+      self
+    end
+
+    # @return [Integer] how many rows
+    def size
+      @rows.size
+    end
+    alias length size
+
+    # @return [Boolean]
+    def empty?
+      @rows.empty?
+    end
+
+    private
+
+    def about
+      "#{grouped(size)} rows, #{@rows.map(&:depth).max.to_i + 1} levels"
+    end
+  end
+end

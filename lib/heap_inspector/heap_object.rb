@@ -1,0 +1,294 @@
+# frozen_string_literal: true
+
+require "json"
+
+module HeapInspector
+  # An object of a dump. It is a heap and a number, no copy: a million of them are cheap, and each keeps its heap alive. Frozen.
+  #
+  # What the dump does not say is nil: the file of an object that was not traced, the slot size before Ruby 3.2, ... What the reference
+  # graph tells ({#retained_memsize}, {#reachable?}, {#referrers}, {#dominator}, {#path_to_root}, ...) is worked out for the whole heap
+  # when it is first asked for, which takes a second for a gigabyte of dump. {#value} and {#attributes} read the dump.
+  #
+  # @example
+  #   object = heap["0x7f1386ee2a78"]
+  #   object.class_name                                   # => "Order"
+  #   object.retained_memsize                             # => 1204512
+  #   object.referrers.map { |by| [by.object.class_name, by.edge] } # => [["Hash", "value"]]
+  #   puts object.path_to_root
+  # @example
+  #   case object
+  #   in {type: :string, memsize: 1000..} then object.value
+  #   end
+  class HeapObject
+    private_class_method :new
+
+    # @return [Heap] the heap it is in
+    attr_reader :heap
+
+    # @return [Integer] its place among the objects of the dump, from 0
+    attr_reader :index
+
+    # @!method address
+    #   @return [String] its address, as `"0x7f1386ee2a78"`
+
+    # @!method type
+    #   @return [Symbol] Ruby's internal type: `:string`, `:hash`, `:object`, `:imemo`, ...
+
+    # @!method class_name
+    #   @return [String] the name of its class, singleton classes passed over; `"(IMEMO iseq)"` and the like for Ruby's own objects
+
+    # @!method memsize
+    #   @return [Integer] its bytes, slot included
+
+    # @!method retained_memsize
+    #   @return [Integer] the bytes that would go with it, its own included; 0 if it is not reachable
+
+    # @!method retained_count
+    #   @return [Integer] how many objects would go with it, itself included; 0 if it is not reachable
+
+    # @!method reference_count
+    #   @return [Integer] how many references it holds, that to its class not counted
+
+    # @!method slot_size
+    #   @return [Integer, nil] the bytes of its slot; nil before Ruby 3.2
+
+    # @!method length
+    #   @return [Integer, nil] elements of an array, entries of a hash, bytes of a string or symbol, instance variables of an object
+
+    # @!method bytesize
+    #   @return [Integer, nil] the bytes of the text of a string or symbol
+
+    # @!method generation
+    #   @return [Integer, nil] how many garbage collections there had been when it was allocated; nil for untraced objects
+
+    # @!method file
+    #   @return [String, nil] the file whose code allocated it
+
+    # @!method line
+    #   @return [Integer, nil] the line of that file
+
+    # @!method location
+    #   @return [String, nil] file and line, as `"app/models/user.rb:12"`
+
+    # @!method method_name
+    #   @return [String, nil] the method that allocated it
+
+    # @!method gem
+    #   @return [String, nil] the gem and version that allocated it, `"app"`, `"stdlib"` or `"ruby"`
+
+    # @!method directory
+    #   @return [String, nil] the directory of {#file}
+
+    # @!method encoding
+    #   @return [String, nil] the encoding of a string
+
+    # @!method struct
+    #   @return [String, nil] the C type of a DATA
+
+    # @!method imemo
+    #   @return [String, nil] the sort of an IMEMO
+
+    # @!method shape
+    #   @return [Integer, nil] the number of its shape
+
+    # @!method frozen?
+    #   @return [Boolean] whether it was frozen in the process that was dumped; the HeapObject always is
+
+    # @!method old?
+    #   @return [Boolean] whether it outlived several garbage collections
+
+    # @!method embedded?
+    #   @return [Boolean] whether its content is in its slot
+
+    # @!method shared?
+    #   @return [Boolean] whether it shares its content with another
+
+    # @!method fstring?
+    #   @return [Boolean] whether it is an interned string
+
+    # @!method broken?
+    #   @return [Boolean] whether it is a string that is invalid in its encoding
+
+    # @!method singleton?
+    #   @return [Boolean] whether it is a singleton class (from Ruby 3.1)
+
+    # @!method wb_protected?
+    #   @return [Boolean] whether it has write barriers
+
+    # @!method marked?
+    #   @return [Boolean] whether the last garbage collection marked it
+
+    # @!method traced?
+    #   @return [Boolean] whether its allocation was traced
+
+    # @!method reachable?
+    #   @return [Boolean] whether references lead to it from a root; if not it is garbage not yet collected, or held weakly
+
+    # @api private
+    def initialize(heap, index)
+      @heap = heap
+      @index = index
+      freeze
+    end
+
+    class << self
+      # @api private
+      # @return [HeapObject, nil] the object of a number; nil for nil
+      def at(heap, index)
+        new(heap, index) unless index.nil?
+      end
+    end
+
+    # @return [HeapObject, nil] the class of the object, its singleton class where it has one; nil where the dump does not say
+    def klass
+      HeapObject.at(heap, Native.class_of(heap, index))
+    end
+
+    # @return [String, nil] the name of a class or module itself, as `"User"`, `"#<Class:User>"`; nil for other objects
+    def name
+      Native.class_name(heap, index) if %i[class module iclass].include?(type)
+    end
+
+    # @return [HeapObject, nil] the superclass of a class (from Ruby 3.1)
+    def superclass
+      HeapObject.at(heap, Native.superclass(heap, index))
+    end
+
+    # @return [Relation] the objects whose class this is, none for what is no class; not those of subclasses
+    def instances
+      Relation.among(heap, Native.instances(heap, index))
+    end
+
+    # The text of a string, symbol or float as the dump has it, from the dump file. To read many use {Relation#pluck}.
+    #
+    # @return [String, nil] nil where the dump has none: other types, strings that are not ASCII or share another's text
+    # @raise [SystemCallError, FormatError] if the file was changed since
+    def value
+      Native.texts(heap, [index].pack("L")).first
+    end
+
+    # @return [Hash{String => Object}] the dump's own line, whole, whatever keys it has, from the dump file; invalid UTF-8 is replaced
+    # @raise [SystemCallError, FormatError] if the file was changed since
+    def attributes
+      JSON.parse(Native.line(heap, index), freeze: true)
+    rescue JSON::ParserError => e
+      raise FormatError, "the line of #{address} is no JSON: #{e.message}"
+    end
+
+    # @return [Array<Reference>] what it refers to, in order, repeated ones too, its class last
+    def references
+      Native.references(heap, index).map { |row| Reference.of(heap, row) }.freeze
+    end
+
+    # @return [Array<Reference>] the objects that refer to it, each but once
+    def referrers
+      Native.referrers(heap, index).map { |row| Reference.of(heap, row) }.freeze
+    end
+
+    # @return [HeapObject, nil] the nearest object without which this one would not be held; nil where only the roots together hold it
+    #   or nothing does
+    def dominator
+      HeapObject.at(heap, Native.dominator(heap, index))
+    end
+
+    # @return [Relation] the objects whose {#dominator} this is
+    def dominated
+      Relation.among(heap, Native.dominated(heap, index))
+    end
+
+    # @return [Relation] all objects that would go with this one, itself aside
+    def retained
+      heap.objects.retained_by(self)
+    end
+
+    # @return [Array<Step>, nil] why it is alive: a short chain of references, from what a root refers to down to this object; nil if it
+    #   is not {#reachable?}
+    def path_to_root
+      Native.way(heap, index)&.map { |row| Step.of(heap, row) }&.freeze
+    end
+
+    # @return [String] the object in a few words: `"Hash, 20,000 entries"`, `"class User"`
+    def label
+      Native.label(heap, index)
+    end
+
+    # @return [Hash{Symbol => Object}] what the dump tells of it, but for its text and references; `nil` is left out
+    def to_h
+      values = NAMES.map { |name| [name, read(name)] }
+      { index: index, **values.to_h.compact }
+    end
+
+    # @return [String] an object with what {#to_h} says
+    def to_json(...)
+      to_h.to_json(...)
+    end
+
+    # @param names [Array<Symbol>, nil] what a pattern asks for: any of {#to_h}, and `value`, `retained_memsize`, `retained_count`,
+    #   `reachable`, `klass`, `name`
+    # @return [Hash{Symbol => Object}]
+    def deconstruct_keys(names)
+      names = names ? names & ASKED : NAMES
+      names.to_h { |name| [name, read(name)] }
+    end
+
+    # @param other [Object]
+    # @return [Boolean] whether `other` is the same object of the same heap
+    def ==(other)
+      other.is_a?(HeapObject) && other.index == index && other.heap.equal?(heap)
+    end
+    alias eql? ==
+
+    # @return [Integer]
+    def hash
+      [heap, index].hash
+    end
+
+    # @param other [Object]
+    # @return [Integer, nil] how it stands to another of its heap in the order of the dump, which is that of addresses but for a few pages
+    def <=>(other)
+      index <=> other.index if other.is_a?(HeapObject) && other.heap.equal?(heap)
+    end
+
+    # @return [String] a line about the object; control characters of the dump are escaped
+    def inspect
+      return "#<#{self.class} #{index} of a closed heap>" if heap.closed?
+
+      Native.escape("#<#{self.class} #{address} #{label}, #{memsize} bytes#{", #{location}" if location}" \
+                    "#{", generation #{generation}" if generation}>")
+    end
+    alias to_s inspect
+
+    # Shows the object's attributes, one a line; IRB prints by this.
+    #
+    # @param printer [PP]
+    # @return [void]
+    def pretty_print(printer)
+      printer.text(inspect)
+      return if heap.closed?
+
+      to_h.except(:index, :address).each do |name, value|
+        next if value == false
+
+        printer.breakable("", 0)
+        printer.text(Native.escape("  #{name}: #{value.inspect}"))
+      end
+    end
+
+    # Yes or no; the method has a question mark.
+    FLAGS = %i[frozen old embedded shared fstring broken singleton wb_protected marked traced reachable].freeze
+
+    # What {#to_h} tells.
+    NAMES = (Native::ATTRIBUTES - %i[retained_memsize retained_count reachable]).freeze
+
+    # What patterns may ask for.
+    ASKED = (Native::ATTRIBUTES + %i[index value klass name label]).freeze
+
+    private_constant :FLAGS, :NAMES, :ASKED
+
+    private
+
+    def read(name)
+      public_send(FLAGS.include?(name) ? :"#{name}?" : name)
+    end
+  end
+end

@@ -1,0 +1,121 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # Why an object is alive: chains of references from the roots to it, the most telling first. An Enumerable of the chains, each an Array
+  # of {Step}, from what a root refers to down to the object. An answer of {Heap#paths_to}.
+  #
+  # @example
+  #   heap.paths_to("0x7f1386ee2a78", limit: 3).each { |steps| puts steps, "" }
+  class Paths < Report
+    # @return [HeapObject] the object
+    attr_reader :object
+
+    # @return [String] the object in a few words
+    attr_reader :label
+
+    # @api private
+    def initialize(object, answer)
+      super()
+      @object = object
+      @label, chains, @document = answer
+      @chains = chains.map { |chain| chain.map { |row| Step.of(object.heap, row) }.freeze }.freeze
+      freeze
+    end
+
+    # @yieldparam steps [Array<Step>]
+    # @return [self, Enumerator]
+    def each(&block)
+      return enum_for(:each) { size } unless block
+
+      @chains.each(&block)
+      self
+    end
+
+    # @return [Integer] how many chains
+    def size
+      @chains.size
+    end
+    alias length size
+
+    # @return [Boolean] whether nothing holds the object: it is garbage not yet collected, or held weakly
+    def empty?
+      @chains.empty?
+    end
+
+    private
+
+    def about
+      "to #{Native.escape(label)}: #{grouped(size)}"
+    end
+  end
+
+  # Objects of one class on the chains to the objects asked for.
+  class PathGroup < Value
+    # @!attribute [r] depth
+    #   @return [Integer] how deep it stands: 0 what the roots refer to
+    # @!attribute [r] edge
+    #   @return [String, nil] by what the group above holds them, where one word fits them all
+    # @!attribute [r] certain
+    #   @return [Boolean] whether the dump proves the name of the edge
+    # @!attribute [r] count
+    #   @return [Integer] how many objects the group has
+    # @!attribute [r] label
+    #   @return [String] the class; the object in a few words if there is only one
+    # @!attribute [r] object
+    #   @return [HeapObject, nil] the object, if there is only one
+    # @!attribute [r] targets
+    #   @return [Integer] how many of the objects asked for it leads to
+    # @!attribute [r] memsize
+    #   @return [Integer] their bytes
+    fields :depth, :edge, :certain, :count, :label, :object, :targets, :memsize
+  end
+
+  # Why many objects are alive: the chains to all of them merged into one tree. An Enumerable of the groups, each behind the one that
+  # holds it. An answer of {Heap#paths_to} and {Heap#paths_to_class}.
+  class MergedPaths < Report
+    # @return [Integer] how many objects were asked for
+    attr_reader :count_of_objects
+
+    # @return [Integer] their bytes
+    attr_reader :memsize
+
+    # @return [Integer] how many of them nothing holds
+    attr_reader :unreachable
+
+    # @api private
+    def initialize(heap, answer)
+      super()
+      rows, @count_of_objects, @memsize, @unreachable, @document = answer
+      @groups = rows.map do |depth, edge, certain, count, label, index, targets, memsize|
+        PathGroup.new(depth, edge, certain, count, label, HeapObject.at(heap, index), targets, memsize)
+      end.freeze
+      freeze
+    end
+
+    # @yieldparam group [PathGroup]
+    # @return [self, Enumerator]
+    def each(&block)
+      return enum_for(:each) { size } unless block
+
+      @groups.each(&block)
+      self
+    end
+
+    # @return [Integer] how many groups
+    def size
+      @groups.size
+    end
+    alias length size
+
+    # @return [Boolean]
+    def empty?
+      @groups.empty?
+    end
+
+    private
+
+    def about
+      "to #{grouped(count_of_objects)} objects, #{grouped(memsize)} bytes"
+    end
+  end
+end

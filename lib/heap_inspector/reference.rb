@@ -1,0 +1,42 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # A reference to or from an object, and by what it is held.
+  class Reference < Value
+    # @!attribute [r] object
+    #   @return [HeapObject, nil] the object at the other end; nil where the dump has none at the address
+    # @!attribute [r] edge
+    #   @return [String, nil] by what: `"@cache"`, `"[3]"`, `"value"`, `"class"`, `"closure"`; nil where that is not known
+    # @!attribute [r] certain
+    #   @return [Boolean] whether the dump proves the name, which it does not of each instance variable
+    # @!attribute [r] address
+    #   @return [String] the address at the other end
+    fields :object, :edge, :certain, :address
+
+    # @api private
+    def self.of(heap, row)
+      edge, certain, index, address = row
+      new(HeapObject.at(heap, index), edge, certain, address)
+    end
+
+    # @return [Boolean] whether the dump proves the name of the edge
+    def certain?
+      certain
+    end
+
+    # @return [Boolean] whether the dump has no object at the address
+    def dangling?
+      object.nil?
+    end
+
+    # @return [String]
+    def to_s
+      Native.escape("#{edge || "?"} -> #{object ? object.label : "(not in the dump)"} #{address}")
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{self}>"
+    end
+  end
+end

@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # An object on a chain of references from a root.
+  class Step < Value
+    # @!attribute [r] object
+    #   @return [HeapObject] the object
+    # @!attribute [r] edge
+    #   @return [String, nil] by what the step before holds it; of the first which root does (`"root vm"`)
+    # @!attribute [r] certain
+    #   @return [Boolean] whether the dump proves the name
+    # @!attribute [r] label
+    #   @return [String] the object in a few words, the text of a string among them
+    fields :object, :edge, :certain, :label
+
+    # @api private
+    def self.of(heap, row)
+      index, edge, certain, label = row
+      new(HeapObject.at(heap, index), edge, certain, label)
+    end
+
+    # @return [Boolean] whether the dump proves the name of the edge
+    def certain?
+      certain
+    end
+
+    # @return [String]
+    def to_s
+      Native.escape("#{edge || "?"} -> #{label} #{object.address}")
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{self}>"
+    end
+  end
+end

@@ -1,0 +1,112 @@
+# frozen_string_literal: true
+
+RSpec.describe HeapInspector::HeapObject do
+  Helpers::DUMPS.each do |dump, path|
+    it "says what the lines of #{dump} say" do
+      heap = HeapInspector.analyze(path, index: false)
+      lines = objects(dump)
+      heap.objects.each_with_index do |object, index|
+        next unless (index % 7).zero?
+
+        line = lines[index]
+        file = line["file"] unless ["", "(null)"].include?(line["file"])
+        expect(object).to have_attributes(
+          address: line["address"], type: line["type"].downcase.to_sym, memsize: line["memsize"] || 0, generation: line["generation"],
+          file: file, method_name: line["method"], slot_size: line["slot_size"],
+          reference_count: references_of(line).size, imemo: line["imemo_type"], frozen?: line["frozen"] == true,
+          old?: line.dig("flags", "old") == true, embedded?: line["embedded"] == true, shared?: line["shared"] == true
+        ), line.inspect
+        expect(object.line).to eq(line["line"]) if line["line"]&.positive?
+        expect(object.length).to eq(line["length"] || line["size"]) if %w[ARRAY HASH].include?(line["type"])
+        expect(object.klass&.address).to eq(line["type"] == "IMEMO" || heap[line["class"].to_s.hex].nil? ? nil : line["class"])
+      end
+    end
+  end
+
+  let(:heap) { HeapInspector.analyze(Helpers::DUMP, index: false) }
+  let(:object) { heap.objects.where(traced: true, type: :string).first }
+
+  it "is the dump's own line, whole" do
+    [object, heap.classes.first, heap.hashes.last].each do |found|
+      expect(found.attributes).to eq(objects("ruby-3.1-x86_64")[found.index])
+      expect(found.attributes).to be_frozen
+    end
+  end
+
+  it "has the text that the dump has" do
+    lines = objects("ruby-3.1-x86_64")
+    heap.strings.limit(40).each { |string| expect(string.value).to eq(lines[string.index]["value"]) }
+  end
+
+  it "compares, and is a key" do
+    same = heap[object.address]
+    expect(object).to eq(same).and eql(same)
+    expect(object).not_to equal(same)
+    expect({ object => 1 }[same]).to eq(1)
+    other = HeapInspector.analyze(Helpers::DUMP, index: false)[object.address]
+    expect(object).not_to eq(other)
+    expect(object <=> other).to be_nil
+    expect(heap.objects.first <=> object).to eq(-1)
+    expect(heap.strings.first(5).reverse.sort).to eq(heap.strings.first(5))
+  end
+
+  it "matches patterns" do
+    matched = case object
+              in { type: :string, memsize: 1..., file: String => file, value: _, reachable: true } then file
+              end
+    expect(matched).to eq(object.file)
+    matched = case object
+              in { type: :hash } then 1
+              else 2
+              end
+    expect(matched).to eq(2)
+  end
+
+  it "becomes a Hash and JSON" do
+    expect(object.to_h).to include(index: object.index, address: object.address, memsize: object.memsize, frozen: object.frozen?)
+    expect(object.to_h.values).to all(satisfy { |value| !value.nil? })
+    expect(JSON.parse(object.to_json)["address"]).to eq(object.address)
+  end
+
+  it "knows classes" do
+    lines = objects("ruby-3.1-x86_64")
+    klass = heap.classes.where(reachable: true).find { |found| found.name == "String" }
+    superclass = lines[klass.index]["superclass"]
+    expect(klass.superclass.address).to eq(superclass)
+    expect(klass.instances.pluck(:address))
+      .to eq(lines.select { |line| line["class"] == klass.address && line["type"] != "IMEMO" }.map { |line| line["address"] })
+    expect(object.name).to be_nil
+    expect(object.instances).to be_empty
+  end
+
+  it "names edges" do
+    named = HeapInspector.analyze(Helpers::DUMPS.fetch("ruby-3.4-x86_64"), index: false)
+    edges = named.objects.where(type: :object).first(50).flat_map(&:references).map(&:edge)
+    expect(edges.grep(/\A@\w+/)).not_to be_empty
+    array = named.arrays.where(length: 2.., shared: false).find { |found| found.reference_count == found.length }
+    expect(array.references.map(&:edge)).to eq([*(0...array.length).map { |place| "[#{place}]" }, "class"])
+    expect(array.references.first.object.referrers.map(&:edge)).to include("[0]")
+  end
+
+  it "is frozen and shareable, and keeps its heap" do
+    expect([object, object.references, object.path_to_root, object.attributes]).to all(satisfy { |list| Ractor.shareable?(list) })
+    alone = HeapInspector.analyze(Helpers::DUMP, index: false).strings.first
+    GC.start
+    expect(alone.type).to eq(:string)
+  end
+
+  it "is made by heaps alone" do
+    expect { described_class.new(heap, 1) }.to raise_error(NoMethodError)
+    expect { described_class.allocate.memsize }.to raise_error(TypeError)
+    expect { HeapInspector::HeapObject.at(heap, 1 << 31).memsize }.to raise_error(HeapInspector::Error, /no object/)
+  end
+
+  it "lets no control character of a dump through" do
+    text = Helpers.text(2, file: "/evil\e]0;x\u0007.rb", line: 1, generation: 1, type: "DATA", struct: "\e[31m", class: nil)
+    hostile = HeapInspector.analyze(StringIO.new(text))
+    found = hostile.objects.first
+    [found.inspect, found.pretty_inspect, hostile.objects.inspect, hostile.objects.pretty_inspect, hostile.show(found).to_s,
+     hostile.show(found).inspect].each { |shown| expect(shown).not_to match(/[\u0000-\u0009\u000b-\u001f]/) }
+    expect(found.file).to eq("/evil\e]0;x\u0007.rb")
+  end
+end
