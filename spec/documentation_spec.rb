@@ -14,7 +14,9 @@ RSpec.describe "Every public method" do
   end
 
   let(:known) do
-    constants = HeapInspector.constants.reject { |name| HeapInspector.const_get(name).is_a?(String) }
+    # Ruby 3.1 forgets that an autoloaded constant is private where another one's file defines it.
+    hidden = File.read("#{Helpers::ROOT}/lib/heap_inspector.rb").scan(/private_constant (.*)/).join(",").scan(/\w+/).map(&:to_sym)
+    constants = (HeapInspector.constants - hidden).reject { |name| HeapInspector.const_get(name).is_a?(String) }
     constants.map { |name| public_methods_of(name) }.reduce(:merge)
   end
 
@@ -44,7 +46,7 @@ RSpec.describe "Every public method" do
     environment = RBS::Environment.from_loader(loader).resolve_type_names
     known.each do |name, (instance, singleton)|
       type = RBS::TypeName.new(name: name.to_sym, namespace: RBS::Namespace.parse("::HeapInspector"))
-      declared = environment.class_decls.fetch(type).decls.flat_map { |entry| entry.decl.members }
+      declared = environment.class_decls.fetch(type) { raise "#{name} has no signature" }.decls.flat_map { |entry| entry.decl.members }
       names = declared.filter_map do |member|
         case member
         when RBS::AST::Members::MethodDefinition, RBS::AST::Members::AttrReader then [member.kind, member.name]
