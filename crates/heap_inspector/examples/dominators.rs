@@ -19,8 +19,12 @@ fn main() -> heap_inspector::Result<()> {
     let tree = Tree::new(&heap, &options)?;
     let seconds = start.elapsed().as_secs_f64();
     let mut nodes: Vec<_> = heap.nodes().collect();
-    nodes.sort_by_key(|id| std::cmp::Reverse(tree.retained(*id)));
-    for id in nodes.into_iter().take(10) {
+    let top = nodes.len().min(10);
+    if top > 0 {
+        nodes.select_nth_unstable_by_key(top - 1, |id| std::cmp::Reverse(tree.retained(*id)));
+    }
+    nodes[..top].sort_by_key(|id| std::cmp::Reverse(tree.retained(*id)));
+    for id in nodes.into_iter().take(top) {
         println!("{:>12} bytes, {:>8} objects: 0x{:x}", tree.retained(id), tree.retained_count(id), heap.address(id));
     }
     println!("{} of {} objects are reachable", tree.reachable().count, heap.object_count());

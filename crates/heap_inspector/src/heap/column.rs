@@ -101,9 +101,10 @@ impl Column {
         let beside = self.big.iter().map(|(_, number)| *number).max();
         let cell = match &self.cells {
             Cells::Same(_, number) => Some(*number),
-            Cells::U8(cells) => cells.iter().max().map(|cell| u64::from(*cell)),
-            Cells::U16(cells) => cells.iter().max().map(|cell| u64::from(*cell)),
-            Cells::U32(cells) => cells.iter().max().map(|cell| u64::from(*cell)),
+            // Folded, which takes many cells at once; `max` of an iterator takes them one by one.
+            Cells::U8(cells) => Some(u64::from(cells.iter().fold(0, |max, cell| max.max(*cell)))),
+            Cells::U16(cells) => Some(u64::from(cells.iter().fold(0, |max, cell| max.max(*cell)))),
+            Cells::U32(cells) => Some(u64::from(cells.iter().fold(0, |max, cell| max.max(*cell)))),
         };
         beside.or(cell).unwrap_or(0)
     }

@@ -3,7 +3,7 @@
 
 use super::column::{Cells, Column};
 use super::index::Index;
-use super::{Addresses, Columns, DANGLING, Heap, NodeId, Root, Shape, Target};
+use super::{Addresses, Columns, Heap, NodeId, Root, Shape, Target};
 use crate::arrays::{Part, Parts, Reader};
 use crate::names::{Names, Tables};
 use crate::record::{Traits, Type};
@@ -50,7 +50,8 @@ impl Column {
         };
         let big = rows_of(reader)?.iter().map(|[row, number]| (*row as u32, *number)).collect();
         let column = Column { cells, big };
-        (column.rows() == rows && (rows == 0 || column.max() < end)).then_some(column)
+        let is_any = end > u64::from(u32::MAX); // what a cell may hold
+        (column.rows() == rows && (is_any || rows == 0 || column.max() < end)).then_some(column)
     }
 }
 
@@ -143,13 +144,17 @@ impl Heap {
         };
         let edges: Vec<u32> = reader.take()?;
         let class_nodes: Vec<u32> = reader.take()?;
-        let is_node = |node: &u32| (*node as usize) < count || *node == DANGLING;
+        // The first number that is no node; folded, which takes many at once.
+        let are_nodes = |nodes: &[u32]| {
+            let end = nodes.iter().fold(0, |end, node| node.wrapping_add(1).max(end));
+            end as usize <= count
+        };
         let in_order = columns.edge_ends.is_sorted() && columns.edge_ends.len() == count;
         let ends_well = columns.edge_ends.last().copied().unwrap_or(0) as usize == edges.len();
         if !in_order || !ends_well || class_nodes.len() != tables.class_count() {
             return None;
         }
-        if !edges.iter().all(is_node) || !class_nodes.iter().all(is_node) {
+        if !are_nodes(&edges) || !are_nodes(&class_nodes) {
             return None;
         }
         let pairs = |pairs: Vec<[u64; 2]>| -> Option<Vec<(u32, u64)>> {
