@@ -70,6 +70,7 @@ module HeapInspector
   autoload :Rest, "heap_inspector/value"
   autoload :Retained, "heap_inspector/retained"
   autoload :RetainedGroup, "heap_inspector/retained"
+  autoload :Rows, "heap_inspector/rows"
   autoload :Settings, "heap_inspector/settings"
   autoload :Site, "heap_inspector/duplicate_strings"
   autoload :SlotSizePages, "heap_inspector/fragmentation"

@@ -57,7 +57,7 @@ module HeapInspector
 
   # How full the arrays and hashes of a heap are and what their empty room wastes. An Enumerable of the groups, those that waste most
   # first. An answer of {Heap#collections}.
-  class Collections < Report
+  class Collections < Rows
     # @return [Fill] all arrays
     attr_reader :arrays
 
@@ -104,21 +104,6 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam group [CollectionGroup]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @groups.each(&block)
-      self
-    end
-
-    # @return [Integer] how many groups the limit let through
-    def size
-      @groups.size
-    end
-    alias length size
-
     # @param key [Object] a value of the key, an Array for several keys
     # @return [CollectionGroup, nil] the group with that key
     def [](key)
@@ -126,6 +111,10 @@ module HeapInspector
     end
 
     private
+
+    def rows
+      @groups
+    end
 
     def about
       "#{grouped(arrays.count)} arrays, #{grouped(hashes.count)} hashes, #{grouped(arrays.wasted + hashes.wasted)} bytes wasted"

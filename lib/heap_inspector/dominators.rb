@@ -28,7 +28,7 @@ module HeapInspector
 
   # Which object holds which alone, as a tree: what goes when an object goes. An Enumerable of the rows, each behind the one it is under.
   # An answer of {Heap#dominators}.
-  class Dominators < Report
+  class Dominators < Rows
     # @api private
     def initialize(heap, answer)
       super()
@@ -37,27 +37,9 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam row [Dominated]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @rows.each(&block)
-      self
-    end
-
-    # @return [Integer] how many rows
-    def size
-      @rows.size
-    end
-    alias length size
-
-    # @return [Boolean]
-    def empty?
-      @rows.empty?
-    end
-
     private
+
+    attr_reader :rows
 
     def about
       "#{grouped(size)} rows, #{@rows.map(&:depth).max.to_i + 1} levels"

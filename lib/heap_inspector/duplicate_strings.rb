@@ -37,7 +37,7 @@ module HeapInspector
   end
 
   # Texts that several strings hold, those first that waste the most. An answer of {Heap#duplicate_strings}.
-  class DuplicateStrings < Report
+  class DuplicateStrings < Rows
     # @return [Integer] how many texts several strings hold, those that the limit cut off too
     attr_reader :text_count
 
@@ -69,26 +69,6 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam string [DuplicateString]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @strings.each(&block)
-      self
-    end
-
-    # @return [Integer] how many texts the limit let through
-    def size
-      @strings.size
-    end
-    alias length size
-
-    # @return [Boolean]
-    def empty?
-      @strings.empty?
-    end
-
     # @param value [String]
     # @return [DuplicateString, nil] the duplicates of that text
     def [](value)
@@ -96,6 +76,10 @@ module HeapInspector
     end
 
     private
+
+    def rows
+      @strings
+    end
 
     def about
       "#{grouped(text_count)} texts in #{grouped(string_count)} strings, #{grouped(wasted)} bytes wasted"

@@ -68,7 +68,7 @@ module HeapInspector
 
   # How full the heap's pages are, what compaction could give back, and what keeps nearly empty pages. An Enumerable of these holders,
   # those that keep most first. An answer of {Heap#fragmentation}.
-  class Fragmentation < Report
+  class Fragmentation < Rows
     # @return [Integer] the bytes of a page
     attr_reader :page_bytes
 
@@ -106,21 +106,6 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam holders [PageHolders]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @holders.each(&block)
-      self
-    end
-
-    # @return [Integer] how many groups of holders the limit let through
-    def size
-      @holders.size
-    end
-    alias length size
-
     # @param key [Object] a value of the key, an Array for several keys
     # @return [PageHolders, nil] the group with that key
     def [](key)
@@ -128,6 +113,10 @@ module HeapInspector
     end
 
     private
+
+    def rows
+      @holders
+    end
 
     def about
       "#{grouped(pages.count)} pages, #{grouped(pages.free)} of #{grouped(pages.slots)} slots free, #{grouped(spare_bytes)} bytes spare"

@@ -28,7 +28,7 @@ module HeapInspector
 
   # Count and bytes by generation: untraced objects first, then the oldest. In a leak, old generations stay full. An answer of
   # {Heap#generations}.
-  class Generations < Report
+  class Generations < Rows
     # @return [Rest, nil] what the generations come to that the limit cut off, those of the fewest bytes; nil if it cut off none
     attr_reader :rest
 
@@ -46,26 +46,6 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam generation [Generation]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @generations.each(&block)
-      self
-    end
-
-    # @return [Integer] how many generations the limit let through
-    def size
-      @generations.size
-    end
-    alias length size
-
-    # @return [Boolean]
-    def empty?
-      @generations.empty?
-    end
-
     # @param number [Integer, nil]
     # @return [Generation, nil] the generation of that number; the untraced objects for nil
     def [](number)
@@ -73,6 +53,10 @@ module HeapInspector
     end
 
     private
+
+    def rows
+      @generations
+    end
 
     def about
       "#{grouped(size + (rest&.rows || 0))} generations, #{grouped(total.count)} objects, #{grouped(total.memsize)} bytes"

@@ -23,7 +23,7 @@ module HeapInspector
   #   groups.first(3).map(&:key)     # => ["String", "Array", "Hash"]
   #   groups["User"]&.count          # => 1200
   #   groups.sum(&:memsize) == groups.total.memsize # => true, without a limit
-  class Groups < Report
+  class Groups < Rows
     # @return [Array<Symbol>] the keys
     attr_reader :by
 
@@ -44,26 +44,6 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam group [Group]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @groups.each(&block)
-      self
-    end
-
-    # @return [Integer] how many groups the limit let through
-    def size
-      @groups.size
-    end
-    alias length size
-
-    # @return [Boolean]
-    def empty?
-      @groups.empty?
-    end
-
     # @param key [Object] a value of the key, an Array for several keys
     # @return [Group, nil] the group with that key
     def [](key)
@@ -71,6 +51,10 @@ module HeapInspector
     end
 
     private
+
+    def rows
+      @groups
+    end
 
     def about
       "by #{by.join(", ")}: #{grouped(size + (rest&.rows || 0))} groups, #{grouped(total.count)} objects, " \

@@ -2,11 +2,12 @@
 
 module HeapInspector
   # Why an object is alive: chains of references from the roots to it, the most telling first. An Enumerable of the chains, each an Array
-  # of {Step}, from what a root refers to down to the object. An answer of {Heap#paths_to}.
+  # of {Step}, from what a root refers to down to the object; empty where nothing holds it: it is garbage not yet collected, or held
+  # weakly. An answer of {Heap#paths_to}.
   #
   # @example
   #   heap.paths_to("0x7f1386ee2a78", limit: 3).each { |steps| puts steps, "" }
-  class Paths < Report
+  class Paths < Rows
     # @return [HeapObject] the object
     attr_reader :object
 
@@ -22,27 +23,11 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam steps [Array<Step>]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @chains.each(&block)
-      self
-    end
-
-    # @return [Integer] how many chains
-    def size
-      @chains.size
-    end
-    alias length size
-
-    # @return [Boolean] whether nothing holds the object: it is garbage not yet collected, or held weakly
-    def empty?
-      @chains.empty?
-    end
-
     private
+
+    def rows
+      @chains
+    end
 
     def about
       "to #{Native.escape(label)}: #{grouped(size)}"
@@ -72,7 +57,7 @@ module HeapInspector
 
   # Why many objects are alive: the chains to all of them merged into one tree. An Enumerable of the groups, each behind the one that
   # holds it. An answer of {Heap#paths_to} and {Heap#paths_to_class}.
-  class MergedPaths < Report
+  class MergedPaths < Rows
     # @return [Integer] how many objects were asked for
     attr_reader :count_of_objects
 
@@ -92,27 +77,11 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam group [PathGroup]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @groups.each(&block)
-      self
-    end
-
-    # @return [Integer] how many groups
-    def size
-      @groups.size
-    end
-    alias length size
-
-    # @return [Boolean]
-    def empty?
-      @groups.empty?
-    end
-
     private
+
+    def rows
+      @groups
+    end
 
     def about
       "to #{grouped(count_of_objects)} objects, #{grouped(memsize)} bytes"

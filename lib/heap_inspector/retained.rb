@@ -42,7 +42,7 @@ module HeapInspector
   #   retained = heap.retained(limit: 10)
   #   retained.holders.first.object.path_to_root
   #   retained["Order"].retained_memsize # => 81200000
-  class Retained < Report
+  class Retained < Rows
     # @return [Array<Symbol>] the keys of the groups
     attr_reader :by
 
@@ -74,26 +74,6 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam group [RetainedGroup]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      @groups.each(&block)
-      self
-    end
-
-    # @return [Integer] how many groups the limit let through
-    def size
-      @groups.size
-    end
-    alias length size
-
-    # @return [Boolean]
-    def empty?
-      @groups.empty?
-    end
-
     # @param key [Object] a value of the key, an Array for several keys
     # @return [RetainedGroup, nil] the group with that key
     def [](key)
@@ -101,6 +81,10 @@ module HeapInspector
     end
 
     private
+
+    def rows
+      @groups
+    end
 
     def about
       "by #{by.join(", ")}: #{grouped(reachable_count)} reachable objects, #{grouped(reachable_memsize)} bytes"

@@ -40,7 +40,7 @@ module HeapInspector
 
   # What no root leads to: garbage that is not yet collected, and what is held only weakly. An Enumerable of the groups of objects. An
   # answer of {Heap#unreachable}.
-  class Unreachable < Report
+  class Unreachable < Rows
     # @return [Total] all unreachable objects
     attr_reader :total
 
@@ -74,27 +74,11 @@ module HeapInspector
       freeze
     end
 
-    # @yieldparam group [Group]
-    # @return [self, Enumerator]
-    def each(&block)
-      return enum_for(:each) { size } unless block
-
-      groups.each(&block)
-      self
-    end
-
-    # @return [Integer] how many groups the limit let through
-    def size
-      groups.size
-    end
-    alias length size
-
-    # @return [Boolean] whether there are no groups
-    def empty?
-      groups.empty?
-    end
-
     private
+
+    def rows
+      groups
+    end
 
     def about
       "#{grouped(total.count)} objects, #{grouped(total.memsize)} bytes, #{grouped(structures)} structures"

@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # A finished answer that is a list: of groups, generations, strings, chains. An Enumerable of its rows.
+  class Rows < Report
+    # @yieldparam row [Value, Array] each in the answer's order
+    # @return [self, Enumerator]
+    def each(&block)
+      return enum_for(:each) { size } unless block
+
+      rows.each(&block)
+      self
+    end
+
+    # @return [Integer] how many rows there are, as many as the limit let through
+    def size
+      rows.size
+    end
+    alias length size
+
+    # @return [Boolean] whether there are none
+    def empty?
+      rows.empty?
+    end
+  end
+end
