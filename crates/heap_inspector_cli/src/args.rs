@@ -497,51 +497,35 @@ impl Arguments {
 
 impl Verb {
     pub(crate) fn common(&self) -> &Unfiltered {
-        match self {
-            Verb::Read { common, .. }
-            | Verb::Summary { common, .. }
-            | Verb::Top { common, .. }
-            | Verb::Strings { common, .. }
-            | Verb::Retained { common, .. }
-            | Verb::Path { common, .. }
-            | Verb::Unreachable { common, .. }
-            | Verb::Collections { common, .. }
-            | Verb::Fragmentation { common, .. }
-            | Verb::Diff { common, .. } => &common.unfiltered,
-            Verb::Dominators { common, .. } | Verb::Show { common, .. } | Verb::Suspects { common, .. } => common,
-        }
-    }
-
-    /// Whether the index file beside the dump is read and written.
-    pub(crate) fn has_index(&self) -> bool {
-        match self {
-            Verb::Retained { index, .. }
-            | Verb::Dominators { index, .. }
-            | Verb::Path { index, .. }
-            | Verb::Show { index, .. }
-            | Verb::Unreachable { index, .. }
-            | Verb::Collections { index, .. }
-            | Verb::Fragmentation { index, .. }
-            | Verb::Diff { index, .. }
-            | Verb::Suspects { index, .. } => !index.no_index,
-            Verb::Read { .. } | Verb::Summary { .. } | Verb::Top { .. } | Verb::Strings { .. } => false,
-        }
+        self.parts().0
     }
 
     /// The words of `--where`.
     pub(crate) fn filter(&self) -> &[String] {
+        self.parts().1
+    }
+
+    /// Whether the index file beside the dump is read and written.
+    pub(crate) fn has_index(&self) -> bool {
+        self.parts().2.is_some_and(|index| !index.no_index)
+    }
+
+    /// What the verb has of what verbs share; the last are the verbs that can do with an index file.
+    fn parts(&self) -> (&Unfiltered, &[String], Option<Index>) {
         match self {
             Verb::Read { common, .. }
             | Verb::Summary { common, .. }
             | Verb::Top { common, .. }
-            | Verb::Strings { common, .. }
-            | Verb::Retained { common, .. }
-            | Verb::Path { common, .. }
-            | Verb::Unreachable { common, .. }
-            | Verb::Collections { common, .. }
-            | Verb::Fragmentation { common, .. }
-            | Verb::Diff { common, .. } => &common.filter,
-            Verb::Dominators { .. } | Verb::Show { .. } | Verb::Suspects { .. } => &[],
+            | Verb::Strings { common, .. } => (&common.unfiltered, &common.filter, None),
+            Verb::Retained { common, index, .. }
+            | Verb::Path { common, index, .. }
+            | Verb::Unreachable { common, index, .. }
+            | Verb::Collections { common, index, .. }
+            | Verb::Fragmentation { common, index, .. }
+            | Verb::Diff { common, index, .. } => (&common.unfiltered, &common.filter, Some(*index)),
+            Verb::Dominators { common, index, .. }
+            | Verb::Show { common, index, .. }
+            | Verb::Suspects { common, index, .. } => (common, &[], Some(*index)),
         }
     }
 }
