@@ -264,6 +264,11 @@ impl Heap {
         }
     }
 
+    /// The greatest generation of an object, plus 1 as in [`Slot::generation`]; 0 where nothing is traced.
+    pub(crate) fn newest_generation(&self) -> u32 {
+        self.columns.generations.max() as u32
+    }
+
     /// How long the node is: elements of an ARRAY, entries of a HASH, bytes of a STRING or SYMBOL, instance variables of an OBJECT.
     #[must_use]
     pub fn length(&self, id: NodeId) -> Option<u32> {

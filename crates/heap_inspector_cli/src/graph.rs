@@ -80,15 +80,15 @@ pub(crate) fn dominators(task: Task<'_>, address: Option<&str>, shown: Shown) ->
     };
     let depth = shown.depth.unwrap_or(if is_flame { 40 } else { 4 });
     let width = shown.lines.map_or(if is_flame { usize::MAX } else { 10 }, |lines| lines.0);
-    let min = shown.min.unwrap_or(all / part);
-    match shown.by.or(is_flame.then_some(Key::Class)) {
+    let by = shown.by.or(is_flame.then_some(Key::Class));
+    let shown = outline::Shown { depth, min: shown.min.unwrap_or(all / part), width };
+    match by {
         Some(by) => {
-            let shown = merged::Shown { depth, min, width };
             let rows = merged::merged(&heap, &tree, by, top, shown, &options)?;
             Ok(merged::report(&heap, &tree, by, top, &rows, &dump, &context))
         }
         None => {
-            let rows = outline::outline(&heap, &tree, &source, top, outline::Shown { depth, min, width })?;
+            let rows = outline::outline(&heap, &tree, &source, top, shown)?;
             Ok(outline::report(&heap, &tree, &rows, &dump, &context))
         }
     }

@@ -17,20 +17,21 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// A dump of several: its name, where its lines are, its heap.
+/// A dump of several: its name, where its lines are, its heap; its dominator tree if an index file had it.
 struct Loaded {
     name: String,
     source: Source,
     heap: Heap,
+    tree: Option<Tree>,
 }
 
 fn load(task: &Task<'_>, name: String, source: Source) -> Result<Loaded> {
     let stored = source.file_path().filter(|_| task.has_index).and_then(|path| stored::read(path, &task.options));
-    let heap = match stored {
-        Some((heap, _)) => heap,
-        None => Heap::load(&source, &task.options).map_err(|error| of(&name, error))?,
+    let (heap, tree) = match stored {
+        Some((heap, tree)) => (heap, Some(tree)),
+        None => (Heap::load(&source, &task.options).map_err(|error| of(&name, error))?, None),
     };
-    Ok(Loaded { name, source, heap })
+    Ok(Loaded { name, source, heap, tree })
 }
 
 /// Says of which dump an error is; nobody else does.
@@ -62,10 +63,11 @@ fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
 
 pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, except: Option<&OsStr>) -> Result<Report> {
     let except = except.map(|path| Exceptions::read(Path::new(path))).transpose()?;
-    let loaded = load_all(&mut task, later)?;
-    let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
+    let mut loaded = load_all(&mut task, later)?;
     let options = &task.options;
-    let tree = Tree::new(&last.heap, options)?;
+    let [.., last] = &mut loaded[..] else { return Err(Error::Interrupted) };
+    let tree = last.tree.take().map_or_else(|| Tree::new(&last.heap, options), Ok)?;
+    let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
     let dumps = dumps(&loaded);

@@ -96,7 +96,7 @@ impl Match {
     pub fn new(earlier: &Heap, later: &Heap, options: &Options<'_>) -> Result<Match> {
         let translation = Translation::new(later.names(), earlier.names());
         // What was traced in this generation or later may have come after the earlier dump.
-        let last = earlier.nodes().map(|id| earlier.slot(id).generation).max().unwrap_or(0);
+        let last = earlier.newest_generation();
         let mut found =
             Match { earlier: Vec::with_capacity(later.object_count()), moved: 0, likeness: likeness(earlier, later) };
         for id in later.nodes() {
@@ -249,6 +249,16 @@ impl<'a> Diff<'a> {
     #[must_use]
     pub fn before(&self, dump: usize, id: NodeId) -> Before {
         self.matches[dump].before(id)
+    }
+
+    /// How many steps there are from dump to dump.
+    pub(super) fn step_count(&self) -> usize {
+        self.matches.len()
+    }
+
+    /// The step in which an object of the last dump came; none where it was in the first.
+    pub(super) fn step(&self, id: NodeId) -> Option<usize> {
+        self.matches.iter().rposition(|before| before.is_new(id))
     }
 
     /// Whether an object of the last dump was not in the first.
@@ -436,7 +446,6 @@ const WARNED: f64 = 0.01;
 pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     let mut notes = Vec::new();
     let dumps = diff.dumps();
-    let newest = |dump: &Dump<'_>| dump.heap.nodes().map(|id| dump.heap.slot(id).generation).max().unwrap_or(0);
     let traced = |dump: &Dump<'_>| dump.heap.totals().traced.count > 0;
     for (matched, dump) in diff.matches.iter().zip(dumps) {
         let last = dumps[dumps.len() - 1].name;
@@ -472,7 +481,7 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
                 super::UNTRACED
             );
             notes.push(note(Level::Warning, text));
-        } else if newest(one) > newest(other) {
+        } else if one.heap.newest_generation() > other.heap.newest_generation() {
             let text = format!("{} is newer than {}: give the oldest dump first", one.name, other.name);
             notes.push(note(Level::Warning, text));
         }

@@ -291,6 +291,14 @@ impl Tree {
         }
     }
 
+    /// The node of the immediate dominator, [`ROOT`] where no object is it.
+    pub(super) fn above(&self, node: u32) -> u32 {
+        match self.idoms[node as usize] {
+            UNREACHABLE => ROOT,
+            above => above,
+        }
+    }
+
     /// Whether a chain of references leads from a root to the object.
     #[must_use]
     pub fn is_reachable(&self, id: NodeId) -> bool {

@@ -5,6 +5,7 @@
 
 use super::dominators::{Dominator, Tree};
 use super::grouping::Grouping;
+use super::outline::Shown;
 use super::{Context, address_cell, column, key_cell, retained, share};
 use crate::Result;
 use crate::graph::PATIENCE;
@@ -15,17 +16,6 @@ use crate::report::{Cell, Column, Report, Section, TreeNode};
 use crate::scan::Options;
 use crate::select::Filter;
 use crate::view::human;
-
-/// How much of the tree is told.
-#[derive(Clone, Copy, Debug)]
-pub struct Shown {
-    /// So many levels below the top row.
-    pub depth: usize,
-    /// Rows that retain fewer bytes are one, under each row.
-    pub min: u64,
-    /// So many rows under one.
-    pub width: usize,
-}
 
 /// Objects of one key that those of the row above dominate immediately.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use hashbrown::HashMap;
 pub struct Shown {
     /// So many levels below the top row.
     pub depth: usize,
-    /// Objects that retain fewer bytes are told by class.
+    /// What retains fewer bytes is summed up: objects by class, merged ones as one row under each row.
     pub min: u64,
-    /// So many objects one by one, and so many classes, under one.
+    /// So many rows under one; of objects so many one by one, and so many classes.
     pub width: usize,
 }
 

@@ -227,24 +227,6 @@ struct Place {
     bytes: u64,
 }
 
-/// Which objects are old, and in which step the others came.
-trait Ages {
-    /// How many steps there are.
-    fn steps(&self) -> usize;
-    /// The step in which the object came; none where it is old.
-    fn step(&self, id: NodeId) -> Option<usize>;
-}
-
-impl Ages for Diff<'_> {
-    fn steps(&self) -> usize {
-        self.dumps().len() - 1
-    }
-
-    fn step(&self, id: NodeId) -> Option<usize> {
-        (0..self.steps()).rev().find(|dump| self.before(*dump, id) == Before::New)
-    }
-}
-
 fn sort_of(heap: &Heap, id: NodeId) -> Sort {
     let slot = heap.slot(id);
     (slot.ty, heap.names().instance_class(slot.names.class), slot.names.site, slot.names.label)
@@ -266,7 +248,7 @@ pub fn of_diff(
     }
     let heap = diff.heap();
     let ways = Ways::new(heap, options)?;
-    let steps = diff.steps();
+    let steps = diff.step_count();
     let mut anchors = Anchors::new(heap, tree, &ways, |id| diff.step(id).is_none());
     let mut places: HashMap<u32, Place> = HashMap::new();
     for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
@@ -344,8 +326,8 @@ fn own_bytes(diff: &Diff<'_>, dump: usize, id: NodeId) -> Option<u64> {
 pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options: &Options<'_>) -> Result<Vec<Suspect>> {
     let ways = Ways::new(heap, options)?;
     let generation = |id: NodeId| heap.slot(id).generation;
-    let traced = || heap.nodes().map(generation).filter(|generation| *generation > 0);
-    let (first, last) = (traced().min().unwrap_or(0), traced().max().unwrap_or(0));
+    let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
+    let last = heap.newest_generation();
     let span = (last - first + 1).max(1);
     let mut places: HashMap<u32, Place> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &ways, |_| false);
@@ -365,10 +347,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
             anchor if heap.slot(NodeId(anchor)).tracer => continue,
             anchor => anchor,
         };
-        let above = match tree.dominator(id) {
-            Dominator::Node(by) => Some(by),
-            _ => None,
-        };
+        let above = Some(tree.above(id.0)).filter(|node| *node != ROOT).map(NodeId);
         // What came with its holder is part of it, and what a list's first element retains is not counted again for the second.
         if above.is_some_and(|by| generation(by) == slot.generation) {
             continue;
@@ -428,10 +407,7 @@ fn older(heap: &Heap, tree: &Tree) -> Vec<u32> {
     let mut older = vec![ROOT; heap.object_count()];
     let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
     while let Some(id) = stack.pop() {
-        let mut at = match tree.dominator(id) {
-            Dominator::Node(by) => by.0,
-            _ => ROOT,
-        };
+        let mut at = tree.above(id.0);
         while at != ROOT && generation(at) >= generation(id.0) {
             at = older[at as usize];
         }
@@ -482,11 +458,7 @@ impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
     /// The accumulation point of an object: a node, or what stands for a root.
     fn of(&mut self, id: NodeId) -> u32 {
         let Anchors { heap, tree, ways, is_old, roots, by_dominator, by_way, walked } = self;
-        let above = |id: NodeId| match tree.dominator(id) {
-            Dominator::Node(by) => by.0,
-            _ => ROOT,
-        };
-        let anchor = climb(id, above, is_old, by_dominator, walked, |_| ROOT);
+        let anchor = climb(id, |id| tree.above(id.0), is_old, by_dominator, walked, |_| ROOT);
         if anchor != ROOT && !heap.slot(NodeId(anchor)).tracer {
             return anchor;
         }
@@ -498,6 +470,12 @@ impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
 /// What stands for a root among the accumulation points.
 fn root_anchor(number: usize) -> u32 {
     UNKNOWN - 1 - number.min(1000) as u32
+}
+
+/// The root that such a number stands for, for people.
+fn root_label(heap: &Heap, anchor: u32) -> String {
+    let root = heap.roots().get((UNKNOWN - 1 - anchor) as usize);
+    format!("root {}", root.map_or("", |root| &root.category))
 }
 
 /// The nearest old node above; where there is none what `root` says of the first one.
@@ -536,10 +514,7 @@ fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, P
         let (ty, class, ..) = sort_of(heap, NodeId(id));
         (ty, class)
     };
-    let above = |id: u32| match tree.dominator(NodeId(id)) {
-        Dominator::Node(by) => by.0,
-        _ => ROOT,
-    };
+    let above = |node: u32| tree.above(node);
     // The nearest object above one that is of another class; a list is walked over once.
     let mut tops: HashMap<u32, u32> = HashMap::new();
     let mut walked = Vec::new();
@@ -644,15 +619,14 @@ fn name(
         let id = is_node(*anchor).then_some(NodeId(*anchor));
         let main = main_content(labels, place);
         let Some(sample) = main.map(|content| inside(tree, &children, labels, content.sample)).or(id) else { continue };
-        let root = |number: usize| heap.roots().get(number).map_or_else(String::new, |root| root.category.clone());
         let since = main.map_or(heap.slot(sample).generation, |content| content.since);
         suspects.push(Suspect {
             holder: match id {
                 Some(_) => holder(heap, labels, &roots, way),
-                None => format!("root {}", root((UNKNOWN - 1 - *anchor) as usize)),
+                None => root_label(heap, *anchor),
             },
             id,
-            label: id.map_or_else(|| format!("root {}", root((UNKNOWN - 1 - *anchor) as usize)), |id| labels.node(id)),
+            label: id.map_or_else(|| root_label(heap, *anchor), |id| labels.node(id)),
             class: labels.class_name(sample),
             count: main.map_or(1, |content| content.count),
             memsize: place.total(),

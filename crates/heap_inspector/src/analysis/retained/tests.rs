@@ -62,7 +62,7 @@ proptest! {
             let held: u64 = below(&depths, at).map(|row| rows[row].retained_memsize).sum();
             prop_assert_eq!(row.retained_memsize, held + row.memsize);
         }
-        let shown = merged::Shown { depth: usize::MAX, min, width };
+        let shown = outline::Shown { depth: usize::MAX, min, width };
         let rows = merged::merged(&heap, &tree, Key::Class, Dominator::Root, shown, &Options::default()).unwrap();
         let depths: Vec<usize> = rows.iter().map(|row| row.depth).collect();
         let top = rows.iter().filter(|row| row.depth == 0);
