@@ -83,6 +83,7 @@ RSpec.describe "where:" do
   it "names what is wrong, and what is right" do
     {
       { tipe: 1 } => /:tipe is unknown; did you mean :type; there are .*memsize, method/,
+      { type: :sting } => /there is no type "sting"; did you mean string; there are object, class, /,
       { "frozn" => true } => /did you mean :frozen/,
       { frozen: 3 } => /frozen cannot be "3"/,
       { generation: "x" } => /is no number/,

@@ -57,7 +57,7 @@ impl std::str::FromStr for Sort {
             "bytes" | "memsize" => Ok(Sort::Bytes),
             "count" => Ok(Sort::Count),
             "references" => Ok(Sort::References),
-            _ => Err(crate::Error::usage(format!("cannot sort by {name:?}; there are bytes, count, references"))),
+            _ => Err(crate::Error::unknown(format!("cannot sort by {name:?}"), name, ["bytes", "count", "references"])),
         }
     }
 }

@@ -109,6 +109,19 @@ impl Error {
         Error::Usage { message: message.into() }
     }
 
+    /// A [`ErrorKind::Usage`] error: `complaint` about `word`, then which of `names` comes near it, and all of them.
+    pub(crate) fn unknown<'a>(complaint: String, word: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        let distance = |name: &str| strsim::osa_distance(name, &word.to_lowercase());
+        let near = names
+            .iter()
+            .map(|name| (distance(name), name))
+            .min()
+            .filter(|(distance, name)| *distance <= name.len() / 3);
+        let near = near.map_or_else(String::new, |(_, name)| format!("; did you mean {name}"));
+        Error::usage(format!("{complaint}{near}; there are {}", names.join(", ")))
+    }
+
     /// A [`ErrorKind::Format`] error without a place.
     pub(crate) fn format(message: impl Into<String>) -> Self {
         Error::Format { position: None, message: message.into() }

@@ -171,8 +171,7 @@ impl FromStr for Key {
 
     fn from_str(name: &str) -> Result<Key> {
         Key::NAMED.iter().find(|(_, known)| *known == name).map(|(key, _)| *key).ok_or_else(|| {
-            let names: Vec<&str> = Key::NAMED.iter().map(|(_, name)| *name).collect();
-            Error::usage(format!("unknown key {name:?}; there are {}", names.join(", ")))
+            Error::unknown(format!("unknown key {name:?}"), name, Key::NAMED.iter().map(|(_, name)| *name))
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::heap::Domain;
 use crate::keys::{Key, KeyValue, Value, Values};
-use crate::record::Traits;
+use crate::record::{Traits, Type};
 use crate::survey::{Parts, Ranges, Slot};
 use crate::{Error, Result};
 use globset::{GlobBuilder, GlobMatcher};
@@ -190,7 +190,7 @@ impl Filter {
             Wanted::None if !subject.is_flag() => Ok(subject.none()),
             Wanted::Flag(flag) if subject.is_flag() => Ok(if *flag { Test::True } else { Test::False }),
             Wanted::Range(low, high) if subject.is_number() && low <= high => Ok(Test::Range(*low, *high)),
-            Wanted::Text(text) if !subject.is_flag() && !subject.is_number() => Ok(subject.text(text)),
+            Wanted::Text(text) if !subject.is_flag() && !subject.is_number() => subject.text(text),
             Wanted::Word(text) => test(subject, name, text),
             _ => Err(unsuited(name, wanted)),
         });
@@ -266,12 +266,22 @@ impl Subject {
         }
     }
 
-    /// This text to the letter; types are written in capitals, but nobody types them so.
-    fn text(self, text: &str) -> Test {
-        match self {
-            Subject::Key(Key::Type) => Test::Text(text.to_ascii_uppercase().into_bytes()),
-            _ => Test::Text(text.as_bytes().to_vec()),
+    /// This text to the letter; types are written in capitals, but nobody types them so. A type that Ruby does not have is taken for a
+    /// slip; should a later Ruby have it, a pattern finds it.
+    fn text(self, text: &str) -> Result<Test> {
+        if self != Subject::Key(Key::Type) {
+            return Ok(Test::Text(text.as_bytes().to_vec()));
         }
+        let capitals = text.to_ascii_uppercase().into_bytes();
+        if Type::from_name(&capitals) == Type::Other {
+            let names: Vec<String> = Type::NAMED
+                .iter()
+                .filter(|(ty, _)| ty.is_object())
+                .map(|(_, name)| name.to_ascii_lowercase())
+                .collect();
+            return Err(Error::unknown(format!("there is no type {text:?}"), text, names.iter().map(String::as_str)));
+        }
+        Ok(Test::Text(capitals))
     }
 }
 
@@ -303,7 +313,7 @@ fn unknown(name: &str) -> Error {
     let mut names: Vec<&str> = keys.chain(["memsize"]).chain(traits).collect();
     names.sort_unstable();
     names.dedup();
-    Error::usage(format!("cannot filter by {name:?}; there are {}", names.join(", ")))
+    Error::unknown(format!("cannot filter by {name:?}"), name, names)
 }
 
 fn unsuited(name: &str, wanted: &Wanted) -> Error {
@@ -328,7 +338,7 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
     if !text.contains(['*', '?', '[', '{']) {
         let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
         if !is_path || text.starts_with(['/', '(', '<']) {
-            return Ok(subject.text(text));
+            return subject.text(text);
         }
     }
     // A relative path matches below any directory: `app/models/*` as `/srv/app/models/user.rb`.

@@ -41,9 +41,9 @@ impl FromStr for Packing {
 
     fn from_str(name: &str) -> Result<Packing> {
         let known = Packing::NAMED.iter().find(|(_, known)| *known == name);
-        known
-            .map(|(packing, _)| *packing)
-            .ok_or_else(|| Error::usage(format!("there is no packing {name:?}; there are plain, gzip, zstd")))
+        known.map(|(packing, _)| *packing).ok_or_else(|| {
+            Error::unknown(format!("there is no packing {name:?}"), name, Packing::NAMED.iter().map(|(_, name)| *name))
+        })
     }
 }
 

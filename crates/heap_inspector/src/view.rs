@@ -56,8 +56,7 @@ impl FromStr for Format {
 
     fn from_str(name: &str) -> Result<Format> {
         Format::NAMED.iter().find(|(_, known)| *known == name).map(|(format, _)| *format).ok_or_else(|| {
-            let names: Vec<&str> = Format::NAMED.iter().map(|(_, name)| *name).collect();
-            Error::usage(format!("unknown format {name:?}; there are {}", names.join(", ")))
+            Error::unknown(format!("unknown format {name:?}"), name, Format::NAMED.iter().map(|(_, name)| *name))
         })
     }
 }

@@ -121,7 +121,7 @@ fn wrong_words_are_told_the_right_ones_with_code_2() {
         (&["read"], "<DUMP>"),
         (&["read", path, "old"], "a number, `untraced` or `all` is meant"),
         (&["read", path, "--lines", "many"], "a number or `all` is meant"),
-        (&["read", path, "--where", "klass=String"], "cannot filter by \"klass\"; there are"),
+        (&["read", path, "--where", "klass=String"], "cannot filter by \"klass\"; did you mean class; there are"),
         (&["read", path, "--where", "generation=5..x"], "write 5, 5.., ..9 or 5..9"),
     ];
     for (words, hint) in wrong {

@@ -82,8 +82,7 @@ impl FromStr for Number {
 
     fn from_str(name: &str) -> Result<Number> {
         Number::NAMED.iter().find(|(_, known)| *known == name).map(|(number, _)| *number).ok_or_else(|| {
-            let names: Vec<&str> = Number::NAMED.iter().map(|(_, name)| *name).collect();
-            Error::usage(format!("{name:?} is no number; there are {}", names.join(", ")))
+            Error::unknown(format!("{name:?} is no number"), name, Number::NAMED.iter().map(|(_, name)| *name))
         })
     }
 }

@@ -231,7 +231,9 @@ fn several_words_are_one_filter() {
 #[test]
 fn wrong_words_say_what_is_right() {
     let pairs = [
-        ("klass=String", "cannot filter by \"klass\"; there are "),
+        ("klass=String", "cannot filter by \"klass\"; did you mean class; there are "),
+        ("colour=red", "cannot filter by \"colour\"; there are "),
+        ("type=sting", "there is no type \"sting\"; did you mean string; there are object, class, "),
         ("", "empty term in the filter \"\""),
         ("class=String,,frozen", "empty term in the filter"),
         ("class", "class needs a value, as in class="),
