@@ -37,6 +37,11 @@ RSpec.describe "The gem" do
     expect(files.grep(%r{\.so\z|/tests/dumps/|\Atarget/})).to eq([])
   end
 
+  it "runs from a checkout, by Bundler" do
+    out, status = Open3.capture2e({ "RUBYOPT" => nil, "RUBYLIB" => nil }, "bundle", "exec", "heap_inspector", "--version", chdir: Helpers::ROOT)
+    expect([status.success?, out.lines.last]).to eq([true, "heap_inspector #{HeapInspector::VERSION}\n"]), out
+  end
+
   # Builds as a user's machine does, but without optimisation and in the target folder that is there: minutes otherwise.
   it "installs into an empty GEM_HOME and works from an empty folder", :slow do
     Dir.mktmpdir do |folder|

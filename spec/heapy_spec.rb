@@ -68,7 +68,7 @@ RSpec.describe "the same numbers as heapy" do
     JSON.parse(out)
   end
 
-  before { skip "heapy is not installed; bin/setup does" unless HeapyReading.available? }
+  before { lacking "there is no heapy here" unless HeapyReading.available? }
 
   Dir["#{dumps}/*.json.zst"].each do |packed|
     context "with #{File.basename(packed)}" do

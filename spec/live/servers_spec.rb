@@ -201,7 +201,7 @@ RSpec.describe "servers" do
   end
 
   it "serves Unicorn by its after_fork" do
-    skip "there is no unicorn here" unless ENV.fetch("PATH").split(":").any? { |place| File.executable?(File.join(place, "unicorn")) }
+    lacking "there is no unicorn here" unless ENV.fetch("PATH").split(":").any? { |place| File.executable?(File.join(place, "unicorn")) }
 
     write("config.ru", app)
     write("unicorn.rb", <<~RUBY)
