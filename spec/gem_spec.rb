@@ -38,7 +38,7 @@ RSpec.describe "The gem" do
   end
 
   it "runs from a checkout, by Bundler" do
-    out, status = Open3.capture2e({ "RUBYOPT" => nil, "RUBYLIB" => nil }, "bundle", "exec", "heap_inspector", "--version",
+    out, status = Open3.capture2e({ "RUBYOPT" => nil, "RUBYLIB" => nil }, "bundle", "exec", "exe/heap_inspector", "--version",
                                   chdir: Helpers::ROOT)
     expect([status.success?, out.lines.last]).to eq([true, "heap_inspector #{HeapInspector::VERSION}\n"]), out
   end

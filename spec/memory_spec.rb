@@ -45,7 +45,7 @@ RSpec.describe "The extension's memory" do
     code = <<~RUBY
       require "stringio"
       text = $stdin.read
-      HeapInspector.analyze(StringIO.new(text), progress: ->(*) {}).then { |heap| [heap.summary, heap.groups(by: :class, where: { type: :x })] }
+      HeapInspector.analyze(StringIO.new(text), progress: ->(*) {}).then { |heap| [heap.summary, heap.groups(by: :class, where: { type: :hash })] }
       GC.stress = true
       calls = 0
       heap = HeapInspector.analyze(StringIO.new(text), progress: ->(*) { calls += 1 })

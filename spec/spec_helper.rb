@@ -6,6 +6,8 @@ require "open3"
 require "rbconfig"
 require "stringio"
 
+Encoding.default_external = Encoding::UTF_8 # what programs print, whatever the locale
+
 # The real dumps of six Rubies, and what the specs wait with.
 module Helpers
   ROOT = File.expand_path("..", __dir__)

@@ -68,20 +68,22 @@ class Harness
   end
 end
 
+# Ruby 3.1.2 refuses `&` without a name beside keywords.
+
 # One leak: who keeps it (what a programmer would search for), the class that grows; arrays where several answers are right.
 # elsewhere: a file of a library that allocates it.
-def leak(holder:, leaked:, elsewhere: [], requests: 300, &)
-  Harness.new(requests).run([{ holder:, leaked:, elsewhere: }], &)
+def leak(holder:, leaked:, elsewhere: [], requests: 300, &request)
+  Harness.new(requests).run([{ holder:, leaked:, elsewhere: }], &request)
 end
 
 # Several leaks, the heaviest first; each has a mark of its own.
-def leaks(*truths, requests: 300, &)
-  Harness.new(requests).run(truths, &)
+def leaks(*truths, requests: 300, &request)
+  Harness.new(requests).run(truths, &request)
 end
 
 # None, however it looks.
-def no_leak(requests: 300, &)
-  Harness.new(requests).run([], &)
+def no_leak(requests: 300, &request)
+  Harness.new(requests).run([], &request)
 end
 
 # Requires libraries that not every machine has.

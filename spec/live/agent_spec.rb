@@ -112,7 +112,11 @@ RSpec.describe "the agent" do
     process = armed
     [File.dirname(folder), folder].each { |path| File.chmod(0o755, path) unless path == Dir.tmpdir }
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    err = IO.popen([environment, *as_nobody, RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-"], err: %i[child out], &:read)
+    # Nobody may be kept out of the checkout.
+    FileUtils.cp_r(%w[lib exe].map { |part| File.join(Helpers::ROOT, part) }, folder)
+    ours = environment.merge("RUBYLIB" => "#{folder}/lib")
+    err = IO.popen([ours, *as_nobody, RbConfig.ruby, "#{folder}/exe/heap_inspector", "dump", process.pid.to_s, "-o", "-"],
+                   err: %i[child out], &:read)
     expect(err).to eq "heap_inspector: process #{process.pid} belongs to uid 0: ask as that user, or as root\n"
     path = File.join(folder, "heap.json.zst")
     command("dump", process.pid.to_s, "-o", path)
