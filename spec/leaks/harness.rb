@@ -18,6 +18,8 @@ module Boot
   SETTINGS = Array.new(200) { |i| ["setting.#{i}", { default: i, doc: "documentation – of setting #{i} " * 150 }] }.to_h
 end
 
+Encoding.default_external = Encoding::UTF_8 # of the programs, whatever the locale
+
 # Makes the dumps and the truth.
 class Harness
   MISSING = 77

@@ -94,6 +94,8 @@ RSpec.describe HeapInspector, ".dump" do
       parent = Process.pid
       1000.times { ObjectSpace.define_finalizer(Object.new, proc { puts "finalizer in a child" if Process.pid != parent }) }
     RUBY
+    # From a moment after the fork on.
+    eventually { File.read("/proc/#{child}/status")[/^SigIgn:\s*(\h+)/, 1].hex[Signal.list["USR1"] - 1] == 1 }
     %i[TERM USR1 INT HUP].each { |signal| Process.kill(signal, child) }
     expect(alive?(child)).to be true
     Process.kill(:USR1, process.pid)
