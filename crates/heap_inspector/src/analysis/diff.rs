@@ -48,6 +48,8 @@ pub struct Match {
     /// By node of the later dump: the node of the earlier one.
     earlier: Vec<u32>,
     moved: u64,
+    /// Objects without a generation that were not found though objects were traced in between.
+    strays: u64,
     /// The part of the classes, of those whose addresses are in both dumps, that have one name in both.
     likeness: f64,
 }
@@ -97,8 +99,13 @@ impl Match {
         let translation = Translation::new(later.names(), earlier.names());
         // What was traced in this generation or later may have come after the earlier dump.
         let last = earlier.newest_generation();
-        let mut found =
-            Match { earlier: Vec::with_capacity(later.object_count()), moved: 0, likeness: likeness(earlier, later) };
+        let was_traced = last > 0 && later.newest_generation() > last;
+        let mut found = Match {
+            earlier: Vec::with_capacity(later.object_count()),
+            moved: 0,
+            strays: 0,
+            likeness: likeness(earlier, later),
+        };
         for id in later.nodes() {
             if (id.0 as usize).is_multiple_of(PATIENCE) {
                 options.check()?;
@@ -115,7 +122,10 @@ impl Match {
                     found.moved += 1;
                     MOVED
                 }
-                None => NEW,
+                None => {
+                    found.strays += u64::from(was_traced && slot.generation == 0);
+                    NEW
+                }
             });
         }
         Ok(found)
@@ -141,6 +151,13 @@ impl Match {
     #[must_use]
     pub fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// How many objects without a generation were not found, though allocations were traced in between: a compaction moved them (Ruby 3.1
+    /// forgets where such were allocated), or tracing was off for a time. They count as new.
+    #[must_use]
+    pub fn strays(&self) -> u64 {
+        self.strays
     }
 
     /// Whether both dumps can be of one process: most of the classes at one address have one name.
@@ -283,17 +300,34 @@ impl<'a> Diff<'a> {
         self.heap().nodes().filter(|id| self.is_retained(*id))
     }
 
-    /// The objects of the first dump that the last one lacks.
+    /// The objects of the first dump that the last one lacks. Of those that a compaction moved as many are left out as there are of their
+    /// sort in the last dump, wherever they lie.
     #[must_use]
     pub fn gone_objects(&self) -> Vec<NodeId> {
         let first = self.dumps[0].heap;
         let mut kept = vec![false; first.object_count()];
+        let mut moved: HashMap<(Type, ClassId, SiteId, u32), u32> = HashMap::new();
+        let translation = (self.matches[0].moved > 0).then(|| Translation::new(self.heap().names(), first.names()));
         for id in self.heap().nodes() {
-            if let Before::Same(before) = self.before(0, id) {
-                kept[before.0 as usize] = true;
+            match (self.before(0, id), &translation) {
+                (Before::Same(before), _) => kept[before.0 as usize] = true,
+                (Before::Moved, Some(translation)) => {
+                    let slot = self.heap().slot(id);
+                    let class = translation.classes[slot.names.class.0 as usize];
+                    let site = translation.sites[slot.names.site.0 as usize];
+                    if let (Some(class), Some(site)) = (class, site) {
+                        *moved.entry((slot.ty, class, site, slot.generation)).or_default() += 1;
+                    }
+                }
+                _ => {}
             }
         }
-        first.nodes().filter(|id| !kept[id.0 as usize]).collect()
+        let mut is_moved = |id: &NodeId| {
+            let slot = first.slot(*id);
+            let left = moved.get_mut(&(slot.ty, slot.names.class, slot.names.site, slot.generation));
+            left.filter(|left| **left > 0).map(|left| *left -= 1).is_some()
+        };
+        first.nodes().filter(|id| !kept[id.0 as usize] && !is_moved(id)).collect()
     }
 
     /// Count and bytes of some objects of the last dump.
@@ -464,6 +498,15 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
                 dump.name
             );
             notes.push(note(Level::Info, text));
+        }
+        if matched.is_one_process() && matched.strays() as f64 > WARNED * diff.heap().object_count() as f64 {
+            let text = format!(
+                "{} objects without a generation are not where they were in {}, though allocations were traced in between: GC.compact \
+                 moved them, or tracing was off for a time; they count as new",
+                human::count(matched.strays()),
+                dump.name
+            );
+            notes.push(note(Level::Warning, text));
         }
     }
     for pair in dumps.windows(2) {
