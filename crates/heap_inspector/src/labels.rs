@@ -156,6 +156,11 @@ impl<'a> Labels<'a> {
         read
     }
 
+    /// The text of a string, where it was read and is short enough to be known whole.
+    pub(crate) fn text(&self, id: NodeId) -> Option<&str> {
+        self.texts.get(&id).map(String::as_str).filter(|text| !text.ends_with('…'))
+    }
+
     /// The value of a key for a node, as [`crate::analysis::groups`] has it.
     #[must_use]
     pub fn value(&self, key: Key, id: NodeId) -> KeyValue {

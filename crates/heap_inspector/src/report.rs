@@ -153,7 +153,8 @@ pub struct Facts {
     pub facts: Vec<Fact>,
 }
 
-/// Several things of one kind, each told by the same named values, the first of them its headline: a list of objects in JSON.
+/// Several things of one kind, each told by the same named values, the first of them its headline: a list of objects in JSON. Others
+/// without a title are for machines alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct List {
     /// Key in JSON, in snake case.

@@ -30,6 +30,9 @@ use globset::{GlobBuilder, GlobMatcher};
 use hashbrown::HashMap;
 use std::path::Path;
 
+mod signs;
+mod swarms;
+
 /// How far a suspicion is to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
@@ -78,8 +81,8 @@ pub struct Suspect {
     pub path: Vec<Step>,
     /// How far to believe it.
     pub confidence: Confidence,
-    /// Why.
-    pub reason: String,
+    /// Why, in words: how it grew, then what else the dump shows of it.
+    pub reasons: Vec<String>,
 }
 
 /// Suspects that are meant to be, by holder, class or location.
@@ -328,6 +331,9 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
     let generation = |id: NodeId| heap.slot(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
+    if last == 0 {
+        return untraced(heap, tree, &ways, source, limit);
+    }
     let span = (last - first + 1).max(1);
     let mut places: HashMap<u32, Place> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &ways, |_| false);
@@ -389,6 +395,42 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         );
         let confidence = if recent && parts * 2 >= BINS { Confidence::Medium } else { Confidence::Low };
         (confidence, text)
+    })
+}
+
+/// The suspects of one dump that tells no generations.
+fn untraced(heap: &Heap, tree: &Tree, ways: &Ways, source: &Source, limit: usize) -> Result<Vec<Suspect>> {
+    let floor = LEAST.max(tree.reachable().memsize / 2000);
+    let large = LARGE.max(tree.reachable().memsize / 1000);
+    let mut labels = Labels::new(heap);
+    let children = tree.children();
+    let mut places = join(heap, tree, swarms::places(heap, tree, &children, ways, &labels, floor));
+    for (anchor, place) in &mut places {
+        place.content.retain(|_, content| content.count > FEW_OBJECTS);
+        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
+        let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
+        let own = children.of(Dominator::Node(NodeId(*anchor)));
+        let own = own.filter(|id| place.content.contains_key(&sort_of(heap, *id))).map(|id| tree.retained(id)).sum();
+        place.bytes = most.max(own);
+        let dominates = |id: NodeId| {
+            std::iter::successors(Some(id.0), |node| Some(tree.above(*node)).filter(|node| *node != ROOT))
+                .any(|node| node == *anchor)
+        };
+        if place.content.values().all(|content| dominates(content.sample)) {
+            place.bytes = place.bytes.min(tree.retained(NodeId(*anchor)));
+        }
+    }
+    let strings = heap
+        .nodes()
+        .filter(|id| heap.slot(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
+    places.extend(strings.map(|id| (id.0, Place { bytes: heap.bytes(id), ..Place::default() })));
+    let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
+    ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    ranked.truncate(limit);
+    name(heap, tree, ways, &mut labels, source, &ranked, |place| {
+        let what = if place.content.is_empty() { "it is big" } else { "it holds many objects of one kind" };
+        let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
+        (Confidence::Low, format!("{what}; {text}"))
     })
 }
 
@@ -611,13 +653,24 @@ fn name(
         .collect();
     let nodes: Vec<NodeId> = chains.iter().flatten().copied().collect();
     let edges = chains.iter().flat_map(|way| way.windows(2).map(|pair| (pair[0], pair[1])));
-    labels.read_texts(source, &nodes, edges)?;
+    let mains: Vec<Option<Content>> = places.iter().map(|(_, place)| main_content(labels, place)).collect();
+    let strings: Vec<Vec<NodeId>> = chains
+        .iter()
+        .zip(&mains)
+        .map(|(way, main)| match (way.last(), main.map(|content| sort_of(heap, content.sample))) {
+            (Some(anchor), Some(sort)) if sort.0 == Type::String => signs::strings(heap, &children, *anchor, sort),
+            _ => Vec::new(),
+        })
+        .collect();
+    let read: Vec<NodeId> = nodes.iter().chain(strings.iter().flatten()).copied().collect();
+    labels.read_texts(source, &read, edges)?;
     let labels = &*labels;
+    let lengths = signs::Lengths::new(heap);
+    let sight = signs::Sight { heap, tree, children: &children, labels, lengths: &lengths };
     let mut suspects = Vec::new();
-    for ((anchor, place), way) in places.iter().zip(&chains) {
-        let (confidence, reason) = judge(place);
+    for (((anchor, place), way), (main, strings)) in places.iter().zip(&chains).zip(mains.iter().zip(&strings)) {
+        let (confidence, growth) = judge(place);
         let id = is_node(*anchor).then_some(NodeId(*anchor));
-        let main = main_content(labels, place);
         let Some(sample) = main.map(|content| inside(tree, &children, labels, content.sample)).or(id) else { continue };
         let since = main.map_or(heap.slot(sample).generation, |content| content.since);
         suspects.push(Suspect {
@@ -635,7 +688,7 @@ fn name(
             since: since.checked_sub(1),
             path: paths::steps(labels, &roots, way),
             confidence,
-            reason,
+            reasons: std::iter::once(growth).chain(sight.signs(way, place.total(), main.as_ref(), strings)).collect(),
         });
     }
     Ok(suspects)
@@ -763,11 +816,14 @@ impl Suspect {
             edge => format!("{edge} → {}", step.label),
         };
         let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
-        let next = address.as_ref().map(|address| format!("heap_inspector show {dump} {address}"));
+        let next =
+            address.as_ref().map(|address| format!("heap_inspector show {} {address}", shell_words::quote(dump)));
+        let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
         let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
         vec![
             fact("headline", "", Cell::Text(headline), String::new()),
-            fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reason.clone()),
+            fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reasons.join("; ")),
+            fact("reasons", "", list(&mut self.reasons.iter().cloned()), String::new()),
             fact("class", "Class", Cell::Text(self.class.clone()), String::new()),
             fact("count", "Objects", Cell::Count(self.count), String::new()),
             fact("memsize", "Memory", Cell::Bytes(self.memsize), String::new()),
@@ -787,7 +843,7 @@ impl Suspect {
             fact("holder", "Holder", Cell::Text(self.holder.clone()), String::new()),
             fact("accumulates_in", "Accumulates in", Cell::Text(self.label.clone()), String::new()),
             fact("address", "Address", text(address), String::new()),
-            fact("path", "Path", Cell::List(self.path.iter().map(|at| Cell::Text(step(at))).collect()), String::new()),
+            fact("path", "Path", list(&mut self.path.iter().map(step)), String::new()),
             fact("next", "Look at", text(next), String::new()),
         ]
     }

@@ -49,6 +49,7 @@ fn list(list: &List) -> String {
             let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
             let _ = match at {
                 0 => writeln!(out, "{}. **{}**", number + 1, cell(&fact.cell)),
+                _ if fact.title.is_empty() => Ok(()),
                 _ => writeln!(out, "   - {}: {}{remark}", prose(fact.title), cell(&fact.cell)),
             };
         }

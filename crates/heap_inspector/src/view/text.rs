@@ -149,7 +149,7 @@ impl Page {
             }
             let title_width = facts.iter().map(|fact| width(fact.title)).max().unwrap_or(0);
             let room = room.saturating_sub(title_width + GAP).max(1);
-            for fact in facts {
+            for fact in facts.iter().filter(|fact| !fact.title.is_empty()) {
                 let values: Vec<String> = match &fact.cell {
                     Cell::Missing => continue,
                     Cell::List(cells) if cells.iter().all(|cell| matches!(cell, Cell::Text(_))) => {

@@ -119,6 +119,74 @@ fn names_a_growing_array_by_who_holds_it() {
     assert_eq!(suspect.path.len(), 2, "{:?}", suspect.path);
 }
 
+/// The dump as it would be without tracing.
+fn untraced(lines: &str) -> String {
+    let words = lines.lines().map(|line| match (line.find("\"file\""), line.find("\"memsize\"")) {
+        (Some(from), Some(to)) if from < to => format!("{}{}\n", &line[..from], &line[to..]),
+        _ => format!("{line}\n"),
+    });
+    words.collect()
+}
+
+#[test]
+fn names_who_holds_many_objects_where_nothing_was_traced() {
+    let found = suspects(&[untraced(&array(1..=200))]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "Item", 200));
+    assert_eq!((suspect.memsize, suspect.confidence, suspect.since), (8000, Confidence::Low, None));
+    assert!(suspect.reasons[0].contains("since when the dump does not tell"), "{:?}", suspect.reasons);
+    assert_eq!(suspect.reasons[1..], ["the place retains 9.4 KiB, each object in it 40 B at most"]);
+    assert_eq!(suspects(&[untraced(&array(1..=9))]), []);
+}
+
+#[test]
+fn names_the_holder_of_a_list_where_nothing_was_traced() {
+    let found = suspects(&[untraced(&list(300, |_| None))]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (suspect.holder.as_str(), suspect.class.as_str(), suspect.count, suspect.memsize),
+        ("List", "Node", 300, 12_000)
+    );
+}
+
+#[test]
+fn says_what_else_speaks_for_it() {
+    let (proc, list, first) = (HELD, 0x3000, 0x50_0000);
+    let mut lines = classes();
+    let mut line = |address: u64, ty: &str, class: u64, more: &str| {
+        writeln!(
+            lines,
+            "{{\"address\":\"0x{address:x}\", \"type\":\"{ty}\", \"class\":\"0x{class:x}\", {more}, \"memsize\":40}}"
+        )
+        .unwrap();
+    };
+    line(0x1100, "CLASS", 0x1100, "\"name\":\"Proc\"");
+    line(proc, "DATA", 0x1100, "\"references\":[\"0x3000\"], \"file\":\"/app/hook.rb\", \"line\":4, \"generation\":1");
+    let strings = references((0..200).map(|number| first + number * 40));
+    line(list, "ARRAY", class("Array"), &format!("\"length\":200, \"references\":[{strings}], \"generation\":1"));
+    for number in 0..200u64 {
+        let text = ["paid", "open"][number as usize % 2];
+        let more = format!(
+            "\"value\":\"{text}\", \"bytesize\":4, \"file\":\"/app/leak.rb\", \"line\":7, \"generation\":{}",
+            number / 10 + 2
+        );
+        line(first + number * 40, "STRING", class("String"), &more);
+    }
+    // They are garbage, but arrays.
+    (0..MANY_ARRAYS).for_each(|number| line(0x90_0000 + number * 40, "ARRAY", class("Array"), "\"length\":3"));
+    let found = suspects(&[lines]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    let signs = [
+        "of 1,001 arrays none is longer",
+        "the place retains 7.9 KiB, each object in it 40 B at most",
+        "a closure of /app/hook.rb:4 holds it, by a local variable around the block",
+        "200 of these strings have 2 texts in all",
+    ];
+    assert_eq!(suspect.reasons[1..], signs);
+}
+
+const MANY_ARRAYS: u64 = 1000;
+
 #[test]
 fn two_dumps_do_not_tell_a_leak_from_a_cache() {
     let found = suspects(&[array(1..=200), array(1..=400)]);

@@ -1,0 +1,159 @@
+//! What beside its growth speaks about a suspect, in words: no guess, only what the dump shows.
+
+use super::{Content, SEARCHED, Sort, Tree, sort_of};
+use crate::analysis::dominators::{Children, Dominator};
+use crate::heap::{Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::labels::Labels;
+use crate::record::{Traits, Type};
+use crate::view::human;
+use hashbrown::HashSet;
+
+/// So many strings of a suspect are looked at.
+const STRINGS: usize = 200;
+/// They repeat if so many have one text, in the mean.
+const REPEATS: usize = 4;
+/// Shorter lists than this are nothing to speak of.
+const LONG: u32 = 100;
+/// Nor is one among fewer of its kind.
+const MANY: usize = 100;
+/// A list is long for its kind if no more than this part is longer.
+const LONGER_PART: usize = 1000;
+/// What an object holds is spread if no part of it is more than this.
+const SPREAD: u64 = 10;
+
+/// The lengths of all arrays and of all hashes.
+pub(super) struct Lengths {
+    arrays: Vec<u32>,
+    hashes: Vec<u32>,
+}
+
+impl Lengths {
+    pub(super) fn new(heap: &Heap) -> Lengths {
+        let mut lengths = Lengths { arrays: Vec::new(), hashes: Vec::new() };
+        for id in heap.nodes() {
+            let list = match heap.slot(id).ty {
+                Type::Array => &mut lengths.arrays,
+                Type::Hash => &mut lengths.hashes,
+                _ => continue,
+            };
+            list.extend(heap.length(id));
+        }
+        lengths
+    }
+
+    /// How a list stands among its kind.
+    fn sign(&self, heap: &Heap, id: NodeId) -> Option<String> {
+        let (kind, all) = match heap.slot(id).ty {
+            Type::Array => ("arrays", &self.arrays),
+            Type::Hash => ("hashes", &self.hashes),
+            _ => return None,
+        };
+        let own = heap.length(id).filter(|length| *length >= LONG)?;
+        let longer = all.iter().filter(|length| **length > own).count();
+        let few = match longer {
+            0 => "none is longer".to_owned(),
+            1 => "one is longer".to_owned(),
+            longer => format!("{longer} are longer"),
+        };
+        (all.len() >= MANY && longer <= all.len() / LONGER_PART)
+            .then(|| format!("of {} {kind} {few}", human::count(all.len() as u64)))
+    }
+}
+
+/// Up to so many strings of a sort among what an object holds alone, found in a short search.
+pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, sort: Sort) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    let mut stack: Vec<NodeId> = children.of(Dominator::Node(of)).take(STRINGS).collect();
+    for _ in 0..STRINGS * SEARCHED {
+        let Some(id) = stack.pop().filter(|_| found.len() < STRINGS) else { break };
+        if sort_of(heap, id) == sort {
+            found.push(id);
+        }
+        stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
+    }
+    found
+}
+
+/// What is seen where, for one suspect.
+pub(super) struct Sight<'a, 'heap> {
+    pub(super) heap: &'a Heap,
+    pub(super) tree: &'a Tree,
+    pub(super) children: &'a Children,
+    pub(super) labels: &'a Labels<'heap>,
+    pub(super) lengths: &'a Lengths,
+}
+
+impl Sight<'_, '_> {
+    /// The signs of a place of so many bytes: `way` leads to it, `main` is what piles up there, `strings` are some of these where they
+    /// are strings.
+    pub(super) fn signs(&self, way: &[NodeId], bytes: u64, main: Option<&Content>, strings: &[NodeId]) -> Vec<String> {
+        let place = way.last().copied();
+        let signs = [
+            place.and_then(|id| self.lengths.sign(self.heap, id)),
+            place.and_then(|id| self.drop(id, bytes)),
+            self.keeper(way),
+            main.and_then(|content| self.captured(content)),
+            main.and_then(|content| self.classes(content)),
+            self.repeats(strings),
+        ];
+        signs.into_iter().flatten().collect()
+    }
+
+    /// Where retained memory drops: the object holds much, each object that it holds little.
+    fn drop(&self, id: NodeId, bytes: u64) -> Option<String> {
+        let retained = self.tree.retained(id);
+        let most = self.children.of(Dominator::Node(id)).map(|child| self.tree.retained(child)).max()?;
+        (retained >= bytes && most <= retained / SPREAD).then(|| {
+            format!("the place retains {}, each object in it {} at most", human::bytes(retained), human::bytes(most))
+        })
+    }
+
+    /// The nearest thread, fiber or closure on the way: they hold what nobody wrote into a variable of an object.
+    fn keeper(&self, way: &[NodeId]) -> Option<String> {
+        way.iter().rev().find_map(|id| {
+            let made = self.made(*id);
+            match self.labels.class_name(*id).as_str() {
+                "Thread" => Some(format!("a thread{made} holds it, by its stack or its own variables")),
+                "Fiber" => Some(format!("a fiber{made} holds it, by its stack")),
+                "Proc" => Some(format!("a closure{made} holds it, by a local variable around the block")),
+                _ => None,
+            }
+        })
+    }
+
+    /// Where an object was allocated, as far as known.
+    fn made(&self, id: NodeId) -> String {
+        match self.labels.value(Key::Location, id) {
+            KeyValue::Text(location) if self.heap.slot(id).generation > 0 => format!(" of {location}"),
+            _ => String::new(),
+        }
+    }
+
+    fn captured(&self, content: &Content) -> Option<String> {
+        let is_closure = self.labels.class_name(content.sample) == "Proc";
+        is_closure.then(|| {
+            format!("closures{} hold what they capture: local variables around the block", self.made(content.sample))
+        })
+    }
+
+    fn classes(&self, content: &Content) -> Option<String> {
+        let slot = self.heap.slot(content.sample);
+        let is_class = matches!(slot.ty, Type::Class | Type::Module);
+        if is_class && slot.traits.has(Traits::SINGLETON) {
+            return Some("they are singleton classes, as `extend` and `def object.name` make them".into());
+        }
+        (is_class && content.count > 1)
+            .then(|| "they are classes that were made one by one while the process ran".into())
+    }
+
+    /// Whether the strings repeat. Only texts that were read whole count.
+    fn repeats(&self, strings: &[NodeId]) -> Option<String> {
+        let texts: Vec<&str> = strings.iter().filter_map(|id| self.labels.text(*id)).collect();
+        let different: HashSet<&str> = texts.iter().copied().collect();
+        (different.len() * REPEATS <= texts.len() && texts.len() >= 2 * REPEATS).then(|| {
+            let plural = if different.len() == 1 { "" } else { "s" };
+            format!("{} of these strings have {} text{plural} in all", texts.len(), different.len())
+        })
+    }
+}
