@@ -30,7 +30,7 @@ module HeapInspector
   autoload :DumpChecks, "heap_inspector/dump_checks"
   autoload :DumpError, "heap_inspector/errors"
   autoload :DumpFailed, "heap_inspector/errors"
-  autoload :DumpFile, "heap_inspector/dump"
+  autoload :DumpFile, "heap_inspector/dump_file"
   autoload :DumpMeta, "heap_inspector/dump_meta"
   autoload :DumpRefused, "heap_inspector/errors"
   autoload :DumpTimeout, "heap_inspector/errors"
@@ -86,9 +86,10 @@ module HeapInspector
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
   autoload :WhereChain, "heap_inspector/relation"
+  autoload :WholeFile, "heap_inspector/whole_file"
 
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :Folder, :ForkHook, :Input, :LiveCommands, :Packing, :ProcFs, :Processes
-  private_constant :ProgressBar, :Threshold, :Tracing, :Where
+  private_constant :ProgressBar, :Threshold, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.

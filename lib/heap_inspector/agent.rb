@@ -3,10 +3,6 @@
 require "io/wait"
 require "json"
 require "socket"
-require_relative "errors"
-require_relative "folder"
-require_relative "fork_hook"
-require_relative "proc_fs"
 
 module HeapInspector
   # Answers `heap_inspector ps`, `dump` and `trace` inside of a process: one thread that waits at a Unix socket of the user's own

@@ -3,9 +3,6 @@
 require "io/wait"
 require "json"
 require "socket"
-require_relative "errors"
-require_relative "folder"
-require_relative "proc_fs"
 
 module HeapInspector
   # Asks the agent of another process.

@@ -3,12 +3,6 @@
 require "io/wait"
 require "json"
 require "objspace"
-require "securerandom"
-require_relative "errors"
-require_relative "folder"
-require_relative "fork_hook"
-require_relative "dump_checks"
-require_relative "dump_meta"
 require_relative "heap" # with the extension, of which only the Native module is used here
 
 module HeapInspector
@@ -43,19 +37,9 @@ module HeapInspector
     # @param path [String]
     # @return [DumpFile]
     def to_file(path)
-      path = File.expand_path(path)
-      raise Errno::EISDIR, path if File.directory?(path)
-
-      unfinished = "#{path}.#{Process.pid}-#{SecureRandom.hex(4)}.tmp"
-      flags = File::WRONLY | File::CREAT | File::EXCL | File::NOFOLLOW | File::BINARY
-      File.open(unfinished, flags, 0o600) do |file|
-        done = take(file, Packing.choose(@compress, path), unfinished, path)
-        File.rename(unfinished, path)
-        File.open(File.dirname(path), &:fsync)
-        done
+      WholeFile.create(path) do |file, unfinished|
+        take(file, Packing.choose(@compress, path), unfinished, File.expand_path(path))
       end
-    ensure
-      File.unlink(unfinished) if unfinished && File.exist?(unfinished)
     end
 
     # @param io [IO] a file, pipe, socket or terminal, which stays open
@@ -206,27 +190,5 @@ module HeapInspector
     end
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-  end
-
-  # A dump that was taken.
-  class DumpFile < Value
-    fields :path, :bytes, :packed_bytes, :packing, :fork_seconds, :gc_seconds, :seconds, :lost
-
-    # @!attribute [r] path
-    #   @return [String, nil] the file; nil where an IO was written to
-    # @!attribute [r] bytes
-    #   @return [Integer] bytes of the dump before it was packed
-    # @!attribute [r] packed_bytes
-    #   @return [Integer] bytes that were written
-    # @!attribute [r] packing
-    #   @return [Symbol] `:zstd`, `:gzip` or `:plain`
-    # @!attribute [r] fork_seconds
-    #   @return [Float] for how long the fork stopped all threads
-    # @!attribute [r] gc_seconds
-    #   @return [Float] for how long the garbage collection before it did
-    # @!attribute [r] seconds
-    #   @return [Float] for how long the child wrote
-    # @!attribute [r] lost
-    #   @return [Integer] records that the redaction left out because it could not read them
   end
 end

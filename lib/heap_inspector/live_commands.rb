@@ -1,11 +1,6 @@
 # frozen_string_literal: true
 
 require "optparse"
-require "securerandom"
-require_relative "client"
-require_relative "errors"
-require_relative "processes"
-require_relative "value"
 
 module HeapInspector
   # The commands that need a living Ruby: `ps`, `dump`, `trace`, `watch`. Exit codes are those of all commands.
@@ -167,7 +162,7 @@ module HeapInspector
 
       path = output || default_name(pid, ask)
       ask = ask.merge(format: Packing.choose(nil, path)) unless ask[:format]
-      file = into_file(path) { |unfinished| request(pid, unfinished, ask) }
+      file = WholeFile.create(path) { |unfinished, _| request(pid, unfinished, ask) }
       @err.puts "#{path}: #{told(file)}"
       0
     end
@@ -183,21 +178,6 @@ module HeapInspector
       file = request(pid, @out, { format: :zstd }.merge(ask.compact))
       @err.puts told(file)
       0
-    end
-
-    # Makes the file, for us alone; it gets its name when it is complete.
-    def into_file(path)
-      path = File.expand_path(path)
-      raise Errno::EISDIR, path if File.directory?(path)
-
-      unfinished = "#{path}.#{::Process.pid}-#{SecureRandom.hex(4)}.tmp"
-      File.open(unfinished, File::WRONLY | File::CREAT | File::EXCL | File::NOFOLLOW, 0o600) do |file|
-        told = yield file
-        File.rename(unfinished, path)
-        told
-      end
-    ensure
-      File.unlink(unfinished) if unfinished && File.exist?(unfinished)
     end
 
     def request(pid, output, ask)

@@ -1,8 +1,5 @@
 # frozen_string_literal: true
 
-require_relative "client"
-require_relative "proc_fs"
-
 module HeapInspector
   # The Ruby processes of this host, as /proc tells them.
   #

@@ -1,10 +1,6 @@
 # frozen_string_literal: true
 
 require "fileutils"
-require_relative "errors"
-require_relative "folder"
-require_relative "fork_hook"
-require_relative "proc_fs"
 
 module HeapInspector
   # Takes one dump when the process has grown beyond a limit; see {HeapInspector.dump_above}.

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require "objspace"
-require_relative "fork_hook"
 
 module HeapInspector
   # Allocation tracing as a server wants it: in one process, or only in some, and no more than once.

@@ -29,6 +29,22 @@ RSpec.describe HeapInspector, ".dump" do
     [process, child]
   end
 
+  # A process whose child is stopped in the midst of a dump into `path`; a stopped child removes nothing.
+  def stuck_file
+    process = living(<<~RUBY)
+      strings = Array.new(800_000) { |number| "text \#{number}" }
+      puts "waiting"
+      HeapInspector.dump(#{path.inspect}, compress: :gzip)
+      puts strings.size
+    RUBY
+    process.line(/waiting/)
+    eventually { Dir.glob("#{path}.*.tmp").first }
+    child = eventually { children(process.pid).first }
+    Process.kill(:STOP, child)
+    process.kill(:STOP)
+    [process, child]
+  end
+
   it "writes a dump of the moment, for the owner alone, that reads without a warning" do
     process = living(<<~RUBY)
       planted = Array.new(1234) { |number| "planted \#{number}" }
@@ -137,6 +153,27 @@ RSpec.describe HeapInspector, ".dump" do
     eventually { !File.exist?(unfinished) }
     expect(File.exist?(path)).to be false
     expect(living("HeapInspector.dump(#{path.inspect})").wait).to be_success # the lock went with them
+  end
+
+  it "removes what a dump left whose process and child were killed together, and nothing else" do
+    process, child = stuck_file
+    unfinished = Dir.glob("#{path}.*.tmp").first
+    mine = "#{path}.1-0123abcd.tmp"
+    young = "#{path}.1-0123abcd.heap.tmp"
+    link = "#{path}.2-0123abcd.heap.tmp"
+    [mine, young].each { |each| File.write(each, "") }
+    File.symlink(mine, link)
+    long_ago = Time.now - 3600
+    [unfinished, mine].each { |each| File.utime(long_ago, long_ago, each) }
+    expect(living("HeapInspector.dump(#{path.inspect}.sub('heap', 'other')) rescue puts $!").line).to match(/another dump/)
+    expect(File.exist?(unfinished)).to be(true), "the file of a dump under way was removed"
+    Process.kill(:KILL, child)
+    process.kill
+    process.finish
+    expect(living("HeapInspector.dump(#{path.inspect})").wait).to be_success
+    expect(Dir.children(folder).map do |name|
+             File.join(folder, name)
+           end).to contain_exactly(path, mine, young, link, File.join(folder, "run"))
   end
 
   it "takes one dump at a time" do

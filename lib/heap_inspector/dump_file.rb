@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # A dump that was taken.
+  class DumpFile < Value
+    fields :path, :bytes, :packed_bytes, :packing, :fork_seconds, :gc_seconds, :seconds, :lost
+
+    # @!attribute [r] path
+    #   @return [String, nil] the file; nil where an IO was written to
+    # @!attribute [r] bytes
+    #   @return [Integer] bytes of the dump before it was packed
+    # @!attribute [r] packed_bytes
+    #   @return [Integer] bytes that were written
+    # @!attribute [r] packing
+    #   @return [Symbol] `:zstd`, `:gzip` or `:plain`
+    # @!attribute [r] fork_seconds
+    #   @return [Float] for how long the fork stopped all threads
+    # @!attribute [r] gc_seconds
+    #   @return [Float] for how long the garbage collection before it did
+    # @!attribute [r] seconds
+    #   @return [Float] for how long the child wrote
+    # @!attribute [r] lost
+    #   @return [Integer] records that the redaction left out because it could not read them
+  end
+end
