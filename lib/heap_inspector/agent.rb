@@ -81,6 +81,7 @@ module HeapInspector
         @guests = []
         @worker = nil
         @owner = nil
+        @traces = false
         arm
       rescue Error
         nil # the child is more important
@@ -223,12 +224,12 @@ module HeapInspector
           tracing_since: Tracing.since&.to_i, gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 
-      # Switching on what is on changes nothing.
+      # Switching on what is on changes nothing. It is this process that traces; what it forks does not.
       def trace(on)
         raise AgentError, "trace is switched on or off" unless [true, false].include?(on)
 
         if on && !@traces
-          @traces = Tracing.start
+          @traces = Tracing.start(inherited: false)
         elsif !on && @traces
           Tracing.stop
           @traces = false

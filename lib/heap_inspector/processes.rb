@@ -24,8 +24,11 @@ module HeapInspector
     TITLES = {
       /\Apuma: cluster worker (?<worker>\d+):/ => %w[puma worker],
       /\Apuma \d[\w.]* .*\[/ => ["puma", nil],
-      /\A(?:\S*unicorn\S*|pitchfork\b.*) worker\[(?<worker>\d+)\]/ => %w[unicorn worker],
-      /\A\S*(?:unicorn\S*|pitchfork\b).* master/ => %w[unicorn master],
+      /\A\S*unicorn\S* worker\[(?<worker>\d+)\]/ => %w[unicorn worker],
+      /\A\S*unicorn\S* master/ => %w[unicorn master],
+      /\A\S*pitchfork \(gen: ?\d+\) worker\[(?<worker>\d+)\]/ => %w[pitchfork worker],
+      /\A\S*pitchfork \(gen: ?\d+\) mold/ => %w[pitchfork mold],
+      /\A\S*pitchfork (?:master|monitor)/ => %w[pitchfork master],
       /\Asidekiq \d/ => %w[sidekiq single],
       /\Aresque-\d/ => ["resque", nil],
       /\Agood_job\b/ => ["good_job", nil],

@@ -39,7 +39,8 @@ module HeapInspector
         when nil, false, "none", "" then nil
         when true, "all", :all then HeapInspector.trace_object_allocations_start
         when "one", :one then HeapInspector.trace_object_allocations_start(one_per_host: true)
-        else HeapInspector.trace_object_allocations_start(only: worker.nil? || indexes(wish).include?(worker))
+        # A worker that others are forked from, as by Puma's fork_worker, traces without them.
+        else Tracing.start(only: worker.nil? || indexes(wish).include?(worker), inherited: false)
         end
       end
 

@@ -34,18 +34,16 @@ module HeapInspector
 
       # See {HeapInspector.trace_object_allocations_start}.
       #
+      # @param inherited [Boolean] whether what the process forks traces as well; an elected one's children never do
       # @return [Boolean]
-      def start(only: true, one_per_host: false)
+      def start(only: true, one_per_host: false, inherited: true)
         return false unless only.respond_to?(:call) ? only.call : only
 
         @mutex.synchronize do
           return false if one_per_host && !elected?
 
           @count += 1
-          if @count == 1
-            @since = Time.now
-            @tracer.start
-          end
+          begin_tracing(alone: one_per_host || !inherited) if @count == 1
         end
         true
       end
@@ -69,24 +67,31 @@ module HeapInspector
         !ObjectSpace.allocation_generation(Object.new).nil?
       end
 
-      # What an elected process forks is not elected.
+      # Ends in the child what was meant for its parent alone.
       #
       # @return [void]
       def after_fork
-        return unless @election
-
-        @election.close # without unlocking it for the parent
+        @election&.close # without unlocking it for the parent
         @election = nil
+        return unless @alone
+
         @count = 0
-        @since = nil
-        @tracer.stop
+        finish
         @tracer.clear
       end
 
       private
 
+      def begin_tracing(alone:)
+        @alone = alone
+        ForkHook.install if alone
+        @since = Time.now
+        @tracer.start
+      end
+
       def finish
         @tracer.stop
+        @alone = false
         @since = nil
         Folder.unlock(@election)
         @election = nil

@@ -51,7 +51,11 @@ RSpec.describe "servers" do
     out, err, code = command("ps", "--format", "json")
     raise err unless code.zero?
 
-    JSON.parse(out).select { |row| @started.any? { |process| [row["pid"], parent(row["pid"])].include?(process.pid) } }
+    JSON.parse(out).select { |row| @started.any? { |process| ancestors(row["pid"]).include?(process.pid) } }
+  end
+
+  def ancestors(pid)
+    pid.zero? ? [] : [pid, *ancestors(parent(pid))]
   end
 
   def parent(pid)
@@ -170,6 +174,17 @@ RSpec.describe "servers" do
     stop(server)
   end
 
+  it "serves workers that are forked from the first one, which alone traces where it was meant" do
+    write("config.ru", app)
+    server = puma(workers: 3, extra: "fork_worker", environment: { "HEAP_INSPECTOR_TRACE" => "0" })
+    found = armed(3).to_h { |row| [row["worker"], row] }
+    expect(found.transform_values { |row| row["tracing"] }).to eq(0 => true, 1 => false, 2 => false)
+    expect(command("trace", found[1]["pid"].to_s, "on").first).to match(/ traces/)
+    dump("worker-2", "forked")
+    expect(get).to start_with("ok ")
+    stop(server)
+  end
+
   it "serves Puma in single mode" do
     write("config.ru", app)
     server = puma(workers: 0, environment: { "HEAP_INSPECTOR_TRACE" => "all" })
@@ -217,7 +232,7 @@ RSpec.describe "servers" do
   end
 
   it "serves Unicorn by its after_fork" do
-    lacking "there is no unicorn here" unless ENV.fetch("PATH").split(":").any? { |place| File.executable?(File.join(place, "unicorn")) }
+    lacking "there is no unicorn here" unless program("unicorn")
 
     write("config.ru", app)
     write("unicorn.rb", <<~RUBY)
@@ -232,6 +247,84 @@ RSpec.describe "servers" do
     under_load(2) { rounds.times { |number| dump("worker-1", "unicorn-#{number}") } }
     expect(@counts.tally.keys).to eq [:answered]
     stop(server, :QUIT) # by TERM its workers run no at_exit
+  end
+
+  it "serves Sidekiq by its startup event, and jobs go on" do
+    redis = program("redis-server") || program("redis-check-rdb") # redis-tools has it under this name
+    lacking "there is no Sidekiq or no Redis here" unless program("sidekiq") && redis
+    store = File.join(folder, "redis.sock")
+    started([[redis, "redis-server"], "--port", "0", "--unixsocket", store, "--save", ""], chdir: folder, log: File.join(folder, "redis"))
+    eventually { File.socket?(store) }
+    write("jobs.rb", <<~RUBY)
+      require "sidekiq"
+      require "heap_inspector"
+      [:configure_server, :configure_client].each { |each| Sidekiq.public_send(each) { |config| config.redis = {url: "unix://#{store}"} } }
+      Sidekiq.configure_server { |config| config.on(:startup) { HeapInspector.arm } }
+      class Job
+        include Sidekiq::Worker
+        def perform(name) = File.write(name, "done")
+      end
+    RUBY
+    server = started(["sidekiq", "-r", "./jobs.rb", "-c", "2"], chdir: folder, log: File.join(folder, "log"))
+    row = eventually(40) { rows.find { |each| each["answers"] } }
+    expect(row).to include("what" => "sidekiq single", "pid" => server.pid)
+    rounds.times do |number|
+      dump(server.pid, "sidekiq-#{number}")
+      name = File.join(folder, "job-#{number}")
+      expect(system(environment, RbConfig.ruby, "-r./jobs.rb", "-e", "Job.perform_async(ARGV[0])", name, chdir: folder)).to be true
+      eventually { File.exist?(name) }
+    end
+    stop(server)
+  end
+
+  # Neither Pitchfork nor Puma 7 and later is in a Debian: their hooks and titles as their sources have them.
+  it "serves servers that call their hooks by other names" do
+    write("hooks.rb", <<~RUBY)
+      require "puma"
+      require "puma/plugin"
+      require "heap_inspector"
+      # What Puma 8 has of its configuration's words.
+      dsl = Object.new
+      def dsl.before_worker_boot(key = nil, &block) = @block = block
+      def dsl.boot(index) = @block.call(index)
+      Puma::Plugins.find("heap_inspector").new.config(dsl)
+      fork do
+        $0 = "puma: cluster worker 4: \#{Process.ppid} [shop]"
+        dsl.boot(4)
+        sleep
+      end
+      # Pitchfork calls after_worker_fork with the server and the worker; a mold is a worker that forks others.
+      worker = Struct.new(:nr)
+      after_worker_fork = ->(_server, each) { HeapInspector.arm(worker: each.nr) }
+      $0 = "pitchfork master"
+      fork do
+        $0 = "pitchfork (gen:0) worker[1] - requests: 13, waiting"
+        after_worker_fork.call(nil, worker.new(1))
+        fork do
+          $0 = "pitchfork (gen: 1) mold"
+          fork do
+            $0 = "pitchfork (gen:1) worker[2] - requests: 0, waiting"
+            after_worker_fork.call(nil, worker.new(2))
+            sleep
+          end
+          sleep
+        end
+        sleep
+      end
+      sleep
+    RUBY
+    server = started([RbConfig.ruby, "hooks.rb"], chdir: folder, log: File.join(folder, "log"))
+    found = eventually(40) { (found = rows.select { |row| row["answers"] && row["what"] =~ /worker|mold/ }).size == 4 && found }
+    expect(found.to_h { |row| [row["what"], row["worker"]] }).to eq(
+      "puma worker 4" => 4, "pitchfork worker 1" => 1, "pitchfork worker 2" => 2, "pitchfork mold" => nil
+    )
+    expect(rows.find { |row| row["pid"] == server.pid }["what"]).to eq "pitchfork master"
+    expect(meta(dump("worker-2", "pitchfork"))).to include("worker" => 2)
+    found.each { |row| Process.kill(:KILL, row["pid"]) }
+  end
+
+  def program(name)
+    ENV.fetch("PATH").split(":").map { |place| File.join(place, name) }.find { |path| File.executable?(path) }
   end
 
   # References to no line of the dump, without those that Ruby 3.1 makes up: class of an IMEMO, guesses from the machine's stack.

@@ -69,6 +69,15 @@ RSpec.describe HeapInspector, ".trace_object_allocations_start" do
     RUBY
   end
 
+  it "lets the chosen worker trace, and nothing that is forked from it" do
+    expect(told(<<~RUBY, environment: { "HEAP_INSPECTOR_TRACE" => "0,2" })).to eq %w[true false true]
+      require "heap_inspector/autorun"
+      p HeapInspector.tracing?
+      Process.wait(fork { p HeapInspector.tracing? })
+      p HeapInspector.tracing?
+    RUBY
+  end
+
   it "is inherited by children otherwise" do
     expect(told(<<~RUBY)).to eq %w[true]
       HeapInspector.trace_object_allocations_start
