@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "optparse"
+require "shellwords"
 
 module HeapInspector
   # The commands that need a living Ruby: `ps`, `dump`, `trace`, `watch`. Exit codes are those of all commands.
@@ -203,7 +204,7 @@ module HeapInspector
         dump_one(pid, path, ask)
         path
       end
-      @err.puts count > 1 ? "now: heap_inspector diff #{paths.join(" ")}" : "now: heap_inspector read #{paths.first}"
+      @err.puts "now: heap_inspector #{%w[read diff].fetch(count - 1, "suspects")} #{paths.shelljoin}"
       0
     end
 

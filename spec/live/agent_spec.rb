@@ -65,11 +65,16 @@ RSpec.describe "the agent" do
 
   it "takes the three dumps of a leak hunt" do
     process = armed
+    Dir.mkdir(File.join(folder, "a folder"))
     _, err, code = command("watch", process.pid.to_s, "--every", "0.1s", "--count", "3", chdir: folder)
     expect(code).to eq 0
     dumps = Dir.children(folder).grep(/\.json\.zst\z/).sort
     expect(dumps.size).to eq 3
-    expect(err.lines.last).to eq "now: heap_inspector diff #{dumps.map { |name| "./#{name}" }.join(" ")}\n"
+    expect(err.lines.last).to eq "now: heap_inspector suspects #{dumps.map { |name| "./#{name}" }.join(" ")}\n"
+    { 1 => "read", 2 => "diff" }.each do |count, verb|
+      _, err, = command("watch", process.pid.to_s, "--every", "0.1s", "--count", count.to_s, "-d", "a folder", chdir: folder)
+      expect(err.lines.last).to match(%r{\Anow: heap_inspector #{verb}(?: a\\ folder/\d-heap\S+){#{count}}\n\z})
+    end
   end
 
   it "says what to do where a process cannot be asked" do
