@@ -20,7 +20,10 @@ module HeapInspector
     # What Ruby's pipe holds; more means fewer switches between the dumping and the packing thread.
     F_SETPIPE_SZ = 1031
 
-    private_constant :F_SETPIPE_SZ
+    # Seconds that a dump may take at most: a day.
+    LONGEST = 86_400
+
+    private_constant :F_SETPIPE_SZ, :LONGEST
 
     # See {HeapInspector.dump}.
     def initialize(gc:, compress:, redact:, timeout:, force:, progress:)
@@ -28,6 +31,8 @@ module HeapInspector
       @compress = compress
       @redact = redact ? true : false
       @timeout = Float(timeout)
+      raise ArgumentError, "a timeout of #{timeout} s is none; give it some seconds" unless @timeout.between?(0.001, LONGEST)
+
       @force = force
       @progress = progress
     end
@@ -81,19 +86,28 @@ module HeapInspector
       [status, told].each { |pipe| pipe&.close }
     end
 
-    # Forks without a collection on the way. Signals are not blocked meanwhile: Ruby 3.3 starts its timer thread anew in the parent of a
-    # fork, and that would keep them blocked.
+    # Forks without a collection on the way, and without what gems do after a fork (reconnect, discard, start threads): it is Ruby's own
+    # `_fork` that is called, beneath all that was put before it. Signals are not blocked meanwhile: Ruby 3.3 starts its timer thread
+    # anew in the parent of a fork, and that would keep them blocked.
     def fork_child(io, told, packing, unfinished, meta)
       parent = Process.pid
       was_disabled = GC.disable
-      pid = ForkHook.skip { Process.fork }
-      return pid if pid
+      pid = bare_fork.call
+      return pid unless pid.zero?
 
       child(io, told, packing, parent, unfinished, meta)
     rescue Errno::ENOMEM, Errno::EAGAIN => e
       raise DumpRefused, "the system refuses to fork: #{e.message}"
     ensure
       GC.enable if Process.pid == parent && !was_disabled
+    end
+
+    def bare_fork
+      method = Process.method(:_fork)
+      while (beneath = method.super_method)
+        method = beneath
+      end
+      method
     end
 
     # What the child does. Nothing leaves it.
@@ -155,7 +169,13 @@ module HeapInspector
 
     # Waits for the child, which is at its end, or ends it. Others may have waited for it already.
     def reap(pid, done)
-      Process.kill(:KILL, pid) unless done
+      # A child that others waited for may have given its number to another process, which is not to be killed.
+      return Process.wait2(pid).last if done
+
+      ended = Process.wait2(pid, Process::WNOHANG)
+      return ended.last if ended
+
+      Process.kill(:KILL, pid)
       Process.wait2(pid).last
     rescue Errno::ECHILD, Errno::ESRCH
       nil

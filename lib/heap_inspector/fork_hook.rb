@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module HeapInspector
-  # Puts things in order in forked children. Installed when something needs it, and
-  # then for good: a method that is there cannot be taken away.
+  # Puts things in order in forked children, but for those that write a dump. Installed when something needs it, and then for good: a
+  # method that is there cannot be taken away.
   #
   # @api private
   module ForkHook
@@ -17,16 +17,6 @@ module HeapInspector
     end
 
     class << self
-      # Has the children that this thread forks in the block left as they are: they write a dump and end.
-      #
-      # @return [Object] what the block returns
-      def skip
-        Thread.current[:heap_inspector_dumps] = true
-        yield
-      ensure
-        Thread.current[:heap_inspector_dumps] = nil
-      end
-
       # @return [void]
       def install
         Process.singleton_class.prepend(Fork) unless Process.singleton_class < Fork
@@ -34,8 +24,6 @@ module HeapInspector
 
       # @return [void]
       def after_fork
-        return if Thread.current[:heap_inspector_dumps]
-
         Tracing.after_fork unless HeapInspector.autoload?(:Tracing)
         Agent.after_fork unless HeapInspector.autoload?(:Agent)
         Threshold.after_fork unless HeapInspector.autoload?(:Threshold)

@@ -103,8 +103,11 @@ RSpec.describe HeapInspector, ".dump" do
     expect(meta(path)["redacted"]).to be true
   end
 
-  it "runs nothing of the process in the child: no at_exit, no trap, no finalizer" do
+  it "runs nothing of the process in the child: no hook of a fork, no at_exit, no trap, no finalizer" do
     process, child = stuck(before: <<~RUBY)
+      HeapInspector.arm # has a hook itself
+      Process.singleton_class.prepend(Module.new { def _fork = super.tap { puts "forked" } })
+      Process.singleton_class.prepend(Module.new { def fork = raise("no such fork") })
       at_exit { puts "at exit of \#{Process.pid}" }
       %w[TERM USR1 INT HUP].each { |signal| trap(signal) { puts "\#{signal} in \#{Process.pid}" } }
       parent = Process.pid
@@ -174,6 +177,16 @@ RSpec.describe HeapInspector, ".dump" do
     expect(Dir.children(folder).map do |name|
              File.join(folder, name)
            end).to contain_exactly(path, mine, young, link, File.join(folder, "run"))
+  end
+
+  it "refuses what cannot be meant" do
+    { "timeout: 0" => /a timeout of 0 s is none/, "timeout: -1" => /a timeout of -1/, "timeout: Float::NAN" => //,
+      "timeout: Float::INFINITY" => /a timeout of Infinity/, "timeout: 'x'" => /invalid value for Float/ }.each do |words, message|
+      process = living("begin; HeapInspector.dump(#{path.inspect}, #{words}); rescue ArgumentError => e; puts e.message; end")
+      expect(process.line).to match(message)
+      process.wait
+    end
+    expect(Dir.children(folder) - ["run"]).to be_empty
   end
 
   it "takes one dump at a time" do
