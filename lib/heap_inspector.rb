@@ -214,12 +214,16 @@ module HeapInspector
   # @param folder [String, nil] where the dump goes; by default that of temporary files
   # @param every [Numeric] seconds between two looks
   # @param cool_down [Numeric] seconds
-  # @param dump [Hash] `gc`, `redact`, `timeout`, `force`: see {dump}
+  # @param gc [Boolean] whether to collect garbage first
+  # @param redact [Boolean] whether to replace the values of strings
+  # @param timeout [Numeric] seconds after which to give up
+  # @param force [Boolean] whether to go on where memory or disk look too small
   # @return [void]
   # @raise [ArgumentError] if the limit is no size
-  def self.dump_above(limit, folder: nil, every: 60, cool_down: 3600, **dump)
+  def self.dump_above(limit, folder: nil, every: 60, cool_down: 3600, gc: true, redact: false, timeout: 300, force: false)
     return Threshold.stop if limit.nil?
 
+    dump = { gc: gc, redact: redact, timeout: timeout, force: force }
     Threshold.watch(limit, folder: folder, every: every, cool_down: cool_down, **dump)
   end
 end

@@ -32,6 +32,8 @@ module HeapInspector
         @limit = bytes(limit)
         @folder = folder || ENV["TMPDIR"] || "/tmp"
         @every = Float(every)
+        raise ArgumentError, "a look every #{every} s is none; give it some seconds" unless @every.positive?
+
         @cool_down = Float(cool_down)
         @dump = dump
         begin_watching
@@ -71,7 +73,7 @@ module HeapInspector
           file = HeapInspector.dump(File.join(@folder, name), **@dump)
           warn "heap_inspector: #{rss / 1_048_576} MiB in use, more than #{@limit / 1_048_576}: took #{file.path}"
           break
-        rescue Error, SystemCallError => e
+        rescue StandardError => e
           warn "heap_inspector: no dump at #{rss.to_i / 1_048_576} MiB: #{e.message}"
           sleep(@cool_down)
         end
