@@ -101,26 +101,33 @@ module HeapInspector
         sweep(folder)
         @path = File.join(folder, socket_name(Process.pid))
         File.unlink(@path) if File.socket?(@path)
-        mask = File.umask(0o177)
-        begin
-          @server = UNIXServer.new(@path)
-        ensure
-          File.umask(mask)
-        end
+        @server = UNIXServer.new(@path)
+        File.chmod(0o600, @path) # until then its folder keeps others out
         @server.close_on_exec = true
         @inode = File.lstat(@path).ino
       rescue SystemCallError, ArgumentError => e
         raise AgentError, "no socket at #{@path}: #{e.message}; set HEAP_INSPECTOR_DIR to a short path that can be written to"
       end
 
-      # Removes what killed processes left.
+      # Removes what killed processes left. The folder may be shared by containers, whose pids say nothing here; so it is asked whether
+      # anybody listens.
       def sweep(folder)
         Dir.each_child(folder) do |name|
           pid = name[/\A(\d+)-\d+\.sock\z/, 1]
-          File.unlink(File.join(folder, name)) if pid && socket_name(Integer(pid, 10)) != name
+          path = File.join(folder, name)
+          File.unlink(path) if pid && socket_name(Integer(pid, 10)) != name && deserted?(path)
         rescue Errno::ENOENT
           nil # another one was quicker
         end
+      end
+
+      def deserted?(path)
+        Socket.open(:UNIX, :STREAM) { |socket| socket.connect_nonblock(Addrinfo.unix(path), exception: false) }
+        false
+      rescue Errno::ECONNREFUSED
+        true
+      rescue SystemCallError
+        false
       end
 
       def own_socket?
@@ -135,14 +142,22 @@ module HeapInspector
             guest = @server.accept_nonblock(exception: false)
             receive(guest) if guest.is_a?(UNIXSocket)
           elsif !own_socket?
-            @mutex.synchronize do
-              @server.close
-              open_socket
-            end
+            reopen
           end
-        rescue SystemCallError, AgentError
-          sleep(1) # no descriptors, no folder: it may come again
+        rescue StandardError
+          # No descriptors, no folder: it may come again. Or the program closes all that is open, as daemons do.
+          sleep(1)
+          reopen if @server.closed?
         end
+      end
+
+      def reopen
+        @mutex.synchronize do
+          @server.close
+          open_socket
+        end
+      rescue AgentError
+        nil # it is tried again
       end
 
       def receive(guest)
