@@ -11,6 +11,10 @@ module HeapInspector
   class Client
     # Seconds to wait for a usual reply: C code that holds Ruby's lock was measured to delay one by 2 s.
     PATIENCE = 30
+    # Bytes of a reply.
+    LONGEST = 65_536
+
+    private_constant :LONGEST
 
     # @param pid [Integer]
     # @return [String, nil] the path of the process's socket, where it is armed
@@ -19,9 +23,10 @@ module HeapInspector
       uid = ProcFs.status(pid)["Uid"]
       return unless ticks && uid
 
-      # A process in a container has another folder for temporary files, and services may have one too.
-      folders = [Folder.path, "/run/user/#{uid}/heap_inspector", Folder.of_user(uid), "/proc/#{pid}/root#{Folder.of_user(uid)}"]
-      folders.map { |folder| File.join(folder, "#{pid}-#{ticks}.sock") }.find { |path| trusted?(path, uid) }
+      # A process in a container has another folder for temporary files and another pid, and services may have the former too.
+      folders = [Folder.path, "/run/user/#{uid}/heap_inspector", Folder.of_user(uid)].flat_map { |each| [each, "/proc/#{pid}/root#{each}"] }
+      name = "#{ProcFs.own_pid(pid) || pid}-#{ticks}.sock"
+      folders.map { |folder| File.join(folder, name) }.find { |path| trusted?(path, uid) }
     end
 
     # Whether it is the process's own user who put the socket there.
@@ -37,6 +42,7 @@ module HeapInspector
     # @raise [AgentError] if it cannot be reached; the message says why, and what to do
     def initialize(pid)
       @pid = pid
+      @rest = +""
       path = self.class.socket(pid) || raise(AgentError, unreachable)
       @socket = UNIXSocket.new(path)
     rescue SystemCallError => e
@@ -47,21 +53,22 @@ module HeapInspector
     #
     # @param verb [Symbol]
     # @param output [IO, nil] the open file that a dump is written to
-    # @param timeout [Numeric] seconds between two signs of life
+    # @param patience [Numeric] seconds between two signs of life
+    # @param words [Hash] what else the request says
     # @yieldparam bytes [Integer] how far a dump is
     # @return [Hash{String => Object}]
     # @raise [AgentError, DumpError] what the agent says
-    def ask(verb, output: nil, timeout: PATIENCE, **words)
+    def ask(verb, output: nil, patience: PATIENCE, **words)
       @socket.write("#{{ verb: verb, **words }.to_json}\n")
       loop do
-        reply = JSON.parse(line(timeout))
-        return reply["ok"] if reply.key?("ok")
-        raise failure(reply) if reply.key?("error")
+        reply = reply(patience)
+        return reply["ok"] if reply["ok"].is_a?(Hash)
+        raise failure(reply) if reply["error"].is_a?(String)
 
         @socket.send_io(output) if reply["ready"]
-        yield reply["progress"] if reply["progress"] && block_given?
+        yield reply["progress"] if reply["progress"].is_a?(Integer) && block_given?
       end
-    rescue SystemCallError, JSON::ParserError
+    rescue SystemCallError, EOFError
       raise AgentError, "process #{@pid} went away before it answered"
     ensure
       @socket.close
@@ -69,14 +76,33 @@ module HeapInspector
 
     private
 
-    def line(timeout)
-      unless @socket.wait_readable(timeout)
-        raise AgentError,
-              "process #{@pid} did not answer in #{timeout} s; is it stopped, or busy in C code?"
-      end
+    # The next line of the process, which root may ask but need not trust.
+    def reply(patience)
+      deadline = now + patience
+      until (line = @rest.slice!(/\A.*\n/))
+        raise AgentError, nonsense if @rest.bytesize > LONGEST
 
-      @socket.gets("\n", 65_536) || raise(AgentError, "process #{@pid} went away before it answered")
+        left = deadline - now
+        unless left.positive? && @socket.wait_readable(left)
+          raise AgentError, "process #{@pid} did not answer in #{patience.round} s; is it stopped, or busy in C code?"
+        end
+
+        part = @socket.read_nonblock(LONGEST, exception: false)
+        raise EOFError if part.nil?
+
+        @rest << part if part.is_a?(String)
+      end
+      reply = JSON.parse(line)
+      reply.is_a?(Hash) ? reply : raise(AgentError, nonsense)
+    rescue JSON::ParserError, EncodingError
+      raise AgentError, nonsense
     end
+
+    def nonsense
+      "process #{@pid} answers what is no answer; is it an agent of another version?"
+    end
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
     def failure(reply)
       classes = { "HeapInspector::DumpRefused" => DumpRefused, "HeapInspector::DumpFailed" => DumpFailed,

@@ -63,17 +63,18 @@ module HeapInspector
       output = nil
       ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
       words = parse(words, "dump PID|worker-N|all", "Take a dump of a running process, which goes on meanwhile", 1..1) do |options|
-        options.on("-o", "--output FILE", "Where to, - for standard output [default: heap-PID-TIME.json.zst]") { |given| output = given }
+        options.on("-o", "--output FILE", "Where to: a file, a folder, - for standard output [default: heap-PID-TIME.json.zst]") do |given|
+          output = given
+        end
         dump_options(options, ask)
       end || (return 0)
 
       processes = Processes.named(words.first)
-      if output && processes.size > 1
-        raise ArgumentError,
-              "#{words.first} are several processes, which do not fit into one file; leave -o out"
+      if output && !File.directory?(output) && processes.size > 1
+        raise ArgumentError, "#{words.first} are several processes, which do not fit into one file; give a folder, or leave -o out"
       end
 
-      processes.map { |process| dump_one(pid_of(process), output, ask) }.max
+      each_of(processes) { |pid| dump_one(pid, output, ask) }
     end
 
     # Switches tracing.
@@ -83,12 +84,10 @@ module HeapInspector
       words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer",
                     2..2) || (return 0)
       on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "on or off is meant, not #{words[1].inspect}" }
-      Processes.named(words.first).each do |process|
-        pid = pid_of(process)
+      each_of(Processes.named(words.first)) do |pid|
         status = Client.new(pid).ask(:trace, on: on)
         @out.puts "process #{pid} #{status["tracing"] ? "traces allocations" : "does not trace allocations"}"
       end
-      0
     end
 
     # Takes the dumps of a leak hunt.
@@ -141,6 +140,20 @@ module HeapInspector
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
     end
 
+    # What fails for one of several is told, and the others have their turn.
+    def each_of(processes)
+      failed = processes.count do |process|
+        yield pid_of(process)
+        false
+      rescue Error, SystemCallError => e
+        raise if processes.size == 1
+
+        @err.puts "heap_inspector: process #{pid_of(process)}: #{self.class.printable(e.message)}"
+        true
+      end
+      failed.zero? ? 0 : 1
+    end
+
     def pid_of(process)
       process.is_a?(Integer) ? process : process.pid
     end
@@ -162,10 +175,10 @@ module HeapInspector
       return stream(pid, ask) if output == "-"
 
       path = output || default_name(pid, ask)
+      path = File.join(path, default_name(pid, ask)) if File.directory?(path)
       ask = ask.merge(format: Packing.choose(nil, path)) unless ask[:format]
       file = WholeFile.create(path) { |unfinished, _| request(pid, unfinished, ask) }
       @err.puts "#{path}: #{told(file)}"
-      0
     end
 
     def default_name(pid, ask)
@@ -176,15 +189,13 @@ module HeapInspector
       raise ArgumentError, "a dump is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
 
       @out.flush
-      file = request(pid, @out, { format: :zstd }.merge(ask.compact))
-      @err.puts told(file)
-      0
+      @err.puts told(request(pid, @out, { format: :zstd }.merge(ask.compact)))
     end
 
     def request(pid, output, ask)
       shows = @err.tty?
       # The collection comes before the first sign of life.
-      answer = Client.new(pid).ask(:dump, output: output, timeout: 30 + ask[:timeout], **ask) do |bytes|
+      answer = Client.new(pid).ask(:dump, output: output, patience: 30 + ask[:timeout], **ask) do |bytes|
         @err.print "\r#{mebibytes(bytes)} dumped\e[K" if shows
       end
       @err.print "\r\e[K" if shows
@@ -192,14 +203,18 @@ module HeapInspector
     end
 
     def told(file)
-      pause = ((file["fork_seconds"] + file["gc_seconds"]) * 1000).round
-      "#{mebibytes(file["packed_bytes"])}, #{mebibytes(file["bytes"])} unpacked, in #{file["seconds"].round(1)} s; " \
-        "the process paused for #{pause} ms"
+      words = %w[packed_bytes bytes seconds fork_seconds gc_seconds]
+      packed, bytes, seconds, fork, gc = file.values_at(*words).map { |each| each.is_a?(Numeric) ? each : 0 }
+      pause = ((fork + gc) * 1000).round
+      "#{mebibytes(packed)}, #{mebibytes(bytes)} unpacked, in #{seconds.round(1)} s; the process paused for #{pause} ms"
     end
 
     def hunt(pid, every, count, folder, ask)
+      socket = Client.socket(pid)
       paths = Array.new(count) do |number|
         sleep(every) unless number.zero?
+        raise AgentError, "process #{pid} is another one now" unless [nil, socket].include?(Client.socket(pid))
+
         path = File.join(folder, "#{number + 1}-#{default_name(pid, ask)}")
         dump_one(pid, path, ask)
         path
@@ -210,14 +225,15 @@ module HeapInspector
 
     def row(process)
       status = process.armed? ? status(process.pid) : {}
-      since = status["tracing_since"]
-      { pid: process.pid, uid: process.uid, what: process.title, worker: process.worker || status["worker"], rss: process.rss,
-        pss: process.pss, armed: process.armed?, answers: process.armed? ? !status.empty? : nil, tracing: status["tracing"],
+      since, worker = status.values_at("tracing_since", "worker").map { |each| each if each.is_a?(Integer) }
+      tracing = [true, false].find { |each| each == status["tracing"] }
+      { pid: process.pid, uid: process.uid, what: process.title, worker: process.worker || worker, rss: process.rss,
+        pss: process.pss, armed: process.armed?, answers: process.armed? ? !status.empty? : nil, tracing: tracing,
         tracing_since: since && Time.at(since).utc.strftime("%FT%TZ"), command: process.command }
     end
 
     def status(pid)
-      Client.new(pid).ask(:status, timeout: 5)
+      Client.new(pid).ask(:status, patience: 5)
     rescue AgentError
       {}
     end

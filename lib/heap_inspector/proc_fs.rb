@@ -22,6 +22,13 @@ module HeapInspector
       end
 
       # @param pid [Integer]
+      # @return [Integer, nil] its pid as it knows it itself: in a container another one
+      def own_pid(pid)
+        own = read("/proc/#{pid}/status")[/^NSpid:.*\s(\d+)$/, 1]
+        own && Integer(own, 10)
+      end
+
+      # @param pid [Integer]
       # @return [Integer, nil] the process's share of the memory that it uses, where it may be known
       def pss(pid)
         kibibytes = read("/proc/#{pid}/smaps_rollup")[/^Pss:\s+(\d+) kB/, 1]
@@ -73,7 +80,7 @@ module HeapInspector
 
       # The path and those above it; in a container only the last may exist.
       def around(path)
-        paths = [path]
+        paths = [File.join("/", path)]
         paths << File.dirname(paths.last) until paths.last == "/" || paths.size > 32
         paths
       end

@@ -64,7 +64,15 @@ module HeapInspector
           return armed
         end
         index = word[/\Aworker-(\d+)\z/, 1] || raise(ArgumentError, "#{word.inspect} is no pid, worker-N or all")
-        one(armed.select { |process| process.worker == Integer(index, 10) }, word)
+        one(armed.select { |process| worker(process) == Integer(index, 10) }, word)
+      end
+
+      # @param process [Process]
+      # @return [Integer, nil] the worker's index, by its title, or as it was told to its agent
+      def worker(process)
+        process.worker || Client.new(process.pid).ask(:status, patience: 5)["worker"]
+      rescue AgentError
+        nil
       end
 
       private

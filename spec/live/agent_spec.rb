@@ -26,7 +26,7 @@ RSpec.describe "the agent" do
 
       guest.read
     end
-  rescue Errno::EPIPE, Errno::ECONNRESET
+  rescue Errno::EPIPE, Errno::ECONNRESET, Errno::ECONNREFUSED
     ""
   end
 
@@ -62,6 +62,89 @@ RSpec.describe "the agent" do
     expect(values.count { |value| value.is_a?(String) && value.match?(/\Aheld \d+\z/) }).to eq 321
     expect(Dir.glob("#{folder}/*.tmp")).to be_empty
   end
+
+  it "gives up a dump that nobody reads, in the time it was given" do
+    process = armed("$held = Array.new(20_000) { |number| \"text \#{number} \#{\"x\" * 200}\" }")
+    err = File.join(folder, "err")
+    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--format", "plain", "--timeout", "1"]
+    IO.popen([environment, *words], err: err) { eventually { File.read(err).include?("\n") } }
+    expect(File.read(err)).to eq "heap_inspector: the dump was not done after 1 s and was given up; give it more time\n"
+    expect(ping(process.pid)).to eq process.pid
+  end
+
+  it "knows a worker by the index that it was told, where its title has none" do
+    process = armed
+    _, err, code = command("dump", "worker-7", "-o", folder)
+    expect([code, err]).to match [0, %r{\A#{folder}/heap-#{process.pid}-\d{8}T\d{6}Z\.json\.zst: }]
+  end
+
+  it "reaches a process in a container from its host" do
+    contained = %w[unshare --pid --fork --kill-child --mount --mount-proc]
+    skip "only root can make a container" unless Process.uid.zero? && system(*contained, "true", err: File::NULL)
+
+    code = "$stdout.sync = true; HeapInspector.arm; puts Process.pid; gets"
+    process = started([*contained, RbConfig.ruby, "-rheap_inspector", "-e", code])
+    expect(process.line).to eq "1"
+    pid = children(process.pid).first
+    path = File.join(folder, "heap.json.zst")
+    _, err, code = command("dump", pid.to_s, "-o", path)
+    expect([code, err]).to match [0, /\A#{path}/]
+    expect(meta(path)["pid"]).to eq 1
+  end
+
+  it "goes on with the others where one of all fails" do
+    first = armed
+    second = armed
+    sleeper = [first, second].min_by(&:pid)
+    hostile_instead_of(sleeper)
+    out = File.join(folder, "all")
+    Dir.mkdir(out)
+    _, err, code = command("dump", "all", "-o", out)
+    expect(code).to eq 1
+    told = "heap_inspector: process #{sleeper.pid}: process #{sleeper.pid} answers what is no answer; is it an agent of another version?"
+    expect(err.lines(chomp: true)).to match [told, /\A#{out}/]
+    expect(Dir.children(out).size).to eq 1
+    expect(command("dump", "all", "-o", File.join(folder, "one"))).to match [
+      "", /\Aheap_inspector: all are several processes, which do not fit into one file; give a folder/, 2
+    ]
+  end
+
+  it "does not believe what a process answers" do
+    process = armed
+    replies = ["[]", "nonsense", "{\"ok\":7}\n{\"ok\":[]}", "\xff", "{\"ok\":#{"[" * 200}", "x" * 100_000]
+    replies.each do |reply|
+      hostile_instead_of(process, reply)
+      out, err, code = command("trace", process.pid.to_s, "on")
+      expect([out, code]).to eq ["", 1]
+      expect(err).to match(/\Aheap_inspector: process \d+ (?:answers what is no answer|went away before it answered).*\n\z/)
+    end
+    hostile_instead_of(process, "{\"ok\":{\"tracing\":\"\\u001b[2J\",\"tracing_since\":\"x\",\"worker\":{}}}")
+    out, _, code = command("ps")
+    expect([out.include?("\e"), code]).to eq [false, 0]
+    hostile_instead_of(process, "{\"progress\":\"x\"}\n{\"ok\":{\"seconds\":\"\\u001b[2J\"}}")
+    expect(command("dump", process.pid.to_s, "-o", File.join(folder, "x"))[1]).to eq "#{folder}/x: 0.0 MiB, 0.0 MiB unpacked, " \
+                                                                                     "in 0 s; the process paused for 0 ms\n"
+  end
+
+  # Puts a socket in the place of the process's that answers everybody so.
+  def hostile_instead_of(process, reply = "nonsense")
+    path = socket(process.pid)
+    File.unlink(path)
+    server = UNIXServer.new(path)
+    (@servers ||= []) << server
+    Thread.new do
+      loop do
+        guest = server.accept
+        guest.write("#{reply}\n")
+        guest.close_write
+        guest.read
+      rescue SystemCallError, IOError
+        break if server.closed?
+      end
+    end
+  end
+
+  after { @servers&.each(&:close) }
 
   it "takes the three dumps of a leak hunt" do
     process = armed
@@ -129,10 +212,12 @@ RSpec.describe "the agent" do
   end
 
   it "refuses a folder that is not its own" do
-    { "link" => -> { File.symlink(folder, run) }, "open" => -> { Dir.mkdir(run) && File.chmod(0o777, run) } }.each_value do |plant|
+    plants = [-> { File.symlink(folder, run) }, -> { Dir.mkdir(run) && File.chmod(0o777, run) }]
+    plants << -> { Dir.mkdir(run, 0o700) && File.chown(65_534, nil, run) } if Process.uid.zero?
+    plants.each do |plant|
       plant.call
       process = living("begin; HeapInspector.arm; rescue HeapInspector::AgentError => e; puts e.message; end")
-      reason = /(?:it is no folder|its mode is 0777, not 0700); remove it or set HEAP_INSPECTOR_DIR/
+      reason = /(?:it is no folder|its mode is 0777, not 0700|it belongs to uid 65534); remove it or set HEAP_INSPECTOR_DIR/
       expect(process.line).to match(/\A#{run} cannot be used: #{reason}/)
       process.wait
       File.symlink?(run) ? File.unlink(run) : FileUtils.remove_entry(run)
@@ -168,6 +253,27 @@ RSpec.describe "the agent" do
     FileUtils.remove_entry(run)
     eventually(20) { socket(process.pid) }
     expect(ping(process.pid)).to eq process.pid
+  end
+
+  it "comes back where the program closes all that is open, as daemons do" do
+    process = armed(<<~RUBY)
+      Thread.abort_on_exception = true
+      trap("USR1") { ObjectSpace.each_object(UNIXServer, &:close) }
+    RUBY
+    process.kill(:USR1)
+    eventually(20) { reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }
+  end
+
+  it "leaves the socket of a process alone that it does not know, as in another container with the same folder" do
+    armed
+    other = File.join(run, "1-1.sock")
+    left = File.join(run, "1-2.sock")
+    UNIXServer.new(left).close
+    server = UNIXServer.new(other)
+    armed
+    expect([File.exist?(other), File.exist?(left)]).to eq [true, false]
+  ensure
+    server&.close
   end
 
   it "arms what is forked, and takes the sockets away, but for killed processes', whose go with the next" do
