@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# What taking a dump does to the process: how long it takes, and for how long another thread stands still meanwhile. Run by
-# `rake live:proof`; OBJECTS=200000 for a quicker look.
+# What taking a dump does to the process: how long it takes, and for how long another thread stands still meanwhile. Then what the
+# agent and the tracing cost. Run by `rake live:proof`; OBJECTS=200000 for a quicker look.
 #
 # Each row is a process of its own with a million small objects. An echo thread sleeps for half a millisecond again and again and keeps
 # the longest time that this took. fork(2) alone is the floor of all that fork.
@@ -86,3 +86,38 @@ Dir.mktmpdir("hi") do |folder|
     end
   end
 end
+
+# What a million allocations cost, and a second of waiting, by what is switched on.
+COSTS = {
+  "without the gem" => "",
+  "required" => "require 'heap_inspector'",
+  "armed" => "require 'heap_inspector'; HeapInspector.arm",
+  "tracing was on, and is off" => "require 'heap_inspector'; HeapInspector.trace_object_allocations { Object.new }",
+  "tracing" => "require 'heap_inspector'; HeapInspector.trace_object_allocations_start"
+}.freeze
+
+COST = <<~'RUBY'
+  eval(ARGV[0])
+  cpu = -> { Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) }
+  kept = nil
+  rounds = Array.new(5) do
+    start = cpu.call
+    1_000_000.times { kept = Object.new }
+    cpu.call - start
+  end
+  start = cpu.call
+  sleep 10
+  puts [(rounds.min * 1000).round, ((cpu.call - start) * 10).round(3)].inspect
+RUBY
+
+puts "", "| | ns an allocation | % of a processor while it waits |", "|---|---|---|"
+Dir.mktmpdir("hi") do |folder|
+  ENV["HEAP_INSPECTOR_DIR"] = File.join(folder, "run")
+  COSTS.each do |name, code|
+    out, status = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", "-e", COST, code)
+    abort out unless status.success?
+
+    puts "| #{name} | #{JSON.parse(out).join(" | ")} |"
+  end
+end
+puts "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
