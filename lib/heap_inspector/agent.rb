@@ -47,6 +47,7 @@ module HeapInspector
           @thread = Thread.new { serve }
           @thread.name = "heap_inspector agent"
           @thread.report_on_exception = false
+          @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
         end
         ForkHook.install
         at_exit { disarm } unless @cleans

@@ -60,6 +60,7 @@ module HeapInspector
         @thread = Thread.new { look }
         @thread.name = "heap_inspector threshold"
         @thread.report_on_exception = false
+        @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
       end
 
       # One dump a process, and one in a while of all processes.

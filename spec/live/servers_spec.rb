@@ -229,6 +229,7 @@ RSpec.describe "servers" do
     expect(status).to be_success
     expect(out).to match(/puma worker 1 .* armed  on since /)
     stop(server)
+    expect(File.read(File.join(folder, "log"))).not_to match(/heap_inspector/) # as Puma warns of threads before a fork
   end
 
   it "serves Unicorn by its after_fork" do
