@@ -160,6 +160,26 @@ RSpec.describe "the agent" do
     end
   end
 
+  it "ends a leak hunt with the process, and watches one at a time" do
+    process = armed
+    other = armed
+    expect(command("watch",
+                   "all")[1..]).to eq ["heap_inspector: all are several processes; watch one; see heap_inspector watch --help\n", 2]
+    expect(command("watch", other.pid.to_s, "--every", "soon").last).to eq 2
+    hunt = started([RbConfig.ruby, Living::EXE, "watch", process.pid.to_s, "--every", "1s", "-d", folder])
+    hunt.line(/unpacked/)
+    process.kill
+    process.finish
+    expect(hunt.line(/heap_inspector:/)).to eq "heap_inspector: there is no process #{process.pid}"
+    expect(hunt.wait.exitstatus).to eq 1
+  end
+
+  it "switches tracing on in all, each for itself" do
+    processes = [armed, armed]
+    out, _, code = command("trace", "all", "on")
+    expect([out.lines(chomp: true).sort, code]).to eq [processes.map { |each| "process #{each.pid} traces allocations" }.sort, 0]
+  end
+
   it "says what to do where a process cannot be asked" do
     bare = living("puts 'up'; gets")
     bare.line(/up/)

@@ -179,6 +179,41 @@ RSpec.describe HeapInspector, ".dump" do
            end).to contain_exactly(path, mine, young, link, File.join(folder, "run"))
   end
 
+  it "collects garbage before, if it is told to, and leaves the collector as it was" do
+    process = living(<<~RUBY)
+      GC.disable
+      def litter = 3000.times { |number| "litter \#{number}" }
+      litter
+      [false, true].each { |gc| HeapInspector.dump(File.join(#{folder.inspect}, "\#{gc}.json.zst"), gc: gc) }
+      p GC.enable
+      HeapInspector.dump(#{path.inspect})
+      p GC.enable
+    RUBY
+    process.wait
+    expect(process.rest.lines(chomp: true)).to eq %w[true false]
+    counts = [false, true].map do |gc|
+      Helpers.lines_of(File.join(folder, "#{gc}.json.zst")).count { |line| line["value"]&.match?(/\Alitter \d+\z/) }
+    end
+    expect(counts).to match [3000, be < 10]
+  end
+
+  it "ends where its progress raises, and tells that" do
+    process = living(<<~RUBY)
+      strings = Array.new(800_000) { |number| "text \#{number}" }
+      begin
+        HeapInspector.dump(#{path.inspect}, compress: :gzip, progress: ->(bytes, all) { raise "enough of \#{bytes.class} \#{all.inspect}" })
+      rescue RuntimeError => e
+        puts e.message
+      end
+      puts "next \#{strings.size}"
+      gets
+    RUBY
+    expect(process.line).to eq "enough of Integer nil"
+    process.line(/next/)
+    expect(children(process.pid)).to be_empty
+    expect(Dir.children(folder)).to eq ["run"]
+  end
+
   it "refuses what cannot be meant" do
     { "timeout: 0" => /a timeout of 0 s is none/, "timeout: -1" => /a timeout of -1/, "timeout: Float::NAN" => //,
       "timeout: Float::INFINITY" => /a timeout of Infinity/, "timeout: 'x'" => /invalid value for Float/ }.each do |words, message|
