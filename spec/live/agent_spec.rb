@@ -281,7 +281,7 @@ RSpec.describe "the agent" do
       trap("USR1") { ObjectSpace.each_object(UNIXServer, &:close) }
     RUBY
     process.kill(:USR1)
-    eventually(20) { reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }
+    eventually(20) { socket(process.pid) && reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }
   end
 
   it "leaves the socket of a process alone that it does not know, as in another container with the same folder" do
