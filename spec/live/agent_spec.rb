@@ -278,7 +278,7 @@ RSpec.describe "the agent" do
   it "comes back where the program closes all that is open, as daemons do" do
     process = armed(<<~RUBY)
       Thread.abort_on_exception = true
-      trap("USR1") { ObjectSpace.each_object(UNIXServer, &:close) }
+      trap("USR1") { Thread.new { ObjectSpace.each_object(UNIXServer, &:close) } }
     RUBY
     process.kill(:USR1)
     eventually(20) { socket(process.pid) && reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }
