@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "pp" # rubocop:disable Lint/RedundantRequireStatement -- of pretty_inspect Ruby does not know
+
 RSpec.describe HeapInspector::HeapObject do
   Helpers::DUMPS.each do |dump, path|
     it "says what the lines of #{dump} say" do

@@ -187,8 +187,7 @@ module HeapInspector
       name = number(name)
       return measure(name)[2] unless RETAINED.include?(name)
 
-      _, bytes, objects = Native.retained_by_group(heap, query, []).first
-      (name == "retained_memsize" ? bytes : objects) || 0
+      Native.retained_by_group(heap, query, [], name, nil).values.first || 0
     end
 
     # @param name [Symbol] one of {Heap::NUMBERS}
@@ -331,6 +330,7 @@ module HeapInspector
     end
 
     # The numbers that do not add up.
+    # @api private
     RETAINED = %w[retained_memsize retained_count].freeze
 
     # What {#pluck} takes.
@@ -339,7 +339,7 @@ module HeapInspector
     # Other words for it, as keys have them.
     PLUCK_ALIASES = { class: :class_name, klass: :class_name, method: :method_name }.freeze
 
-    private_constant :RETAINED, :PLUCKED, :PLUCK_ALIASES
+    private_constant :PLUCKED, :PLUCK_ALIASES
 
     private
 
@@ -371,8 +371,7 @@ module HeapInspector
     end
 
     def measure(name)
-      row = Native.measures(heap, query, [], name).first
-      row ? row.drop(1) : [0, 0, 0, nil, nil]
+      Native.measure(heap, query, name)
     end
 
     def grouped(number)
@@ -408,43 +407,40 @@ module HeapInspector
 
     # @return [Hash{Object => Integer}] how many objects
     def count
-      answer(rows("index").map { |key, count,| [key, count] })
+      answer("index", "count")
     end
     alias size count
 
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Hash{Object => Integer}] what it comes to; see {Relation#sum}
     def sum(name)
-      name = number(name)
-      at = { "retained_memsize" => 1, "retained_count" => 2 }[name]
-      return answer(rows(name).map { |key, _, _, sum,| [key, sum] }) unless at
-
-      answer(Native.retained_by_group(@relation.heap, @relation.query, @keys).map { |row| [row[0], row[at]] })
+      answer(name, "sum")
     end
 
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Hash{Object => Float, nil}] the mean over the objects that have it
     def average(name)
-      answer(rows(number(name)).map { |key, _, known, sum,| [key, known.positive? ? sum.fdiv(known) : nil] })
+      answer(name, "average")
     end
 
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Hash{Object => Integer, nil}] the least
     def minimum(name)
-      answer(rows(number(name)).map { |row| [row[0], row[4]] })
+      answer(name, "minimum")
     end
 
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Hash{Object => Integer, nil}] the greatest
     def maximum(name)
-      answer(rows(number(name)).map { |row| [row[0], row[5]] })
+      answer(name, "maximum")
     end
 
     # @param limit [Integer]
     # @param by [Symbol] `:count`, or one of {Heap::NUMBERS}
     # @return [Hash{Object => Integer}] the groups with the most
     def top(limit = 10, by = :memsize)
-      (by.to_sym == :count ? count : sum(by)).first(limit).to_h
+      limit = Where.limit(limit)
+      by.to_sym == :count ? answer("index", "count", limit) : answer(by, "sum", limit)
     end
 
     # @return [String]
@@ -455,16 +451,15 @@ module HeapInspector
 
     private
 
-    def rows(name)
-      Native.measures(@relation.heap, @relation.query, @keys, name)
-    end
-
-    def number(name)
-      Where.known(name, Heap::NUMBERS, "of objects").to_s
-    end
-
-    def answer(pairs)
-      pairs.sort_by { |key, value| [-(value || -1), key.is_a?(Array) ? key.map(&:to_s) : [key.to_s]] }.to_h
+    def answer(name, statistic, limit = nil)
+      name = Where.known(name, Heap::NUMBERS, "of objects").to_s
+      heap = @relation.heap
+      query = @relation.query
+      if statistic == "sum" && Relation::RETAINED.include?(name)
+        Native.retained_by_group(heap, query, @keys, name, limit)
+      else
+        Native.groups(heap, query, @keys, name, statistic, limit)
+      end
     end
   end
 end

@@ -50,7 +50,7 @@ module HeapInspector
 
           name, negated, values = term
           patterns, others = values.partition { |value| value.is_a?(Regexp) }
-          matching = Native.measures(heap, [EVERYTHING], [name], "memsize").filter_map do |value,|
+          matching = Native.values(heap, name).filter_map do |value|
             value.to_sym if value.is_a?(String) && patterns.any? { |pattern| pattern.match?(value) }
           end
           [name, negated, others + matching]

@@ -241,6 +241,7 @@ impl Heap {
 
     /// The node's bytes, slot included.
     #[must_use]
+    #[inline]
     pub fn bytes(&self, id: NodeId) -> u64 {
         self.columns.memsizes.get(at(id))
     }

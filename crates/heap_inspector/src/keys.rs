@@ -4,12 +4,12 @@
 
 use crate::gems;
 use crate::heap::Domain;
-use crate::names::Names;
+use crate::names::{Names, Numbers};
 use crate::record::{Traits, Type};
 use crate::survey::{Parts, Slot};
 use crate::symbols::{Site, SiteId, Symbol, Symbols};
 use crate::{Error, Result};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -263,6 +263,19 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The values of a key of sites, of all sites of the dump.
+    pub(crate) fn of_sites(&mut self, key: Key) -> Vec<KeyValue> {
+        let sites = 0..self.names.tables.sites.len() as u32;
+        let slots = sites.map(|site| Slot {
+            names: Numbers { site: SiteId(site), ..Numbers::default() },
+            traced: true,
+            ..Slot::default()
+        });
+        let mut values: HashSet<Value> = slots.map(|slot| self.value(key, &slot)).collect();
+        values.extend([Slot::default(), Slot { tracer: true, ..Slot::default() }].map(|slot| self.value(key, &slot)));
+        values.into_iter().map(|value| self.outside(value)).collect()
+    }
+
     /// A value as it stands outside: its text looked up.
     #[must_use]
     pub fn outside(&self, value: Value) -> KeyValue {
@@ -322,11 +335,16 @@ impl<'a> Values<'a> {
             return self.untraced;
         }
         let id = slot.names.site;
-        if let Some(sym) = self.cache.get(&(key, id.0)) {
+        // What depends on the file alone is looked up once a file, which has many sites.
+        let of = match key {
+            Key::File | Key::Directory | Key::Gem => self.names.tables.sites.get(id).file.0,
+            _ => id.0,
+        };
+        if let Some(sym) = self.cache.get(&(key, of)) {
             return *sym;
         }
         let sym = self.site_text(key, id);
-        self.cache.insert((key, id.0), sym);
+        self.cache.insert((key, of), sym);
         sym
     }
 

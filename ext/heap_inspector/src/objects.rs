@@ -7,7 +7,7 @@ use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, Loaded, key_value, text};
 use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
-use heap_inspector::analysis::objects::{Bound, Clause, Number, Objects, Order, Query, ordered};
+use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
 use heap_inspector::analysis::show;
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::{Key, KeyValue, Values};
@@ -20,7 +20,7 @@ use magnus::rb_sys::FromRawValue;
 use magnus::typed_data::Obj;
 use magnus::value::{LazyId, ReprValue, StaticSymbol};
 use magnus::{
-    Class, Error, IntoValue, Module, Object, RArray, RClass, RModule, RObject, RString, Ruby, TryConvert, Value,
+    Class, Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RObject, RString, Ruby, TryConvert, Value,
     function, method,
 };
 
@@ -305,33 +305,102 @@ fn ids(
     Ok(pack(ruby, &ids))
 }
 
-/// `[[key, count, known, sum, least, greatest], ...]`; without keys one row, or none.
-fn measures(ruby: &Ruby, heap: &Heap, clauses: RArray, by: Vec<String>, of: String) -> Result<RArray, Error> {
-    let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, &by)?, number(ruby, &of)?);
-    let groups = heap.work(ruby, |loaded, options| {
-        let trees = trees(loaded, query.needs_tree() || number.needs_tree(), options)?;
-        Objects::new(&loaded.heap, trees, &query).groups(&by, number, options)
-    })?;
-    let rows = ruby.ary_new_capa(groups.len());
-    for (values, sum) in &groups {
-        let (least, greatest) = sum.extremes.unzip();
-        rows.push((key(ruby, values)?, sum.count, sum.known, sum.sum, least, greatest))?;
-    }
-    Ok(rows)
+/// `[count, known, sum, least, greatest]` of a number.
+fn measure(ruby: &Ruby, heap: &Heap, clauses: RArray, of: String) -> Result<RArray, Error> {
+    let measure = measures(ruby, heap, clauses, &[], &of)?.pop().map(|(_, measure)| measure).unwrap_or_default();
+    let (least, greatest) = measure.extremes().unzip();
+    let row = ruby.ary_new();
+    row.cat(&[measure.count, measure.known, measure.sum].map(|number| number.into_value_with(ruby)))?;
+    row.cat(&[least, greatest].map(|number| number.into_value_with(ruby)))?;
+    Ok(row)
 }
 
-/// `[[key, retained_memsize, retained_count], ...]`
-fn retained(ruby: &Ruby, heap: &Heap, clauses: RArray, by: Vec<String>) -> Result<RArray, Error> {
-    let (query, by) = (query(ruby, heap, clauses)?, keys(ruby, &by)?);
+/// What a number comes to by group, `{key => value}`, the greatest first: its `count`, `sum`, `average`, `minimum` or `maximum`.
+fn groups(
+    ruby: &Ruby,
+    heap: &Heap,
+    clauses: RArray,
+    by: Vec<String>,
+    of: String,
+    statistic: String,
+    limit: Option<usize>,
+) -> Result<RHash, Error> {
+    let groups = measures(ruby, heap, clauses, &keys(ruby, &by)?, &of)?;
+    let value = |measure: &Measure| match &statistic[..] {
+        "count" => Some(measure.count),
+        "sum" => Some(measure.sum),
+        "minimum" => measure.extremes().map(|(least, _)| least),
+        "maximum" => measure.extremes().map(|(_, greatest)| greatest),
+        // Floats from 0 on are ordered as their bits.
+        _ => measure.average().map(f64::to_bits),
+    };
+    let ranked = heap.work(ruby, |_, _| {
+        Ok(ranked(groups.into_iter().map(|(key, measure)| (value(&measure), key)).collect(), limit))
+    })?;
+    let hash = ruby.hash_new();
+    for (value, values) in &ranked {
+        let value = match value {
+            Some(bits) if statistic == "average" => f64::from_bits(*bits).into_value_with(ruby),
+            value => value.into_value_with(ruby),
+        };
+        hash.aset(key(ruby, values)?, value)?;
+    }
+    Ok(hash)
+}
+
+/// The groups with the greatest values, those without a value last; of equal ones by key.
+fn ranked<T: Ord>(mut groups: Vec<(T, Vec<KeyValue>)>, limit: Option<usize>) -> Vec<(T, Vec<KeyValue>)> {
+    groups.sort_unstable_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+    groups.truncate(limit.unwrap_or(usize::MAX));
+    groups
+}
+
+fn measures(
+    ruby: &Ruby,
+    heap: &Heap,
+    clauses: RArray,
+    by: &[Key],
+    of: &str,
+) -> Result<Vec<(Vec<KeyValue>, Measure)>, Error> {
+    let (query, number) = (query(ruby, heap, clauses)?, number(ruby, of)?);
+    heap.work(ruby, |loaded, options| {
+        let trees = trees(loaded, query.needs_tree() || number.needs_tree(), options)?;
+        Objects::new(&loaded.heap, trees, &query).groups(by, number, options)
+    })
+}
+
+/// What the objects of each group retain together, `{key => bytes or objects}`, the greatest first.
+fn retained(
+    ruby: &Ruby,
+    heap: &Heap,
+    clauses: RArray,
+    by: Vec<String>,
+    of: String,
+    limit: Option<usize>,
+) -> Result<RHash, Error> {
+    let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, &by)?, number(ruby, &of)?);
     let groups = heap.work(ruby, |loaded, options| {
         let (tree, children) = (loaded.tree(options)?, loaded.children(options)?);
-        Objects::new(&loaded.heap, Some((tree, children)), &query).retained(&by, children, options)
+        let groups = Objects::new(&loaded.heap, Some((tree, children)), &query).retained(&by, children, options)?;
+        let value = |group: &Retained| if number == Number::RetainedCount { group.count } else { group.memsize };
+        Ok(ranked(groups.into_iter().map(|group| (value(&group), group.key)).collect(), limit))
     })?;
-    let rows = ruby.ary_new_capa(groups.len());
-    for group in &groups {
-        rows.push((key(ruby, &group.key)?, group.memsize, group.count))?;
+    let hash = ruby.hash_new();
+    for (value, values) in &groups {
+        hash.aset(key(ruby, values)?, *value)?;
     }
-    Ok(rows)
+    Ok(hash)
+}
+
+/// The values of a key that objects may have.
+fn values(ruby: &Ruby, heap: &Heap, key: String) -> Result<RArray, Error> {
+    let key = key.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?;
+    let found = heap.work(ruby, |loaded, options| Objects::values(&loaded.heap, key, options))?;
+    let list = ruby.ary_new_capa(found.len());
+    for value in &found {
+        list.push(key_value(ruby, value))?;
+    }
+    Ok(list)
 }
 
 fn keys(ruby: &Ruby, by: &[String]) -> Result<Vec<Key>, Error> {
@@ -484,8 +553,10 @@ fn read<const AT: usize>(ruby: &Ruby, object: RObject) -> Result<Value, Error> {
 
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("ids", function!(ids, 5))?;
-    native.define_singleton_method("measures", function!(measures, 4))?;
-    native.define_singleton_method("retained_by_group", function!(retained, 3))?;
+    native.define_singleton_method("measure", function!(measure, 3))?;
+    native.define_singleton_method("groups", function!(groups, 6))?;
+    native.define_singleton_method("retained_by_group", function!(retained, 5))?;
+    native.define_singleton_method("values", function!(values, 2))?;
     native.define_singleton_method("pluck", function!(pluck, 3))?;
     native.define_singleton_method("texts", function!(texts, 2))?;
     native.define_singleton_method("line", function!(line, 2))?;

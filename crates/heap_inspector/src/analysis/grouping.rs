@@ -53,6 +53,7 @@ struct Answers {
     /// The answer plus 1; 0 where there is none yet.
     dense: Vec<u32>,
     others: HashMap<usize, u32>,
+    count: u32,
 }
 
 impl Answers {
@@ -64,16 +65,28 @@ impl Answers {
         }
     }
 
+    /// How many codes were met before this one, at first.
+    #[inline]
+    fn number(&mut self, code: usize) -> u32 {
+        let next = self.count;
+        self.get(code, || next)
+    }
+
     #[cold]
     fn add(&mut self, code: usize, make: impl FnOnce() -> u32) -> u32 {
+        let Answers { dense, others, count } = self;
         if code >= DENSE {
-            return *self.others.entry(code).or_insert_with(make);
+            return *others.entry(code).or_insert_with(|| {
+                *count += 1;
+                make()
+            });
         }
-        if code >= self.dense.len() {
-            self.dense.resize((code + 1).next_power_of_two(), 0);
+        if code >= dense.len() {
+            dense.resize((code + 1).next_power_of_two(), 0);
         }
+        *count += 1;
         let answer = make();
-        self.dense[code] = answer + 1;
+        dense[code] = answer + 1;
         answer
     }
 }
@@ -120,8 +133,10 @@ pub(crate) struct Grouping<'a> {
     heap: &'a Heap,
     filter: &'a Filter,
     values: Values<'a>,
-    terms: Vec<(Domain, Answers)>,
+    /// The place of each in the filter, sites last: there are more of them than of anything else.
+    terms: Vec<(usize, Domain, Answers)>,
     by: Vec<By>,
+    codes: Vec<usize>,
 }
 
 impl<'a> Grouping<'a> {
@@ -134,12 +149,30 @@ impl<'a> Grouping<'a> {
             order: Vec::new(),
             pairs: (at > 0).then(Pairs::new),
         });
-        Grouping {
-            heap,
-            filter,
-            values: Values::new(heap.names()),
-            terms: filter.domains().map(|domain| (domain, Answers::default())).collect(),
-            by: by.collect(),
+        let terms = filter.domains().enumerate();
+        let mut terms: Vec<_> = terms.map(|(at, domain)| (at, domain, Answers::default())).collect();
+        terms.sort_by_key(|(_, domain, _)| *domain == Domain::Site);
+        Grouping { heap, filter, values: Values::new(heap.names()), terms, by: by.collect(), codes: Vec::new() }
+    }
+
+    /// Keeps the nodes that the filter lets through: those that have a [group](Grouping::group). One term after the other decides on
+    /// all that are left.
+    pub(crate) fn retain(&mut self, ids: &mut Vec<NodeId>) {
+        let (heap, filter, values) = (self.heap, self.filter, &mut self.values);
+        if let Some(ranges) = filter.memsize() {
+            ids.retain(|id| ranges.hold(heap.bytes(*id)));
+        }
+        for (at, domain, answers) in &mut self.terms {
+            heap.codes(ids, *domain, &mut self.codes);
+            let mut kept = 0;
+            for (place, code) in self.codes.iter().enumerate() {
+                let id = ids[place];
+                let holds = answers.get(*code, || u32::from(filter.holds_term(*at, values, &heap.slot(id))));
+                // Without a branch, which would be guessed wrong often.
+                ids[kept] = id;
+                kept += holds as usize;
+            }
+            ids.truncate(kept);
         }
     }
 
@@ -150,8 +183,8 @@ impl<'a> Grouping<'a> {
         if filter.memsize().is_some_and(|ranges| !ranges.hold(heap.bytes(id))) {
             return None;
         }
-        for (at, (domain, answers)) in self.terms.iter_mut().enumerate() {
-            let holds = || u32::from(filter.holds_term(at, values, &heap.slot(id)));
+        for (at, domain, answers) in &mut self.terms {
+            let holds = || u32::from(filter.holds_term(*at, values, &heap.slot(id)));
             if answers.get(heap.code(id, *domain), holds) == 0 {
                 return None;
             }
@@ -190,5 +223,56 @@ impl<'a> Grouping<'a> {
         }
         let outside = |value: &Value| self.values.outside(*value);
         keys.iter().map(|key| key.iter().map(outside).collect()).collect()
+    }
+}
+
+/// Numbers the groups of nodes by their codes alone: finer than by the values of keys, and without any text. So threads may each number
+/// theirs, and the values are worked out once, by one node of each group.
+pub(crate) struct Coding<'a> {
+    heap: &'a Heap,
+    by: Vec<(Domain, Answers, Option<Pairs>)>,
+    first: Vec<NodeId>,
+    codes: Vec<usize>,
+}
+
+impl<'a> Coding<'a> {
+    pub(crate) fn new(heap: &'a Heap, by: &[Key]) -> Coding<'a> {
+        let mut domains: Vec<Domain> = Vec::new();
+        by.iter().map(|key| key.domain()).for_each(|domain| {
+            if !domains.contains(&domain) {
+                domains.push(domain);
+            }
+        });
+        let by = domains.into_iter().enumerate();
+        let by = by.map(|(at, domain)| (domain, Answers::default(), (at > 0).then(Pairs::new))).collect();
+        Coding { heap, by, first: Vec::new(), codes: Vec::new() }
+    }
+
+    /// The group of each node, by its place. Returns how many groups there are so far.
+    pub(crate) fn groups(&mut self, ids: &[NodeId], groups: &mut Vec<u32>) -> usize {
+        groups.clear();
+        groups.resize(ids.len(), 0);
+        for (domain, answers, pairs) in &mut self.by {
+            self.heap.codes(ids, *domain, &mut self.codes);
+            for (group, code) in groups.iter_mut().zip(&self.codes) {
+                let number = answers.number(*code);
+                *group = match pairs {
+                    None => number,
+                    Some(pairs) => pairs.number((*group, number)),
+                };
+            }
+        }
+        // Numbers are given in the order in which groups are met.
+        for (id, group) in ids.iter().zip(&*groups) {
+            if *group as usize == self.first.len() {
+                self.first.push(*id);
+            }
+        }
+        self.first.len()
+    }
+
+    /// The first node of each group, by number.
+    pub(crate) fn first(self) -> Vec<NodeId> {
+        self.first
     }
 }

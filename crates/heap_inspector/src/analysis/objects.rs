@@ -5,15 +5,13 @@
 //! several threads; ordering the objects it keeps also 12 bytes for each and criterion.
 
 use super::dominators::{Children, Dominator, Tree};
-use super::grouping::Grouping;
+use super::grouping::{Coding, Grouping};
 use super::retained;
-use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
-use crate::keys::{Key, KeyValue};
+use crate::keys::{Key, KeyValue, Values};
 use crate::scan::Options;
 use crate::select::Filter;
 use crate::{Error, Result};
-use hashbrown::HashMap;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -56,6 +54,7 @@ impl Number {
 
     /// The object's number; none where it has none, as the generation of an untraced one, and without the `tree` that it needs.
     #[must_use]
+    #[inline(always)]
     pub fn of(self, heap: &Heap, tree: Option<&Tree>, id: NodeId) -> Option<u64> {
         match self {
             Number::Memsize => Some(heap.bytes(id)),
@@ -68,6 +67,21 @@ impl Number {
             Number::Address => Some(heap.address(id)),
             Number::Index => Some(u64::from(id.0)),
         }
+    }
+
+    /// Hands out the number of each object, with its place.
+    fn each(self, heap: &Heap, tree: Option<&Tree>, ids: &[NodeId], mut take: impl FnMut(usize, Option<u64>)) {
+        // A loop for each number, which knows it.
+        macro_rules! each {
+            ($($number:ident)*) => {
+                match self {
+                    $(Number::$number => {
+                        ids.iter().enumerate().for_each(|(at, id)| take(at, Number::$number.of(heap, tree, *id)));
+                    })*
+                }
+            };
+        }
+        each!(Memsize RetainedMemsize RetainedCount Length ReferenceCount Generation SlotSize Address Index);
     }
 
     /// Whether it comes from the dominator tree.
@@ -99,14 +113,20 @@ pub struct Bound {
 }
 
 impl Bound {
-    fn holds(&self, heap: &Heap, tree: Option<&Tree>, id: NodeId) -> bool {
-        let number = self.number.of(heap, tree, id);
+    fn holds(&self, number: Option<u64>) -> bool {
         let lies_in = |range: &Option<(u64, u64)>| match (range, number) {
             (None, None) => true,
             (Some((low, high)), Some(number)) => (*low..=*high).contains(&number),
             _ => false,
         };
         self.ranges.iter().any(lies_in) != self.negated
+    }
+
+    fn retain(&self, heap: &Heap, tree: Option<&Tree>, ids: &mut Vec<NodeId>) {
+        let mut holds = Vec::with_capacity(ids.len());
+        self.number.each(heap, tree, ids, |_, number| holds.push(self.holds(number)));
+        let mut holds = holds.into_iter();
+        ids.retain(|_| holds.next() == Some(true));
     }
 }
 
@@ -152,7 +172,7 @@ impl Query {
 }
 
 /// What the numbers of some objects come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
     /// How many objects.
     pub count: u64,
@@ -160,29 +180,44 @@ pub struct Measure {
     pub known: u64,
     /// The sum.
     pub sum: u64,
-    /// The least and the greatest.
-    pub extremes: Option<(u64, u64)>,
+    least: u64,
+    greatest: u64,
+}
+
+impl Default for Measure {
+    fn default() -> Measure {
+        Measure { count: 0, known: 0, sum: 0, least: u64::MAX, greatest: 0 }
+    }
 }
 
 impl Measure {
+    /// The least and the greatest; none where no object has the number.
+    #[must_use]
+    pub fn extremes(&self) -> Option<(u64, u64)> {
+        (self.known > 0).then_some((self.least, self.greatest))
+    }
+
+    /// The mean over the objects that have the number; none where none has.
+    #[must_use]
+    pub fn average(&self) -> Option<f64> {
+        (self.known > 0).then(|| self.sum as f64 / self.known as f64)
+    }
+
+    #[inline]
     fn take(&mut self, number: Option<u64>) {
         self.count += 1;
         if let Some(number) = number {
-            self.known += 1;
-            self.sum = self.sum.saturating_add(number);
-            let (least, greatest) = self.extremes.unwrap_or((number, number));
-            self.extremes = Some((least.min(number), greatest.max(number)));
+            self.add(Measure { count: 0, known: 1, sum: number, least: number, greatest: number });
         }
     }
 
+    #[inline]
     fn add(&mut self, other: Measure) {
         self.count += other.count;
         self.known += other.known;
         self.sum = self.sum.saturating_add(other.sum);
-        self.extremes = match (self.extremes, other.extremes) {
-            (Some((least, greatest)), Some((low, high))) => Some((least.min(low), greatest.max(high))),
-            (one, other) => one.or(other),
-        };
+        self.least = self.least.min(other.least);
+        self.greatest = self.greatest.max(other.greatest);
     }
 }
 
@@ -233,9 +268,9 @@ impl<'a> Objects<'a> {
     /// [`Error::Interrupted`] when cancelled.
     pub fn ids(&self, options: &Options<'_>) -> Result<Vec<NodeId>> {
         let parts = self.divide(options, |range| {
-            let (mut test, mut ids) = (self.test(&[]), Vec::new());
-            self.walk(range, options, |id| ids.extend(test.group(id).map(|_| id)))?;
-            Ok(ids)
+            let mut found = Vec::new();
+            self.walk(range, options, |ids| found.extend_from_slice(ids))?;
+            Ok(found)
         })?;
         Ok(parts.concat())
     }
@@ -246,23 +281,40 @@ impl<'a> Objects<'a> {
     /// [`Error::Interrupted`] when cancelled.
     pub fn groups(&self, by: &[Key], number: Number, options: &Options<'_>) -> Result<Vec<(Vec<KeyValue>, Measure)>> {
         let parts = self.divide(options, |range| {
-            let (mut test, mut measures) = (self.test(by), Vec::<Measure>::new());
-            self.walk(range, options, |id| {
-                if let Some(group) = test.group(id) {
-                    if group >= measures.len() {
-                        measures.resize(group + 1, Measure::default());
-                    }
-                    measures[group].take(number.of(self.heap, self.tree, id));
-                }
+            let (mut coding, mut measures) = (Coding::new(self.heap, by), Vec::<Measure>::new());
+            let mut groups = Vec::new();
+            self.walk(range, options, |ids| {
+                let known = coding.groups(ids, &mut groups);
+                measures.resize(known, Measure::default());
+                number.each(self.heap, self.tree, ids, |at, number| measures[groups[at] as usize].take(number));
             })?;
-            Ok(test.keys().into_iter().zip(measures).collect::<Vec<_>>())
+            Ok((coding.first(), measures))
         })?;
-        let mut parts = parts.into_iter();
-        let mut groups: HashMap<Vec<KeyValue>, Measure> = parts.next().into_iter().flatten().collect();
-        for (key, measure) in parts.flatten() {
-            groups.entry(key).or_default().add(measure);
+        let (mut grouping, mut groups) = (Grouping::new(self.heap, by, &self.all), Vec::<Measure>::new());
+        for (first, measures) in parts {
+            for (id, measure) in first.into_iter().zip(measures) {
+                let Some(group) = grouping.group(id) else { continue };
+                if group >= groups.len() {
+                    groups.resize(group + 1, Measure::default());
+                }
+                groups[group].add(measure);
+            }
         }
-        Ok(groups.into_iter().filter(|(_, measure)| measure.count > 0).collect())
+        Ok(grouping.keys().into_iter().zip(groups).collect())
+    }
+
+    /// The values of a key that objects may have; of sites also those whose objects are gone. Costs no pass over the objects for keys
+    /// of sites.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when cancelled.
+    pub fn values(heap: &Heap, key: Key, options: &Options<'_>) -> Result<Vec<KeyValue>> {
+        if key.is_site() {
+            return Ok(Values::new(heap.names()).of_sites(key));
+        }
+        let all = Query::default();
+        let groups = Objects::new(heap, None, &all).groups(&[key], Number::Index, options)?;
+        Ok(groups.into_iter().flat_map(|(key, _)| key).collect())
     }
 
     /// What the reachable ones retain together by the values of the keys: bytes and objects, of those that no other of their group
@@ -272,22 +324,13 @@ impl<'a> Objects<'a> {
     /// [`Error::Interrupted`] when cancelled.
     pub fn retained(&self, by: &[Key], children: &Children, options: &Options<'_>) -> Result<Vec<Retained>> {
         let Some(tree) = self.tree else { return Ok(Vec::new()) };
-        let mut test = self.test(by);
-        let sums = retained::walk(self.heap, tree, children, |id| test.group(id), options)?;
-        Ok(test
-            .keys()
-            .into_iter()
-            .zip(sums)
-            .map(|(key, (_, memsize, count))| Retained { key, memsize, count })
-            .collect())
-    }
-
-    fn test(&'a self, by: &'a [Key]) -> Test<'a> {
-        let [single] = &self.query.any[..] else {
-            let clauses = self.query.any.iter().map(|clause| Grouping::new(self.heap, &[], &clause.filter)).collect();
-            return Test { objects: self, clauses, by: Some(Grouping::new(self.heap, by, &self.all)) };
-        };
-        Test { objects: self, clauses: vec![Grouping::new(self.heap, by, &single.filter)], by: None }
+        let mut passes = vec![false; self.heap.object_count()];
+        self.ids(options)?.into_iter().for_each(|id| passes[id.0 as usize] = true);
+        let mut grouping = Grouping::new(self.heap, by, &self.all);
+        let group = |id: NodeId| if passes[id.0 as usize] { grouping.group(id) } else { None };
+        let sums = retained::walk(self.heap, tree, children, group, options)?;
+        let groups = grouping.keys().into_iter().zip(sums);
+        Ok(groups.map(|(key, (_, memsize, count))| Retained { key, memsize, count }).collect())
     }
 
     /// Has `work` done on parts of the heap at once; the results in order.
@@ -310,55 +353,48 @@ impl<'a> Objects<'a> {
         })
     }
 
-    fn walk(&self, range: Range<u32>, options: &Options<'_>, mut each: impl FnMut(NodeId)) -> Result<()> {
-        let mut from = range.start;
-        while from < range.end {
+    /// Hands out the objects of a part that pass, some at a time.
+    fn walk(&self, range: Range<u32>, options: &Options<'_>, mut each: impl FnMut(&[NodeId])) -> Result<()> {
+        let mut sieves: Vec<Grouping<'_>> =
+            self.query.any.iter().map(|clause| Grouping::new(self.heap, &[], &clause.filter)).collect();
+        let (mut ids, mut found) = (Vec::with_capacity(BLOCK as usize), Vec::new());
+        for from in range.clone().step_by(BLOCK as usize) {
             options.check()?;
-            let to = range.end.min(from.saturating_add(PATIENCE as u32));
-            (from..to).for_each(|node| each(NodeId(node)));
-            from = to;
+            found.clear();
+            for (place, sieve) in sieves.iter_mut().enumerate() {
+                ids.clear();
+                ids.extend((from..range.end.min(from.saturating_add(BLOCK))).map(NodeId));
+                self.retain(place, sieve, &mut ids);
+                found.extend_from_slice(&ids);
+            }
+            if sieves.len() > 1 {
+                found.sort_unstable();
+                found.dedup();
+            }
+            each(&found);
         }
         Ok(())
+    }
+
+    /// Keeps the objects that pass a clause.
+    fn retain(&self, place: usize, sieve: &mut Grouping<'_>, ids: &mut Vec<NodeId>) {
+        let (clause, tree) = (&self.query.any[place], self.tree);
+        if let Some(members) = &self.members[place] {
+            ids.retain(|id| members[id.0 as usize]);
+        }
+        sieve.retain(ids);
+        if let Some(wanted) = clause.is_reachable {
+            ids.retain(|id| tree.is_some_and(|tree| tree.is_reachable(*id) == wanted));
+        }
+        clause.bounds.iter().for_each(|bound| bound.retain(self.heap, tree, ids));
     }
 }
 
 /// Fewer objects are not worth another thread.
 const WORTH_A_THREAD: usize = 100_000;
 
-/// Tells an object's group, or that it does not pass.
-struct Test<'a> {
-    objects: &'a Objects<'a>,
-    clauses: Vec<Grouping<'a>>,
-    /// Where there are several clauses.
-    by: Option<Grouping<'a>>,
-}
-
-impl Test<'_> {
-    #[inline]
-    fn group(&mut self, id: NodeId) -> Option<usize> {
-        let Objects { heap, tree, query, members, .. } = self.objects;
-        for ((grouping, clause), members) in self.clauses.iter_mut().zip(&query.any).zip(members) {
-            if members.as_ref().is_some_and(|members| !members[id.0 as usize]) {
-                continue;
-            }
-            let Some(group) = grouping.group(id) else { continue };
-            let is_reachable = |wanted| tree.is_some_and(|tree| tree.is_reachable(id) == wanted);
-            if clause.is_reachable.is_none_or(is_reachable)
-                && clause.bounds.iter().all(|bound| bound.holds(heap, *tree, id))
-            {
-                return match &mut self.by {
-                    None => Some(group),
-                    Some(by) => by.group(id),
-                };
-            }
-        }
-        None
-    }
-
-    fn keys(mut self) -> Vec<Vec<KeyValue>> {
-        self.by.or_else(|| self.clauses.pop()).map_or_else(Vec::new, Grouping::keys)
-    }
-}
+/// So many objects are looked at together: one column after the other, what is needed of them staying in the fastest cache.
+const BLOCK: u32 = 1 << 11;
 
 /// Which objects are in all lists of a clause; none where it has no lists.
 fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<Vec<bool>> {

@@ -28,8 +28,22 @@ pub(crate) enum Domain {
 const TYPES: usize = 32;
 
 impl Heap {
+    /// The codes of some nodes, as [`Heap::code`] gives each.
+    pub(crate) fn codes(&self, ids: &[NodeId], domain: Domain, codes: &mut Vec<usize>) {
+        codes.clear();
+        // A loop for each domain, which knows it: a third of the time of one that asks for each node.
+        macro_rules! fill {
+            ($($domain:ident)*) => {
+                match domain {
+                    $(Domain::$domain => codes.extend(ids.iter().map(|id| self.code(*id, Domain::$domain))),)*
+                }
+            };
+        }
+        fill!(Site Class Type Imemo Struct Encoding Traits Traced Generation Shape SlotSize);
+    }
+
     /// A number that nodes share only if all keys of the domain have the same values for them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn code(&self, id: NodeId, domain: Domain) -> usize {
         let columns = &self.columns;
         let row = at(id);
@@ -68,7 +82,7 @@ impl Heap {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_tracer(&self, row: usize) -> bool {
         self.columns.types[row] == Type::Data && {
             let label = Symbol(self.columns.labels.get(row) as u32);

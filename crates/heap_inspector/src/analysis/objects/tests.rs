@@ -4,6 +4,7 @@
 use super::*;
 use crate::select::Wanted;
 use crate::source::Source;
+use hashbrown::HashMap;
 
 fn heap() -> Heap {
     Heap::load(&Source::path("tests/dumps/ruby-3.4-x86_64.json.zst"), &Options::default()).unwrap()
@@ -121,4 +122,51 @@ fn holds_one_of_many_texts_like_each_of_them() {
     let each = Query { any: vec![clause("class=String|Hash")] };
     assert_eq!(count(&query(false)), count(&each));
     assert_eq!(count(&query(false)) + count(&query(true)), heap.object_count());
+}
+
+#[test]
+fn decides_by_columns_as_by_nodes() {
+    for dump in ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-4.0-wasm32"] {
+        let heap = Heap::load(&Source::path(format!("tests/dumps/{dump}.json.zst")), &Options::default()).unwrap();
+        for words in [
+            "",
+            "file=*,type=STRING",
+            "gem!=app,generation=3..,!frozen",
+            "class=*e*,memsize=41..|1,traced",
+            "shape=none",
+        ] {
+            let query = Query { any: vec![if words.is_empty() { Clause::default() } else { clause(words) }] };
+            let filter = &query.any[0].filter;
+            let expected = super::super::grouping::nodes(&heap, filter);
+            let objects = Objects::new(&heap, None, &query);
+            assert_eq!(objects.ids(&Options::default()).unwrap(), expected, "{dump} {words}");
+            for by in [&[][..], &[Key::Line], &[Key::File, Key::Type, Key::Location], &[Key::Encoding, Key::Frozen]] {
+                let mut grouping = Grouping::new(&heap, by, filter);
+                let mut measures = Vec::<Measure>::new();
+                for id in heap.nodes() {
+                    let Some(group) = grouping.group(id) else { continue };
+                    measures.resize(measures.len().max(group + 1), Measure::default());
+                    measures[group].take(Number::Length.of(&heap, None, id));
+                }
+                let expected: HashMap<_, _> = grouping.keys().into_iter().zip(measures).collect();
+                let options = Options { threads: 2, ..Options::default() };
+                let found = objects.groups(by, Number::Length, &options).unwrap();
+                assert_eq!(found.into_iter().collect::<HashMap<_, _>>(), expected, "{dump} {words} {by:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_are_those_that_objects_have() {
+    let heap = heap();
+    for (key, name) in Key::NAMED {
+        let values = Objects::values(&heap, key, &Options::default()).unwrap();
+        let groups = Objects::new(&heap, None, &Query::default()).groups(&[key], Number::Index, &Options::default());
+        for (value, _) in groups.unwrap() {
+            assert!(values.contains(&value[0]), "{name} {value:?}");
+        }
+        let known = values.len();
+        assert_eq!(values.into_iter().collect::<hashbrown::HashSet<_>>().len(), known, "{name}");
+    }
 }
