@@ -5,8 +5,7 @@ require "irb"
 module HeapInspector
   # `heap_inspector console DUMP [DUMP...]`: IRB with the dumps loaded. IRB completes their methods and shows answers as they print.
   #
-  # In a console of your own, such as Rails', `HeapInspector.analyze` is all there is to know; where IRB has commands (from 1.13 on),
-  # loading this file adds `heap_help` to them.
+  # In another console {install} adds {Methods}; in Rails' the Railtie does.
   module Console
     # What `heap_help` says.
     HELP = <<~TEXT
@@ -96,21 +95,36 @@ module HeapInspector
       IRB::Irb.new(IRB::WorkSpace.new(Session.new(heaps).context)).run(IRB.conf)
     end
 
-    # IRB's own commands, where it has an interface for them.
-    if defined?(IRB::Command) && IRB::Command.respond_to?(:register)
-      # Says what to ask a heap.
-      class Help < IRB::Command::Base
-        category "HeapInspector"
-        description "Says what to ask a loaded heap dump."
-
-        # @api private
-        def execute(_words)
-          puts HELP
-        end
+    # What a console that is not ours has.
+    module Methods
+      # Loads a dump, or gives the one that was loaded last.
+      #
+      # @param path [String, nil] the dump's path
+      # @return [Heap]
+      # @raise (see HeapInspector.analyze)
+      # @example
+      #   heap("heap.json").object_count # => 562124
+      #   heap.retained
+      def heap(path = nil)
+        @heap = HeapInspector.analyze(path, progress: true) if path
+        @heap || raise(ArgumentError, 'no dump is loaded; heap("heap.json") loads one')
       end
-      private_constant :Help
 
-      IRB::Command.register(:heap_help, Help)
+      # Says what to ask.
+      #
+      # @return [void]
+      def heap_help
+        puts HELP
+      end
+    end
+
+    # Adds {Methods} to the console that is about to start: as IRB's own helper method and command from IRB 1.13 on, else to its `self`.
+    #
+    # @return [void]
+    def self.install
+      return TOPLEVEL_BINDING.receiver.extend(Methods) unless defined?(IRB::HelperMethod) && IRB::Command.respond_to?(:register)
+
+      require "heap_inspector/irb_commands"
     end
   end
 end

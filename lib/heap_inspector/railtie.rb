@@ -21,5 +21,7 @@ module HeapInspector
     end
 
     rake_tasks { load File.expand_path("tasks.rb", __dir__) }
+
+    console { Console.install }
   end
 end

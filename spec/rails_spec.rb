@@ -1,0 +1,136 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+
+# A small real Rails app with a database and the gem in its Gemfile; `bin/setup` installs Rails.
+RSpec.describe "In a Rails app" do
+  files = {
+    "Gemfile" => <<~RUBY,
+      gem "rails"
+      gem "sqlite3"
+      gem "heap_inspector", path: #{Helpers::ROOT.inspect}
+    RUBY
+    "Rakefile" => <<~RUBY,
+      require_relative "config/application"
+      Rails.application.load_tasks
+    RUBY
+    "config/application.rb" => <<~RUBY,
+      require "bundler/setup"
+      require "rails"
+      require "active_record/railtie"
+      require "action_controller/railtie"
+      Bundler.require
+
+      class App < Rails::Application
+        config.load_defaults Rails::VERSION::STRING.to_f
+        config.eager_load = true
+        config.logger = Logger.new(nil)
+        config.secret_key_base = "secret"
+        config.heap_inspector.dump_dir = Rails.root.join("tmp").to_s
+      end
+    RUBY
+    "config/environment.rb" => <<~RUBY,
+      require_relative "application"
+      Rails.application.initialize!
+    RUBY
+    "config/database.yml" => <<~YAML,
+      production:
+        adapter: sqlite3
+        database: db/production.sqlite3
+    YAML
+    "config/routes.rb" => "Rails.application.routes.draw { root to: \"users#index\" }",
+    "app/models/user.rb" => <<~RUBY,
+      class User < ActiveRecord::Base
+        SEEN = []
+      end
+    RUBY
+    "app/controllers/users_controller.rb" => <<~RUBY,
+      class UsersController < ActionController::Base
+        def index
+          User::SEEN << User.first
+          render plain: User.count.to_s
+        end
+      end
+    RUBY
+    "db/migrate/20240101000000_create_users.rb" => <<~RUBY,
+      class CreateUsers < ActiveRecord::Migration[6.1]
+        def change
+          create_table(:users) { |table| table.string :name }
+        end
+      end
+    RUBY
+    "bin/rails" => <<~RUBY
+      APP_PATH = File.expand_path("../config/application", __dir__)
+      require "bundler/setup"
+      require "rails/commands"
+    RUBY
+  }
+
+  before(:all) do
+    @app = Dir.mktmpdir
+    files.each do |path, text|
+      FileUtils.mkdir_p(File.dirname(File.join(@app, path)))
+      File.write(File.join(@app, path), text)
+    end
+    _, err, status = rake("db:migrate")
+    expect(status).to be_success, err
+  end
+
+  after(:all) { FileUtils.remove_entry(@app) }
+
+  def run(*words, **options)
+    environment = { "RAILS_ENV" => "production", "TERM" => "dumb", "HOME" => @app, "RUBYOPT" => nil, "BUNDLE_GEMFILE" => "#{@app}/Gemfile" }
+    Open3.capture3(environment, RbConfig.ruby, *words, chdir: @app, **options)
+  end
+
+  def rake(*words)
+    run("-e", 'load Gem.bin_path("rake", "rake")', "--", *words)
+  end
+
+  let(:strings) { objects("ruby-3.1-x86_64").count { |object| object["type"] == "STRING" } }
+  let(:load) { "heap = HeapInspector.analyze(#{Helpers::DUMP.inspect}, index: false)" }
+
+  it "finds what requests leave behind, in bin/rails runner" do
+    File.write("#{@app}/leak.rb", <<~RUBY)
+      User.insert_all(Array.new(100) { |number| { name: "user \#{number}" } })
+      app = Rack::MockRequest.new(Rails.application)
+      HeapInspector.trace_object_allocations { 50.times { raise unless app.get("/").body == "100" } }
+      dump = HeapInspector.dump(Rails.root.join("heap.json"))
+      heap = HeapInspector.analyze(dump.path)
+      users = heap.instances_of(User).where(traced: true)
+      held = users.group(:gem).count
+      chain = users.first.path_to_root.map(&:label)
+      p [users.count, held.keys.first.split.first, chain.grep(/User/).first, chain.last, heap.instances_of("User").first.klass.name]
+    RUBY
+    out, err, status = run("bin/rails", "runner", "leak.rb")
+    expect(status).to be_success, err
+    expect(out).to eq("#{[50, "activerecord", "class User", "User", "User"].inspect}\n")
+  end
+
+  it "answers in bin/rails console" do
+    input = "heap_help\nheap\nheap(#{Helpers::DUMP.inspect}).strings.count\nheap.object_count\n#{load}; nil\nheap.strings.count\n"
+    out, err, status = run("bin/rails", "console", stdin_data: input)
+    expect(status).to be_success, err
+    lines = out.lines(chomp: true)
+    expect(lines.grep(/\A(=> )?#{strings}\z/).size).to eq(2)
+    expect(lines).to include(/\A(=> )?27801\z/, /heap.retained +what keeps/, /no dump is loaded; heap\("heap.json"\) loads one/)
+  ensure
+    FileUtils.rm_f("#{Helpers::DUMP}.hidx")
+  end
+
+  it "has the rake tasks, without a line" do
+    out, err, status = rake("heap:top[#{Helpers::DUMP},type]", "--silent")
+    expect(status).to be_success, err
+    expect(out).to include("STRING")
+    tasks = rake("-T", "heap:").first.scan(/^rake (heap:\w+)/).flatten
+    expect(tasks).to eq(%w[heap:dump heap:path heap:ps heap:read heap:retained heap:summary heap:top])
+  end
+
+  it "loads next to nothing at boot, and neither arms nor traces unasked" do
+    code = <<~RUBY
+      print $LOADED_FEATURES.grep(%r{heap_inspector/}).map { |file| File.basename(file) }.sort, HeapInspector.armed?, HeapInspector.tracing?
+    RUBY
+    out, err, = run("bin/rails", "runner", code)
+    expect([out, err]).to eq([%(["railtie.rb", "settings.rb", "version.rb"]falsefalse), ""])
+  end
+end
