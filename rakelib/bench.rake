@@ -1,6 +1,14 @@
 # frozen_string_literal: true
 
 desc "Measure against heapy, DuckDB and the limits, side by side: rake bench, or rake 'bench[small]' (needs bin/setup --bench)"
-task :bench do |_, arguments|
+task bench: :compile do |_, arguments|
   ruby "bench/run.rb", *arguments.extras
+  ruby "bench/objects.rb", *arguments.extras
+end
+
+namespace :bench do
+  desc "Measure the questions to a loaded heap in Ruby alone, on the dumps in tmp/ (SHEAP=path/to/sheap.rb to compare)"
+  task objects: :compile do |_, arguments|
+    ruby "bench/objects.rb", *arguments.extras
+  end
 end
