@@ -72,6 +72,8 @@ RSpec.describe HeapInspector::Relation do
     by_class = heap.objects.order(:class, generation: :desc).pluck(:class_name, :generation)
     expect(by_class).to eq(by_class.sort_by { |name, generation| [name, -(generation || -1)] })
     expect(heap.objects.top(3).pluck(:address)).to eq(ordered.first(3))
+    expect([relation[2], relation[-2]].map(&:address)).to eq(ordered.values_at(2, -2))
+    expect([relation[ordered.size], relation[-ordered.size - 1]]).to eq([nil, nil])
   end
 
   it "measures" do

@@ -74,8 +74,8 @@ module Helpers
   end
 
   # Runs Ruby code in a process of its own, with the gem.
-  def ruby(code, *words, **options)
-    Open3.capture3(RbConfig.ruby, "-I#{ROOT}/lib", "-rheap_inspector", "-e", code, *words, **options)
+  def ruby(code, *words, environment: {}, **options)
+    Open3.capture3(environment, RbConfig.ruby, "-I#{ROOT}/lib", "-rheap_inspector", "-e", code, *words, **options)
   end
 end
 

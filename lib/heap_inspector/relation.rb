@@ -154,6 +154,12 @@ module HeapInspector
       count ? objects : objects.last
     end
 
+    # @param place [Integer] from 0; from the last one where it is negative
+    # @return [HeapObject, nil] the object at that place, nil if there is none
+    def [](place)
+      place.negative? ? last(-place).then { |objects| objects.first if objects.size == -place } : offset(place).first
+    end
+
     # @param count [Integer, nil]
     # @param random [Random]
     # @return [HeapObject, nil, Array<HeapObject>] an object at random, nil if there is none; with a count so many different ones at most
