@@ -151,6 +151,7 @@ impl<'a> Labels<'a> {
                 let more = if start.len() == SHOWN && text.raw.len() > SHOWN { "…" } else { "" };
                 texts.insert(id, format!("{}{more}", String::from_utf8_lossy(&start)));
             }
+            Ok(())
         });
         self.texts = texts;
         read

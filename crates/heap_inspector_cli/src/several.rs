@@ -108,11 +108,6 @@ fn write_lines(path: &Path, heap: &Heap, source: &Source, ids: &[NodeId]) -> Res
     let failed = |source| Error::File { path: path.to_owned(), source };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     let mut out = BufWriter::new(file);
-    let mut written = Ok(());
-    heap.records(source, ids, |_, _, line| {
-        if written.is_ok() {
-            written = out.write_all(line).and_then(|()| out.write_all(b"\n"));
-        }
-    })?;
-    written.and_then(|()| out.flush()).map_err(failed)
+    heap.records(source, ids, |_, _, line| out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(failed))?;
+    out.flush().map_err(failed)
 }

@@ -6,6 +6,7 @@ use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, document, grouped, order, text};
 use crate::objects;
+use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominators::Dominator;
 use heap_inspector::analysis::fragmentation::{self as pages, Pages};
@@ -38,7 +39,8 @@ fn rows<T>(
     row: impl Fn(T) -> Result<RArray, Error>,
 ) -> Result<RArray, Error> {
     let rows = ruby.ary_new();
-    for item in list {
+    for (at, item) in list.into_iter().enumerate() {
+        work::breathe(ruby, at)?;
         rows.push(row(item)?)?;
     }
     Ok(rows)

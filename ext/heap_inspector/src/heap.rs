@@ -295,7 +295,8 @@ impl Heap {
             strings::read(&loaded.source, &filter, sort, limit, &Options { threads, ..*options })
         })?;
         let rows = ruby.ary_new();
-        for string in &found.duplicates {
+        for (at, string) in found.duplicates.iter().enumerate() {
+            work::breathe(ruby, at)?;
             let sites = ruby.ary_new();
             for (site, count) in &string.sites {
                 sites.push((text(ruby, site), *count))?;
@@ -379,7 +380,8 @@ impl Heap {
 
 pub(crate) fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Result<RArray, Error> {
     let rows = ruby.ary_new_capa(found.groups.len());
-    for group in &found.groups {
+    for (at, group) in found.groups.iter().enumerate() {
+        work::breathe(ruby, at)?;
         let key = match &group.key[..] {
             [value] => key_value(ruby, value),
             values => {

@@ -17,7 +17,7 @@ mod objects;
 mod once;
 mod work;
 
-use magnus::{Error, Module, Ruby, Value, value::ReprValue};
+use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};
 
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
@@ -31,6 +31,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     // What Ruby code of the gem calls, and nobody else.
     let native = module.define_module("Native")?;
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
+    native.define_singleton_method("panic", magnus::function!(work::panic, 1))?;
     command_line::define(native)?;
     graph::define(native)?;
     objects::define(ruby, module, native)

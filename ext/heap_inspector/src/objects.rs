@@ -6,6 +6,7 @@
 use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, Loaded, key_value, text};
+use crate::work;
 use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
 use heap_inspector::analysis::show;
@@ -300,7 +301,7 @@ fn ids(
         let by_tree = |(order, _): &(Order, bool)| matches!(order, Order::Number(number) if number.needs_tree());
         let trees = trees(loaded, query.needs_tree() || criteria.iter().any(by_tree), options)?;
         let ids = Objects::new(&loaded.heap, trees, &query).ids(options)?;
-        Ok(ordered(&loaded.heap, trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX)))
+        ordered(&loaded.heap, trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX), options)
     })?;
     Ok(pack(ruby, &ids))
 }
@@ -338,13 +339,15 @@ fn groups(
         Ok(ranked(groups.into_iter().map(|(key, measure)| (value(&measure), key)).collect(), limit))
     })?;
     let hash = ruby.hash_new();
-    for (value, values) in &ranked {
+    for (at, (value, values)) in ranked.iter().enumerate() {
+        work::breathe(ruby, at)?;
         let value = match value {
             Some(bits) if statistic == "average" => f64::from_bits(*bits).into_value_with(ruby),
             value => value.into_value_with(ruby),
         };
         hash.aset(key(ruby, values)?, value)?;
     }
+    hash.freeze();
     Ok(hash)
 }
 
@@ -386,9 +389,11 @@ fn retained(
         Ok(ranked(groups.into_iter().map(|group| (value(&group), group.key)).collect(), limit))
     })?;
     let hash = ruby.hash_new();
-    for (value, values) in &groups {
+    for (at, (value, values)) in groups.iter().enumerate() {
+        work::breathe(ruby, at)?;
         hash.aset(key(ruby, values)?, *value)?;
     }
+    hash.freeze();
     Ok(hash)
 }
 
@@ -397,7 +402,8 @@ fn values(ruby: &Ruby, heap: &Heap, key: String) -> Result<RArray, Error> {
     let key = key.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?;
     let found = heap.work(ruby, |loaded, options| Objects::values(&loaded.heap, key, options))?;
     let list = ruby.ary_new_capa(found.len());
-    for value in &found {
+    for (at, value) in found.iter().enumerate() {
+        work::breathe(ruby, at)?;
         list.push(key_value(ruby, value))?;
     }
     Ok(list)
@@ -420,9 +426,7 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
     for attribute in attributes {
         let column = ruby.ary_new_capa(ids.len());
         for (at, id) in ids.iter().enumerate() {
-            if at.is_multiple_of(1 << 16) {
-                ruby.thread_check_ints()?;
-            }
+            work::breathe(ruby, at)?;
             column.push(attribute.of(ruby, &loaded, loaded.made_tree(), *id))?;
         }
         columns.push(column)?;
@@ -433,17 +437,19 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
 /// The texts of some objects as the dump has them, by place; nil where it has none.
 fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
     let ids = unpack(ruby, packed, heap.loaded(ruby)?.heap.object_count())?;
-    let found = heap.work(ruby, |loaded, _| {
+    let found = heap.work(ruby, |loaded, options| {
         let mut found = std::collections::HashMap::new();
         loaded.heap.records(&loaded.source, &ids, |id, record, _| {
             if let Some(text) = record.value {
                 found.insert(id, text.decode().into_owned());
             }
+            options.check()
         })?;
         Ok(found)
     })?;
     let list = ruby.ary_new_capa(ids.len());
-    for id in &ids {
+    for (at, id) in ids.iter().enumerate() {
+        work::breathe(ruby, at)?;
         list.push(found.get(id).map(|bytes| text(ruby, &String::from_utf8_lossy(bytes))))?;
     }
     Ok(list)
@@ -453,7 +459,10 @@ fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
 fn line(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
     let json = heap.work(ruby, |loaded, _| {
         let mut json = String::new();
-        loaded.heap.records(&loaded.source, &[NodeId(id)], |_, _, line| json = show::json(line))?;
+        loaded.heap.records(&loaded.source, &[NodeId(id)], |_, _, line| {
+            json = show::json(line);
+            Ok(())
+        })?;
         Ok(json)
     })?;
     Ok(text(ruby, &json))

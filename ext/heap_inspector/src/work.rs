@@ -213,6 +213,11 @@ fn serve(ruby: &Ruby, desk: &Desk, servants: Servants) -> Result<(), Error> {
     }
 }
 
+/// Has Ruby look now and then whether another thread wants to run, or this one is to end. For loops that make Ruby objects; `at` counts.
+pub(crate) fn breathe(ruby: &Ruby, at: usize) -> Result<(), Error> {
+    if at.is_multiple_of(1 << 10) { ruby.thread_check_ints() } else { Ok(()) }
+}
+
 /// How many bytes are asked of a Ruby object at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -232,6 +237,11 @@ fn chunk(ruby: &Ruby, input: Value) -> Result<Vec<u8>, Error> {
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
+}
+
+/// Panics with these words where work does, so that specs see what becomes of it.
+pub(crate) fn panic(ruby: &Ruby, words: String) -> Result<(), Error> {
+    run(ruby, &Arc::new(Desk::default()), Servants::default(), || panic!("{words}"))
 }
 
 /// Waits without the GVL until there is something to do. Returns at once where an interrupt is pending already.

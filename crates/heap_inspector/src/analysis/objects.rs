@@ -433,25 +433,29 @@ fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<
 /// let options = Default::default();
 /// let heap = Heap::load(&source, &options)?;
 /// let ids = Objects::new(&heap, None, &Query::default()).ids(&options)?;
-/// let biggest = ordered(&heap, None, ids, &[(Order::Number(Number::Memsize), true)], 0..3);
+/// let biggest = ordered(&heap, None, ids, &[(Order::Number(Number::Memsize), true)], 0..3, &options)?;
 /// assert!(biggest.len() == 3 && heap.bytes(biggest[0]) >= heap.bytes(biggest[1]));
 /// # Ok::<(), heap_inspector::Error>(())
 /// ```
-#[must_use]
+///
+/// # Errors
+/// [`Error::Interrupted`] when cancelled.
 pub fn ordered(
     heap: &Heap,
     tree: Option<&Tree>,
     ids: Vec<NodeId>,
     criteria: &[(Order, bool)],
     places: Range<usize>,
-) -> Vec<NodeId> {
+    options: &Options<'_>,
+) -> Result<Vec<NodeId>> {
     let range = places.start.min(ids.len())..places.end.min(ids.len());
     if criteria.is_empty() || range.is_empty() {
-        return ids.get(range).unwrap_or_default().to_vec();
+        return Ok(ids.get(range).unwrap_or_default().to_vec());
     }
     let ranks: Vec<Vec<u64>> = criteria
         .iter()
         .map(|(order, descending)| {
+            options.check()?;
             let mut ranks = match order {
                 Order::Key(key) => key_ranks(heap, *key, &ids),
                 Order::Number(number) => {
@@ -463,9 +467,9 @@ pub fn ordered(
             if *descending {
                 ranks.iter_mut().for_each(|rank| *rank = !*rank);
             }
-            ranks
+            Ok(ranks)
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let compare = |one: &u32, other: &u32| {
         let by_rank = ranks.iter().map(|ranks| ranks[*one as usize].cmp(&ranks[*other as usize]));
         by_rank.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(one.cmp(other))
@@ -475,8 +479,9 @@ pub fn ordered(
         positions.select_nth_unstable_by(range.end - 1, compare);
         positions.truncate(range.end);
     }
+    options.check()?;
     positions.sort_unstable_by(compare);
-    positions[range].iter().map(|position| ids[*position as usize]).collect()
+    Ok(positions[range].iter().map(|position| ids[*position as usize]).collect())
 }
 
 /// The places of the objects' values among all values, sorted.

@@ -59,10 +59,10 @@ impl Ways {
         }
         let mut order = Vec::new();
         while let Some((node, cost)) = search.next() {
-            order.push(node);
             if order.len().is_multiple_of(PATIENCE) {
                 options.check()?;
             }
+            order.push(node);
             for target in targets(heap, node) {
                 search.reach(node, target, cost + step_cost(heap, node, target));
             }

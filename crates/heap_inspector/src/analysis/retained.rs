@@ -167,10 +167,10 @@ pub(crate) fn walk(
             stack.pop();
             continue;
         };
-        walked += 1;
         if walked.is_multiple_of(PATIENCE) {
             options.check()?;
         }
+        walked += 1;
         let group = group_of(id);
         if let Some(group) = group {
             if group >= sums.len() {

@@ -107,7 +107,10 @@ pub fn show_by(
     options: &Options<'_>,
 ) -> Result<Object> {
     let mut fields = Vec::new();
-    heap.records(source, &[id], |_, _, line| fields = self::fields(line))?;
+    heap.records(source, &[id], |_, _, line| {
+        fields = self::fields(line);
+        Ok(())
+    })?;
     let mut from: Vec<NodeId> = referrers.of(id).collect();
     from.dedup();
     let rest_referrers = from.len().saturating_sub(limit) as u64;

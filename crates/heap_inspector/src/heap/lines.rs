@@ -13,12 +13,12 @@ impl Heap {
     /// Hands over the records of `ids` and their lines as they stand in the dump, in the order of the dump.
     ///
     /// # Errors
-    /// If `source`, which must be the one the heap was loaded from, cannot be read again, or holds something else now.
+    /// What `each` returns; or if `source`, which must be the one the heap was loaded from, cannot be read again, or holds something else now.
     pub fn records(
         &self,
         source: &Source,
         ids: &[NodeId],
-        mut each: impl FnMut(NodeId, &Record<'_>, &[u8]),
+        mut each: impl FnMut(NodeId, &Record<'_>, &[u8]) -> Result<()>,
     ) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
@@ -35,16 +35,17 @@ impl Heap {
                 Some(_) => Vec::new(),
                 None => match repair(line) {
                     Repair::Dressed(line) | Repair::Mended(line) => line,
-                    Repair::Lost(_) => return,
+                    Repair::Lost(_) => return Ok(()),
                 },
             };
             if !repaired.is_empty() && scanner.scan(&repaired, &mut record, &mut references).is_none() {
-                return;
+                return Ok(());
             }
-            if record.address == Some(self.address(ids[at])) {
-                taken += 1;
-                each(ids[at], &record, line);
+            if record.address != Some(self.address(ids[at])) {
+                return Ok(());
             }
+            taken += 1;
+            each(ids[at], &record, line)
         })?;
         if taken < ids.len() {
             return Err(Error::format(format!(
@@ -53,5 +54,39 @@ impl Heap {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn reads_many_at_a_stretch_what_it_reads_alone() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for number in 1..=2_000 {
+            let (address, value) = (number * 40, "x".repeat(number % 300));
+            writeln!(file, r#"{{"address":"0x{address:x}", "type":"STRING", "value":"{value}", "memsize":40}}"#)
+                .unwrap();
+        }
+        let source = Source::path(file.path());
+        let heap = Heap::load(&source, &Default::default()).unwrap();
+        let read = |ids: &[NodeId]| {
+            let mut lines = Vec::new();
+            heap.records(&source, ids, |id, _, line| {
+                lines.push((id, line.to_vec()));
+                Ok(())
+            })
+            .unwrap();
+            lines
+        };
+        let all: Vec<NodeId> = heap.nodes().collect();
+        let together = read(&all);
+        let alone: Vec<_> = all.iter().flat_map(|id| read(&[*id])).collect();
+        assert_eq!(together.len(), 2_000);
+        assert_eq!(together, alone);
     }
 }

@@ -54,6 +54,9 @@ pub struct Blocks {
     damage: Option<String>,
 }
 
+/// A record is read alone in the time that so many bytes take in a row.
+const SEEK: u64 = 8 << 10;
+
 impl Blocks {
     pub(super) fn new(raw: Raw, limits: Limits) -> Result<Blocks> {
         let (name, gauge, copy, raw_len) = (raw.name.clone(), raw.gauge.clone(), raw.copy.clone(), raw.bytes);
@@ -122,16 +125,17 @@ impl Blocks {
     }
 
     /// Hands over the records that begin at these offsets of the decoded stream, which ascend; each with its place among them. What
-    /// lies in a plain file is read alone, what is compressed or piped is decoded up to the last one.
+    /// lies far apart in a plain file is read alone; else all is read up to the last one.
     ///
     /// # Errors
-    /// If reading fails.
-    pub fn pick(mut self, offsets: &[u64], mut each: impl FnMut(usize, &[u8])) -> Result<()> {
-        if let Some((file, start)) = self.plain.take() {
+    /// If reading fails, or what `each` returns.
+    pub fn pick(mut self, offsets: &[u64], mut each: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
+        let are_far_apart = offsets.last().is_some_and(|last| offsets.len() as u64 * SEEK < *last);
+        if let Some((file, start)) = self.plain.take().filter(|_| are_far_apart) {
             let mut bytes = Vec::new();
             for (at, offset) in offsets.iter().enumerate() {
                 let record = read_record(&file, start + offset, &mut bytes);
-                each(at, record.map_err(|source| Error::File { path: PathBuf::from(&self.name), source })?);
+                each(at, record.map_err(|source| Error::File { path: PathBuf::from(&self.name), source })?)?;
             }
             return Ok(());
         }
@@ -140,7 +144,7 @@ impl Blocks {
             let Some(block) = self.next(recycled)? else { break };
             let end = block.offset + block.bytes.len() as u64;
             while let Some(offset) = offsets.get(at).filter(|offset| **offset < end) {
-                each(at, first_record(&block.bytes[offset.saturating_sub(block.offset) as usize..]).0);
+                each(at, first_record(&block.bytes[offset.saturating_sub(block.offset) as usize..]).0)?;
                 at += 1;
             }
             recycled = block.bytes;

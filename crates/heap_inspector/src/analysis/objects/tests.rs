@@ -107,7 +107,7 @@ fn orders_as_sorting_all_of_them_does() {
     });
     for range in [0..ids.len(), 0..10, 100..200, ids.len() - 1..ids.len() + 5, 7..7] {
         let within = range.start..range.end.min(ids.len());
-        assert_eq!(ordered(&heap, None, ids.clone(), &criteria, range), expected[within]);
+        assert_eq!(ordered(&heap, None, ids.clone(), &criteria, range, &Options::default()).unwrap(), expected[within]);
     }
 }
 
