@@ -177,16 +177,97 @@ RSpec.describe "An analysis" do
     reader.close
   end
 
-  it "has answers that Ractors share" do
-    code = <<~RUBY
-      Warning[:experimental] = false
-      heap = HeapInspector.analyze(ARGV[0])
-      classes = heap.groups(by: :class, where: { type: :string })
-      raise "not shareable" unless [heap, Ractor.make_shareable(classes)].all? { |object| Ractor.shareable?(object) }
-      other = Ractor.new(heap) { |mine| mine.groups(by: :class, where: { type: :string }).to_a }
-      print((other.respond_to?(:value) ? other.value : other.take) == classes.to_a)
-    RUBY
-    out, err, = ruby(code, Helpers::DUMP)
-    expect([out, err]).to eq(["true", ""])
+  it "makes an error of a bug in Rust, and goes on" do
+    native = HeapInspector::Heap && HeapInspector.const_get(:Native)
+    expect { native.panic("a bug") }.to raise_error(HeapInspector::Error, "internal error, please report it: a bug")
+      .and output(/panicked at/).to_stderr_from_any_process
+    expect(HeapInspector.analyze(Helpers::DUMP, index: false).object_count).to eq(27_801)
+  end
+
+  describe "of a loaded heap" do
+    let(:heap) { HeapInspector.analyze(Helpers::DUMP, index: false) }
+
+    # All that works beside Ruby.
+    let(:questions) do
+      {
+        groups: -> { heap.groups(by: :class) }, generations: -> { heap.generations }, summary: -> { heap.summary },
+        strings: -> { heap.duplicate_strings }, retained: -> { heap.retained(by: :class) }, dominators: -> { heap.dominators(min: 0) },
+        paths: -> { heap.paths_to_class("String") }, unreachable: -> { heap.unreachable }, collections: -> { heap.collections },
+        fragmentation: -> { heap.fragmentation }, show: -> { heap.show(heap.hashes.first) },
+        relation: -> { heap.objects.order(:location).limit(10).pluck(:address) },
+        sums: -> { heap.objects.group(:class, :location).sum(:retained_memsize) },
+        values: -> { heap.strings.pluck(:value) }, objects: -> { heap.strings.limit(100).map { |one| [one.referrers, one.path_to_root] } },
+        ids: -> { heap.objects.where(file: /ruby/).or(heap.strings).pluck(:address) }, attributes: -> { heap.hashes.first.attributes }
+      }
+    end
+
+    it "is frozen and may be shared by Ractors" do
+      questions.except(:objects).each { |name, question| expect(Ractor.shareable?(question.call)).to be(true), name.to_s }
+      one = heap.strings.where(reachable: true).first
+      answers = [heap, one, one.references, one.referrers, one.path_to_root, one.to_h, one.attributes, one.deconstruct_keys(nil),
+                 heap.warnings, heap.summary.to_h, heap.groups(by: :class).first.to_h, heap.objects.group(:class), heap.where]
+      expect(answers).to all(satisfy { |answer| Ractor.shareable?(answer) })
+    end
+
+    # In a process of its own, where nothing was loaded by asking before.
+    it "may be asked by other Ractors" do
+      out, err, = Open3.capture3(RbConfig.ruby, "-W:no-experimental", "-I#{Helpers::ROOT}/lib", "#{Helpers::ROOT}/spec/questions.rb",
+                                 "ractor")
+      expect([out.lines.first, err]).to eq(["0 wrong answers\n", ""])
+    end
+
+    it "ends when its thread is killed, whatever it does" do
+      questions.each do |name, question|
+        begun = Queue.new
+        thread = Thread.new do
+          loop do
+            question.call
+            begun << true
+          end
+        end
+        begun.pop
+        thread.kill
+        expect(thread.join(20)).to be(thread), name.to_s
+        expect(question.call).to be_a(Object)
+      end
+    end
+
+    it "goes on or says so where another thread closes the heap" do
+      threads = questions.map do |name, question|
+        begun = Queue.new
+        thread = Thread.new do
+          loop do
+            question.call
+            begun << true
+          end
+        rescue HeapInspector::ClosedError
+          name
+        end
+        [thread, begun]
+      end
+      threads.each { |_, begun| begun.pop }
+      heap.close
+      expect(threads.map { |thread, _| thread.join(20)&.value }).to eq(questions.keys)
+    end
+
+    it "is the same in a forked process, also one that is forked while the graph is worked out" do
+      wanted = questions.except(:values).transform_values { |question| question.call.inspect }
+      fresh = HeapInspector.analyze(Helpers::DUMP, index: false)
+      busy = Thread.new { fresh.retained.inspect }
+      reader, writer = IO.pipe
+      pid = fork do
+        wrong = wanted.keys.reject { |name| questions[name].call.inspect == wanted[name] }
+        wrong << :fresh unless fresh.retained.inspect == heap.retained.inspect
+        writer.write(wrong.inspect)
+        writer.close
+        exit!(0)
+      end
+      writer.close
+      expect(reader.read).to eq("[]")
+      expect(Process.wait2(pid).last).to be_success
+      expect(busy.value).to eq(heap.retained.inspect)
+    ensure
+      reader&.close
+    end
   end
 end

@@ -4,8 +4,13 @@ require "objspace"
 
 RSpec.describe "The extension's memory" do
   it "is known to ObjectSpace" do
-    heap = HeapInspector.analyze(Helpers::DUMP)
-    expect(ObjectSpace.memsize_of(heap)).to be_between(25 * heap.object_count, 60 * heap.object_count)
+    heap = HeapInspector.analyze(Helpers::DUMP, index: false)
+    loaded = ObjectSpace.memsize_of(heap)
+    expect(loaded).to be_between(25 * heap.object_count, 60 * heap.object_count)
+    heap.retained
+    expect(ObjectSpace.memsize_of(heap)).to be > loaded + (4 * heap.object_count)
+    heap.close
+    expect(ObjectSpace.memsize_of(heap)).to be < 1000
   end
 
   it "is given back: 200 analyses leave memory as it was" do

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 # All that can be asked of a heap, asked of a small one twice: once as it comes, and once in a way that is hard on an extension. `ruby -Ilib
-# spec/questions.rb stress` collects garbage at each allocation, `move` compacts before and after each question, `plain` does neither.
-# Prints the answers that differ. `spec/memory_spec.rb` and `bin/valgrind` run it.
+# spec/questions.rb stress` collects garbage at each allocation, `move` compacts before and after each question, `ractor` asks in another
+# Ractor, `plain` does nothing of this. Prints the answers that differ. `spec/memory_spec.rb` and `bin/valgrind` run it.
 require "heap_inspector"
 require "stringio"
 
@@ -17,7 +17,7 @@ DUMP = [
   '"flags":{"frozen":true}}',
   '{"address":"0x7f00000000c8", "type":"STRING", "bytesize":4, "encoding":"UTF-8", "value":"same", "memsize":40}',
   '{"address":"0x7f00000000f0", "type":"HASH", "size":1, "references":["0x7f0000000050"], "memsize":168}'
-].join("\n").concat("\n")
+].join("\n").concat("\n").freeze
 
 # By name, Ruby code with `heap`; the answers are compared as they are inspected.
 QUESTIONS = {
@@ -66,27 +66,34 @@ QUESTIONS = {
 }.freeze
 
 mode = ARGV.fetch(0, "plain")
-move = { (RUBY_VERSION < "3.2" ? :double_heap : :expand_heap) => true, toward: :empty }
+heap = HeapInspector.analyze(StringIO.new(DUMP)) # for the questions
+ask = ->(code) { eval(code, binding, __FILE__, __LINE__) } # rubocop:disable Security/Eval
+move = -> { GC.verify_compaction_references((RUBY_VERSION < "3.2" ? :double_heap : :expand_heap) => true, toward: :empty) }
 hard = {
-  "plain" => ->(question) { question.call },
-  "stress" => lambda do |question|
+  "plain" => ask,
+  "stress" => lambda do |code|
     GC.stress = true
-    question.call
+    ask.call(code)
   ensure
     GC.stress = false
   end,
-  "move" => lambda do |question|
-    GC.verify_compaction_references(**move)
-    question.call.tap { GC.verify_compaction_references(**move) }
+  "move" => lambda do |code|
+    move.call
+    ask.call(code).tap { move.call }
+  end,
+  "ractor" => lambda do |code|
+    ractor = Ractor.new(heap, code) do |heap, code|
+      Ractor.make_shareable(eval(code, binding, __FILE__, __LINE__)) # rubocop:disable Security/Eval
+    end
+    ractor.respond_to?(:value) ? ractor.value : ractor.take
   end
 }.fetch(mode)
 
-heap = HeapInspector.analyze(StringIO.new(DUMP)) # for the questions
-questions = QUESTIONS.transform_values { |code| eval("-> { #{code} }", binding, __FILE__, __LINE__) } # rubocop:disable Security/Eval
-expected = questions.transform_values { |question| question.call.inspect }
-kept = questions.transform_values(&:call) # must outlive what follows
-found = questions.transform_values { |question| hard.call(question).inspect }
-wrong = questions.keys.reject { |name| found[name] == expected[name] && kept[name].inspect == expected[name] }
+found = QUESTIONS.transform_values { |code| hard.call(code).inspect } if mode == "ractor" # before all else has loaded what it lacks
+expected = QUESTIONS.transform_values { |code| ask.call(code).inspect }
+kept = QUESTIONS.transform_values { |code| ask.call(code) } # outlives what follows
+found ||= QUESTIONS.transform_values { |code| hard.call(code).inspect }
+wrong = QUESTIONS.keys.reject { |name| found[name] == expected[name] && kept[name].inspect == expected[name] }
 GC.verify_internal_consistency if GC.respond_to?(:verify_internal_consistency)
 puts "#{wrong.size} wrong answers"
 wrong.each { |name| puts name, expected[name], found[name], kept[name].inspect }

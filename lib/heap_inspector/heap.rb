@@ -20,6 +20,14 @@ module HeapInspector
   class Heap
     private_class_method :native_load, :new
 
+    # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
+    ANSWERS = %i[
+      Collections Details Dominators DuplicateStrings Fragmentation Generations Groups MergedPaths Reference Relation Retained Rows Step
+      Summary Unreachable Warning Where
+    ].freeze
+
+    private_constant :ANSWERS
+
     # @!parse
     #   # The properties that objects are grouped and filtered by: `:generation`, `:type`, `:class`, `:file`, `:directory`,
     #   # `:line`, `:location` (file and line), `:method`, `:gem`, `:imemo`, `:struct`, `:encoding`, `:slot_size`, `:shape`, `:frozen`,
@@ -66,6 +74,7 @@ module HeapInspector
     # @return [Heap]
     # @raise (see HeapInspector.analyze)
     def self.load(source, strict: false, progress: nil, threads: nil, index: true)
+      ANSWERS.each { |name| HeapInspector.const_get(name) }
       bar = ProgressBar.new if progress == true
       progress = bar || progress || nil
       raise ArgumentError, "progress: is true or what can be called" unless progress.nil? || progress.respond_to?(:call)

@@ -215,7 +215,7 @@ module HeapInspector
     # @return [Hash{Symbol => Object}] what the dump tells of it, but for its text and references; `nil` is left out
     def to_h
       values = NAMES.map { |name| [name, read(name)] }
-      { index: index, **values.to_h.compact }
+      { index: index, **values.to_h.compact }.freeze
     end
 
     # @return [String] an object with what {#to_h} says
@@ -228,7 +228,7 @@ module HeapInspector
     # @return [Hash{Symbol => Object}]
     def deconstruct_keys(names)
       names = names ? names & ASKED : NAMES
-      names.to_h { |name| [name, read(name)] }
+      names.to_h { |name| [name, read(name)] }.freeze
     end
 
     # @param other [Object]

@@ -231,7 +231,7 @@ module HeapInspector
       columns = plain.zip(Native.pluck(heap, packed, plain.map(&:to_s))).to_h
       columns[:index] = packed.unpack("L*") if names.include?(:index)
       columns[:value] = Native.texts(heap, packed) if names.include?(:value)
-      names.size == 1 ? columns[names.first] : columns.values_at(*names).transpose
+      (names.size == 1 ? columns[names.first] : columns.values_at(*names).transpose.each(&:freeze)).freeze
     end
 
     # @param keys [Array<Symbol>] some of {Heap::KEYS}

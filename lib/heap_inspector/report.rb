@@ -44,7 +44,7 @@ module HeapInspector
     def to_h(&block)
       return super if block
 
-      JSON.parse(to_json, symbolize_names: true)
+      JSON.parse(to_json, symbolize_names: true, freeze: true)
     end
 
     # @return [String] a line about the report

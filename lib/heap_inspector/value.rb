@@ -35,7 +35,7 @@ module HeapInspector
 
     # @return [Hash{Symbol => Object}] the values by name
     def to_h
-      self.class.members.to_h { |name| [name, public_send(name)] }
+      self.class.members.to_h { |name| [name, public_send(name)] }.freeze
     end
 
     # @return [Array] the values in order, for patterns

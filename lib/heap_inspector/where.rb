@@ -24,7 +24,7 @@ module HeapInspector
     ALIASES = { class_name: :class, klass: :class, method_name: :method }.freeze
 
     # The clause that all objects pass.
-    EVERYTHING = [[], [], nil, "", nil].freeze
+    EVERYTHING = Ractor.make_shareable([[], [], nil, "", nil])
 
     class << self
       # @param where [Hash, String, nil]
