@@ -26,6 +26,7 @@ module HeapInspector
   autoload :Details, "heap_inspector/details"
   autoload :Dominated, "heap_inspector/dominators"
   autoload :Dominators, "heap_inspector/dominators"
+  autoload :Drawings, "heap_inspector/drawings"
   autoload :Dump, "heap_inspector/dump"
   autoload :DumpChecks, "heap_inspector/dump_checks"
   autoload :DumpError, "heap_inspector/errors"

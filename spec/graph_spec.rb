@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "objspace"
 require "tmpdir"
 
 # What holds what, against a plain reader's graph: an object is held if it can be reached, and an object holds what cannot be reached
@@ -251,5 +252,40 @@ RSpec.describe HeapInspector::Heap do
     before = ObjectSpace.memsize_of(heap)
     heap.retained
     expect(ObjectSpace.memsize_of(heap)).to be > before + (4 * heap.object_count)
+  end
+
+  it "draws what is a tree, and merges dominators by a key" do
+    heap = HeapInspector.analyze(Helpers::DUMP, index: false)
+    merged = heap.dominators(by: :class, depth: 2, min: 0, limit: nil)
+    tops = merged.select { |row| row.depth.zero? }
+    expect(tops.sum(&:retained_memsize)).to eq(heap.retained.reachable_memsize)
+    expect(tops.map(&:retained_memsize)).to eq(tops.map(&:retained_memsize).sort.reverse)
+    expect(tops.sum(&:count)).to eq(heap.where(reachable: true).count { |object| object.dominator.nil? })
+    expect(merged).to all(have_attributes(object: nil, location: nil))
+    [merged, heap.dominators, heap.paths_to_class("Hash")].each do |tree|
+      expect(tree.to_dot).to start_with("digraph heap {").and end_with("}\n")
+      expect(tree.to_folded.lines).to all(match(/\A.+ \d+\n\z/))
+      expect(tree.to_flamegraph).to start_with("<svg ").and end_with("</svg>\n")
+    end
+    expect(heap.paths_to(heap.hashes.where(reachable: true).first).to_dot).to start_with("digraph heap {")
+    expect { heap.dominators(by: :clas) }.to raise_error(ArgumentError, /did you mean :class/)
+  end
+
+  it "says which class may have been meant" do
+    heap = HeapInspector.analyze(Helpers::DUMP, index: false)
+    expect { heap.paths_to_class("Strng") }
+      .to raise_error(HeapInspector::ObjectNotFound, /\Athe heap has no object of a class "Strng"; did you mean String/)
+    expect do
+      heap.paths_to_class("Zyxwvutsr")
+    end.to raise_error(HeapInspector::ObjectNotFound, 'the heap has no object of a class "Zyxwvutsr"')
+  end
+
+  it "reports how much of the dump is read for duplicate strings, and ends with what that raises" do
+    heap = HeapInspector.analyze(Helpers::DUMP, index: false)
+    reports = []
+    heap.duplicate_strings(progress: ->(read, all) { reports << [read, all] })
+    expect(reports.last).to eq([File.size(Helpers::DUMP)] * 2)
+    expect { heap.duplicate_strings(progress: ->(*) { raise IOError, "enough" }) }.to raise_error(IOError, "enough")
+    expect { heap.duplicate_strings(progress: 1) }.to raise_error(ArgumentError, /progress:/)
   end
 end

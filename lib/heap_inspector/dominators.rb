@@ -14,7 +14,8 @@ module HeapInspector
     # @!attribute [r] certain
     #   @return [Boolean] whether the dump proves the name of the edge
     # @!attribute [r] label
-    #   @return [String, nil] the object in a few words, or the class of several; nil for objects of several small classes
+    #   @return [String, Integer, Boolean, nil] the object in a few words, the class of several small ones, or the value of the key that
+    #     was asked for; nil for the small ones of several
     # @!attribute [r] memsize
     #   @return [Integer] their own bytes
     # @!attribute [r] retained_memsize
@@ -29,6 +30,8 @@ module HeapInspector
   # Which object holds which alone, as a tree: what goes when an object goes. An Enumerable of the rows, each behind the one it is under.
   # An answer of {Heap#dominators}.
   class Dominators < Rows
+    include Drawings
+
     # @api private
     def initialize(heap, answer)
       super()

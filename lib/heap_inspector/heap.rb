@@ -75,13 +75,9 @@ module HeapInspector
     # @raise (see HeapInspector.analyze)
     def self.load(source, strict: false, progress: nil, threads: nil, index: true)
       ANSWERS.each { |name| HeapInspector.const_get(name) }
-      bar = ProgressBar.new if progress == true
-      progress = bar || progress || nil
-      raise ArgumentError, "progress: is true or what can be called" unless progress.nil? || progress.respond_to?(:call)
-
-      native_load(*Input.of(source), strict ? true : false, Where.threads(threads), progress, index ? true : false)
-    ensure
-      bar&.finish
+      ProgressBar.during(progress) do |callee|
+        native_load(*Input.of(source), strict ? true : false, Where.threads(threads), callee, index ? true : false)
+      end
     end
 
     # @return [Array<Warning>] what was lost or repaired: the first 20 of each kind. {Summary#lost_lines} counts all.
@@ -137,14 +133,15 @@ module HeapInspector
     # @param sort [Symbol] what comes first: the most wasted `:bytes`, or the highest `:count`
     # @param limit [Integer, nil] how many texts
     # @param threads [Integer, nil] how many threads work; one a core by default
+    # @param progress [Boolean, #call, nil] see {HeapInspector.analyze}
     # @return [DuplicateStrings]
     # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
     # @raise [SystemCallError, FormatError] if the file was changed since
     # @example
     #   heap.duplicate_strings(limit: 10).sum(&:wasted)
-    def duplicate_strings(where: nil, sort: :bytes, limit: nil, threads: nil)
-      limit = Where.limit(limit) || Where::NO_LIMIT
-      DuplicateStrings.new(native_strings(Where.terms(where, self), Where.sort(sort), limit, Where.threads(threads)))
+    def duplicate_strings(where: nil, sort: :bytes, limit: nil, threads: nil, progress: nil)
+      asked = [Where.terms(where, self), Where.sort(sort), Where.limit(limit) || Where::NO_LIMIT, Where.threads(threads)]
+      ProgressBar.during(progress) { |callee| DuplicateStrings.new(native_strings(*asked, callee)) }
     end
 
     # What keeps memory alive: the single objects that retain the most, and groups of objects.
@@ -164,16 +161,22 @@ module HeapInspector
     # Which object holds which alone, as a tree.
     #
     # @param object [HeapObject, String, Integer, nil] what to begin with, or its address; the roots by default
+    # @param by [Symbol, String, nil] a key, one of {KEYS}, to merge the objects by that the same row dominates; each alone without it
     # @param depth [Integer] levels of the tree
     # @param min [Integer, nil] objects that retain fewer bytes are summed up by class; a hundredth of the top by default
     # @param limit [Integer, nil] rows under one object
     # @return [Dominators]
     # @raise [ObjectNotFound] if the heap has no such object
+    # @raise [ArgumentError] if a key or option is unknown; it says which ones there are
     # @example
     #   puts heap.dominators(depth: 2)
-    def dominators(object = nil, depth: 4, min: nil, limit: 10)
+    # @example
+    #   File.write("heap.svg", heap.dominators(by: :class, depth: 40, min: 10_000, limit: nil).to_flamegraph)
+    def dominators(object = nil, by: nil, depth: 4, min: nil, limit: 10)
       top = object && find(object).index
-      Dominators.new(self, Native.dominators(self, top, Where.limit(depth), Where.limit(min), Where.limit(limit) || Where::NO_LIMIT))
+      by &&= Where.known(by, KEYS, "by:").to_s
+      shown = [Where.limit(depth) || Where::NO_LIMIT, Where.limit(min), Where.limit(limit) || Where::NO_LIMIT]
+      Dominators.new(self, Native.dominators(self, top, by, shown))
     end
 
     # Why an object is alive, or why many are.
@@ -208,10 +211,16 @@ module HeapInspector
     # @param name [String, Module] the class, to the letter
     # @param limit [Integer, nil] rows of the tree under each row
     # @return [MergedPaths]
+    # @raise [ObjectNotFound] if no object has the class; it says which ones are most like it
     # @example
     #   puts heap.paths_to_class("Order")
     def paths_to_class(name, limit: 5)
       name = name.is_a?(Module) ? name.name : name.to_str
+      if instances_of(name).none?
+        like = Native.similar_classes(self, name)
+        raise ObjectNotFound, "the heap has no object of a class #{name.inspect}#{"; did you mean #{like.join(", ")}?" unless like.empty?}"
+      end
+
       merged_paths(instances_of(name), "objects where class=#{name}", Where.limit(limit) || Where::NO_LIMIT)
     end
 

@@ -23,6 +23,11 @@ module HeapInspector
       freeze
     end
 
+    # @return [String] a graph for Graphviz
+    def to_dot
+      @document.render("dot", 0, false)
+    end
+
     private
 
     def rows
@@ -58,6 +63,8 @@ module HeapInspector
   # Why many objects are alive: the chains to all of them merged into one tree. An Enumerable of the groups, each behind the one that
   # holds it. An answer of {Heap#paths_to} and {Heap#paths_to_class}.
   class MergedPaths < Rows
+    include Drawings
+
     # @return [Integer] how many objects were asked for
     attr_reader :count_of_objects
 

@@ -12,6 +12,22 @@ module HeapInspector
 
     private_constant :PAUSE, :WIDTH
 
+    # Calls the block with what is to be called with the progress, and takes a bar away when it is over.
+    #
+    # @param progress [Boolean, #call, nil] true for a bar
+    # @yieldparam callee [#call, nil]
+    # @return [Object] what the block returns
+    # @raise [ArgumentError] if it cannot be called
+    def self.during(progress)
+      bar = new if progress == true
+      callee = bar || progress || nil
+      raise ArgumentError, "progress: is true or what can be called" unless callee.nil? || callee.respond_to?(:call)
+
+      yield callee
+    ensure
+      bar&.finish
+    end
+
     # @param out [IO]
     def initialize(out = $stderr)
       @out = out

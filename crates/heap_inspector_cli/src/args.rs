@@ -41,9 +41,12 @@ pub(crate) enum Command {
     Living(Living),
 }
 
-/// The commands that ask a running Ruby. The gem answers them before it asks here.
+/// The commands that need a Ruby. The gem answers them before it asks here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Living {
+    /// Load dumps and ask them in Ruby, in IRB (gem only)
+    #[command(disable_help_flag = true)]
+    Console(Words),
     /// List the Ruby processes of this host, and which of them can be asked for a dump (gem only)
     #[command(disable_help_flag = true)]
     Ps(Words),
@@ -69,6 +72,7 @@ pub(crate) struct Words {
 impl Living {
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Living::Console(_) => "console",
             Living::Ps(_) => "ps",
             Living::Dump(_) => "dump",
             Living::Trace(_) => "trace",

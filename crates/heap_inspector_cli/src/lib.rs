@@ -106,7 +106,7 @@ pub fn run(
             let name = living.name();
             let _ = writeln!(
                 err,
-                "heap_inspector: `{name}` asks a running Ruby process, which this program cannot: install the gem (gem install \
+                "heap_inspector: `{name}` needs Ruby, which this program is without: install the gem (gem install \
                  heap_inspector) and use its `heap_inspector {name}`"
             );
             return USAGE;

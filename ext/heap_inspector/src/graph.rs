@@ -4,14 +4,14 @@
 
 use crate::errors;
 use crate::filter::filter;
-use crate::heap::{Heap, document, grouped, order, text};
+use crate::heap::{Heap, document, grouped, key_value, order, text};
 use crate::objects;
 use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominators::Dominator;
 use heap_inspector::analysis::fragmentation::{self as pages, Pages};
 use heap_inspector::analysis::paths::{self, Step};
-use heap_inspector::analysis::{Context, groups, outline, retained, show, unreachable as dead};
+use heap_inspector::analysis::{Context, groups, merged, outline, retained, show, unreachable as dead};
 use heap_inspector::heap::{NodeId, Target};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::labels::Edge;
@@ -123,15 +123,16 @@ fn retained(
 }
 
 /// `[rows, document]`, a row being `[depth, object, count, edge, certain, label, memsize, retained_memsize, retained_count, location]`.
+/// By a key the label is its value.
 fn dominators(
     ruby: &Ruby,
     heap: &Heap,
     top: Option<u32>,
-    depth: usize,
-    min: Option<u64>,
-    limit: usize,
+    by: Option<String>,
+    (depth, min, limit): (usize, Option<u64>, usize),
 ) -> Result<RArray, Error> {
     let name = heap.name();
+    let by = by.map(|by| by.parse::<Key>().map_err(|error| errors::raised(ruby, &error))).transpose()?;
     let (found, report) = heap.work(ruby, |loaded, options| {
         let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
         let (top, all) = match top {
@@ -139,10 +140,25 @@ fn dominators(
             None => (Dominator::Root, tree.reachable().memsize),
         };
         let shown = outline::Shown { depth, min: min.unwrap_or(all / 100), width: limit };
-        let rows = outline::outline(dump, tree, &loaded.source, top, shown)?;
-        let report = outline::report(dump, tree, &rows, name, &Context::of(dump));
-        Ok((rows, report))
+        let context = Context::of(dump);
+        Ok(match by {
+            None => {
+                let rows = outline::outline(dump, tree, &loaded.source, top, shown)?;
+                let report = outline::report(dump, tree, &rows, name, &context);
+                (Outline::Objects(rows), report)
+            }
+            Some(by) => {
+                let rows = merged::merged(dump, tree, by, top, shown, options)?;
+                let report = merged::report(dump, tree, by, top, &rows, name, &context);
+                (Outline::Groups(rows), report)
+            }
+        })
     })?;
+    let group = |found: &merged::Row| {
+        let key = found.key.as_ref().map(|key| key_value(ruby, key));
+        let (nil, numbers) = (ruby.qnil(), (found.memsize, found.retained_memsize, found.retained_count));
+        row!(ruby, found.depth, nil, found.count, nil, true, key, numbers.0, numbers.1, numbers.2, nil)
+    };
     let one = |found: &outline::Row| {
         let (words, certain) = edge(ruby, &found.edge);
         let label = (!found.label.is_empty()).then(|| text(ruby, &found.label));
@@ -151,7 +167,17 @@ fn dominators(
         let location = objects::location(ruby, &found.location);
         row!(ruby, depth, id, count, words, certain, label, numbers.0, numbers.1, numbers.2, location)
     };
-    row!(ruby, rows(ruby, &found, one)?, document(ruby, report))
+    let found = match &found {
+        Outline::Objects(found) => rows(ruby, found, one)?,
+        Outline::Groups(found) => rows(ruby, found, group)?,
+    };
+    row!(ruby, found, document(ruby, report))
+}
+
+/// Objects one by one, or merged by a key.
+enum Outline {
+    Objects(Vec<outline::Row>),
+    Groups(Vec<merged::Row>),
 }
 
 /// `[object, edge, certain, label]`
@@ -362,7 +388,7 @@ fn referrers(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
 
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("retained", function!(retained, 4))?;
-    native.define_singleton_method("dominators", function!(dominators, 5))?;
+    native.define_singleton_method("dominators", function!(dominators, 4))?;
     native.define_singleton_method("paths", function!(paths, 3))?;
     native.define_singleton_method("way", function!(way, 2))?;
     native.define_singleton_method("merged_paths", function!(merged_paths, 4))?;

@@ -197,9 +197,21 @@ impl Heap {
         ruby: &Ruby,
         work: impl FnOnce(&Loaded, &Options<'_>) -> heap_inspector::Result<T> + Send,
     ) -> Result<T, Error> {
+        self.serve(ruby, None, work)
+    }
+
+    /// The same of work that reads the dump, whose progress is reported.
+    fn serve<T: Send>(
+        &self,
+        ruby: &Ruby,
+        progress: Option<Value>,
+        work: impl FnOnce(&Loaded, &Options<'_>) -> heap_inspector::Result<T> + Send,
+    ) -> Result<T, Error> {
         let (desk, loaded) = (Arc::new(Desk::default()), self.loaded(ruby)?);
-        let done = work::run(ruby, &desk, Servants::default(), || {
-            work(&loaded, &Options { cancel: Some(&desk.cancel), ..Options::default() })
+        let report = |read: u64, all: Option<u64>| desk.report(read, all);
+        let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
+        let done = work::run(ruby, &desk, Servants { progress, input: None }, || {
+            work(&loaded, &Options { cancel: Some(&desk.cancel), progress: report, ..Options::default() })
         })?;
         // Another thread may have closed it.
         if !self.is_closed() {
@@ -289,9 +301,10 @@ impl Heap {
         sort: String,
         limit: usize,
         threads: usize,
+        progress: Option<Value>,
     ) -> Result<RArray, Error> {
         let (filter, sort) = (filter(ruby, terms)?, order(ruby, &sort)?);
-        let (found, context) = this.work(ruby, |loaded, options| {
+        let (found, context) = this.serve(ruby, progress, |loaded, options| {
             strings::read(&loaded.source, &filter, sort, limit, &Options { threads, ..*options })
         })?;
         let rows = ruby.ary_new();
@@ -448,7 +461,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
     class.define_private_method("native_warnings", method!(Heap::warnings, 0))?;
     class.define_private_method("native_groups", method!(Heap::groups, 4))?;
     class.define_private_method("native_generations", method!(Heap::generations, 2))?;
-    class.define_private_method("native_strings", method!(Heap::strings, 4))?;
+    class.define_private_method("native_strings", method!(Heap::strings, 5))?;
     class.define_private_method("native_summary", method!(Heap::summary, 2))?;
     let names = |names: Vec<&str>| {
         let list = ruby.ary_new();

@@ -9,7 +9,7 @@ use crate::heap::{Heap, Loaded, key_value, text};
 use crate::work;
 use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
-use heap_inspector::analysis::show;
+use heap_inspector::analysis::{grouping, show};
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::{Key, KeyValue, Values};
 use heap_inspector::labels::Labels;
@@ -478,6 +478,11 @@ fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
     Ok(text(ruby, &Labels::new(&loaded.heap).node(NodeId(id))))
 }
 
+/// The names of classes that are most like one that no object has.
+fn similar_classes(ruby: &Ruby, heap: &Heap, name: String) -> Result<Vec<String>, Error> {
+    heap.work(ruby, |loaded, _| Ok(grouping::similar_classes(&loaded.heap, &name, 3)))
+}
+
 /// A text that may go to a terminal.
 fn escape(ruby: &Ruby, words: String) -> RString {
     text(ruby, &heap_inspector::view::escape::terminal(&words))
@@ -571,6 +576,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("line", function!(line, 2))?;
     native.define_singleton_method("objects", function!(objects, 2))?;
     native.define_singleton_method("escape", function!(escape, 1))?;
+    native.define_singleton_method("similar_classes", function!(similar_classes, 2))?;
     native.define_singleton_method("find", function!(find, 2))?;
     native.define_singleton_method("label", function!(label, 2))?;
     native.define_singleton_method("class_of", function!(class_of, 2))?;
