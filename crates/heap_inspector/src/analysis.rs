@@ -8,6 +8,7 @@ pub mod generation;
 pub mod generations;
 pub mod grouping;
 pub mod groups;
+pub mod holders;
 pub mod merged;
 pub mod objects;
 pub mod outline;

@@ -26,6 +26,8 @@ pub enum Cell {
     Bytes(u64),
     /// By how many it is more or less: signed, grouped for people (`+1,200`), a number in JSON and CSV.
     Change(i64),
+    /// By how many bytes it is more or less: `+1.5 MiB` for people, exact in JSON and CSV.
+    BytesChange(i64),
     /// A part of the whole, 0.0 to 1.0: percent in text, the fraction in JSON and CSV.
     Share(f64),
     /// An identifying number (generation, line, slot size): never grouped by thousands.

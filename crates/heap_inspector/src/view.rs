@@ -112,15 +112,18 @@ fn words(cell: &Cell) -> String {
         Cell::More { count, what } => format!("({} more {what})", human::count(*count)),
         Cell::Count(count) => human::count(*count),
         Cell::Bytes(bytes) => human::bytes(*bytes),
-        Cell::Change(0) => "0".into(),
-        Cell::Change(change) => {
-            format!("{}{}", if *change < 0 { '-' } else { '+' }, human::count(change.unsigned_abs()))
-        }
+        Cell::Change(0) | Cell::BytesChange(0) => "0".into(),
+        Cell::Change(change) => format!("{}{}", sign(*change), human::count(change.unsigned_abs())),
+        Cell::BytesChange(change) => format!("{}{}", sign(*change), human::bytes(change.unsigned_abs())),
         Cell::Share(share) => human::percent(*share),
         Cell::Number(number) => number.to_string(),
         Cell::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
         Cell::List(cells) => cells.iter().map(plain_words).collect::<Vec<_>>().join(", "),
     }
+}
+
+fn sign(change: i64) -> char {
+    if change < 0 { '-' } else { '+' }
 }
 
 /// The words of a cell inside a list. Lists are of plain cells; one in a list is counted, so that nobody recurses.

@@ -368,7 +368,12 @@ Keys (--by): those of `top`"))]
 Examples:
   heap_inspector diff a.json b.json c.json                 oldest first
   heap_inspector diff a.json b.json --by gem
-  heap_inspector diff a.json b.json c.json --where class=Order --output orders.json"))]
+  heap_inspector diff a.json b.json c.json --by holder     what the new objects are held by
+  heap_inspector diff a.json b.json c.json --retained      and what each group retains
+  heap_inspector diff a.json b.json c.json --where class=Order --output orders.json
+
+Keys (--by): those of `top`, or holder alone: the nearest object above, in the dominator tree, that
+was there in the first dump"))]
     Diff {
         #[command(flatten)]
         common: Common,
@@ -377,10 +382,13 @@ Examples:
         /// The later dumps, oldest first
         #[arg(required = true, value_name = "LATER")]
         later: Vec<OsString>,
-        /// Keys to group by, with commas between
+        /// Keys to group by, with commas between, or `holder`
         #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class,location")]
-        #[arg(value_parser = one_of::<Key>(Key::NAMED.map(|(_, name)| name)), hide_possible_values = true)]
-        by: Vec<Key>,
+        #[arg(value_parser = one_of::<DiffKey>(DiffKey::names()), hide_possible_values = true)]
+        by: Vec<DiffKey>,
+        /// Tell also what each group retains in each dump, for which the graph of each is worked out
+        #[arg(long, short)]
+        retained: bool,
         /// Rows of each table, or `all`
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
@@ -587,6 +595,27 @@ where
 /// Reads `100KiB` as a filter on bytes does.
 fn bytes(word: &str) -> std::result::Result<u64, String> {
     heap_inspector::select::bytes(word).map_err(|error| error.to_string())
+}
+
+/// What growth is told by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiffKey {
+    Holder,
+    Key(Key),
+}
+
+impl DiffKey {
+    fn names() -> impl Iterator<Item = &'static str> {
+        Key::NAMED.into_iter().map(|(_, name)| name).chain(["holder"])
+    }
+}
+
+impl FromStr for DiffKey {
+    type Err = heap_inspector::Error;
+
+    fn from_str(name: &str) -> Result<DiffKey> {
+        if name == "holder" { Ok(DiffKey::Holder) } else { name.parse().map(DiffKey::Key) }
+    }
 }
 
 /// How many rows to show.

@@ -238,7 +238,9 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
         Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
         Verb::Suspects { later, lines, except, .. } => several::suspects(task, later, *lines, except.as_deref()),
-        Verb::Diff { later, by, lines, output, .. } => several::diff(task, later, by, *lines, output.as_deref()),
+        Verb::Diff { later, by, retained, lines, output, .. } => {
+            several::diff(task, later, several::Shown { by, retained: *retained, lines: *lines }, output.as_deref())
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The verbs on several dumps of one process.
 
 use super::Task;
-use crate::args::Lines;
+use crate::args::{DiffKey, Lines};
 use heap_inspector::analysis::Context;
-use heap_inspector::analysis::diff::{self, Diff, Dump};
+use heap_inspector::analysis::diff::{self, By, Diff, Dump};
 use heap_inspector::analysis::dominators::Tree;
+use heap_inspector::analysis::holders;
+use heap_inspector::analysis::paths::Ways;
 use heap_inspector::analysis::suspects::{self, Exceptions};
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
@@ -86,21 +88,54 @@ pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, exc
     Ok(suspects::report(&last.heap, &found, &names, &contexts, diff.as_ref()))
 }
 
-pub(crate) fn diff(
-    mut task: Task<'_>,
-    later: &[OsString],
-    by: &[Key],
-    lines: Lines,
-    output: Option<&OsStr>,
-) -> Result<Report> {
-    let loaded = load_all(&mut task, later)?;
-    let dumps = dumps(&loaded);
-    let diff = Diff::new(&dumps, &task.options)?;
-    if let (Some(path), Some(last)) = (output, loaded.last()) {
+/// What of a diff is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) by: &'a [DiffKey],
+    pub(crate) retained: bool,
+    pub(crate) lines: Lines,
+}
+
+pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, output: Option<&OsStr>) -> Result<Report> {
+    let Lines(limit) = shown.lines;
+    let keys: Vec<Key> = shown
+        .by
+        .iter()
+        .filter_map(|by| match by {
+            DiffKey::Key(key) => Some(*key),
+            DiffKey::Holder => None,
+        })
+        .collect();
+    let is_by_holder = keys.len() < shown.by.len();
+    if is_by_holder && shown.by.len() > 1 {
+        return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
+    }
+    let mut loaded = load_all(&mut task, later)?;
+    let options = &task.options;
+    let last = loaded.len() - 1;
+    for (at, dump) in loaded.iter_mut().enumerate() {
+        if dump.tree.is_none() && (shown.retained || is_by_holder && at == last) {
+            dump.tree = Some(Tree::new(&dump.heap, options)?);
+        }
+    }
+    let mut dumps = dumps(&loaded);
+    if shown.retained {
+        dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.tree.as_ref());
+    }
+    let diff = Diff::new(&dumps, options)?;
+    let last = &loaded[last];
+    if let Some(path) = output {
         let ids: Vec<NodeId> = diff.retained_objects().collect();
         write_lines(Path::new(path), &last.heap, &last.source, &ids).map_err(|error| of(&last.name, error))?;
     }
-    diff::report(&diff, by, &task.filter, lines.0, &task.options)
+    match &last.tree {
+        Some(tree) if is_by_holder => {
+            let ways = Ways::new(&last.heap, options)?;
+            let holders = holders::growth(&diff, tree, &ways, &task.filter, limit, options)?;
+            diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
+        }
+        _ => diff::report(&diff, By::Keys(&keys), &task.filter, limit, options),
+    }
 }
 
 /// Writes the lines of objects to a new file that only its owner may read.

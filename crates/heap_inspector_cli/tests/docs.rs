@@ -25,7 +25,7 @@ fn examples_are_true() {
         expected += &format!("```console\n$ heap_inspector {words}\n```\n\n```json\n{answer}```\n{text}");
         examples += 1;
     }
-    assert_eq!(examples, 16);
+    assert_eq!(examples, 17);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(JSON, expected).unwrap();
     } else {

@@ -186,6 +186,32 @@ fn fragmentation() {
     golden("fragmentation", "fragmentation", &["--lines", "6"]);
 }
 
+/// The verbs on several dumps, of a process that leaks, in every format.
+#[test]
+fn several_dumps() {
+    const SHOP: [&str; 2] = ["shop-2.json.zst", "shop-3.json.zst"];
+    let verbs: [(&str, &[&str]); 5] = [
+        ("diff", &["--lines", "4"]),
+        ("diff", &["--lines", "4", "--by", "holder"]),
+        ("diff", &["--lines", "4", "--by", "holder", "--retained"]),
+        ("diff", &["--lines", "4", "--by", "class", "--retained", "--where", "traced"]),
+        ("suspects", &[]),
+    ];
+    for format in ["text", "json", "markdown", "csv"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .map(|(verb, words)| {
+                let words = [*words, &["--format", format]].concat();
+                let answer = answer(verb, "shop-1", &[&SHOP[..], &words].concat());
+                format!("$ heap_inspector {verb} DUMP DUMP DUMP {}\n{answer}", words.join(" "))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("several-{format}"), answers.join("\n"));
+        });
+    }
+}
+
 /// The other formats, of one dump.
 #[test]
 fn formats() {

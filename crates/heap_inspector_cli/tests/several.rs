@@ -112,6 +112,56 @@ fn diff_says_what_came_and_stayed() {
 }
 
 #[test]
+fn diff_by_holder_says_who_holds_what_came() {
+    let answer = json("diff", &["--by", "holder", "--lines", "1"]);
+    let row = &answer["growth"]["rows"][0];
+    assert_eq!((&row["holder"], &row["accumulates_in"]), (&"Audit".into(), &"Array, 300 elements".into()));
+    let suspects = json("suspects", &[]);
+    let suspect = &suspects["suspects"][0];
+    assert_eq!((&row["address"], &row["memsize_delta"]), (&suspect["address"], &suspect["memsize"]));
+    assert_eq!(row["trend"], "steady");
+    assert!(row.get("retained_memsizes").is_none() && answer.get("retained").is_none(), "{answer}");
+    // What is cut off and what is shown is all that came.
+    let all = json("diff", &["--by", "holder", "--lines", "all"]);
+    let rows = all["growth"]["rows"].as_array().unwrap();
+    let sum = |key: &str| rows.iter().map(|row| row[key].as_i64().unwrap()).sum::<i64>();
+    for key in ["memsize_delta", "count_delta"] {
+        assert_eq!(sum(key), row[key].as_i64().unwrap() + answer["growth"]["rest"][key].as_i64().unwrap(), "{key}");
+    }
+}
+
+#[test]
+fn diff_says_what_groups_and_holders_retain() {
+    let by_class = json("diff", &["--by", "class", "--retained", "--lines", "all"]);
+    let rows = by_class["growth"]["rows"].as_array().unwrap();
+    let array = rows.iter().find(|row| row["class"] == "Array").unwrap();
+    let memsizes = |row: &Value| -> Vec<u64> {
+        row["retained_memsizes"].as_array().unwrap().iter().map(|bytes| bytes.as_u64().unwrap()).collect()
+    };
+    // As `retained` has it of each dump alone.
+    let alone = SHOP.map(|dump| {
+        let (_, out, _) = run(&["retained", dump, "--by", "class", "--lines", "all", "--format", "json"]);
+        let answer: Value = serde_json::from_str(&out).unwrap();
+        let rows = answer["groups"]["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["class"] == "Array").unwrap()["retained_memsize"].as_u64().unwrap()
+    });
+    assert_eq!(memsizes(array), alone);
+    assert_eq!(array["retained_memsize_delta"].as_u64().unwrap(), alone[2] - alone[0]);
+    let by_holder = json("diff", &["--by", "holder", "--retained", "--lines", "1"]);
+    let row = &by_holder["growth"]["rows"][0];
+    let (_, out, _) = run(&["show", SHOP[2], row["address"].as_str().unwrap(), "--format", "json"]);
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(memsizes(row)[2], shown["object"]["retained_memsize"].as_u64().unwrap(), "{shown}");
+}
+
+#[test]
+fn a_holder_is_no_key_beside_others() {
+    let (code, err) = error(&["diff", SHOP[0], SHOP[1], "--by", "holder,class"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("by holder or by keys"), "{err}");
+}
+
+#[test]
 fn output_has_the_lines_of_the_retained_objects_for_the_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("retained.json");

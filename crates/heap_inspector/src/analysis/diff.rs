@@ -12,8 +12,9 @@
 
 use super::dominators::Tree;
 use super::groups::{self, Groups, Shows};
+use super::objects::{Clause, Measure, Number, Objects, Query};
 use super::retained;
-use super::{Context, Sort, column, fact, key_cell, note, titled};
+use super::{Context, Sort, address_cell, column, fact, key_cell, note, titled};
 use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
@@ -27,6 +28,7 @@ use crate::survey::{Slot, Sum};
 use crate::symbols::{SiteId, Symbol};
 use crate::view::human;
 use hashbrown::HashMap;
+use std::sync::Arc;
 
 /// What became of an object of a later dump, seen from an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -205,16 +207,44 @@ pub struct Dump<'a> {
     pub tree: Option<&'a Tree>,
 }
 
+/// What was found out about some dumps, without them, to be kept: see [`Diff::of`].
+#[derive(Clone, Debug)]
+pub struct Matches {
+    /// For each dump but the last, what the last one's objects were in it.
+    by_dump: Arc<[Match]>,
+    gone: Sum,
+}
+
+impl Matches {
+    /// The bytes it takes.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.by_dump.iter().map(|matched| matched.earlier.len() * size_of::<u32>()).sum()
+    }
+}
+
 /// How the dumps of one process differ.
 #[derive(Debug)]
 pub struct Diff<'a> {
     dumps: Vec<Dump<'a>>,
     /// For each dump but the last, what the last one's objects were in it.
-    matches: Vec<Match>,
+    matches: Arc<[Match]>,
     gone: Sum,
 }
 
 impl<'a> Diff<'a> {
+    /// The dumps that `matches` came from, compared before.
+    #[must_use]
+    pub fn of(dumps: &[Dump<'a>], matches: &Matches) -> Diff<'a> {
+        Diff { dumps: dumps.to_vec(), matches: Arc::clone(&matches.by_dump), gone: matches.gone }
+    }
+
+    /// What was found out, to be kept without the dumps.
+    #[must_use]
+    pub fn matches(&self) -> Matches {
+        Matches { by_dump: Arc::clone(&self.matches), gone: self.gone }
+    }
+
     /// Compares each dump with the last one.
     ///
     /// # Errors
@@ -241,7 +271,7 @@ impl<'a> Diff<'a> {
             memsize: all.memsize.saturating_sub(kept.memsize),
             references: 0,
         };
-        Ok(Diff { dumps: dumps.to_vec(), matches, gone })
+        Ok(Diff { dumps: dumps.to_vec(), matches: matches.into(), gone })
     }
 
     /// Whether all dumps can be of one process; else what is new cannot be told.
@@ -298,6 +328,12 @@ impl<'a> Diff<'a> {
     /// The objects that [`Diff::is_retained`].
     pub fn retained_objects(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.heap().nodes().filter(|id| self.is_retained(*id))
+    }
+
+    /// How many objects of the first dump the last one lacks, and their bytes there.
+    #[must_use]
+    pub fn gone(&self) -> Sum {
+        self.gone
     }
 
     /// The objects of the first dump that the last one lacks. Of those that a compaction moved as many are left out as there are of their
@@ -419,6 +455,57 @@ impl Growth {
     pub fn count_delta(&self) -> i64 {
         delta(self.sums.iter().map(|sum| sum.count))
     }
+
+    /// The bytes by which what it retains grew, where that is known.
+    #[must_use]
+    pub fn retained_memsize_delta(&self) -> Option<i64> {
+        self.retained_memsizes.as_ref().map(|memsizes| delta(memsizes.iter().copied()))
+    }
+
+    /// What it ranks by: the bytes by which it grew, of what it retains where that is known.
+    fn rank(&self) -> i64 {
+        self.retained_memsize_delta().unwrap_or_else(|| self.memsize_delta())
+    }
+}
+
+/// What came since the first dump and is held by one object that was there then: the nearest such object above, in the last dump's
+/// dominator tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderGrowth {
+    /// That object; none where it is a root itself.
+    pub id: Option<NodeId>,
+    /// Whom a programmer would ask: the class, module or thread that holds it, or the root where none does.
+    pub holder: String,
+    /// The object for people.
+    pub label: String,
+    /// How many objects came.
+    pub count: u64,
+    /// Their bytes, with those by which the object itself grew, by the dump in which they were first: so the first is 0, and the last is
+    /// all that came and stayed.
+    pub memsizes: Vec<u64>,
+    /// What the object retains in each dump, where all dumps have their trees; none in a dump in which it lay elsewhere.
+    pub retained_memsizes: Option<Vec<Option<u64>>>,
+    /// How its bytes went: what it retains, where that is known of all dumps, else `memsizes`.
+    pub trend: Trend,
+}
+
+/// The holders of what came, the one of the most bytes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// As many as the limit allowed.
+    pub holders: Vec<HolderGrowth>,
+    /// How many it cut off.
+    pub rest_holders: u64,
+    /// What came to those.
+    pub rest: Sum,
+}
+
+impl HolderGrowth {
+    /// The bytes that came and stayed.
+    #[must_use]
+    pub fn memsize_delta(&self) -> u64 {
+        self.memsizes.last().copied().unwrap_or(0)
+    }
 }
 
 fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
@@ -432,7 +519,15 @@ fn without_tracer(filter: &Filter) -> Result<Filter> {
     Ok(filter.clone().and(&Filter::parse(&[tracer])?))
 }
 
-/// The groups of all dumps, the one that grew the most bytes first; `retained` asks for what they retain too, where there are trees.
+/// Count and bytes of a heap's groups.
+fn sums(heap: &Heap, by: &[Key], filter: &Filter, options: &Options<'_>) -> Result<Vec<(Vec<KeyValue>, Sum)>> {
+    let query = Query { any: vec![Clause { filter: filter.clone(), ..Clause::default() }] };
+    let groups = Objects::new(heap, None, &query).groups(by, Number::Memsize, options)?;
+    let sum = |measure: Measure| Sum { count: measure.count, memsize: measure.sum, references: 0 };
+    Ok(groups.into_iter().map(|(key, measure)| (key, sum(measure))).collect())
+}
+
+/// The groups of all dumps, the one that grew the most bytes first, of what it retains where that is known; `retained` asks for what they retain too, where there are trees.
 /// The allocation tracer is left out.
 ///
 /// # Errors
@@ -450,9 +545,8 @@ pub fn growth(
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
     let with_trees = retained && dumps.iter().all(|dump| dump.tree.is_some());
     for (at, dump) in dumps.iter().enumerate() {
-        let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), ..groups::Options::default() };
-        for group in groups::groups(dump.heap, &asked).groups {
-            found.entry(group.key).or_insert_with(none).0[at] = group.sum;
+        for (key, sum) in sums(dump.heap, by, filter, options)? {
+            found.entry(key).or_insert_with(none).0[at] = sum;
         }
         if let Some(tree) = dump.tree.filter(|_| with_trees) {
             for group in retained::groups(dump.heap, tree, by, filter, None, options)?.groups {
@@ -469,7 +563,7 @@ pub fn growth(
             growth
         })
         .collect();
-    growth.sort_by(|a, b| b.memsize_delta().cmp(&a.memsize_delta()).then_with(|| a.key.cmp(&b.key)));
+    growth.sort_by(|a, b| b.rank().cmp(&a.rank()).then_with(|| a.key.cmp(&b.key)));
     Ok(growth)
 }
 
@@ -536,28 +630,54 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     notes
 }
 
-/// The answer of `diff`.
+/// What growth is told by.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'b> {
+    /// The values of keys.
+    Keys(&'b [Key]),
+    /// What holds that which came, as `holders::growth` found it.
+    Holder(&'b Holders),
+}
+
+/// The answer of `diff`; where all dumps have their trees also what the groups retain.
 ///
 /// # Errors
 /// Those of [`growth`].
-pub fn report(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize, options: &Options<'_>) -> Result<Report> {
+pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, options: &Options<'_>) -> Result<Report> {
+    let mut sections = vec![Section::Table(dump_table(diff)), Section::Facts(facts(diff))];
+    match by {
+        By::Keys(by) => {
+            sections.push(Section::Table(stayed_table(diff, by, filter, limit)));
+            let all = growth(diff, by, filter, true, options)?;
+            sections.push(Section::Table(growth_table(&all, by, filter, limit)));
+        }
+        By::Holder(all) => sections.push(Section::Table(holder_table(diff, all, filter))),
+    }
+    Ok(with_notes(diff, sections))
+}
+
+/// What came and stayed, in groups: the middle part of the answer of `diff`.
+#[must_use]
+pub fn stayed_report(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize) -> Report {
+    with_notes(diff, vec![Section::Table(stayed_table(diff, by, filter, limit))])
+}
+
+/// The growth by keys or holders alone, the last part of the answer of `diff`.
+#[must_use]
+pub fn growth_report(diff: &Diff<'_>, all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Report {
+    with_notes(diff, vec![Section::Table(growth_table(all, by, filter, limit))])
+}
+
+/// The growth by holder alone.
+#[must_use]
+pub fn holder_report(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Report {
+    with_notes(diff, vec![Section::Table(holder_table(diff, all, filter))])
+}
+
+/// A report with what is to be known of the dumps.
+fn with_notes(diff: &Diff<'_>, mut sections: Vec<Section>) -> Report {
     let dumps = diff.dumps();
     let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
-    let grouped = |ids: &mut dyn Iterator<Item = NodeId>| {
-        let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), sort: Sort::Bytes, limit: Some(limit) };
-        diff.groups(ids, &asked)
-    };
-    let keys: Vec<&str> = by.iter().map(|key| key.name()).collect();
-    let title = |what: &str| titled(&format!("{what} by {}", keys.join(", ")), filter);
-    let mut sections = vec![Section::Table(dump_table(diff)), Section::Facts(facts(diff))];
-    if dumps.len() > 2 {
-        let retained = grouped(&mut diff.retained_objects());
-        sections.push(Section::Table(retained.table("retained", title("Retained objects"), Shows::BytesAndCount)));
-    } else {
-        let new = grouped(&mut diff.new_objects());
-        sections.push(Section::Table(new.table("new", title("New objects"), Shows::BytesAndCount)));
-    }
-    sections.push(Section::Table(growth_table(diff, by, filter, limit, title("Growth"), options)?));
     sections.extend(doubts(diff));
     for dump in dumps {
         let context = Context::of(dump.heap);
@@ -566,7 +686,24 @@ pub fn report(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize, option
             section => section,
         }));
     }
-    Ok(Report { verb: "diff", dump: names.join(", "), sections })
+    Report { verb: "diff", dump: names.join(", "), sections }
+}
+
+fn titled_by(what: &str, by: &[Key], filter: &Filter) -> String {
+    let keys: Vec<&str> = by.iter().map(|key| key.name()).collect();
+    titled(&format!("{what} by {}", keys.join(", ")), filter)
+}
+
+/// What came and stayed, in groups: the retained objects, of two dumps the new ones.
+#[must_use]
+pub fn stayed(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: Option<usize>) -> Groups {
+    let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), sort: Sort::Bytes, limit };
+    diff.groups(diff.retained_objects(), &asked)
+}
+
+fn stayed_table(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize) -> Table {
+    let (name, what) = if diff.dumps().len() > 2 { ("retained", "Retained objects") } else { ("new", "New objects") };
+    stayed(diff, by, filter, Some(limit)).table(name, titled_by(what, by, filter), Shows::BytesAndCount)
 }
 
 fn dump_table(diff: &Diff<'_>) -> Table {
@@ -620,49 +757,92 @@ fn facts(diff: &Diff<'_>) -> Facts {
     Facts { name: "changes", title: String::new(), facts }
 }
 
-fn growth_table(
-    diff: &Diff<'_>,
-    by: &[Key],
-    filter: &Filter,
-    limit: usize,
-    title: String,
-    options: &Options<'_>,
-) -> Result<Table> {
-    let all = growth(diff, by, filter, false, options)?;
-    let grown = all.iter().filter(|growth| growth.memsize_delta() > 0).count();
+fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Table {
+    let grown = all.iter().filter(|growth| growth.rank() > 0).count();
+    let is_retained = all.first().is_some_and(|growth| growth.retained_memsizes.is_some());
     let mut columns =
         vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
     columns.push(column("memsizes", "Memory in each dump"));
+    if is_retained {
+        columns.insert(0, column("retained_memsize_delta", "Retained"));
+        columns.push(column("retained_memsizes", "Retained in each dump"));
+    }
     columns.extend(by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
-    let rows = all
-        .iter()
-        .take(grown.min(limit))
-        .map(|growth| {
-            let sizes = growth.sums.iter().map(|sum| Cell::Bytes(sum.memsize)).collect();
-            let cells = [
-                Cell::Bytes(growth.memsize_delta().unsigned_abs()),
-                Cell::Change(growth.count_delta()),
-                Cell::Text(growth.trend.name().to_owned()),
-                Cell::List(sizes),
-            ];
-            cells.into_iter().chain(by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value))).collect()
-        })
-        .collect();
-    let cut = grown.saturating_sub(limit);
-    let rest: i64 = all[..grown].iter().skip(limit).map(Growth::memsize_delta).sum();
-    let rest_cells = [Cell::Bytes(rest.unsigned_abs()), Cell::Missing, Cell::Missing, Cell::Missing];
-    Ok(Table {
+    let list = |memsizes: &mut dyn Iterator<Item = u64>| Cell::List(memsizes.map(Cell::Bytes).collect());
+    let row = |growth: &Growth| -> Vec<Cell> {
+        let mut cells = vec![
+            Cell::BytesChange(growth.memsize_delta()),
+            Cell::Change(growth.count_delta()),
+            Cell::Text(growth.trend.name().to_owned()),
+            list(&mut growth.sums.iter().map(|sum| sum.memsize)),
+        ];
+        if let (Some(delta), Some(memsizes)) = (growth.retained_memsize_delta(), &growth.retained_memsizes) {
+            cells.insert(0, Cell::BytesChange(delta));
+            cells.push(list(&mut memsizes.iter().copied()));
+        }
+        cells.extend(by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value)));
+        cells
+    };
+    let rest = grown.saturating_sub(limit);
+    let mut rest_cells = vec![Cell::Missing; columns.len()];
+    let cut = &all[grown.min(limit)..grown];
+    rest_cells[usize::from(is_retained)] = Cell::BytesChange(cut.iter().map(Growth::memsize_delta).sum());
+    Table {
         name: "growth",
-        title,
+        title: titled_by("Growth", by, filter),
         columns,
-        rows,
-        rest: (cut > 0).then(|| Rest {
-            rows: cut as u64,
-            cells: rest_cells.into_iter().chain(by.iter().map(|_| Cell::Missing)).collect(),
-        }),
+        rows: all[..grown].iter().take(limit).map(row).collect(),
+        rest: (rest > 0).then_some(Rest { rows: rest as u64, cells: rest_cells }),
         total: None,
         bar: None,
-    })
+    }
+}
+
+fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
+    let is_retained = all.holders.first().is_some_and(|growth| growth.retained_memsizes.is_some());
+    let mut columns = vec![
+        column("memsize_delta", "Growth"),
+        column("count_delta", "Objects"),
+        column("trend", "Trend"),
+        column("memsizes", "New in each dump"),
+    ];
+    columns.extend(is_retained.then(|| column("retained_memsizes", "Retained in each dump")));
+    columns.extend([
+        Column { name: "holder", title: "Holder", shrinks: true },
+        Column { name: "accumulates_in", title: "Accumulates in", shrinks: true },
+        column("address", "Address"),
+    ]);
+    let change = |bytes: u64| Cell::BytesChange(i64::try_from(bytes).unwrap_or(i64::MAX));
+    let row = |growth: &HolderGrowth| -> Vec<Cell> {
+        let mut cells = vec![
+            change(growth.memsize_delta()),
+            Cell::Change(i64::try_from(growth.count).unwrap_or(i64::MAX)),
+            Cell::Text(growth.trend.name().to_owned()),
+            Cell::List(growth.memsizes.iter().map(|bytes| Cell::Bytes(*bytes)).collect()),
+        ];
+        let retained = |memsizes: &Vec<Option<u64>>| {
+            Cell::List(memsizes.iter().map(|bytes| bytes.map_or(Cell::Missing, Cell::Bytes)).collect())
+        };
+        cells.extend(growth.retained_memsizes.as_ref().map(retained));
+        cells.extend([
+            Cell::Text(growth.holder.clone()),
+            Cell::Text(growth.label.clone()),
+            growth.id.map_or(Cell::Missing, |id| address_cell(diff.heap(), id)),
+        ]);
+        cells
+    };
+    let mut rest = vec![Cell::Missing; columns.len()];
+    rest[0] = change(all.rest.memsize);
+    rest[1] = Cell::Change(i64::try_from(all.rest.count).unwrap_or(i64::MAX));
+    Table {
+        name: "growth",
+        title: titled("Growth by holder", filter),
+        columns,
+        rows: all.holders.iter().map(row).collect(),
+        rest: (all.rest_holders > 0).then_some(Rest { rows: all.rest_holders, cells: rest }),
+        total: None,
+        bar: None,
+    }
 }
 
 #[cfg(test)]

@@ -222,8 +222,9 @@ impl Content {
 
 /// What was found of an accumulation point.
 #[derive(Clone, Debug, Default)]
-struct Place {
-    steps: Vec<u64>,
+pub(super) struct Place {
+    /// The bytes that came in each step.
+    pub(super) steps: Vec<u64>,
     content: HashMap<Sort, Content>,
     /// By generation, one bit for each part of the time.
     bins: u32,
@@ -251,10 +252,45 @@ pub fn of_diff(
     }
     let heap = diff.heap();
     let ways = Ways::new(heap, options)?;
+    let places = places(diff, tree, &ways, |_| true);
+    let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
+    let mut ranked: Vec<(u64, u32, Place)> = places
+        .into_iter()
+        .map(|(anchor, place)| (place.steps.iter().copied().min().unwrap_or(0), anchor, place))
+        .filter(|(least, ..)| *least >= floor)
+        .collect();
+    ranked.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
+    ranked.truncate(limit);
+    let mut labels = Labels::new(heap);
+    let ranked: Vec<(u32, Place)> = ranked.into_iter().map(|(_, anchor, place)| (anchor, place)).collect();
+    name(heap, tree, &ways, &mut labels, source, &ranked, |place| {
+        let (least, most) =
+            (place.steps.iter().min().copied().unwrap_or(0), place.steps.iter().max().copied().unwrap_or(0));
+        match place.steps.len() {
+            1 => (Confidence::Low, "it grew between two dumps; a third would tell whether it goes on".into()),
+            _ if least * 2 >= most => {
+                (Confidence::High, "it grew evenly in each step, and what came is still there".into())
+            }
+            _ if least * 8 >= most => {
+                (Confidence::Medium, "it grew in each step, unevenly, and what came is still there".into())
+            }
+            _ => (Confidence::Low, "it grew much more in one step than in another".into()),
+        }
+    })
+}
+
+/// Where what is new since the first dump piles up: by accumulation point, as [`join`] has it. Only what `counts` is summed up.
+pub(super) fn places(
+    diff: &Diff<'_>,
+    tree: &Tree,
+    ways: &Ways,
+    mut counts: impl FnMut(NodeId) -> bool,
+) -> HashMap<u32, Place> {
+    let heap = diff.heap();
     let steps = diff.step_count();
-    let mut anchors = Anchors::new(heap, tree, &ways, |id| diff.step(id).is_none());
+    let mut anchors = Anchors::new(heap, tree, ways, |id| diff.step(id).is_none());
     let mut places: HashMap<u32, Place> = HashMap::new();
-    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
+    for id in heap.nodes().filter(|id| tree.is_reachable(*id) && counts(*id)) {
         let slot = heap.slot(id);
         if slot.tracer {
             continue;
@@ -287,31 +323,7 @@ pub fn of_diff(
             }
         }
     }
-    let places = join(heap, tree, places);
-    let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
-    let mut ranked: Vec<(u64, u32, Place)> = places
-        .into_iter()
-        .map(|(anchor, place)| (place.steps.iter().copied().min().unwrap_or(0), anchor, place))
-        .filter(|(least, ..)| *least >= floor)
-        .collect();
-    ranked.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
-    ranked.truncate(limit);
-    let mut labels = Labels::new(heap);
-    let ranked: Vec<(u32, Place)> = ranked.into_iter().map(|(_, anchor, place)| (anchor, place)).collect();
-    name(heap, tree, &ways, &mut labels, source, &ranked, |place| {
-        let (least, most) =
-            (place.steps.iter().min().copied().unwrap_or(0), place.steps.iter().max().copied().unwrap_or(0));
-        match place.steps.len() {
-            1 => (Confidence::Low, "it grew between two dumps; a third would tell whether it goes on".into()),
-            _ if least * 2 >= most => {
-                (Confidence::High, "it grew evenly in each step, and what came is still there".into())
-            }
-            _ if least * 8 >= most => {
-                (Confidence::Medium, "it grew in each step, unevenly, and what came is still there".into())
-            }
-            _ => (Confidence::Low, "it grew much more in one step than in another".into()),
-        }
-    })
+    join(heap, tree, places)
 }
 
 /// The bytes of an object of the last dump in an earlier one, if it was there under its address.
@@ -515,7 +527,7 @@ fn root_anchor(number: usize) -> u32 {
 }
 
 /// The root that such a number stands for, for people.
-fn root_label(heap: &Heap, anchor: u32) -> String {
+pub(super) fn root_label(heap: &Heap, anchor: u32) -> String {
     let root = heap.roots().get((UNKNOWN - 1 - anchor) as usize);
     format!("root {}", root.map_or("", |root| &root.category))
 }
@@ -618,6 +630,11 @@ fn is_element(heap: &Heap, node: u32) -> bool {
 }
 
 impl Place {
+    /// How many objects came and stayed.
+    pub(super) fn count(&self) -> u64 {
+        self.content.values().map(|content| content.count).sum()
+    }
+
     /// The bytes that came and stayed; of one dump what the objects hold.
     fn total(&self) -> u64 {
         if self.steps.is_empty() { self.bytes } else { self.steps.iter().sum() }
@@ -746,7 +763,7 @@ fn inside(tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId)
 const SEARCHED: usize = 100;
 
 /// The nearest object on the way, from its end, that a programmer has a name for.
-fn holder(heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, way: &[NodeId]) -> String {
+pub(super) fn holder(heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, way: &[NodeId]) -> String {
     for id in way.iter().rev() {
         let slot = heap.slot(*id);
         let class = labels.class_name(*id);

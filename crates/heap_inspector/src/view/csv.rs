@@ -57,7 +57,7 @@ fn field(cell: &Cell) -> String {
         Cell::Text(text) => harmless(text),
         Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } => harmless(&super::words(cell)),
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
-        Cell::Change(change) => change.to_string(),
+        Cell::Change(change) | Cell::BytesChange(change) => change.to_string(),
         Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
         Cell::Flag(flag) => flag.to_string(),
         Cell::List(cells) => {

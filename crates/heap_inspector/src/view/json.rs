@@ -164,7 +164,7 @@ fn plain(cell: &Cell) -> String {
             format!("{{{}: {}, \"count\": {count}}}", string(name), string(value))
         }
         Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
-        Cell::Change(change) => change.to_string(),
+        Cell::Change(change) | Cell::BytesChange(change) => change.to_string(),
         Cell::Share(share) => serde_json::Value::from(fraction(*share)).to_string(),
         Cell::Flag(flag) => flag.to_string(),
     }

@@ -257,6 +257,7 @@ fn cells() -> impl Strategy<Value = Cell> {
         any::<u64>().prop_map(Cell::Bytes),
         any::<u64>().prop_map(Cell::Number),
         any::<i64>().prop_map(Cell::Change),
+        any::<i64>().prop_map(Cell::BytesChange),
         any::<f64>().prop_map(Cell::Share),
         any::<bool>().prop_map(Cell::Flag),
     ];

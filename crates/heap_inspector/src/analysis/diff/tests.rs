@@ -2,7 +2,7 @@
 //! dumps that do not belong together.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use super::{Before, Diff, Dump, Growth, Trend, growth, report};
+use super::{Before, By, Diff, Dump, Growth, Trend, growth, report};
 use crate::analysis::dominators::Tree;
 use crate::graph::random::heap_of_lines;
 use crate::heap::{Heap, NodeId};
@@ -192,7 +192,7 @@ fn notes(report: &Report) -> Vec<&str> {
 
 fn told(heaps: &[Heap]) -> Vec<String> {
     let diff = Diff::new(&named(heaps), &Options::default()).unwrap();
-    let report = report(&diff, &[Key::Class], &Filter::default(), 10, &Options::default()).unwrap();
+    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Options::default()).unwrap();
     notes(&report).into_iter().map(str::to_owned).collect()
 }
 
@@ -307,7 +307,7 @@ fn the_tracer_does_not_grow() {
         assert_eq!(groups[0].memsize_delta(), 400);
         assert_eq!(groups[0].retained_memsizes.is_some(), retained);
     }
-    let told = report(&diff, &[Key::Class], &Filter::default(), 10, &Options::default()).unwrap();
+    let told = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Options::default()).unwrap();
     let fact = told.sections.iter().find_map(|section| match section {
         Section::Facts(facts) => facts.facts.iter().find(|fact| fact.name == "tracer_memsizes"),
         _ => None,

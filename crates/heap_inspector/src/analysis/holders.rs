@@ -1,0 +1,88 @@
+//! Who holds what came between dumps: growth by holder.
+//!
+//! What is new since the first dump is summed up as [`super::suspects`] does it: by the nearest object above, in the last dump's
+//! dominator tree, that was there in the first, places that are one to a programmer joined. Here all of them are told, whether they go
+//! on growing or not. Costs the graph (ways, dominators) of the last dump and 8 bytes for each of its objects.
+
+use super::diff::{Before, Diff, HolderGrowth, Holders, Trend};
+use super::dominators::Tree;
+use super::grouping::Grouping;
+use super::paths::{self, Ways};
+use super::suspects;
+use crate::Result;
+use crate::heap::NodeId;
+use crate::labels::Labels;
+use crate::scan::Options;
+use crate::select::Filter;
+use crate::survey::Sum;
+
+/// The `limit` holders of the most bytes of what came since the first dump and passes the filter; `tree` and `ways` are the last dump's.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn growth(
+    diff: &Diff<'_>,
+    tree: &Tree,
+    ways: &Ways,
+    filter: &Filter,
+    limit: usize,
+    options: &Options<'_>,
+) -> Result<Holders> {
+    let heap = diff.heap();
+    let mut grouping = Grouping::new(heap, &[], filter);
+    let places = suspects::places(diff, tree, ways, |id| grouping.group(id).is_some());
+    options.check()?;
+    let mut places: Vec<(u32, Vec<u64>, u64)> = places
+        .into_iter()
+        .map(|(anchor, place)| {
+            let sums = place.steps.iter().scan(0, |sum, step| {
+                *sum += step;
+                Some(*sum)
+            });
+            (anchor, std::iter::once(0).chain(sums).collect(), place.count())
+        })
+        .collect();
+    places.sort_unstable_by(|(a, one, _), (b, other, _)| other.last().cmp(&one.last()).then(a.cmp(b)));
+    let cut = places.split_off(limit.min(places.len()));
+    let mut rest = Sum::default();
+    for (_, memsizes, count) in &cut {
+        rest.add(Sum { count: *count, memsize: memsizes.last().copied().unwrap_or(0), references: 0 });
+    }
+    let roots = paths::root_categories(heap);
+    let labels = Labels::new(heap);
+    let with_trees = diff.dumps().iter().all(|dump| dump.tree.is_some());
+    let growth = |(anchor, memsizes, count): (u32, Vec<u64>, u64)| {
+        let id = ((anchor as usize) < heap.object_count()).then_some(NodeId(anchor));
+        let retained_memsizes = with_trees.then(|| retained(diff, id));
+        let known =
+            retained_memsizes.iter().flatten().copied().collect::<Option<Vec<u64>>>().filter(|known| !known.is_empty());
+        let way = id.and_then(|id| ways.way(id)).unwrap_or_default();
+        HolderGrowth {
+            id,
+            holder: match id {
+                Some(_) => suspects::holder(heap, &labels, &roots, &way),
+                None => suspects::root_label(heap, anchor),
+            },
+            label: id.map_or_else(|| suspects::root_label(heap, anchor), |id| labels.node(id)),
+            count,
+            trend: Trend::of(known.as_deref().unwrap_or(&memsizes)),
+            memsizes,
+            retained_memsizes,
+        }
+    };
+    Ok(Holders { holders: places.into_iter().map(growth).collect(), rest_holders: cut.len() as u64, rest })
+}
+
+/// What an object retains in each dump, where it is known there.
+fn retained(diff: &Diff<'_>, id: Option<NodeId>) -> Vec<Option<u64>> {
+    let last = diff.dumps().len() - 1;
+    let node = |at: usize| match id.map(|id| if at == last { Before::Same(id) } else { diff.before(at, id) }) {
+        Some(Before::Same(node)) => Some(node),
+        _ => None,
+    };
+    let retained = |at: usize| Some(diff.dumps()[at].tree?.retained(node(at)?));
+    (0..=last).map(retained).collect()
+}
+
+#[cfg(test)]
+mod tests;
