@@ -24,6 +24,7 @@ module HeapInspector
   autoload :CompressionError, "heap_inspector/errors"
   autoload :Console, "heap_inspector/console"
   autoload :Details, "heap_inspector/details"
+  autoload :Diff, "heap_inspector/diff"
   autoload :Dominated, "heap_inspector/dominators"
   autoload :Dominators, "heap_inspector/dominators"
   autoload :Drawings, "heap_inspector/drawings"
@@ -46,11 +47,14 @@ module HeapInspector
   autoload :Generation, "heap_inspector/generations"
   autoload :Generations, "heap_inspector/generations"
   autoload :Group, "heap_inspector/groups"
+  autoload :GroupGrowth, "heap_inspector/growth"
   autoload :Grouping, "heap_inspector/relation"
   autoload :Groups, "heap_inspector/groups"
+  autoload :Growth, "heap_inspector/growth"
   autoload :Heap, "heap_inspector/heap"
   autoload :HeapObject, "heap_inspector/heap"
   autoload :Holder, "heap_inspector/retained"
+  autoload :HolderGrowth, "heap_inspector/growth"
   autoload :Input, "heap_inspector/input"
   autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
@@ -79,6 +83,8 @@ module HeapInspector
   autoload :Structure, "heap_inspector/unreachable"
   autoload :StructureGroup, "heap_inspector/unreachable"
   autoload :Summary, "heap_inspector/summary"
+  autoload :Suspect, "heap_inspector/suspects"
+  autoload :Suspects, "heap_inspector/suspects"
   autoload :Threshold, "heap_inspector/threshold"
   autoload :Total, "heap_inspector/value"
   autoload :Tracing, "heap_inspector/tracing"
@@ -115,6 +121,21 @@ module HeapInspector
   #   IO.popen(["ssh", "web1", "cat /tmp/heap.json.gz"]) { |io| HeapInspector.analyze(io) }
   def self.analyze(source, strict: false, progress: nil, threads: nil, index: true)
     Heap.load(source, strict: strict, progress: progress, threads: threads, index: index)
+  end
+
+  # Compares dumps of one process, oldest first: what is new, gone and kept, what grows, what looks like a leak. Best with three, taken
+  # as the process works: two do not tell a leak from a cache that fills.
+  #
+  # @param dumps [Array<Heap, String, Pathname, IO, #read>] heaps that were loaded, or what {analyze} takes
+  # @param options [Hash] those of {analyze}: `strict`, `progress`, `threads`, `index`
+  # @return [Diff]
+  # @raise [ArgumentError] if there are fewer than two, or an option is unknown
+  # @raise [FormatError, CompressionError, SystemCallError] if one cannot be read; the message says which
+  # @example
+  #   diff = HeapInspector.diff("a.json", "b.json", "c.json")
+  #   diff.suspects.first # => #<HeapInspector::Suspect 200 × Order, 18.0 KiB new, held by Audit, confidence high>
+  def self.diff(*dumps, **options)
+    Diff.of(dumps, **options)
   end
 
   # Begins to note where and when objects are allocated, so that a later dump tells it. With Ruby's own tracer every allocation takes

@@ -19,6 +19,8 @@ module HeapInspector
       heap["0x7f1386ee2a78"]
                             an object: .references, .referrers, .retained_memsize, .path_to_root, .value
       heap.paths_to(object), heap.paths_to_class("User"), heap.dominators, heap.show(object)
+      heap.suspects         what looks like a leak; of several dumps diff.suspects
+      diff                  how the dumps differ: diff.growth(by: :class), .new_objects, .gone, .retained_objects, .leaks
       heap.unreachable, heap.collections, heap.fragmentation, heap.duplicate_strings
       puts answer           the whole answer; answer.to_markdown, answer.to_json
     TEXT
@@ -45,6 +47,12 @@ module HeapInspector
       # @return [Heap] the first dump
       def heap
         heaps.first
+      end
+
+      # @return [Diff] how the dumps differ
+      # @raise [ArgumentError] if there is but one
+      def diff
+        @diff ||= HeapInspector.diff(*heaps)
       end
 
       # Says what to ask.

@@ -268,6 +268,18 @@ module HeapInspector
       Fragmentation.new(self, Native.fragmentation(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
     end
 
+    # What looks like a leak, the most suspect first: what one dump can tell. {HeapInspector.diff} of three dumps tells more.
+    #
+    # @param limit [Integer, nil] how many suspects at most
+    # @param except [String, Pathname, Array<String>, nil] see {Diff#suspects}
+    # @return [Suspects]
+    # @raise (see Diff#suspects)
+    # @example
+    #   heap.suspects.first&.headline # => "300 × Order, 26.9 KiB holding, held by Audit"
+    def suspects(limit: 5, except: nil)
+      Suspects.of([self], nil, limit: limit, except: except)
+    end
+
     # All of one object: fields, references, referrers, what it retains, why it is alive.
     #
     # @param object [HeapObject, String, Integer] an object or its address

@@ -24,6 +24,14 @@ module HeapInspector
         raise TypeError, "a path, an IO or an object with read is needed, not #{source.class}"
       end
 
+      # @param source [Object]
+      # @return [String] the name for people, without a look at what is to be read
+      def name(source)
+        return File.path(source) if source.is_a?(String) || (source.respond_to?(:to_path) && source.to_path)
+
+        "(#{source.class})"
+      end
+
       private
 
       def path(source)

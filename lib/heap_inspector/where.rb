@@ -88,12 +88,13 @@ module HeapInspector
       end
 
       # @param keys [Symbol, String, Array]
+      # @param more [Array<Symbol>] what else is allowed
       # @return [Array<Symbol>]
-      def keys(keys)
+      def keys(keys, more = [])
         names = Array(keys).flat_map { |key| key.to_s.split(",").map { |name| name.strip.to_sym } }
-        raise ArgumentError, "by: needs a key; there are #{Heap::KEYS.join(", ")}" if names.empty?
+        raise ArgumentError, "by: needs a key; there are #{(Heap::KEYS + more).join(", ")}" if names.empty?
 
-        names.map { |name| known(name, Heap::KEYS, "by:") }
+        names.map { |name| known(name, Heap::KEYS + more, "by:") }
       end
 
       # @param limit [Integer, nil]

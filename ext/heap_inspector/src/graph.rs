@@ -19,24 +19,24 @@ use heap_inspector::survey::Sum;
 use magnus::{Error, IntoValue, Object, RArray, RHash, RModule, Ruby, Value, function, value::ReprValue};
 
 /// A Hash by Symbols.
-struct Facts<'a>(&'a Ruby, RHash);
+pub(crate) struct Facts<'a>(&'a Ruby, pub(crate) RHash);
 
 impl<'a> Facts<'a> {
-    fn new(ruby: &'a Ruby) -> Facts<'a> {
+    pub(crate) fn new(ruby: &'a Ruby) -> Facts<'a> {
         Facts(ruby, ruby.hash_new())
     }
 
-    fn set(self, name: &str, value: impl IntoValue) -> Result<Facts<'a>, Error> {
+    pub(crate) fn set(self, name: &str, value: impl IntoValue) -> Result<Facts<'a>, Error> {
         self.1.aset(self.0.to_symbol(name), value.into_value_with(self.0))?;
         Ok(self)
     }
 }
 
 /// An Array of what `row` makes of each.
-fn rows<T>(
+pub(crate) fn rows<T, R: IntoValue>(
     ruby: &Ruby,
     list: impl IntoIterator<Item = T>,
-    row: impl Fn(T) -> Result<RArray, Error>,
+    row: impl Fn(T) -> Result<R, Error>,
 ) -> Result<RArray, Error> {
     let rows = ruby.ary_new();
     for (at, item) in list.into_iter().enumerate() {
@@ -53,8 +53,9 @@ macro_rules! row {
         Ok::<RArray, Error>(row)
     }};
 }
+pub(crate) use row;
 
-fn keys(ruby: &Ruby, by: Vec<String>) -> Result<Vec<Key>, Error> {
+pub(crate) fn keys(ruby: &Ruby, by: Vec<String>) -> Result<Vec<Key>, Error> {
     let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
     by.map_err(|error| errors::raised(ruby, &error))
 }
@@ -181,7 +182,7 @@ enum Outline {
 }
 
 /// `[object, edge, certain, label]`
-fn step(ruby: &Ruby, step: &Step) -> Result<RArray, Error> {
+pub(crate) fn step(ruby: &Ruby, step: &Step) -> Result<RArray, Error> {
     let (words, certain) = edge(ruby, &step.edge);
     row!(ruby, step.id.0, words, certain, text(ruby, &step.label))
 }

@@ -175,6 +175,14 @@ impl Heap {
         }
     }
 
+    /// Tells the GC what is kept after some work.
+    pub(crate) fn settle(&self, ruby: &Ruby, loaded: &Loaded) {
+        // Another thread may have closed it.
+        if !self.is_closed() {
+            self.account(ruby, loaded.footprint());
+        }
+    }
+
     /// The loaded dump.
     pub(crate) fn loaded(&self, ruby: &Ruby) -> Result<Arc<Loaded>, Error> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -213,10 +221,7 @@ impl Heap {
         let done = work::run(ruby, &desk, Servants { progress, input: None }, || {
             work(&loaded, &Options { cancel: Some(&desk.cancel), progress: report, ..Options::default() })
         })?;
-        // Another thread may have closed it.
-        if !self.is_closed() {
-            self.account(ruby, loaded.footprint());
-        }
+        self.settle(ruby, &loaded);
         done.map_err(|error| errors::raised(ruby, &error))
     }
 

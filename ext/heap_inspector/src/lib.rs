@@ -6,6 +6,7 @@
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
 
 mod command_line;
+mod diff;
 mod document;
 mod dumper;
 mod errors;
@@ -34,5 +35,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     native.define_singleton_method("panic", magnus::function!(work::panic, 1))?;
     command_line::define(native)?;
     graph::define(native)?;
+    diff::define(ruby, module, native)?;
     objects::define(ruby, module, native)
 }

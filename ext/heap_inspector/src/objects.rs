@@ -257,7 +257,7 @@ fn unpack(ruby: &Ruby, packed: RString, count: usize) -> Result<Vec<NodeId>, Err
     Ok(ids)
 }
 
-fn pack(ruby: &Ruby, ids: &[NodeId]) -> RString {
+pub(crate) fn pack(ruby: &Ruby, ids: &[NodeId]) -> RString {
     let packed = ruby.str_from_slice(&ids.iter().flat_map(|id| id.0.to_ne_bytes()).collect::<Vec<u8>>());
     packed.freeze();
     packed

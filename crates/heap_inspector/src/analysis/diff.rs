@@ -463,7 +463,8 @@ impl Growth {
     }
 
     /// What it ranks by: the bytes by which it grew, of what it retains where that is known.
-    fn rank(&self) -> i64 {
+    #[must_use]
+    pub fn rank(&self) -> i64 {
         self.retained_memsize_delta().unwrap_or_else(|| self.memsize_delta())
     }
 }

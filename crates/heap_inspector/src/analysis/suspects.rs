@@ -98,13 +98,20 @@ impl Exceptions {
         let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Exceptions::of(lines, &path.display().to_string())
+    }
+
+    /// The patterns as such, without comments; errors name `place`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no pattern.
+    pub fn of<'p>(patterns: impl Iterator<Item = &'p str>, place: &str) -> Result<Exceptions> {
         let pattern = |line: &str| {
             let glob = GlobBuilder::new(line).backslash_escape(true).build();
-            let glob = glob
-                .map_err(|error| Error::usage(format!("{}: {line:?} is no pattern: {}", path.display(), error.kind())));
+            let glob = glob.map_err(|error| Error::usage(format!("{place}: {line:?} is no pattern: {}", error.kind())));
             glob.map(|glob| glob.compile_matcher())
         };
-        lines.map(pattern).collect::<Result<Vec<_>>>().map(Exceptions)
+        patterns.map(pattern).collect::<Result<Vec<_>>>().map(Exceptions)
     }
 
     /// Whether a pattern fits the suspect.
@@ -820,25 +827,34 @@ pub fn report(
 }
 
 impl Suspect {
-    fn facts(&self, heap: &Heap, dump: &str) -> Vec<crate::report::Fact> {
+    /// It in a line.
+    #[must_use]
+    pub fn headline(&self) -> String {
         let what = if self.count == 1 {
             self.class.clone()
         } else {
             format!("{} × {}", human::count(self.count), self.class)
         };
         let grown = if self.steps.is_empty() { "holding" } else { "new" };
-        let headline = format!("{what}, {} {grown}, held by {}", human::bytes(self.memsize), self.holder);
+        format!("{what}, {} {grown}, held by {}", human::bytes(self.memsize), self.holder)
+    }
+
+    /// The command that goes on from it; none where a root itself holds the objects.
+    #[must_use]
+    pub fn next(&self, heap: &Heap, dump: &str) -> Option<String> {
+        self.id.map(|id| format!("heap_inspector show {} 0x{:x}", shell_words::quote(dump), heap.address(id)))
+    }
+
+    fn facts(&self, heap: &Heap, dump: &str) -> Vec<crate::report::Fact> {
         let step = |step: &Step| match step.edge.to_string() {
             edge if edge.is_empty() => step.label.clone(),
             edge => format!("{edge} → {}", step.label),
         };
         let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
-        let next =
-            address.as_ref().map(|address| format!("heap_inspector show {} {address}", shell_words::quote(dump)));
         let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
         let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
         vec![
-            fact("headline", "", Cell::Text(headline), String::new()),
+            fact("headline", "", Cell::Text(self.headline()), String::new()),
             fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reasons.join("; ")),
             fact("reasons", "", list(&mut self.reasons.iter().cloned()), String::new()),
             fact("class", "Class", Cell::Text(self.class.clone()), String::new()),
@@ -861,7 +877,7 @@ impl Suspect {
             fact("accumulates_in", "Accumulates in", Cell::Text(self.label.clone()), String::new()),
             fact("address", "Address", text(address), String::new()),
             fact("path", "Path", list(&mut self.path.iter().map(step)), String::new()),
-            fact("next", "Look at", text(next), String::new()),
+            fact("next", "Look at", text(self.next(heap, dump)), String::new()),
         ]
     }
 }

@@ -1,0 +1,313 @@
+//! What `Diff`, its `Growths` and `Suspects` are made of: the questions to several heaps of one process.
+//!
+//! Heaps arrive as an Array, the oldest first, and with them what [`compare`] found out about them.
+
+use crate::errors;
+use crate::filter::filter;
+use crate::graph::{Facts, keys, row, rows, step};
+use crate::heap::{Heap, Loaded, document, grouped, text};
+use crate::objects::{self, pack};
+use crate::work::{self, Desk, Servants};
+use heap_inspector::analysis::diff::{self, By, Diff, Dump};
+use heap_inspector::analysis::dominators::Tree;
+use heap_inspector::analysis::suspects::{self, Exceptions, Suspect};
+use heap_inspector::analysis::{Context, holders};
+use heap_inspector::heap::NodeId;
+use heap_inspector::keys::Key;
+use heap_inspector::report::{Level, Report, Section};
+use heap_inspector::scan::Options;
+use heap_inspector::select::Filter;
+use magnus::typed_data::Obj;
+use magnus::value::ReprValue;
+use magnus::{
+    Class, DataTypeFunctions, Error, Module, Object, RArray, RHash, RModule, RString, Ruby, TryConvert, TypedData,
+    Value, function,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What was found out about several heaps. Never changes.
+#[derive(TypedData)]
+#[magnus(class = "HeapInspector::Matches", free_immediately, size, frozen_shareable)]
+struct Matches(diff::Matches);
+
+impl DataTypeFunctions for Matches {
+    fn size(&self) -> usize {
+        self.0.footprint()
+    }
+}
+
+/// Heaps that are compared, the oldest first.
+struct Several {
+    loaded: Vec<Arc<Loaded>>,
+    names: Vec<String>,
+}
+
+impl Several {
+    fn dumps<'a>(&'a self, trees: &[&'a Tree]) -> Vec<Dump<'a>> {
+        let named = self.loaded.iter().zip(&self.names).enumerate();
+        named.map(|(at, (loaded, name))| Dump { name, heap: &loaded.heap, tree: trees.get(at).copied() }).collect()
+    }
+
+    fn last(&self) -> heap_inspector::Result<&Loaded> {
+        self.loaded.last().map(Arc::as_ref).ok_or(heap_inspector::Error::Interrupted)
+    }
+}
+
+/// Does work on the heaps beside Ruby, as [`Heap::work`] does on one.
+fn work<T: Send>(
+    ruby: &Ruby,
+    heaps: RArray,
+    work: impl FnOnce(&Several, &Options<'_>) -> heap_inspector::Result<T> + Send,
+) -> Result<T, Error> {
+    let objects = || heaps.into_iter().map(Obj::<Heap>::try_convert).collect::<Result<Vec<_>, Error>>();
+    let mut several = Several { loaded: Vec::new(), names: Vec::new() };
+    for heap in objects()? {
+        several.loaded.push(heap.loaded(ruby)?);
+        several.names.push(heap.name().to_owned());
+    }
+    let desk = Arc::new(Desk::default());
+    let done = work::run(ruby, &desk, Servants::default(), || {
+        work(&several, &Options { cancel: Some(&desk.cancel), ..Options::default() })
+    })?;
+    for (heap, loaded) in objects()?.iter().zip(&several.loaded) {
+        heap.settle(ruby, loaded);
+    }
+    done.map_err(|error| errors::raised(ruby, &error))
+}
+
+/// What the keys and rows of the answer of `diff` are where nothing else is asked for.
+const BY: [Key; 2] = [Key::Class, Key::Location];
+const LINES: usize = 20;
+
+/// Compares the heaps: `matches`, the facts, `warnings`, `document`.
+fn compare(ruby: &Ruby, heaps: RArray) -> Result<RHash, Error> {
+    let (matches, sums, is_one_process, report) = work(ruby, heaps, |several, options| {
+        let diff = Diff::new(&several.dumps(&[]), options)?;
+        let sums = [diff.sum(diff.new_objects()), diff.gone(), diff.sum(diff.retained_objects())];
+        let report = diff::report(&diff, By::Keys(&BY), &Filter::default(), LINES, options)?;
+        Ok((diff.matches(), sums, diff.is_one_process(), report))
+    })?;
+    let matches = ruby.obj_wrap(Matches(matches));
+    matches.freeze();
+    let [new, gone, retained] = sums;
+    Facts::new(ruby)
+        .set("matches", matches)?
+        .set("new_count", new.count)?
+        .set("new_memsize", new.memsize)?
+        .set("gone_count", gone.count)?
+        .set("gone_memsize", gone.memsize)?
+        .set("retained_count", retained.count)?
+        .set("retained_memsize", retained.memsize)?
+        .set("one_process", is_one_process)?
+        .set("warnings", warnings(ruby, &report)?)?
+        .set("document", document(ruby, report))
+        .map(|facts| facts.1)
+}
+
+fn warnings(ruby: &Ruby, report: &Report) -> Result<RArray, Error> {
+    let warnings = ruby.ary_new();
+    for section in &report.sections {
+        match section {
+            Section::Note(note) if note.level == Level::Warning => warnings.push(text(ruby, &note.text))?,
+            _ => {}
+        }
+    }
+    warnings.freeze();
+    Ok(warnings)
+}
+
+/// The objects that became what is said: of the first heap the `gone`, of the last one the `new`, `kept` and `retained`.
+fn objects_that(ruby: &Ruby, heaps: RArray, matches: &Matches, became: String) -> Result<RString, Error> {
+    let ids: Vec<NodeId> = work(ruby, heaps, |several, _| {
+        let diff = Diff::of(&several.dumps(&[]), &matches.0);
+        Ok(match became.as_str() {
+            "new" => diff.new_objects().collect(),
+            "retained" => diff.retained_objects().collect(),
+            "gone" => diff.gone_objects(),
+            _ => diff.heap().nodes().filter(|id| !diff.is_new(*id)).collect(),
+        })
+    })?;
+    Ok(pack(ruby, &ids))
+}
+
+/// What came and stayed, in groups, as from `Heap#groups`.
+fn leaks(
+    ruby: &Ruby,
+    heaps: RArray,
+    matches: &Matches,
+    by: Vec<String>,
+    terms: RArray,
+    limit: Option<usize>,
+) -> Result<RArray, Error> {
+    let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
+    let (found, report) = work(ruby, heaps, |several, _| {
+        let diff = Diff::of(&several.dumps(&[]), &matches.0);
+        let found = diff::stayed(&diff, &by, &filter, limit);
+        Ok((found, diff::stayed_report(&diff, &by, &filter, limit.unwrap_or(usize::MAX))))
+    })?;
+    grouped(ruby, &found, report)
+}
+
+/// The trees of the heaps, where what they retain is asked for.
+fn trees<'a>(several: &'a Several, retained: bool, options: &Options<'_>) -> heap_inspector::Result<Vec<&'a Tree>> {
+    let heaps = several.loaded.iter().filter(|_| retained);
+    heaps.map(|loaded| loaded.tree(options)).collect()
+}
+
+/// `rows`, `rest` and `document`; a row is `[key, counts, memsizes, retained_memsizes, trend]`.
+fn growth(
+    ruby: &Ruby,
+    heaps: RArray,
+    matches: &Matches,
+    by: Vec<String>,
+    terms: RArray,
+    limit: Option<usize>,
+    retained: bool,
+) -> Result<RHash, Error> {
+    let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
+    let limit = limit.unwrap_or(usize::MAX);
+    let (mut all, report) = work(ruby, heaps, |several, options| {
+        let diff = Diff::of(&several.dumps(&trees(several, retained, options)?), &matches.0);
+        let all = diff::growth(&diff, &by, &filter, retained, options)?;
+        let report = diff::growth_report(&diff, &all, &by, &filter, limit);
+        Ok((all, report))
+    })?;
+    all.retain(|growth| growth.rank() > 0);
+    let cut = all.split_off(limit.min(all.len()));
+    let row = |growth: &diff::Growth| {
+        let counts: Vec<u64> = growth.sums.iter().map(|sum| sum.count).collect();
+        let memsizes: Vec<u64> = growth.sums.iter().map(|sum| sum.memsize).collect();
+        let key = objects::key(ruby, &growth.key)?;
+        row!(ruby, key, counts, memsizes, growth.retained_memsizes.clone(), ruby.to_symbol(growth.trend.name()))
+    };
+    let deltas = cut.iter().map(|growth| (growth.count_delta(), growth.memsize_delta()));
+    let rest = deltas.fold((0, 0), |sum, delta| (sum.0 + delta.0, sum.1 + delta.1));
+    Facts::new(ruby)
+        .set("rows", rows(ruby, &all, row)?)?
+        .set("rest", (cut.len(), rest.0, rest.1))?
+        .set("document", document(ruby, report))
+        .map(|facts| facts.1)
+}
+
+/// The same by holder; a row is `[object, holder, label, count, memsizes, retained_memsizes, trend]`.
+fn holder_growth(
+    ruby: &Ruby,
+    heaps: RArray,
+    matches: &Matches,
+    terms: RArray,
+    limit: Option<usize>,
+    retained: bool,
+) -> Result<RHash, Error> {
+    let filter = filter(ruby, terms)?;
+    let limit = limit.unwrap_or(usize::MAX);
+    let (found, report) = work(ruby, heaps, |several, options| {
+        let diff = Diff::of(&several.dumps(&trees(several, retained, options)?), &matches.0);
+        let last = several.last()?;
+        let found = holders::growth(&diff, last.tree(options)?, last.ways(options)?, &filter, limit, options)?;
+        let report = diff::holder_report(&diff, &found, &filter);
+        Ok((found, report))
+    })?;
+    let row = |growth: &diff::HolderGrowth| {
+        let (holder, label) = (text(ruby, &growth.holder), text(ruby, &growth.label));
+        let (id, memsizes) = (growth.id.map(|id| id.0), growth.memsizes.clone());
+        let (retained, trend) = (growth.retained_memsizes.clone(), ruby.to_symbol(growth.trend.name()));
+        row!(ruby, id, holder, label, growth.count, memsizes, retained, trend)
+    };
+    Facts::new(ruby)
+        .set("rows", rows(ruby, &found.holders, row)?)?
+        .set("rest", (found.rest_holders, found.rest.count, found.rest.memsize))?
+        .set("document", document(ruby, report))
+        .map(|facts| facts.1)
+}
+
+/// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
+/// being `[headline, object, holder, label, class, count, memsize, steps, location, since, path, confidence, reasons, next]`.
+fn suspects_of(
+    ruby: &Ruby,
+    heaps: RArray,
+    matches: Option<&Matches>,
+    limit: Option<usize>,
+    except: Value,
+) -> Result<RArray, Error> {
+    let except = exceptions(except)?.map_err(|error| errors::raised(ruby, &error))?;
+    let (found, nexts, report) = work(ruby, heaps, |several, options| {
+        let dumps = several.dumps(&[]);
+        let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
+        let found = suspected(several, diff.as_ref(), limit, except.as_ref(), options)?;
+        let (heap, names) = (&several.last()?.heap, several.names.iter().map(String::as_str).collect::<Vec<_>>());
+        let last = names.last().copied().unwrap_or_default();
+        let nexts: Vec<Option<String>> = found.iter().map(|suspect| suspect.next(heap, last)).collect();
+        let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
+        let report = suspects::report(heap, &found, &names, &contexts, diff.as_ref());
+        Ok((found, nexts, report))
+    })?;
+    let one = |(suspect, next): (&Suspect, &Option<String>)| {
+        row!(
+            ruby,
+            text(ruby, &suspect.headline()),
+            suspect.id.map(|id| id.0),
+            text(ruby, &suspect.holder),
+            text(ruby, &suspect.label),
+            text(ruby, &suspect.class),
+            suspect.count,
+            suspect.memsize,
+            suspect.steps.clone(),
+            objects::location(ruby, &suspect.location),
+            suspect.since,
+            rows(ruby, &suspect.path, |one| step(ruby, one))?,
+            ruby.to_symbol(suspect.confidence.name()),
+            rows(ruby, &suspect.reasons, |reason| Ok(text(ruby, reason)))?,
+            next.as_ref().map(|next| text(ruby, next))
+        )
+    };
+    row!(ruby, rows(ruby, found.iter().zip(&nexts), one)?, document(ruby, report))
+}
+
+/// Those that no exception names; those left out do not take the places of others.
+fn suspected(
+    several: &Several,
+    diff: Option<&Diff<'_>>,
+    limit: Option<usize>,
+    except: Option<&Exceptions>,
+    options: &Options<'_>,
+) -> heap_inspector::Result<Vec<Suspect>> {
+    let (last, limit) = (several.last()?, limit.unwrap_or(usize::MAX));
+    let (tree, all) = (last.tree(options)?, if except.is_some() { usize::MAX } else { limit });
+    let mut found = match diff {
+        Some(diff) => suspects::of_diff(diff, tree, &last.source, all, options)?,
+        None => suspects::of_heap(&last.heap, tree, &last.source, all, options)?,
+    };
+    found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
+    found.truncate(limit);
+    Ok(found)
+}
+
+fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>>, Error> {
+    if except.is_nil() {
+        return Ok(Ok(None));
+    }
+    if let Some(path) = RString::from_value(except) {
+        return Ok(Exceptions::read(&PathBuf::from(path.to_string()?)).map(Some));
+    }
+    let patterns: Vec<String> = TryConvert::try_convert(except)?;
+    Ok(Exceptions::of(patterns.iter().map(String::as_str), "except").map(Some))
+}
+
+pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
+    let class = module.define_class("Matches", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Matches"),))?;
+    native.define_singleton_method("compare", function!(compare, 1))?;
+    native.define_singleton_method("objects_that", function!(objects_that, 3))?;
+    native.define_singleton_method("leaks", function!(leaks, 5))?;
+    native.define_singleton_method("growth", function!(growth, 6))?;
+    native.define_singleton_method("holder_growth", function!(holder_growth, 5))?;
+    native.define_singleton_method("suspects", function!(suspects_of, 4))
+}
+
+/// What Ractors may share must be so for threads.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Matches>();
+};

@@ -1,0 +1,194 @@
+# frozen_string_literal: true
+
+require "heap_inspector/heap"
+
+module HeapInspector
+  # How several dumps of one process differ: what is new, gone and kept, what grows, and what of that looks like a leak. Frozen; may be
+  # asked by several threads and Ractors at once. Prints as `heap_inspector diff` does; an Enumerable of its facts as pairs of name and
+  # value. An answer of {HeapInspector.diff}.
+  #
+  # Objects are told apart by more than their addresses, which Ruby uses again: by type, class, allocation site and generation. Objects
+  # are of the last dump, but for those that are {#gone}.
+  #
+  # @example
+  #   diff = HeapInspector.diff("a.json", "b.json", "c.json")
+  #   diff.retained_objects.where(class: "Order").sum(:retained_memsize) # => 1204512
+  #   diff.growth(by: :gem).first                                        # key, memsizes, trend, ...
+  #   diff.suspects.each { |suspect| puts suspect, suspect.path, "" }
+  class Diff < Report
+    # The facts, in order.
+    FACTS = %i[new_count new_memsize gone_count gone_memsize retained_count retained_memsize one_process warnings].freeze
+
+    private_class_method :new
+
+    # @return [Array<Heap>] the dumps, oldest first
+    attr_reader :heaps
+
+    # @return [Integer] how many objects of the last dump were not in the first
+    attr_reader :new_count
+
+    # @return [Integer] their bytes
+    attr_reader :new_memsize
+
+    # @return [Integer] how many objects of the first dump the last one lacks
+    attr_reader :gone_count
+
+    # @return [Integer] their bytes, in the first dump
+    attr_reader :gone_memsize
+
+    # @return [Integer] how many {#retained_objects} there are
+    attr_reader :retained_count
+
+    # @return [Integer] their bytes
+    attr_reader :retained_memsize
+
+    # @return [Boolean] whether the dumps can be of one process; if not, what is new cannot be told
+    attr_reader :one_process
+    alias one_process? one_process
+
+    # @return [Array<String>] why the numbers may not be what they seem: dumps of several processes, in a wrong order, one file twice,
+    #   some untraced, lines lost; none where all is well. May hold text of the dumps, raw.
+    attr_reader :warnings
+
+    # Does what {HeapInspector.diff} says.
+    #
+    # @param dumps [Array<Heap, String, Pathname, IO, #read>]
+    # @param options [Hash] see {HeapInspector.analyze}
+    # @return [Diff]
+    # @raise (see HeapInspector.diff)
+    def self.of(dumps, **options)
+      raise ArgumentError, "a diff needs two dumps or more, the oldest first" if dumps.size < 2
+
+      new(dumps.map { |dump| dump.is_a?(Heap) ? dump : load(dump, **options) })
+    end
+
+    # Says of which dump an error is.
+    def self.load(dump, **options)
+      Heap.load(dump, **options)
+    rescue FormatError, CompressionError => e
+      raise e.exception("#{Input.name(dump)}: #{e.message}")
+    end
+    private_class_method :load
+
+    # @api private
+    def initialize(heaps)
+      super()
+      @heaps = heaps.freeze
+      Native.compare(heaps).each { |name, value| instance_variable_set(:"@#{name}", value) }
+      Ractor.make_shareable(self)
+    end
+
+    # @return [Relation] the objects of the last dump that were not in the first
+    def new_objects
+      objects(heaps.last, "new")
+    end
+
+    # @return [Relation] the objects of the first dump that the last one lacks
+    def gone
+      objects(heaps.first, "gone")
+    end
+
+    # @return [Relation] the objects of the last dump that were in the first
+    def kept
+      objects(heaps.last, "kept")
+    end
+
+    # By the rule of three dumps: what came after the first dump and was there in all others. Neither start-up data nor what the last
+    # requests had not yet given back are among them. Of two dumps they are the new objects.
+    #
+    # @return [Relation]
+    # @example
+    #   diff.retained_objects.group(:location).sum(:memsize).first # => ["app/models/order.rb:12", 120400]
+    def retained_objects
+      objects(heaps.last, "retained")
+    end
+
+    # The {#retained_objects} in groups: what leaks leave behind, and caches that fill. {#suspects} tells these apart.
+    #
+    # @param by [Symbol, String, Array<Symbol, String>] keys: some of {Heap::KEYS}
+    # @param where [Hash, String, nil] which objects; see {Heap}
+    # @param limit [Integer, nil] how many groups; the others are summed up in {Groups#rest}
+    # @return [Groups]
+    # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
+    # @example
+    #   puts diff.leaks(by: :gem)
+    def leaks(by: %i[class location], where: nil, limit: 20)
+      by = Where.keys(by)
+      Groups.new(by, Native.leaks(heaps, @matches, by.map(&:to_s), terms(where), Where.limit(limit)))
+    end
+
+    # What grew from the first dump to the last, group by group, and whether steadily or in a step. The allocation tracer is left out.
+    #
+    # @param by [Symbol, String, Array<Symbol, String>] keys, some of {Heap::KEYS}; or `:holder`: the object that was there in the first
+    #   dump and holds what came
+    # @param where [Hash, String, nil] which objects; see {Heap}
+    # @param limit [Integer, nil] how many groups
+    # @param retained [Boolean] whether to tell what groups and holders retain in each dump, too, and to go by that
+    # @return [Growth]
+    # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
+    # @example
+    #   diff.growth(by: :class).find { |group| group.trend == :steady }.key  # => "Order"
+    #   diff.growth(by: :holder).first.object.label                          # => "Array, 300 elements"
+    def growth(by: %i[class location], where: nil, limit: 20, retained: false)
+      limit = Where.limit(limit)
+      terms = terms(where)
+      retained = retained ? true : false
+      if Array(by).map(&:to_sym) == [:holder]
+        return Growth.new(heaps.last, [:holder], Native.holder_growth(heaps, @matches, terms, limit, retained))
+      end
+
+      by = Where.keys(by, [:holder])
+      raise ArgumentError, "by: growth is told by :holder or by keys, not by both at once" if by.include?(:holder)
+
+      Growth.new(heaps.last, by, Native.growth(heaps, @matches, by.map(&:to_s), terms, limit, retained))
+    end
+
+    # What looks like a leak, the most suspect first: what took in objects between each two dumps and keeps them.
+    #
+    # @param limit [Integer, nil] how many suspects at most
+    # @param except [String, Pathname, Array<String>, nil] a file of patterns, or patterns, for the holders, classes and locations that are
+    #   meant to be; see docs/suspects.md
+    # @return [Suspects]
+    # @raise [ArgumentError] if a pattern cannot be understood
+    # @raise [SystemCallError] if the file cannot be read
+    # @example
+    #   diff.suspects(except: ["I18n::*"]).first&.holder # => "Audit"
+    def suspects(limit: 5, except: nil)
+      Suspects.of(heaps, @matches, limit: limit, except: except)
+    end
+
+    # @yieldparam name [Symbol] one of {FACTS}
+    # @yieldparam value [Object]
+    # @return [self, Enumerator]
+    def each
+      return enum_for(:each) { FACTS.size } unless block_given?
+
+      FACTS.each { |name| yield name, public_send(name) }
+      self
+    end
+
+    # @param names [Array<Symbol>, nil] the names a pattern asks for
+    # @return [Hash{Symbol => Object}] the facts by name, for patterns
+    def deconstruct_keys(names)
+      (names ? FACTS & names : FACTS).to_h { |name| [name, public_send(name)] }
+    end
+
+    private
+
+    def objects(heap, became)
+      Relation.among(heap, Native.objects_that(heaps, @matches, became))
+    end
+
+    # The conditions as they are in all dumps: a Regexp matches other values in each.
+    def terms(where)
+      heaps.map { |heap| Where.terms(where, heap) }.transpose.map do |same|
+        first = same.first
+        first.is_a?(String) ? first : [*first.first(2), same.flat_map(&:last).uniq]
+      end
+    end
+
+    def about
+      "of #{heaps.size} dumps: #{grouped(new_count)} new objects, #{grouped(gone_count)} gone, #{grouped(retained_count)} retained"
+    end
+  end
+end

@@ -1,0 +1,95 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # A place that takes in objects and keeps them.
+  class Suspect < Value
+    # @!attribute [r] headline
+    #   @return [String] it in a line
+    # @!attribute [r] object
+    #   @return [HeapObject, nil] where the objects pile up: the array, hash, string, ... that takes them in; nil where a root itself does
+    # @!attribute [r] holder
+    #   @return [String] whom to ask: the class, module or thread that holds {#object}, or the root
+    # @!attribute [r] label
+    #   @return [String] {#object} in a few words
+    # @!attribute [r] class_name
+    #   @return [String] the class of the objects that pile up
+    # @!attribute [r] count
+    #   @return [Integer] how many of them came and stayed; of one dump how many there are; of an object that itself grows 1
+    # @!attribute [r] memsize
+    #   @return [Integer] the bytes that came and stayed, of all that the objects hold; of one dump what they hold in all
+    # @!attribute [r] steps
+    #   @return [Array<Integer>] the bytes that came between each two dumps; none of one dump
+    # @!attribute [r] location
+    #   @return [String, nil] where the objects were allocated, as `"app/models/user.rb:12"`
+    # @!attribute [r] since
+    #   @return [Integer, nil] the generation of the first of them
+    # @!attribute [r] path
+    #   @return [Array<Step>] the chain of references from what a root refers to down to {#object}
+    # @!attribute [r] confidence
+    #   @return [Symbol] how far to believe it: `:high`, `:medium` or `:low`
+    # @!attribute [r] reasons
+    #   @return [Array<String>] why
+    # @!attribute [r] next
+    #   @return [String, nil] the command that goes on from here
+    fields :headline, :object, :holder, :label, :class_name, :count, :memsize, :steps, :location, :since, :path, :confidence, :reasons,
+           :next
+
+    # @return [String] the headline; control characters of the dump are escaped
+    def to_s
+      Native.escape(headline)
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{self}, confidence #{confidence}>"
+    end
+  end
+
+  # What looks like a leak, the most suspect first. An Enumerable of {Suspect}, perhaps empty. An answer of {Diff#suspects} and
+  # {Heap#suspects}.
+  #
+  # @example
+  #   case diff.suspects.first
+  #   in { holder:, class_name:, location:, confidence: :high } then puts "#{holder} keeps every #{class_name} of #{location}"
+  #   end
+  class Suspects < Rows
+    # @api private
+    def self.of(heaps, matches, limit:, except:)
+      new(heaps, Native.suspects(heaps, matches, Where.limit(limit), exceptions(except)))
+    end
+
+    # A path, patterns or nil.
+    def self.exceptions(except)
+      return except && File.path(except) unless except.is_a?(Array)
+      return except if except.all?(String)
+
+      raise TypeError, "except: is a path or an Array of patterns, not #{except.inspect}"
+    end
+    private_class_method :exceptions
+
+    # @api private
+    def initialize(heaps, answer)
+      super()
+      @dumps = heaps.size
+      rows, @document = answer
+      heap = heaps.last
+      @suspects = rows.map do |headline, index, holder, label, class_name, count, memsize, steps, location, since, path, *others|
+        path = path.map { |row| Step.of(heap, row) }.freeze
+        Suspect.new(headline, HeapObject.at(heap, index), holder, label, class_name, count, memsize, steps.freeze, location, since, path,
+                    *others.each(&:freeze))
+      end.freeze
+      freeze
+    end
+
+    private
+
+    def rows
+      @suspects
+    end
+
+    def about
+      found = empty? ? "none" : "#{first}#{"; and #{size - 1} more" if size > 1}"
+      "of #{@dumps} #{@dumps == 1 ? "dump" : "dumps"}: #{found}"
+    end
+  end
+end
