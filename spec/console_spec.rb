@@ -8,14 +8,14 @@ RSpec.describe "The console and the Rake tasks" do
   end
 
   it "answers in IRB" do
-    input = "heap.object_count * 2\nheaps.size\nheap_help\nheap.strings.count\nheap\n"
+    input = "heap.object_count * 2\nheaps.size\nheap_help\nheap.strings.count\ndiff.one_process?\nheap\n"
     out, err, status = run("#{Helpers::ROOT}/exe/heap_inspector", "console", Helpers::DUMP, Helpers::DUMPS.fetch("ruby-3.4-x86_64"),
                            stdin_data: input)
     expect(status).to be_success, err
     expect(out.lines(chomp: true)).to include("55602", "2", "heap.retained         what keeps memory alive",
                                               "#<HeapInspector::Heap #{Helpers::DUMP.inspect}: 27,801 objects, 3,921,857 bytes>")
     strings = objects("ruby-3.1-x86_64").count { |object| object["type"] == "STRING" }
-    expect(out.lines(chomp: true)).to include(strings.to_s)
+    expect(out.lines(chomp: true)).to include(strings.to_s, "false")
   ensure
     FileUtils.rm_f(["#{Helpers::DUMP}.hidx"])
   end

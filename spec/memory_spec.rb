@@ -26,6 +26,7 @@ RSpec.describe "The extension's memory" do
         heap.retained(limit: 5).holders.first.object.path_to_root
         heap.objects.where(file: /rubygems/).order(memsize: :desc).first(100).map(&:referrers)
         heap.objects.where(type: :string).group(:location).sum(:memsize)
+        HeapInspector.diff(heap, heap).then { |diff| [diff.new_objects.count, diff.kept.count] }
         begin
           HeapInspector.analyze(ARGV[0], progress: ->(*) { raise "stop" })
         rescue RuntimeError

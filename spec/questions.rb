@@ -62,6 +62,11 @@ QUESTIONS = {
      box.path_to_root.map(&:to_h), box.attributes, box.klass.name, box.klass.superclass, box.klass.instances.to_a == [box], box.label,
      box.inspect, box.hash == heap.objects[1].hash]
   RUBY
+  "differences" => <<~'RUBY',
+    diff = HeapInspector.diff(heap, heap)
+    [diff.to_s, diff.kept.count, diff.new_objects.to_a, diff.growth.map(&:to_h), diff.growth(by: :holder).size, diff.suspects(except: ["A"]).size]
+  RUBY
+  "suspects" => "heap.suspects.map(&:to_h)",
   "documents" => "[heap.retained.to_json, heap.dominators.to_markdown, heap.groups(by: :type).to_csv].map(&:size)"
 }.freeze
 

@@ -9,15 +9,23 @@ RSpec.describe "The recipes" do
     dump = File.join(@folder, "heap.json")
     system(RbConfig.ruby, File.join(Helpers::ROOT, "examples/recipes.rb"), dump, exception: true)
     @heap = HeapInspector.analyze(dump)
+    @dumps = Dir[File.join(Helpers::ROOT, "crates/heap_inspector_cli/tests/dumps/shop-*.zst")].map do |shop|
+      FileUtils.cp(shop, @folder)
+      File.join(@folder, File.basename(shop))
+    end
   end
 
   after(:all) { FileUtils.remove_entry(@folder) }
 
   page = File.read(File.join(Helpers::ROOT, "docs/ruby.md"))
-  page.scan(/^## (.*?)$.*?^```ruby\n(.*?)^```/m).each do |title, code|
+  recipes = page.split(/^## /).drop(1).flat_map do |section|
+    section.scan(/^```ruby\n(.*?)^```/m).flatten.each_with_index.map { |code, at| ["#{section.lines.first.chomp} (#{at + 1})", code] }
+  end
+  recipes.each do |title, code|
     it "give what they say: #{title}" do
       context = binding
       context.local_variable_set(:heap, @heap)
+      context.local_variable_set(:dumps, @dumps)
       answers = code.each_line.filter_map do |line|
         code, expected = line.chomp.split(/\s+# => /, 2)
         answer = context.eval(code)
