@@ -2,7 +2,7 @@
 //!
 //! An address alone does not tell an object: slots are used again. Two records are of one object if address, type, class, allocation
 //! site and generation agree. Objects without a generation were allocated before tracing began, so among traced ones address, type and
-//! class do; where nothing is traced slots used again may be taken for kept, and the report says so. The generation tells more: a
+//! class do; where one of two dumps is not traced slots used again may be taken for kept, and the report says so. The generation tells more: a
 //! record of a generation that was over when the earlier dump was taken is of an object that was there then, and if it is not found at
 //! its address it was moved by a compaction. So nothing that was moved is called new.
 //!
@@ -101,6 +101,7 @@ impl Match {
         let translation = Translation::new(later.names(), earlier.names());
         // What was traced in this generation or later may have come after the earlier dump.
         let last = earlier.newest_generation();
+        let alone = is_traced(earlier) != is_traced(later);
         let was_traced = last > 0 && later.newest_generation() > last;
         let mut found = Match {
             earlier: Vec::with_capacity(later.object_count()),
@@ -115,8 +116,8 @@ impl Match {
             let slot = later.slot(id);
             let same = earlier.node(later.address(id)).filter(|before| {
                 let length = |heap: &Heap, id: NodeId| heap.length(id);
-                is_same(&slot, &earlier.slot(*before), &translation)
-                    && (slot.generation > 0 || is_alike(slot.ty, length(later, id), length(earlier, *before)))
+                is_same(&slot, &earlier.slot(*before), &translation, alone)
+                    && (slot.generation > 0 && !alone || is_alike(slot.ty, length(later, id), length(earlier, *before)))
             });
             found.earlier.push(match same {
                 Some(before) => before.0,
@@ -169,11 +170,19 @@ impl Match {
     }
 }
 
-fn is_same(slot: &Slot, before: &Slot, translation: &Translation) -> bool {
+/// Whether any allocation was traced.
+fn is_traced(heap: &Heap) -> bool {
+    heap.totals().traced.count > 0
+}
+
+/// Whether two records at one address are of one object; `alone` where one of the dumps does not say when and where it was allocated.
+fn is_same(slot: &Slot, before: &Slot, translation: &Translation, alone: bool) -> bool {
+    let is_born_alike = || {
+        slot.generation == before.generation && translation.sites[slot.names.site.0 as usize] == Some(before.names.site)
+    };
     slot.ty == before.ty
-        && slot.generation == before.generation
         && translation.classes[slot.names.class.0 as usize] == Some(before.names.class)
-        && translation.sites[slot.names.site.0 as usize] == Some(before.names.site)
+        && (alone || is_born_alike())
         // The label of a string is its encoding, which may be changed.
         && (slot.ty == Type::String || translation.labels[slot.names.label.0 as usize] == Some(before.names.label))
 }
@@ -571,17 +580,31 @@ pub fn growth(
 /// Moved objects are worth a word where they are more than such a part.
 const WARNED: f64 = 0.01;
 
+/// Whether two dumps have the same objects, of the same bytes and births, in the same order, as only one moment has.
+fn is_one_dump(one: &Heap, other: &Heap) -> bool {
+    let told = |heap: &Heap, id: NodeId| (heap.address(id), heap.bytes(id), heap.slot(id).generation);
+    one.object_count() == other.object_count()
+        && one.object_count() > 0
+        && one.nodes().all(|id| told(one, id) == told(other, id))
+}
+
 /// What else to know of the dumps before the numbers are believed.
 pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     let mut notes = Vec::new();
     let dumps = diff.dumps();
-    let traced = |dump: &Dump<'_>| dump.heap.totals().traced.count > 0;
+    let traced = |dump: &Dump<'_>| is_traced(dump.heap);
     for (matched, dump) in diff.matches.iter().zip(dumps) {
         let last = dumps[dumps.len() - 1].name;
         if !matched.is_one_process() {
+            let series = [dump.heap, diff.heap()].map(|heap| heap.totals().evidence.series());
+            let why = if series[0] == series[1] {
+                "the same classes lie at other addresses".to_owned()
+            } else {
+                format!("Ruby {} wrote the one, Ruby {} the other", series[0], series[1])
+            };
             let text = format!(
-                "{} and {last} are not of one process: the same classes lie at other addresses. Which objects are new cannot be told; \
-                 only the growth by group can be compared",
+                "{} and {last} are not of one process: {why}. Which objects are new cannot be told; only the growth by group can be \
+                 compared",
                 dump.name
             );
             notes.push(note(Level::Warning, text));
@@ -606,6 +629,10 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     }
     for pair in dumps.windows(2) {
         let [one, other] = [&pair[0], &pair[1]];
+        if is_one_dump(one.heap, other.heap) {
+            let text = format!("{} and {} hold the same objects: are they one dump twice?", one.name, other.name);
+            notes.push(note(Level::Warning, text));
+        }
         if traced(one) != traced(other) {
             let (with, without) = if traced(one) { (one.name, other.name) } else { (other.name, one.name) };
             let text =
@@ -619,14 +646,10 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
                 super::UNTRACED
             );
             notes.push(note(Level::Warning, text));
-        } else if one.heap.newest_generation() > other.heap.newest_generation() {
+        } else if diff.is_one_process() && one.heap.newest_generation() > other.heap.newest_generation() {
             let text = format!("{} is newer than {}: give the oldest dump first", one.name, other.name);
             notes.push(note(Level::Warning, text));
         }
-    }
-    let all = diff.heap().object_count() as u64;
-    if diff.new_objects().next().is_none() && diff.gone.count == 0 && all > 0 {
-        notes.push(note(Level::Warning, "no object is new and none is gone: are these one dump twice?"));
     }
     notes
 }
