@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# Makes a large realistic dump, traced: `ruby bench/make_dumps.rb small|medium|large PATH` (21 MB, 200 MB, 1.85 GB).
+# Makes a large realistic dump, traced: `ruby bench/make_dumps.rb small|medium|large PATH` (21 MB, 200 MB, 1.85 GB). With `churn` it makes
+# three in a folder (0.5 GB in all): between them the process leaks, a bounded cache exchanges all it holds, another one its texts.
 #
 # A Rails process in small: the frameworks' own objects, 300 synthetic application classes in files and lines of their own whose
 # objects hold hashes, structs, closures, sets, big numbers and strings of all encodings, parsed JSON, syntax trees, an XML tree and a
@@ -21,7 +22,7 @@ require "set"
 require "socket"
 require "yaml"
 
-UNITS = { "small" => 0, "medium" => 107, "large" => 1470 }.freeze
+UNITS = { "small" => 0, "medium" => 107, "large" => 1470, "churn" => 30 }.freeze
 size, path = ARGV
 abort "usage: ruby bench/make_dumps.rb #{UNITS.keys.join("|")} PATH" unless UNITS.key?(size) && path
 FRAMEWORKS = size != "small"
@@ -147,5 +148,39 @@ end
 
 STORE = Store.new
 UNITS.fetch(size).times { |unit| STORE.add(unit) }
-GC.start
-File.open(path, "w", 0o600) { |file| ObjectSpace.dump_all(output: file) }
+
+# Dumps to a new file.
+def dump(path)
+  GC.start
+  File.open(path, "w", 0o600) { |file| ObjectSpace.dump_all(output: file) }
+end
+
+# What a process does between two dumps.
+class Work
+  LEAKED = 5_000 # orders, of 14 objects each
+
+  def initialize
+    @listeners = []
+    @recent = {}
+    @rewritten = {}
+  end
+
+  def step(number)
+    30_000.times { |n| @recent[n] = { body: "response #{number} #{n}" } }
+    GC.start # so that the slots of what the cache gave back are used again
+    LEAKED.times { |n| @listeners << { handler: "listener #{number}-#{n}", order: App::CLASSES[1].new(n, n) } }
+    5_000.times { |n| @rewritten["entry-#{n}"] = "text #{number} #{n}" }
+    100_000.times { |n| "garbage #{n}" * 2 }
+  end
+end
+
+if size == "churn"
+  WORK = Work.new
+  Dir.mkdir(path)
+  %w[a b c].each_with_index do |name, number|
+    WORK.step(number)
+    dump("#{path}/#{name}.json")
+  end
+else
+  dump(path)
+end

@@ -1,12 +1,13 @@
 # frozen_string_literal: true
 
-# Measures heap_inspector against its peers and limits: `ruby bench/run.rb medium large` (see `rake bench`).
+# Measures heap_inspector against its peers and limits: `ruby bench/run.rb medium large churn` (see `rake bench`).
 #
 # In each round every program runs once, one after the other, so that a slow minute of the machine hits all alike; heapy, which takes
 # longest, has fewer rounds. Figures are medians. Wall time is of the whole process; `inside` is what programs that report it took
 # without their start (DuckDB's query, the load without its process), and is what they are judged by. Peak memory is from GNU time.
 require "etc"
 require "fileutils"
+require "json"
 require "open3"
 require "tempfile"
 
@@ -57,8 +58,8 @@ class Bench
 
   def run
     make_dump
-    IO.copy_stream(@dump, File::NULL) # into the page cache
-    @bytes = File.size(@dump)
+    dumps.each { |dump| IO.copy_stream(dump, File::NULL) } # into the page cache
+    @bytes = dumps.sum { |dump| File.size(dump) }
     runs = Hash.new { |hash, name| hash[name] = [] }
     @rounds.times do |round|
       tools.each do |tool|
@@ -73,6 +74,8 @@ class Bench
   end
 
   private
+
+  def dumps = [@dump]
 
   def make_dump
     return if File.exist?(@dump)
@@ -171,6 +174,67 @@ class Bench
   end
 end
 
+# Three dumps of one process, measured with all tools that compare them.
+class DiffBench < Bench
+  def initialize(size, **rounds)
+    super
+    @dump = "tmp/#{size}"
+  end
+
+  private
+
+  def dumps = %w[a b c].map { |name| "#{@dump}/#{name}.json" }
+
+  def tools
+    ours = ->(name, *words) { Tool.new(name, [OURS, *words.first(1), *dumps, *words.drop(1), "--no-index"], @rounds) }
+    @tools ||= [
+      ours["diff", "diff"],
+      Tool.new("heapy diff", ["heapy", "diff", *dumps], @slow_rounds),
+      ours["diff by holder", "diff", "--by", "holder"],
+      ours["diff of what is retained", "diff", "--retained"],
+      ours["suspects", "suspects"]
+    ]
+  end
+
+  def objects
+    dumps.map { |dump| Open3.capture2(LOAD, dump).first[/\A(\d+) objects/, 1].gsub(/(?<=\d)(?=(\d{3})+$)/, ",") }.join(", ")
+  end
+
+  def table
+    rows = @figures.map do |name, of|
+      [name, seconds(of.wall), seconds(of.cpu), format("%.2f", @bytes / 1e9 / of.wall), mib(of.peak), format("%.2f", of.peak / @bytes.to_f),
+       of.rounds]
+    end
+    markdown(["", "wall s", "CPU s", "GB/s", "peak MiB", "peak / files", "rounds"], rows)
+  end
+
+  def targets
+    [
+      faster("diff", "heapy diff", 20),
+      faster("suspects", "heapy diff", 10),
+      *@figures.except("heapy diff").map { |name, of| at_most("`#{name}`, peak / files", of.peak / @bytes.to_f, 0.5) },
+      retained,
+      suspected
+    ]
+  end
+
+  def answer(*words)
+    JSON.parse(Open3.capture2(OURS, words.first, *dumps, *words.drop(1), "--no-index", "--format", "json").first)
+  end
+
+  # The orders leaked between the first two dumps, and beside them what Ruby itself keeps: inline caches and the like.
+  def retained
+    counts = answer("diff", "--lines", "all").dig("retained", "rows").map { |row| row["count"] }
+    leaked, others = counts.partition { |count| count >= 5_000 }.map(&:sum)
+    Target.new("retained: 5,000 orders of 14 objects, beside some of Ruby's own", "#{leaked} + #{others}", leaked == 70_000 && others < 50)
+  end
+
+  def suspected
+    named = answer("suspects")["suspects"].map { |suspect| suspect.values_at("count", "class").join(" ") }
+    Target.new("suspects: the orders, and no cache", named.join(", "), named.size == 1 && named.first.start_with?("10000 "))
+  end
+end
+
 # The machine and the programs, as text.
 module Machine
   def self.facts
@@ -196,9 +260,10 @@ end
 Dir.chdir(File.dirname(__dir__)) do
   Machine.prepare
   facts = Machine.facts
-  sizes = ARGV.empty? ? %w[medium large] : ARGV
+  sizes = ARGV.empty? ? %w[medium large churn] : ARGV
+  rounds = { rounds: Integer(ENV.fetch("ROUNDS", 7)), slow_rounds: Integer(ENV.fetch("SLOW_ROUNDS", 3)) }
   reports = sizes.map do |size|
-    Bench.new(size, rounds: Integer(ENV.fetch("ROUNDS", 7)), slow_rounds: Integer(ENV.fetch("SLOW_ROUNDS", 3))).run
+    (size == "churn" ? DiffBench : Bench).new(size, **rounds).run
   end
   report = "#{facts}\n\n#{reports.join("\n")}"
   File.write("tmp/bench.md", report)

@@ -173,7 +173,6 @@ fn growth(
         let report = diff::growth_report(&diff, &all, &by, &filter, limit);
         Ok((all, report))
     })?;
-    all.retain(|growth| growth.rank() > 0);
     let cut = all.split_off(limit.min(all.len()));
     let row = |growth: &diff::Growth| {
         let counts: Vec<u64> = growth.sums.iter().map(|sum| sum.count).collect();

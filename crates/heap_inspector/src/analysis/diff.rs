@@ -11,21 +11,21 @@
 //! Costs a look-up of an address for each object and 4 bytes for each object and dump.
 
 use super::dominators::Tree;
+use super::grouping::Grouping;
 use super::groups::{self, Groups, Shows};
-use super::objects::{Clause, Measure, Number, Objects, Query};
 use super::retained;
 use super::{Context, Sort, address_cell, column, fact, key_cell, note, titled};
 use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
-use crate::keys::{Key, KeyValue};
+use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::{ClassId, Names, TRACER_STRUCT};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
 use crate::scan::Options;
 use crate::select::Filter;
 use crate::survey::{Slot, Sum};
-use crate::symbols::{SiteId, Symbol};
+use crate::symbols::{SiteId, Symbol, Symbols};
 use crate::view::human;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -262,10 +262,8 @@ impl<'a> Diff<'a> {
         let [first, .., last] = dumps else {
             return Err(crate::Error::usage("a diff needs two dumps or more, the oldest first"));
         };
-        let matches = dumps[..dumps.len() - 1]
-            .iter()
-            .map(|earlier| Match::new(earlier.heap, last.heap, options))
-            .collect::<Result<Vec<Match>>>()?;
+        let earlier = &dumps[..dumps.len() - 1];
+        let matches = at_once(earlier, |earlier| Match::new(earlier.heap, last.heap, options))?;
         let mut kept = Sum::default();
         for id in last.heap.nodes().filter(|id| !matches[0].is_new(*id)) {
             let memsize = match matches[0].before(id) {
@@ -472,8 +470,7 @@ impl Growth {
     }
 
     /// What it ranks by: the bytes by which it grew, of what it retains where that is known.
-    #[must_use]
-    pub fn rank(&self) -> i64 {
+    fn rank(&self) -> i64 {
         self.retained_memsize_delta().unwrap_or_else(|| self.memsize_delta())
     }
 }
@@ -529,16 +526,69 @@ fn without_tracer(filter: &Filter) -> Result<Filter> {
     Ok(filter.clone().and(&Filter::parse(&[tracer])?))
 }
 
-/// Count and bytes of a heap's groups.
-fn sums(heap: &Heap, by: &[Key], filter: &Filter, options: &Options<'_>) -> Result<Vec<(Vec<KeyValue>, Sum)>> {
-    let query = Query { any: vec![Clause { filter: filter.clone(), ..Clause::default() }] };
-    let groups = Objects::new(heap, None, &query).groups(by, Number::Memsize, options)?;
-    let sum = |measure: Measure| Sum { count: measure.count, memsize: measure.sum, references: 0 };
-    Ok(groups.into_iter().map(|(key, measure)| (key, sum(measure))).collect())
+/// Count and bytes of a dump's groups, and what has the texts of their keys.
+struct Grouped<'a> {
+    keys: Vec<Vec<Value>>,
+    values: Values<'a>,
+    sums: Vec<Sum>,
 }
 
-/// The groups of all dumps, the one that grew the most bytes first, of what it retains where that is known; `retained` asks for what they retain too, where there are trees.
-/// The allocation tracer is left out.
+fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, options: &Options<'_>) -> Result<Grouped<'a>> {
+    let (mut grouping, mut sums) = (Grouping::new(heap, by, filter), Vec::<Sum>::new());
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
+        if let Some(group) = grouping.group(id) {
+            if group >= sums.len() {
+                sums.resize(group + 1, Sum::default());
+            }
+            sums[group].add(Sum { count: 1, memsize: heap.bytes(id), references: 0 });
+        }
+    }
+    let (keys, values) = grouping.values();
+    Ok(Grouped { keys, values, sums })
+}
+
+/// Has `work` done on each dump at once.
+fn at_once<'a, T: Send>(dumps: &[Dump<'a>], work: impl Fn(&Dump<'a>) -> Result<T> + Sync) -> Result<Vec<T>> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = dumps.iter().map(|dump| scope.spawn(move || work(dump))).collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.collect()
+    })
+}
+
+/// The texts of all dumps as numbers of one table, so that groups are matched without making texts of those that did not grow.
+#[derive(Default)]
+struct Texts(Symbols);
+
+impl Texts {
+    fn value(&mut self, value: &KeyValue) -> Value {
+        match value {
+            KeyValue::None => Value::None,
+            KeyValue::Number(number) => Value::Number(*number),
+            KeyValue::Flag(flag) => Value::Flag(*flag),
+            KeyValue::Text(text) => Value::Text(self.0.intern(text.as_bytes())),
+        }
+    }
+
+    fn outside(&self, value: Value) -> KeyValue {
+        match value {
+            Value::None => KeyValue::None,
+            Value::Number(number) => KeyValue::Number(number),
+            Value::Flag(flag) => KeyValue::Flag(flag),
+            Value::Text(sym) => KeyValue::Text(self.0.text(sym).into_owned()),
+        }
+    }
+}
+
+/// The groups that grew, the one that grew the most bytes first, of what it retains where that is known; `retained` asks for what they
+/// retain too, where there are trees. The allocation tracer is left out.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -551,26 +601,39 @@ pub fn growth(
 ) -> Result<Vec<Growth>> {
     let dumps = diff.dumps();
     let filter = &without_tracer(filter)?;
-    let mut found: HashMap<Vec<KeyValue>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
+    let mut texts = Texts::default();
+    let mut found: HashMap<Vec<Value>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
     let with_trees = retained && dumps.iter().all(|dump| dump.tree.is_some());
-    for (at, dump) in dumps.iter().enumerate() {
-        for (key, sum) in sums(dump.heap, by, filter, options)? {
+    let all = at_once(dumps, |dump| grouped(dump.heap, by, filter, options))?;
+    for (at, Grouped { keys, values, sums }) in all.into_iter().enumerate() {
+        let mut known: HashMap<Value, Value> = HashMap::new();
+        for (mut key, sum) in keys.into_iter().zip(sums) {
+            for value in &mut key {
+                *value = *known.entry(*value).or_insert_with_key(|value| texts.value(&values.outside(*value)));
+            }
             found.entry(key).or_insert_with(none).0[at] = sum;
         }
+    }
+    for (at, dump) in dumps.iter().enumerate() {
         if let Some(tree) = dump.tree.filter(|_| with_trees) {
             for group in retained::groups(dump.heap, tree, by, filter, None, options)?.groups {
-                found.entry(group.key).or_insert_with(none).1[at] = group.retained_memsize;
+                let key = group.key.iter().map(|value| texts.value(value)).collect();
+                found.entry(key).or_insert_with(none).1[at] = group.retained_memsize;
             }
         }
     }
     let mut growth: Vec<Growth> = found
         .into_iter()
-        .map(|(key, (sums, retained))| {
+        .filter_map(|(key, (sums, retained))| {
             let mut growth =
-                Growth { key, sums, retained_memsizes: with_trees.then_some(retained), trend: Trend::Flat };
+                Growth { key: Vec::new(), sums, retained_memsizes: with_trees.then_some(retained), trend: Trend::Flat };
+            if growth.rank() <= 0 {
+                return None;
+            }
             growth.trend = Trend::of(&growth.sizes());
-            growth
+            growth.key = key.into_iter().map(|value| texts.outside(value)).collect();
+            Some(growth)
         })
         .collect();
     growth.sort_by(|a, b| b.rank().cmp(&a.rank()).then_with(|| a.key.cmp(&b.key)));
@@ -782,7 +845,6 @@ fn facts(diff: &Diff<'_>) -> Facts {
 }
 
 fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Table {
-    let grown = all.iter().filter(|growth| growth.rank() > 0).count();
     let is_retained = all.first().is_some_and(|growth| growth.retained_memsizes.is_some());
     let mut columns =
         vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
@@ -807,15 +869,15 @@ fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Ta
         cells.extend(by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value)));
         cells
     };
-    let rest = grown.saturating_sub(limit);
+    let rest = all.len().saturating_sub(limit);
     let mut rest_cells = vec![Cell::Missing; columns.len()];
-    let cut = &all[grown.min(limit)..grown];
+    let cut = &all[all.len().min(limit)..];
     rest_cells[usize::from(is_retained)] = Cell::BytesChange(cut.iter().map(Growth::memsize_delta).sum());
     Table {
         name: "growth",
         title: titled_by("Growth", by, filter),
         columns,
-        rows: all[..grown].iter().take(limit).map(row).collect(),
+        rows: all.iter().take(limit).map(row).collect(),
         rest: (rest > 0).then_some(Rest { rows: rest as u64, cells: rest_cells }),
         total: None,
         bar: None,

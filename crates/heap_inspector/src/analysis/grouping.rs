@@ -208,6 +208,12 @@ impl<'a> Grouping<'a> {
 
     /// The keys of the groups, by number.
     pub(crate) fn keys(self) -> Vec<Vec<KeyValue>> {
+        let (keys, values) = self.values();
+        keys.iter().map(|key| key.iter().map(|value| values.outside(*value)).collect()).collect()
+    }
+
+    /// The same, texts by number, and what has the texts.
+    pub(crate) fn values(self) -> (Vec<Vec<Value>>, Values<'a>) {
         let mut keys: Vec<Vec<Value>> = vec![Vec::new()];
         for By { order, pairs, .. } in self.by {
             keys = match pairs {
@@ -221,8 +227,7 @@ impl<'a> Grouping<'a> {
                 }
             };
         }
-        let outside = |value: &Value| self.values.outside(*value);
-        keys.iter().map(|key| key.iter().map(outside).collect()).collect()
+        (keys, self.values)
     }
 }
 
