@@ -174,6 +174,36 @@ RSpec.describe HeapInspector::Diff do
     end
   end
 
+  it "tells exactly what stays where slots are used again, and suspects no bounded cache" do
+    program = <<~RUBY
+      require "objspace"
+      ObjectSpace.trace_object_allocations_start
+      Item = Struct.new(:name)
+      LEAKED = []
+      RECENT = {}
+      3.times do |step|
+        5_000.times { |n| RECENT[n] = ["recent"] }
+        GC.start
+        1_000.times { |n| LEAKED << Item.new("leaked \#{n}") }
+        GC.start
+        File.open("\#{ARGV[0]}/\#{step}.json", "w") { |file| ObjectSpace.dump_all(output: file) }
+      end
+    RUBY
+    Dir.mktmpdir do |folder|
+      File.write("#{folder}/churn.rb", program)
+      system(RbConfig.ruby, "#{folder}/churn.rb", folder, exception: true)
+      diff = HeapInspector.diff(*(0..2).map { |step| "#{folder}/#{step}.json" }, index: false)
+      lines = { recent: 7, leaked: 9 }
+      retained = diff.retained_objects.where(file: "#{folder}/churn.rb").group(:line).count
+      expect(retained.fetch(lines[:leaked])).to eq(2_000) # items and their names
+      expect(retained).not_to have_key(lines[:recent])
+      # By their addresses alone many of the cache's would seem to have stayed.
+      recent = diff.heaps.map { |heap| heap.objects.where(file: "#{folder}/churn.rb", line: lines[:recent]).pluck(:address) }
+      expect((recent[1] & recent[2]).size + (recent[0] & recent[2]).size).to be > 1_000
+      expect(diff.suspects.map { |suspect| [suspect.class_name, suspect.count] }).to eq([["Item", 2_000]])
+    end
+  end
+
   describe "dumps that do not belong together" do
     def doubts(*dumps)
       HeapInspector.diff(*dumps, index: false).warnings
