@@ -142,7 +142,9 @@ RSpec.describe HeapInspector::Diff do
       )
       expect(suspect.steps.sum).to eq(suspect.memsize)
       expect(suspect.object).to be_a(HeapInspector::HeapObject).and have_attributes(type: :array, length: 300)
+      expect(suspect.holder_object).to have_attributes(type: :class, name: "Audit")
       expect(suspect.path).to eq(suspect.object.path_to_root)
+      expect(suspect.path.map(&:object)).to include(suspect.holder_object)
       expect(suspect.next.shellsplit).to eq(["heap_inspector", "show", shop.last, suspect.object.address])
       expect(suspects.inspect).to eq("#<HeapInspector::Suspects of 3 dumps: 200 × Order, 18.0 KiB new, held by Audit>")
       expect(suspect.inspect).to eq("#<HeapInspector::Suspect 200 × Order, 18.0 KiB new, held by Audit, confidence high>")
@@ -256,6 +258,32 @@ RSpec.describe HeapInspector::Diff do
       ruby("exit HeapInspector::CommandLine.run(ARGV)", "diff", *shop, "--no-index", "--lines", "2", "--format", "json").first,
       symbolize_names: true
     )[:growth])
+  end
+
+  it "lets no control character of a dump through" do
+    name = "A\e[31m\u0007"
+    dumps = (1..3).map do |step|
+      held = (1..step * 200).map { |number| format("0x7f%010x", 0x10000 + (number * 40)) }
+      lines = [{ type: "ROOT", root: "vm", references: ["0x7f0000000028"] },
+               { address: "0x7f0000000028", type: "CLASS", name: name, references: ["0x7f0000000050"], memsize: 40 },
+               { address: "0x7f0000000050", type: "ARRAY", references: held, memsize: 40 }]
+      lines += held.map.with_index do |address, at|
+        { address: address, type: "OBJECT", class: "0x7f0000000028", file: "/a\e]0;x.rb", line: 1, generation: (at / 10) + 1, memsize: 40 }
+      end
+      HeapInspector.analyze(StringIO.new(lines.map { |line| "#{JSON.generate(line)}\n" }.join))
+    end
+    diff = HeapInspector.diff(*dumps)
+    suspect = diff.suspects.first
+    expect(suspect.class_name).to eq(name) # values are raw
+    [suspect, suspect.inspect, diff.suspects.inspect, diff.growth.inspect, diff.growth.first.inspect, diff.growth(by: :holder).first.inspect,
+     diff.inspect, *suspect.path].each do |text|
+      expect(text.to_s).not_to match(/[[:cntrl:]]/)
+    end
+    [diff, diff.suspects, diff.growth, diff.growth(by: :holder), diff.leaks].each do |report|
+      [report.to_s, report.to_markdown, report.to_csv, report.to_json].each do |text|
+        expect(text).not_to match(/[\u0000-\u0009\u000b-\u001f]/)
+      end
+    end
   end
 
   it "shows itself in IRB" do

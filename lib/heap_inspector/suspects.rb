@@ -9,6 +9,8 @@ module HeapInspector
     #   @return [HeapObject, nil] where the objects pile up: the array, hash, string, ... that takes them in; nil where a root itself does
     # @!attribute [r] holder
     #   @return [String] whom to ask: the class, module or thread that holds {#object}, or the root
+    # @!attribute [r] holder_object
+    #   @return [HeapObject, nil] that class, module or thread; nil where it is a root
     # @!attribute [r] label
     #   @return [String] {#object} in a few words
     # @!attribute [r] class_name
@@ -31,8 +33,8 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :object, :holder, :label, :class_name, :count, :memsize, :steps, :location, :since, :path, :confidence, :reasons,
-           :next
+    fields :headline, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :since, :path,
+           :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -73,11 +75,7 @@ module HeapInspector
       @dumps = heaps.size
       rows, @document = answer
       heap = heaps.last
-      @suspects = rows.map do |headline, index, holder, label, class_name, count, memsize, steps, location, since, path, *others|
-        path = path.map { |row| Step.of(heap, row) }.freeze
-        Suspect.new(headline, HeapObject.at(heap, index), holder, label, class_name, count, memsize, steps.freeze, location, since, path,
-                    *others.each(&:freeze))
-      end.freeze
+      @suspects = rows.map { |row| suspect(heap, row.each(&:freeze)) }.freeze
       freeze
     end
 
@@ -85,6 +83,13 @@ module HeapInspector
 
     def rows
       @suspects
+    end
+
+    def suspect(heap, row)
+      headline, index, holder, holder_index, label, class_name, count, memsize, steps, location, since, path, *others = row
+      path = path.map { |step| Step.of(heap, step) }.freeze
+      Suspect.new(headline, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), label, class_name, count, memsize, steps,
+                  location, since, path, *others)
     end
 
     def about

@@ -221,7 +221,7 @@ fn holder_growth(
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
-/// being `[headline, object, holder, label, class, count, memsize, steps, location, since, path, confidence, reasons, next]`.
+/// being `[headline, object, holder, holder_object, label, class, count, memsize, steps, location, since, path, confidence, reasons, next]`.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
@@ -247,6 +247,7 @@ fn suspects_of(
             text(ruby, &suspect.headline()),
             suspect.id.map(|id| id.0),
             text(ruby, &suspect.holder),
+            suspect.holder_id.map(|id| id.0),
             text(ruby, &suspect.label),
             text(ruby, &suspect.class),
             suspect.count,

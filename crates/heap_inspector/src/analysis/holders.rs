@@ -60,7 +60,7 @@ pub fn growth(
         HolderGrowth {
             id,
             holder: match id {
-                Some(_) => suspects::holder(heap, &labels, &roots, &way),
+                Some(_) => suspects::holder(heap, &labels, &roots, &way).0,
                 None => suspects::root_label(heap, anchor),
             },
             label: id.map_or_else(|| suspects::root_label(heap, anchor), |id| labels.node(id)),

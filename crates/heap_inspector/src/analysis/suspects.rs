@@ -61,6 +61,8 @@ impl Confidence {
 pub struct Suspect {
     /// Whom a programmer would ask: the class, module or thread that holds the accumulation point, or the root where none does.
     pub holder: String,
+    /// That class, module or thread; none where it is a root.
+    pub holder_id: Option<NodeId>,
     /// The accumulation point; none where it is a root itself.
     pub id: Option<NodeId>,
     /// The accumulation point for people.
@@ -697,11 +699,13 @@ fn name(
         let id = is_node(*anchor).then_some(NodeId(*anchor));
         let Some(sample) = main.map(|content| inside(tree, &children, labels, content.sample)).or(id) else { continue };
         let since = main.map_or(heap.slot(sample).generation, |content| content.since);
+        let (holder, holder_id) = match id {
+            Some(_) => holder(heap, labels, &roots, way),
+            None => (root_label(heap, *anchor), None),
+        };
         suspects.push(Suspect {
-            holder: match id {
-                Some(_) => holder(heap, labels, &roots, way),
-                None => root_label(heap, *anchor),
-            },
+            holder,
+            holder_id,
             id,
             label: id.map_or_else(|| root_label(heap, *anchor), |id| labels.node(id)),
             class: labels.class_name(sample),
@@ -769,8 +773,13 @@ fn inside(tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId)
 /// So many objects inside of one are looked at.
 const SEARCHED: usize = 100;
 
-/// The nearest object on the way, from its end, that a programmer has a name for.
-pub(super) fn holder(heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, way: &[NodeId]) -> String {
+/// The nearest object on the way, from its end, that a programmer has a name for, and that name.
+pub(super) fn holder(
+    heap: &Heap,
+    labels: &Labels<'_>,
+    roots: &HashMap<NodeId, &str>,
+    way: &[NodeId],
+) -> (String, Option<NodeId>) {
     for id in way.iter().rev() {
         let slot = heap.slot(*id);
         let class = labels.class_name(*id);
@@ -778,17 +787,16 @@ pub(super) fn holder(heap: &Heap, labels: &Labels<'_>, roots: &HashMap<NodeId, &
             Type::Class | Type::Module | Type::Iclass => {
                 let name = heap.names().class_name(heap.address(*id)).unwrap_or_default();
                 let inside = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>'));
-                return inside
-                    .filter(|name| !name.starts_with("0x") && !name.contains(":0x"))
-                    .unwrap_or(&name)
-                    .to_owned();
+                let inside = inside.filter(|name| !name.starts_with("0x") && !name.contains(":0x"));
+                return (inside.unwrap_or(&name).to_owned(), Some(*id));
             }
-            Type::Data if class == "Thread" => return class,
-            Type::Object | Type::Struct | Type::Data if !is_core(&class) => return class,
+            Type::Data if class == "Thread" => return (class, Some(*id)),
+            Type::Object | Type::Struct | Type::Data if !is_core(&class) => return (class, Some(*id)),
             _ => {}
         }
     }
-    way.first().and_then(|first| roots.get(first)).map_or_else(String::new, |category| format!("root {category}"))
+    let root = way.first().and_then(|first| roots.get(first));
+    (root.map_or_else(String::new, |category| format!("root {category}")), None)
 }
 
 /// The answer of `suspects`; `diff` is that of the dumps, where there are several.
