@@ -229,6 +229,7 @@ RSpec.describe HeapInspector::Diff do
         expect(diff.warnings).to contain_exactly(/are not of one process: (the same classes lie|Ruby 3.1 wrote the one)/)
         expect(diff).not_to be_one_process
         expect(diff.suspects).to be_empty
+        expect(diff.growth(by: :holder, retained: true)).to be_empty
         expect(diff.growth(by: :type)).not_to be_empty
       end
     end

@@ -155,6 +155,25 @@ fn diff_says_what_groups_and_holders_retain() {
 }
 
 #[test]
+fn dumps_of_different_rubies_are_told_and_nothing_is_claimed_of_them() {
+    const RUBIES: [&str; 2] = ["ruby-3.3-x86_64.json.zst", "ruby-3.4-x86_64.json.zst"];
+    for words in [&["diff"][..], &["diff", "--by", "holder", "--retained"], &["suspects"]] {
+        let (code, out, err) = run(&[&words[..1], &RUBIES, &words[1..], &["--format", "json"]].concat());
+        assert_eq!((code, err.as_str()), (0, ""), "{words:?}");
+        let answer: Value = serde_json::from_str(&out).unwrap();
+        let notes = answer["notes"].as_array().unwrap();
+        let told = "are not of one process: Ruby 3.3 wrote the one, Ruby 3.4 the other";
+        assert!(notes.iter().any(|note| note["text"].as_str().unwrap().contains(told)), "{words:?} {answer}");
+        if words[0] == "suspects" {
+            assert_eq!(answer["suspects"], Value::Array(Vec::new()));
+        } else {
+            let rows = answer["growth"]["rows"].as_array().unwrap();
+            assert_eq!(rows.is_empty(), words.len() > 1, "{words:?} {answer}");
+        }
+    }
+}
+
+#[test]
 fn a_holder_is_no_key_beside_others() {
     let (code, err) = error(&["diff", SHOP[0], SHOP[1], "--by", "holder,class"]);
     assert_eq!(code, 2);

@@ -28,6 +28,9 @@ pub fn growth(
     limit: usize,
     options: &Options<'_>,
 ) -> Result<Holders> {
+    if !diff.is_one_process() {
+        return Ok(Holders::default()); // what is new cannot be told
+    }
     let heap = diff.heap();
     let mut grouping = Grouping::new(heap, &[], filter);
     let places = suspects::places(diff, tree, ways, |id| grouping.group(id).is_some());
