@@ -276,8 +276,9 @@ RSpec.describe HeapInspector::Diff do
     diff = HeapInspector.diff(*dumps)
     suspect = diff.suspects.first
     expect(suspect.class_name).to eq(name) # values are raw
-    [suspect, suspect.inspect, diff.suspects.inspect, diff.growth.inspect, diff.growth.first.inspect, diff.growth(by: :holder).first.inspect,
-     diff.inspect, *suspect.path].each do |text|
+    held = diff.growth(by: :holder).first
+    [suspect, suspect.inspect, diff.suspects.inspect, diff.growth.inspect, diff.growth.first.inspect, held.inspect, diff.inspect,
+     *suspect.path].each do |text|
       expect(text.to_s).not_to match(/[[:cntrl:]]/)
     end
     [diff, diff.suspects, diff.growth, diff.growth(by: :holder), diff.leaks].each do |report|
