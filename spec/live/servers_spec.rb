@@ -54,6 +54,17 @@ RSpec.describe "servers" do
     JSON.parse(out).select { |row| @started.any? { |process| ancestors(row["pid"]).include?(process.pid) } }
   end
 
+  # Waits until these workers, and no others, trace or do not; a worker answers a little before it has its title and traces.
+  def traced(expected)
+    found = nil
+    eventually(40) do
+      found = rows.select { |row| row["answers"] }.map { |row| row.values_at("worker", "tracing") }
+      found.sort_by(&:to_s) == expected.to_a.sort_by(&:to_s)
+    end
+  rescue RuntimeError => e
+    raise "#{e.message}: #{found}"
+  end
+
   def ancestors(pid)
     pid.zero? ? [] : [pid, *ancestors(parent(pid))]
   end
@@ -151,10 +162,8 @@ RSpec.describe "servers" do
   it "knows the workers of a cluster, and traces in the one it is told" do
     write("config.ru", app)
     server = puma(workers: 2, environment: { "HEAP_INSPECTOR_TRACE" => "1" })
-    found = armed(2).to_h { |row| [row["worker"], row] }
-    expect(found.keys).to contain_exactly(0, 1)
-    expect(found.values.map { |row| row["what"] }).to contain_exactly("puma worker 0", "puma worker 1")
-    expect(found.transform_values { |row| row["tracing"] }).to eq(0 => false, 1 => true)
+    traced(0 => false, 1 => true)
+    expect(armed(2).map { |row| row["what"] }).to contain_exactly("puma worker 0", "puma worker 1")
     expect(rows.find { |row| row["pid"] == server.pid }).to include("what" => "puma master", "armed" => false)
     _, err, code = command("dump", "all", chdir: folder)
     expect(code).to eq 0
@@ -166,10 +175,10 @@ RSpec.describe "servers" do
     write("config.ru", app)
     server = puma(workers: 2, extra: "preload_app!", environment: { "HEAP_INSPECTOR_TRACE" => "one" })
     found = armed(2)
-    expect(found.count { |row| row["tracing"] }).to eq 1
-    traced = found.find { |row| row["tracing"] }["pid"]
-    Process.kill(:KILL, traced)
-    eventually(40) { rows.count { |row| row["tracing"] } == 1 && rows.none? { |row| row["pid"] == traced } && armed(2) }
+    elected = eventually { rows.find { |row| row["tracing"] } }["pid"]
+    expect(rows.count { |row| row["tracing"] }).to eq 1
+    Process.kill(:KILL, elected)
+    eventually(40) { rows.count { |row| row["tracing"] } == 1 && rows.none? { |row| row["pid"] == elected } && armed(2) }
     expect(meta(dump("worker-#{found[0]["worker"]}", "again"))).to include("worker" => found[0]["worker"])
     stop(server)
   end
@@ -177,9 +186,8 @@ RSpec.describe "servers" do
   it "serves workers that are forked from the first one, which alone traces where it was meant" do
     write("config.ru", app)
     server = puma(workers: 3, extra: "fork_worker", environment: { "HEAP_INSPECTOR_TRACE" => "0" })
-    found = armed(3).to_h { |row| [row["worker"], row] }
-    expect(found.transform_values { |row| row["tracing"] }).to eq(0 => true, 1 => false, 2 => false)
-    expect(command("trace", found[1]["pid"].to_s, "on").first).to match(/ traces/)
+    traced(0 => true, 1 => false, 2 => false)
+    expect(command("trace", armed(3).find { |row| row["worker"] == 1 }["pid"].to_s, "on").first).to match(/ traces/)
     dump("worker-2", "forked")
     expect(get).to start_with("ok ")
     stop(server)
