@@ -323,10 +323,12 @@ RSpec.describe "servers" do
       sleep
     RUBY
     server = started([RbConfig.ruby, "hooks.rb"], chdir: folder, log: File.join(folder, "log"))
-    found = eventually(40) { (found = rows.select { |row| row["answers"] && row["what"] =~ /worker|mold/ }).size == 4 && found }
-    expect(found.to_h { |row| [row["what"], row["worker"]] }).to eq(
-      "puma worker 4" => 4, "pitchfork worker 1" => 1, "pitchfork worker 2" => 2, "pitchfork mold" => nil
-    )
+    expected = { "puma worker 4" => 4, "pitchfork worker 1" => 1, "pitchfork worker 2" => 2, "pitchfork mold" => nil }
+    found = nil
+    eventually(40) do
+      found = rows.select { |row| row["answers"] }
+      found.size == 4 && found.to_h { |row| row.values_at("what", "worker") } == expected
+    end
     expect(rows.find { |row| row["pid"] == server.pid }["what"]).to eq "pitchfork master"
     expect(meta(dump("worker-2", "pitchfork"))).to include("worker" => 2)
     found.each { |row| Process.kill(:KILL, row["pid"]) }
