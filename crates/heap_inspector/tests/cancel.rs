@@ -3,7 +3,7 @@
 use heap_inspector::analysis::dominators::Tree;
 use heap_inspector::analysis::objects::{Number, Objects, Order, Query, ordered};
 use heap_inspector::analysis::paths::{self, Ways};
-use heap_inspector::analysis::{Sort, collections, fragmentation, groups, retained, strings, unreachable};
+use heap_inspector::analysis::{Sort, collections, fragmentation, groups, retained, strings, suspects, unreachable};
 use heap_inspector::graph::Referrers;
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
@@ -36,7 +36,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
     let flag = AtomicBool::new(true);
     let options = Options { cancel: Some(&flag), ..Options::default() };
     let order = [(Order::Key(Key::Class), false)];
-    let ended: [(&str, Result<()>); 15] = [
+    let ended: [(&str, Result<()>); 16] = [
         ("load", Heap::load(&source, &options).map(drop)),
         ("dominators", Tree::new(&heap, &options).map(drop)),
         ("referrers", Referrers::new(&heap, &options).map(drop)),
@@ -49,6 +49,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
         ("collections", collections::collections(&heap, Some(&tree), &by, &filter, 3, &options).map(drop)),
         ("fragmentation", fragmentation::fragmentation(&heap, &by, &filter, 3, &options).map(drop)),
         ("strings", strings::read(&source, &filter, Sort::Bytes, 3, &options).map(drop)),
+        ("suspects", suspects::of_heap(&heap, &tree, &source, 3, &options).map(drop)),
         ("objects", objects.ids(&options).map(drop)),
         ("groups", objects.groups(&by, Number::Memsize, &options).map(drop)),
         ("order", ordered(&heap, None, ids, &order, 0..9, &options).map(drop)),

@@ -33,8 +33,7 @@ pub fn growth(
     }
     let heap = diff.heap();
     let mut grouping = Grouping::new(heap, &[], filter);
-    let places = suspects::places(diff, tree, ways, |id| grouping.group(id).is_some());
-    options.check()?;
+    let places = suspects::places(diff, tree, ways, options, |id| grouping.group(id).is_some())?;
     let mut places: Vec<(u32, Vec<u64>, u64)> = places
         .into_iter()
         .map(|(anchor, place)| {

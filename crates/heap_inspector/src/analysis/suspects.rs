@@ -15,7 +15,7 @@ use super::diff::{Before, Diff};
 use super::dominators::{Children, Dominator, Tree};
 use super::paths::{self, Step, Ways};
 use super::{Context, fact, key_cell, note};
-use crate::graph::ROOT;
+use crate::graph::{PATIENCE, ROOT};
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
@@ -261,7 +261,7 @@ pub fn of_diff(
     }
     let heap = diff.heap();
     let ways = Ways::new(heap, options)?;
-    let places = places(diff, tree, &ways, |_| true);
+    let places = places(diff, tree, &ways, options, |_| true)?;
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let mut ranked: Vec<(u64, u32, Place)> = places
         .into_iter()
@@ -289,19 +289,26 @@ pub fn of_diff(
 }
 
 /// Where what is new since the first dump piles up: by accumulation point, as [`join`] has it. Only what `counts` is summed up.
+///
+/// # Errors
+/// [`Error::Interrupted`] when cancelled.
 pub(super) fn places(
     diff: &Diff<'_>,
     tree: &Tree,
     ways: &Ways,
+    options: &Options<'_>,
     mut counts: impl FnMut(NodeId) -> bool,
-) -> HashMap<u32, Place> {
+) -> Result<HashMap<u32, Place>> {
     let heap = diff.heap();
     let steps = diff.step_count();
     let mut anchors = Anchors::new(heap, tree, ways, |id| diff.step(id).is_none());
     let mut places: HashMap<u32, Place> = HashMap::new();
-    for id in heap.nodes().filter(|id| tree.is_reachable(*id) && counts(*id)) {
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
         let slot = heap.slot(id);
-        if slot.tracer {
+        if slot.tracer || !tree.is_reachable(id) || !counts(id) {
             continue;
         }
         match diff.step(id) {
@@ -332,7 +339,7 @@ pub(super) fn places(
             }
         }
     }
-    join(heap, tree, places)
+    Ok(join(heap, tree, places))
 }
 
 /// The bytes of an object of the last dump in an earlier one, if it was there under its address.
@@ -353,16 +360,19 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
     if last == 0 {
-        return untraced(heap, tree, &ways, source, limit);
+        return untraced(heap, tree, &ways, source, limit, options);
     }
     let span = (last - first + 1).max(1);
     let mut places: HashMap<u32, Place> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &ways, |_| false);
     let older = older(heap, tree);
     let large = LARGE.max(tree.reachable().memsize / 1000);
-    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
         let slot = heap.slot(id);
-        if slot.tracer || slot.generation == 0 {
+        if slot.tracer || slot.generation == 0 || !tree.is_reachable(id) {
             continue;
         }
         let sort = sort_of(heap, id);
@@ -420,12 +430,19 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
 }
 
 /// The suspects of one dump that tells no generations.
-fn untraced(heap: &Heap, tree: &Tree, ways: &Ways, source: &Source, limit: usize) -> Result<Vec<Suspect>> {
+fn untraced(
+    heap: &Heap,
+    tree: &Tree,
+    ways: &Ways,
+    source: &Source,
+    limit: usize,
+    options: &Options<'_>,
+) -> Result<Vec<Suspect>> {
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     let large = LARGE.max(tree.reachable().memsize / 1000);
     let mut labels = Labels::new(heap);
     let children = tree.children();
-    let mut places = join(heap, tree, swarms::places(heap, tree, &children, ways, &labels, floor));
+    let mut places = join(heap, tree, swarms::places(heap, tree, &children, ways, &labels, floor, options)?);
     for (anchor, place) in &mut places {
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.

@@ -1,16 +1,21 @@
 //! The places of a dump without generations: who holds many objects of one kind.
 
 use super::{Content, Place, Tree, is_element, sort_of};
+use crate::Result;
 use crate::analysis::dominators::{Children, Dominator};
 use crate::analysis::paths::Ways;
-use crate::graph::ROOT;
+use crate::graph::{PATIENCE, ROOT};
 use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
+use crate::scan::Options;
 use hashbrown::HashMap;
 
 /// By place, what it holds of each sort. Code is left out: methods, named classes, and what else no program makes many of at run time.
 /// So are small holders, below `floor` bytes.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
 pub(super) fn places(
     heap: &Heap,
     tree: &Tree,
@@ -18,12 +23,15 @@ pub(super) fn places(
     ways: &Ways,
     labels: &Labels<'_>,
     floor: u64,
-) -> HashMap<u32, Place> {
+    options: &Options<'_>,
+) -> Result<HashMap<u32, Place>> {
     let holders = holders(heap, tree, children);
     let mut places: HashMap<u32, Place> = HashMap::new();
-    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        let slot = heap.slot(id);
-        if slot.tracer || is_code(heap, labels, id) {
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
+        if heap.slot(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
             continue;
         }
         let holder = match holders[id.0 as usize] {
@@ -41,7 +49,7 @@ pub(super) fn places(
         let place = places.entry(holder).or_default();
         place.content.entry(sort_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
     }
-    places
+    Ok(places)
 }
 
 /// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; [`ROOT`]
