@@ -22,8 +22,8 @@ module HeapInspector
 
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
-      Collections Details Dominators DuplicateStrings Fragmentation Generations Groups MergedPaths Reference Relation Retained Rows Step
-      Summary Unreachable Warning Where
+      Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Groups Growth MergedPaths Reference Relation Retained
+      Rows Step Summary Suspects Unreachable Warning Where
     ].freeze
 
     private_constant :ANSWERS
