@@ -57,7 +57,7 @@ module HeapInspector
 
   # How full the arrays and hashes of a heap are and what their empty room wastes. An Enumerable of the groups, those that waste most
   # first. An answer of {Heap#collections}.
-  class Collections < Rows
+  class Collections < GroupRows
     # @return [Fill] all arrays
     attr_reader :arrays
 
@@ -104,17 +104,7 @@ module HeapInspector
       freeze
     end
 
-    # @param key [Object] a value of the key, an Array for several keys
-    # @return [CollectionGroup, nil] the group with that key
-    def [](key)
-      @groups.find { |group| group.key == key }
-    end
-
     private
-
-    def rows
-      @groups
-    end
 
     def about
       "#{grouped(arrays.count)} arrays, #{grouped(hashes.count)} hashes, #{grouped(arrays.wasted + hashes.wasted)} bytes wasted"

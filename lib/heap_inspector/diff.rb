@@ -15,7 +15,7 @@ module HeapInspector
   #   diff.retained_objects.where(class: "Order").sum(:retained_memsize) # => 1204512
   #   diff.growth(by: :gem).first                                        # key, memsizes, trend, ...
   #   diff.suspects.each { |suspect| puts suspect, suspect.path, "" }
-  class Diff < Report
+  class Diff < Facts
     # The facts, in order.
     FACTS = %i[new_count new_memsize gone_count gone_memsize retained_count retained_memsize one_process warnings].freeze
 
@@ -155,22 +155,6 @@ module HeapInspector
     #   diff.suspects(except: ["I18n::*"]).first&.holder # => "Audit"
     def suspects(limit: 5, except: nil)
       Suspects.of(heaps, @matches, limit: limit, except: except)
-    end
-
-    # @yieldparam name [Symbol] one of {FACTS}
-    # @yieldparam value [Object]
-    # @return [self, Enumerator]
-    def each
-      return enum_for(:each) { FACTS.size } unless block_given?
-
-      FACTS.each { |name| yield name, public_send(name) }
-      self
-    end
-
-    # @param names [Array<Symbol>, nil] the names a pattern asks for
-    # @return [Hash{Symbol => Object}] the facts by name, for patterns
-    def deconstruct_keys(names)
-      (names ? FACTS & names : FACTS).to_h { |name| [name, public_send(name)] }
     end
 
     private

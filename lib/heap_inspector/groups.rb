@@ -23,7 +23,7 @@ module HeapInspector
   #   groups.first(3).map(&:key)     # => ["String", "Array", "Hash"]
   #   groups["User"]&.count          # => 1200
   #   groups.sum(&:memsize) == groups.total.memsize # => true, without a limit
-  class Groups < Rows
+  class Groups < GroupRows
     # @return [Array<Symbol>] the keys
     attr_reader :by
 
@@ -44,17 +44,7 @@ module HeapInspector
       freeze
     end
 
-    # @param key [Object] a value of the key, an Array for several keys
-    # @return [Group, nil] the group with that key
-    def [](key)
-      @groups.find { |group| group.key == key }
-    end
-
     private
-
-    def rows
-      @groups
-    end
 
     def about
       "by #{by.join(", ")}: #{grouped(size + (rest&.rows || 0))} groups, #{grouped(total.count)} objects, " \

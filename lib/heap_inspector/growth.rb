@@ -64,7 +64,7 @@ module HeapInspector
 
   # What grew between dumps, what grew the most bytes first. An Enumerable of {GroupGrowth} or, by holder, {HolderGrowth}. An answer of
   # {Diff#growth}.
-  class Growth < Rows
+  class Growth < GroupRows
     # @return [Array<Symbol>] the keys, or `:holder`
     attr_reader :by
 
@@ -81,17 +81,7 @@ module HeapInspector
       freeze
     end
 
-    # @param key [Object] a value of the key, an Array for several keys; or the name of a holder
-    # @return [GroupGrowth, HolderGrowth, nil] the first with that key
-    def [](key)
-      @groups.find { |group| group.key == key }
-    end
-
     private
-
-    def rows
-      @groups
-    end
 
     def holder(heap, row)
       index, *values = row.each(&:freeze)

@@ -42,7 +42,7 @@ module HeapInspector
   #   retained = heap.retained(limit: 10)
   #   retained.holders.first.object.path_to_root
   #   retained["Order"].retained_memsize # => 81200000
-  class Retained < Rows
+  class Retained < GroupRows
     # @return [Array<Symbol>] the keys of the groups
     attr_reader :by
 
@@ -74,17 +74,7 @@ module HeapInspector
       freeze
     end
 
-    # @param key [Object] a value of the key, an Array for several keys
-    # @return [RetainedGroup, nil] the group with that key
-    def [](key)
-      @groups.find { |group| group.key == key }
-    end
-
     private
-
-    def rows
-      @groups
-    end
 
     def about
       "by #{by.join(", ")}: #{grouped(reachable_count)} reachable objects, #{grouped(reachable_memsize)} bytes"

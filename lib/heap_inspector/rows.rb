@@ -23,4 +23,19 @@ module HeapInspector
       rows.empty?
     end
   end
+
+  # A list of groups by the values of keys.
+  class GroupRows < Rows
+    # @param key [Object] a value of the key, an Array for several keys; of {Growth} by holder the holder's name
+    # @return [Value, nil] the first group with that key
+    def [](key)
+      @groups.find { |group| group.key == key }
+    end
+
+    private
+
+    def rows
+      @groups
+    end
+  end
 end

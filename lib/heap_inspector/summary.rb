@@ -21,7 +21,7 @@ module HeapInspector
 
   # What a dump is, at a glance: the kinds of objects, what was traced, how full the pages are, which Ruby wrote it, what was lost.
   # An answer of {Heap#summary}. Enumerates its facts as pairs of name and value.
-  class Summary < Report
+  class Summary < Facts
     # The facts, in order.
     FACTS = %i[object_count memsize references traced untraced tracer types classes pages roots shapes free_slots zombies
                ruby_series lines lost_lines repaired_lines truncated].freeze
@@ -90,22 +90,6 @@ module HeapInspector
       facts = answer.merge(totals, groups, pages: pages.freeze, roots: answer[:roots].freeze)
       facts.each { |name, value| instance_variable_set(:"@#{name}", value) }
       freeze
-    end
-
-    # @yieldparam name [Symbol] one of {FACTS}
-    # @yieldparam value [Object]
-    # @return [self, Enumerator]
-    def each
-      return enum_for(:each) { FACTS.size } unless block_given?
-
-      FACTS.each { |name| yield name, public_send(name) }
-      self
-    end
-
-    # @param names [Array<Symbol>, nil] the names a pattern asks for
-    # @return [Hash{Symbol => Object}] the facts by name, for patterns
-    def deconstruct_keys(names)
-      (names ? FACTS & names : FACTS).to_h { |name| [name, public_send(name)] }
     end
 
     private
