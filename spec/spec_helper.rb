@@ -63,7 +63,7 @@ module Helpers
     until (result = yield)
       raise "nothing in #{seconds} s" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
 
-      Thread.pass
+      sleep(0.01)
     end
     result
   end
