@@ -270,9 +270,8 @@ pub fn of_diff(
         .collect();
     ranked.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
     ranked.truncate(limit);
-    let mut labels = Labels::new(heap);
     let ranked: Vec<(u32, Place)> = ranked.into_iter().map(|(_, anchor, place)| (anchor, place)).collect();
-    name(heap, tree, &ways, &mut labels, source, &ranked, |place| {
+    name(heap, tree, &tree.children(), &ways, source, &ranked, |place| {
         let (least, most) =
             (place.steps.iter().min().copied().unwrap_or(0), place.steps.iter().max().copied().unwrap_or(0));
         match place.steps.len() {
@@ -355,17 +354,17 @@ fn own_bytes(diff: &Diff<'_>, dump: usize, id: NodeId) -> Option<u64> {
 /// # Errors
 /// Those of [`Ways::new`] and [`Heap::records`].
 pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options: &Options<'_>) -> Result<Vec<Suspect>> {
-    let ways = Ways::new(heap, options)?;
+    let (ways, children) = (Ways::new(heap, options)?, tree.children());
     let generation = |id: NodeId| heap.slot(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
     if last == 0 {
-        return untraced(heap, tree, &ways, source, limit, options);
+        return untraced(heap, tree, &children, &ways, source, limit, options);
     }
     let span = (last - first + 1).max(1);
     let mut places: HashMap<u32, Place> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &ways, |_| false);
-    let older = older(heap, tree);
+    let older = older(heap, tree, &children);
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
         if (id.0 as usize).is_multiple_of(PATIENCE) {
@@ -415,8 +414,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         places.into_iter().filter(|(anchor, place)| *anchor != ROOT && place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit);
-    let mut labels = Labels::new(heap);
-    name(heap, tree, &ways, &mut labels, source, &ranked, |place| {
+    name(heap, tree, &children, &ways, source, &ranked, |place| {
         let parts = place.bins.count_ones();
         let recent = place.bins >> (BINS - LATEST) != 0;
         let text = format!(
@@ -433,6 +431,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
 fn untraced(
     heap: &Heap,
     tree: &Tree,
+    children: &Children,
     ways: &Ways,
     source: &Source,
     limit: usize,
@@ -440,9 +439,8 @@ fn untraced(
 ) -> Result<Vec<Suspect>> {
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     let large = LARGE.max(tree.reachable().memsize / 1000);
-    let mut labels = Labels::new(heap);
-    let children = tree.children();
-    let mut places = join(heap, tree, swarms::places(heap, tree, &children, ways, &labels, floor, options)?);
+    let labels = Labels::new(heap);
+    let mut places = join(heap, tree, swarms::places(heap, tree, children, ways, &labels, floor, options)?);
     for (anchor, place) in &mut places {
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
@@ -465,7 +463,7 @@ fn untraced(
     let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
     ranked.truncate(limit);
-    name(heap, tree, ways, &mut labels, source, &ranked, |place| {
+    name(heap, tree, children, ways, source, &ranked, |place| {
         let what = if place.content.is_empty() { "it is big" } else { "it holds many objects of one kind" };
         let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
         (Confidence::Low, format!("{what}; {text}"))
@@ -481,8 +479,7 @@ const FEW_BINS: u32 = 0b1111 << (BINS - LATEST);
 
 /// By node, the nearest object above in the dominator tree that is older, by generation; [`ROOT`] where there is none. From each older
 /// object on, generations fall, so the steps are fewer than the garbage collections.
-fn older(heap: &Heap, tree: &Tree) -> Vec<u32> {
-    let children = tree.children();
+fn older(heap: &Heap, tree: &Tree, children: &Children) -> Vec<u32> {
     let generation = |node: u32| heap.slot(NodeId(node)).generation;
     let mut older = vec![ROOT; heap.object_count()];
     let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
@@ -681,14 +678,14 @@ impl Place {
 fn name(
     heap: &Heap,
     tree: &Tree,
+    children: &Children,
     ways: &Ways,
-    labels: &mut Labels<'_>,
     source: &Source,
     places: &[(u32, Place)],
     judge: impl Fn(&Place) -> (Confidence, String),
 ) -> Result<Vec<Suspect>> {
+    let mut labels = Labels::new(heap);
     let roots = paths::root_categories(heap);
-    let children = tree.children();
     let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
     let chains: Vec<Vec<NodeId>> = places
         .iter()
@@ -696,25 +693,25 @@ fn name(
         .collect();
     let nodes: Vec<NodeId> = chains.iter().flatten().copied().collect();
     let edges = chains.iter().flat_map(|way| way.windows(2).map(|pair| (pair[0], pair[1])));
-    let mains: Vec<Option<Content>> = places.iter().map(|(_, place)| main_content(labels, place)).collect();
+    let mains: Vec<Option<Content>> = places.iter().map(|(_, place)| main_content(&labels, place)).collect();
     let strings: Vec<Vec<NodeId>> = chains
         .iter()
         .zip(&mains)
         .map(|(way, main)| match (way.last(), main.map(|content| sort_of(heap, content.sample))) {
-            (Some(anchor), Some(sort)) if sort.0 == Type::String => signs::strings(heap, &children, *anchor, sort),
+            (Some(anchor), Some(sort)) if sort.0 == Type::String => signs::strings(heap, children, *anchor, sort),
             _ => Vec::new(),
         })
         .collect();
     let read: Vec<NodeId> = nodes.iter().chain(strings.iter().flatten()).copied().collect();
     labels.read_texts(source, &read, edges)?;
-    let labels = &*labels;
+    let labels = &labels;
     let lengths = signs::Lengths::new(heap);
-    let sight = signs::Sight { heap, tree, children: &children, labels, lengths: &lengths };
+    let sight = signs::Sight { heap, tree, children, labels, lengths: &lengths };
     let mut suspects = Vec::new();
     for (((anchor, place), way), (main, strings)) in places.iter().zip(&chains).zip(mains.iter().zip(&strings)) {
         let (confidence, growth) = judge(place);
         let id = is_node(*anchor).then_some(NodeId(*anchor));
-        let Some(sample) = main.map(|content| inside(tree, &children, labels, content.sample)).or(id) else { continue };
+        let Some(sample) = main.map(|content| inside(tree, children, labels, content.sample)).or(id) else { continue };
         let since = main.map_or(heap.slot(sample).generation, |content| content.since);
         let (holder, holder_id) = match id {
             Some(_) => holder(heap, labels, &roots, way),
