@@ -68,7 +68,7 @@ module HeapInspector
 
   # How full the heap's pages are, what compaction could give back, and what keeps nearly empty pages. An Enumerable of these holders,
   # those that keep most first. An answer of {Heap#fragmentation}.
-  class Fragmentation < Rows
+  class Fragmentation < GroupRows
     # @return [Integer] the bytes of a page
     attr_reader :page_bytes
 
@@ -101,22 +101,12 @@ module HeapInspector
       @nearly_empty = Pages.new(*answer[:nearly_empty])
       @by_fullness = answer[:by_fullness].map { |row| Pages.new(*row) }.freeze
       @by_slot_size = answer[:by_slot_size].map { |size, row, spare| SlotSizePages.new(size, Pages.new(*row), spare) }.freeze
-      @holders = answer[:holders].map { |row| PageHolders.new(*row) }.freeze
+      @groups = answer[:holders].map { |row| PageHolders.new(*row) }.freeze
       @emptiest = answer[:emptiest].map { |*numbers, index, label| Page.new(*numbers, HeapObject.at(heap, index), label) }.freeze
       freeze
     end
 
-    # @param key [Object] a value of the key, an Array for several keys
-    # @return [PageHolders, nil] the group with that key
-    def [](key)
-      @holders.find { |holders| holders.key == key }
-    end
-
     private
-
-    def rows
-      @holders
-    end
 
     def about
       "#{grouped(pages.count)} pages, #{grouped(pages.free)} of #{grouped(pages.slots)} slots free, #{grouped(spare_bytes)} bytes spare"

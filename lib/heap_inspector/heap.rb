@@ -216,12 +216,13 @@ module HeapInspector
     #   puts heap.paths_to_class("Order")
     def paths_to_class(name, limit: 5)
       name = name.is_a?(Module) ? name.name : name.to_str
-      if instances_of(name).none?
+      objects = instances_of(name)
+      if objects.none?
         like = Native.similar_classes(self, name)
         raise ObjectNotFound, "the heap has no object of a class #{name.inspect}#{"; did you mean #{like.join(", ")}?" unless like.empty?}"
       end
 
-      merged_paths(instances_of(name), "objects where class=#{name}", Where.limit(limit) || Where::NO_LIMIT)
+      merged_paths(objects, "objects where class=#{name}", Where.limit(limit) || Where::NO_LIMIT)
     end
 
     # What no root leads to: garbage that is not yet collected, and what is held only weakly.
