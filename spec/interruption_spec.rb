@@ -216,15 +216,23 @@ RSpec.describe "An analysis" do
       expect([out.lines.first, err]).to eq(["0 wrong answers\n", ""])
     end
 
+    # A thread that asks again and again, until the heap is closed, when it gives what the block says; and a queue of how often it did.
+    def asking(question)
+      begun = Queue.new
+      thread = Thread.new do
+        loop do
+          question.call
+          begun << true
+        end
+      rescue HeapInspector::ClosedError
+        yield
+      end
+      [thread, begun]
+    end
+
     it "ends when its thread is killed, whatever it does" do
       questions.each do |name, question|
-        begun = Queue.new
-        thread = Thread.new do
-          loop do
-            question.call
-            begun << true
-          end
-        end
+        thread, begun = asking(question)
         begun.pop
         thread.kill
         expect(thread.join(20)).to be(thread), name.to_s
@@ -233,18 +241,7 @@ RSpec.describe "An analysis" do
     end
 
     it "goes on or says so where another thread closes the heap" do
-      threads = questions.map do |name, question|
-        begun = Queue.new
-        thread = Thread.new do
-          loop do
-            question.call
-            begun << true
-          end
-        rescue HeapInspector::ClosedError
-          name
-        end
-        [thread, begun]
-      end
+      threads = questions.map { |name, question| asking(question) { name } }
       threads.each { |_, begun| begun.pop }
       heap.close
       expect(threads.map { |thread, _| thread.join(20)&.value }).to eq(questions.keys)

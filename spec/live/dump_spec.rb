@@ -29,8 +29,8 @@ RSpec.describe HeapInspector, ".dump" do
     [process, child]
   end
 
-  # A process whose child is stopped in the midst of a dump into `path`; a stopped child removes nothing.
-  def stuck_file
+  # A process whose child writes a dump into `path`, the child, and the unfinished file.
+  def writing
     process = living(<<~RUBY)
       strings = Array.new(800_000) { |number| "text \#{number}" }
       puts "waiting"
@@ -38,8 +38,13 @@ RSpec.describe HeapInspector, ".dump" do
       puts strings.size
     RUBY
     process.line(/waiting/)
-    eventually { Dir.glob("#{path}.*.tmp").first }
-    child = eventually { children(process.pid).first }
+    unfinished = eventually { Dir.glob("#{path}.*.tmp").first }
+    [process, eventually { children(process.pid).first }, unfinished]
+  end
+
+  # The same, stopped; a stopped child removes nothing.
+  def stuck_file
+    process, child, = writing
     Process.kill(:STOP, child)
     process.kill(:STOP)
     [process, child]
@@ -142,15 +147,7 @@ RSpec.describe HeapInspector, ".dump" do
   end
 
   it "leaves no child and no file where the parent is killed" do
-    process = living(<<~RUBY)
-      strings = Array.new(800_000) { |number| "text \#{number}" }
-      puts "waiting"
-      HeapInspector.dump(#{path.inspect}, compress: :gzip)
-      puts strings.size
-    RUBY
-    process.line(/waiting/)
-    unfinished = eventually { Dir.glob("#{path}.*.tmp").first }
-    child = eventually { children(process.pid).first }
+    process, child, unfinished = writing
     process.kill
     eventually { !alive?(child) }
     eventually { !File.exist?(unfinished) }
