@@ -1,7 +1,8 @@
 //! What beside its growth speaks about a suspect, in words: no guess, only what the dump shows.
 
-use super::{Content, SEARCHED, Sort, Tree, sort_of};
-use crate::analysis::dominators::{Children, Dominator};
+use super::naming::SEARCHED;
+use super::places::{Content, Sort, sort_of};
+use crate::analysis::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;

@@ -1,22 +1,68 @@
 //! The places of a dump without generations: who holds many objects of one kind.
 
-use super::{Content, Place, Tree, is_element, sort_of};
+use super::naming::name;
+use super::places::{Content, Place, is_element, join, sort_of};
+use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
-use crate::analysis::dominators::{Children, Dominator};
+use crate::analysis::dominators::{Children, Dominator, Tree};
 use crate::analysis::paths::Ways;
 use crate::graph::{PATIENCE, ROOT};
 use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::scan::Options;
+use crate::source::Source;
 use hashbrown::HashMap;
+
+/// The suspects of one dump that tells no generations.
+pub(super) fn untraced(
+    heap: &Heap,
+    tree: &Tree,
+    children: &Children,
+    ways: &Ways,
+    source: &Source,
+    limit: usize,
+    options: &Options<'_>,
+) -> Result<Vec<Suspect>> {
+    let floor = LEAST.max(tree.reachable().memsize / 2000);
+    let large = LARGE.max(tree.reachable().memsize / 1000);
+    let labels = Labels::new(heap);
+    let mut places = join(heap, tree, places(heap, tree, children, ways, &labels, floor, options)?);
+    for (anchor, place) in &mut places {
+        place.content.retain(|_, content| content.count > FEW_OBJECTS);
+        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
+        let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
+        let own = children.of(Dominator::Node(NodeId(*anchor)));
+        let own = own.filter(|id| place.content.contains_key(&sort_of(heap, *id))).map(|id| tree.retained(id)).sum();
+        place.bytes = most.max(own);
+        let dominates = |id: NodeId| {
+            std::iter::successors(Some(id.0), |node| Some(tree.above(*node)).filter(|node| *node != ROOT))
+                .any(|node| node == *anchor)
+        };
+        if place.content.values().all(|content| dominates(content.sample)) {
+            place.bytes = place.bytes.min(tree.retained(NodeId(*anchor)));
+        }
+    }
+    let strings = heap
+        .nodes()
+        .filter(|id| heap.slot(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
+    places.extend(strings.map(|id| (id.0, Place { bytes: heap.bytes(id), ..Place::default() })));
+    let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
+    ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    ranked.truncate(limit);
+    name(heap, tree, children, ways, source, &ranked, |place| {
+        let what = if place.content.is_empty() { "it is big" } else { "it holds many objects of one kind" };
+        let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
+        (Confidence::Low, format!("{what}; {text}"))
+    })
+}
 
 /// By place, what it holds of each sort. Code is left out: methods, named classes, and what else no program makes many of at run time.
 /// So are small holders, below `floor` bytes.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub(super) fn places(
+fn places(
     heap: &Heap,
     tree: &Tree,
     children: &Children,

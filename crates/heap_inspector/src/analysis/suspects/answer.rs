@@ -1,0 +1,101 @@
+//! The answer of `suspects` as a report.
+
+use super::Suspect;
+use crate::analysis::diff::{self, Diff};
+use crate::analysis::paths::Step;
+use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
+use crate::heap::Heap;
+use crate::keys::Key;
+use crate::report::{Cell, Fact, Level, List, Report, Section};
+use crate::view::human;
+
+/// The answer of `suspects`; `diff` is that of the dumps, where there are several.
+#[must_use]
+pub fn report(
+    heap: &Heap,
+    suspects: &[Suspect],
+    dumps: &[&str],
+    contexts: &[Context],
+    diff: Option<&Diff<'_>>,
+) -> Report {
+    let last = dumps.last().copied().unwrap_or_default();
+    let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
+    let mut sections = vec![Section::List(List { name: "suspects", title: "Suspects".into(), items })];
+    if suspects.is_empty() {
+        let text = match dumps.len() {
+            1 => "nothing in this dump looks like a leak; take two more while the app works, and give all three",
+            2 => "nothing grew between the dumps that was not there before",
+            _ => "nothing took in objects in each step and kept them",
+        };
+        sections.push(note(Level::Info, text));
+    } else if dumps.len() < 3 {
+        let text = "fewer than three dumps do not tell a leak from a cache that is still warming up; take three, with work in between, \
+                    and give the oldest first";
+        sections.push(note(Level::Info, text));
+    }
+    match diff {
+        Some(diff) => sections.extend(diff::doubts(diff)),
+        None if contexts.iter().any(|context| context.totals.traced.count == 0) => {
+            sections.push(note(Level::Info, UNTRACED));
+        }
+        None => {}
+    }
+    contexts.iter().for_each(|context| sections.extend(context.notes()));
+    Report { verb: "suspects", dump: dumps.join(", "), sections }
+}
+
+impl Suspect {
+    /// It in a line.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let what = if self.count == 1 {
+            self.class.clone()
+        } else {
+            format!("{} × {}", human::count(self.count), self.class)
+        };
+        let grown = if self.steps.is_empty() { "holding" } else { "new" };
+        format!("{what}, {} {grown}, held by {}", human::bytes(self.memsize), self.holder)
+    }
+
+    /// The command that goes on from it; none where a root itself holds the objects.
+    #[must_use]
+    pub fn next(&self, heap: &Heap, dump: &str) -> Option<String> {
+        self.id.map(|id| format!("heap_inspector show {} 0x{:x}", shell_words::quote(dump), heap.address(id)))
+    }
+
+    fn facts(&self, heap: &Heap, dump: &str) -> Vec<Fact> {
+        let step = |step: &Step| match step.edge.to_string() {
+            edge if edge.is_empty() => step.label.clone(),
+            edge => format!("{edge} → {}", step.label),
+        };
+        let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
+        let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
+        let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
+        vec![
+            fact("headline", "", Cell::Text(self.headline()), String::new()),
+            fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reasons.join("; ")),
+            fact("reasons", "", list(&mut self.reasons.iter().cloned()), String::new()),
+            fact("class", "Class", Cell::Text(self.class.clone()), String::new()),
+            fact("count", "Objects", Cell::Count(self.count), String::new()),
+            fact("memsize", "Memory", Cell::Bytes(self.memsize), String::new()),
+            fact(
+                "steps",
+                "In each step",
+                Cell::List(self.steps.iter().map(|bytes| Cell::Bytes(*bytes)).collect()),
+                String::new(),
+            ),
+            fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
+            fact(
+                "since",
+                "Since generation",
+                self.since.map_or(Cell::Missing, |number| Cell::Number(u64::from(number))),
+                String::new(),
+            ),
+            fact("holder", "Holder", Cell::Text(self.holder.clone()), String::new()),
+            fact("accumulates_in", "Accumulates in", Cell::Text(self.label.clone()), String::new()),
+            fact("address", "Address", text(address), String::new()),
+            fact("path", "Path", list(&mut self.path.iter().map(step)), String::new()),
+            fact("next", "Look at", text(self.next(heap, dump)), String::new()),
+        ]
+    }
+}

@@ -1,0 +1,213 @@
+//! What is new, summed up by the accumulation point that holds it.
+
+use super::anchors::Anchors;
+use crate::Result;
+use crate::analysis::diff::{Before, Diff};
+use crate::analysis::dominators::{Dominator, Tree};
+use crate::analysis::paths::Ways;
+use crate::graph::PATIENCE;
+use crate::heap::{Heap, NodeId};
+use crate::record::Type;
+use crate::scan::Options;
+use crate::symbols::{SiteId, Symbol};
+use hashbrown::HashMap;
+
+/// What a group of objects is told by: type, class (an object's own singleton class aside), allocation site and label.
+pub(super) type Sort = (Type, Symbol, SiteId, Symbol);
+
+/// Objects of one class and site under one accumulation point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content {
+    /// One of them.
+    pub(super) sample: NodeId,
+    pub(super) count: u64,
+    /// What those hold that no other of them holds.
+    pub(super) retained: u64,
+    /// The first generation plus 1; 0 for none.
+    pub(super) since: u32,
+    /// By generation, one bit for each part of the time.
+    pub(super) bins: u32,
+}
+
+impl Content {
+    pub(super) fn new(sample: NodeId) -> Content {
+        Content { sample, count: 0, retained: 0, since: 0, bins: 0 }
+    }
+
+    pub(super) fn add(&mut self, other: Content) {
+        self.count += other.count;
+        self.retained += other.retained;
+        self.bins |= other.bins;
+        self.since = if self.since == 0 { other.since } else { self.since.min(other.since.max(1)) };
+    }
+}
+
+/// What was found of an accumulation point.
+#[derive(Clone, Debug, Default)]
+pub(in crate::analysis) struct Place {
+    /// The bytes that came in each step.
+    pub(in crate::analysis) steps: Vec<u64>,
+    pub(super) content: HashMap<Sort, Content>,
+    /// By generation, one bit for each part of the time.
+    pub(super) bins: u32,
+    pub(super) bytes: u64,
+}
+
+impl Place {
+    /// How many objects came and stayed.
+    pub(in crate::analysis) fn count(&self) -> u64 {
+        self.content.values().map(|content| content.count).sum()
+    }
+
+    /// The bytes that came and stayed; of one dump what the objects hold.
+    pub(super) fn total(&self) -> u64 {
+        if self.steps.is_empty() { self.bytes } else { self.steps.iter().sum() }
+    }
+
+    fn add(&mut self, other: Place) {
+        self.steps.resize(other.steps.len().max(self.steps.len()), 0);
+        self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum += step);
+        self.bins |= other.bins;
+        self.bytes += other.bytes;
+        for (sort, content) in other.content {
+            self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
+        }
+    }
+}
+
+pub(super) fn sort_of(heap: &Heap, id: NodeId) -> Sort {
+    let slot = heap.slot(id);
+    (slot.ty, heap.names().instance_class(slot.names.class), slot.names.site, slot.names.label)
+}
+
+/// Where what is new since the first dump piles up: by accumulation point, as [`join`] has it. Only what `counts` is summed up.
+///
+/// # Errors
+/// [`Error::Interrupted`] when cancelled.
+pub(in crate::analysis) fn places(
+    diff: &Diff<'_>,
+    tree: &Tree,
+    ways: &Ways,
+    options: &Options<'_>,
+    mut counts: impl FnMut(NodeId) -> bool,
+) -> Result<HashMap<u32, Place>> {
+    let heap = diff.heap();
+    let steps = diff.step_count();
+    let mut anchors = Anchors::new(heap, tree, ways, |id| diff.step(id).is_none());
+    let mut places: HashMap<u32, Place> = HashMap::new();
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
+        let slot = heap.slot(id);
+        if slot.tracer || !tree.is_reachable(id) || !counts(id) {
+            continue;
+        }
+        match diff.step(id) {
+            Some(step) => {
+                let place = places.entry(anchors.of(id)).or_default();
+                place.steps.resize(steps, 0);
+                place.steps[step] += heap.bytes(id);
+                let sort = sort_of(heap, id);
+                // A list holds its own kind: what the first element retains is not counted again for the second.
+                let is_inside = match tree.dominator(id) {
+                    Dominator::Node(by) => diff.step(by).is_some() && sort_of(heap, by) == sort,
+                    _ => false,
+                };
+                let retained = if is_inside { 0 } else { tree.retained(id) };
+                let content = Content { sample: id, count: 1, retained, since: slot.generation, bins: 0 };
+                place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+            }
+            // Its own growth: a string that is appended to, the table of a hash.
+            None => {
+                let sizes: Option<Vec<u64>> = (0..steps).map(|dump| own_bytes(diff, dump, id)).collect();
+                let Some(mut sizes) = sizes else { continue };
+                sizes.push(heap.bytes(id));
+                if sizes.is_sorted() && sizes[0] < sizes[steps] {
+                    let place = places.entry(id.0).or_default();
+                    place.steps.resize(steps, 0);
+                    sizes.windows(2).zip(&mut place.steps).for_each(|(pair, step)| *step += pair[1] - pair[0]);
+                }
+            }
+        }
+    }
+    Ok(join(heap, tree, places))
+}
+
+/// The bytes of an object of the last dump in an earlier one, if it was there under its address.
+fn own_bytes(diff: &Diff<'_>, dump: usize, id: NodeId) -> Option<u64> {
+    match diff.before(dump, id) {
+        Before::Same(before) => Some(diff.dumps()[dump].heap.bytes(before)),
+        _ => None,
+    }
+}
+
+/// Joins places that are one to a programmer: a list that is appended to accumulates at what was its last element, so a place of the
+/// class of what piles up is taken for what holds it; and the many small places of one class and site that one object holds are
+/// taken for that object.
+pub(super) fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, Place> {
+    let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
+    let kind = |id: u32| {
+        let (ty, class, ..) = sort_of(heap, NodeId(id));
+        (ty, class)
+    };
+    let above = |node: u32| tree.above(node);
+    // The nearest object above one that is of another class; a list is walked over once.
+    let mut tops: HashMap<u32, u32> = HashMap::new();
+    let mut walked = Vec::new();
+    let mut top = |from: u32| {
+        let mut at = from;
+        let top = loop {
+            if !is_node(at) || kind(at) != kind(from) {
+                break at;
+            }
+            if let Some(top) = tops.get(&at) {
+                break *top;
+            }
+            walked.push(at);
+            at = above(at);
+        };
+        tops.extend(walked.drain(..).map(|node| (node, top)));
+        top
+    };
+    let mut climbed: HashMap<u32, Place> = HashMap::new();
+    for (anchor, place) in places {
+        let mut at = anchor;
+        while is_node(at)
+            && is_element(heap, at)
+            && place.content.keys().any(|(ty, class, ..)| (*ty, *class) == kind(at))
+        {
+            at = top(at);
+        }
+        climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
+    }
+    // Brothers are places of one sort under one object, or under several of one sort that one object holds.
+    for levels in 1..=2 {
+        let mut brothers: HashMap<(u32, [Option<Sort>; 2]), Vec<u32>> = HashMap::new();
+        for anchor in climbed.keys().copied().filter(|anchor| is_node(*anchor)) {
+            let between = above(anchor);
+            if levels == 1 {
+                brothers.entry((between, [Some(sort_of(heap, NodeId(anchor))), None])).or_default().push(anchor);
+            } else if is_node(between) {
+                let sorts = [anchor, between].map(|node| Some(sort_of(heap, NodeId(node))));
+                brothers.entry((above(between), sorts)).or_default().push(anchor);
+            }
+        }
+        for ((holder, _), anchors) in brothers {
+            if anchors.len() > FEW && is_node(holder) {
+                for place in anchors.iter().filter_map(|anchor| climbed.remove(anchor)).collect::<Vec<_>>() {
+                    climbed.entry(holder).or_default().add(place);
+                }
+            }
+        }
+    }
+    climbed
+}
+
+/// More places of one class and site than this, under one object, are one place.
+const FEW: usize = 4;
+
+/// Whether the node may be an element of a list that is made of its own kind.
+pub(super) fn is_element(heap: &Heap, node: u32) -> bool {
+    matches!(heap.slot(NodeId(node)).ty, Type::Object | Type::Struct | Type::Data)
+}
