@@ -54,6 +54,7 @@ pub mod report;
 pub mod scan;
 pub mod select;
 pub mod sink;
+pub mod snapshot;
 pub mod source;
 pub mod stored;
 pub mod survey;

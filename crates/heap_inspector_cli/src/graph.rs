@@ -4,7 +4,7 @@ use super::Task;
 use crate::args::Lines;
 use heap_inspector::analysis::dominators::{Dominator, Tree};
 use heap_inspector::analysis::{
-    Context, Sort, collections as sets, fragmentation as pages, grouping, groups, merged, outline, paths, retained,
+    Sort, collections as sets, fragmentation as pages, grouping, groups, merged, outline, paths, retained,
     show as object, unreachable as dead,
 };
 use heap_inspector::heap::Heap;
@@ -12,44 +12,41 @@ use heap_inspector::keys::Key;
 use heap_inspector::report::Report;
 use heap_inspector::scan::Options;
 use heap_inspector::select::{Filter, Wanted};
-use heap_inspector::source::Source;
+use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::view::Format;
-use heap_inspector::{Error, Result, stored};
+use heap_inspector::{Error, Result};
 
-/// A loaded dump.
-struct Loaded<'a> {
-    heap: Heap,
-    tree: Tree,
-    context: Context,
-    source: Source,
+/// A question and the dump it is put to.
+struct Asked<'a> {
+    snapshot: Snapshot,
     dump: String,
     filter: Filter,
     options: Options<'a>,
 }
 
-fn load(task: Task<'_>) -> Result<Loaded<'_>> {
+fn load(task: Task<'_>) -> Result<Asked<'_>> {
     let Task { source, dump, filter, has_index, options } = task;
-    let source = source.spooled(); // texts are read when it is known which
-    let (heap, tree) = if has_index {
-        stored::load(&source, &options)?
-    } else {
-        let heap = Heap::load(&source, &options)?;
-        let tree = Tree::new(&heap, &options)?;
-        (heap, tree)
-    };
-    let context = Context::of(&heap);
-    Ok(Loaded { heap, tree, context, source, dump, filter, options })
+    let snapshot = Snapshot::load(source, if has_index { Index::Kept } else { Index::Ignored }, &options)?;
+    snapshot.tree(&options)?; // for the index file, should the question not need it
+    Ok(Asked { snapshot, dump, filter, options })
+}
+
+impl Asked<'_> {
+    fn graph(&self) -> Result<(&Heap, &Tree)> {
+        Ok((self.snapshot.heap(), self.snapshot.tree(&self.options)?))
+    }
 }
 
 pub(crate) fn retained(task: Task<'_>, by: &[Key], lines: Lines) -> Result<Report> {
-    let Loaded { heap, tree, context, source, dump, filter, options } = load(task)?;
+    let asked = load(task)?;
+    let (heap, tree) = asked.graph()?;
     let holders = match by {
-        [] => Some(retained::holders(&heap, &tree, &source, &filter, lines.0, &options)?),
+        [] => Some(retained::holders(heap, tree, asked.snapshot.source(), &asked.filter, lines.0, &asked.options)?),
         _ => None,
     };
     let by = if by.is_empty() { &[Key::Class] } else { by };
-    let groups = retained::groups(&heap, &tree, by, &filter, Some(lines.0), &options)?;
-    Ok(retained::report(&heap, &tree, holders.as_deref(), &groups, &filter, &dump, &context))
+    let groups = retained::groups(heap, tree, by, &asked.filter, Some(lines.0), &asked.options)?;
+    Ok(retained::report(heap, tree, holders.as_deref(), &groups, &asked.filter, &asked.dump, &asked.snapshot.context()))
 }
 
 /// How much of the dominator tree is asked for, and how.
@@ -63,9 +60,10 @@ pub(crate) struct Shown {
 }
 
 pub(crate) fn dominators(task: Task<'_>, address: Option<&str>, shown: Shown) -> Result<Report> {
-    let Loaded { heap, tree, context, source, dump, options, .. } = load(task)?;
+    let asked = load(task)?;
+    let (heap, tree) = asked.graph()?;
     let top = match address {
-        Some(address) => Dominator::Node(object::find(&heap, address)?),
+        Some(address) => Dominator::Node(object::find(heap, address)?),
         None => Dominator::Root,
     };
     let all = match top {
@@ -84,68 +82,74 @@ pub(crate) fn dominators(task: Task<'_>, address: Option<&str>, shown: Shown) ->
     let shown = outline::Shown { depth, min: shown.min.unwrap_or(all / part), width };
     match by {
         Some(by) => {
-            let rows = merged::merged(&heap, &tree, by, top, shown, &options)?;
-            Ok(merged::report(&heap, &tree, by, top, &rows, &dump, &context))
+            let rows = merged::merged(heap, tree, by, top, shown, &asked.options)?;
+            Ok(merged::report(heap, tree, by, top, &rows, &asked.dump, &asked.snapshot.context()))
         }
         None => {
-            let rows = outline::outline(&heap, &tree, &source, top, shown)?;
-            Ok(outline::report(&heap, &tree, &rows, &dump, &context))
+            let rows = outline::outline(heap, tree, asked.snapshot.source(), top, shown)?;
+            Ok(outline::report(heap, tree, &rows, &asked.dump, &asked.snapshot.context()))
         }
     }
 }
 
 pub(crate) fn path(task: Task<'_>, address: &str, limit: usize) -> Result<Report> {
-    let Loaded { heap, tree, context, source, dump, options, .. } = load(task)?;
-    let id = object::find(&heap, address)?;
-    let paths = paths::paths(&heap, &source, id, limit, &options)?;
-    Ok(paths.report(&heap, &tree, &dump, &context))
+    let asked = load(task)?;
+    let (heap, tree) = asked.graph()?;
+    let id = object::find(heap, address)?;
+    let paths = paths::paths(heap, asked.snapshot.source(), id, limit, &asked.options)?;
+    Ok(paths.report(heap, tree, &asked.dump, &asked.snapshot.context()))
 }
 
 pub(crate) fn merged_paths(task: Task<'_>, class: Option<&str>, lines: Lines) -> Result<Report> {
-    let Loaded { heap, context, source, dump, filter, options, .. } = load(task)?;
+    let asked = load(task)?;
+    let heap = asked.snapshot.heap();
     let filter = match class {
-        Some(class) => filter.with("class", false, &[Wanted::Text(class.to_owned())])?,
-        None => filter,
+        Some(class) => asked.filter.clone().with("class", false, &[Wanted::Text(class.to_owned())])?,
+        None => asked.filter.clone(),
     };
-    let ids = grouping::nodes(&heap, &filter);
+    let ids = grouping::nodes(heap, &filter);
     if let Some(class) = class.filter(|_| ids.is_empty()) {
-        let hint = match grouping::similar_classes(&heap, class, 3).as_slice() {
+        let hint = match grouping::similar_classes(heap, class, 3).as_slice() {
             [] => "; `heap_inspector top DUMP` lists the classes".to_owned(),
             names => format!("; did you mean {}?", names.join(", ")),
         };
         return Err(Error::Usage { message: format!("the dump has no object of a class {class:?}{hint}") });
     }
     let shown = paths::Shown { width: lines.0, ..paths::Shown::default() };
-    let merged = paths::merged(&heap, &source, &ids, shown, &options)?;
-    Ok(merged.report(&format!("objects where {}", filter.words().join(", ")), &dump, &context))
+    let merged = paths::merged(heap, asked.snapshot.source(), &ids, shown, &asked.options)?;
+    Ok(merged.report(&format!("objects where {}", filter.words().join(", ")), &asked.dump, &asked.snapshot.context()))
 }
 
 /// All of an object, or what of it can be drawn.
 pub(crate) fn show(task: Task<'_>, address: &str, lines: Lines, is_graph: bool) -> Result<Report> {
-    let Loaded { heap, tree, context, source, dump, options, .. } = load(task)?;
-    let id = object::find(&heap, address)?;
-    let object = object::show(&heap, &tree, &source, id, lines.0, &options)?;
+    let asked = load(task)?;
+    let (heap, tree) = asked.graph()?;
+    let id = object::find(heap, address)?;
+    let object = object::show(heap, tree, asked.snapshot.source(), id, lines.0, &asked.options)?;
     match is_graph {
-        true => Ok(object.graph(&heap, &tree, &dump)),
-        false => Ok(object.report(&heap, &tree, &dump, &context)),
+        true => Ok(object.graph(heap, tree, &asked.dump)),
+        false => Ok(object.report(heap, tree, &asked.dump, &asked.snapshot.context())),
     }
 }
 
 pub(crate) fn unreachable(task: Task<'_>, by: &[Key], sort: Sort, lines: Lines) -> Result<Report> {
-    let Loaded { heap, tree, context, source, dump, filter, options } = load(task)?;
-    let asked = groups::Options { by: by.to_vec(), filter, sort, limit: Some(lines.0) };
-    let found = dead::unreachable(&heap, &tree, &source, &asked, &options)?;
-    Ok(found.report(&heap, &tree, &asked, &dump, &context))
+    let asked = load(task)?;
+    let (heap, tree) = asked.graph()?;
+    let groups = groups::Options { by: by.to_vec(), filter: asked.filter.clone(), sort, limit: Some(lines.0) };
+    let found = dead::unreachable(heap, tree, asked.snapshot.source(), &groups, &asked.options)?;
+    Ok(found.report(heap, tree, &groups, &asked.dump, &asked.snapshot.context()))
 }
 
 pub(crate) fn collections(task: Task<'_>, by: &[Key], lines: Lines) -> Result<Report> {
-    let Loaded { heap, tree, context, dump, filter, options, .. } = load(task)?;
-    let found = sets::collections(&heap, Some(&tree), by, &filter, lines.0, &options)?;
-    Ok(found.report(&heap, &filter, &dump, &context))
+    let asked = load(task)?;
+    let (heap, tree) = asked.graph()?;
+    let found = sets::collections(heap, Some(tree), by, &asked.filter, lines.0, &asked.options)?;
+    Ok(found.report(heap, &asked.filter, &asked.dump, &asked.snapshot.context()))
 }
 
 pub(crate) fn fragmentation(task: Task<'_>, by: &[Key], lines: Lines) -> Result<Report> {
-    let Loaded { heap, context, dump, filter, options, .. } = load(task)?;
-    let found = pages::fragmentation(&heap, by, &filter, lines.0, &options)?;
-    Ok(found.report(&heap, &filter, &dump, &context))
+    let asked = load(task)?;
+    let heap = asked.snapshot.heap();
+    let found = pages::fragmentation(heap, by, &asked.filter, lines.0, &asked.options)?;
+    Ok(found.report(heap, &asked.filter, &asked.dump, &asked.snapshot.context()))
 }

@@ -4,36 +4,30 @@ use super::Task;
 use crate::args::{DiffKey, Lines};
 use heap_inspector::analysis::Context;
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
-use heap_inspector::analysis::dominators::Tree;
 use heap_inspector::analysis::holders;
-use heap_inspector::analysis::paths::Ways;
 use heap_inspector::analysis::suspects::{self, Exceptions};
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
 use heap_inspector::report::Report;
+use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::source::Source;
-use heap_inspector::{Error, Result, stored};
+use heap_inspector::{Error, Result};
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// A dump of several: its name, where its lines are, its heap; its dominator tree if an index file had it.
+/// A dump of several.
 struct Loaded {
     name: String,
-    source: Source,
-    heap: Heap,
-    tree: Option<Tree>,
+    snapshot: Snapshot,
 }
 
 fn load(task: &Task<'_>, name: String, source: Source) -> Result<Loaded> {
-    let stored = source.file_path().filter(|_| task.has_index).and_then(|path| stored::read(path, &task.options));
-    let (heap, tree) = match stored {
-        Some((heap, tree)) => (heap, Some(tree)),
-        None => (Heap::load(&source, &task.options).map_err(|error| of(&name, error))?, None),
-    };
-    Ok(Loaded { name, source, heap, tree })
+    let index = if task.has_index { Index::Read } else { Index::Ignored };
+    let snapshot = Snapshot::load(source, index, &task.options).map_err(|error| of(&name, error))?;
+    Ok(Loaded { name, snapshot })
 }
 
 /// Says of which dump an error is; nobody else does.
@@ -51,7 +45,7 @@ fn of(name: &str, error: Error) -> Error {
 
 /// Loads the task's dump and the later ones.
 fn load_all(task: &mut Task<'_>, later: &[OsString]) -> Result<Vec<Loaded>> {
-    let first = std::mem::replace(&mut task.source, Source::path("")).spooled();
+    let first = std::mem::replace(&mut task.source, Source::path(""));
     let mut loaded = vec![load(task, task.dump.clone(), first)?];
     for path in later {
         loaded.push(load(task, path.to_string_lossy().into_owned(), Source::path(path))?);
@@ -60,23 +54,22 @@ fn load_all(task: &mut Task<'_>, later: &[OsString]) -> Result<Vec<Loaded>> {
 }
 
 fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
-    loaded.iter().map(|dump| Dump { name: &dump.name, heap: &dump.heap, tree: None }).collect()
+    loaded.iter().map(|dump| Dump { name: &dump.name, heap: dump.snapshot.heap(), tree: None }).collect()
 }
 
 pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, except: Option<&OsStr>) -> Result<Report> {
     let except = except.map(|path| Exceptions::read(Path::new(path))).transpose()?;
-    let mut loaded = load_all(&mut task, later)?;
+    let loaded = load_all(&mut task, later)?;
     let options = &task.options;
-    let [.., last] = &mut loaded[..] else { return Err(Error::Interrupted) };
-    let tree = last.tree.take().map_or_else(|| Tree::new(&last.heap, options), Ok)?;
     let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
+    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(options)?);
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
     let dumps = dumps(&loaded);
     let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, options)?) } else { None };
     let mut found = match &diff {
-        None => suspects::of_heap(&last.heap, &tree, &last.source, limit, options),
-        Some(diff) => suspects::of_diff(diff, &tree, &last.source, limit, options),
+        None => suspects::of_heap(heap, tree, source, limit, options),
+        Some(diff) => suspects::of_diff(diff, tree, source, limit, options),
     }
     .map_err(|error| of(&last.name, error))?;
     if let Some(except) = except {
@@ -84,8 +77,8 @@ pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, exc
         found.truncate(lines.0);
     }
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
-    let contexts: Vec<Context> = loaded.iter().map(|dump| Context::of(&dump.heap)).collect();
-    Ok(suspects::report(&last.heap, &found, &names, &contexts, diff.as_ref()))
+    let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
+    Ok(suspects::report(heap, &found, &names, &contexts, diff.as_ref()))
 }
 
 /// What of a diff is asked for.
@@ -110,32 +103,26 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
     if is_by_holder && shown.by.len() > 1 {
         return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
     }
-    let mut loaded = load_all(&mut task, later)?;
+    let loaded = load_all(&mut task, later)?;
     let options = &task.options;
-    let last = loaded.len() - 1;
-    for (at, dump) in loaded.iter_mut().enumerate() {
-        if dump.tree.is_none() && (shown.retained || is_by_holder && at == last) {
-            dump.tree = Some(Tree::new(&dump.heap, options)?);
-        }
-    }
     let mut dumps = dumps(&loaded);
     if shown.retained {
-        dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.tree.as_ref());
+        for (dump, loaded) in dumps.iter_mut().zip(&loaded) {
+            dump.tree = Some(loaded.snapshot.tree(options)?);
+        }
     }
     let diff = Diff::new(&dumps, options)?;
-    let last = &loaded[last];
+    let [.., Loaded { name, snapshot }] = &loaded[..] else { return Err(Error::Interrupted) };
     if let Some(path) = output {
         let ids: Vec<NodeId> = diff.retained_objects().collect();
-        write_lines(Path::new(path), &last.heap, &last.source, &ids).map_err(|error| of(&last.name, error))?;
+        write_lines(Path::new(path), snapshot.heap(), snapshot.source(), &ids).map_err(|error| of(name, error))?;
     }
-    match &last.tree {
-        Some(tree) if is_by_holder => {
-            let ways = Ways::new(&last.heap, options)?;
-            let holders = holders::growth(&diff, tree, &ways, &task.filter, limit, options)?;
-            diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
-        }
-        _ => diff::report(&diff, By::Keys(&keys), &task.filter, limit, options),
+    if !is_by_holder {
+        return diff::report(&diff, By::Keys(&keys), &task.filter, limit, options);
     }
+    let holders =
+        holders::growth(&diff, snapshot.tree(options)?, snapshot.ways(options)?, &task.filter, limit, options)?;
+    diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
 }
 
 /// Writes the lines of objects to a new file that only its owner may read.

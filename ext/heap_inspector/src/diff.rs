@@ -5,7 +5,7 @@
 use crate::errors;
 use crate::filter::filter;
 use crate::graph::{Facts, keys, row, rows, step};
-use crate::heap::{Heap, Loaded, document, grouped, text};
+use crate::heap::{Heap, document, grouped, text};
 use crate::objects::{self, pack};
 use crate::work::{self, Desk, Servants};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
@@ -17,6 +17,7 @@ use heap_inspector::keys::Key;
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan::Options;
 use heap_inspector::select::Filter;
+use heap_inspector::snapshot::Snapshot;
 use magnus::typed_data::Obj;
 use magnus::value::ReprValue;
 use magnus::{
@@ -39,18 +40,18 @@ impl DataTypeFunctions for Matches {
 
 /// Heaps that are compared, the oldest first.
 struct Several {
-    loaded: Vec<Arc<Loaded>>,
+    snapshots: Vec<Arc<Snapshot>>,
     names: Vec<String>,
 }
 
 impl Several {
     fn dumps<'a>(&'a self, trees: &[&'a Tree]) -> Vec<Dump<'a>> {
-        let named = self.loaded.iter().zip(&self.names).enumerate();
-        named.map(|(at, (loaded, name))| Dump { name, heap: &loaded.heap, tree: trees.get(at).copied() }).collect()
+        let named = self.snapshots.iter().zip(&self.names).enumerate();
+        named.map(|(at, (snapshot, name))| Dump { name, heap: snapshot.heap(), tree: trees.get(at).copied() }).collect()
     }
 
-    fn last(&self) -> heap_inspector::Result<&Loaded> {
-        self.loaded.last().map(Arc::as_ref).ok_or(heap_inspector::Error::Interrupted)
+    fn last(&self) -> heap_inspector::Result<&Snapshot> {
+        self.snapshots.last().map(Arc::as_ref).ok_or(heap_inspector::Error::Interrupted)
     }
 }
 
@@ -61,17 +62,17 @@ fn work<T: Send>(
     work: impl FnOnce(&Several, &Options<'_>) -> heap_inspector::Result<T> + Send,
 ) -> Result<T, Error> {
     let objects = || heaps.into_iter().map(Obj::<Heap>::try_convert).collect::<Result<Vec<_>, Error>>();
-    let mut several = Several { loaded: Vec::new(), names: Vec::new() };
+    let mut several = Several { snapshots: Vec::new(), names: Vec::new() };
     for heap in objects()? {
-        several.loaded.push(heap.loaded(ruby)?);
+        several.snapshots.push(heap.snapshot(ruby)?);
         several.names.push(heap.name().to_owned());
     }
     let desk = Arc::new(Desk::default());
     let done = work::run(ruby, &desk, Servants::default(), || {
         work(&several, &Options { cancel: Some(&desk.cancel), ..Options::default() })
     })?;
-    for (heap, loaded) in objects()?.iter().zip(&several.loaded) {
-        heap.settle(ruby, loaded);
+    for (heap, snapshot) in objects()?.iter().zip(&several.snapshots) {
+        heap.settle(ruby, snapshot);
     }
     done.map_err(|error| errors::raised(ruby, &error))
 }
@@ -151,8 +152,8 @@ fn leaks(
 
 /// The trees of the heaps, where what they retain is asked for.
 fn trees<'a>(several: &'a Several, retained: bool, options: &Options<'_>) -> heap_inspector::Result<Vec<&'a Tree>> {
-    let heaps = several.loaded.iter().filter(|_| retained);
-    heaps.map(|loaded| loaded.tree(options)).collect()
+    let heaps = several.snapshots.iter().filter(|_| retained);
+    heaps.map(|snapshot| snapshot.tree(options)).collect()
 }
 
 /// `rows`, `rest` and `document`; a row is `[key, counts, memsizes, retained_memsizes, trend]`.
@@ -234,7 +235,7 @@ fn suspects_of(
         let dumps = several.dumps(&[]);
         let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
         let found = suspected(several, diff.as_ref(), limit, except.as_ref(), options)?;
-        let (heap, names) = (&several.last()?.heap, several.names.iter().map(String::as_str).collect::<Vec<_>>());
+        let (heap, names) = (several.last()?.heap(), several.names.iter().map(String::as_str).collect::<Vec<_>>());
         let last = names.last().copied().unwrap_or_default();
         let nexts: Vec<Option<String>> = found.iter().map(|suspect| suspect.next(heap, last)).collect();
         let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
@@ -275,8 +276,8 @@ fn suspected(
     let (last, limit) = (several.last()?, limit.unwrap_or(usize::MAX));
     let (tree, all) = (last.tree(options)?, if except.is_some() { usize::MAX } else { limit });
     let mut found = match diff {
-        Some(diff) => suspects::of_diff(diff, tree, &last.source, all, options)?,
-        None => suspects::of_heap(&last.heap, tree, &last.source, all, options)?,
+        Some(diff) => suspects::of_diff(diff, tree, last.source(), all, options)?,
+        None => suspects::of_heap(last.heap(), tree, last.source(), all, options)?,
     };
     found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
     found.truncate(limit);

@@ -88,12 +88,12 @@ fn retained(
     let filter = filter(ruby, terms)?;
     let by = by.map(|by| keys(ruby, by)).transpose()?;
     let name = heap.name();
-    let (holders, groups, report) = heap.work(ruby, |loaded, options| {
-        let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
+    let (holders, groups, report) = heap.work(ruby, |snapshot, options| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
         let holders = match by {
             None => {
                 let limit = limit.unwrap_or(usize::MAX);
-                Some(retained::holders(dump, tree, &loaded.source, &filter, limit, options)?)
+                Some(retained::holders(dump, tree, snapshot.source(), &filter, limit, options)?)
             }
             Some(_) => None,
         };
@@ -134,8 +134,8 @@ fn dominators(
 ) -> Result<RArray, Error> {
     let name = heap.name();
     let by = by.map(|by| by.parse::<Key>().map_err(|error| errors::raised(ruby, &error))).transpose()?;
-    let (found, report) = heap.work(ruby, |loaded, options| {
-        let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
+    let (found, report) = heap.work(ruby, |snapshot, options| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
         let (top, all) = match top {
             Some(top) => (Dominator::Node(NodeId(top)), tree.retained(NodeId(top))),
             None => (Dominator::Root, tree.reachable().memsize),
@@ -144,7 +144,7 @@ fn dominators(
         let context = Context::of(dump);
         Ok(match by {
             None => {
-                let rows = outline::outline(dump, tree, &loaded.source, top, shown)?;
+                let rows = outline::outline(dump, tree, snapshot.source(), top, shown)?;
                 let report = outline::report(dump, tree, &rows, name, &context);
                 (Outline::Objects(rows), report)
             }
@@ -190,10 +190,10 @@ pub(crate) fn step(ruby: &Ruby, step: &Step) -> Result<RArray, Error> {
 /// `[label, chains, document]`
 fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error> {
     let name = heap.name();
-    let (found, report) = heap.work(ruby, |loaded, options| {
-        let (dump, tree, ways) = (&loaded.heap, loaded.tree(options)?, loaded.ways(options)?);
-        let others = if limit > 1 { Some((loaded.referrers(options)?, limit)) } else { None };
-        let found = paths::paths_by(dump, &loaded.source, NodeId(id), ways, others, options)?;
+    let (found, report) = heap.work(ruby, |snapshot, options| {
+        let (dump, tree, ways) = (snapshot.heap(), snapshot.tree(options)?, snapshot.ways(options)?);
+        let others = if limit > 1 { Some((snapshot.referrers(options)?, limit)) } else { None };
+        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), ways, others, options)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -203,8 +203,8 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
 
 /// The steps of the way to one object; none where there is no way.
 fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
-    let found = heap.work(ruby, |loaded, options| {
-        paths::paths_by(&loaded.heap, &loaded.source, NodeId(id), loaded.ways(options)?, None, options)
+    let found = heap.work(ruby, |snapshot, options| {
+        paths::paths_by(snapshot.heap(), snapshot.source(), NodeId(id), snapshot.ways(options)?, None, options)
     })?;
     found.chains.first().map(|chain| rows(ruby, chain, |one| step(ruby, one))).transpose()
 }
@@ -212,18 +212,18 @@ fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
 /// `[rows, count, memsize, unreachable, document]`, a row being `[depth, edge, certain, count, label, object, targets, memsize]`.
 fn merged_paths(ruby: &Ruby, heap: &Heap, query: RArray, what: String, limit: usize) -> Result<RArray, Error> {
     let (name, query) = (heap.name(), objects::query(ruby, heap, query)?);
-    let (found, report) = heap.work(ruby, |loaded, options| {
-        let dump = &loaded.heap;
-        let ids = objects::ids_of(loaded, &query, options)?;
+    let (found, report) = heap.work(ruby, |snapshot, options| {
+        let dump = snapshot.heap();
+        let ids = objects::ids_of(snapshot, &query, options)?;
         let shown = paths::Shown { width: limit, ..paths::Shown::default() };
-        let found = paths::merged_by(dump, &loaded.source, &ids, shown, loaded.ways(options)?, options)?;
+        let found = paths::merged_by(dump, snapshot.source(), &ids, shown, snapshot.ways(options)?, options)?;
         let report = found.report(&what, name, &Context::of(dump));
         Ok((found, report))
     })?;
-    let loaded = heap.loaded(ruby)?;
+    let snapshot = heap.snapshot(ruby)?;
     let one = |group: &paths::Group| {
         let (words, certain) = edge(ruby, &group.edge);
-        let id = group.address.and_then(|address| loaded.heap.node(address)).map(|id| id.0);
+        let id = group.address.and_then(|address| snapshot.heap().node(address)).map(|id| id.0);
         row!(ruby, group.depth, words, certain, group.count, text(ruby, &group.label), id, group.targets, group.memsize)
     };
     row!(ruby, rows(ruby, &found.groups, one)?, found.count, found.memsize, found.unreachable, document(ruby, report))
@@ -239,9 +239,9 @@ fn unreachable(
 ) -> Result<RHash, Error> {
     let asked = groups::Options { by: keys(ruby, by)?, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
     let name = heap.name();
-    let (found, report, groups) = heap.work(ruby, |loaded, options| {
-        let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
-        let found = dead::unreachable(dump, tree, &loaded.source, &asked, options)?;
+    let (found, report, groups) = heap.work(ruby, |snapshot, options| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
+        let found = dead::unreachable(dump, tree, snapshot.source(), &asked, options)?;
         let context = Context::of(dump);
         let report = found.report(dump, tree, &asked, name, &context);
         let groups = found.groups.report(name, &asked.filter, asked.sort, &context);
@@ -275,8 +275,8 @@ fn fill(ruby: &Ruby, fill: &Fill) -> Result<RArray, Error> {
 
 fn collections(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit: usize) -> Result<RHash, Error> {
     let (by, filter, name) = (keys(ruby, by)?, filter(ruby, terms)?, heap.name());
-    let (found, report) = heap.work(ruby, |loaded, options| {
-        let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
+    let (found, report) = heap.work(ruby, |snapshot, options| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
         let found = sets::collections(dump, Some(tree), &by, &filter, limit, options)?;
         let report = found.report(dump, &filter, name, &Context::of(dump));
         Ok((found, report))
@@ -321,8 +321,8 @@ fn page_sums(ruby: &Ruby, pages: &Pages) -> Result<RArray, Error> {
 
 fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit: usize) -> Result<RHash, Error> {
     let (by, filter, name) = (keys(ruby, by)?, filter(ruby, terms)?, heap.name());
-    let (found, report) = heap.work(ruby, |loaded, options| {
-        let dump = &loaded.heap;
+    let (found, report) = heap.work(ruby, |snapshot, options| {
+        let dump = snapshot.heap();
         let found = pages::fragmentation(dump, &by, &filter, limit, options)?;
         let report = found.report(dump, &filter, name, &Context::of(dump));
         Ok((found, report))
@@ -351,10 +351,10 @@ fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit
 /// A report of all of one object.
 fn show(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error> {
     let name = heap.name();
-    let (found, report) = heap.work(ruby, |loaded, options| {
-        let (dump, tree) = (&loaded.heap, loaded.tree(options)?);
-        let kept = (loaded.referrers(options)?, loaded.ways(options)?);
-        let found = show::show_by(dump, tree, &loaded.source, NodeId(id), limit, kept, options)?;
+    let (found, report) = heap.work(ruby, |snapshot, options| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
+        let kept = (snapshot.referrers(options)?, snapshot.ways(options)?);
+        let found = show::show_by(dump, tree, snapshot.source(), NodeId(id), limit, kept, options)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -364,12 +364,12 @@ fn show(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error
 
 /// What an object refers to: `[[edge, certain, object or nil, address], ...]`
 fn references(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
-    let found = heap.work(ruby, |loaded, _| show::references(&loaded.heap, &loaded.source, NodeId(id)))?;
-    let dump = heap.loaded(ruby)?;
+    let found = heap.work(ruby, |snapshot, _| show::references(snapshot.heap(), snapshot.source(), NodeId(id)))?;
+    let dump = heap.snapshot(ruby)?;
     rows(ruby, &found, |(by, target)| {
         let (words, certain) = edge(ruby, by);
         let (id, address) = match target {
-            Target::Node(id) => (Some(id.0), dump.heap.address(*id)),
+            Target::Node(id) => (Some(id.0), dump.heap().address(*id)),
             Target::Dangling(address) => (None, *address),
         };
         row!(ruby, words, certain, id, objects::address(ruby, address))
@@ -378,12 +378,13 @@ fn references(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
 
 /// What refers to an object, in the same form.
 fn referrers(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
-    let found =
-        heap.work(ruby, |loaded, options| Ok(show::referrers(&loaded.heap, NodeId(id), loaded.referrers(options)?)))?;
-    let dump = heap.loaded(ruby)?;
+    let found = heap.work(ruby, |snapshot, options| {
+        Ok(show::referrers(snapshot.heap(), NodeId(id), snapshot.referrers(options)?))
+    })?;
+    let dump = heap.snapshot(ruby)?;
     rows(ruby, &found, |(by, from)| {
         let (words, certain) = edge(ruby, by);
-        row!(ruby, words, certain, from.0, objects::address(ruby, dump.heap.address(*from)))
+        row!(ruby, words, certain, from.0, objects::address(ruby, dump.heap().address(*from)))
     })
 }
 

@@ -1,96 +1,32 @@
-//! `HeapInspector::Heap`: a loaded dump and the questions to it, in plain arrays.
+//! `HeapInspector::Heap`: a snapshot dump and the questions to it, in plain arrays.
 
 use crate::document::Document;
 use crate::errors;
 use crate::filter::filter;
 use crate::input::{self, Input};
-use crate::once::Once;
 use crate::work::{self, Desk, Servants};
-use heap_inspector::analysis::dominators::{Children, Tree};
 use heap_inspector::analysis::objects::Number;
-use heap_inspector::analysis::paths::Ways;
 use heap_inspector::analysis::{Context, Sort, generations, groups, strings, summary, untraced};
-use heap_inspector::graph::Referrers;
-use heap_inspector::heap::Heap as Dump;
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::record::Traits;
 use heap_inspector::report::Report;
 use heap_inspector::scan::{Options, WarningKind};
-use heap_inspector::source::Source;
-use heap_inspector::stored::{self, Opened, Unsaved};
+use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::survey::Sum;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
     Value, function, method, typed_data::Obj,
 };
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A loaded dump, and what was worked out of it.
-pub(crate) struct Loaded {
-    pub(crate) heap: Dump,
-    /// To read the dump once more.
-    pub(crate) source: Source,
-    tree: Once<Tree>,
-    children: Once<Children>,
-    ways: Once<Ways>,
-    referrers: Once<Referrers>,
-    /// To write the index file when the tree is made.
-    unsaved: Mutex<Option<Unsaved>>,
-}
-
-impl Loaded {
-    pub(crate) fn tree(&self, options: &Options<'_>) -> heap_inspector::Result<&Tree> {
-        self.tree.get(cancel(options), || {
-            let tree = Tree::new(&self.heap, options)?;
-            // It is locked nowhere else; in a forked process it may stay so.
-            if let Some(unsaved) = self.unsaved.try_lock().ok().and_then(|mut unsaved| unsaved.take()) {
-                unsaved.save(&self.heap, &tree);
-            }
-            Ok(tree)
-        })
-    }
-
-    pub(crate) fn children(&self, options: &Options<'_>) -> heap_inspector::Result<&Children> {
-        let tree = self.tree(options)?;
-        self.children.get(cancel(options), || Ok(tree.children()))
-    }
-
-    pub(crate) fn ways(&self, options: &Options<'_>) -> heap_inspector::Result<&Ways> {
-        self.ways.get(cancel(options), || Ways::new(&self.heap, options))
-    }
-
-    pub(crate) fn referrers(&self, options: &Options<'_>) -> heap_inspector::Result<&Referrers> {
-        self.referrers.get(cancel(options), || Referrers::new(&self.heap, options))
-    }
-
-    /// The tree, where it is made already.
-    pub(crate) fn made_tree(&self) -> Option<&Tree> {
-        self.tree.peek()
-    }
-
-    fn footprint(&self) -> usize {
-        self.heap.footprint()
-            + self.tree.peek().map_or(0, Tree::footprint)
-            + self.children.peek().map_or(0, Children::footprint)
-            + self.ways.peek().map_or(0, Ways::footprint)
-            + self.referrers.peek().map_or(0, Referrers::footprint)
-    }
-}
-
-static NEVER: AtomicBool = AtomicBool::new(false);
-
-fn cancel<'a>(options: &Options<'a>) -> &'a AtomicBool {
-    options.cancel.unwrap_or(&NEVER)
-}
-
-/// A loaded dump for Ruby. Never changes, but that it can be closed, and keeps what is worked out of it.
+/// A snapshot dump for Ruby. Never changes, but that it can be closed, and keeps what is worked out of it.
 #[derive(TypedData)]
 #[magnus(class = "HeapInspector::Heap", free_immediately, size, frozen_shareable)]
 pub(crate) struct Heap {
     /// None when closed.
-    loaded: Mutex<Option<Arc<Loaded>>>,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
     name: String,
     /// The file's path in Ruby's bytes.
     path: Option<Vec<u8>>,
@@ -132,35 +68,16 @@ impl Heap {
         let (source, input) = Input::new(ruby, what, head, name)?.source(&desk);
         let report = |read: u64, all: Option<u64>| desk.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
-        let opened = work::run(ruby, &desk, Servants { progress, input }, || {
-            let options = Options { threads, strict, cancel: Some(&desk.cancel), progress: report };
-            if index {
-                stored::open(&source, &options)
-            } else {
-                Ok((Dump::load(&source, &options)?, Opened::default()))
-            }
-        })?;
-        let (heap, opened) = opened.map_err(|error| errors::raised(ruby, &error))?;
-        let (tree, unsaved) = match opened {
-            Opened::Whole(tree) => (Some(tree), None),
-            Opened::Unsaved(unsaved) => (None, Some(unsaved)),
-        };
         let name = source.name().to_owned();
-        let loaded = Loaded {
-            heap,
-            source,
-            tree: Once::default(),
-            children: Once::default(),
-            ways: Once::default(),
-            referrers: Once::default(),
-            unsaved: Mutex::new(unsaved),
-        };
-        if let Some(tree) = tree {
-            loaded.tree.put(tree);
-        }
-        let bytes = loaded.footprint();
-        let loaded = Mutex::new(Some(Arc::new(loaded)));
-        let object = ruby.obj_wrap(Heap { loaded, name, path, accounted: AtomicUsize::new(0) });
+        let index = if index { Index::Kept } else { Index::Ignored };
+        let snapshot = work::run(ruby, &desk, Servants { progress, input }, || {
+            let options = Options { threads, strict, cancel: Some(&desk.cancel), progress: report };
+            Snapshot::load(source, index, &options)
+        })?;
+        let snapshot = snapshot.map_err(|error| errors::raised(ruby, &error))?;
+        let bytes = snapshot.footprint();
+        let snapshot = Mutex::new(Some(Arc::new(snapshot)));
+        let object = ruby.obj_wrap(Heap { snapshot, name, path, accounted: AtomicUsize::new(0) });
         object.freeze();
         object.account(ruby, bytes);
         Ok(object)
@@ -176,34 +93,34 @@ impl Heap {
     }
 
     /// Tells the GC what is kept after some work.
-    pub(crate) fn settle(&self, ruby: &Ruby, loaded: &Loaded) {
+    pub(crate) fn settle(&self, ruby: &Ruby, snapshot: &Snapshot) {
         // Another thread may have closed it.
         if !self.is_closed() {
-            self.account(ruby, loaded.footprint());
+            self.account(ruby, snapshot.footprint());
         }
     }
 
-    /// The loaded dump.
-    pub(crate) fn loaded(&self, ruby: &Ruby) -> Result<Arc<Loaded>, Error> {
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        loaded.ok_or_else(|| errors::closed(ruby))
+    /// The snapshot dump.
+    pub(crate) fn snapshot(&self, ruby: &Ruby) -> Result<Arc<Snapshot>, Error> {
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        snapshot.ok_or_else(|| errors::closed(ruby))
     }
 
     /// Gives the memory back, as soon as no call works with it any more.
     fn close(ruby: &Ruby, this: &Heap) {
-        drop(this.loaded.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(this.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take());
         this.account(ruby, 0);
     }
 
     fn is_closed(&self) -> bool {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Does the work beside Ruby, and tells the GC what it left in memory.
     pub(crate) fn work<T: Send>(
         &self,
         ruby: &Ruby,
-        work: impl FnOnce(&Loaded, &Options<'_>) -> heap_inspector::Result<T> + Send,
+        work: impl FnOnce(&Snapshot, &Options<'_>) -> heap_inspector::Result<T> + Send,
     ) -> Result<T, Error> {
         self.serve(ruby, None, work)
     }
@@ -213,28 +130,28 @@ impl Heap {
         &self,
         ruby: &Ruby,
         progress: Option<Value>,
-        work: impl FnOnce(&Loaded, &Options<'_>) -> heap_inspector::Result<T> + Send,
+        work: impl FnOnce(&Snapshot, &Options<'_>) -> heap_inspector::Result<T> + Send,
     ) -> Result<T, Error> {
-        let (desk, loaded) = (Arc::new(Desk::default()), self.loaded(ruby)?);
+        let (desk, snapshot) = (Arc::new(Desk::default()), self.snapshot(ruby)?);
         let report = |read: u64, all: Option<u64>| desk.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
         let done = work::run(ruby, &desk, Servants { progress, input: None }, || {
-            work(&loaded, &Options { cancel: Some(&desk.cancel), progress: report, ..Options::default() })
+            work(&snapshot, &Options { cancel: Some(&desk.cancel), progress: report, ..Options::default() })
         })?;
-        self.settle(ruby, &loaded);
+        self.settle(ruby, &snapshot);
         done.map_err(|error| errors::raised(ruby, &error))
     }
 
     fn object_count(ruby: &Ruby, this: &Heap) -> Result<usize, Error> {
-        Ok(this.loaded(ruby)?.heap.object_count())
+        Ok(this.snapshot(ruby)?.heap().object_count())
     }
 
     fn memsize(ruby: &Ruby, this: &Heap) -> Result<u64, Error> {
-        Ok(this.loaded(ruby)?.heap.memsize())
+        Ok(this.snapshot(ruby)?.heap().memsize())
     }
 
     fn is_truncated(ruby: &Ruby, this: &Heap) -> Result<bool, Error> {
-        Ok(this.loaded(ruby)?.heap.intake().truncated)
+        Ok(this.snapshot(ruby)?.heap().intake().truncated)
     }
 
     fn path(ruby: &Ruby, this: &Heap) -> Option<RString> {
@@ -248,8 +165,8 @@ impl Heap {
     /// `[[kind, line, byte, message], ...]`
     fn warnings(ruby: &Ruby, this: &Heap) -> Result<RArray, Error> {
         let rows = ruby.ary_new();
-        let loaded = this.loaded(ruby)?;
-        for warning in &loaded.heap.intake().warnings {
+        let snapshot = this.snapshot(ruby)?;
+        for warning in &snapshot.heap().intake().warnings {
             let kind = match warning.kind {
                 WarningKind::Lost => "lost",
                 WarningKind::Repaired => "repaired",
@@ -275,8 +192,8 @@ impl Heap {
         let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
         let by = by.map_err(|error| errors::raised(ruby, &error))?;
         let options = groups::Options { by, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
-        let (found, context) =
-            this.work(ruby, |loaded, _| Ok((groups::groups(&loaded.heap, &options), Context::of(&loaded.heap))))?;
+        let (found, context) = this
+            .work(ruby, |snapshot, _| Ok((groups::groups(snapshot.heap(), &options), Context::of(snapshot.heap()))))?;
         let report = found.report(this.name(), &options.filter, options.sort, &context);
         grouped(ruby, &found, report)
     }
@@ -284,8 +201,8 @@ impl Heap {
     /// `[rows, rest, total, document]`, a row being `[number, count, memsize, references]`.
     fn generations(ruby: &Ruby, this: &Heap, terms: RArray, limit: Option<usize>) -> Result<RArray, Error> {
         let filter = filter(ruby, terms)?;
-        let (found, context) = this.work(ruby, |loaded, _| {
-            Ok((generations::generations(&loaded.heap, filter.clone(), limit), Context::of(&loaded.heap)))
+        let (found, context) = this.work(ruby, |snapshot, _| {
+            Ok((generations::generations(snapshot.heap(), filter.clone(), limit), Context::of(snapshot.heap())))
         })?;
         let rows = ruby.ary_new();
         for generation in &found.generations {
@@ -309,8 +226,8 @@ impl Heap {
         progress: Option<Value>,
     ) -> Result<RArray, Error> {
         let (filter, sort) = (filter(ruby, terms)?, order(ruby, &sort)?);
-        let (found, context) = this.serve(ruby, progress, |loaded, options| {
-            strings::read(&loaded.source, &filter, sort, limit, &Options { threads, ..*options })
+        let (found, context) = this.serve(ruby, progress, |snapshot, options| {
+            strings::read(snapshot.source(), &filter, sort, limit, &Options { threads, ..*options })
         })?;
         let rows = ruby.ary_new();
         for (at, string) in found.duplicates.iter().enumerate() {
@@ -350,7 +267,7 @@ impl Heap {
     /// A Hash of the facts, with `types` and `classes` as from [`Heap::groups`], and the `document`.
     fn summary(ruby: &Ruby, this: &Heap, terms: RArray, limit: usize) -> Result<RHash, Error> {
         let filter = filter(ruby, terms)?;
-        let found = this.work(ruby, |loaded, _| Ok(summary::summary(&loaded.heap, &filter, limit)))?;
+        let found = this.work(ruby, |snapshot, _| Ok(summary::summary(snapshot.heap(), &filter, limit)))?;
         let (totals, intake) = (&found.context.totals, &found.context.intake);
         let pair = |sum: Sum| (sum.count, sum.memsize);
         let groups = |groups: &groups::Groups| {

@@ -15,7 +15,6 @@ mod graph;
 mod heap;
 mod input;
 mod objects;
-mod once;
 mod work;
 
 use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};

@@ -5,7 +5,7 @@
 
 use crate::errors;
 use crate::filter::filter;
-use crate::heap::{Heap, Loaded, key_value, text};
+use crate::heap::{Heap, key_value, text};
 use crate::work;
 use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
@@ -16,6 +16,7 @@ use heap_inspector::labels::Labels;
 use heap_inspector::names::ClassId;
 use heap_inspector::record::{Traits, Type};
 use heap_inspector::scan::Options;
+use heap_inspector::snapshot::Snapshot;
 use heap_inspector::symbols::SiteId;
 use magnus::rb_sys::FromRawValue;
 use magnus::typed_data::Obj;
@@ -120,8 +121,8 @@ impl Attribute {
     }
 
     /// The value for Ruby. Objects without it, as untraced ones without a file, give nil.
-    fn of(self, ruby: &Ruby, loaded: &Loaded, tree: Option<&Tree>, id: NodeId) -> Value {
-        let heap = &loaded.heap;
+    fn of(self, ruby: &Ruby, snapshot: &Snapshot, tree: Option<&Tree>, id: NodeId) -> Value {
+        let heap = snapshot.heap();
         let nil = || ruby.qnil().as_value();
         let names = heap.names();
         let symbols = &names.tables.symbols;
@@ -148,13 +149,13 @@ impl Attribute {
                 if slot.names.class != ClassId::NONE && !slot.tracer {
                     return shared(symbols.bytes(names.instance_class(slot.names.class)));
                 }
-                value(ruby, loaded, Key::Class, id)
+                value(ruby, snapshot, Key::Class, id)
             }
             Attribute::Key(key @ (Key::Gem | Key::Directory)) => match heap.slot(id).names.site {
                 SiteId::NONE => nil(),
-                _ => value(ruby, loaded, key, id),
+                _ => value(ruby, snapshot, key, id),
             },
-            Attribute::Key(key) => value(ruby, loaded, key, id),
+            Attribute::Key(key) => value(ruby, snapshot, key, id),
             Attribute::File | Attribute::Line | Attribute::Location | Attribute::Method => {
                 let site = names.tables.sites.get(heap.slot(id).names.site);
                 let file = symbols.bytes(site.file);
@@ -172,9 +173,9 @@ impl Attribute {
     }
 }
 
-fn value(ruby: &Ruby, loaded: &Loaded, key: Key, id: NodeId) -> Value {
-    let mut values = Values::new(loaded.heap.names());
-    let value = values.value(key, &loaded.heap.slot(id));
+fn value(ruby: &Ruby, snapshot: &Snapshot, key: Key, id: NodeId) -> Value {
+    let mut values = Values::new(snapshot.heap().names());
+    let value = values.value(key, &snapshot.heap().slot(id));
     key_value(ruby, &values.outside(value))
 }
 
@@ -215,7 +216,7 @@ pub(crate) fn key(ruby: &Ruby, values: &[KeyValue]) -> Result<Value, Error> {
 /// Reads a query: clauses `[terms, bounds, reachable, retained_by, among]`, where a bound is `[number, negated, [[low, high], ...]]`,
 /// `retained_by` and `among` are Strings of objects, the latter may be nil.
 pub(crate) fn query(ruby: &Ruby, heap: &Heap, clauses: RArray) -> Result<Query, Error> {
-    let count = heap.loaded(ruby)?.heap.object_count();
+    let count = heap.snapshot(ruby)?.heap().object_count();
     let any = clauses.into_iter().map(|clause| {
         let (terms, bounds, is_reachable, retained_by, among): (
             RArray,
@@ -265,17 +266,17 @@ pub(crate) fn pack(ruby: &Ruby, ids: &[NodeId]) -> RString {
 
 /// The tree and its upper side, where they are needed.
 fn trees<'a>(
-    loaded: &'a Loaded,
+    snapshot: &'a Snapshot,
     is_needed: bool,
     options: &Options<'_>,
 ) -> heap_inspector::Result<Option<(&'a Tree, &'a Children)>> {
-    if is_needed { Ok(Some((loaded.tree(options)?, loaded.children(options)?))) } else { Ok(None) }
+    if is_needed { Ok(Some((snapshot.tree(options)?, snapshot.children(options)?))) } else { Ok(None) }
 }
 
 /// The objects of a query, in the order of the dump.
-pub(crate) fn ids_of(loaded: &Loaded, query: &Query, options: &Options<'_>) -> heap_inspector::Result<Vec<NodeId>> {
-    let trees = trees(loaded, query.needs_tree(), options)?;
-    Objects::new(&loaded.heap, trees, query).ids(options)
+pub(crate) fn ids_of(snapshot: &Snapshot, query: &Query, options: &Options<'_>) -> heap_inspector::Result<Vec<NodeId>> {
+    let trees = trees(snapshot, query.needs_tree(), options)?;
+    Objects::new(snapshot.heap(), trees, query).ids(options)
 }
 
 /// The objects of a query from a place to another in the order of `[[name, descending], ...]`.
@@ -297,11 +298,11 @@ fn ids(
         Ok((order, descending))
     });
     let criteria = criteria.collect::<Result<Vec<_>, Error>>()?;
-    let ids = heap.work(ruby, |loaded, options| {
+    let ids = heap.work(ruby, |snapshot, options| {
         let by_tree = |(order, _): &(Order, bool)| matches!(order, Order::Number(number) if number.needs_tree());
-        let trees = trees(loaded, query.needs_tree() || criteria.iter().any(by_tree), options)?;
-        let ids = Objects::new(&loaded.heap, trees, &query).ids(options)?;
-        ordered(&loaded.heap, trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX), options)
+        let trees = trees(snapshot, query.needs_tree() || criteria.iter().any(by_tree), options)?;
+        let ids = Objects::new(snapshot.heap(), trees, &query).ids(options)?;
+        ordered(snapshot.heap(), trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX), options)
     })?;
     Ok(pack(ruby, &ids))
 }
@@ -366,9 +367,9 @@ fn measures(
     of: &str,
 ) -> Result<Vec<(Vec<KeyValue>, Measure)>, Error> {
     let (query, number) = (query(ruby, heap, clauses)?, number(ruby, of)?);
-    heap.work(ruby, |loaded, options| {
-        let trees = trees(loaded, query.needs_tree() || number.needs_tree(), options)?;
-        Objects::new(&loaded.heap, trees, &query).groups(by, number, options)
+    heap.work(ruby, |snapshot, options| {
+        let trees = trees(snapshot, query.needs_tree() || number.needs_tree(), options)?;
+        Objects::new(snapshot.heap(), trees, &query).groups(by, number, options)
     })
 }
 
@@ -382,9 +383,9 @@ fn retained(
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
     let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, &by)?, number(ruby, &of)?);
-    let groups = heap.work(ruby, |loaded, options| {
-        let (tree, children) = (loaded.tree(options)?, loaded.children(options)?);
-        let groups = Objects::new(&loaded.heap, Some((tree, children)), &query).retained(&by, children, options)?;
+    let groups = heap.work(ruby, |snapshot, options| {
+        let (tree, children) = (snapshot.tree(options)?, snapshot.children(options)?);
+        let groups = Objects::new(snapshot.heap(), Some((tree, children)), &query).retained(&by, children, options)?;
         let value = |group: &Retained| if number == Number::RetainedCount { group.count } else { group.memsize };
         Ok(ranked(groups.into_iter().map(|group| (value(&group), group.key)).collect(), limit))
     })?;
@@ -400,7 +401,7 @@ fn retained(
 /// The values of a key that objects may have.
 fn values(ruby: &Ruby, heap: &Heap, key: String) -> Result<RArray, Error> {
     let key = key.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?;
-    let found = heap.work(ruby, |loaded, options| Objects::values(&loaded.heap, key, options))?;
+    let found = heap.work(ruby, |snapshot, options| Objects::values(snapshot.heap(), key, options))?;
     let list = ruby.ary_new_capa(found.len());
     for (at, value) in found.iter().enumerate() {
         work::breathe(ruby, at)?;
@@ -417,17 +418,17 @@ fn keys(ruby: &Ruby, by: &[String]) -> Result<Vec<Key>, Error> {
 /// The attributes of some objects: an Array of each, by name.
 fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Result<RArray, Error> {
     let attributes = names.iter().map(|name| Attribute::named(ruby, name)).collect::<Result<Vec<_>, Error>>()?;
-    let loaded = heap.loaded(ruby)?;
-    let ids = unpack(ruby, packed, loaded.heap.object_count())?;
-    if attributes.iter().any(|attribute| attribute.needs_tree()) && loaded.made_tree().is_none() {
-        heap.work(ruby, |loaded, options| loaded.tree(options).map(drop))?;
+    let snapshot = heap.snapshot(ruby)?;
+    let ids = unpack(ruby, packed, snapshot.heap().object_count())?;
+    if attributes.iter().any(|attribute| attribute.needs_tree()) && snapshot.made_tree().is_none() {
+        heap.work(ruby, |snapshot, options| snapshot.tree(options).map(drop))?;
     }
     let columns = ruby.ary_new_capa(attributes.len());
     for attribute in attributes {
         let column = ruby.ary_new_capa(ids.len());
         for (at, id) in ids.iter().enumerate() {
             work::breathe(ruby, at)?;
-            column.push(attribute.of(ruby, &loaded, loaded.made_tree(), *id))?;
+            column.push(attribute.of(ruby, &snapshot, snapshot.made_tree(), *id))?;
         }
         columns.push(column)?;
     }
@@ -436,10 +437,10 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
 
 /// The texts of some objects as the dump has them, by place; nil where it has none.
 fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
-    let ids = unpack(ruby, packed, heap.loaded(ruby)?.heap.object_count())?;
-    let found = heap.work(ruby, |loaded, options| {
+    let ids = unpack(ruby, packed, heap.snapshot(ruby)?.heap().object_count())?;
+    let found = heap.work(ruby, |snapshot, options| {
         let mut found = std::collections::HashMap::new();
-        loaded.heap.records(&loaded.source, &ids, |id, record, _| {
+        snapshot.heap().records(snapshot.source(), &ids, |id, record, _| {
             if let Some(text) = record.value {
                 found.insert(id, text.decode().into_owned());
             }
@@ -457,9 +458,9 @@ fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
 
 /// An object's line, as JSON.
 fn line(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let json = heap.work(ruby, |loaded, _| {
+    let json = heap.work(ruby, |snapshot, _| {
         let mut json = String::new();
-        loaded.heap.records(&loaded.source, &[NodeId(id)], |_, _, line| {
+        snapshot.heap().records(snapshot.source(), &[NodeId(id)], |_, _, line| {
             json = show::json(line);
             Ok(())
         })?;
@@ -469,18 +470,18 @@ fn line(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
 }
 
 fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
-    Ok(heap.loaded(ruby)?.heap.node(address).map(|id| id.0))
+    Ok(heap.snapshot(ruby)?.heap().node(address).map(|id| id.0))
 }
 
 /// An object in words, without the text of strings.
 fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let loaded = heap.loaded(ruby)?;
-    Ok(text(ruby, &Labels::new(&loaded.heap).node(NodeId(id))))
+    let snapshot = heap.snapshot(ruby)?;
+    Ok(text(ruby, &Labels::new(snapshot.heap()).node(NodeId(id))))
 }
 
 /// The names of classes that are most like one that no object has.
 fn similar_classes(ruby: &Ruby, heap: &Heap, name: String) -> Result<Vec<String>, Error> {
-    heap.work(ruby, |loaded, _| Ok(grouping::similar_classes(&loaded.heap, &name, 3)))
+    heap.work(ruby, |snapshot, _| Ok(grouping::similar_classes(snapshot.heap(), &name, 3)))
 }
 
 /// A text that may go to a terminal.
@@ -490,24 +491,26 @@ fn escape(ruby: &Ruby, words: String) -> RString {
 
 /// The object that is a class's superclass, or an object's class.
 fn class_of(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<u32>, Error> {
-    Ok(heap.loaded(ruby)?.heap.class(NodeId(id)).map(|id| id.0))
+    Ok(heap.snapshot(ruby)?.heap().class(NodeId(id)).map(|id| id.0))
 }
 
 fn superclass(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<u32>, Error> {
-    let dump = &heap.loaded(ruby)?.heap;
+    let snapshot = heap.snapshot(ruby)?;
+    let dump = snapshot.heap();
     Ok(dump.names().superclass(dump.address(NodeId(id))).and_then(|address| dump.node(address)).map(|id| id.0))
 }
 
 /// The name of a class or module itself.
 fn name(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RString>, Error> {
-    let dump = &heap.loaded(ruby)?.heap;
+    let snapshot = heap.snapshot(ruby)?;
+    let dump = snapshot.heap();
     Ok(dump.names().class_name(dump.address(NodeId(id))).map(|name| text(ruby, &name)))
 }
 
 /// The objects whose class is this one, singleton classes not passed over.
 fn instances(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let ids = heap.work(ruby, |loaded, _| {
-        let dump = &loaded.heap;
+    let ids = heap.work(ruby, |snapshot, _| {
+        let dump = snapshot.heap();
         Ok(dump.nodes().filter(|other| dump.class(*other) == Some(NodeId(id))).collect::<Vec<_>>())
     })?;
     Ok(pack(ruby, &ids))
@@ -515,7 +518,7 @@ fn instances(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
 
 /// What dominates an object immediately: an object, `:roots`, or nil.
 fn dominator(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Value, Error> {
-    let dominator = heap.work(ruby, |loaded, options| Ok(loaded.tree(options)?.dominator(NodeId(id))))?;
+    let dominator = heap.work(ruby, |snapshot, options| Ok(snapshot.tree(options)?.dominator(NodeId(id))))?;
     Ok(match dominator {
         Dominator::Node(id) => id.0.into_value_with(ruby),
         Dominator::Root | Dominator::Unreachable => ruby.qnil().as_value(),
@@ -524,8 +527,8 @@ fn dominator(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Value, Error> {
 
 /// What an object dominates immediately.
 fn dominated(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let ids = heap.work(ruby, |loaded, options| {
-        Ok(loaded.children(options)?.of(Dominator::Node(NodeId(id))).collect::<Vec<_>>())
+    let ids = heap.work(ruby, |snapshot, options| {
+        Ok(snapshot.children(options)?.of(Dominator::Node(NodeId(id))).collect::<Vec<_>>())
     })?;
     Ok(pack(ruby, &ids))
 }
@@ -535,7 +538,7 @@ static INDEX: LazyId = LazyId::new("@index");
 
 /// HeapObjects of some objects, as `HeapObject.at` makes one.
 fn objects(ruby: &Ruby, heap: Obj<Heap>, packed: RString) -> Result<RArray, Error> {
-    let ids = unpack(ruby, packed, heap.loaded(ruby)?.heap.object_count())?;
+    let ids = unpack(ruby, packed, heap.snapshot(ruby)?.heap().object_count())?;
     let module: RModule = ruby.class_object().const_get("HeapInspector")?;
     let class: RClass = module.const_get("HeapObject")?;
     let (heap_id, index_id) = (LazyId::get_inner_with(&HEAP, ruby), LazyId::get_inner_with(&INDEX, ruby));
@@ -555,14 +558,14 @@ fn read<const AT: usize>(ruby: &Ruby, object: RObject) -> Result<Value, Error> {
     let attribute = ATTRIBUTES[AT].1;
     let heap: Obj<Heap> = object.ivar_get(LazyId::get_inner_with(&HEAP, ruby))?;
     let index: u32 = object.ivar_get(LazyId::get_inner_with(&INDEX, ruby))?;
-    let loaded = heap.loaded(ruby)?;
-    if index as usize >= loaded.heap.object_count() {
+    let snapshot = heap.snapshot(ruby)?;
+    if index as usize >= snapshot.heap().object_count() {
         return Err(errors::internal(ruby, "a number of no object"));
     }
-    if attribute.needs_tree() && loaded.made_tree().is_none() {
-        heap.work(ruby, |loaded, options| loaded.tree(options).map(drop))?;
+    if attribute.needs_tree() && snapshot.made_tree().is_none() {
+        heap.work(ruby, |snapshot, options| snapshot.tree(options).map(drop))?;
     }
-    Ok(attribute.of(ruby, &loaded, loaded.made_tree(), NodeId(index)))
+    Ok(attribute.of(ruby, &snapshot, snapshot.made_tree(), NodeId(index)))
 }
 
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {

@@ -1,14 +1,15 @@
 //! A value that is made when it is first asked for.
 
-use heap_inspector::{Error, Result};
+use crate::Result;
+use crate::scan::Options;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A value made once, by whoever asks first; others wait for it, as long as they are not cancelled. Where making fails the next one
 /// who asks tries again. Nothing is locked while the value is made: a process forked in that time makes its own.
 #[derive(Debug)]
-pub(crate) struct Once<T> {
+pub(super) struct Once<T> {
     value: OnceLock<T>,
     /// The process in which a thread makes the value; 0 for none.
     maker: AtomicU32,
@@ -25,18 +26,17 @@ const NAP: Duration = Duration::from_millis(2);
 
 impl<T> Once<T> {
     /// The value, where it is made already.
-    pub(crate) fn peek(&self) -> Option<&T> {
+    pub(super) fn peek(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// Puts a value that came otherwise.
-    pub(crate) fn put(&self, value: T) {
-        // Whoever was first has the same.
-        let _ = self.value.set(value);
+    /// A value that came otherwise.
+    pub(super) fn of(value: T) -> Once<T> {
+        Once { value: OnceLock::from(value), maker: AtomicU32::new(0) }
     }
 
     /// The value, made by `make` where nobody has made it.
-    pub(crate) fn get(&self, cancel: &AtomicBool, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    pub(super) fn get(&self, options: &Options<'_>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
         /// Lets another try, even after a panic.
         struct Claim<'a>(&'a AtomicU32);
         impl Drop for Claim<'_> {
@@ -59,9 +59,7 @@ impl<T> Once<T> {
                 let value = make()?;
                 return Ok(self.value.get_or_init(|| value));
             }
-            if cancel.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
+            options.check()?;
             std::thread::sleep(NAP);
         }
     }

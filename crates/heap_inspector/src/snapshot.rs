@@ -1,0 +1,148 @@
+//! A loaded dump and what is worked out of it: the dominator tree, its children, the shortest paths, the referrers.
+//!
+//! Each is made when it is first asked for, by whoever asks first, and kept: one thread works, others wait for it as long as they are
+//! not cancelled, a cancelled or failed attempt leaves the next one free to try, and a process forked meanwhile makes its own.
+//! The index file beside the dump is read and written here, so nobody above knows of it.
+
+use crate::Result;
+use crate::analysis::Context;
+use crate::analysis::dominators::{Children, Tree};
+use crate::analysis::paths::Ways;
+use crate::graph::Referrers;
+use crate::heap::Heap;
+use crate::scan::Options;
+use crate::source::Source;
+use crate::stored::{self, Opened, Unsaved};
+use once::Once;
+use std::sync::Mutex;
+
+mod once;
+
+/// What becomes of the index file beside a dump.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Index {
+    /// Neither read nor written.
+    Ignored,
+    /// Read where there is one that can be believed.
+    Read,
+    /// Read; and written with the dominator tree, where there was none.
+    #[default]
+    Kept,
+}
+
+/// A loaded dump, and what was worked out of it. May be asked from several threads at once.
+#[derive(Debug)]
+pub struct Snapshot {
+    heap: Heap,
+    source: Source,
+    tree: Once<Tree>,
+    children: Once<Children>,
+    ways: Once<Ways>,
+    referrers: Once<Referrers>,
+    /// The right to write the index file when the tree is made.
+    unsaved: Mutex<Option<Unsaved>>,
+}
+
+impl Snapshot {
+    /// Loads a dump, from its index file where that is whole and of this very dump.
+    ///
+    /// # Errors
+    /// Those of [`Heap::load`]; never one of the index file.
+    pub fn load(source: Source, index: Index, options: &Options<'_>) -> Result<Snapshot> {
+        let source = source.spooled(); // texts are read when it is known which
+        let (heap, opened) = match index {
+            Index::Ignored => (Heap::load(&source, options)?, Opened::default()),
+            Index::Read | Index::Kept => stored::open(&source, options)?,
+        };
+        let (tree, unsaved) = match opened {
+            Opened::Whole(tree) => (Once::of(tree), None),
+            Opened::Unsaved(unsaved) => (Once::default(), Some(unsaved).filter(|_| index == Index::Kept)),
+        };
+        Ok(Snapshot {
+            heap,
+            source,
+            tree,
+            children: Once::default(),
+            ways: Once::default(),
+            referrers: Once::default(),
+            unsaved: Mutex::new(unsaved),
+        })
+    }
+
+    /// Its objects and references.
+    #[must_use]
+    pub fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
+    /// Where texts and lines of the dump are read from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The totals, and what was lost.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context::of(&self.heap)
+    }
+
+    /// The dominator tree. When it is made the index file is written, where it is [`Index::Kept`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn tree(&self, options: &Options<'_>) -> Result<&Tree> {
+        self.tree.get(options, || {
+            let tree = Tree::new(&self.heap, options)?;
+            // It is locked nowhere else; in a forked process it may stay so.
+            if let Some(unsaved) = self.unsaved.try_lock().ok().and_then(|mut unsaved| unsaved.take()) {
+                unsaved.save(&self.heap, &tree);
+            }
+            Ok(tree)
+        })
+    }
+
+    /// The dominator tree, where it is made already.
+    #[must_use]
+    pub fn made_tree(&self) -> Option<&Tree> {
+        self.tree.peek()
+    }
+
+    /// By object, the objects that it dominates immediately.
+    ///
+    /// # Errors
+    /// Those of [`Snapshot::tree`].
+    pub fn children(&self, options: &Options<'_>) -> Result<&Children> {
+        let tree = self.tree(options)?;
+        self.children.get(options, || Ok(tree.children()))
+    }
+
+    /// The cheapest way from a root to each object.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn ways(&self, options: &Options<'_>) -> Result<&Ways> {
+        self.ways.get(options, || Ways::new(&self.heap, options))
+    }
+
+    /// By object, the objects that refer to it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn referrers(&self, options: &Options<'_>) -> Result<&Referrers> {
+        self.referrers.get(options, || Referrers::new(&self.heap, options))
+    }
+
+    /// Bytes of memory that it takes now.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.heap.footprint()
+            + self.tree.peek().map_or(0, Tree::footprint)
+            + self.children.peek().map_or(0, Children::footprint)
+            + self.ways.peek().map_or(0, Ways::footprint)
+            + self.referrers.peek().map_or(0, Referrers::footprint)
+    }
+}
+
+#[cfg(test)]
+mod tests;
