@@ -5,16 +5,15 @@
 //! worst one for each pair of class and site, and never for an object; a dump larger than the machine's memory can be read.
 
 mod pages;
-mod series;
 pub mod texts;
 
 pub use pages::{PageUse, Pages};
-pub use series::Evidence;
 pub use texts::Texts;
 
 use crate::Result;
 use crate::names::{NameParts, Names, Numbers, TRACER_STRUCT, Tables};
 use crate::record::{Record, Text, Traits, Type};
+use crate::ruby::Evidence;
 use crate::scan::{self, Intake, Options, Visitor};
 use crate::source::Source;
 use crate::symbols::Symbol;

@@ -15,9 +15,9 @@ use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::Traits;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
+use crate::ruby::Evidence;
 use crate::scan::Options;
 use crate::select::Filter;
-use crate::survey::Evidence;
 use crate::view::human;
 use hashbrown::HashMap;
 
