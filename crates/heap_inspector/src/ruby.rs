@@ -2,6 +2,7 @@
 //!
 //! Both come from the records alone. Facts about Ruby itself that are more than the dump's format stand here, once for all questions.
 
+pub mod pages;
 mod version;
 
 pub use version::Evidence;

@@ -9,12 +9,13 @@ use crate::objects;
 use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominators::Dominator;
-use heap_inspector::analysis::fragmentation::{self as pages, Pages};
+use heap_inspector::analysis::fragmentation as pages;
 use heap_inspector::analysis::paths::{self, Step};
 use heap_inspector::analysis::{Context, groups, merged, outline, retained, show, unreachable as dead};
 use heap_inspector::heap::{NodeId, Target};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::labels::Edge;
+use heap_inspector::ruby::pages::{Pages, SizePages};
 use heap_inspector::survey::Sum;
 use magnus::{Error, IntoValue, Object, RArray, RHash, RModule, Ruby, Value, function, value::ReprValue};
 
@@ -327,7 +328,7 @@ fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit
         let report = found.report(dump, &filter, name, &Context::of(dump));
         Ok((found, report))
     })?;
-    let size = |one: &pages::SizePages| row!(ruby, one.slot_size, page_sums(ruby, &one.pages)?, one.spare);
+    let size = |one: &SizePages| row!(ruby, one.slot_size, page_sums(ruby, &one.pages)?, one.spare);
     let holders =
         |one: &pages::Holders| row!(ruby, key(ruby, &one.key)?, one.count, one.pinned, one.pages, one.held_bytes);
     let page = |one: &pages::Page| {
