@@ -97,6 +97,21 @@ RSpec.describe HeapInspector::HeapObject do
     expect(alone.type).to eq(:string)
   end
 
+  it "has a location where the file's name is like the words for none, and none where there is none" do
+    text = Helpers.text(1, file: "(erb)", line: 12, generation: 1)
+    text += Helpers.line(2, type: "ARRAY", generation: 1) + Helpers.line(3, type: "ARRAY")
+    text += "#{JSON.generate(type: "ROOT", root: "vm", references: (1..3).map { |number| format("0x7f%010x", number * 40) })}\n"
+    named = HeapInspector.analyze(StringIO.new(text))
+    expect(named.objects.map(&:location)).to eq(["(erb):12", nil, nil])
+    expect(named.objects.map(&:gem)).to match([String, nil, nil])
+    expect(named.objects.map(&:directory)).to eq([".", nil, nil])
+    held = named.retained.holders.to_h { |holder| [holder.object.index, holder.location] }
+    expect(held).to eq({ 0 => "(erb):12", 1 => nil, 2 => nil })
+    expect(named.groups(by: :location).map { |group| group.key }).to contain_exactly("(erb):12", "(no Ruby file)", "(untraced)")
+    expect(named.objects.where(location: nil).map(&:index)).to eq([1, 2])
+    expect(named.objects.where(location: "(untraced)").map(&:index)).to eq([2])
+  end
+
   it "is made by heaps alone" do
     expect { described_class.new(heap, 1) }.to raise_error(NoMethodError)
     expect { described_class.allocate.memsize }.to raise_error(TypeError)

@@ -21,7 +21,7 @@ pub mod suspects;
 pub mod unreachable;
 
 use crate::heap::{Heap, NodeId};
-use crate::keys::{self, Key, KeyValue};
+use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Edge;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
 use crate::scan::Intake;
@@ -177,11 +177,12 @@ fn of_all(part: u64, whole: u64, words: &str) -> String {
 
 pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
     match value {
-        KeyValue::None if key == Key::Generation => Cell::Null(keys::UNTRACED),
+        KeyValue::None if key == Key::Generation => Cell::Null(Absent::Untraced.words()),
         KeyValue::None => Cell::Missing,
         KeyValue::Number(number) => Cell::Number(*number),
         KeyValue::Flag(flag) => Cell::Flag(*flag),
         KeyValue::Text(text) => Cell::Text(text.clone()),
+        KeyValue::Absent(absent) => Cell::Text(absent.words().into()),
     }
 }
 

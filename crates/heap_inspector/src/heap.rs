@@ -13,9 +13,10 @@ mod parts;
 use crate::Result;
 use crate::names::{ClassId, Names, Numbers};
 use crate::record::{Traits, Type};
+use crate::ruby::pages::{Layout, PageTable, SizePages};
 use crate::scan::{Intake, Options};
 use crate::source::Source;
-use crate::survey::{PageUse, Pages, Parts, Ranges, Slot, Sum, Sums, Totals};
+use crate::survey::{Parts, Ranges, Slot, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
 pub(crate) use codes::Domain;
 use column::Column;
@@ -118,7 +119,7 @@ pub struct Heap {
     index: Index,
     names: Names,
     totals: Totals,
-    pages: Pages,
+    pages: PageTable,
     intake: Intake,
 }
 
@@ -175,9 +176,8 @@ impl Heap {
 
     /// The heap's pages by slot size, smallest first; none where the addresses are no heap's.
     #[must_use]
-    pub fn pages(&self) -> Option<Vec<PageUse>> {
-        let evidence = self.totals.evidence;
-        self.pages.by_slot_size(evidence.page_log(), evidence.base_slot())
+    pub fn pages(&self) -> Option<Vec<SizePages>> {
+        self.pages.by_slot_size(&Layout::of(self.totals.evidence))
     }
 
     /// About how many bytes of memory the heap takes: its columns, references, index and names.

@@ -10,6 +10,7 @@ use crate::survey::{Parts, Slot};
 use crate::symbols::{Site, SiteId, Symbol, Symbols};
 use crate::{Error, Result};
 use hashbrown::{HashMap, HashSet};
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -193,26 +194,47 @@ pub enum Value {
     Flag(bool),
     /// A text, numbered in the [`Values`].
     Text(Symbol),
+    /// No text, and why.
+    Absent(Absent),
 }
 
-/// What the site keys say of objects that were allocated before tracing began, or without it.
-pub const UNTRACED: &str = "(untraced)";
-/// What they say of traced objects that no Ruby file allocated.
-pub const NO_FILE: &str = "(no Ruby file)";
-/// What they say of traced objects allocated outside a method.
-pub const NO_METHOD: &str = "(no method)";
-/// What text keys say of the allocation tracer's own store.
-pub const TRACER: &str = "(allocation tracer)";
+/// Why a key that has a text for other objects has none. It has words, which no text that a dump may hold is mistaken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Absent {
+    /// The object was allocated before tracing began, or without it.
+    Untraced,
+    /// It was traced, but no Ruby file allocated it.
+    NoFile,
+    /// It was allocated outside a method.
+    NoMethod,
+    /// It is the allocation tracer's own store.
+    Tracer,
+}
+
+impl Absent {
+    /// For people, and in JSON: `(untraced)`.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Absent::Untraced => "(untraced)",
+            Absent::NoFile => "(no Ruby file)",
+            Absent::NoMethod => "(no method)",
+            Absent::Tracer => "(allocation tracer)",
+        }
+    }
+}
+
+impl serde::Serialize for Absent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.words())
+    }
+}
 
 /// Works out the values of slots.
 pub struct Values<'a> {
     names: &'a Names,
     texts: Symbols,
-    cache: HashMap<(Key, u32), Symbol>,
-    untraced: Symbol,
-    no_file: Symbol,
-    no_method: Symbol,
-    tracer: Symbol,
+    cache: HashMap<(Key, u32), std::result::Result<Symbol, Absent>>,
 }
 
 impl fmt::Debug for Values<'_> {
@@ -225,11 +247,7 @@ impl<'a> Values<'a> {
     /// Values by these names.
     #[must_use]
     pub fn new(names: &'a Names) -> Self {
-        let mut texts = Symbols::default();
-        let mut constant = |text: &str| texts.intern(text.as_bytes());
-        let (untraced, no_file) = (constant(UNTRACED), constant(NO_FILE));
-        let (no_method, tracer) = (constant(NO_METHOD), constant(TRACER));
-        Values { names, texts, cache: HashMap::new(), untraced, no_file, no_method, tracer }
+        Values { names, texts: Symbols::default(), cache: HashMap::new() }
     }
 
     /// The value of `key` for `slot`, which must hold the parts that the key needs.
@@ -258,8 +276,8 @@ impl<'a> Values<'a> {
                 0 => Value::None,
                 line => Value::Number(u64::from(line)),
             },
-            Key::Class => Value::Text(self.class(slot)),
-            Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => Value::Text(self.site(key, slot)),
+            Key::Class => self.class(slot),
+            Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => self.site(key, slot),
         }
     }
 
@@ -284,19 +302,18 @@ impl<'a> Values<'a> {
             Value::Number(number) => KeyValue::Number(number),
             Value::Flag(flag) => KeyValue::Flag(flag),
             Value::Text(sym) => KeyValue::Text(self.texts.text(sym).into_owned()),
+            Value::Absent(absent) => KeyValue::Absent(absent),
         }
     }
 
-    /// The bytes of a text value.
+    /// The bytes of a text value, or of the words for none: as people see it. None of what is no text.
     #[must_use]
-    pub fn bytes(&self, sym: Symbol) -> &[u8] {
-        self.texts.bytes(sym)
-    }
-
-    /// Whether it is what site keys say where there is no site, or no such part of it.
-    #[must_use]
-    pub fn is_no_site(&self, sym: Symbol) -> bool {
-        [self.untraced, self.no_file, self.no_method, self.tracer].contains(&sym)
+    pub fn bytes(&self, value: Value) -> Option<&[u8]> {
+        match value {
+            Value::Text(sym) => Some(self.texts.bytes(sym)),
+            Value::Absent(absent) => Some(absent.words().as_bytes()),
+            _ => None,
+        }
     }
 
     fn label(&mut self, slot: &Slot) -> Value {
@@ -306,33 +323,32 @@ impl<'a> Values<'a> {
         Value::Text(self.texts.intern(self.names.tables.symbols.bytes(slot.names.label)))
     }
 
-    fn class(&mut self, slot: &Slot) -> Symbol {
+    fn class(&mut self, slot: &Slot) -> Value {
         if slot.tracer {
-            return self.tracer;
+            return Value::Absent(Absent::Tracer);
         }
         let class = slot.names.class;
         if class != crate::names::ClassId::NONE {
             let (names, texts) = (self.names, &mut self.texts);
-            return *self
-                .cache
-                .entry((Key::Class, class.0))
-                .or_insert_with(|| texts.intern(names.tables.symbols.bytes(names.instance_class(class))));
+            let name = || Ok(texts.intern(names.tables.symbols.bytes(names.instance_class(class))));
+            let name = *self.cache.entry((Key::Class, class.0)).or_insert_with(name);
+            return name.map_or_else(Value::Absent, Value::Text);
         }
         let label = match slot.ty {
             Type::Imemo | Type::Data => self.names.tables.symbols.text(slot.names.label),
-            Type::Other => return self.texts.intern(self.names.tables.symbols.bytes(slot.names.label)),
+            Type::Other => return Value::Text(self.texts.intern(self.names.tables.symbols.bytes(slot.names.label))),
             _ => "".into(),
         };
         let separator = if label.is_empty() { "" } else { " " };
-        self.texts.intern(format!("({}{separator}{label})", slot.ty).as_bytes())
+        Value::Text(self.texts.intern(format!("({}{separator}{label})", slot.ty).as_bytes()))
     }
 
-    fn site(&mut self, key: Key, slot: &Slot) -> Symbol {
+    fn site(&mut self, key: Key, slot: &Slot) -> Value {
         if slot.tracer {
-            return self.tracer;
+            return Value::Absent(Absent::Tracer);
         }
         if !slot.traced {
-            return self.untraced;
+            return Value::Absent(Absent::Untraced);
         }
         let id = slot.names.site;
         // What depends on the file alone is looked up once a file, which has many sites.
@@ -340,25 +356,28 @@ impl<'a> Values<'a> {
             Key::File | Key::Directory | Key::Gem => self.names.tables.sites.get(id).file.0,
             _ => id.0,
         };
-        if let Some(sym) = self.cache.get(&(key, of)) {
-            return *sym;
-        }
-        let sym = self.site_text(key, id);
-        self.cache.insert((key, of), sym);
-        sym
+        let part = match self.cache.get(&(key, of)) {
+            Some(part) => *part,
+            None => {
+                let part = self.part_of_site(key, id);
+                self.cache.insert((key, of), part);
+                part
+            }
+        };
+        part.map_or_else(Value::Absent, Value::Text)
     }
 
-    fn site_text(&mut self, key: Key, id: SiteId) -> Symbol {
+    fn part_of_site(&mut self, key: Key, id: SiteId) -> std::result::Result<Symbol, Absent> {
         let symbols = &self.names.tables.symbols;
         let Site { file, line, method } = self.names.tables.sites.get(id);
         if key == Key::Method {
-            return if method.is_some() { self.texts.intern(symbols.bytes(method)) } else { self.no_method };
+            return if method.is_some() { Ok(self.texts.intern(symbols.bytes(method))) } else { Err(Absent::NoMethod) };
         }
         let path = symbols.bytes(file);
         if path.is_empty() || path == b"(null)" {
-            return self.no_file; // up to Ruby 2.7 "(null)"
+            return Err(Absent::NoFile); // up to Ruby 2.7 "(null)"
         }
-        match key {
+        Ok(match key {
             Key::Location if line > 0 => self.texts.intern(&[path, format!(":{line}").as_bytes()].concat()),
             Key::Directory => {
                 let end = memchr::memrchr(b'/', path);
@@ -370,12 +389,12 @@ impl<'a> Values<'a> {
             }
             Key::Gem => self.texts.intern(gems::gem(&symbols.text(file)).as_bytes()),
             _ => self.texts.intern(path),
-        }
+        })
     }
 }
 
-/// The value of a key, complete in itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+/// The value of a key, complete in itself. They are ordered as people see them: the words for no text stand among the texts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(untagged)]
 pub enum KeyValue {
     /// The key does not apply, or the dump does not say.
@@ -386,6 +405,42 @@ pub enum KeyValue {
     Flag(bool),
     /// A text, invalid UTF-8 replaced.
     Text(String),
+    /// No text, and why.
+    Absent(Absent),
+}
+
+impl KeyValue {
+    /// The text, or the words for none.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            KeyValue::Text(text) => Some(text),
+            KeyValue::Absent(absent) => Some(absent.words()),
+            _ => None,
+        }
+    }
+}
+
+impl Ord for KeyValue {
+    fn cmp(&self, other: &KeyValue) -> Ordering {
+        let rank = |value: &KeyValue| match value {
+            KeyValue::None => (0, 0),
+            KeyValue::Number(number) => (1, *number),
+            KeyValue::Flag(flag) => (2, u64::from(*flag)),
+            KeyValue::Text(_) | KeyValue::Absent(_) => (3, 0),
+        };
+        let is_absent = |value: &KeyValue| matches!(value, KeyValue::Absent(_));
+        rank(self)
+            .cmp(&rank(other))
+            .then_with(|| self.words().cmp(&other.words()))
+            .then_with(|| is_absent(other).cmp(&is_absent(self)))
+    }
+}
+
+impl PartialOrd for KeyValue {
+    fn partial_cmp(&self, other: &KeyValue) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[cfg(test)]
@@ -395,6 +450,56 @@ mod tests {
     use super::*;
     use crate::heap::Heap;
     use crate::source::Source;
+
+    #[test]
+    fn words_for_none_are_ordered_as_texts_and_are_none() {
+        let text = |text: &str| KeyValue::Text(text.into());
+        let mut values = [
+            text("(zsuper)"),
+            text("/app.rb"),
+            KeyValue::Absent(Absent::Tracer),
+            text("(untraced)"),
+            KeyValue::Absent(Absent::Untraced),
+            text("(erb):12"),
+            KeyValue::Flag(true),
+            KeyValue::Number(3),
+            KeyValue::None,
+        ];
+        values.sort();
+        let words = values.iter().map(|value| value.words().unwrap_or("-"));
+        let expected =
+            ["-", "-", "-", "(allocation tracer)", "(erb):12", "(untraced)", "(untraced)", "(zsuper)", "/app.rb"];
+        assert_eq!(words.collect::<Vec<_>>(), expected);
+        assert_eq!(values[..3], [KeyValue::None, KeyValue::Number(3), KeyValue::Flag(true)]);
+        assert_ne!(values[5], values[6]);
+        assert_eq!(serde_json::to_string(&KeyValue::Absent(Absent::NoMethod)).unwrap(), "\"(no method)\"");
+    }
+
+    #[test]
+    fn a_file_whose_name_is_like_the_words_for_none_is_one() {
+        let lines = [
+            r#"{"address":"0x128", "type":"STRING", "file":"(untraced)", "method":"(no method)", "generation":1, "memsize":40}"#,
+            r#"{"address":"0x150", "type":"STRING", "memsize":40}"#,
+            r#"{"address":"0x178", "type":"STRING", "file":"(null)", "generation":1, "memsize":40}"#,
+        ];
+        let source = Source::reader(std::io::Cursor::new(lines.join("\n")), "memory");
+        let heap = Heap::load(&source, &Default::default()).unwrap();
+        let mut values = Values::new(heap.names());
+        let found: Vec<[KeyValue; 3]> = heap
+            .nodes()
+            .map(|id| {
+                [Key::File, Key::Method, Key::Location].map(|key| {
+                    let value = values.value(key, &heap.slot(id));
+                    values.outside(value)
+                })
+            })
+            .collect();
+        let text = |text: &str| KeyValue::Text(text.into());
+        let [untraced, no_file, no_method] = [Absent::Untraced, Absent::NoFile, Absent::NoMethod].map(KeyValue::Absent);
+        assert_eq!(found[0], [text("(untraced)"), text("(no method)"), text("(untraced)")]);
+        assert_eq!(found[1], [untraced.clone(), untraced.clone(), untraced]);
+        assert_eq!(found[2], [no_file.clone(), no_method, no_file]);
+    }
 
     #[test]
     fn nodes_of_one_code_have_one_value() {

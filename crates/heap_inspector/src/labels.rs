@@ -173,10 +173,7 @@ impl<'a> Labels<'a> {
     /// The name of the class of a node, `(IMEMO iseq)` and the like for Ruby's own objects.
     #[must_use]
     pub fn class_name(&self, id: NodeId) -> String {
-        match self.value(Key::Class, id) {
-            KeyValue::Text(name) => name,
-            _ => String::new(),
-        }
+        self.value(Key::Class, id).words().unwrap_or_default().to_owned()
     }
 
     /// The node for people: `Order`, `Hash, 20,000 entries`, `String "abc"`, `class Order`.

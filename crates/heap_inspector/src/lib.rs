@@ -51,6 +51,7 @@ pub mod names;
 pub mod record;
 pub mod redact;
 pub mod report;
+pub mod ruby;
 pub mod scan;
 pub mod select;
 pub mod sink;

@@ -4,7 +4,7 @@
 //! at once.
 
 use crate::heap::Domain;
-use crate::keys::{Key, KeyValue, Value, Values};
+use crate::keys::{Key, Value, Values};
 use crate::record::{Traits, Type};
 use crate::survey::{Parts, Ranges, Slot};
 use crate::{Error, Result};
@@ -36,8 +36,8 @@ enum Subject {
 #[derive(Clone, Debug)]
 enum Test {
     None,
-    /// As `None`, of a key that has a text for that too.
-    NoSite,
+    /// As `None`, of a key that says why there is no text.
+    Absent,
     True,
     False,
     Range(u64, u64),
@@ -261,7 +261,7 @@ impl Subject {
 
     fn none(self) -> Test {
         match self {
-            Subject::Key(key) if key.is_site() => Test::NoSite,
+            Subject::Key(key) if key.is_site() => Test::Absent,
             _ => Test::None,
         }
     }
@@ -409,14 +409,15 @@ impl Test {
     fn holds(&self, values: &Values<'_>, value: Value) -> bool {
         match (self, value) {
             (Test::None, Value::None) | (Test::True, Value::Flag(true)) | (Test::False, Value::Flag(false)) => true,
-            (Test::NoSite, Value::Text(sym)) => values.is_no_site(sym),
+            (Test::Absent, Value::Absent(_)) => true,
             (Test::Range(low, high), Value::Number(number)) => (*low..=*high).contains(&number),
-            (Test::Text(text), Value::Text(sym)) => values.bytes(sym) == &text[..],
-            (Test::Texts(texts), Value::Text(sym)) => texts.contains(values.bytes(sym)),
-            (Test::Globs(globs), Value::Text(sym)) => match values.outside(Value::Text(sym)) {
-                KeyValue::Text(text) => globs.iter().any(|glob| glob.is_match(&text)),
-                _ => false,
-            },
+            // The words for no text are typed as they are read.
+            (Test::Text(text), value) => values.bytes(value) == Some(text),
+            (Test::Texts(texts), value) => values.bytes(value).is_some_and(|bytes| texts.contains(bytes)),
+            (Test::Globs(globs), value) => values.bytes(value).is_some_and(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                globs.iter().any(|glob| glob.is_match(text.as_ref()))
+            }),
             _ => false,
         }
     }

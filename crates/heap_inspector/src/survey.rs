@@ -4,17 +4,15 @@
 //! blank, and count and bytes are summed for each distinct slot. Names are worked out at the end. Memory is for the distinct slots, at
 //! worst one for each pair of class and site, and never for an object; a dump larger than the machine's memory can be read.
 
-mod pages;
-mod series;
 pub mod texts;
 
-pub use pages::{PageUse, Pages};
-pub use series::Evidence;
 pub use texts::Texts;
 
 use crate::Result;
 use crate::names::{NameParts, Names, Numbers, TRACER_STRUCT, Tables};
 use crate::record::{Record, Text, Traits, Type};
+use crate::ruby::Evidence;
+use crate::ruby::pages::PageTable;
 use crate::scan::{self, Intake, Options, Visitor};
 use crate::source::Source;
 use crate::symbols::Symbol;
@@ -341,7 +339,7 @@ pub struct Survey {
     /// What was lost or repaired.
     pub intake: Intake,
     /// How full the pages are, where wanted.
-    pub pages: Pages,
+    pub pages: PageTable,
     /// The strings' texts, where wanted.
     pub texts: Option<Texts>,
 }
@@ -357,7 +355,7 @@ impl Survey {
         let (tables, renumberings) = Tables::joined(several);
         let mut totals = Totals::default();
         let mut sums = Sums::new();
-        let mut pages = Pages::default();
+        let mut pages = PageTable::default();
         let mut texts = wants.texts.map(|_| Texts::default());
         for (number, (worker, renumbering)) in workers.into_iter().zip(renumberings).enumerate() {
             totals.merge(&worker.totals);
@@ -386,7 +384,7 @@ struct Worker<'a> {
     tracer: Symbol,
     totals: Totals,
     sums: Summing,
-    pages: Pages,
+    pages: PageTable,
     texts: Option<texts::Collector>,
 }
 
@@ -403,7 +401,7 @@ impl<'a> Worker<'a> {
             tracer,
             totals: Totals::default(),
             sums: Summing::default(),
-            pages: Pages::default(),
+            pages: PageTable::default(),
             texts: wants.texts.map(|_| texts::Collector::default()),
         }
     }
@@ -419,15 +417,12 @@ impl Visitor for Worker<'_> {
         self.references.clear();
         if !record.ty.is_object() {
             self.totals.count(record, None);
-            if self.wants.pages && record.ty != Type::Root && record.ty != Type::Shape {
-                self.pages.take(record);
-            }
             return;
         }
         let slot = Slot::new(record, self.tables.take(record, self.names), self.tracer);
         self.totals.count(record, Some(slot));
         if self.wants.pages {
-            self.pages.take(record);
+            self.pages.take(record.address.unwrap_or(0), slot.slot_size);
         }
         if self.wants.memsize.is_some_and(|ranges| !ranges.hold(record.memsize)) {
             return;

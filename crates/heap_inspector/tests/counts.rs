@@ -1,7 +1,7 @@
 //! What the library counts in the dumps of six Ruby versions, against a count that knows nothing of it: serde_json, line by line.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use heap_inspector::analysis::{Sort, generations, groups, strings, summary};
+use heap_inspector::analysis::{Sort, fragmentation, generations, groups, strings, summary};
 use heap_inspector::heap::{Heap, Target};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::scan::Options;
@@ -124,6 +124,7 @@ fn found(groups: &groups::Groups) -> Sums {
         KeyValue::Number(number) => number.to_string(),
         KeyValue::Flag(flag) => flag.to_string(),
         KeyValue::Text(text) => text.clone(),
+        KeyValue::Absent(absent) => absent.words().into(),
     };
     groups.groups.iter().map(|group| (name(&group.key[0]), (group.sum.count, group.sum.memsize))).collect()
 }
@@ -287,5 +288,19 @@ fn a_loaded_heap_and_a_pass_over_its_dump_give_one_summary() {
             assert!(read.pages.as_ref().is_some_and(|pages| !pages.is_empty()), "{dump}");
             assert_eq!(summary::summary(&heap, &filter, 5).report(dump), read.report(dump), "{dump}");
         }
+    }
+}
+
+#[test]
+fn summary_and_fragmentation_count_the_same_pages() {
+    for dump in DUMPS {
+        let (source, options) = (Source::path(path(dump)), Options::default());
+        let read = summary::read(&source, &Filter::default(), 1, &options).unwrap().pages.unwrap();
+        let heap = Heap::load(&source, &options).unwrap();
+        let found = fragmentation::fragmentation(&heap, &[], &Filter::default(), 1, &options).unwrap();
+        assert_eq!(read, found.by_size, "{dump}");
+        assert_eq!(heap.pages().unwrap(), found.by_size, "{dump}");
+        assert_eq!(read.iter().map(|size| size.pages.slots).sum::<u64>(), found.pages.slots, "{dump}");
+        assert!(found.pages.slots >= heap.object_count() as u64, "{dump}");
     }
 }

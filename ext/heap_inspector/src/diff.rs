@@ -254,7 +254,7 @@ fn suspects_of(
             suspect.count,
             suspect.memsize,
             suspect.steps.clone(),
-            objects::location(ruby, &suspect.location),
+            objects::present(ruby, &suspect.location),
             suspect.since,
             rows(ruby, &suspect.path, |one| step(ruby, one))?,
             ruby.to_symbol(suspect.confidence.name()),

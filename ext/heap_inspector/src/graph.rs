@@ -9,12 +9,13 @@ use crate::objects;
 use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominators::Dominator;
-use heap_inspector::analysis::fragmentation::{self as pages, Pages};
+use heap_inspector::analysis::fragmentation as pages;
 use heap_inspector::analysis::paths::{self, Step};
 use heap_inspector::analysis::{Context, groups, merged, outline, retained, show, unreachable as dead};
 use heap_inspector::heap::{NodeId, Target};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::labels::Edge;
+use heap_inspector::ruby::pages::{Pages, SizePages};
 use heap_inspector::survey::Sum;
 use magnus::{Error, IntoValue, Object, RArray, RHash, RModule, Ruby, Value, function, value::ReprValue};
 
@@ -104,7 +105,7 @@ fn retained(
     })?;
     let holder = |holder: &retained::Holder| {
         let held_by = holder.held_by.as_ref().map(|label| text(ruby, label));
-        let location = objects::location(ruby, &holder.location);
+        let location = objects::present(ruby, &holder.location);
         let numbers = (holder.memsize, holder.retained_memsize, holder.retained_count);
         row!(ruby, holder.id.0, text(ruby, &holder.label), numbers.0, numbers.1, numbers.2, location, held_by)
     };
@@ -165,7 +166,7 @@ fn dominators(
         let label = (!found.label.is_empty()).then(|| text(ruby, &found.label));
         let (depth, id, count) = (found.depth, found.id.map(|id| id.0), found.count);
         let numbers = (found.memsize, found.retained_memsize, found.retained_count);
-        let location = objects::location(ruby, &found.location);
+        let location = objects::present(ruby, &found.location);
         row!(ruby, depth, id, count, words, certain, label, numbers.0, numbers.1, numbers.2, location)
     };
     let found = match &found {
@@ -248,7 +249,7 @@ fn unreachable(
         Ok((found, report, groups))
     })?;
     let structure = |one: &dead::Structure| {
-        let location = objects::location(ruby, &one.location);
+        let location = objects::present(ruby, &one.location);
         row!(ruby, one.id.0, text(ruby, &one.label), one.memsize, one.sum.count, one.sum.memsize, one.is_ring, location)
     };
     let heads = |one: &dead::Heads| row!(ruby, key(ruby, &one.key)?, one.structures, one.sum.count, one.sum.memsize);
@@ -282,7 +283,7 @@ fn collections(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit: 
         Ok((found, report))
     })?;
     let collection = |one: &Collection| {
-        let (room, location) = (one.room, objects::location(ruby, &one.location));
+        let (room, location) = (one.room, objects::present(ruby, &one.location));
         let label = text(ruby, &one.label);
         row!(ruby, one.id.0, label, one.length, room.capacity, room.wasted, one.memsize, one.retained_memsize, location)
     };
@@ -327,7 +328,7 @@ fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit
         let report = found.report(dump, &filter, name, &Context::of(dump));
         Ok((found, report))
     })?;
-    let size = |one: &pages::SizePages| row!(ruby, one.slot_size, page_sums(ruby, &one.pages)?, one.spare);
+    let size = |one: &SizePages| row!(ruby, one.slot_size, page_sums(ruby, &one.pages)?, one.spare);
     let holders =
         |one: &pages::Holders| row!(ruby, key(ruby, &one.key)?, one.count, one.pinned, one.pages, one.held_bytes);
     let page = |one: &pages::Page| {

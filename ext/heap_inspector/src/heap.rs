@@ -360,6 +360,7 @@ pub(crate) fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
         KeyValue::Number(number) => number.into_value_with(ruby),
         KeyValue::Flag(flag) => flag.into_value_with(ruby),
         KeyValue::Text(words) => text(ruby, words).as_value(),
+        KeyValue::Absent(absent) => text(ruby, absent.words()).as_value(),
     }
 }
 

@@ -17,7 +17,6 @@ use heap_inspector::names::ClassId;
 use heap_inspector::record::{Traits, Type};
 use heap_inspector::scan::Options;
 use heap_inspector::snapshot::Snapshot;
-use heap_inspector::symbols::SiteId;
 use magnus::rb_sys::FromRawValue;
 use magnus::typed_data::Obj;
 use magnus::value::{LazyId, ReprValue, StaticSymbol};
@@ -149,13 +148,9 @@ impl Attribute {
                 if slot.names.class != ClassId::NONE && !slot.tracer {
                     return shared(symbols.bytes(names.instance_class(slot.names.class)));
                 }
-                value(ruby, snapshot, Key::Class, id)
+                key_value(ruby, &outside(snapshot, Key::Class, id))
             }
-            Attribute::Key(key @ (Key::Gem | Key::Directory)) => match heap.slot(id).names.site {
-                SiteId::NONE => nil(),
-                _ => value(ruby, snapshot, key, id),
-            },
-            Attribute::Key(key) => value(ruby, snapshot, key, id),
+            Attribute::Key(key) => present(ruby, &outside(snapshot, key, id)),
             Attribute::File | Attribute::Line | Attribute::Location | Attribute::Method => {
                 let site = names.tables.sites.get(heap.slot(id).names.site);
                 let file = symbols.bytes(site.file);
@@ -173,10 +168,10 @@ impl Attribute {
     }
 }
 
-fn value(ruby: &Ruby, snapshot: &Snapshot, key: Key, id: NodeId) -> Value {
+fn outside(snapshot: &Snapshot, key: Key, id: NodeId) -> KeyValue {
     let mut values = Values::new(snapshot.heap().names());
     let value = values.value(key, &snapshot.heap().slot(id));
-    key_value(ruby, &values.outside(value))
+    values.outside(value)
 }
 
 /// A frozen String that all who hold the same text share. Invalid UTF-8 is replaced, as everywhere.
@@ -192,10 +187,10 @@ pub(crate) fn address(ruby: &Ruby, address: u64) -> RString {
     text(ruby, &format!("0x{address:x}"))
 }
 
-/// A location as HeapObject has it: nil where it is none.
-pub(crate) fn location(ruby: &Ruby, value: &KeyValue) -> Value {
+/// A value as HeapObject has it: nil where there is none, whatever the reason.
+pub(crate) fn present(ruby: &Ruby, value: &KeyValue) -> Value {
     match value {
-        KeyValue::Text(words) if words.starts_with('(') => ruby.qnil().as_value(),
+        KeyValue::Absent(_) => ruby.qnil().as_value(),
         value => key_value(ruby, value),
     }
 }

@@ -18,9 +18,10 @@ use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::{Traits, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
+use crate::ruby::Evidence;
 use crate::scan::Options;
 use crate::select::Filter;
-use crate::survey::{Evidence, Slot};
+use crate::survey::Slot;
 use crate::view::human;
 
 /// How an array or hash keeps its elements.

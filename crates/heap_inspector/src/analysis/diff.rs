@@ -574,6 +574,7 @@ impl Texts {
             KeyValue::Number(number) => Value::Number(*number),
             KeyValue::Flag(flag) => Value::Flag(*flag),
             KeyValue::Text(text) => Value::Text(self.0.intern(text.as_bytes())),
+            KeyValue::Absent(absent) => Value::Absent(*absent),
         }
     }
 
@@ -583,6 +584,7 @@ impl Texts {
             Value::Number(number) => KeyValue::Number(number),
             Value::Flag(flag) => KeyValue::Flag(flag),
             Value::Text(sym) => KeyValue::Text(self.0.text(sym).into_owned()),
+            Value::Absent(absent) => KeyValue::Absent(absent),
         }
     }
 }

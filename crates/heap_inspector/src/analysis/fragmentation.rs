@@ -1,10 +1,8 @@
 //! Heap pages one by one: how full they are, what compaction could give back, and which objects keep nearly empty pages.
 //!
-//! Ruby keeps objects in aligned pages of equal slots and gives a page back only when no object lives in it, so one object may hold
-//! 64 KiB (up to Ruby 3.1: 16 KiB). How many slots a page has depends on where its first one lies; the addresses of its objects tell
-//! (gc.c, heap_page_allocate: slots lie at multiples of their size from the first, behind a header of one pointer). Where a dump prints
-//! no slot sizes all slots have the one size there was. A dump lists no page without a live object, but for `full: true`, and nothing
-//! of what malloc does. Costs time for each object and about 40 bytes for each page.
+//! Ruby gives a page back only when no object lives in it, so one object may hold 64 KiB (up to Ruby 3.1: 16 KiB); what a page is says
+//! [`crate::ruby::pages`]. A dump lists no page without a live object, but for `full: true`, and nothing of what malloc does. Costs time
+//! for each object and about 40 bytes for each page.
 
 use super::grouping::Grouping;
 use super::{Context, column, fact, key_cell, note, of_all, share, titled};
@@ -15,9 +13,9 @@ use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::Traits;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
+use crate::ruby::pages::{self as ruby, Layout, Pages, SizePages};
 use crate::scan::Options;
 use crate::select::Filter;
-use crate::survey::Evidence;
 use crate::view::human;
 use hashbrown::HashMap;
 
@@ -25,48 +23,6 @@ use hashbrown::HashMap;
 const NEARLY_EMPTY: u64 = 10;
 /// Rows of the table of fullness: 0 to 10 %, ..., 90 to 100 %.
 const TENTHS: usize = 10;
-
-/// Pages summed up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pages {
-    /// How many.
-    pub count: u64,
-    /// How many slots they have.
-    pub slots: u64,
-    /// How many objects live in them.
-    pub live: u64,
-    /// Bytes of the slots of these.
-    pub live_bytes: u64,
-    /// Bytes of the other slots.
-    pub free_bytes: u64,
-}
-
-impl Pages {
-    fn add(&mut self, other: Pages) {
-        self.count += other.count;
-        self.slots += other.slots;
-        self.live += other.live;
-        self.live_bytes += other.live_bytes;
-        self.free_bytes += other.free_bytes;
-    }
-
-    /// How many slots are free.
-    #[must_use]
-    pub fn free(&self) -> u64 {
-        self.slots - self.live
-    }
-}
-
-/// The pages of one slot size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SizePages {
-    /// Bytes of a slot.
-    pub slot_size: u64,
-    /// The pages.
-    pub pages: Pages,
-    /// How many of them would be empty if the objects of this slot size were moved together.
-    pub spare: u64,
-}
 
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,32 +105,10 @@ impl Fragmentation {
 #[derive(Clone, Copy)]
 struct Counted {
     number: u64,
-    slot_size: u32,
-    live: u32,
+    page: ruby::Page,
     pinned: u32,
     /// The object with the lowest address.
     first: NodeId,
-}
-
-impl Counted {
-    fn slot_size(&self, evidence: Evidence) -> u64 {
-        u64::from(if self.slot_size == 0 { evidence.base_slot() } else { self.slot_size }).max(1)
-    }
-
-    /// How many slots the page has: as many as fit from the first place behind the header that is whole slots before its objects.
-    fn slots(&self, heap: &Heap, evidence: Evidence) -> u64 {
-        let (size, bytes) = (self.slot_size(evidence), 1u64 << evidence.page_log());
-        let header = evidence.word();
-        let place = heap.address(self.first) % bytes;
-        let first = place % size;
-        let first = if first < header { first + (header - first).div_ceil(size) * size } else { first };
-        let end = bytes - evidence.page_tail();
-        (end.saturating_sub(first) / size).max(u64::from(self.live))
-    }
-
-    fn is_nearly_empty(&self, slots: u64) -> bool {
-        u64::from(self.live) * NEARLY_EMPTY <= slots
-    }
 }
 
 /// How full the pages are. The nearly empty ones' objects that pass the filter are grouped by `by`; `limit` holds for groups and pages.
@@ -188,58 +122,46 @@ pub fn fragmentation(
     limit: usize,
     options: &Options<'_>,
 ) -> Result<Fragmentation> {
-    let evidence = heap.totals().evidence;
-    let page_bytes = 1u64 << evidence.page_log();
-    let counted = count(heap, evidence, options)?;
-    let mut found = Fragmentation { page_bytes, by: by.to_vec(), ..Fragmentation::default() };
+    let layout = Layout::of(heap.totals().evidence);
+    let page_bytes = layout.page_bytes();
+    let counted = count(heap, &layout, options)?;
+    let by_size = ruby::by_slot_size(counted.iter().map(|counted| counted.page), &layout);
+    let mut found = Fragmentation { page_bytes, by_size, by: by.to_vec(), ..Fragmentation::default() };
     let mut nearly_empty: HashMap<u64, (u64, u32)> = HashMap::new();
     let mut emptiest: Vec<(u64, Counted)> = Vec::new();
-    let mut sizes: HashMap<u64, Pages> = HashMap::new();
-    for page in &counted {
-        let (size, slots, live) = (page.slot_size(evidence), page.slots(heap, evidence), u64::from(page.live));
-        let free_bytes = (slots - live) * size;
-        let sum = Pages { count: 1, slots, live, live_bytes: live * size, free_bytes };
+    for counted in &counted {
+        let sum = counted.page.sum(&layout);
         found.pages.add(sum);
-        found.pinned += u64::from(page.pinned);
-        sizes.entry(size).or_default().add(sum);
-        found.by_fullness[(live as usize * TENTHS / slots as usize).min(TENTHS - 1)].add(sum);
-        if page.is_nearly_empty(slots) {
+        found.pinned += u64::from(counted.pinned);
+        found.by_fullness[(sum.live as usize * TENTHS / sum.slots as usize).min(TENTHS - 1)].add(sum);
+        if sum.live * NEARLY_EMPTY <= sum.slots {
             found.nearly_empty.add(sum);
-            nearly_empty.insert(page.number, (free_bytes, page.live));
-            emptiest.push((slots, *page));
+            nearly_empty.insert(counted.number, (sum.free_bytes, counted.page.live));
+            emptiest.push((sum.slots, *counted));
         }
     }
-    found.by_size = sizes
-        .into_iter()
-        .map(|(slot_size, pages)| {
-            // Slots of a page differ by one at most; the average is near enough.
-            let needed = (pages.live * pages.count).div_ceil(pages.slots);
-            SizePages { slot_size, pages, spare: pages.count - needed }
-        })
-        .collect();
-    found.by_size.sort_unstable_by_key(|size| size.slot_size);
     found.hold(heap, nearly_empty, filter, limit, options)?;
     found.rest_pages = emptiest.len().saturating_sub(limit) as u64;
     // The share of live slots, compared without division.
     emptiest.sort_unstable_by(|(slots, a), (other, b)| {
-        let (one, two) = (u64::from(a.live) * other, u64::from(b.live) * slots);
+        let (one, two) = (u64::from(a.page.live) * other, u64::from(b.page.live) * slots);
         one.cmp(&two).then(a.number.cmp(&b.number))
     });
     emptiest.truncate(limit);
     let labels = Labels::new(heap);
     found.emptiest = emptiest
         .into_iter()
-        .map(|(slots, page)| Page {
-            address: page.number * page_bytes,
-            slot_size: page.slot_size(evidence),
+        .map(|(slots, Counted { number, page, pinned, first })| Page {
+            address: number * page_bytes,
+            slot_size: page.slot_size(&layout).into(),
             slots,
             live: page.live.into(),
-            pinned: page.pinned.into(),
-            first: page.first,
-            label: labels.node(page.first),
-            class: labels.value(Key::Class, page.first),
-            generation: labels.value(Key::Generation, page.first),
-            location: labels.value(Key::Location, page.first),
+            pinned: pinned.into(),
+            first,
+            label: labels.node(first),
+            class: labels.value(Key::Class, first),
+            generation: labels.value(Key::Generation, first),
+            location: labels.value(Key::Location, first),
         })
         .collect();
     let listed = heap.totals().free_slots;
@@ -248,7 +170,7 @@ pub fn fragmentation(
 }
 
 /// The pages in the order of their first objects in the dump. Objects of one page mostly follow each other.
-fn count(heap: &Heap, evidence: Evidence, options: &Options<'_>) -> Result<Vec<Counted>> {
+fn count(heap: &Heap, layout: &Layout, options: &Options<'_>) -> Result<Vec<Counted>> {
     let mut places: HashMap<u64, usize> = HashMap::new();
     let mut pages: Vec<Counted> = Vec::new();
     let mut last = None;
@@ -256,21 +178,20 @@ fn count(heap: &Heap, evidence: Evidence, options: &Options<'_>) -> Result<Vec<C
         if (id.0 as usize).is_multiple_of(PATIENCE) {
             options.check()?;
         }
-        let number = heap.address(id) >> evidence.page_log();
+        let number = heap.address(id) >> layout.page_log;
         let place = match last {
             Some((known, place)) if known == number => place,
             _ => *places.entry(number).or_insert_with(|| {
-                pages.push(Counted { number, slot_size: 0, live: 0, pinned: 0, first: id });
+                pages.push(Counted { number, page: ruby::Page::default(), pinned: 0, first: id });
                 pages.len() - 1
             }),
         };
         last = Some((number, place));
-        let (page, slot) = (&mut pages[place], heap.slot(id));
-        page.live += 1;
-        page.slot_size = page.slot_size.max(slot.slot_size);
-        page.pinned += u32::from(slot.traits.has(Traits::PINNED));
-        if heap.address(id) < heap.address(page.first) {
-            page.first = id;
+        let (counted, slot) = (&mut pages[place], heap.slot(id));
+        counted.page.take((heap.address(id) % layout.page_bytes()) as u32, slot.slot_size);
+        counted.pinned += u32::from(slot.traits.has(Traits::PINNED));
+        if heap.address(id) < heap.address(counted.first) {
+            counted.first = id;
         }
     }
     Ok(pages)
@@ -396,6 +317,8 @@ impl Fragmentation {
                 Cell::Bytes(spare * self.page_bytes),
             ]
         };
+        let spare = |sizes: &[SizePages]| sizes.iter().map(|size| size.spare).sum();
+        let (shown, rest) = self.by_size.split_at(self.by_size.len().min(ruby::SHOWN_SIZES));
         Table {
             name: "slot_sizes",
             title: "Pages by slot size".into(),
@@ -409,9 +332,13 @@ impl Fragmentation {
                 column("spare_pages", "Spare pages"),
                 column("spare_bytes", "To give back"),
             ],
-            rows: self.by_size.iter().map(|size| cells(Cell::Bytes(size.slot_size), &size.pages, size.spare)).collect(),
-            rest: None,
-            total: Some(cells(Cell::Missing, &self.pages, self.by_size.iter().map(|size| size.spare).sum())),
+            rows: shown.iter().map(|size| cells(Cell::Bytes(size.slot_size.into()), &size.pages, size.spare)).collect(),
+            rest: (!rest.is_empty()).then(|| {
+                let mut pages = Pages::default();
+                rest.iter().for_each(|size| pages.add(size.pages));
+                Rest { rows: rest.len() as u64, cells: cells(Cell::Missing, &pages, spare(rest)) }
+            }),
+            total: Some(cells(Cell::Missing, &self.pages, spare(&self.by_size))),
             bar: None,
         }
     }

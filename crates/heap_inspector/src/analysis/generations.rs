@@ -4,7 +4,7 @@ use super::groups::{self, Groups};
 use super::{Context, column, fact, note, share, titled, untraced};
 use crate::Result;
 use crate::heap::Heap;
-use crate::keys::{Key, KeyValue, UNTRACED};
+use crate::keys::{Absent, Key, KeyValue};
 use crate::report::{Cell, Fact, Level, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
@@ -134,7 +134,9 @@ impl Generations {
             rows: self
                 .generations
                 .iter()
-                .map(|generation| cells(generation.number.map_or(Cell::Null(UNTRACED), Cell::Number), &generation.sum))
+                .map(|generation| {
+                    cells(generation.number.map_or(Cell::Null(Absent::Untraced.words()), Cell::Number), &generation.sum)
+                })
                 .collect(),
             rest: (self.rest_generations > 0)
                 .then(|| Rest { rows: self.rest_generations, cells: cells(Cell::Missing, &self.rest) }),

@@ -4,7 +4,7 @@
 
 use super::{Context, Sort, column, titled};
 use crate::Result;
-use crate::keys::{Key, KeyValue, Values};
+use crate::keys::{Key, Values};
 use crate::names::Names;
 use crate::report::{Cell, Column, Level, Report, Rest, Section, Table};
 use crate::scan;
@@ -92,8 +92,8 @@ pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Sort, lim
             let mut by_site: HashMap<String, u64> = HashMap::new();
             for (slot, sum) in &text.slots {
                 let site = values.value(Key::Location, slot);
-                if let KeyValue::Text(site) = values.outside(site) {
-                    *by_site.entry(site).or_default() += sum.count;
+                if let Some(site) = values.outside(site).words() {
+                    *by_site.entry(site.to_owned()).or_default() += sum.count;
                 }
             }
             let mut sites: Vec<(String, u64)> = by_site.into_iter().collect();

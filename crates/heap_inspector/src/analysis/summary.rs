@@ -8,11 +8,12 @@ use crate::Result;
 use crate::heap::Heap;
 use crate::keys::Key;
 use crate::names::Names;
-use crate::report::{Cell, Column, Facts, Level, Report, Section, Table};
+use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
+use crate::ruby::pages::{Layout, Pages, SHOWN_SIZES, SizePages};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::{PageUse, Parts, Sums, Survey, Wants};
+use crate::survey::{Parts, Sums, Survey, Wants};
 use crate::view::human;
 
 /// A dump at a glance.
@@ -23,7 +24,7 @@ pub struct Summary {
     /// Objects by class.
     pub classes: Groups,
     /// Heap pages by slot size; none where the addresses are no heap's.
-    pub pages: Option<Vec<PageUse>>,
+    pub pages: Option<Vec<SizePages>>,
     /// Which objects the tables are of; the other facts are of all.
     pub filter: Filter,
     /// Totals, roots, shapes, the Ruby series, and what was lost.
@@ -37,8 +38,7 @@ pub struct Summary {
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
     let wants = Wants { parts: parts(filter), summing: true, memsize: filter.memsize(), pages: true, texts: None };
     let survey = Survey::take(source, &wants, scanning)?;
-    let evidence = survey.totals.evidence;
-    let pages = survey.pages.by_slot_size(evidence.page_log(), evidence.base_slot());
+    let pages = survey.pages.by_slot_size(&Layout::of(survey.totals.evidence));
     let context = Context { totals: survey.totals, intake: survey.intake };
     Ok(fold(&survey.names, &survey.sums, filter, limit, pages, context))
 }
@@ -59,7 +59,7 @@ fn fold(
     sums: &Sums,
     filter: &Filter,
     limit: usize,
-    pages: Option<Vec<PageUse>>,
+    pages: Option<Vec<SizePages>>,
     context: Context,
 ) -> Summary {
     let fold = |key: Key, limit: Option<usize>| {
@@ -112,10 +112,9 @@ impl Summary {
             facts.push(fact("zombies", "Zombies", Cell::Count(totals.zombies), remark));
         }
         if let Some(pages) = &self.pages {
-            let (live, slots) = pages.iter().fold((0, 0), |(live, slots), page| (live + page.live, slots + page.slots));
-            let count = pages.iter().map(|page| page.pages).sum();
-            let remark = format!("{} of their slots in use", human::percent(share(live, slots)));
-            facts.push(fact("pages", "Heap pages", Cell::Count(count), remark));
+            let all = sum(pages);
+            let remark = format!("{} of their slots in use", human::percent(share(all.live, all.slots)));
+            facts.push(fact("pages", "Heap pages", Cell::Count(all.count), remark));
         }
         let series = totals.evidence.series();
         facts.push(fact("ruby_series", "Ruby series", Cell::Text(series.into()), "by the dump's format".into()));
@@ -168,11 +167,17 @@ impl Summary {
     }
 }
 
-fn page_table(pages: &[PageUse]) -> Table {
-    let sum = |of: fn(&PageUse) -> u64| pages.iter().map(of).sum::<u64>();
-    let cells = |slot_size: Cell, pages: u64, live: u64, slots: u64| {
-        vec![slot_size, Cell::Count(pages), Cell::Count(live), Cell::Count(slots), Cell::Share(share(live, slots))]
+fn sum(sizes: &[SizePages]) -> Pages {
+    let mut all = Pages::default();
+    sizes.iter().for_each(|size| all.add(size.pages));
+    all
+}
+
+fn page_table(sizes: &[SizePages]) -> Table {
+    let cells = |slot_size: Cell, Pages { count, live, slots, .. }: Pages| {
+        vec![slot_size, Cell::Count(count), Cell::Count(live), Cell::Count(slots), Cell::Share(share(live, slots))]
     };
+    let (shown, rest) = sizes.split_at(sizes.len().min(SHOWN_SIZES));
     Table {
         name: "pages",
         title: "Heap pages by slot size".into(),
@@ -183,12 +188,9 @@ fn page_table(pages: &[PageUse]) -> Table {
             column("slots", "Slots"),
             column("live_share", "Full"),
         ],
-        rows: pages
-            .iter()
-            .map(|page| cells(Cell::Bytes(u64::from(page.slot_size)), page.pages, page.live, page.slots))
-            .collect(),
-        rest: None,
-        total: Some(cells(Cell::Missing, sum(|page| page.pages), sum(|page| page.live), sum(|page| page.slots))),
+        rows: shown.iter().map(|size| cells(Cell::Bytes(size.slot_size.into()), size.pages)).collect(),
+        rest: (!rest.is_empty()).then(|| Rest { rows: rest.len() as u64, cells: cells(Cell::Missing, sum(rest)) }),
+        total: Some(cells(Cell::Missing, sum(sizes))),
         bar: None,
     }
 }

@@ -6,9 +6,10 @@ use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
 use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
 use crate::record::{Record, Traits, Type};
+use crate::ruby::pages::PageTable;
 use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
 use crate::source::Source;
-use crate::survey::{Pages, Slot, Totals};
+use crate::survey::{Slot, Totals};
 use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result};
 use hashbrown::HashMap;
@@ -106,7 +107,7 @@ struct Worker<'a> {
     tables: Tables,
     tracer: Symbol,
     totals: Totals,
-    pages: Pages,
+    pages: PageTable,
     chunk: Chunk,
 }
 
@@ -119,15 +120,12 @@ impl Visitor for Worker<'_> {
     fn record(&mut self, record: &Record<'_>, offset: u64) {
         if !record.ty.is_object() {
             self.totals.count(record, None);
-            if record.ty != Type::Root && record.ty != Type::Shape {
-                self.pages.take(record);
-            }
             return self.other(record);
         }
         let names = self.tables.take(record, NameParts::ALL);
         let slot = Slot::new(record, names, self.tracer);
         self.totals.count(record, Some(slot));
-        self.pages.take(record);
+        self.pages.take(record.address.unwrap_or(0), slot.slot_size);
         let Chunk { columns, begin, references, memsizes_big, .. } = &mut self.chunk;
         if columns.addresses.is_empty() {
             *begin = offset;
@@ -210,7 +208,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     let (mut workers, mut intake) = scan::scan(source, options, make)?;
     workers.sort_by_key(|worker| worker.number);
     let mut totals = Totals::default();
-    let mut pages = Pages::default();
+    let mut pages = PageTable::default();
     for worker in &mut workers {
         totals.merge(&worker.totals);
         pages.merge(std::mem::take(&mut worker.pages));

@@ -7,8 +7,9 @@ use super::{Addresses, Columns, Heap, NodeId, Root, Shape, Target};
 use crate::arrays::{Part, Parts, Reader};
 use crate::names::{Names, Tables};
 use crate::record::{Traits, Type};
+use crate::ruby::pages::PageTable;
 use crate::scan::Intake;
-use crate::survey::{Pages, Totals};
+use crate::survey::Totals;
 use serde::{Deserialize, Serialize};
 
 /// What is not worth an array.
@@ -177,7 +178,7 @@ impl Heap {
             })
             .collect::<Option<Vec<Root>>>()?;
         let index = Index::from_parts(reader, count)?;
-        let pages = Pages::from_parts(reader)?;
+        let pages = PageTable::from_parts(reader)?;
         if !segments.is_sorted() || count > 0 && segments.first().is_none_or(|(first, _)| *first > 0) {
             return None;
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::analysis::groups;
+use crate::keys::KeyValue;
 use crate::names::{NameParts, Names, Tables};
 use crate::record::Record;
 use crate::record::scan::Scanner;
@@ -121,7 +122,7 @@ fn passes(word: &str) -> String {
     let asked = groups::Options { by: vec![Key::Method], filter, ..groups::Options::default() };
     let (groups, _) = groups::read(&source, &asked, &Options { threads: 1, ..Options::default() }).expect(word);
     let method = |group: &groups::Group| match &group.key[..] {
-        [KeyValue::Text(method)] if method == crate::keys::UNTRACED => "f".to_owned(),
+        [KeyValue::Absent(crate::keys::Absent::Untraced)] => "f".to_owned(),
         [KeyValue::Text(method)] => method.clone(),
         other => panic!("{other:?}"),
     };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
+use crate::keys::Absent;
 use crate::source::Source;
 use std::io::Cursor;
 use std::path::Path;
@@ -165,7 +166,7 @@ fn sums_up_empty_and_sparse_ones_groups_and_lengths() {
     );
     assert_eq!(found.estimated, 0);
     assert_eq!(found.groups.len(), 1);
-    assert_eq!(found.groups[0].key, [KeyValue::Text("(untraced)".into())]);
+    assert_eq!(found.groups[0].key, [KeyValue::Absent(Absent::Untraced)]);
     assert_eq!(found.groups[0].fill.wasted, 28 * 24);
     assert_eq!((found.rest.0, found.rest.1.wasted), (2, (20 + 16 + 15 + 7) * 8));
     assert_eq!(found.biggest.iter().map(|found| found.memsize).collect::<Vec<_>>(), [3424]);

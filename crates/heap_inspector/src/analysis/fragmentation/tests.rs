@@ -103,7 +103,7 @@ fn takes_slot_sizes_and_pages_of_64_kib_from_ruby_3_2_on() {
     line(&mut dump, PAGE + 8 + 3200, "\"type\":\"OBJECT\", \"slot_size\":640, \"memsize\":640");
     line(&mut dump, PAGE + 0x1_0000 + 160, "\"type\":\"HASH\", \"slot_size\":160, \"memsize\":160");
     let found = fragmentation_of(&load(dump), &[], 9);
-    let sizes: Vec<(u64, u64, u64)> =
+    let sizes: Vec<(u32, u64, u64)> =
         found.by_size.iter().map(|size| (size.slot_size, size.pages.slots, size.pages.live)).collect();
     // (65,536 - 160) / 160 and (65,536 - 8) / 640
     assert_eq!(sizes, [(160, 408, 1), (640, 102, 2)]);

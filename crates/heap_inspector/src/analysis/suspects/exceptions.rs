@@ -1,7 +1,7 @@
 //! Suspects that are meant to be: the patterns of `--except`.
 
 use super::Suspect;
-use crate::keys::KeyValue;
+
 use crate::{Error, Result};
 use globset::{GlobBuilder, GlobMatcher};
 use std::path::Path;
@@ -38,10 +38,7 @@ impl Exceptions {
     /// Whether a pattern fits the suspect.
     #[must_use]
     pub fn name(&self, suspect: &Suspect) -> bool {
-        let location = match &suspect.location {
-            KeyValue::Text(location) => location.as_str(),
-            _ => "",
-        };
+        let location = suspect.location.words().unwrap_or_default();
         self.0.iter().any(|glob| [&suspect.holder, &suspect.class, location].iter().any(|text| glob.is_match(text)))
     }
 }
