@@ -204,6 +204,11 @@ impl<'a> Labels<'a> {
         self.texts.get(&id).map(String::as_str).filter(|text| !text.ends_with('…'))
     }
 
+    /// The text of a string as far as it was read.
+    pub(crate) fn start(&self, id: NodeId) -> Option<&str> {
+        self.texts.get(&id).map(String::as_str)
+    }
+
     /// The value of a key for a node, as [`crate::analysis::groups`] has it.
     #[must_use]
     pub fn value(&self, key: Key, id: NodeId) -> KeyValue {
@@ -528,6 +533,11 @@ impl<'a> Labels<'a> {
     pub(crate) fn is_fields(&self, id: NodeId) -> bool {
         let slot = self.heap.slot(id);
         slot.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(slot.names.label) == b"fields"
+    }
+
+    /// Whether it is the singleton class of a class or module.
+    pub(crate) fn is_metaclass(&self, id: NodeId) -> bool {
+        self.heap.slot(id).ty == Type::Class && self.heap.names().is_metaclass(self.heap.address(id))
     }
 
     fn held(&self, id: NodeId) -> Held {

@@ -131,7 +131,7 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
     match &last.tree {
         Some(tree) if is_by_holder => {
             let ways = Ways::new(&last.heap, options)?;
-            let holders = holders::growth(&diff, tree, &ways, &task.filter, limit, options)?;
+            let holders = holders::growth(&diff, tree, &ways, &last.source, &task.filter, limit, options)?;
             diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
         }
         _ => diff::report(&diff, By::Keys(&keys), &task.filter, limit, options),

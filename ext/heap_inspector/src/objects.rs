@@ -472,10 +472,18 @@ fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
     Ok(heap.loaded(ruby)?.heap.node(address).map(|id| id.0))
 }
 
-/// An object in words, without the text of strings.
+/// An object in words, without the text of strings; only what closures and methods run is read, where the dump still can be.
 fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let loaded = heap.loaded(ruby)?;
-    Ok(text(ruby, &Labels::new(&loaded.heap).node(NodeId(id))))
+    let (loaded, id) = (heap.loaded(ruby)?, NodeId(id));
+    if !matches!(loaded.heap.slot(id).ty, Type::Data | Type::Imemo) {
+        return Ok(text(ruby, &Labels::new(&loaded.heap).node(id)));
+    }
+    let label = heap.work(ruby, |loaded, _| {
+        let mut labels = Labels::new(&loaded.heap);
+        let read = labels.read_texts(&loaded.source, &[id], []);
+        Ok(if read.is_ok() { labels.node(id) } else { Labels::new(&loaded.heap).node(id) })
+    })?;
+    Ok(text(ruby, &label))
 }
 
 /// The names of classes that are most like one that no object has.

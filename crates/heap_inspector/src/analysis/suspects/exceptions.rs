@@ -42,6 +42,8 @@ impl Exceptions {
             KeyValue::Text(location) => location.as_str(),
             _ => "",
         };
-        self.0.iter().any(|glob| [&suspect.holder, &suspect.class, location].iter().any(|text| glob.is_match(text)))
+        let app_location = suspect.app_location.as_deref().unwrap_or_default();
+        let texts = [&suspect.holder, &suspect.class, location, app_location];
+        self.0.iter().any(|glob| texts.iter().any(|text| glob.is_match(text)))
     }
 }
