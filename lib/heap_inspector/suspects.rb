@@ -8,7 +8,8 @@ module HeapInspector
     # @!attribute [r] object
     #   @return [HeapObject, nil] where the objects pile up: the array, hash, string, ... that takes them in; nil where a root itself does
     # @!attribute [r] holder
-    #   @return [String] whom to ask: the class, module or thread that holds {#object}, or the root
+    #   @return [String] whom to ask: the class, module or thread of the app that holds {#object}, else that of a gem, what Ruby itself
+    #     holds it in (`"the symbol table"`), or the root
     # @!attribute [r] holder_object
     #   @return [HeapObject, nil] that class, module or thread; nil where it is a root
     # @!attribute [r] label
@@ -23,18 +24,23 @@ module HeapInspector
     #   @return [Array<Integer>] the bytes that came between each two dumps; none of one dump
     # @!attribute [r] location
     #   @return [String, nil] where the objects were allocated, as `"app/models/user.rb:12"`
+    # @!attribute [r] app_location
+    #   @return [String, nil] where {#location} is no line of the app: the line of the app that allocated most of what came with them
+    # @!attribute [r] mostly
+    #   @return [String, nil] what takes most of the bytes, as `"666 × ProductsController"`, where that is not what {#object} itself holds
     # @!attribute [r] since
     #   @return [Integer, nil] the generation of the first of them
     # @!attribute [r] path
-    #   @return [Array<Step>] the chain of references from what a root refers to down to {#object}
+    #   @return [Array<Step>] the chain of references from what a root refers to down to {#object}, and on to one of those that pile up
+    #     in it
     # @!attribute [r] confidence
     #   @return [Symbol] how far to believe it: `:high`, `:medium` or `:low`
     # @!attribute [r] reasons
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :since, :path,
-           :confidence, :reasons, :next
+    fields :headline, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :app_location,
+           :mostly, :since, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -86,10 +92,10 @@ module HeapInspector
     end
 
     def suspect(heap, row)
-      headline, index, holder, holder_index, label, class_name, count, memsize, steps, location, since, path, *others = row
+      headline, index, holder, holder_index, *said, path, confidence, reasons, following = row
       path = path.map { |step| Step.of(heap, step) }.freeze
-      Suspect.new(headline, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), label, class_name, count, memsize, steps,
-                  location, since, path, *others)
+      Suspect.new(headline, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said, path, confidence, reasons,
+                  following)
     end
 
     def about

@@ -3,8 +3,8 @@
 //! A dump lists what an object refers to, but not by what: instance variable, key or constant. Much of it can be worked out. From Ruby
 //! 3.2 on the chain of an object's shapes names its instance variables in the order of its references; as numbers, nil and the like
 //! leave no reference, a name is certain only where there are as many references as variables, likely where the class of what is
-//! referred to tells, and one of a few else. Arrays and hashes list their elements in order. Classes, closures, threads and Ruby's own
-//! objects are told by their types. Costs nothing beside the heap until an edge is asked for.
+//! referred to tells, and one of a few else. Arrays and hashes list their elements in order. Classes, threads and Ruby's own objects are
+//! told by their types, closures and methods by their [`code`]. Costs nothing beside the heap until an edge is asked for.
 
 use crate::Result;
 use crate::heap::{DANGLING, Heap, NodeId, Target};
@@ -14,10 +14,12 @@ use crate::record::{Traits, Type};
 use crate::source::Source;
 use crate::survey::Slot;
 use crate::view::human;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+
+pub(crate) mod code;
 
 /// What an edge is called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,12 +84,24 @@ const SEARCHED: usize = 64;
 const SEARCHES: u32 = 4;
 /// Bytes of a string that a label shows.
 const SHOWN: usize = 60;
+/// Bytes of the label or path of code that one shows.
+const SHOWN_OF_CODE: usize = 1024;
 
 /// By variable: the classes that the voters hold in it.
 type Votes = Vec<Vec<Held>>;
 
 /// What tells objects apart in a vote.
 type Held = (Type, ClassId);
+
+/// The instance variables of an object that is no OBJECT.
+struct Generic {
+    /// At least so many of its first references are such.
+    least: usize,
+    /// And at most so many.
+    most: usize,
+    /// Their names, in order; none where one object holds them all.
+    names: Rc<Vec<String>>,
+}
 
 /// Names nodes and edges of one heap.
 pub struct Labels<'a> {
@@ -97,6 +111,8 @@ pub struct Labels<'a> {
     variables: RefCell<HashMap<u32, Rc<Vec<String>>>>,
     votes: OnceCell<HashMap<u32, Votes>>,
     texts: HashMap<NodeId, String>,
+    /// Texts that may be labels or paths of code, whole.
+    code_texts: HashMap<NodeId, String>,
     places: RefCell<HashMap<NodeId, Places>>,
 }
 
@@ -125,12 +141,13 @@ impl<'a> Labels<'a> {
             variables: RefCell::default(),
             votes: OnceCell::new(),
             texts: HashMap::new(),
+            code_texts: HashMap::new(),
             places: RefCell::default(),
         }
     }
 
-    /// Reads the texts of the strings among `ids`, and of the string keys of those `edges`, from a holder to what it holds, that leave
-    /// a hash.
+    /// Reads the texts of the strings among `ids`, of the code of the closures and methods among them, and of the string keys of those
+    /// `edges`, from a holder to what it holds, that leave a hash.
     ///
     /// # Errors
     /// Those of [`Heap::records`].
@@ -142,24 +159,54 @@ impl<'a> Labels<'a> {
     ) -> Result<()> {
         let is_string = |id: &NodeId| self.heap.slot(*id).ty == Type::String;
         let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
-        let wanted: Vec<NodeId> =
+        let mut wanted: Vec<NodeId> =
             ids.iter().copied().chain(keys).filter(|id| is_string(id) && !self.texts.contains_key(id)).collect();
-        let mut texts = std::mem::take(&mut self.texts);
+        let mut iseqs: Vec<NodeId> = ids.iter().filter_map(|id| code::iseq_of(self.heap, *id)).collect();
+        iseqs.sort_unstable();
+        iseqs.dedup();
+        let of_code: HashSet<NodeId> = iseqs
+            .into_iter()
+            .flat_map(|iseq| code::texts(self.heap, iseq))
+            .filter(|id| !self.code_texts.contains_key(id))
+            .collect();
+        let asked: HashSet<NodeId> = wanted.iter().copied().collect();
+        wanted.extend(&of_code);
+        let (mut texts, mut code_texts) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.code_texts));
         let read = self.heap.records(source, &wanted, |id, record, _| {
-            if let Some(text) = record.value {
-                let start = text.decode_start(SHOWN);
-                let more = if start.len() == SHOWN && text.raw.len() > SHOWN { "…" } else { "" };
-                texts.insert(id, format!("{}{more}", String::from_utf8_lossy(&start)));
+            let Some(text) = record.value else { return Ok(()) };
+            let start = |shown: usize| {
+                let start = text.decode_start(shown);
+                let more = if start.len() == shown && text.raw.len() > shown { "…" } else { "" };
+                format!("{}{more}", String::from_utf8_lossy(&start))
+            };
+            if of_code.contains(&id) {
+                code_texts.insert(id, start(SHOWN_OF_CODE));
+            }
+            if asked.contains(&id) {
+                texts.insert(id, start(SHOWN));
             }
             Ok(())
         });
-        self.texts = texts;
+        (self.texts, self.code_texts) = (texts, code_texts);
         read
+    }
+
+    /// What a closure, method, environment or iseq runs, where its texts were read.
+    pub(crate) fn code(&self, id: NodeId) -> Option<code::Code<'_>> {
+        if self.code_texts.is_empty() {
+            return None;
+        }
+        code::of(self.heap, code::iseq_of(self.heap, id)?, |text| self.code_texts.get(&text).map(String::as_str))
     }
 
     /// The text of a string, where it was read and is short enough to be known whole.
     pub(crate) fn text(&self, id: NodeId) -> Option<&str> {
         self.texts.get(&id).map(String::as_str).filter(|text| !text.ends_with('…'))
+    }
+
+    /// The text of a string as far as it was read.
+    pub(crate) fn start(&self, id: NodeId) -> Option<&str> {
+        self.texts.get(&id).map(String::as_str)
     }
 
     /// The value of a key for a node, as [`crate::analysis::groups`] has it.
@@ -176,7 +223,7 @@ impl<'a> Labels<'a> {
         self.value(Key::Class, id).words().unwrap_or_default().to_owned()
     }
 
-    /// The node for people: `Order`, `Hash, 20,000 entries`, `String "abc"`, `class Order`.
+    /// The node for people: `Order`, `Hash, 20,000 entries`, `String "abc"`, `class Order`, `Proc, block in count, app/shop.rb`.
     #[must_use]
     pub fn node(&self, id: NodeId) -> String {
         let slot = self.heap.slot(id);
@@ -195,6 +242,10 @@ impl<'a> Labels<'a> {
                     }
                     (Type::Hash, _, Some(count)) => format!("{class}, {}", plural(count, "entry", "entries")),
                     (Type::Array, _, Some(count)) => format!("{class}, {}", plural(count, "element", "elements")),
+                    (Type::Data | Type::Imemo, ..) => match self.code(id) {
+                        Some(code) => format!("{class}, {}, {}", code.label, code.file),
+                        None => class,
+                    },
                     _ => class,
                 }
             }
@@ -243,14 +294,19 @@ impl<'a> Labels<'a> {
         let to_label = to.as_ref().map(label).unwrap_or_default();
         let count = heap.references(from).len();
         let length = heap.length(from).map(|length| length as usize);
+        let generic = self.generic_variables(from, &slot);
+        if place < generic.most {
+            return self.generic_variable(&generic, &slot, count, length.unwrap_or(0), place);
+        }
+        let (place, count) = (place - generic.most, count - generic.most);
         match slot.ty {
             Type::Object => self.variable(from, slot.shape, place, target),
             Type::Imemo if self.is_fields(from) && slot.shape > 0 => self.variable(from, slot.shape, place, target),
             Type::Array if slot.traits.has(Traits::SHARED) => Edge::Other("shared elements"),
             Type::Array if length == Some(count) => Edge::Element(place as u32),
             Type::Array => Edge::Other("element"),
-            Type::Hash => match (length, self.key_at(from, place)) {
-                (Some(length), _) if place == count - 1 && count == length * 2 + 1 => Edge::Other("default"),
+            Type::Hash => match (length, self.key_at(from, generic.most + place)) {
+                (Some(length), _) if place + 1 == count && count == length * 2 + 1 => Edge::Other("default"),
                 (Some(length), key) if count / 2 == length => match key {
                     Some(key) => Edge::Value(self.texts.get(&key).cloned()),
                     None if place.is_multiple_of(2) => Edge::Key,
@@ -271,6 +327,7 @@ impl<'a> Labels<'a> {
                 ("fiber", _) => "fiber",
                 ("method", _) => "method",
                 ("enumerator" | "generator" | "lazy", _) => "enumerator",
+                ("set", _) => "element",
                 _ => "",
             }),
             Type::Imemo => Edge::Other(match (label(&slot).as_str(), to_label.as_str()) {
@@ -343,10 +400,68 @@ impl<'a> Labels<'a> {
     /// The key of the value at a place of a hash's references; none for a key itself or where they are not in pairs.
     pub(crate) fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
         let length = self.heap.length(hash)? as usize;
-        if place.is_multiple_of(2) || place >= length * 2 || self.heap.references(hash).len() / 2 != length {
+        let before = self.generic_variables(hash, &self.heap.slot(hash)).most;
+        let at = place.checked_sub(before)?;
+        if at.is_multiple_of(2) || at >= length * 2 || (self.heap.references(hash).len() - before) / 2 != length {
             return None;
         }
         self.target(hash, place - 1)
+    }
+
+    /// The instance variables of an object that is no OBJECT. Ruby marks them before what the object itself holds
+    /// (`gc_mark_children`): up to 3.4 one by one, from 4.0 on by the one object in which it keeps them. Which shape has which is known
+    /// from 3.2 on.
+    fn generic_variables(&self, from: NodeId, slot: &Slot) -> Generic {
+        let none = Generic { least: 0, most: 0, names: Rc::default() };
+        if matches!(slot.ty, Type::Object | Type::Imemo | Type::Class | Type::Module | Type::Iclass) {
+            return none;
+        }
+        if self.target(from, 0).is_some_and(|first| self.is_fields(first)) {
+            return Generic { least: 1, most: 1, ..none };
+        }
+        let Some(shape) = slot.shape.checked_sub(1) else { return none };
+        let names = self.variables(shape);
+        if names.is_empty() {
+            return none;
+        }
+        let (count, length) =
+            (self.heap.references(from).len(), self.heap.length(from).map_or(0, |length| length as usize));
+        let is_shared = slot.traits.has(Traits::SHARED);
+        // A shared string or array refers to the one with the text or the elements, another string to nothing.
+        let (own_at_least, own_at_most) = match slot.ty {
+            Type::String | Type::Array if is_shared => (1, 1),
+            Type::String => (0, 0),
+            Type::Array => (0, length),
+            Type::Hash => (0, length * 2 + 1),
+            _ => (0, usize::MAX),
+        };
+        let most = names.len().min(count.saturating_sub(own_at_least));
+        Generic { least: count.saturating_sub(own_at_most).min(most), most, names }
+    }
+
+    /// What the reference at a place of an object that is no OBJECT is called, where it may be an instance variable.
+    fn generic_variable(&self, generic: &Generic, slot: &Slot, count: usize, length: usize, place: usize) -> Edge {
+        let Generic { least, most, names } = generic;
+        if names.is_empty() {
+            return Edge::Other("instance variables");
+        }
+        // A hash may have a default: it is likelier that it has none and that no variable is nil.
+        let fits = slot.ty == Type::Hash && count == most + length * 2;
+        if *least == names.len() {
+            Edge::Variable(names[place].clone())
+        } else if fits && *most == names.len() {
+            Edge::Likely(names[place].clone())
+        } else if place >= *least {
+            Edge::Other("instance variable or its own")
+        } else {
+            // Some hold no object; they stand in order.
+            let candidates = &names[place..=place + names.len() - least];
+            if candidates.len() > CANDIDATES {
+                Edge::Other("instance variable")
+            } else {
+                Edge::OneOf(candidates.to_vec())
+            }
+        }
     }
 
     fn key_of(&self, hash: NodeId, value: NodeId) -> Option<NodeId> {
@@ -415,6 +530,11 @@ impl<'a> Labels<'a> {
     pub(crate) fn is_fields(&self, id: NodeId) -> bool {
         let slot = self.heap.slot(id);
         slot.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(slot.names.label) == b"fields"
+    }
+
+    /// Whether it is the singleton class of a class or module.
+    pub(crate) fn is_metaclass(&self, id: NodeId) -> bool {
+        self.heap.slot(id).ty == Type::Class && self.heap.names().is_metaclass(self.heap.address(id))
     }
 
     fn held(&self, id: NodeId) -> Held {

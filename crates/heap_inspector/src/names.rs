@@ -320,6 +320,7 @@ pub struct Names {
     /// For each class number the one class or module whose own class it is: what it is the singleton class of.
     attached: Vec<Attached>,
     tracer: Symbol,
+    metaclass: Symbol,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -340,13 +341,15 @@ impl Names {
             let place = &mut attached[known.class.0 as usize];
             *place = if *place == Attached::None { Attached::One(ClassId(id as u32)) } else { Attached::Many };
         }
-        let mut names = Names { tables, instances: vec![Symbol::NONE], attached, tracer: Symbol::NONE };
+        let mut names =
+            Names { tables, instances: vec![Symbol::NONE], attached, tracer: Symbol::NONE, metaclass: Symbol::NONE };
         for id in 1..names.tables.class_count() {
             let name = names.name_of_instances(ClassId(id as u32));
             let sym = names.tables.symbols.intern(&name);
             names.instances.push(sym);
         }
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
+        names.metaclass = names.tables.symbols.intern(b"(metaclass)");
         names
     }
 
@@ -382,6 +385,20 @@ impl Names {
         let id = *self.tables.classes.numbers.get(&address)?;
         let superclass = self.record(id)?.superclass;
         (superclass != ClassId::NONE).then(|| self.tables.class_address(superclass))
+    }
+
+    /// Whether the class at an address is the singleton class of a class or module, which each one made at run time has.
+    #[must_use]
+    pub fn is_metaclass(&self, address: u64) -> bool {
+        let known = self.class_at(address).and_then(|id| Some((id, self.record(id)?)));
+        known.is_some_and(|(id, known)| {
+            self.is_singleton(id, known) && matches!(self.attached[id.0 as usize], Attached::One(_))
+        })
+    }
+
+    /// What stands for the name of the class of metaclasses, so that they are not taken for classes.
+    pub(crate) fn metaclass(&self) -> Symbol {
+        self.metaclass
     }
 
     fn record(&self, id: ClassId) -> Option<&ClassRecord> {

@@ -120,8 +120,9 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
     if !is_by_holder {
         return diff::report(&diff, By::Keys(&keys), &task.filter, limit, options);
     }
+    let tree = snapshot.tree(options)?;
     let holders =
-        holders::growth(&diff, snapshot.tree(options)?, snapshot.ways(options)?, &task.filter, limit, options)?;
+        holders::growth(&diff, tree, snapshot.ways(options)?, snapshot.source(), &task.filter, limit, options)?;
     diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
 }
 

@@ -204,7 +204,8 @@ fn holder_growth(
     let (found, report) = work(ruby, heaps, |several, options| {
         let diff = Diff::of(&several.dumps(&trees(several, retained, options)?), &matches.0);
         let last = several.last()?;
-        let found = holders::growth(&diff, last.tree(options)?, last.ways(options)?, &filter, limit, options)?;
+        let (tree, ways) = (last.tree(options)?, last.ways(options)?);
+        let found = holders::growth(&diff, tree, ways, &last.source, &filter, limit, options)?;
         let report = diff::holder_report(&diff, &found, &filter);
         Ok((found, report))
     })?;
@@ -222,7 +223,8 @@ fn holder_growth(
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
-/// being `[headline, object, holder, holder_object, label, class, count, memsize, steps, location, since, path, confidence, reasons, next]`.
+/// being `[headline, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly,
+/// since, path, confidence, reasons, next]`.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
@@ -255,6 +257,8 @@ fn suspects_of(
             suspect.memsize,
             suspect.steps.clone(),
             objects::present(ruby, &suspect.location),
+            suspect.app_location.as_deref().map(|location| text(ruby, location)),
+            suspect.mostly.as_deref().map(|mostly| text(ruby, mostly)),
             suspect.since,
             rows(ruby, &suspect.path, |one| step(ruby, one))?,
             ruby.to_symbol(suspect.confidence.name()),

@@ -468,10 +468,18 @@ fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
     Ok(heap.snapshot(ruby)?.heap().node(address).map(|id| id.0))
 }
 
-/// An object in words, without the text of strings.
+/// An object in words, without the text of strings; only what closures and methods run is read, where the dump still can be.
 fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let snapshot = heap.snapshot(ruby)?;
-    Ok(text(ruby, &Labels::new(snapshot.heap()).node(NodeId(id))))
+    let (snapshot, id) = (heap.snapshot(ruby)?, NodeId(id));
+    if !matches!(snapshot.heap().slot(id).ty, Type::Data | Type::Imemo) {
+        return Ok(text(ruby, &Labels::new(snapshot.heap()).node(id)));
+    }
+    let label = heap.work(ruby, |snapshot, _| {
+        let mut labels = Labels::new(snapshot.heap());
+        let read = labels.read_texts(snapshot.source(), &[id], []);
+        Ok(if read.is_ok() { labels.node(id) } else { Labels::new(snapshot.heap()).node(id) })
+    })?;
+    Ok(text(ruby, &label))
 }
 
 /// The names of classes that are most like one that no object has.

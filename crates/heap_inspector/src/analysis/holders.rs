@@ -14,6 +14,7 @@ use crate::heap::NodeId;
 use crate::labels::Labels;
 use crate::scan::Options;
 use crate::select::Filter;
+use crate::source::Source;
 use crate::survey::Sum;
 
 /// The `limit` holders of the most bytes of what came since the first dump and passes the filter; `tree` and `ways` are the last dump's.
@@ -24,6 +25,7 @@ pub fn growth(
     diff: &Diff<'_>,
     tree: &Tree,
     ways: &Ways,
+    source: &Source,
     filter: &Filter,
     limit: usize,
     options: &Options<'_>,
@@ -51,18 +53,27 @@ pub fn growth(
         rest.add(Sum { count: *count, memsize: memsizes.last().copied().unwrap_or(0), references: 0 });
     }
     let roots = paths::root_categories(heap);
-    let labels = Labels::new(heap);
+    let mut labels = Labels::new(heap);
+    let way = |anchor: &u32| {
+        let id = ((*anchor as usize) < heap.object_count()).then_some(NodeId(*anchor));
+        id.and_then(|id| ways.way(id)).unwrap_or_default()
+    };
+    let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| way(anchor)).collect();
+    let origins = suspects::Origins::new(heap, &labels, nodes.iter().copied());
+    let anchors = places.iter().map(|(anchor, ..)| NodeId(*anchor)).filter(|id| (id.0 as usize) < heap.object_count());
+    let told = places.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &way(anchor)));
+    labels.read_texts(source, &anchors.chain(origins.code()).chain(told).collect::<Vec<_>>(), [])?;
     let with_trees = diff.dumps().iter().all(|dump| dump.tree.is_some());
     let growth = |(anchor, memsizes, count): (u32, Vec<u64>, u64)| {
         let id = ((anchor as usize) < heap.object_count()).then_some(NodeId(anchor));
         let retained_memsizes = with_trees.then(|| retained(diff, id));
         let known =
             retained_memsizes.iter().flatten().copied().collect::<Option<Vec<u64>>>().filter(|known| !known.is_empty());
-        let way = id.and_then(|id| ways.way(id)).unwrap_or_default();
+        let way = way(&anchor);
         HolderGrowth {
             id,
             holder: match id {
-                Some(_) => suspects::holder(heap, &labels, &roots, &way).0,
+                Some(_) => suspects::holder(heap, &labels, &origins, &roots, &way, "").0,
                 None => suspects::root_label(heap, anchor),
             },
             label: id.map_or_else(|| suspects::root_label(heap, anchor), |id| labels.node(id)),

@@ -28,6 +28,10 @@ const STEP: u32 = 1;
 const TO_CLASS: u32 = 3;
 /// ... out of Ruby's machinery or the allocation tracer, ...
 const MACHINERY: u32 = 4;
+/// ... off a thread or fiber, whose stack is another in the next dump, ...
+const STACK: u32 = 8;
+/// ... to an object that is to be gone round, ...
+const AVOIDED: u32 = 2;
 /// ... and from a root that is scanned conservatively.
 const CONSERVATIVE: u32 = 12;
 /// One more than the greatest cost of a step.
@@ -52,6 +56,14 @@ impl Ways {
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn new(heap: &Heap, options: &Options<'_>) -> Result<Ways> {
+        Ways::around(heap, |_| false, options)
+    }
+
+    /// The ways that rather go round what `avoids` says: a step to such an object costs as much as three.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn around(heap: &Heap, avoids: impl Fn(NodeId) -> bool, options: &Options<'_>) -> Result<Ways> {
         let count = heap.object_count();
         let mut search = Search::new(count);
         for (node, cost) in beginnings(heap) {
@@ -63,8 +75,10 @@ impl Ways {
                 options.check()?;
             }
             order.push(node);
+            let from = cost_off(heap, node);
             for target in targets(heap, node) {
-                search.reach(node, target, cost + step_cost(heap, node, target));
+                let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
+                search.reach(node, target, cost + from + to_class(heap, node, target) + avoided);
             }
         }
         Ok(Ways { parents: search.from, costs: search.costs, order })
@@ -211,8 +225,25 @@ fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
 
 /// What the step from one node to another costs.
 fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
-    let machinery = if is_machinery(heap, NodeId(from)) { MACHINERY } else { 0 };
-    STEP + machinery + if to == heap.class_target(from) { TO_CLASS } else { 0 }
+    cost_off(heap, from) + to_class(heap, from, to)
+}
+
+/// What each step from a node costs.
+fn cost_off(heap: &Heap, from: u32) -> u32 {
+    let slot = heap.slot(NodeId(from));
+    let label = || heap.names().tables.symbols.bytes(slot.names.label);
+    let more = match slot.ty {
+        _ if slot.tracer => MACHINERY,
+        Type::Imemo if !PLAIN_IMEMO.contains(&label()) => MACHINERY,
+        Type::Data if matches!(label(), b"VM/thread" | b"fiber") => STACK,
+        _ => 0,
+    };
+    STEP + more
+}
+
+/// What it costs beside that to an object's own class.
+fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
+    if to == heap.class_target(from) { TO_CLASS } else { 0 }
 }
 
 /// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
@@ -317,11 +348,6 @@ impl Meeting {
         self.walked.drain(..).for_each(|at| self.known[at as usize] = place);
         place
     }
-}
-
-fn is_machinery(heap: &Heap, id: NodeId) -> bool {
-    let slot = heap.slot(id);
-    slot.tracer || slot.ty == Type::Imemo && !PLAIN_IMEMO.contains(&heap.names().tables.symbols.bytes(slot.names.label))
 }
 
 /// An object on a chain.

@@ -31,13 +31,17 @@ pub(super) use anchors::root_label;
 pub use answer::report;
 pub use exceptions::Exceptions;
 pub(super) use naming::holder;
+pub(super) use origins::Origins;
 pub(super) use places::places;
+pub(super) use ruby::telling;
 
 mod anchors;
 mod answer;
 mod exceptions;
 mod naming;
+mod origins;
 mod places;
+mod ruby;
 mod signs;
 mod untraced;
 
@@ -85,9 +89,13 @@ pub struct Suspect {
     pub steps: Vec<u64>,
     /// Where the objects were allocated.
     pub location: KeyValue,
+    /// Where that is in no file of the app: where in the app most of what came with them was allocated.
+    pub app_location: Option<String>,
+    /// Where the place holds objects of another class directly than what most of the bytes are: what these are.
+    pub mostly: Option<String>,
     /// The generation of the first of them.
     pub since: Option<u32>,
-    /// The chain from a root to the accumulation point.
+    /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
     pub path: Vec<Step>,
     /// How far to believe it.
     pub confidence: Confidence,
@@ -119,7 +127,8 @@ pub fn of_diff(
         return Ok(Vec::new()); // what is new cannot be told
     }
     let heap = diff.heap();
-    let ways = Ways::new(heap, options)?;
+    // A way that the first dump had too says more than one over a request in flight.
+    let ways = Ways::around(heap, |id| diff.step(id).is_some(), options)?;
     let places = places(diff, tree, &ways, options, |_| true)?;
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let mut ranked: Vec<(u64, u32, Place)> = places

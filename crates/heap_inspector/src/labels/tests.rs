@@ -123,6 +123,56 @@ fn hashes_are_pairs_where_none_is_missing() {
     assert_eq!(hash(3, "", &[STRING, ARRAY]), ["key or value", "key or value"]);
 }
 
+/// Up to Ruby 3.4 their references come first.
+#[test]
+fn variables_of_strings_arrays_and_hashes_come_before_what_these_hold() {
+    let of = |ty: &str, more: &str, references: &[&str]| {
+        let list: Vec<String> = references.iter().map(|target| format!("\"{target}\"")).collect();
+        let line = format!(
+            "{{\"address\":\"0x2000\", \"type\":\"{ty}\", \"shape_id\":11, {more}\"references\":[{}], \"memsize\":40}}\n",
+            list.join(", ")
+        );
+        names(&line, 0x2000)
+    };
+    assert_eq!(of("STRING", "", &[STRING, ARRAY]), ["@a", "@b"]);
+    assert_eq!(of("STRING", "\"shared\":true, ", &[ARRAY, HASH, STRING]), ["@a", "@b", "shared text"]);
+    assert_eq!(of("ARRAY", "\"length\":1, ", &[STRING, STRING, HASH]), ["@a", "@b", "[0]"]);
+    // One variable or the one element is nil.
+    let either = "@a or @b (one of these)";
+    assert_eq!(of("ARRAY", "\"length\":1, ", &[STRING, HASH]), [either, "instance variable or its own"]);
+    assert_eq!(
+        of("HASH", "\"size\":1, ", &[HASH, ARRAY, STRING, ARRAY, HASH]),
+        ["@a", "@b", "key", "[\"s\"]", "default"]
+    );
+    assert_eq!(
+        of("HASH", "\"size\":1, ", &[HASH, ARRAY, STRING, ARRAY]),
+        ["@a (likely)", "@b (likely)", "key", "[\"s\"]"]
+    );
+    assert_eq!(of("STRUCT", "", &[STRING, HASH, HASH])[2], "member");
+    // Without a variable all is as it is.
+    let plain = format!(
+        "{{\"address\":\"0x2000\", \"type\":\"STRING\", \"shape_id\":0, \"references\":[\"{STRING}\"], \"memsize\":40}}\n"
+    );
+    assert_eq!(names(&plain, 0x2000), ["shared text"]);
+}
+
+/// From Ruby 4.0 on one object holds them, and it comes first.
+#[test]
+fn fields_of_an_array_or_set_come_before_its_elements() {
+    let fields = format!(
+        "{{\"address\":\"0x3028\", \"type\":\"IMEMO\", \"shape_id\":10, \"imemo_type\":\"fields\", \"references\":[\"{HASH}\"], \"memsize\":40}}\n"
+    );
+    let of = |more: &str| {
+        let line = format!(
+            "{{\"address\":\"0x3000\", {more} \"shape_id\":10, \"references\":[\"0x3028\", \"{STRING}\", \"{HASH}\"], \"memsize\":40}}\n"
+        );
+        names(&format!("{fields}{line}"), 0x3000)
+    };
+    assert_eq!(of("\"type\":\"ARRAY\", \"length\":2,"), ["instance variables", "[0]", "[1]"]);
+    assert_eq!(of("\"type\":\"DATA\", \"struct\":\"set\","), ["instance variables", "element", "element"]);
+    assert_eq!(of("\"type\":\"HASH\", \"size\":1,"), ["instance variables", "key", "[\"s\"]"]);
+}
+
 /// All ways to lay the references, in order, on variables that fit.
 fn ways(votes: &Votes, held: &[Option<Held>], from: usize) -> Vec<Vec<usize>> {
     let Some((first, rest)) = held.split_first() else { return vec![Vec::new()] };

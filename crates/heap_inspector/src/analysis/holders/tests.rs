@@ -9,6 +9,7 @@ use crate::graph::random::heap_of_lines;
 use crate::heap::Heap;
 use crate::scan::Options;
 use crate::select::Filter;
+use crate::source::Source;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -56,7 +57,8 @@ fn holders(heaps: &[Heap], filter: &Filter, limit: usize, with_trees: bool) -> H
     let dumps = heaps.iter().zip(&trees).map(|(heap, tree)| Dump { name: "", heap, tree: with_trees.then_some(tree) });
     let diff = Diff::new(&dumps.collect::<Vec<_>>(), &options).unwrap();
     let ways = Ways::new(diff.heap(), &options).unwrap();
-    growth(&diff, trees.last().unwrap(), &ways, filter, limit, &options).unwrap()
+    // No class here has a method whose code would be read.
+    growth(&diff, trees.last().unwrap(), &ways, &Source::path(""), filter, limit, &options).unwrap()
 }
 
 fn address(heap: &Heap, growth: &HolderGrowth) -> u64 {

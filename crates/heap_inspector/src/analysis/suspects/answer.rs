@@ -54,7 +54,8 @@ impl Suspect {
             format!("{} × {}", human::count(self.count), self.class)
         };
         let grown = if self.steps.is_empty() { "holding" } else { "new" };
-        format!("{what}, {} {grown}, held by {}", human::bytes(self.memsize), self.holder)
+        let mostly = self.mostly.as_ref().map_or_else(String::new, |mostly| format!(", most of it {mostly}"));
+        format!("{what}, {} {grown}{mostly}, held by {}", human::bytes(self.memsize), self.holder)
     }
 
     /// The command that goes on from it; none where a root itself holds the objects.
@@ -84,7 +85,9 @@ impl Suspect {
                 Cell::List(self.steps.iter().map(|bytes| Cell::Bytes(*bytes)).collect()),
                 String::new(),
             ),
+            fact("mostly", "", text(self.mostly.clone()), String::new()),
             fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
+            fact("app_location", "In the app at", text(self.app_location.clone()), String::new()),
             fact(
                 "since",
                 "Since generation",

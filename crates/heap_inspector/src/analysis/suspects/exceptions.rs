@@ -39,6 +39,8 @@ impl Exceptions {
     #[must_use]
     pub fn name(&self, suspect: &Suspect) -> bool {
         let location = suspect.location.words().unwrap_or_default();
-        self.0.iter().any(|glob| [&suspect.holder, &suspect.class, location].iter().any(|text| glob.is_match(text)))
+        let app_location = suspect.app_location.as_deref().unwrap_or_default();
+        let texts = [&suspect.holder, &suspect.class, location, app_location];
+        self.0.iter().any(|glob| texts.iter().any(|text| glob.is_match(text)))
     }
 }

@@ -1,16 +1,19 @@
 //! Puts accumulation points in words: the holder, what piles up, its line, the path.
 
 use super::anchors::root_label;
-use super::places::{Content, Place, sort_of};
-use super::{Confidence, Suspect, signs};
+use super::origins::{self, Origin, Origins};
+use super::places::{Content, Place, Sort, sort_of};
+use super::{Confidence, Suspect, ruby, signs};
 use crate::Result;
 use crate::analysis::dominators::{Children, Dominator, Tree};
 use crate::analysis::paths::{self, Ways};
-use crate::heap::{Heap, NodeId};
-use crate::keys::Key;
+use crate::heap::{DANGLING, Heap, NodeId};
+use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::source::Source;
+use crate::symbols::Symbol;
+use crate::view::human;
 use hashbrown::HashMap;
 
 /// Classes of Ruby's own whose objects are seldom what leaks, but what it is made of.
@@ -90,66 +93,238 @@ pub(super) fn name(
     let mut labels = Labels::new(heap);
     let roots = paths::root_categories(heap);
     let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
-    let chains: Vec<Vec<NodeId>> = places
+    let found: Vec<Found> = places
         .iter()
-        .map(|(anchor, _)| if is_node(*anchor) { ways.way(NodeId(*anchor)).unwrap_or_default() } else { Vec::new() })
-        .collect();
-    let nodes: Vec<NodeId> = chains.iter().flatten().copied().collect();
-    let edges = chains.iter().flat_map(|way| way.windows(2).map(|pair| (pair[0], pair[1])));
-    let mains: Vec<Option<Content>> = places.iter().map(|(_, place)| main_content(&labels, place)).collect();
-    let strings: Vec<Vec<NodeId>> = chains
-        .iter()
-        .zip(&mains)
-        .map(|(way, main)| match (way.last(), main.map(|content| sort_of(heap, content.sample))) {
-            (Some(anchor), Some(sort)) if sort.0 == Type::String => signs::strings(heap, children, *anchor, sort),
-            _ => Vec::new(),
+        .map(|(anchor, place)| {
+            let id = is_node(*anchor).then_some(NodeId(*anchor));
+            let way = id.and_then(|id| ways.way(id)).unwrap_or_default();
+            let main = main_content(&labels, place, id.map(|id| heap.slot(id).ty));
+            let strings = match (id, main.map(|content| sort_of(heap, content.sample))) {
+                (Some(id), Some(sort)) if sort.0 == Type::String => signs::strings(heap, children, id, sort),
+                _ => Vec::new(),
+            };
+            let sample = main.map(|content| inside(tree, children, &labels, content.sample)).or(id);
+            let on = match (id, sample) {
+                (Some(id), Some(sample)) if id != sample => onward(heap, ways, id, sample),
+                _ => Vec::new(),
+            };
+            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main));
+            let chain = way.iter().copied().chain(on).collect();
+            Found { id, way, chain, main, sample, pile, strings }
         })
         .collect();
-    let read: Vec<NodeId> = nodes.iter().chain(strings.iter().flatten()).copied().collect();
+    let origins = Origins::new(heap, &labels, found.iter().flat_map(|found| &found.way).copied());
+    let told = found.iter().flat_map(|found| ruby::telling(heap, &found.way));
+    let read: Vec<NodeId> = found
+        .iter()
+        .flat_map(|found| found.chain.iter().chain(&found.strings))
+        .copied()
+        .chain(told)
+        .chain(origins.code())
+        .collect();
+    let edges = found.iter().flat_map(|found| found.chain.windows(2).map(|pair| (pair[0], pair[1])));
     labels.read_texts(source, &read, edges)?;
     let labels = &labels;
     let lengths = signs::Lengths::new(heap);
     let sight = signs::Sight { heap, tree, children, labels, lengths: &lengths };
     let mut suspects = Vec::new();
-    for (((anchor, place), way), (main, strings)) in places.iter().zip(&chains).zip(mains.iter().zip(&strings)) {
+    for ((anchor, place), found) in places.iter().zip(&found) {
         let (confidence, growth) = judge(place);
-        let id = is_node(*anchor).then_some(NodeId(*anchor));
-        let Some(sample) = main.map(|content| inside(tree, children, labels, content.sample)).or(id) else { continue };
+        let Found { id, way, main, .. } = found;
+        let Some(sample) = found.sample else { continue };
+        let class = labels.class_name(sample);
         let since = main.map_or(heap.slot(sample).generation, |content| content.since);
         let (holder, holder_id) = match id {
-            Some(_) => holder(heap, labels, &roots, way),
-            None => (root_label(heap, *anchor), None),
+            Some(_) => holder(heap, labels, &origins, &roots, way, &class),
+            None => root_holder(heap, labels, *anchor, &class),
+        };
+        let count = main.map_or(1, |content| content.count);
+        let (sample, class, count, mostly) = match &found.pile {
+            Some(pile) if pile.class == class => (sample, class, count.max(pile.count), None),
+            Some(pile) => {
+                let mostly = format!("{} × {class}", human::count(count));
+                (pile.sample, pile.class.clone(), pile.count, Some(mostly))
+            }
+            None => (sample, class, count, None),
         };
         suspects.push(Suspect {
             holder,
             holder_id,
-            id,
+            id: *id,
             label: id.map_or_else(|| root_label(heap, *anchor), |id| labels.node(id)),
-            class: labels.class_name(sample),
-            count: main.map_or(1, |content| content.count),
+            class,
+            count,
             memsize: place.total(),
             steps: place.steps.clone(),
             location: labels.value(Key::Location, sample),
+            app_location: if is_of_app(labels, sample) { None } else { app_location(labels, place) },
+            mostly,
             since: since.checked_sub(1),
-            path: paths::steps(labels, &roots, way),
+            path: paths::steps(labels, &roots, &found.chain),
             confidence,
-            reasons: std::iter::once(growth).chain(sight.signs(way, place.total(), main.as_ref(), strings)).collect(),
+            reasons: std::iter::once(growth)
+                .chain(sight.signs(way, place.total(), main.as_ref(), &found.strings))
+                .collect(),
         });
     }
     Ok(suspects)
 }
 
+/// What is known of a place before texts are read.
+struct Found {
+    /// The accumulation point; none where it is a root.
+    id: Option<NodeId>,
+    /// The way to it.
+    way: Vec<NodeId>,
+    /// The way, and on to one of the objects that pile up.
+    chain: Vec<NodeId>,
+    main: Option<Content>,
+    /// One of these objects, as a programmer knows it.
+    sample: Option<NodeId>,
+    pile: Option<Pile>,
+    strings: Vec<NodeId>,
+}
+
+/// What a list holds itself, where that is not what takes most of the bytes.
+struct Pile {
+    sample: NodeId,
+    class: String,
+    count: u64,
+}
+
+/// What an array, hash or set holds itself, where it holds at least twice as many as what piles up in it has by class and site.
+fn pile(heap: &Heap, tree: &Tree, labels: &Labels<'_>, place: &Place, id: NodeId, main: Content) -> Option<Pile> {
+    let is_set = || heap.names().tables.symbols.bytes(heap.slot(id).names.label) == b"set";
+    match heap.slot(id).ty {
+        Type::Array | Type::Hash => {}
+        Type::Data if is_set() => {}
+        _ => return None,
+    }
+    let kind = |sort: Sort| (sort.0, sort.1);
+    let mut came: HashMap<(Type, Symbol), u64> = HashMap::new();
+    place.content.iter().for_each(|(sort, content)| *came.entry(kind(*sort)).or_default() += content.count);
+    /// How many, what they retain, one of them.
+    type Held = (u64, u64, NodeId);
+    let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
+    for target in heap.targets(id.0).iter().filter(|target| **target != DANGLING) {
+        let target = NodeId(*target);
+        let entry = held.entry(kind(sort_of(heap, target))).or_insert((0, 0, target));
+        entry.0 += 1;
+        entry.1 += tree.retained(target);
+    }
+    held.retain(|kind, entry| {
+        entry.0 = entry.0.min(came.get(kind).copied().unwrap_or(0));
+        entry.0 > 0
+    });
+    let most = held.values().map(|(count, ..)| *count).max()?;
+    let often = held.values().filter(|(count, ..)| count * 2 >= most);
+    let &(count, _, sample) = often.max_by_key(|(count, retained, sample)| (*retained, *count, *sample))?;
+    let objects: Vec<Held> = held.iter().filter(|((ty, _), _)| *ty == Type::Object).map(|(_, held)| *held).collect();
+    let sum: u64 = objects.iter().map(|(count, ..)| count).sum();
+    // Objects of several classes are told by what these have in common, as errors are.
+    let common = (sum >= count * 2).then(|| common_class(heap, labels, objects.iter().map(|held| held.2))).flatten();
+    let pile = match common {
+        Some(class) => Pile { sample: main.sample, class, count: sum },
+        None => Pile { sample, class: labels.class_name(sample), count },
+    };
+    (pile.count >= main.count * 2).then_some(pile)
+}
+
+/// The nearest class that all these objects are of, other than what all objects are.
+fn common_class(heap: &Heap, labels: &Labels<'_>, objects: impl Iterator<Item = NodeId>) -> Option<String> {
+    let names = heap.names();
+    let chain = |id: NodeId| {
+        let first = heap.class(id).map(|class| heap.address(class));
+        let classes = std::iter::successors(first, |address| names.superclass(*address)).take(SEARCHED);
+        let own = std::iter::once(labels.class_name(id));
+        own.chain(classes.filter_map(|address| names.class_name(address)).filter(|name| !name.starts_with("#<")))
+    };
+    let mut common: Option<Vec<String>> = None;
+    for id in objects {
+        let classes: Vec<String> = chain(id).collect();
+        match &mut common {
+            None => common = Some(classes),
+            Some(common) => common.retain(|class| classes.contains(class)),
+        }
+    }
+    common?.into_iter().find(|class| !matches!(class.as_str(), "Object" | "BasicObject" | "Kernel"))
+}
+
+/// Whether an object was allocated in a file of the app.
+fn is_of_app(labels: &Labels<'_>, id: NodeId) -> bool {
+    match labels.value(Key::File, id) {
+        KeyValue::Text(file) => is_file(&file) && origins::of_file(&file) == Some(Origin::App),
+        _ => false,
+    }
+}
+
+/// Not `(untraced)` and the like.
+fn is_file(text: &str) -> bool {
+    !text.starts_with('(')
+}
+
+/// The line of the app that allocated most of what piles up in a place.
+fn app_location(labels: &Labels<'_>, place: &Place) -> Option<String> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for content in place.content.values().filter(|content| is_of_app(labels, content.sample)) {
+        if let KeyValue::Text(location) = labels.value(Key::Location, content.sample) {
+            *counts.entry(location).or_default() += content.count;
+        }
+    }
+    counts
+        .into_iter()
+        .max_by(|(a, one), (b, other)| one.cmp(other).then_with(|| b.cmp(a)))
+        .map(|(location, _)| location)
+}
+
+/// The way on from an accumulation point to an object in it: the end of the object's own way, else what a short search finds.
+fn onward(heap: &Heap, ways: &Ways, from: NodeId, to: NodeId) -> Vec<NodeId> {
+    let way = ways.way(to).unwrap_or_default();
+    if let Some(at) = way.iter().rposition(|id| *id == from) {
+        return way[at + 1..].to_vec();
+    }
+    let mut before: HashMap<u32, u32> = HashMap::from([(from.0, from.0)]);
+    let mut waiting = std::collections::VecDeque::from([from.0]);
+    let mut looks = LOOKS;
+    while let Some(at) = waiting.pop_front() {
+        for target in heap.targets(at).iter().filter(|target| **target != DANGLING) {
+            looks -= 1;
+            if looks == 0 {
+                return Vec::new();
+            }
+            if before.contains_key(target) {
+                continue;
+            }
+            before.insert(*target, at);
+            if *target == to.0 {
+                let back = std::iter::successors(Some(to.0), |node| before.get(node).copied());
+                let mut on: Vec<NodeId> = back.take_while(|node| *node != from.0).map(NodeId).collect();
+                on.reverse();
+                return on;
+            }
+            waiting.push_back(*target);
+        }
+    }
+    Vec::new()
+}
+
+/// So many references are looked at for a way on.
+const LOOKS: u32 = 20_000;
+
 /// What piles up in a place: of an application's class if such objects hold a good part of it, else what holds the most; none where the
 /// place itself grows.
-fn main_content(labels: &Labels<'_>, place: &Place) -> Option<Content> {
+fn main_content(labels: &Labels<'_>, place: &Place, anchor: Option<Type>) -> Option<Content> {
     let mut best: Option<(u8, Content)> = None;
     let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
-    if most * 4 < place.total() {
+    // An array, hash or string grows itself; in another object it is many sorts of things that came.
+    let grows = anchor.is_none_or(|ty| matches!(ty, Type::Array | Type::Hash | Type::String | Type::Data | Type::File));
+    if most * 4 < place.total() && grows {
         return None;
     }
-    for content in place.content.values() {
+    for (sort, content) in &place.content {
         let class = labels.class_name(content.sample);
         let rank = match class.as_str() {
+            _ if sort.0 == Type::Iclass || labels.is_metaclass(content.sample) => 0,
             // What a Ruby programmer does not see.
             class if class.starts_with('(') => 0,
             _ if (content.retained as f64) < MAIN_PART * most as f64 => 0,
@@ -190,28 +365,96 @@ fn inside(tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId)
 /// So many objects inside of one are looked at.
 pub(super) const SEARCHED: usize = 100;
 
-/// The nearest object on the way, from its end, that a programmer has a name for, and that name.
+/// What holds a place, as a programmer would say: the nearest class, module, thread or object of the app on the way, from its end; where
+/// there is none that of a gem which is more than a container. What Ruby itself holds objects in goes by its name.
 pub(in crate::analysis) fn holder(
     heap: &Heap,
     labels: &Labels<'_>,
+    origins: &Origins,
     roots: &HashMap<NodeId, &str>,
     way: &[NodeId],
+    class: &str,
 ) -> (String, Option<NodeId>) {
+    let (mut of_gem, mut container): (Option<(String, NodeId)>, Option<(String, NodeId)>) = (None, None);
+    let mut between = 0;
+    let known = |(name, id): (String, NodeId)| (name, Some(id));
     for id in way.iter().rev() {
         let slot = heap.slot(*id);
-        let class = labels.class_name(*id);
+        let name = labels.class_name(*id);
         match slot.ty {
             Type::Class | Type::Module | Type::Iclass => {
                 let name = heap.names().class_name(heap.address(*id)).unwrap_or_default();
                 let inside = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>'));
-                let inside = inside.filter(|name| !name.starts_with("0x") && !name.contains(":0x"));
-                return (inside.unwrap_or(&name).to_owned(), Some(*id));
+                // The singleton class of an object: its object is before it on the way.
+                if inside.is_some_and(|name| name.starts_with("0x") || name.contains(":0x")) && way.first() != Some(id)
+                {
+                    container.get_or_insert((name, *id));
+                    continue;
+                }
+                let name = inside.unwrap_or(&name).to_owned();
+                return match of_gem {
+                    Some(of_gem) if between > FAR || origins.of(labels, &name) != Origin::App => known(of_gem),
+                    _ => (name, Some(*id)),
+                };
             }
-            Type::Data if class == "Thread" => return (class, Some(*id)),
-            Type::Object | Type::Struct | Type::Data if !is_core(&class) => return (class, Some(*id)),
+            Type::Data if name == "Thread" => return of_gem.map_or((name, Some(*id)), known),
+            Type::Object | Type::Struct | Type::Data if !is_core(&name) => match origins.of(labels, &name) {
+                Origin::App if between > FAR => break,
+                Origin::App => return (name, Some(*id)),
+                Origin::Gem if !is_container(heap, *id) => {
+                    between += 1;
+                    of_gem.get_or_insert((name, *id));
+                }
+                _ => {
+                    container.get_or_insert((name, *id));
+                }
+            },
             _ => {}
         }
     }
-    let root = way.first().and_then(|first| roots.get(first));
-    (root.map_or_else(String::new, |category| format!("root {category}")), None)
+    if let Some(of_gem) = of_gem {
+        return known(of_gem);
+    }
+    let category = way.first().and_then(|first| roots.get(first)).copied().unwrap_or_default();
+    if let Some(store) = ruby::store(heap, labels, category, way, class) {
+        return (store.to_owned(), way.last().copied());
+    }
+    container.map_or_else(|| (root_name(category), None), known)
 }
+
+/// So many objects of gems may stand between a holder of the app and the place. Behind more of them it only leads there, as an
+/// application object does to all that a framework has.
+const FAR: usize = 2;
+
+fn root_name(category: &str) -> String {
+    if category.is_empty() { String::new() } else { format!("root {category}") }
+}
+
+/// The holder where a root itself is the place.
+fn root_holder(heap: &Heap, labels: &Labels<'_>, anchor: u32, class: &str) -> (String, Option<NodeId>) {
+    let label = root_label(heap, anchor);
+    let category = label.strip_prefix("root ").unwrap_or_default();
+    let store = ruby::store(heap, labels, category, &[], class);
+    (store.map_or_else(|| label.clone(), str::to_owned), None)
+}
+
+/// Whether an object holds no more than one thing that holds others: a list, map or reference with what guards and describes it.
+fn is_container(heap: &Heap, id: NodeId) -> bool {
+    let targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING).take(SEARCHED);
+    let holds = targets.filter(|target| {
+        let slot = heap.slot(NodeId(**target));
+        match slot.ty {
+            Type::Array | Type::Hash => heap.length(NodeId(**target)) != Some(0),
+            Type::Object | Type::Struct => true,
+            Type::Data => {
+                let label = heap.names().tables.symbols.bytes(slot.names.label);
+                !matches!(label, b"proc" | b"method" | b"mutex" | b"monitor" | b"condvar" | b"encoding")
+            }
+            _ => false,
+        }
+    });
+    holds.count() <= 1
+}
+
+#[cfg(test)]
+mod tests;

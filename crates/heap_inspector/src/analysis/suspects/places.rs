@@ -76,8 +76,11 @@ impl Place {
 }
 
 pub(super) fn sort_of(heap: &Heap, id: NodeId) -> Sort {
-    let slot = heap.slot(id);
-    (slot.ty, heap.names().instance_class(slot.names.class), slot.names.site, slot.names.label)
+    let (slot, names) = (heap.slot(id), heap.names());
+    // A class made at run time has a singleton class of its own: that is not another one.
+    let is_metaclass = slot.ty == Type::Class && names.is_metaclass(heap.address(id));
+    let class = if is_metaclass { names.metaclass() } else { names.instance_class(slot.names.class) };
+    (slot.ty, class, slot.names.site, slot.names.label)
 }
 
 /// Where what is new since the first dump piles up: by accumulation point, as [`join`] has it. Only what `counts` is summed up.

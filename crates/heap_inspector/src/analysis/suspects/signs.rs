@@ -144,8 +144,9 @@ impl Sight<'_, '_> {
         if is_class && slot.traits.has(Traits::SINGLETON) {
             return Some("they are singleton classes, as `extend` and `def object.name` make them".into());
         }
+        let kind = if slot.ty == Type::Module { "modules" } else { "classes" };
         (is_class && content.count > 1)
-            .then(|| "they are classes that were made one by one while the process ran".into())
+            .then(|| format!("they are {kind} that were made one by one while the process ran"))
     }
 
     /// Whether the strings repeat. Only texts that were read whole count.

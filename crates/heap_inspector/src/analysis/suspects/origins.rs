@@ -1,0 +1,153 @@
+//! Whose a class is: the app's, a gem's or Ruby's own.
+//!
+//! A dump does not say where a class was written. Where the class was traced its site does, else the code of its methods: the file of
+//! most of them counts, so one that the app adds to a gem's class does not make it the app's. A class with none is what the module
+//! around it is. Costs a look at all classes, and the texts of a few methods of each that is asked for.
+
+use super::naming::is_core;
+use crate::gems::gem;
+use crate::heap::{DANGLING, Heap, NodeId};
+use crate::keys::{Key, KeyValue};
+use crate::labels::{Labels, code};
+use crate::record::Type;
+use hashbrown::{HashMap, HashSet};
+
+/// So many methods of a class are looked at.
+const METHODS: usize = 16;
+/// Among so many references.
+const REFERENCES: usize = 4096;
+/// Modules stand in each other no deeper than this.
+const DEPTH: usize = 16;
+
+/// Whose a class is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The app's, or nothing says whose.
+    App,
+    /// A gem's.
+    Gem,
+    /// Ruby's own, or its standard library's.
+    Ruby,
+}
+
+/// Where a file or line comes from; none where it names no file.
+pub(super) fn of_file(path: &str) -> Option<Origin> {
+    // `eval` without a file tells nothing.
+    if path.is_empty() || path.starts_with("(eval") && !path.contains('/') {
+        return None;
+    }
+    Some(match gem(path).as_str() {
+        "app" => Origin::App,
+        "stdlib" | "ruby" => Origin::Ruby,
+        _ => Origin::Gem,
+    })
+}
+
+/// What tells of one class.
+#[derive(Debug, Default)]
+struct Evidence {
+    /// The file in which it was made, where that was traced.
+    site: Option<Origin>,
+    /// The code of its methods.
+    methods: Vec<NodeId>,
+    /// The code of its own class's methods.
+    singleton_methods: Vec<NodeId>,
+    /// A class that inherits from more than `Object`: what it inherits may define methods on it.
+    is_subclass: bool,
+}
+
+/// The origins of some classes.
+#[derive(Debug, Default)]
+pub(in crate::analysis) struct Origins(HashMap<String, Evidence>);
+
+impl Origins {
+    /// Gathers what tells of the classes of these nodes, and of those nodes that are classes.
+    pub(in crate::analysis) fn new(heap: &Heap, labels: &Labels<'_>, nodes: impl Iterator<Item = NodeId>) -> Origins {
+        let mut wanted: HashSet<String> = HashSet::new();
+        let seen: HashSet<NodeId> = nodes.collect();
+        for id in seen {
+            let name = match heap.slot(id).ty {
+                Type::Class | Type::Module => heap.names().class_name(heap.address(id)).unwrap_or_default(),
+                Type::Object | Type::Struct | Type::Data => labels.class_name(id),
+                _ => continue,
+            };
+            let around = std::iter::successors(Some(name.as_str()), |name| Some(name.rsplit_once("::")?.0));
+            wanted.extend(around.take(DEPTH).map(str::to_owned));
+        }
+        let mut found = HashMap::new();
+        for id in heap.nodes() {
+            if !matches!(heap.slot(id).ty, Type::Class | Type::Module) || wanted.len() == found.len() {
+                continue;
+            }
+            let Some(name) = heap.names().class_name(heap.address(id)) else { continue };
+            if wanted.contains(&name) && !found.contains_key(&name) {
+                found.insert(name, evidence(heap, labels, id));
+            }
+        }
+        Origins(found)
+    }
+
+    /// What is to be read ([`Labels::read_texts`]) before it is asked.
+    pub(in crate::analysis) fn code(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.0.values().flat_map(|known| known.methods.iter().chain(&known.singleton_methods)).copied()
+    }
+
+    /// Whose the class of this name is.
+    pub(super) fn of(&self, labels: &Labels<'_>, class: &str) -> Origin {
+        let around = std::iter::successors(Some(class), |name| Some(name.rsplit_once("::")?.0));
+        for (depth, name) in around.take(DEPTH).enumerate() {
+            if is_core(name) {
+                return Origin::Ruby;
+            }
+            let Some(known) = self.0.get(name) else { continue };
+            // Of a class that inherits what stands on its singleton class may be its parent's doing, as `class_attribute` is.
+            let of_singleton = main(labels, &known.singleton_methods)
+                .filter(|origin| *origin == Origin::App || depth > 0 || !known.is_subclass);
+            if let Some(origin) = known.site.or_else(|| main(labels, &known.methods)).or(of_singleton) {
+                return origin;
+            }
+        }
+        Origin::App
+    }
+}
+
+/// Where most of the code comes from.
+fn main(labels: &Labels<'_>, methods: &[NodeId]) -> Option<Origin> {
+    let mut counts = [(0, Origin::Ruby), (0, Origin::Gem), (0, Origin::App)];
+    for origin in methods.iter().filter_map(|iseq| of_file(labels.code(*iseq)?.file)) {
+        counts.iter_mut().filter(|(_, known)| *known == origin).for_each(|(count, _)| *count += 1);
+    }
+    counts.into_iter().max_by_key(|(count, _)| *count).filter(|(count, _)| *count > 0).map(|(_, origin)| origin)
+}
+
+fn evidence(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Evidence {
+    let slot = heap.slot(id);
+    let site = match labels.value(Key::File, id) {
+        KeyValue::Text(file) if slot.generation > 0 => of_file(&file),
+        _ => None,
+    };
+    let superclass = heap.names().superclass(heap.address(id)).and_then(|address| heap.names().class_name(address));
+    let is_plain = superclass.is_none_or(|name| matches!(name.as_str(), "Object" | "BasicObject"));
+    let own = heap.class(id).filter(|class| heap.names().is_metaclass(heap.address(*class)));
+    Evidence {
+        site,
+        methods: methods(heap, id),
+        singleton_methods: own.map(|class| methods(heap, class)).unwrap_or_default(),
+        is_subclass: slot.ty == Type::Class && !is_plain,
+    }
+}
+
+/// The code of a few methods of a class.
+fn methods(heap: &Heap, class: NodeId) -> Vec<NodeId> {
+    let targets = heap.targets(class.0).iter().take(REFERENCES).filter(|target| **target != DANGLING);
+    let is_method = |id: &NodeId| {
+        let slot = heap.slot(*id);
+        slot.ty == Type::Imemo && heap.names().tables.symbols.bytes(slot.names.label) == b"ment"
+    };
+    targets
+        .map(|target| NodeId(*target))
+        .filter(is_method)
+        .filter_map(|id| code::iseq_of(heap, id))
+        .take(METHODS)
+        .collect()
+}

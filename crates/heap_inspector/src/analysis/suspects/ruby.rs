@@ -1,0 +1,67 @@
+//! What Ruby itself holds objects in, by its name instead of `root vm`.
+
+use crate::heap::{DANGLING, Heap, NodeId};
+use crate::labels::Labels;
+use crate::record::Type;
+
+/// So many elements of a table of Ruby's own tell what it is.
+const TOLD_BY: usize = 16;
+
+/// The elements whose texts tell what a table of Ruby's own is; none where a way leads through something else.
+pub(in crate::analysis) fn telling(heap: &Heap, way: &[NodeId]) -> Vec<NodeId> {
+    let [table, ..] = way else { return Vec::new() };
+    if !is_hidden(heap, *table) {
+        return Vec::new();
+    }
+    let targets = heap.targets(table.0).iter().rev().filter(|target| **target != DANGLING);
+    let strings = targets.map(|target| NodeId(*target)).filter(|id| heap.slot(*id).ty == Type::String);
+    strings.take(TOLD_BY).collect()
+}
+
+/// The store of Ruby's own on a way from a root of this category, objects of such a class piling up at its end.
+pub(super) fn store(
+    heap: &Heap,
+    labels: &Labels<'_>,
+    category: &str,
+    way: &[NodeId],
+    class: &str,
+) -> Option<&'static str> {
+    if class == "TracePoint" {
+        return Some("the trace points");
+    }
+    // From Ruby 4.0 on they are a root of their own; before, lists of names and their symbols in a list.
+    if category == "global_symbols" {
+        return Some("the symbol table");
+    }
+    if way.iter().any(|id| label(heap, *id) == (Type::Data, b"ractor")) {
+        return Some("the messages to a Ractor");
+    }
+    let [table, ..] = way else { return None };
+    if !is_hidden(heap, *table) {
+        return None;
+    }
+    let targets = || heap.targets(table.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
+    let is_of_symbols = |id: NodeId| {
+        let mut targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING);
+        is_hidden(heap, id)
+            && heap.slot(id).ty == Type::Array
+            && targets.all(|target| matches!(heap.slot(NodeId(*target)).ty, Type::String | Type::Symbol))
+            && !heap.targets(id.0).is_empty()
+    };
+    if heap.slot(*table).ty == Type::Array && targets().next().is_some() && targets().all(is_of_symbols) {
+        return Some("the symbol table");
+    }
+    let texts: Vec<&str> = telling(heap, way).iter().filter_map(|id| labels.start(*id)).collect();
+    let is_file = |text: &&&str| text.starts_with('/') || text.ends_with(".rb") || text.ends_with(".so");
+    (!texts.is_empty() && texts.iter().filter(is_file).count() * 4 >= texts.len() * 3).then_some("the loaded features")
+}
+
+/// An array or hash that has no class: Ruby's own.
+fn is_hidden(heap: &Heap, id: NodeId) -> bool {
+    matches!(heap.slot(id).ty, Type::Array | Type::Hash) && heap.class(id).is_none()
+}
+
+fn label(heap: &Heap, id: NodeId) -> (Type, &[u8]) {
+    let slot = heap.slot(id);
+    (slot.ty, heap.names().tables.symbols.bytes(slot.names.label))
+}
