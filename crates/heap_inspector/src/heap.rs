@@ -312,6 +312,18 @@ impl Heap {
         self.class_nodes[self.columns.classes.get(id as usize) as usize]
     }
 
+    /// The classes and modules that have a name, by it; of several of one name the first.
+    pub(crate) fn classes_by_name(&self) -> hashbrown::HashMap<String, NodeId> {
+        let mut classes = hashbrown::HashMap::new();
+        for id in self.nodes().filter(|id| matches!(self.columns.types[at(*id)], Type::Class | Type::Module)) {
+            let name = self.names.class_name(self.address(id)).filter(|name| !name.starts_with("#<"));
+            if let Some(name) = name {
+                classes.entry(name).or_insert(id);
+            }
+        }
+        classes
+    }
+
     fn edge_range(&self, at: usize) -> std::ops::Range<usize> {
         let begin = if at == 0 { 0 } else { self.columns.edge_ends[at - 1] };
         begin as usize..self.columns.edge_ends[at] as usize

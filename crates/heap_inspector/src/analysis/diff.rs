@@ -57,14 +57,14 @@ pub struct Match {
 }
 
 /// How one heap's numbers of names read in another's.
-struct Translation {
+pub(super) struct Translation {
     classes: Vec<Option<ClassId>>,
-    sites: Vec<Option<SiteId>>,
-    labels: Vec<Option<Symbol>>,
+    pub(super) sites: Vec<Option<SiteId>>,
+    pub(super) labels: Vec<Option<Symbol>>,
 }
 
 impl Translation {
-    fn new(from: &Names, to: &Names) -> Translation {
+    pub(super) fn new(from: &Names, to: &Names) -> Translation {
         let (one, other) = (&from.tables, &to.tables);
         let label = |sym: u32| match sym {
             0 => Some(Symbol::NONE),
@@ -285,6 +285,18 @@ impl<'a> Diff<'a> {
     #[must_use]
     pub fn is_one_process(&self) -> bool {
         self.matches.iter().all(Match::is_one_process)
+    }
+
+    /// Why nothing that is said of the growth is sure, where it is so.
+    pub(super) fn doubtful(&self) -> Option<String> {
+        let cut = self.dumps.iter().find(|dump| dump.heap.intake().truncated)?;
+        Some(format!("{} was cut off, so what is missing there looks new", cut.name))
+    }
+
+    /// Whether so many objects lie elsewhere than in an earlier dump that what is new is not sure.
+    pub(super) fn has_strays(&self) -> bool {
+        let few = WARNED * self.heap().object_count() as f64;
+        self.matches.iter().any(|matched| (matched.strays() + matched.moved()) as f64 > few)
     }
 
     /// The dumps, oldest first.

@@ -22,6 +22,7 @@ use crate::record::Type;
 use crate::scan::Options;
 use crate::source::Source;
 use anchors::{Anchors, older, older_on_way};
+use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
 use places::{Content, Place, join, sort_of};
@@ -38,6 +39,7 @@ pub(super) use ruby::telling;
 mod anchors;
 mod answer;
 mod exceptions;
+mod growth;
 mod naming;
 mod origins;
 mod places;
@@ -127,31 +129,21 @@ pub fn of_diff(
         return Ok(Vec::new()); // what is new cannot be told
     }
     let heap = diff.heap();
-    // A way that the first dump had too says more than one over a request in flight.
-    let ways = Ways::around(heap, |id| diff.step(id).is_some(), options)?;
-    let places = places(diff, tree, &ways, options, |_| true)?;
-    let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
-    let mut ranked: Vec<(u64, u32, Place)> = places
-        .into_iter()
-        .map(|(anchor, place)| (place.steps.iter().copied().min().unwrap_or(0), anchor, place))
-        .filter(|(least, ..)| *least >= floor)
-        .collect();
-    ranked.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
-    ranked.truncate(limit);
-    let ranked: Vec<(u32, Place)> = ranked.into_iter().map(|(_, anchor, place)| (anchor, place)).collect();
-    name(heap, tree, &tree.children(), &ways, source, &ranked, |place| {
-        let (least, most) =
-            (place.steps.iter().min().copied().unwrap_or(0), place.steps.iter().max().copied().unwrap_or(0));
-        match place.steps.len() {
-            1 => (Confidence::Low, "it grew between two dumps; a third would tell whether it goes on".into()),
-            _ if least * 2 >= most => {
-                (Confidence::High, "it grew evenly in each step, and what came is still there".into())
-            }
-            _ if least * 8 >= most => {
-                (Confidence::Medium, "it grew in each step, unevenly, and what came is still there".into())
-            }
-            _ => (Confidence::Low, "it grew much more in one step than in another".into()),
+    let (ways, places, trees) = std::thread::scope(|scope| -> Result<_> {
+        let trees = scope.spawn(|| growth::trees(diff, options));
+        // A way that the first dump had too says more than one over a request in flight.
+        let ways = Ways::around(heap, |id| diff.step(id).is_some(), options)?;
+        let places = places(diff, tree, &ways, options, |_| true)?;
+        match trees.join() {
+            Ok(trees) => Ok((ways, places, trees?)),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
+    })?;
+    let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
+    let mut ranked = Course::new(diff, tree, &trees, floor).rank(places, options)?;
+    ranked.truncate(limit);
+    name(heap, tree, &tree.children(), &ways, source, &ranked, |place| {
+        place.verdict.clone().unwrap_or((Confidence::Low, String::new()))
     })
 }
 
@@ -185,7 +177,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
             places.insert(id.0, Place { bytes: heap.bytes(id), bins: FEW_BINS, ..Place::default() });
         }
         let anchor = match older[id.0 as usize] {
-            ROOT => older_on_way(heap, &ways, id).unwrap_or_else(|| anchors.of(id)),
+            ROOT => older_on_way(heap, &ways, id).unwrap_or_else(|| anchors.of(id).0),
             anchor if heap.slot(NodeId(anchor)).tracer => continue,
             anchor => anchor,
         };

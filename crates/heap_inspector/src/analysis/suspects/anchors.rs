@@ -38,15 +38,15 @@ impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
         Anchors { heap, tree, ways, is_old, roots, by_dominator: unknown(), by_way: unknown(), walked: Vec::new() }
     }
 
-    /// The accumulation point of an object: a node, or what stands for a root.
-    pub(super) fn of(&mut self, id: NodeId) -> u32 {
+    /// The accumulation point of an object: a node, or what stands for a root; and whether it alone keeps the object alive.
+    pub(super) fn of(&mut self, id: NodeId) -> (u32, bool) {
         let Anchors { heap, tree, ways, is_old, roots, by_dominator, by_way, walked } = self;
         let anchor = climb(id, |id| tree.above(id.0), is_old, by_dominator, walked, |_| ROOT);
         if anchor != ROOT && !heap.slot(NodeId(anchor)).tracer {
-            return anchor;
+            return (anchor, true);
         }
         let root = |first: NodeId| roots.get(&first).copied().unwrap_or(ROOT);
-        climb(id, |id| ways.parent(id), is_old, by_way, walked, root)
+        (climb(id, |id| ways.parent(id), is_old, by_way, walked, root), false)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is new, summed up by the accumulation point that holds it.
 
+use super::Confidence;
 use super::anchors::Anchors;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
@@ -10,7 +11,7 @@ use crate::heap::{Heap, NodeId};
 use crate::record::Type;
 use crate::scan::Options;
 use crate::symbols::{SiteId, Symbol};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// What a group of objects is told by: type, class (an object's own singleton class aside), allocation site and label.
 pub(super) type Sort = (Type, Symbol, SiteId, Symbol);
@@ -47,6 +48,10 @@ impl Content {
 pub(in crate::analysis) struct Place {
     /// The bytes that came in each step.
     pub(in crate::analysis) steps: Vec<u64>,
+    /// Those of them that it holds together with others.
+    pub(super) joint: Vec<u64>,
+    /// How sure it is that it leaks, and why; of several dumps, set when they are compared.
+    pub(super) verdict: Option<(Confidence, String)>,
     pub(super) content: HashMap<Sort, Content>,
     /// By generation, one bit for each part of the time.
     pub(super) bins: u32,
@@ -67,6 +72,8 @@ impl Place {
     fn add(&mut self, other: Place) {
         self.steps.resize(other.steps.len().max(self.steps.len()), 0);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum += step);
+        self.joint.resize(other.joint.len().max(self.joint.len()), 0);
+        self.joint.iter_mut().zip(&other.joint).for_each(|(sum, step)| *sum += step);
         self.bins |= other.bins;
         self.bytes += other.bytes;
         for (sort, content) in other.content {
@@ -96,7 +103,8 @@ pub(in crate::analysis) fn places(
 ) -> Result<HashMap<u32, Place>> {
     let heap = diff.heap();
     let steps = diff.step_count();
-    let mut anchors = Anchors::new(heap, tree, ways, |id| diff.step(id).is_none());
+    let known = known_classes(diff);
+    let mut anchors = Anchors::new(heap, tree, ways, |id| diff.step(id).is_none() || known.contains(&id));
     let mut places: HashMap<u32, Place> = HashMap::new();
     for id in heap.nodes() {
         if (id.0 as usize).is_multiple_of(PATIENCE) {
@@ -108,9 +116,12 @@ pub(in crate::analysis) fn places(
         }
         match diff.step(id) {
             Some(step) => {
-                let place = places.entry(anchors.of(id)).or_default();
+                let (anchor, is_alone) = anchors.of(id);
+                let place = places.entry(anchor).or_default();
                 place.steps.resize(steps, 0);
+                place.joint.resize(steps, 0);
                 place.steps[step] += heap.bytes(id);
+                place.joint[step] += if is_alone { 0 } else { heap.bytes(id) };
                 let sort = sort_of(heap, id);
                 // A list holds its own kind: what the first element retains is not counted again for the second.
                 let is_inside = match tree.dominator(id) {
@@ -123,9 +134,9 @@ pub(in crate::analysis) fn places(
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {
-                let sizes: Option<Vec<u64>> = (0..steps).map(|dump| own_bytes(diff, dump, id)).collect();
+                let sizes: Option<Vec<u64>> = (0..steps).map(|dump| bytes_before(diff, dump, id, slot.ty)).collect();
                 let Some(mut sizes) = sizes else { continue };
-                sizes.push(heap.bytes(id));
+                sizes.push(own_bytes(heap, id, slot.ty));
                 if sizes.is_sorted() && sizes[0] < sizes[steps] {
                     let place = places.entry(id.0).or_default();
                     place.steps.resize(steps, 0);
@@ -137,13 +148,39 @@ pub(in crate::analysis) fn places(
     Ok(join(heap, tree, places))
 }
 
-/// The bytes of an object of the last dump in an earlier one, if it was there under its address.
-fn own_bytes(diff: &Diff<'_>, dump: usize, id: NodeId) -> Option<u64> {
+/// The classes and modules that every dump has under their names: where objects were moved, they are old wherever they lie.
+fn known_classes(diff: &Diff<'_>) -> HashSet<NodeId> {
+    if !diff.has_strays() {
+        return HashSet::new();
+    }
+    let earlier: Vec<HashMap<String, NodeId>> =
+        diff.dumps()[..diff.step_count()].iter().map(|dump| dump.heap.classes_by_name()).collect();
+    let named = diff.heap().classes_by_name().into_iter();
+    named.filter(|(name, _)| earlier.iter().all(|all| all.contains_key(name))).map(|(_, id)| id).collect()
+}
+
+/// The own bytes of an object of the last dump in an earlier one, if it was there under its address.
+fn bytes_before(diff: &Diff<'_>, dump: usize, id: NodeId, ty: Type) -> Option<u64> {
     match diff.before(dump, id) {
-        Before::Same(before) => Some(diff.dumps()[dump].heap.bytes(before)),
+        Before::Same(before) => Some(own_bytes(diff.dumps()[dump].heap, before, ty)),
         _ => None,
     }
 }
+
+/// The own bytes of an object that are in use. A container doubles its memory when it is full, so the memory stays the same for long, and
+/// may not grow between three dumps, though what is in it does.
+pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
+    let each = match ty {
+        Type::String => 1,
+        Type::Array => 8,
+        Type::Hash => 24,
+        _ => return heap.bytes(id),
+    };
+    heap.length(id).map_or(u64::MAX, |length| SLOT + each * u64::from(length)).min(heap.bytes(id))
+}
+
+/// The bytes of a small slot.
+const SLOT: u64 = 40;
 
 /// Joins places that are one to a programmer: a list that is appended to accumulates at what was its last element, so a place of the
 /// class of what piles up is taken for what holds it; and the many small places of one class and site that one object holds are

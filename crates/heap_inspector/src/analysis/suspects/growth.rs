@@ -1,0 +1,383 @@
+//! How places went from dump to dump: what each holds in every one of them, so that what came is set against what left.
+//!
+//! What came to a place and stayed may be no growth: a full cache takes in as much as it gives back. So a place is measured in each dump
+//! by what it retains there, less what the places below it retain; its own bytes count as far as they are in use. What it holds
+//! together with others is in no retained size: there the objects of the same class and line in the whole heap tell which part
+//! of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's ways are found.
+
+use super::Confidence;
+use super::places::{Place, Sort, own_bytes, sort_of};
+use crate::Result;
+use crate::analysis::diff::{Before, Diff, Translation};
+use crate::analysis::dominators::Tree;
+use crate::graph::{PATIENCE, ROOT};
+use crate::heap::{Heap, NodeId};
+use crate::names::ClassId;
+use crate::record::Type;
+use crate::scan::Options;
+use crate::symbols::SiteId;
+use crate::view::human;
+use hashbrown::{HashMap, HashSet};
+use std::cell::OnceCell;
+
+/// Growth by less than this part of what came is chance.
+const CHANCE: u64 = 10;
+/// A place that gave back more than all but this part of what came is a cache more likely than not.
+const GIVEN_BACK: u64 = 4;
+/// A step below this part of the one before is less growth, in eighths.
+const FLATTER: u64 = 7;
+/// Growth over so many steps without flattening is more than a cache that fills.
+const MANY_STEPS: usize = 3;
+/// An object that lies elsewhere is looked for by so many steps of its path.
+const DEPTH: usize = 12;
+/// So much new code, and such a part of all of it, and the app was still starting.
+const NEW_CODE: u64 = 20;
+const NEW_CODE_PART: u64 = 100;
+
+/// The dominator trees of all dumps but the last, where they are not known.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub(super) fn trees(diff: &Diff<'_>, options: &Options<'_>) -> Result<Vec<Option<Tree>>> {
+    let earlier = &diff.dumps()[..diff.step_count()];
+    earlier.iter().map(|dump| dump.tree.is_none().then(|| Tree::new(dump.heap, options)).transpose()).collect()
+}
+
+/// The dumps beside each other.
+pub(super) struct Course<'a> {
+    diff: &'a Diff<'a>,
+    tree: &'a Tree,
+    earlier: Vec<&'a Tree>,
+    classes: Vec<OnceCell<HashMap<String, NodeId>>>,
+    /// Below this growth is noise.
+    floor: u64,
+    /// What all of them say against every suspicion.
+    caps: Vec<(Confidence, String)>,
+    has_strays: bool,
+}
+
+/// A place's growth: the bytes by which it grew in each step, and how far to believe them.
+struct Growth {
+    steps: Vec<u64>,
+    verdict: (Confidence, String),
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(diff: &'a Diff<'a>, tree: &'a Tree, trees: &'a [Option<Tree>], floor: u64) -> Course<'a> {
+        let earlier: Vec<&Tree> =
+            diff.dumps().iter().zip(trees).filter_map(|(dump, tree)| tree.as_ref().or(dump.tree)).collect();
+        let classes = earlier.iter().map(|_| OnceCell::new()).collect();
+        let mut caps = Vec::new();
+        caps.extend(diff.doubtful().map(|why| (Confidence::Low, why)));
+        caps.extend(starting(diff, tree).map(|why| (Confidence::Medium, why)));
+        Course { diff, tree, earlier, classes, floor, caps, has_strays: diff.has_strays() }
+    }
+
+    /// Those of the places that grew, with their growth in place of what came; the most suspect first.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub(super) fn rank(&self, places: HashMap<u32, Place>, options: &Options<'_>) -> Result<Vec<(u32, Place)>> {
+        let places: HashMap<u32, Place> = places.into_iter().filter(|(_, place)| place.total() >= self.floor).collect();
+        let sizes = self.sizes(&places);
+        let parts = self.parts(&places, &sizes, options)?;
+        let mut ranked: Vec<(u8, u64, u32, Place)> = Vec::new();
+        for (anchor, mut place) in places {
+            let Some(growth) = self.growth(anchor, &place, sizes.get(&anchor), &parts) else { continue };
+            let least = growth.steps.iter().copied().min().unwrap_or(0);
+            let tier = match growth.verdict.0 {
+                _ if self.is_internal(anchor, &place) => 0,
+                Confidence::Low => 1,
+                _ => 2,
+            };
+            place.steps = growth.steps;
+            place.verdict = Some(growth.verdict);
+            ranked.push((tier, least, anchor, place));
+        }
+        ranked.sort_by(|(tier, one, a, _), (level, other, b, _)| level.cmp(tier).then(other.cmp(one)).then(a.cmp(b)));
+        Ok(ranked.into_iter().map(|(.., anchor, place)| (anchor, place)).collect())
+    }
+
+    fn is_node(&self, anchor: u32) -> bool {
+        (anchor as usize) < self.diff.heap().object_count()
+    }
+
+    /// A table of Ruby's own that grows by itself.
+    fn is_internal(&self, anchor: u32, place: &Place) -> bool {
+        if !self.is_node(anchor) || !place.content.is_empty() {
+            return false;
+        }
+        let slot = self.diff.heap().slot(NodeId(anchor));
+        matches!(slot.ty, Type::Data | Type::Imemo | Type::Other) && slot.names.class == ClassId::NONE
+    }
+
+    /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of places that lead to it.
+    fn locate(&self, dump: usize, id: NodeId) -> Option<NodeId> {
+        let (heap, earlier) = (self.diff.heap(), self.diff.dumps()[dump].heap);
+        let mut places: Vec<(usize, NodeId)> = Vec::new();
+        let mut at = id;
+        let mut node = loop {
+            if let Before::Same(before) = self.diff.before(dump, at) {
+                break before;
+            }
+            if !self.has_strays || places.len() >= DEPTH {
+                return None;
+            }
+            let name = heap.names().class_name(heap.address(at));
+            if let Some(name) = name.filter(|_| matches!(heap.slot(at).ty, Type::Class | Type::Module)) {
+                break *self.classes[dump].get_or_init(|| earlier.classes_by_name()).get(&name)?;
+            }
+            let above = Some(self.tree.above(at.0)).filter(|above| *above != ROOT)?;
+            places.push((heap.targets(above).iter().position(|target| *target == at.0)?, at));
+            at = NodeId(above);
+        };
+        for (place, like) in places.into_iter().rev() {
+            node = NodeId(*earlier.targets(node.0).get(place)?);
+            if node.0 as usize >= earlier.object_count() || !is_alike(heap, like, earlier, node) {
+                return None;
+            }
+        }
+        Some(node)
+    }
+
+    /// By place, what it alone holds in each dump, what the places below it hold left out; only of those that are known in all dumps.
+    fn sizes(&self, places: &HashMap<u32, Place>) -> HashMap<u32, Vec<u64>> {
+        let steps = self.diff.step_count();
+        let size = |heap: &Heap, tree: &Tree, id: NodeId| {
+            tree.retained(id).saturating_sub(heap.bytes(id)) + own_bytes(heap, id, heap.slot(id).ty)
+        };
+        let whole = |anchor: &u32| -> Option<(u32, Vec<u64>)> {
+            let id = Some(NodeId(*anchor)).filter(|id| self.is_node(id.0))?;
+            let earlier = (0..steps)
+                .map(|dump| Some(size(self.diff.dumps()[dump].heap, self.earlier[dump], self.locate(dump, id)?)));
+            let mut sizes: Vec<u64> = earlier.collect::<Option<_>>()?;
+            sizes.push(size(self.diff.heap(), self.tree, id));
+            Some((*anchor, sizes))
+        };
+        let whole: HashMap<u32, Vec<u64>> = places.keys().filter_map(whole).collect();
+        let mut own = whole.clone();
+        // Each object is walked over once, however deep the places lie below each other.
+        let mut nearest: HashMap<u32, u32> = HashMap::new();
+        let mut walked = Vec::new();
+        for (anchor, sizes) in &whole {
+            let mut at = self.tree.above(*anchor);
+            let above = loop {
+                if at == ROOT || own.contains_key(&at) {
+                    break at;
+                }
+                if let Some(above) = nearest.get(&at) {
+                    break *above;
+                }
+                walked.push(at);
+                at = self.tree.above(at);
+            };
+            nearest.extend(walked.drain(..).map(|node| (node, above)));
+            if let Some(above) = own.get_mut(&above) {
+                above.iter_mut().zip(sizes).for_each(|(above, size)| *above = above.saturating_sub(*size));
+            }
+        }
+        own
+    }
+
+    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what places hold that are not known
+    /// in all dumps, or not alone.
+    fn parts(
+        &self,
+        places: &HashMap<u32, Place>,
+        sizes: &HashMap<u32, Vec<u64>>,
+        options: &Options<'_>,
+    ) -> Result<HashMap<Sort, Vec<f64>>> {
+        let asked: HashSet<Sort> = places
+            .iter()
+            .filter(|(anchor, place)| !sizes.contains_key(*anchor) || place.joint.iter().any(|bytes| *bytes > 0))
+            .flat_map(|(_, place)| place.content.keys().map(|sort| self.told(*sort)))
+            .collect();
+        if asked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (heap, steps) = (self.diff.heap(), self.diff.step_count());
+        let mut counts: HashMap<Sort, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
+        let mut came: HashMap<Sort, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
+        for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
+            if (id.0 as usize).is_multiple_of(PATIENCE) {
+                options.check()?;
+            }
+            let sort = self.told(sort_of(heap, id));
+            if let Some(counts) = counts.get_mut(&sort) {
+                counts[steps] += 1;
+                if let (Some(step), Some(came)) = (self.diff.step(id), came.get_mut(&sort)) {
+                    came[step] += 1;
+                }
+            }
+        }
+        for dump in 0..steps {
+            let earlier = self.diff.dumps()[dump].heap;
+            let translation = Translation::new(heap.names(), earlier.names());
+            let read = |(ty, class, site, label): &Sort| -> Option<Sort> {
+                let text = |sym: crate::symbols::Symbol| translation.labels[sym.0 as usize];
+                Some((*ty, text(*class)?, translation.sites[site.0 as usize]?, text(*label)?))
+            };
+            let there: HashMap<Sort, Sort> =
+                asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
+            for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
+                if (id.0 as usize).is_multiple_of(PATIENCE) {
+                    options.check()?;
+                }
+                if let Some(sort) = there.get(&self.told(sort_of(earlier, id))) {
+                    counts.entry(*sort).or_insert_with(|| vec![0; steps + 1])[dump] += 1;
+                }
+            }
+        }
+        let part = |sort: &Sort, step: usize| {
+            let (before, after, came) = (counts[sort][step], counts[sort][step + 1], came[sort][step]);
+            if came == 0 { 1.0 } else { (after.saturating_sub(before) as f64 / came as f64).min(1.0) }
+        };
+        Ok(asked.into_iter().map(|sort| (sort, (0..steps).map(|step| part(&sort, step)).collect())).collect())
+    }
+
+    /// What a sort is told by: where objects were moved their lines are lost.
+    fn told(&self, (ty, class, site, label): Sort) -> Sort {
+        (ty, class, if self.has_strays { SiteId::NONE } else { site }, label)
+    }
+
+    /// The growth of a place; none where it gave back what it took in, or did not grow in each step.
+    fn growth(
+        &self,
+        anchor: u32,
+        place: &Place,
+        sizes: Option<&Vec<u64>>,
+        parts: &HashMap<Sort, Vec<f64>>,
+    ) -> Option<Growth> {
+        let count: u64 = place.count();
+        let part = |step: usize| {
+            let sum: f64 = place
+                .content
+                .iter()
+                .map(|(sort, content)| {
+                    parts.get(&self.told(*sort)).map_or(1.0, |part| part[step]) * content.count as f64
+                })
+                .sum();
+            if count == 0 { 1.0 } else { sum / count as f64 }
+        };
+        let grown: Option<Vec<u64>> =
+            sizes.map(|sizes| sizes.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect());
+        let steps: Vec<u64> = place
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(step, came)| {
+                let joint = place.joint.get(step).copied().unwrap_or(0);
+                match &grown {
+                    // What was moved looks new in a later step than it came in.
+                    Some(grown) if self.has_strays => grown[step],
+                    Some(grown) => grown[step].min(came - joint) + (joint as f64 * part(step)) as u64,
+                    None => (*came as f64 * part(step)) as u64,
+                }
+            })
+            .collect();
+        let (net, came): (u64, u64) = (steps.iter().sum(), place.steps.iter().sum());
+        if steps.iter().all(|step| *step >= self.floor) && net >= came / CHANCE {
+            let verdict = self.verdict(anchor, &steps, came, sizes);
+            return Some(Growth { steps, verdict });
+        }
+        let grown = grown.filter(|grown| grown.iter().all(|step| *step >= self.floor) && is_one_value(place))?;
+        let why = "it is replaced by a longer one each time, so it may as well be filled anew each time; a fourth dump would tell";
+        let verdict = (Confidence::Low, why.to_owned());
+        Some(Growth { steps: grown, verdict })
+    }
+
+    fn verdict(&self, anchor: u32, steps: &[u64], came: u64, sizes: Option<&Vec<u64>>) -> (Confidence, String) {
+        let (least, most) = (steps.iter().min().copied().unwrap_or(0), steps.iter().max().copied().unwrap_or(0));
+        let net: u64 = steps.iter().sum();
+        if let [_] = steps {
+            let mut why = "it grew between two dumps; a third would tell whether it goes on".to_owned();
+            self.caps
+                .iter()
+                .filter(|(cap, _)| *cap == Confidence::Low)
+                .for_each(|(_, cap)| why = format!("{cap}; {why}"));
+            return (Confidence::Low, why);
+        }
+        let kept = match net.saturating_mul(10) < came.saturating_mul(7) {
+            true => {
+                format!("{} of the {} that came are still more than what left", human::bytes(net), human::bytes(came))
+            }
+            false => "what came is still there".to_owned(),
+        };
+        let (grew, mut confidence) = match () {
+            () if least * 2 >= most => ("it grew evenly in each step, and ", Confidence::High),
+            () if least * 8 >= most => ("it grew in each step, unevenly, and ", Confidence::Medium),
+            () => ("it grew much more in one step than in another, and ", Confidence::Low),
+        };
+        let mut caps = self.caps.clone();
+        let mut cap = |confidence, why: &str| caps.push((confidence, why.to_owned()));
+        if steps.windows(2).all(|pair| pair[1].saturating_mul(8) < pair[0].saturating_mul(FLATTER)) {
+            cap(
+                Confidence::Low,
+                "each step is smaller than the one before, as while a cache fills; a fourth dump would tell",
+            );
+        }
+        if net.saturating_mul(GIVEN_BACK) < came {
+            cap(Confidence::Low, "it gave back most of what it took in, as a cache does");
+        }
+        if self.is_filled(anchor) {
+            cap(Confidence::Low, "the array keeps its length while it is filled");
+        }
+        if sizes.is_some_and(|sizes| sizes[0] < least / 2) {
+            cap(Confidence::Medium, "it held little in the first dump, and what has just begun to fill may end");
+        }
+        if steps.len() < MANY_STEPS && self.is_node(anchor) && self.diff.heap().slot(NodeId(anchor)).ty == Type::Hash {
+            cap(
+                Confidence::Medium,
+                "a cache that warms up fills a hash just so; a fourth dump would tell whether it ends",
+            );
+        }
+        caps.retain(|(cap, _)| *cap < confidence);
+        confidence = caps.iter().map(|(cap, _)| *cap).min().unwrap_or(confidence);
+        let whys = std::iter::once(format!("{grew}{kept}")).chain(caps.into_iter().map(|(_, why)| why));
+        (confidence, whys.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Whether the place is an array that has one length in all dumps: it was made for so many, as a ring is.
+    fn is_filled(&self, anchor: u32) -> bool {
+        if !self.is_node(anchor) || self.diff.heap().slot(NodeId(anchor)).ty != Type::Array {
+            return false;
+        }
+        let length = self.diff.heap().length(NodeId(anchor));
+        let before = |dump: usize| self.diff.dumps()[dump].heap.length(self.locate(dump, NodeId(anchor))?);
+        length.is_some() && (0..self.diff.step_count()).all(|dump| before(dump) == length)
+    }
+}
+
+fn is_alike(heap: &Heap, id: NodeId, other: &Heap, node: NodeId) -> bool {
+    let class = |heap: &Heap, id: NodeId| {
+        heap.names().tables.symbols.text(heap.names().instance_class(heap.slot(id).names.class)).into_owned()
+    };
+    heap.slot(id).ty == other.slot(node).ty && class(heap, id) == class(other, node)
+}
+
+/// Whether what came is a single text, list or table.
+fn is_one_value(place: &Place) -> bool {
+    let most = place.content.iter().max_by_key(|(_, content)| content.retained);
+    most.is_some_and(|((ty, ..), content)| {
+        matches!(ty, Type::String | Type::Array | Type::Hash)
+            && content.count == 1
+            && content.retained.saturating_mul(5) >= place.total().saturating_mul(4)
+    })
+}
+
+/// Why the app was still starting: much of its code is new.
+fn starting(diff: &Diff<'_>, tree: &Tree) -> Option<String> {
+    let heap = diff.heap();
+    let iseq = heap.names().tables.symbols.find(b"iseq")?;
+    let (mut all, mut new) = (0u64, 0u64);
+    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
+        let slot = heap.slot(id);
+        if slot.ty == Type::Imemo && slot.names.label == iseq {
+            all += 1;
+            new += u64::from(diff.is_new(id));
+        }
+    }
+    (new >= NEW_CODE && new >= all / NEW_CODE_PART).then(|| {
+        format!("{} pieces of code were loaded between the dumps, so the app was still warming up", human::count(new))
+    })
+}
