@@ -70,4 +70,54 @@ RSpec.describe "The build" do
       expect(look.call).to eq []
     end
   end
+
+  # A cargo that writes an empty library where the true one would: what is built when, and where it goes, is make's and rake's.
+  def checkout(name)
+    place = File.join(@folder, name)
+    files = Gem::Specification.load("#{Helpers::ROOT}/heap_inspector.gemspec").files
+    [*files, "Rakefile", "heap_inspector.gemspec"].each do |file|
+      next if File.directory?(File.join(Helpers::ROOT, file))
+
+      FileUtils.mkdir_p(File.dirname(copy = File.join(place, file)))
+      FileUtils.cp(File.join(Helpers::ROOT, file), copy, preserve: true)
+    end
+    place
+  end
+
+  def compile(place)
+    cargo = program("cargo", <<~SH)
+      case $1 in metadata) exec #{which("cargo")} "$@" ;; esac
+      while [ $# -gt 0 ]; do case $1 in --target-dir) target=$2 ;; esac; shift; done
+      mkdir -p "$target/release" && echo built >"$target/release/libheap_inspector_ext.so"
+    SH
+    environment = { "PATH" => "#{cargo}:#{ENV.fetch("PATH")}", "CARGO" => nil, "CARGO_NET_OFFLINE" => "true" }
+    %w[TARGET_DIR MANIFEST_DIR PROFILE].each { |word| environment["RB_SYS_CARGO_#{word}"] = nil }
+    said, status = Open3.capture2e(environment, "rake", "compile", chdir: place)
+    expect(status).to be_success, said
+    said
+  end
+
+  library = "lib/heap_inspector/heap_inspector_ext.so"
+
+  it "goes into the checkout it is made in, also after that was moved" do
+    old = checkout("old")
+    compile(old)
+    expect(File).to exist("#{old}/#{library}")
+    expect(compile(old)).not_to match(/^rm -/) # what is there serves again
+
+    File.rename(old, new = "#{@folder}/new")
+    File.unlink("#{new}/#{library}")
+    compile(new)
+    expect(File).to exist("#{new}/#{library}")
+    expect(File).not_to exist(old)
+  end
+
+  it "leaves the original of a copied checkout alone" do
+    compile(original = checkout("original"))
+    FileUtils.cp_r(original, copy = "#{@folder}/copy", preserve: true)
+    [original, copy].each { |place| File.unlink("#{place}/#{library}") }
+    compile(copy)
+    expect(File).to exist("#{copy}/#{library}")
+    expect(File).not_to exist("#{original}/#{library}")
+  end
 end
