@@ -13,10 +13,6 @@ RSpec.describe "the agent" do
     process
   end
 
-  def socket(pid)
-    Dir.glob(File.join(run, "#{pid}-*.sock")).first
-  end
-
   # What the agent replies to these bytes.
   def reply(pid, bytes)
     UNIXSocket.open(socket(pid)) do |guest|
@@ -96,7 +92,7 @@ RSpec.describe "the agent" do
     first = armed
     second = armed
     sleeper = [first, second].min_by(&:pid)
-    hostile_instead_of(sleeper)
+    hostile_instead_of(sleeper, "nonsense")
     out = File.join(folder, "all")
     Dir.mkdir(out)
     _, err, code = command("dump", "all", "-o", out)
@@ -121,30 +117,7 @@ RSpec.describe "the agent" do
     hostile_instead_of(process, "{\"ok\":{\"tracing\":\"\\u001b[2J\",\"tracing_since\":\"x\",\"worker\":{}}}")
     out, _, code = command("ps")
     expect([out.include?("\e"), code]).to eq [false, 0]
-    hostile_instead_of(process, "{\"progress\":\"x\"}\n{\"ok\":{\"seconds\":\"\\u001b[2J\"}}")
-    expect(command("dump", process.pid.to_s, "-o", File.join(folder, "x"))[1]).to eq "#{folder}/x: 0.0 MiB, 0.0 MiB unpacked, " \
-                                                                                     "in 0 s; the process paused for 0 ms\n"
   end
-
-  # Puts a socket in the place of the process's that answers everybody so.
-  def hostile_instead_of(process, reply = "nonsense")
-    path = socket(process.pid)
-    File.unlink(path)
-    server = UNIXServer.new(path)
-    (@servers ||= []) << server
-    Thread.new do
-      loop do
-        guest = server.accept
-        guest.write("#{reply}\n")
-        guest.close_write
-        guest.read
-      rescue SystemCallError, IOError
-        break if server.closed?
-      end
-    end
-  end
-
-  after { @servers&.each(&:close) }
 
   it "takes the three dumps of a leak hunt" do
     process = armed
@@ -170,8 +143,13 @@ RSpec.describe "the agent" do
     hunt.line(/unpacked/)
     process.kill
     process.finish
-    expect(hunt.line(/heap_inspector:/)).to eq "heap_inspector: there is no process #{process.pid}"
+    # The other one has the index, and it is its parent's child, too.
+    expect(hunt.line(/heap_inspector:/)).to eq "heap_inspector: process #{process.pid} has ended; worker-7 is process #{other.pid} now, " \
+                                               "and a hunt is for one process: heap_inspector watch worker-7 begins anew"
+    expect(hunt.line).to match(%r{\Awhat there is of it: heap_inspector read #{folder}/1-heap-#{process.pid}-\S+\z})
     expect(hunt.wait.exitstatus).to eq 1
+    expect(command("watch", other.pid.to_s, "-d", "#{folder}/none")[1..])
+      .to eq ["heap_inspector: there is no folder #{folder}/none; see heap_inspector watch --help\n", 2]
   end
 
   it "switches tracing on in all, each for itself" do
