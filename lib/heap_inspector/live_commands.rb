@@ -40,8 +40,7 @@ module HeapInspector
     # @return [Integer]
     def ps(words)
       format = "text"
-      parse(words, "ps", "List the Ruby processes of this host, by /proc: which are armed, which trace, how big they are",
-            0..0) do |options|
+      parse(words, "ps", "List the Ruby processes of this host, by /proc: which are armed, which\ntrace, how big they are", 0..0) do |options|
         options.on("-f", "--format FORMAT", %w[text json], "text or json [default: text]") { |given| format = given }
       end || (return 0)
 
@@ -59,7 +58,7 @@ module HeapInspector
       host = false
       ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
       words = parse(words, "dump PID|worker-N|all", "Take a dump of a running process, which goes on meanwhile", 1..1) do |options|
-        options.on("-o", "--output FILE", "Where to: a file, a folder, - for standard output [default: heap-PID-TIME.json.zst]") do |given|
+        options.on("-o", "--output FILE", "A file, a folder, - for standard output", "[default: heap-PID-TIME.json.zst]") do |given|
           output = given
         end
         dump_options(options, ask)
@@ -100,7 +99,7 @@ module HeapInspector
       folder = "."
       ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
       words = parse(words, "watch PID|worker-N", "Take several dumps of one process, to find what it keeps", 1..1) do |options|
-        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h [default: 10m]") { |given| every = seconds(given) }
+        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = seconds(given) }
         options.on("--count N", Integer, "Dumps in all [default: 3]") { |given| count = given }
         options.on("-d", "--directory DIR", "Where to [default: the current one]") { |given| folder = given }
         dump_options(options, ask)
@@ -133,9 +132,9 @@ module HeapInspector
     end
 
     def dump_options(options, ask)
-      options.on("--[no-]gc", "Collect garbage before, so that only what is held is dumped [default: yes]") { |given| ask[:gc] = given }
-      options.on("--redact", "Replace the values of strings by others of their length") { ask[:redact] = true }
-      options.on("-f", "--format FORMAT", Packing::ENDINGS.keys, "zstd, gzip or plain [default: by the file's name, else zstd]") do |given|
+      options.on("--[no-]gc", "Collect garbage before, so that only what", "is held is dumped [default: yes]") { |given| ask[:gc] = given }
+      options.on("--redact", "Replace the values of strings by others of", "their length") { ask[:redact] = true }
+      options.on("-f", "--format FORMAT", Packing::ENDINGS.keys, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
         ask[:format] = given
       end
       options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
@@ -143,7 +142,7 @@ module HeapInspector
     end
 
     def host_option(options, &)
-      options.on("--host", "With all: also those whose sockets are in other folders: of other apps, users, containers", &)
+      options.on("--host", "With all: also those with sockets in other", "folders: of other apps, users, containers", &)
     end
 
     # What fails for one of several is told, and the others have their turn. One of all that ended meanwhile is no failure.

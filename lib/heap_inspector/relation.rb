@@ -97,7 +97,7 @@ module HeapInspector
     # @return [Relation] the objects of either, in the order of the dump
     # @raise [ArgumentError] if they are of another heap
     def or(other)
-      Relation.new(heap, clauses + same_heap(other).clauses, @limit || @offset.positive? ? [] : @order)
+      again(clauses + same_heap(other).clauses, windowed? ? [] : @order)
     end
 
     # @param other [Relation] of the same heap
@@ -121,20 +121,20 @@ module HeapInspector
         direction = Where.known(direction, %i[asc desc], "order:")
         [Where.known(name, (Heap::NUMBERS + Heap::KEYS).uniq, "order:").to_s, direction == :desc]
       end
-      windowed? ? Relation.new(heap, clauses, criteria) : Relation.new(heap, @any, @order + criteria)
+      windowed? ? again(clauses, criteria) : again(@any, @order + criteria)
     end
 
     # @return [Relation] the objects from the last to the first
     def reverse_order
       order = @order.empty? ? [["index", true]] : @order.map { |name, descending| [name, !descending] }
-      windowed? ? Relation.new(heap, clauses, order) : Relation.new(heap, @any, order)
+      again(clauses, order)
     end
 
     # @param count [Integer, nil] how many objects at most; nil for all
     # @return [Relation]
     def limit(count)
       count = Where.limit(count)
-      Relation.new(heap, @any, @order, @offset, [@limit, count].compact.min)
+      again(@any, @order, @offset, [@limit, count].compact.min)
     end
 
     # @param count [Integer] how many objects to leave out at the beginning
@@ -144,7 +144,7 @@ module HeapInspector
         raise ArgumentError, "offset is a number from 0, not #{count.inspect}"
       end
 
-      Relation.new(heap, @any, @order, [@offset + count, Where::NO_LIMIT].min, @limit && [@limit - count, 0].max)
+      again(@any, @order, [@offset + count, Where::NO_LIMIT].min, @limit && [@limit - count, 0].max)
     end
 
     # @param object [HeapObject, String, Integer] an object or its address
@@ -434,7 +434,11 @@ module HeapInspector
           number if wanted.any? { |value| value === text } == positive # rubocop:disable Style/CaseEquality -- text, Regexp or nil
         end
       end
-      Relation.among(heap, found.sort.pack("L*")).then { |kept| @order.empty? ? kept : Relation.new(heap, kept.clauses, @order) }
+      Relation.among(heap, found.sort.pack("L*")).then { |kept| again(kept.clauses, @order) }
+    end
+
+    def again(*parts)
+      Relation.new(heap, *parts, distinct: @distinct)
     end
 
     def windowed?
@@ -443,7 +447,7 @@ module HeapInspector
 
     def and_clauses(others)
       any = clauses.product(others).map { |one, other| both(one, other) }
-      Relation.new(heap, any, @order)
+      again(any, @order)
     end
 
     def both(one, other)
