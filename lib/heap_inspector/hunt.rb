@@ -7,6 +7,11 @@ module HeapInspector
   #
   # @api private
   class Hunt
+    # Seconds in which a new worker is there and armed.
+    START = 15
+
+    private_constant :START
+
     # @param process [Processes::Process, Integer] the process, or the pid that was given
     # @param request [DumpRequest]
     # @param folder [String] where the dumps go
@@ -63,8 +68,16 @@ module HeapInspector
         "heap_inspector watch worker-#{@worker} begins anew"
     end
 
-    # A new worker has its place some time before the old one's title is gone.
+    # A server starts the new worker when the old one is gone, or some time before.
     def successors
+      deadline = Client.now + START
+      until (found = armed_again).any? || Client.now > deadline
+        sleep(0.2)
+      end
+      found
+    end
+
+    def armed_again
       armed = Processes.list.select { |process| process.armed? && process.pid != @pid && process.uid == @process.uid }
       Processes.indexes(armed).select { |process, worker| worker == @worker && process.parent == @process.parent }.keys
     end

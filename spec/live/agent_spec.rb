@@ -158,6 +158,91 @@ RSpec.describe "the agent" do
     expect([out.lines(chomp: true).sort, code]).to eq [processes.map { |each| "process #{each.pid} traces allocations" }.sort, 0]
   end
 
+  it "means those of the folder at hand by all, and the rest with --host" do
+    inside = %w[unshare --pid --fork --kill-child --mount --mount-proc]
+    skip "only root can make a host of its own" unless Process.uid.zero? && system(*inside, "true", err: File::NULL)
+
+    # In a process namespace of its own, or all would be those of whoever else works on this machine.
+    code = <<~RUBY
+      $stdout.sync = true
+      words = [#{RbConfig.ruby.inspect}, "-rheap_inspector", "-e", "HeapInspector.arm; $stdout.sync = true; puts 1; sleep"]
+      ours, others = [{}, { "HEAP_INSPECTOR_DIR" => nil }].map { |settings| IO.popen([settings, *words]).tap(&:gets) }
+      puts "pids", ours.pid, others.pid
+      [%w[all on], %w[all on --host], %w[all off]].each do |asked|
+        system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", *asked)
+        puts "."
+      end
+      Process.kill(:TERM, ours.pid)
+      ours.close
+      system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
+      Process.kill(:TERM, others.pid)
+      others.close
+      system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
+    RUBY
+    process = started([*inside, RbConfig.ruby, "-e", code])
+    process.wait
+    lines = process.rest.lines(chomp: true)
+    ours, others = lines[1, 2]
+    on = ->(pid) { "process #{pid} traces allocations" }
+    expect(lines.drop(3)).to eq [
+      on.call(ours), ".", on.call(ours), on.call(others), ".", "process #{ours} does not trace allocations", ".",
+      "heap_inspector: no process with its socket in #{run} is armed, but 1 elsewhere on this host: name one by its pid, " \
+      "set HEAP_INSPECTOR_DIR, or say --host for all",
+      "heap_inspector: no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart"
+    ]
+  end
+
+  it "notes that one of all ended meanwhile, and does not fail" do
+    stays = armed
+    goes = armed
+    # One ends after the list was made.
+    code = <<~RUBY
+      module HeapInspector
+        list = Processes.list
+        Processes.define_singleton_method(:list) { list }
+        puts "listed"
+        gets
+        exit LiveCommands.run(%w[trace all on])
+      end
+    RUBY
+    asking = living(code)
+    asking.line(/listed/)
+    goes.kill
+    goes.finish
+    asking.say("go")
+    status = asking.wait
+    expect([asking.rest.lines(chomp: true).sort, status.exitstatus])
+      .to eq [["note: process #{goes.pid} ended meanwhile", "process #{stays.pid} traces allocations"], 0]
+  end
+
+  it "shows the child that writes a dump as what it is, and its parent as it was" do
+    process = living("$0 = 'puma: cluster worker 0: 1 [shop]'; $held = Array.new(200_000) { |at| \"text \#{at}\" }\n" \
+                     "HeapInspector.arm; puts 'armed'; gets")
+    process.line(/armed/)
+    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--format", "plain"]
+    IO.popen([environment, *words], err: File::NULL) do |dump|
+      rows = lambda do
+        family = [process.pid, *children(process.pid)]
+        JSON.parse(command("ps", "--format", "json").first).select { |row| family.include?(row["pid"]) }.map { |row| row["what"] }
+      end
+      eventually { rows.call.sort == ["heap_inspector dump", "puma worker 0"] }
+      dump.read
+    end
+  end
+
+  it "says that it may not look where another user's processes are" do
+    skip "only root can become somebody else" unless Process.uid.zero?
+
+    process = armed
+    File.chmod(0o755, folder)
+    FileUtils.cp_r(%w[lib exe].map { |part| File.join(Helpers::ROOT, part) }, folder)
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", RbConfig.ruby, "#{folder}/exe/heap_inspector", "ps"]
+    out = IO.popen([environment.merge("RUBYLIB" => "#{folder}/lib"), *words], err: %i[child out], &:read)
+    expect(out.lines.find { |line| line.include?(process.pid.to_s) }).to match(/ not yours  -  /)
+    out = IO.popen([environment.merge("RUBYLIB" => "#{folder}/lib"), *words, "-f", "json"], &:read)
+    expect(JSON.parse(out).find { |row| row["pid"] == process.pid }).to include("armed" => nil, "answers" => nil)
+  end
+
   it "says what to do where a process cannot be asked" do
     bare = living("puts 'up'; gets")
     bare.line(/up/)
