@@ -75,6 +75,7 @@ module HeapInspector
   autoload :Processes, "heap_inspector/processes"
   autoload :ProcessTable, "heap_inspector/process_table"
   autoload :ProgressBar, "heap_inspector/progress_bar"
+  autoload :Reader, "heap_inspector/reader"
   autoload :Reference, "heap_inspector/reference"
   autoload :Relation, "heap_inspector/relation"
   autoload :Replies, "heap_inspector/replies"
@@ -104,14 +105,15 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Packing, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Replies, :Size, :Threshold, :Tracing
+  private_constant :LiveCommands, :Packing, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Reader, :Replies, :Size, :Threshold, :Tracing
   private_constant :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
   #
   # @param source [String, Pathname, IO, #to_path, #read] a file's path; or an open file, pipe or socket, read from where Ruby code
-  #   would read on; or any object with `read(length)`, as StringIO has. An open file's position stays; others are read to the end.
+  #   would read on; or any object with `read(length)`, as StringIO has, which
+  #   may not give control to another fiber. An open file's position stays; others are read to the end.
   #   What is no file is copied to a temporary one, to be read again by {Heap#duplicate_strings}.
   # @param strict [Boolean] whether the first thing that would be a warning ({Heap#warnings}) is an error
   # @param progress [Boolean, #call, nil] true for a bar on standard error, where that is a terminal; or what to call, now and then,

@@ -40,7 +40,8 @@ module HeapInspector
     # @return [Integer]
     def ps(words)
       format = "text"
-      parse(words, "ps", "List the Ruby processes of this host, by /proc: which are armed, which\ntrace, how big they are", 0..0) do |options|
+      about = "List the Ruby processes of this host, by /proc: which are armed, which\ntrace, how big they are"
+      parse(words, "ps", about, 0..0) do |options|
         options.on("-f", "--format FORMAT", %w[text json], "text or json [default: text]") { |given| format = given }
       end || (return 0)
 
@@ -134,7 +135,8 @@ module HeapInspector
     def dump_options(options, ask)
       options.on("--[no-]gc", "Collect garbage before, so that only what", "is held is dumped [default: yes]") { |given| ask[:gc] = given }
       options.on("--redact", "Replace the values of strings by others of", "their length") { ask[:redact] = true }
-      options.on("-f", "--format FORMAT", Packing::ENDINGS.keys, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
+      packings = Packing::ENDINGS.keys
+      options.on("-f", "--format FORMAT", packings, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
         ask[:format] = given
       end
       options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
