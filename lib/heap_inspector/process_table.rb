@@ -28,13 +28,20 @@ module HeapInspector
     def text(width = nil)
       return "no Ruby process but this one runs here\n" if @rows.empty?
 
-      lines = [TITLES, *@rows.map { |row| cells(row) }]
-      widths = lines.transpose.map { |column| column.map(&:length).max }
-      room = width ? (width - (widths[0..-2].sum + (2 * (widths.size - 1)))).clamp(COMMAND) : COMMAND.max
+      lines, widths, room = laid_out(width, short: false)
+      lines, widths, room = laid_out(width, short: true) if room < COMMAND.min
+      room = room.clamp(COMMAND)
       lines.map { |*cells, command| "#{[*aligned(cells, widths), command[0, room]].join("  ").rstrip}\n" }.join
     end
 
     private
+
+    # The lines' cells, the columns' widths, and the letters left for commands.
+    def laid_out(width, short:)
+      lines = [TITLES, *@rows.map { |row| cells(row, short) }]
+      widths = lines.transpose.map { |column| column.map(&:length).max }
+      [lines, widths, width ? width - (widths[0..-2].sum + (2 * (widths.size - 1))) : COMMAND.max]
+    end
 
     def row(process, status)
       answers = status.is_a?(Hash)
@@ -45,8 +52,8 @@ module HeapInspector
         tracing: status["tracing"], tracing_since: since && Time.at(since).utc.strftime("%FT%TZ"), command: process.command }
     end
 
-    def cells(row)
-      [row[:pid].to_s, row[:what], Size.mebibytes(row[:rss]), Size.mebibytes(row[:pss]), agent(row), tracing(row),
+    def cells(row, short)
+      [row[:pid].to_s, row[:what], Size.mebibytes(row[:rss]), Size.mebibytes(row[:pss]), agent(row), tracing(row, short),
        Escape.terminal(row[:command])]
     end
 
@@ -63,10 +70,17 @@ module HeapInspector
       row[:answers] ? "armed" : "silent"
     end
 
-    def tracing(row)
+    # In short without the date, where it is today's.
+    def tracing(row, short)
       return "-" if row[:tracing].nil?
+      return "off" unless row[:tracing]
 
-      row[:tracing] ? ["on", row[:tracing_since]].compact.join(" since ") : "off"
+      since = row[:tracing_since]
+      if since && short
+        date, time = since.split("T")
+        since = date == Time.now.utc.strftime("%F") ? "#{time[0, 5]}Z" : date
+      end
+      ["on", since].compact.join(" since ")
     end
   end
 end
