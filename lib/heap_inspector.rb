@@ -35,10 +35,12 @@ module HeapInspector
   autoload :DumpFile, "heap_inspector/dump_file"
   autoload :DumpMeta, "heap_inspector/dump_meta"
   autoload :DumpRefused, "heap_inspector/errors"
+  autoload :DumpRequest, "heap_inspector/dump_request"
   autoload :DumpTimeout, "heap_inspector/errors"
   autoload :DuplicateString, "heap_inspector/duplicate_strings"
   autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
   autoload :Error, "heap_inspector/errors"
+  autoload :Escape, "heap_inspector/escape"
   autoload :Facts, "heap_inspector/facts"
   autoload :Fill, "heap_inspector/collections"
   autoload :Folder, "heap_inspector/folder"
@@ -50,13 +52,14 @@ module HeapInspector
   autoload :Group, "heap_inspector/groups"
   autoload :GroupGrowth, "heap_inspector/growth"
   autoload :GroupRows, "heap_inspector/rows"
-  autoload :Grouping, "heap_inspector/relation"
+  autoload :Grouping, "heap_inspector/grouping"
   autoload :Groups, "heap_inspector/groups"
   autoload :Growth, "heap_inspector/growth"
   autoload :Heap, "heap_inspector/heap"
   autoload :HeapObject, "heap_inspector/heap"
   autoload :Holder, "heap_inspector/retained"
   autoload :HolderGrowth, "heap_inspector/growth"
+  autoload :Hunt, "heap_inspector/hunt"
   autoload :Input, "heap_inspector/input"
   autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
@@ -70,9 +73,12 @@ module HeapInspector
   autoload :Paths, "heap_inspector/paths"
   autoload :ProcFs, "heap_inspector/proc_fs"
   autoload :Processes, "heap_inspector/processes"
+  autoload :ProcessTable, "heap_inspector/process_table"
   autoload :ProgressBar, "heap_inspector/progress_bar"
+  autoload :Reader, "heap_inspector/reader"
   autoload :Reference, "heap_inspector/reference"
   autoload :Relation, "heap_inspector/relation"
+  autoload :Replies, "heap_inspector/replies"
   autoload :Report, "heap_inspector/report"
   autoload :Rest, "heap_inspector/value"
   autoload :Retained, "heap_inspector/retained"
@@ -80,6 +86,7 @@ module HeapInspector
   autoload :Rows, "heap_inspector/rows"
   autoload :Settings, "heap_inspector/settings"
   autoload :Site, "heap_inspector/duplicate_strings"
+  autoload :Size, "heap_inspector/size"
   autoload :SlotSizePages, "heap_inspector/fragmentation"
   autoload :Step, "heap_inspector/step"
   autoload :Structure, "heap_inspector/unreachable"
@@ -94,17 +101,19 @@ module HeapInspector
   autoload :Value, "heap_inspector/value"
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
-  autoload :WhereChain, "heap_inspector/relation"
+  autoload :WhereChain, "heap_inspector/where_chain"
   autoload :WholeFile, "heap_inspector/whole_file"
 
-  private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :Folder, :ForkHook, :Input, :LiveCommands, :Packing, :ProcFs, :Processes
-  private_constant :ProgressBar, :Threshold, :Tracing, :Where, :WholeFile
+  private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
+  private_constant :LiveCommands, :Packing, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Reader, :Replies, :Size, :Threshold, :Tracing
+  private_constant :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
   #
   # @param source [String, Pathname, IO, #to_path, #read] a file's path; or an open file, pipe or socket, read from where Ruby code
-  #   would read on; or any object with `read(length)`, as StringIO has. An open file's position stays; others are read to the end.
+  #   would read on; or any object with `read(length)`, as StringIO has, which
+  #   may not give control to another fiber. An open file's position stays; others are read to the end.
   #   What is no file is copied to a temporary one, to be read again by {Heap#duplicate_strings}.
   # @param strict [Boolean] whether the first thing that would be a warning ({Heap#warnings}) is an error
   # @param progress [Boolean, #call, nil] true for a bar on standard error, where that is a terminal; or what to call, now and then,
@@ -113,7 +122,7 @@ module HeapInspector
   # @param index [Boolean] whether an index file beside the dump (`heap.json.hidx`) is read where there is one for this very dump, which
   #   saves parsing, and written when the reference graph is worked out first, where the folder allows it. It may be deleted at any time.
   # @return [Heap]
-  # @raise [FormatError] if it is no heap dump; if `strict`, also where one is damaged
+  # @raise [FormatError] if it is no heap dump; if `strict`, also where one is damaged. The message begins with the file's name.
   # @raise [CompressionError] if it is packed in a way that cannot be read
   # @raise [SystemCallError] if the file cannot be read: `Errno::ENOENT`, `Errno::EACCES`, `Errno::EISDIR`, ...
   # @raise [ArgumentError, TypeError] if an argument cannot be understood
@@ -128,7 +137,7 @@ module HeapInspector
   # Compares dumps of one process, oldest first: what is new, gone and kept, what grows, what looks like a leak. Best with three, taken
   # as the process works: two do not tell a leak from a cache that fills.
   #
-  # @param dumps [Array<Heap, String, Pathname, IO, #read>] heaps that were loaded, or what {analyze} takes
+  # @param dumps [Array<Heap, String, Pathname, IO, #read>] heaps that were loaded, or what {analyze} takes; or one Array of them
   # @param options [Hash] those of {analyze}: `strict`, `progress`, `threads`, `index`
   # @return [Diff]
   # @raise [ArgumentError] if there are fewer than two, or an option is unknown
@@ -137,7 +146,7 @@ module HeapInspector
   #   diff = HeapInspector.diff("a.json", "b.json", "c.json")
   #   diff.suspects.first # => #<HeapInspector::Suspect 200 × Order, 18.0 KiB new, held by Audit, confidence high>
   def self.diff(*dumps, **options)
-    Diff.of(dumps, **options)
+    Diff.of(dumps.size == 1 && dumps.first.is_a?(Array) ? dumps.first : dumps, **options)
   end
 
   # Begins to note where and when objects are allocated, so that a later dump tells it. With Ruby's own tracer every allocation takes

@@ -8,16 +8,76 @@ RSpec.describe "The console and the Rake tasks" do
   end
 
   it "answers in IRB" do
-    input = "heap.object_count * 2\nheaps.size\nheap_help\nheap.strings.count\ndiff.one_process?\nheap\n"
+    input = "heap.object_count * 2\nheaps.size\nheap_help\nheap.strings.count\ndiff.one_process?\nheap\nlocal_variables - [:_]\n" \
+            "heap(#{Helpers::DUMP.inspect}).name.size\n[heaps.size, diff]\n"
     out, err, status = run("#{Helpers::ROOT}/exe/heap_inspector", "console", Helpers::DUMP, Helpers::DUMPS.fetch("ruby-3.4-x86_64"),
                            stdin_data: input)
     expect(status).to be_success, err
-    expect(out.lines(chomp: true)).to include("55602", "2", "heap.retained         what keeps memory alive",
+    expect(err).to eq("") # "can't alias context" was IRB's word for a method of ours
+    expect(out.gsub(/\n ?/, "")).to include("[:diff,:heaps,:heap]", "[1,nil]")
+    expect(out.lines(chomp: true)).to include("55602", "2", "heap.retained       what keeps memory alive",
                                               "#<HeapInspector::Heap #{Helpers::DUMP.inspect}: 27,801 objects, 3,921,857 bytes>")
     strings = objects("ruby-3.1-x86_64").count { |object| object["type"] == "STRING" }
     expect(out.lines(chomp: true)).to include(strings.to_s, "false")
   ensure
     FileUtils.rm_f(["#{Helpers::DUMP}.hidx"])
+  end
+
+  it "has IRB complete what the dump answers, before what all objects do" do
+    require "irb/completion"
+    HeapInspector::Console.load([Helpers::DUMP, Helpers::DUMP])
+    place = HeapInspector::Console::Session.new.workspace
+    complete = lambda do |words|
+      next IRB::RegexpCompletor.new.completion_candidates("", words, "", bind: place) if defined?(IRB::RegexpCompletor) # from IRB 1.9 on
+
+      IRB::InputCompletor.retrieve_completion_data(words, bind: place)
+    end
+    expect(complete.call("heap.retai")).to eq(%w[heap.retained heap.retained_by])
+    expect(complete.call("diff.grow")).to eq(%w[diff.growth])
+    all = complete.call("heap.")
+    expect(all.index("heap.suspects")).to be < all.index("heap.instance_variable_get")
+  ensure
+    FileUtils.rm_f(["#{Helpers::DUMP}.hidx"])
+  end
+
+  it "has all that its help names, in a console of another kind, too" do
+    words = HeapInspector::Console::HELP
+    expect(words.lines(chomp: true).map(&:length).max).to be <= 80
+    code = <<~RUBY
+      HeapInspector::Console.const_get(:Methods)
+      extend HeapInspector::Console::Methods
+      begin; heap; rescue ArgumentError => e; puts e.message; end
+      begin; diff; rescue ArgumentError => e; puts e.message; end
+      p heap(ARGV[0], ARGV[1]).object_count, heaps.size, diff.one_process?
+      heap_help
+    RUBY
+    copies = Array.new(2) { |at| File.join(Dir.mktmpdir, "#{at}.json.zst").tap { |path| FileUtils.cp(Helpers::DUMP, path) } }
+    out, err, = ruby(code, *copies)
+    expect([out, err]).to eq([<<~TEXT + words, ""])
+      no dump is loaded; heap("heap.json") loads one
+      a diff needs several dumps; heap("a.json", "b.json", "c.json") loads them
+      27801
+      2
+      true
+    TEXT
+    heap = HeapInspector.analyze(Helpers::DUMP, index: false)
+    words.scan(/\bheap\.(\w+)/).flatten.each { |name| expect(heap).to respond_to(name) }
+    words.scan(/diff[^\n]*?: diff\.(\w+)|(?<=[ ,])\.(\w+)/).flatten.compact.each do |name|
+      classes = [HeapInspector::Relation, HeapInspector::HeapObject, HeapInspector::Diff, HeapInspector::Grouping]
+      expect(classes).to be_any { |each| each.method_defined?(name) }, name
+    end
+  ensure
+    copies&.each { |path| FileUtils.remove_entry(File.dirname(path)) }
+  end
+
+  it "helps with each command of the living half" do
+    { "dump" => "dump PID", "ps" => "ps", "watch" => "watch PID", "trace" => "trace PID" }.each do |verb, usage|
+      out, _, status = run("#{Helpers::ROOT}/exe/heap_inspector", "help", verb)
+      expect([out.lines.first, status.exitstatus]).to match([/\AUsage: heap_inspector #{usage}/, 0])
+      expect(out.lines(chomp: true).map(&:length).max).to be <= 80
+    end
+    out, _, status = run("#{Helpers::ROOT}/exe/heap_inspector", "help", "console")
+    expect([out, status.exitstatus]).to match([/^Usage: heap_inspector console DUMP/, 0])
   end
 
   it "says what is wrong" do
@@ -48,7 +108,7 @@ RSpec.describe "The console and the Rake tasks" do
       {
         ["heap:read[#{dump}]"] => ["read", dump], ["heap:summary[#{dump}]"] => ["summary", dump],
         ["heap:top[#{dump},type]"] => ["top", dump, "--by", "type"], ["heap:retained[#{dump}]"] => ["retained", dump],
-        ["heap:path[#{dump},#{address}]"] => ["path", dump, address]
+        ["heap:path[#{dump},#{address}]"] => ["path", dump, address], ["heap:path[#{dump},Hash]"] => ["path", dump, "--class", "Hash"]
       }.each do |words, command|
         out, err, status = rake(*words)
         expect(status).to be_success, err
@@ -56,6 +116,15 @@ RSpec.describe "The console and the Rake tasks" do
                                    chdir: @folder)
         expect(out).to eq(expected).and match(/./)
       end
+    end
+
+    it "says in a line how a task is called" do
+      { "read" => "heap.json,GENERATION", "summary" => "heap.json", "top" => "heap.json,class", "retained" => "heap.json,class",
+        "path" => "heap.json,Order" }.each do |task, words|
+        out, err, status = rake("heap:#{task}")
+        expect([out, err, status.exitstatus]).to eq(["", "Usage: rake 'heap:#{task}[#{words}]'\n", 1])
+      end
+      expect(rake("heap:path[heap.json.zst]")[1]).to eq("Usage: rake 'heap:path[heap.json,Order]'\n")
     end
 
     it "takes options of the environment, and lists its tasks" do

@@ -40,6 +40,21 @@ RSpec.describe HeapInspector::HeapObject do
     heap.strings.limit(40).each { |string| expect(string.value).to eq(lines[string.index]["value"]) }
   end
 
+  it "shows the beginning of a string's text, escaped, and all of itself" do
+    Dir.mktmpdir do |folder|
+      path = File.join(folder, "texts.json")
+      texts = ["short", "x" * 100, "\u202ered\e[2J", nil]
+      File.write(path, texts.each_with_index.map { |text, at| Helpers.line(at + 1, **{ value: text }.compact) }.join)
+      strings = HeapInspector.analyze(path, index: false).strings
+      expected = [/ "short", 40 bytes>\z/, / "x{40}\.\.\.", 40 bytes>/, / "\\u\{202e\}red\\e\[2J", 40 bytes>/, /[^"], 40 bytes>/]
+      expect(strings.map(&:inspect)).to match(expected)
+      expect(strings.inspect.delete_suffix(">").lines(chomp: true).drop(1)).to match(expected)
+      File.write(path, "another file")
+      expect([strings.first.inspect, strings.inspect.lines[1]]).to all(match(/40 bytes>$/)).and all(satisfy { |line| !line.include?('"') })
+    end
+    expect(object.show(limit: 1).to_s).to eq(heap.show(object, limit: 1).to_s)
+  end
+
   it "compares, and is a key" do
     same = heap[object.address]
     expect(object).to eq(same).and eql(same)

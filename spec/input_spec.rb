@@ -186,7 +186,7 @@ RSpec.describe "HeapInspector.analyze" do
 
     it "raises where strict, with line and byte" do
       expect { HeapInspector.analyze(StringIO.new(damaged), strict: true) }.to raise_error(HeapInspector::FormatError) { |error|
-        expect(error).to have_attributes(line: 2, byte: Helpers.line(1).bytesize, message: /\Aline 2, byte/)
+        expect(error).to have_attributes(line: 2, byte: Helpers.line(1).bytesize, message: /\A\(StringIO\): line 2, byte/)
       }
     end
 

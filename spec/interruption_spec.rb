@@ -115,6 +115,30 @@ RSpec.describe "An analysis" do
     [out, input].each(&:close)
   end
 
+  it "leaves no thread behind where the object's read gives control to another fiber" do
+    threads = -> { Dir.children("/proc/self/task").size }
+    reader = Class.new do
+      def read(_length)
+        Fiber.yield(:away)
+      end
+    end
+    asked = -> { Fiber.new { HeapInspector.analyze(reader.new) }.resume }
+    expect(&asked).to raise_error(FiberError, /gives control to another fiber/)
+    before = threads.call
+    20.times { expect(&asked).to raise_error(FiberError) }
+    GC.start
+    expect(threads.call).to be < before + 10
+  end
+
+  it "has the object's read find the thread's own, and throw" do
+    Thread.current[:mine] = "7"
+    reader = Object.new
+    def reader.read(_length) = throw(:out, Thread.current[:mine])
+    expect(catch(:out) { HeapInspector.analyze(reader) }).to eq("7")
+  ensure
+    Thread.current[:mine] = nil
+  end
+
   it "is ended by Ctrl-C, which raises Interrupt" do
     code = <<~RUBY
       $stdout.sync = true

@@ -166,6 +166,103 @@ RSpec.describe HeapInspector::Relation do
     expect { heap.objects.not("frozen") }.to raise_error(ArgumentError, /in words/)
   end
 
+  it "has its counts and values by property" do
+    expect(heap.objects.count(:file)).to eq(all.count { |object| object["file"] })
+    expect(heap.strings.distinct.count(:encoding)).to eq(heap.strings.pluck(:encoding).compact.uniq.size)
+    expect(heap.objects.distinct.pluck(:type)).to eq(all.map { |object| object["type"].downcase.to_sym }.uniq)
+    expect(heap.objects.distinct.limit(5).pluck(:type).uniq.size).to eq(heap.objects.limit(5).pluck(:type).uniq.size)
+    expect(heap.objects.count { |object| object.type == :hash }).to eq(heap.hashes.count)
+    expect(heap.strings.ids).to eq(addresses(all.select { |object| object["type"] == "STRING" }))
+    expect(heap.find(heap.strings.ids.last)).to eq(heap.strings.last)
+    expect { heap.objects.count(:fil) }.to raise_error(ArgumentError, /did you mean :file/)
+  end
+
+  it "finds by conditions, and each" do
+    expect(heap.find_by(class: "Hash")).to eq(heap.instances_of("Hash").first)
+    expect(heap.hashes.find_by(length: 10_000_000..)).to be_nil
+    expect(heap.hashes.find_each.to_a).to eq(heap.hashes.to_a)
+  end
+
+  it "selects by text, as a plain reader does" do
+    texts = ->(test) { addresses(all.select { |object| object["type"] == "STRING" && test.call(object["value"]) }) }
+    expect(heap.strings.where(value: /leak/i).ids).to eq(texts.call(->(text) { text&.match?(/leak/i) }))
+    expect(texts.call(->(text) { text == "class" })).not_to be_empty
+    expect(heap.strings.where(value: "class").ids).to eq(texts.call(->(text) { text == "class" }))
+    expect(heap.where(value: %w[class module], type: :string).ids).to eq(texts.call(->(text) { %w[class module].include?(text) }))
+    expect(heap.strings.where(value: nil).ids).to eq(texts.call(:nil?.to_proc))
+    expect(heap.strings.not(value: /leak/i).ids).to eq(texts.call(->(text) { !text&.match?(/leak/i) }))
+    expect(heap.strings.where.not(value: nil).count).to eq(texts.call(->(text) { text }).size)
+    expect(heap.strings.order(memsize: :desc).where(value: /a/).ids).to eq(heap.strings.where(value: /a/).order(memsize: :desc).ids)
+    expect(heap.where(value: "*").ids).to eq(addresses(all.select { |object| object["value"] == "*" }))
+    expect { heap.where(value: 3) }.to raise_error(ArgumentError, /value: a text, a Regexp or nil/)
+  end
+
+  it "suggests what was meant where a name is misspelt and nothing has it" do
+    [-> { heap.where(class: "Strng").count }, -> { heap.where(class: "Strng").to_a }, -> { heap.where(class: "string").sum(:memsize) },
+     -> { heap.instances_of("Strng").first }, -> { heap.where(class: "Strng").group(:file).count },
+     -> { heap.groups(by: :file, where: { class: "Strng" }) }, -> { heap.where(class: "Strng").pluck(:address) }].each do |ask|
+      expect(&ask).to raise_error(ArgumentError, /\Awhere: no object has the class "(?:Strng|string)"; did you mean "String"\?\z/)
+    end
+    expect { heap.where(encoding: "UTF8").count }.to raise_error(ArgumentError, /did you mean "UTF-8"/)
+    expect([heap.where(class: :Strng).count, heap.where(class: "Str?g").count, heap.where(class: "Something Else").count]).to eq([0, 0, 0])
+    misspelt = heap.instances_of("Strng")
+    expect([misspelt.exists?, misspelt.empty?, misspelt.any?, misspelt.none?]).to eq([false, true, false, true])
+    expect(heap.where(class: %w[Strng String]).count).to eq(heap.instances_of("String").count)
+    expect(heap.strings.where(class: "Hash").count).to eq(0)
+    expect(heap.where.not(class: "Strng").count).to eq(heap.object_count)
+  end
+
+  it "takes no block where Enumerable's methods do" do
+    [-> { heap.where { nil } }, -> { heap.objects.where(type: :hash) { nil } }, -> { heap.objects.not(type: :hash) { nil } },
+     -> { heap.where.not(type: :hash) { nil } }, -> { heap.find_by(type: :hash) { nil } }].each do |ask|
+      expect(&ask).to raise_error(ArgumentError, /takes conditions and no block; (?:select|reject|find) \{ \|object\| ... \} takes one/)
+    end
+  end
+
+  it "has groups in another order, only some of them, and each" do
+    counts = all.map { |object| object["type"] }.tally
+    sums = counts.to_h { |type, _| [type, all.sum { |object| object["type"] == type ? object["memsize"] || 0 : 0 }] }
+    groups = heap.objects.group(:type)
+    expect(groups.order(:key).count.keys).to eq(counts.keys.sort)
+    expect(groups.order(key: :desc).limit(3).count.to_a).to eq(counts.sort.reverse.first(3))
+    expect(groups.order(:count).count.values).to eq(counts.values.sort)
+    expect(groups.order(memsize: :desc).limit(2).count).to eq(sums.max_by(2, &:last).to_h { |type, _| [type, counts[type]] })
+    expect(groups.having(count: 100..1000).count).to eq(counts.select { |_, count| count.between?(100, 1000) })
+    expect(groups.having(count: 100..).having(memsize: ...100_000).sum(:memsize))
+      .to eq(sums.select { |type, sum| counts[type] >= 100 && sum < 100_000 })
+    expect(groups.limit(2).count.to_a).to eq(counts.max_by(2, &:last))
+    expect(groups.to_a).to eq(groups.count.to_a)
+    expect(groups.map { |type, _| type }).to eq(groups.count.keys)
+    expect([groups.each.size, groups.size, groups.limit(0).count]).to eq([counts.size, counts.size, {}])
+    two = heap.objects.group(:type, :file)
+    expect(two.order(:key).count.keys.map(&:first)).to eq(two.count.keys.map(&:first).sort)
+    expect([groups.order(:count).frozen?, Ractor.shareable?(groups.order(:count).having(count: 1..))]).to eq([true, true])
+    expect { groups.order(:memsiz) }.to raise_error(ArgumentError, /order: :memsiz is unknown; did you mean :memsize/)
+    expect { groups.having(count: "3") }.to raise_error(ArgumentError, /having: count: a number or a range/)
+    expect { groups.having(3) }.to raise_error(TypeError, /having is given a Hash/)
+  end
+
+  it "takes wrong arguments for what they are" do
+    wrong = {
+      ArgumentError => [
+        -> { heap.groups(by: :class, sort: nil) }, -> { heap.duplicate_strings(sort: nil) },
+        -> { heap.groups(by: :class, where: "class=\xff".b) },
+        -> { heap.groups(by: "\xff".b) }, -> { heap.where(class: "\xff").count }, -> { heap.where(class: "\xff".b.to_sym).count },
+        -> { heap.where("class=\xff").count }, -> { heap.where(file: "\xff").count },
+        -> { HeapInspector.analyze(Helpers::DUMP, threads: 1 << 64) },
+        -> { HeapInspector.analyze(Helpers::DUMP, threads: 1 << 20) }, -> { heap.duplicate_strings(threads: -1) },
+        -> { heap.objects.offset(1 << 70) }, -> { heap.objects.order(nil) }, -> { heap.objects.pluck(nil) }, -> { heap.objects.group(nil) },
+        -> { heap.objects.average(nil) }, -> { heap.objects.group(:type).top(3, nil) }, -> { heap.retained(by: 5) }
+      ],
+      TypeError => [
+        -> { heap.paths_to_class(5) }, -> { heap.paths_to_class(nil) }, -> { heap.instances_of(nil) }, -> { heap.objects[nil] },
+        -> { heap[nil] }, -> { heap.show(Object.new) }
+      ]
+    }
+    wrong.each { |error, asks| asks.each { |ask| expect(&ask).to raise_error(error) { |raised| expect(raised.class).to eq(error) } } }
+    expect([heap.where(memsize: 1 << 70).count, heap.where(memsize: 0..(1 << 70)).count]).to eq([0, heap.object_count])
+  end
+
   it "shows the first rows and what all come to" do
     shown = heap.strings.inspect.lines(chomp: true)
     expect(shown.first).to match(/\A#<HeapInspector::Relation: [\d,]+ objects, [\d,]+ bytes:\z/)

@@ -24,8 +24,10 @@ module HeapInspector
     MOST = 8
     # Seconds after which to look whether the socket is still in its folder.
     LOOK = 5
+    # Seconds between two signs of life while a dump is taken: those who asked give a silent process up.
+    PULSE = 5
 
-    private_constant :LOOK
+    private_constant :LOOK, :PULSE
 
     @mutex = Mutex.new
     @guests = []
@@ -240,15 +242,16 @@ module HeapInspector
           tracing_since: Tracing.since&.to_i, gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 
-      # Switching on what is on changes nothing. It is this process that traces; what it forks does not.
+      # Switching on what was switched on here changes nothing. It is this process that traces; what it forks does not. Off is off,
+      # whoever began: HEAP_INSPECTOR_TRACE or the app.
       def trace(on)
         raise AgentError, "trace is switched on or off" unless [true, false].include?(on)
 
-        if on && !@traces
-          @traces = Tracing.start(inherited: false)
-        elsif !on && @traces
-          Tracing.stop
+        if !on
+          Tracing.off
           @traces = false
+        elsif !(@traces && Tracing.tracing?)
+          @traces = Tracing.start(inherited: false)
         end
         status
       end
@@ -260,8 +263,10 @@ module HeapInspector
       end
 
       def dump(guest, request)
+        turn = Mutex.new
+        so_far = 0
         progress = lambda do |bytes, _|
-          tell(guest, progress: bytes)
+          turn.synchronize { tell(guest, progress: so_far = bytes) }
         end
         dump = Dump.new(gc: request.fetch("gc", true), compress: request["format"], redact: request["redact"] ? true : false,
                         timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
@@ -270,8 +275,12 @@ module HeapInspector
 
         file = received(guest)
         begin
+          # The collection and the fork say nothing, and may wait long for their turn.
+          pulse = Thread.new { loop { sleep(PULSE) && progress.call(so_far, nil) } }
+          pulse.report_on_exception = false
           dump.to_io(file).to_h
         ensure
+          pulse&.kill&.join
           file.close
         end
       end

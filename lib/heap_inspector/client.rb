@@ -5,16 +5,69 @@ require "json"
 require "socket"
 
 module HeapInspector
-  # Asks the agent of another process.
+  # Asks the agents of other processes, none of which is believed: connecting, writing and reading wait no longer than they are told,
+  # replies are bounded and have the shape of {Replies}, or are an error.
   #
   # @api private
   class Client
-    # Seconds to wait for a usual reply: C code that holds Ruby's lock was measured to delay one by 2 s.
+    # Seconds to wait for a sign of life: C code that holds Ruby's lock was measured to delay one by 2 s.
     PATIENCE = 30
+    # Seconds in which agents say how they are; those that do not are silent.
+    GLANCE = 5
     # Bytes of a reply.
     LONGEST = 65_536
+    # Letters of an agent's error.
+    LONGEST_ERROR = 1000
 
-    private_constant :LONGEST
+    private_constant :LONGEST, :LONGEST_ERROR
+
+    class << self
+      # Asks all at once how they are, under one deadline.
+      #
+      # @param pids [Array<Integer>]
+      # @param patience [Numeric] seconds for all together
+      # @return [Hash{Integer => Hash, AgentError}] what each says, or why it says nothing
+      def statuses(pids, patience: GLANCE)
+        deadline = now + patience
+        begun = pids.to_h { |pid| [pid, attempt { begin_asking(pid) }] }
+        answers = begun.reject { |_, client| client.is_a?(Client) }
+        waiting = begun.values.grep(Client).to_h { |client| [client.socket, client] }
+        hear(waiting, answers, deadline) until waiting.empty?
+        answers
+      ensure
+        waiting&.each_value(&:close)
+      end
+
+      # @return [Float]
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+      private
+
+      def begin_asking(pid)
+        new(pid, patience: 0).tap { |client| client.send_request(verb: :status) }
+      end
+
+      # Takes what came meanwhile, or gives those up that said nothing.
+      def hear(waiting, answers, deadline)
+        left = deadline - now
+        ready, = left.positive? ? IO.select(waiting.keys, nil, nil, left) : nil
+        (ready || waiting.keys).each do |socket|
+          client = waiting[socket]
+          answer = attempt { ready ? client.status : raise(AgentError, client.silent(GLANCE)) }
+          next unless answer
+
+          answers[client.pid] = answer
+          waiting.delete(socket)
+          client.close
+        end
+      end
+
+      def attempt
+        yield
+      rescue AgentError => e
+        e
+      end
+    end
 
     # @param pid [Integer]
     # @return [String, nil] the path of the process's socket, where it is armed
@@ -38,14 +91,20 @@ module HeapInspector
     end
     private_class_method :trusted?
 
+    # @return [Integer]
+    attr_reader :pid
+
+    # @return [UNIXSocket]
+    attr_reader :socket
+
     # @param pid [Integer]
+    # @param patience [Numeric] seconds in which it must let us in
     # @raise [AgentError] if it cannot be reached; the message says why, and what to do
-    def initialize(pid)
+    def initialize(pid, patience: GLANCE)
       @pid = pid
-      @rest = +""
-      path = self.class.socket(pid) || raise(AgentError, unreachable)
-      @socket = UNIXSocket.new(path)
-    rescue SystemCallError => e
+      @rest = "".b
+      @socket = connect(self.class.socket(pid) || raise(AgentError, unreachable), now + patience)
+    rescue SystemCallError, ArgumentError => e # a path may be too long
       raise AgentError, "process #{pid} cannot be reached: #{e.message}"
     end
 
@@ -53,67 +112,137 @@ module HeapInspector
     #
     # @param verb [Symbol]
     # @param output [IO, nil] the open file that a dump is written to
-    # @param patience [Numeric] seconds between two signs of life
+    # @param longest [Numeric] seconds in all; without a sign of life it takes no more than {PATIENCE}
     # @param words [Hash] what else the request says
     # @yieldparam bytes [Integer] how far a dump is
     # @return [Hash{String => Object}]
     # @raise [AgentError, DumpError] what the agent says
-    def ask(verb, output: nil, patience: PATIENCE, **words)
-      @socket.write("#{{ verb: verb, **words }.to_json}\n")
+    def ask(verb, output: nil, longest: PATIENCE, **words)
+      end_of_all = now + longest
+      send_request(verb: verb, **words)
       loop do
-        reply = reply(patience)
-        return reply["ok"] if reply["ok"].is_a?(Hash)
-        raise failure(reply) if reply["error"].is_a?(String)
-
-        @socket.send_io(output) if reply["ready"]
-        yield reply["progress"] if reply["progress"].is_a?(Integer) && block_given?
+        reply = wait_for_reply([now + PATIENCE, end_of_all].min)
+        case Replies.sort(reply, verb, ready: !output.nil?)
+        when :ok then return reply["ok"]
+        when :error then raise failure(reply)
+        when :progress then yield reply["progress"] if block_given?
+        when :ready
+          @socket.send_io(output)
+          output = nil # it is sent once
+        else raise AgentError, nonsense
+        end
       end
     rescue SystemCallError, EOFError
-      raise AgentError, "process #{@pid} went away before it answered"
+      raise AgentError, gone
     ensure
+      close
+    end
+
+    # @param words [Hash]
+    # @return [void]
+    def send_request(**words)
+      line = "#{words.to_json}\n"
+      # A new connection's buffer takes far more than a request.
+      raise AgentError, silent(0) unless @socket.write_nonblock(line, exception: false) == line.bytesize
+    rescue SystemCallError
+      raise AgentError, gone
+    end
+
+    # @return [Hash, nil] what the process says of itself, nil where not all of it is there
+    # @raise [AgentError]
+    def status
+      reply = read_reply || (return nil)
+      case Replies.sort(reply, :status)
+      when :ok then reply["ok"]
+      when :error then raise failure(reply)
+      else raise AgentError, nonsense
+      end
+    rescue SystemCallError, EOFError
+      raise AgentError, gone
+    end
+
+    # @return [void]
+    def close
       @socket.close
+    end
+
+    # @return [String]
+    def silent(seconds)
+      "process #{@pid} did not answer in #{seconds.round} s; is it stopped, or busy in C code?"
+    end
+
+    # @return [String]
+    def nonsense
+      "process #{@pid} answers what is no answer; is it an agent of another version?"
     end
 
     private
 
-    # The next line of the process, which root may ask but need not trust.
-    def reply(patience)
-      deadline = now + patience
-      until (line = @rest.slice!(/\A.*\n/))
-        raise AgentError, nonsense if @rest.bytesize > LONGEST
+    # A socket whose owner takes no connections lets nobody wait for longer than this.
+    def connect(path, deadline)
+      socket = Socket.new(:UNIX, :STREAM)
+      address = Socket.sockaddr_un(path)
+      begin
+        socket.connect_nonblock(address)
+      rescue Errno::EAGAIN
+        raise AgentError, silent(GLANCE) if now > deadline
 
-        left = deadline - now
-        unless left.positive? && @socket.wait_readable(left)
-          raise AgentError, "process #{@pid} did not answer in #{patience.round} s; is it stopped, or busy in C code?"
-        end
-
-        part = @socket.read_nonblock(LONGEST, exception: false)
-        raise EOFError if part.nil?
-
-        @rest << part if part.is_a?(String)
+        sleep(0.02)
+        retry
       end
-      reply = JSON.parse(line)
+      socket.autoclose = false
+      UNIXSocket.for_fd(socket.fileno)
+    rescue StandardError
+      socket&.close
+      raise
+    end
+
+    def wait_for_reply(deadline)
+      began = now
+      until (reply = read_reply)
+        left = deadline - now
+        raise AgentError, silent(now - began) unless left.positive?
+
+        @socket.wait_readable(left)
+      end
+      reply
+    end
+
+    # The next line of the process, which root may ask but need not trust; nil where it is not there yet.
+    def read_reply
+      part = @socket.read_nonblock(LONGEST, exception: false) unless @rest.include?("\n")
+      raise EOFError if part.nil? && !@rest.include?("\n")
+
+      @rest << part if part.is_a?(String)
+      line = @rest.slice!(/\A.*\n/n)
+      raise AgentError, nonsense if (line || @rest).bytesize > LONGEST
+
+      line && parse(line)
+    end
+
+    def parse(line)
+      reply = JSON.parse(line, max_nesting: 4)
       reply.is_a?(Hash) ? reply : raise(AgentError, nonsense)
     rescue JSON::ParserError, EncodingError
       raise AgentError, nonsense
     end
 
-    def nonsense
-      "process #{@pid} answers what is no answer; is it an agent of another version?"
+    def gone
+      "process #{@pid} went away before it answered"
     end
 
-    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    def now = self.class.now
 
     def failure(reply)
       classes = { "HeapInspector::DumpRefused" => DumpRefused, "HeapInspector::DumpFailed" => DumpFailed,
                   "HeapInspector::DumpTimeout" => DumpTimeout }
-      classes.fetch(reply["class"], AgentError).new(reply["error"])
+      classes.fetch(reply["class"], AgentError).new(reply["error"][0, LONGEST_ERROR])
     end
 
     def unreachable
       uid = ProcFs.status(@pid)["Uid"]
-      return "there is no process #{@pid}" unless uid
-      return "process #{@pid} belongs to uid #{uid}: ask as that user, or as root" unless [uid, 0].include?(Process.euid)
+      return "there is no process #{@pid}" if uid.nil? || ProcFs.ended?(@pid)
+      return "process #{@pid} belongs to uid #{uid}: ask as that user, or as root" unless ProcFs.may_look?(uid)
 
       "process #{@pid} is not armed: put `plugin :heap_inspector` into config/puma.rb, or call HeapInspector.arm in the process, and " \
         "restart it"

@@ -15,11 +15,13 @@ module HeapInspector
     #   HeapInspector::CommandLine.run(%w[top heap.json --by class --lines 5]) # => 0
     def self.run(arguments)
       [$stdout, $stderr].each(&:flush)
-      return LiveCommands.run(arguments.map(&:to_str)) if LiveCommands::VERBS.include?(arguments.first)
-      return Console.run(arguments.drop(1).map(&:to_str)) if arguments.first == "console"
+      arguments = arguments.map(&:to_str)
+      arguments = [arguments[1], "--help"] if arguments.first == "help" && [*LiveCommands::VERBS, "console"].include?(arguments[1])
+      return LiveCommands.run(arguments) if LiveCommands::VERBS.include?(arguments.first)
+      return Console.run(arguments.drop(1)) if arguments.first == "console"
 
       require "heap_inspector/heap" # with the extension
-      Native.command_line(arguments.map(&:to_str))
+      Native.command_line(arguments)
     rescue Interrupt
       INTERRUPTED
     end

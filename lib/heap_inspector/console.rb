@@ -3,26 +3,34 @@
 require "irb"
 
 module HeapInspector
-  # `heap_inspector console DUMP [DUMP...]`: IRB with the dumps loaded. IRB completes their methods and shows answers as they print.
+  # `heap_inspector console DUMP [DUMP...]`: IRB with the dumps loaded, as local variables, whose methods IRB completes.
   #
   # In another console {install} adds {Methods}; in Rails' the Railtie does.
   module Console
     # What `heap_help` says.
     HELP = <<~TEXT
-      heap                  the dump; heaps holds all of them, in order
-      heap.summary          what the dump is
+      heap                the dump; heaps are all of them, in order
+      heap("a.json", "b.json")
+                          loads others
+      heap.suspects       what looks like a leak; of several dumps diff.suspects
+      heap.summary        what the dump is
       heap.groups(by: :class, limit: 10)
-                            objects and bytes by class, location, gem, generation, ...
-      heap.retained         what keeps memory alive
-      heap.objects          all objects: .where(type: :string, memsize: 1024..).group(:location).sum(:memsize)
-      heap.strings, hashes, arrays, classes, instances_of("User")
-      heap["0x7f1386ee2a78"]
-                            an object: .references, .referrers, .retained_memsize, .path_to_root, .value
-      heap.paths_to(object), heap.paths_to_class("User"), heap.dominators, heap.show(object)
-      heap.suspects         what looks like a leak; of several dumps diff.suspects
-      diff                  how the dumps differ: diff.growth(by: :class), .new_objects, .gone, .retained_objects, .leaks
-      heap.unreachable, heap.collections, heap.fragmentation, heap.duplicate_strings
-      puts answer           the whole answer; answer.to_markdown, answer.to_json
+                          objects and bytes by class, location, generation, ...
+      heap.retained       what keeps memory alive
+      heap.objects        all objects, to be asked as ActiveRecord is:
+                          .where(type: :string, memsize: 1024..),
+                          .order(memsize: :desc), .where(value: /token/),
+                          .group(:location).sum(:memsize)
+      heap.find_by(class: "User"), heap.strings, hashes, arrays, classes,
+      heap.instances_of("User"), heap["0x7f1386ee2a78"]
+                          objects: .show, .references, .referrers, .path_to_root,
+                          .retained_memsize, .value
+      heap.paths_to(object), heap.paths_to_class("User"), heap.dominators
+      heap.unreachable, heap.collections, heap.fragmentation,
+      heap.duplicate_strings
+      diff                how several dumps differ: diff.suspects, .leaks, .gone,
+                          .growth(by: :class), .new_objects, .retained_objects
+      puts answer         the whole answer; answer.to_markdown, answer.to_json
     TEXT
 
     # What the words are.
@@ -34,25 +42,38 @@ module HeapInspector
       #{HELP}
     TEXT
 
-    # What IRB's `self` is.
-    class Session
-      # @return [Array<Heap>] the dumps, in order
-      attr_reader :heaps
-
-      # @api private
-      def initialize(heaps)
-        @heaps = heaps
-      end
-
-      # @return [Heap] the first dump
-      def heap
+    # The dumps of a console, and the answers to its words.
+    module Methods
+      # Loads dumps, or gives the first of those that were loaded last.
+      #
+      # @param paths [Array<String>] the dumps' paths, the oldest first
+      # @return [Heap] the first one
+      # @raise (see HeapInspector.analyze)
+      # @example
+      #   heap("heap.json").object_count # => 562124
+      #   heap.retained
+      # @example
+      #   heap("a.json", "b.json", "c.json")
+      #   diff.suspects
+      def heap(*paths)
+        Console.load(paths) if paths.any?
         heaps.first
       end
 
-      # @return [Diff] how the dumps differ
-      # @raise [ArgumentError] if there is but one
+      # @return [Array<Heap>] the dumps that were loaded last, in order
+      # @raise [ArgumentError] if there are none
+      def heaps
+        raise ArgumentError, 'no dump is loaded; heap("heap.json") loads one' if Console.heaps.empty?
+
+        Console.heaps
+      end
+
+      # @return [Diff] how the dumps that were loaded last differ
+      # @raise [ArgumentError] if there are not several
       def diff
-        @diff ||= HeapInspector.diff(*heaps)
+        raise ArgumentError, 'a diff needs several dumps; heap("a.json", "b.json", "c.json") loads them' if Console.heaps.size < 2
+
+        Console.diff
       end
 
       # Says what to ask.
@@ -61,6 +82,11 @@ module HeapInspector
       def heap_help
         puts HELP
       end
+    end
+
+    # What IRB's `self` is.
+    class Session
+      include Methods
 
       # @return [String] the prompt's name
       def inspect
@@ -68,10 +94,50 @@ module HeapInspector
       end
       alias to_s inspect
 
+      # See {Methods#heap}.
+      def heap(*paths)
+        super.tap { fill if paths.any? }
+      end
+
+      # A place for code where the dumps are local variables: IRB completes these before it thinks of Kernel's methods.
+      #
       # @api private
       # @return [Binding]
-      def context
-        binding
+      def workspace
+        @workspace ||= binding
+        fill
+        @workspace
+      end
+
+      private
+
+      def fill
+        @workspace.local_variable_set(:heap, heaps.first)
+        @workspace.local_variable_set(:heaps, heaps)
+        @workspace.local_variable_set(:diff, (diff if heaps.size > 1))
+      end
+    end
+
+    @heaps = []
+
+    class << self
+      # @api private
+      # @return [Array<Heap>] what was loaded last
+      attr_reader :heaps
+
+      # @api private
+      # @param paths [Array<String>]
+      # @return [Array<Heap>]
+      def load(paths)
+        @heaps = paths.flatten.map { |path| HeapInspector.analyze(path, progress: true) }.freeze
+        @diff = nil
+        @heaps
+      end
+
+      # @api private
+      # @return [Diff]
+      def diff
+        @diff ||= HeapInspector.diff(*@heaps)
       end
     end
 
@@ -85,10 +151,10 @@ module HeapInspector
         return words.empty? ? 2 : 0
       end
 
-      start(words.map { |path| HeapInspector.analyze(path, progress: true) })
+      start(load(words))
       0
     rescue Error, SystemCallError => e
-      warn(e.message.gsub(/[[:cntrl:]]/, "?").prepend("heap_inspector: "))
+      warn("heap_inspector: #{Escape.terminal(e.message)}")
       1
     end
 
@@ -97,33 +163,12 @@ module HeapInspector
     # @param heaps [Array<Heap>]
     # @return [void]
     def self.start(heaps)
+      @heaps = heaps
+      @diff = nil
       IRB.setup(nil, argv: [])
       heaps.each { |heap| puts heap.inspect }
       puts "heap_help says what to ask."
-      IRB::Irb.new(IRB::WorkSpace.new(Session.new(heaps).context)).run(IRB.conf)
-    end
-
-    # What a console that is not ours has.
-    module Methods
-      # Loads a dump, or gives the one that was loaded last.
-      #
-      # @param path [String, nil] the dump's path
-      # @return [Heap]
-      # @raise (see HeapInspector.analyze)
-      # @example
-      #   heap("heap.json").object_count # => 562124
-      #   heap.retained
-      def heap(path = nil)
-        @heap = HeapInspector.analyze(path, progress: true) if path
-        @heap || raise(ArgumentError, 'no dump is loaded; heap("heap.json") loads one')
-      end
-
-      # Says what to ask.
-      #
-      # @return [void]
-      def heap_help
-        puts HELP
-      end
+      IRB::Irb.new(IRB::WorkSpace.new(Session.new.workspace)).run(IRB.conf)
     end
 
     # Adds {Methods} to the console that is about to start: as IRB's own helper method and command from IRB 1.13 on, else to its `self`.

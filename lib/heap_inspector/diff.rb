@@ -59,16 +59,8 @@ module HeapInspector
     def self.of(dumps, **options)
       raise ArgumentError, "a diff needs two dumps or more, the oldest first" if dumps.size < 2
 
-      new(dumps.map { |dump| dump.is_a?(Heap) ? dump : load(dump, **options) })
+      new(dumps.map { |dump| dump.is_a?(Heap) ? dump : Heap.load(dump, **options) })
     end
-
-    # Says of which dump an error is.
-    def self.load(dump, **options)
-      Heap.load(dump, **options)
-    rescue FormatError, CompressionError => e
-      raise e.exception("#{Input.name(dump)}: #{e.message}")
-    end
-    private_class_method :load
 
     # @api private
     def initialize(heaps)
@@ -133,7 +125,7 @@ module HeapInspector
       limit = Where.limit(limit)
       terms = terms(where)
       retained = retained ? true : false
-      if Array(by).map(&:to_sym) == [:holder]
+      if Array(by).map(&:to_s) == ["holder"]
         return Growth.new(heaps.last, [:holder], Native.holder_growth(heaps, @matches, terms, limit, retained))
       end
 

@@ -57,15 +57,22 @@ module HeapInspector
     private
 
     def take(io, packing, unfinished, path)
-      lock = Folder.lock(LOCK)
-      raise DumpRefused, "another dump is being taken on this host; try again when it is done" unless lock
+      lock = turn
+      raise DumpRefused, "another dump is being taken on this host; try again when it is done" if lock.nil?
 
       begin
         DumpChecks.check(io, packing) unless @force
         write(io, packing, unfinished, path)
       ensure
-        Folder.unlock(lock)
+        Folder.unlock(lock) if lock
       end
+    end
+
+    # False where there is no place for locks, as on a read-only disk: then dumps are not taken by turns.
+    def turn
+      Folder.lock(LOCK)
+    rescue AgentError, SystemCallError
+      false
     end
 
     def write(io, packing, unfinished, path)
@@ -124,6 +131,7 @@ module HeapInspector
 
     def write_all(io, told, packing, parent, unfinished, meta)
       Native.become_dumper([io.fileno, told.fileno], parent, @timeout.ceil, unfinished)
+      Process.setproctitle("heap_inspector: dump of #{parent}") # it is no second worker in lists of processes
       input, output = IO.pipe(binmode: true)
       widen(output)
       input.autoclose = false # the packing thread closes it

@@ -22,8 +22,8 @@ module HeapInspector
 
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
-      Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Groups Growth MergedPaths Reference Relation Retained
-      Rows Step Summary Suspects Unreachable Warning Where
+      Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Grouping Groups Growth MergedPaths Reference Relation
+      Retained Rows Step Summary Suspects Unreachable Warning Where WhereChain
     ].freeze
 
     private_constant :ANSWERS
@@ -78,6 +78,8 @@ module HeapInspector
       ProgressBar.during(progress) do |callee|
         native_load(*Input.of(source), strict ? true : false, Where.threads(threads), callee, index ? true : false)
       end
+    rescue FormatError, CompressionError => e
+      raise e.exception("#{Input.name(source)}: #{e.message}")
     end
 
     # @return [Array<Warning>] what was lost or repaired: the first 20 of each kind. {Summary#lost_lines} counts all.
@@ -212,10 +214,11 @@ module HeapInspector
     # @param limit [Integer, nil] rows of the tree under each row
     # @return [MergedPaths]
     # @raise [ObjectNotFound] if no object has the class; it says which ones are most like it
+    # @raise [TypeError] if it is neither a name nor a class
     # @example
     #   puts heap.paths_to_class("Order")
     def paths_to_class(name, limit: 5)
-      name = name.is_a?(Module) ? name.name : name.to_str
+      name = Where.class_name(name)
       objects = instances_of(name)
       if objects.none?
         like = Native.similar_classes(self, name)
@@ -304,8 +307,15 @@ module HeapInspector
     # @param conditions [Hash, String, nil] see {Relation#where}
     # @return [Relation, WhereChain] the objects that are so
     # @raise (see Relation#where)
-    def where(conditions = nil)
-      objects.where(conditions)
+    def where(conditions = nil, &)
+      objects.where(conditions, &)
+    end
+
+    # @param conditions [Hash, String] see {Relation#where}
+    # @return [HeapObject, nil] the first object that is so
+    # @raise (see Relation#where)
+    def find_by(conditions, &)
+      objects.find_by(conditions, &)
     end
 
     # @return [Relation] all strings
@@ -330,10 +340,12 @@ module HeapInspector
 
     # @param name [String, Module] the name of a class, to the letter
     # @return [Relation] the objects of that class, not those of subclasses
+    # @raise [TypeError] if it is neither a name nor a class
     # @example
     #   heap.instances_of("User").count # => 1200
     def instances_of(name)
-      where(class: name.is_a?(Module) ? name : name.to_str.to_sym)
+      letters = Where.class_name(name)
+      where(class: name.is_a?(String) && !Where::PATTERN.match?(letters) ? letters : letters.to_sym)
     end
 
     # @param object [HeapObject, String, Integer] an object or its address

@@ -212,6 +212,16 @@ module HeapInspector
       Native.label(heap, index)
     end
 
+    # All of it: fields, references, referrers, what it retains, why it is alive.
+    #
+    # @param limit [Integer, nil] rows of each table
+    # @return [Details]
+    # @example
+    #   puts heap.find_by(class: "Cache").show
+    def show(limit: 20)
+      heap.show(self, limit: limit)
+    end
+
     # @return [Hash{Symbol => Object}] what the dump tells of it, but for its text and references; `nil` is left out
     def to_h
       values = NAMES.map { |name| [name, read(name)] }
@@ -249,14 +259,23 @@ module HeapInspector
       index <=> other.index if other.is_a?(HeapObject) && other.heap.equal?(heap)
     end
 
-    # @return [String] a line about the object; control characters of the dump are escaped
+    # @return [String] a line about the object, with the beginning of a string's text where that is quickly read; control characters of
+    #   the dump are escaped
     def inspect
       return "#<#{self.class} #{index} of a closed heap>" if heap.closed?
 
-      Native.escape("#<#{self.class} #{address} #{label}, #{memsize} bytes#{", #{location}" if location}" \
-                    "#{", generation #{generation}" if generation}>")
+      words(text)
     end
     alias to_s inspect
+
+    # @api private
+    # @param text [String, nil] a string's
+    # @return [String] what {#inspect} says
+    def words(text)
+      text = " #{text.size > SHOWN ? "#{text[0, SHOWN]}...".inspect : text.inspect}" if text
+      Native.escape("#<#{self.class} #{address} #{label}#{text}, #{memsize} bytes#{", #{location}" if location}" \
+                    "#{", generation #{generation}" if generation}>")
+    end
 
     # Shows the object's attributes, one a line; IRB prints by this.
     #
@@ -283,9 +302,25 @@ module HeapInspector
     # What patterns may ask for.
     ASKED = (Native::ATTRIBUTES + %i[index value klass name label]).freeze
 
-    private_constant :FLAGS, :NAMES, :ASKED
+    # Letters of a string's text that {#inspect} shows.
+    SHOWN = 40
+
+    # Objects of a dump that is packed and yet read again for one text: some 0.1 s.
+    QUICK = 200_000
+
+    private_constant :FLAGS, :NAMES, :ASKED, :SHOWN, :QUICK
 
     private
+
+    # A string's text, nil where it takes long to read or the file is gone. A packed dump is read from its start.
+    def text
+      return unless type == :string
+      return unless heap.object_count <= QUICK || (heap.path && File.binread(heap.path, 1) == "{")
+
+      value
+    rescue Error, SystemCallError
+      nil
+    end
 
     def read(name)
       public_send(FLAGS.include?(name) ? :"#{name}?" : name)

@@ -19,7 +19,7 @@ module HeapInspector
       def of(source)
         return descriptor(source) if source.is_a?(IO)
         return path(source) if source.is_a?(String) || (source.respond_to?(:to_path) && source.to_path)
-        return [source, nil, "(#{source.class})", nil] if source.respond_to?(:read)
+        return [Reader.new(source), nil, "(#{source.class})", nil] if source.respond_to?(:read)
 
         raise TypeError, "a path, an IO or an object with read is needed, not #{source.class}"
       end

@@ -10,11 +10,35 @@ module HeapInspector
     class HeapMethod < IRB::HelperMethod::Base
       include Methods
 
-      description 'Loads a heap dump, as heap("heap.json"); without a path the last one.'
+      description 'Loads heap dumps, as heap("heap.json"); without a path the last one.'
 
       # @api private
-      def execute(path = nil)
-        heap(path)
+      def execute(*paths)
+        heap(*paths)
+      end
+    end
+
+    # {Methods#heaps} for IRB.
+    class HeapsMethod < IRB::HelperMethod::Base
+      include Methods
+
+      description "All heap dumps that heap loaded last."
+
+      # @api private
+      def execute
+        heaps
+      end
+    end
+
+    # {Methods#diff} for IRB.
+    class DiffMethod < IRB::HelperMethod::Base
+      include Methods
+
+      description "How the heap dumps that heap loaded last differ."
+
+      # @api private
+      def execute
+        diff
       end
     end
 
@@ -31,9 +55,11 @@ module HeapInspector
       end
     end
 
-    private_constant :HeapMethod, :Help
+    private_constant :DiffMethod, :HeapMethod, :HeapsMethod, :Help
 
     IRB::HelperMethod.register(:heap, HeapMethod)
+    IRB::HelperMethod.register(:heaps, HeapsMethod)
+    IRB::HelperMethod.register(:diff, DiffMethod)
     IRB::Command.register(:heap_help, Help)
   end
 end

@@ -43,6 +43,19 @@ module HeapInspector
         ticks && Integer(ticks, 10)
       end
 
+      # @param pid [Integer]
+      # @return [Boolean] whether it is no more, or only to be waited for
+      def ended?(pid)
+        state = read("/proc/#{pid}/stat").rpartition(")").last.split.first
+        state.nil? || %w[Z X].include?(state)
+      end
+
+      # @param uid [Integer] whose a process is
+      # @return [Boolean] whether we may ask it
+      def may_look?(uid)
+        [uid, 0].include?(Process.euid)
+      end
+
       # @return [Integer, nil] bytes that the process may still get: of the host, and of each cgroup it is in
       def available_memory
         host = read("/proc/meminfo")[/^MemAvailable:\s+(\d+) kB/, 1]
@@ -50,9 +63,10 @@ module HeapInspector
       end
 
       # @param path [String]
+      # @param most [Integer, nil] bytes to read
       # @return [String] the file's text, empty where it cannot be read
-      def read(path)
-        File.binread(path)
+      def read(path, most = nil)
+        File.binread(path, most) || ""
       rescue SystemCallError
         ""
       end

@@ -14,19 +14,35 @@ module HeapInspector
         !socket.nil?
       end
 
+      # @return [Boolean] whether it may be known what agent it has
+      def known?
+        armed? || ProcFs.may_look?(uid)
+      end
+
+      # @return [Boolean] whether its socket is in the folder at hand, and not in another app's, user's or container's
+      def at_hand?
+        armed? && File.dirname(socket) == Folder.path
+      end
+
       # @return [String] what it is, in few words
       def title
         [server, role, worker].compact.join(" ")
       end
     end
 
+    # The title of a child that writes a dump.
+    DUMPING = /\Aheap_inspector: dump of \d+\b/
+    # Bytes of a command that are looked at.
+    LONGEST = 4096
+
     # What servers write into their process titles: the server, what it is, the worker's index.
     TITLES = {
-      /\Apuma: cluster worker (?<worker>\d+):/ => %w[puma worker],
+      DUMPING => %w[heap_inspector dump],
+      /\Apuma: cluster worker (?<worker>\d{1,9}):/ => %w[puma worker],
       /\Apuma \d[\w.]* .*\[/ => ["puma", nil],
-      /\A\S*unicorn\S* worker\[(?<worker>\d+)\]/ => %w[unicorn worker],
+      /\A\S*unicorn\S* worker\[(?<worker>\d{1,9})\]/ => %w[unicorn worker],
       /\A\S*unicorn\S* master/ => %w[unicorn master],
-      /\A\S*pitchfork \(gen: ?\d+\) worker\[(?<worker>\d+)\]/ => %w[pitchfork worker],
+      /\A\S*pitchfork \(gen: ?\d+\) worker\[(?<worker>\d{1,9})\]/ => %w[pitchfork worker],
       /\A\S*pitchfork \(gen: ?\d+\) mold/ => %w[pitchfork mold],
       /\A\S*pitchfork (?:master|monitor)/ => %w[pitchfork master],
       /\Asidekiq \d/ => %w[sidekiq single],
@@ -35,7 +51,7 @@ module HeapInspector
       /\A(?:Passenger|passenger) RubyApp/ => %w[passenger worker]
     }.freeze
 
-    private_constant :TITLES
+    private_constant :DUMPING, :LONGEST, :TITLES
 
     class << self
       # @return [Array<Process>] all of them, by pid
@@ -43,39 +59,66 @@ module HeapInspector
         commands = pids.to_h { |pid| [pid, command(pid)] }
         rubies = commands.select { |pid, command| ruby?(pid, command) }
         parents = rubies.keys.to_h { |pid| [pid, ProcFs.status(pid)["PPid"]] }
+        # Neither who asks nor who writes a dump makes a master of its parent.
+        forks = parents.reject { |pid, _| pid == ::Process.pid || DUMPING.match?(rubies[pid]) }
         rubies.filter_map do |pid, command|
           next if pid == ::Process.pid
 
-          describe(pid, command, parents)
+          describe(pid, command, parents, forks.values)
         end
       end
 
       # @param word [String] a pid, `worker-N` or `all`
+      # @param host [Boolean] whether `all` are all of the host, and not only those of the folder at hand
       # @return [Array<Process, Integer>] processes, or the pid that was given, whatever it is
       # @raise [AgentError] if none is meant, or several by a worker's index
       # @raise [ArgumentError] if the word is none of these
-      def named(word)
-        return [Integer(word, 10)] if word.match?(/\A[1-9]\d*\z/)
+      def named(word, host: false)
+        return [Integer(word, 10)] if word.match?(/\A[1-9]\d{0,9}\z/)
 
         armed = list.select(&:armed?)
-        if word == "all"
-          raise AgentError, "no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart" if armed.empty?
+        return all(armed, host) if word == "all"
 
-          return armed
-        end
-        index = word[/\Aworker-(\d+)\z/, 1] || raise(ArgumentError, "#{word.inspect} is no pid, worker-N or all")
-        one(armed.select { |process| worker(process) == Integer(index, 10) }, word)
+        index = word[/\Aworker-(\d{1,9})\z/, 1] || raise(ArgumentError, "#{word.inspect} is no pid, worker-N or all")
+        one(workers(armed, Integer(index, 10)), word)
       end
 
-      # @param process [Process]
-      # @return [Integer, nil] the worker's index, by its title, or as it was told to its agent
-      def worker(process)
-        process.worker || Client.new(process.pid).ask(:status, patience: 5)["worker"]
-      rescue AgentError
-        nil
+      # @param pid [Integer]
+      # @return [Process, nil] what it is, where it is a Ruby process
+      def find(pid)
+        list.find { |process| process.pid == pid }
+      end
+
+      # @param armed [Array<Process>]
+      # @return [Hash{Process => Integer, nil}] the workers' indexes, by their titles, or as they were told to their agents
+      def indexes(armed)
+        untitled = armed.reject(&:worker).map(&:pid)
+        statuses = Client.statuses(untitled)
+        armed.to_h do |process|
+          status = statuses[process.pid]
+          [process, process.worker || (status["worker"] if status.is_a?(Hash))]
+        end
       end
 
       private
+
+      def all(armed, host)
+        found = host ? armed : armed.select(&:at_hand?)
+        return found unless found.empty?
+        raise AgentError, "no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart" if armed.empty?
+
+        raise AgentError, "no process with its socket in #{Folder.path} is armed, but #{armed.size} elsewhere on this host: " \
+                          "name one by its pid, set HEAP_INSPECTOR_DIR, or say --host for all"
+      end
+
+      # Where nobody has an index, as with Puma in single mode, the one process that is no master is worker 0.
+      def workers(armed, index)
+        indexes = indexes(armed)
+        indexes = armed.reject { |process| process.role == "master" }.to_h { |process| [process, 0] } if indexes.values.none?
+        found = indexes.select { |_, worker| worker == index }.keys
+        at_hand = found.select(&:at_hand?)
+        at_hand.empty? ? found : at_hand
+      end
 
       def one(found, word)
         raise AgentError, "there is no armed #{word}; `heap_inspector ps` lists the processes" if found.empty?
@@ -91,7 +134,7 @@ module HeapInspector
       end
 
       def command(pid)
-        ProcFs.read("/proc/#{pid}/cmdline").tr("\0", " ").strip.force_encoding(Encoding::UTF_8).scrub
+        ProcFs.read("/proc/#{pid}/cmdline", LONGEST).tr("\0", " ").strip.force_encoding(Encoding::UTF_8).scrub
       end
 
       # Another user's executable cannot be read; then the words it was called with must do.
@@ -101,18 +144,18 @@ module HeapInspector
         command.match?(%r{\A(?:\S*/)?ruby[\d.]*(?: |\z)}) || TITLES.each_key.any? { |title| title.match?(command) }
       end
 
-      def describe(pid, command, parents)
+      def describe(pid, command, parents, masters)
         status = ProcFs.status(pid)
         return if status.empty? # it ended meanwhile
 
         server, role, worker = of_title(command)
-        role ||= role_of(pid, parents, server)
+        role ||= role_of(pid, parents, masters, server)
         Process.new(pid, parents[pid], status["Uid"], role, server, worker, status["VmRSS"], ProcFs.pss(pid), Client.socket(pid), command)
       end
 
       # A server that its title names without an index is no worker, whoever started it.
-      def role_of(pid, parents, server)
-        return "master" if parents.value?(pid)
+      def role_of(pid, parents, masters, server)
+        return "master" if masters.include?(pid)
 
         server.nil? && parents.key?(parents[pid]) ? "worker" : "single"
       end

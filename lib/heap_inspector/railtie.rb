@@ -16,7 +16,7 @@ module HeapInspector
 
     config.after_initialize do |app|
       wishes = app.config.heap_inspector
-      Settings.apply(environment: false, agent: wishes.agent ? true : false, trace: wishes.trace,
+      Settings.apply(environment: false, agent: wishes.agent || false, trace: wishes.trace,
                      dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
     end
 

@@ -24,6 +24,11 @@ module HeapInspector
       certain
     end
 
+    # @return [String] the object at the other end in a few words, as {Step#label} has it, but without the text of a string
+    def label
+      object ? object.label : "(not in the dump)"
+    end
+
     # @return [Boolean] whether the dump has no object at the address
     def dangling?
       object.nil?
@@ -31,7 +36,7 @@ module HeapInspector
 
     # @return [String]
     def to_s
-      Native.escape("#{edge || "?"} -> #{object ? object.label : "(not in the dump)"} #{address}")
+      Native.escape("#{edge || "?"} -> #{label} #{address}")
     end
 
     # @return [String]

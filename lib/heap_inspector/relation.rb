@@ -22,18 +22,25 @@ module HeapInspector
     # So many objects are made at a time.
     BATCH = 4096
 
-    private_constant :SHOWN, :BATCH
+    # So many texts are read at a time: each reading goes through the dump.
+    TEXT_BATCH = 1 << 18
+
+    # What has a text.
+    TEXTS = %i[string symbol float].freeze
+
+    private_constant :SHOWN, :BATCH, :TEXT_BATCH, :TEXTS
 
     # @return [Heap] whose objects they are
     attr_reader :heap
 
     # @api private
-    def initialize(heap, any = [Where::EVERYTHING], order = [], offset = 0, limit = nil)
+    def initialize(heap, any = [Where::EVERYTHING], order = [], offset = 0, limit = nil, distinct: false)
       @heap = heap
       @any = any
       @order = order
       @offset = offset
       @limit = limit
+      @distinct = distinct
       Ractor.make_shareable(self)
     end
 
@@ -47,15 +54,31 @@ module HeapInspector
     #
     # @param conditions [Hash, String, nil] what {Heap} says of `where:`; and also, as numbers or ranges, `length`, `reference_count`,
     #   `retained_memsize`, `retained_count`, `address`, `index`, and `reachable: true`. A Regexp is held against the distinct values of
-    #   its key. Without conditions `not` follows.
+    #   its key. `value` is the text of a string, symbol or float, to the letter, as a Regexp, or nil where the dump has none; it alone
+    #   reads the dump, at once. Without conditions `not` follows.
     # @return [Relation, WhereChain]
-    # @raise [ArgumentError] if a name or value is unknown; it says which ones there are
+    # @raise [ArgumentError] if a name or value is unknown; it says which ones there are. Of names of classes, gems and the like it is the
+    #   answer that says so, where the heap has none that matches but one that is much alike; a Symbol or a Class may be missing.
     # @example
     #   heap.objects.where(class: ["User", "Order"], memsize: 100.., retained_memsize: 1_000_000..)
     #   heap.objects.where("class=String|Array,!frozen")
     #   heap.objects.where.not(gem: "stdlib", traced: false)
-    def where(conditions = nil)
-      conditions.nil? ? WhereChain.new(self) : and_clauses([Where.clause(conditions)])
+    #   heap.strings.where(value: /token/i)
+    def where(conditions = nil, &block)
+      Where.no_block(block, "where", "select { |object| ... }")
+      return WhereChain.new(self) if conditions.nil?
+
+      Where.split(conditions) { |others, values| texts(values, true, others.nil? ? self : and_clauses([Where.clause(others)])) }
+    end
+
+    # @param conditions [Hash, String] see {#where}
+    # @return [HeapObject, nil] the first object that is so
+    # @raise (see #where)
+    # @example
+    #   heap.objects.find_by(class: "Cache")&.show
+    def find_by(conditions, &block)
+      Where.no_block(block, "find_by", "find { |object| ... }")
+      where(conditions).first
     end
 
     # The objects of which nothing of this is so.
@@ -63,15 +86,18 @@ module HeapInspector
     # @param conditions [Hash] see {#where}
     # @return [Relation]
     # @raise (see #where)
-    def not(conditions)
-      and_clauses([Where.clause(conditions, negated: true)])
+    def not(conditions, &block)
+      Where.no_block(block, "not", "reject { |object| ... }")
+      Where.split(conditions) do |others, values|
+        texts(values, false, others.nil? ? self : and_clauses([Where.clause(others, negated: true)]))
+      end
     end
 
     # @param other [Relation] of the same heap
     # @return [Relation] the objects of either, in the order of the dump
     # @raise [ArgumentError] if they are of another heap
     def or(other)
-      Relation.new(heap, clauses + same_heap(other).clauses, @limit || @offset.positive? ? [] : @order)
+      again(clauses + same_heap(other).clauses, windowed? ? [] : @order)
     end
 
     # @param other [Relation] of the same heap
@@ -95,28 +121,30 @@ module HeapInspector
         direction = Where.known(direction, %i[asc desc], "order:")
         [Where.known(name, (Heap::NUMBERS + Heap::KEYS).uniq, "order:").to_s, direction == :desc]
       end
-      windowed? ? Relation.new(heap, clauses, criteria) : Relation.new(heap, @any, @order + criteria)
+      windowed? ? again(clauses, criteria) : again(@any, @order + criteria)
     end
 
     # @return [Relation] the objects from the last to the first
     def reverse_order
       order = @order.empty? ? [["index", true]] : @order.map { |name, descending| [name, !descending] }
-      windowed? ? Relation.new(heap, clauses, order) : Relation.new(heap, @any, order)
+      again(clauses, order)
     end
 
     # @param count [Integer, nil] how many objects at most; nil for all
     # @return [Relation]
     def limit(count)
       count = Where.limit(count)
-      Relation.new(heap, @any, @order, @offset, [@limit, count].compact.min)
+      again(@any, @order, @offset, [@limit, count].compact.min)
     end
 
     # @param count [Integer] how many objects to leave out at the beginning
     # @return [Relation]
     def offset(count)
-      raise ArgumentError, "offset is a number from 0, not #{count.inspect}" unless count.is_a?(Integer) && count >= 0
+      unless count.is_a?(Integer) && count.between?(0, Where::NO_LIMIT)
+        raise ArgumentError, "offset is a number from 0, not #{count.inspect}"
+      end
 
-      Relation.new(heap, @any, @order, @offset + count, @limit && [@limit - count, 0].max)
+      again(@any, @order, [@offset + count, Where::NO_LIMIT].min, @limit && [@limit - count, 0].max)
     end
 
     # @param object [HeapObject, String, Integer] an object or its address
@@ -132,11 +160,27 @@ module HeapInspector
     def each(&)
       return enum_for(:each) { size } unless block_given?
 
-      packed = ids
+      packed = numbers
       0.step(packed.bytesize - 1, BATCH * 4) do |from|
         Native.objects(heap, packed.byteslice(from, BATCH * 4)).each(&)
       end
       self
+    end
+    alias find_each each
+
+    # @return [Array<String>] the objects' addresses, which {#find} takes
+    def ids
+      pluck(:address)
+    end
+
+    # Objects are each but once in a relation anyway; what {#pluck} and {#count} say of a property then counts each value once.
+    #
+    # @return [Relation]
+    # @example
+    #   heap.strings.distinct.pluck(:encoding) # => ["UTF-8", "US-ASCII", nil]
+    #   heap.objects.distinct.count(:class)    # => 812
+    def distinct
+      Relation.new(heap, @any, @order, @offset, @limit, distinct: true)
     end
 
     # @param count [Integer, nil]
@@ -157,6 +201,8 @@ module HeapInspector
     # @param place [Integer] from 0; from the last one where it is negative
     # @return [HeapObject, nil] the object at that place, nil if there is none
     def [](place)
+      raise TypeError, "a place is a number, not #{place.class}" unless place.is_a?(Integer)
+
       place.negative? ? last(-place).then { |objects| objects.first if objects.size == -place } : offset(place).first
     end
 
@@ -164,16 +210,19 @@ module HeapInspector
     # @param random [Random]
     # @return [HeapObject, nil, Array<HeapObject>] an object at random, nil if there is none; with a count so many different ones at most
     def sample(count = nil, random: Random)
-      found = Native.objects(heap, ids.unpack("L*").sample(count || 1, random: random).pack("L*"))
+      found = Native.objects(heap, numbers.unpack("L*").sample(count || 1, random: random).pack("L*"))
       count ? found : found.first
     end
 
-    # @yield with an argument or a block it is Enumerable's
+    # @param name [Symbol] what {#pluck} takes: how many objects have it, or after {#distinct} how many values there are
+    # @yield with a block, or another argument, it is Enumerable's
     # @return [Integer] how many objects
-    def count(*item, &block)
-      return super if block || !item.empty?
+    # @raise [ArgumentError] if a name is unknown; it says which ones there are
+    def count(*name, &block)
+      return super if block || name.size > 1 || name.first.is_a?(HeapObject)
+      return measure("index")[0] if name.empty?
 
-      measure("index")[0]
+      pluck(name.first).count { |value| !value.nil? }
     end
 
     # @return [Integer] how many objects
@@ -225,13 +274,14 @@ module HeapInspector
     def pluck(*names)
       raise ArgumentError, "pluck needs a name; there are #{PLUCKED.sort.join(", ")}" if names.empty?
 
-      names = names.map { |name| Where.known(PLUCK_ALIASES.fetch(name.to_sym, name), PLUCKED, "pluck:") }
-      packed = ids
+      names = names.map { |name| Where.known(PLUCK_ALIASES.fetch(name.to_s, name), PLUCKED, "pluck:") }
+      packed = numbers
       plain = names - %i[index value]
       columns = plain.zip(Native.pluck(heap, packed, plain.map(&:to_s))).to_h
       columns[:index] = packed.unpack("L*") if names.include?(:index)
       columns[:value] = Native.texts(heap, packed) if names.include?(:value)
-      (names.size == 1 ? columns[names.first] : columns.values_at(*names).transpose.each(&:freeze)).freeze
+      rows = names.size == 1 ? columns[names.first] : columns.values_at(*names).transpose.each(&:freeze)
+      (@distinct ? rows.uniq : rows).freeze
     end
 
     # @param keys [Array<Symbol>] some of {Heap::KEYS}
@@ -254,7 +304,8 @@ module HeapInspector
     # @param conditions [Hash, String, nil] see {#where}
     # @return [Boolean] whether there is such an object
     def exists?(conditions = nil)
-      (conditions.nil? ? self : where(conditions)).count.positive?
+      relation = conditions.nil? ? self : where(conditions)
+      Native.measure(heap, relation.query, "index").first.positive?
     end
 
     # @return [Boolean] whether there is none
@@ -299,7 +350,7 @@ module HeapInspector
       return "#<#{self.class} of a closed heap>" if heap.closed?
 
       count, _, bytes, = measure("memsize")
-      rows = first(SHOWN).map { |object| "  #{object.inspect}" }
+      rows = shown.map { |line| "  #{line}" }
       rows << "  ... (#{grouped(count - SHOWN)} more)" if count > SHOWN
       ["#<#{self.class}: #{grouped(count)} objects, #{grouped(bytes)} bytes#{":" if count.positive?}", *rows].join("\n") << ">"
     end
@@ -323,16 +374,19 @@ module HeapInspector
     end
 
     # @api private
-    # @return [String] the numbers of the objects
-    def ids
-      query = @any.map { |terms, *others| [Where.resolve(terms, heap), *others] }
-      Native.ids(heap, query, @order, @offset, @limit && (@offset + @limit))
-    end
-
-    # @api private
     # @return [Array] clauses that these objects pass and no others
     def clauses
-      windowed? ? [[[], [], nil, "", ids]] : @any
+      windowed? ? [[[], [], nil, "", numbers]] : @any
+    end
+
+    # Has an empty answer say what was misspelt.
+    #
+    # @api private
+    # @param is_empty [Boolean]
+    # @return [void]
+    # @raise [ArgumentError]
+    def doubt(is_empty)
+      @any.each { |terms,| Where.doubt(terms, heap) } if is_empty
     end
 
     # The numbers that do not add up.
@@ -343,11 +397,49 @@ module HeapInspector
     PLUCKED = (Native::ATTRIBUTES + %i[index value]).freeze
 
     # Other words for it, as keys have them.
-    PLUCK_ALIASES = { class: :class_name, klass: :class_name, method: :method_name }.freeze
+    PLUCK_ALIASES = { "class" => :class_name, "klass" => :class_name, "method" => :method_name }.freeze
 
     private_constant :PLUCKED, :PLUCK_ALIASES
 
     private
+
+    # The numbers of the objects, packed as the extension takes them.
+    def numbers
+      query = @any.map { |terms, *others| [Where.resolve(terms, heap), *others] }
+      numbers = Native.ids(heap, query, @order, @offset, @limit && (@offset + @limit))
+      doubt(numbers.empty? && @limit != 0 && @offset.zero?)
+      numbers
+    end
+
+    # The first objects as they print, their texts read together.
+    def shown
+      objects = first(SHOWN)
+      texts = objects.size > 1 && objects.any? { |object| object.type == :string } ? limit(SHOWN).pluck(:value) : nil
+      return objects.map(&:inspect) unless texts
+
+      objects.zip(texts).map { |object, text| object.words((text if object.type == :string)) }
+    rescue FormatError, SystemCallError
+      objects.map { |object| object.words(nil) } # the file is gone
+    end
+
+    # The objects of a relation whose texts are, or are not, such. Texts are not in memory.
+    def texts(wanted, positive, relation)
+      return relation if wanted.nil?
+
+      relation = relation.where(type: TEXTS) if positive && wanted.none?(&:nil?)
+      packed = relation.send(:numbers)
+      found = 0.step(packed.bytesize - 1, TEXT_BATCH * 4).flat_map do |from|
+        batch = packed.byteslice(from, TEXT_BATCH * 4)
+        Native.texts(heap, batch).zip(batch.unpack("L*")).filter_map do |text, number|
+          number if wanted.any? { |value| value === text } == positive # rubocop:disable Style/CaseEquality -- text, Regexp or nil
+        end
+      end
+      Relation.among(heap, found.sort.pack("L*")).then { |kept| again(kept.clauses, @order) }
+    end
+
+    def again(*parts)
+      Relation.new(heap, *parts, distinct: @distinct)
+    end
 
     def windowed?
       @offset.positive? || !@limit.nil?
@@ -355,7 +447,7 @@ module HeapInspector
 
     def and_clauses(others)
       any = clauses.product(others).map { |one, other| both(one, other) }
-      Relation.new(heap, any, @order)
+      again(any, @order)
     end
 
     def both(one, other)
@@ -377,95 +469,11 @@ module HeapInspector
     end
 
     def measure(name)
-      Native.measure(heap, query, name)
+      Native.measure(heap, query, name).tap { |count,| doubt(count.zero? && !windowed?) }
     end
 
     def grouped(number)
       number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",")
-    end
-  end
-
-  # What follows {Relation#where} without conditions.
-  class WhereChain
-    # @api private
-    def initialize(relation)
-      @relation = relation
-      freeze
-    end
-
-    # @param conditions [Hash] see {Relation#where}
-    # @return [Relation] the objects of which nothing of this is so
-    # @raise (see Relation#where)
-    def not(conditions)
-      @relation.not(conditions)
-    end
-  end
-
-  # Objects by the values of keys, to be counted or summed up. The answers are Hashes, the greatest first; the keys are values, Arrays
-  # of them where there are several keys, as those of {Heap#groups}.
-  class Grouping
-    # @api private
-    def initialize(relation, keys)
-      @relation = relation
-      @keys = keys.map(&:to_s)
-      Ractor.make_shareable(self)
-    end
-
-    # @return [Hash{Object => Integer}] how many objects
-    def count
-      answer("index", "count")
-    end
-    alias size count
-
-    # @param name [Symbol] one of {Heap::NUMBERS}
-    # @return [Hash{Object => Integer}] what it comes to; see {Relation#sum}
-    def sum(name)
-      answer(name, "sum")
-    end
-
-    # @param name [Symbol] one of {Heap::NUMBERS}
-    # @return [Hash{Object => Float, nil}] the mean over the objects that have it
-    def average(name)
-      answer(name, "average")
-    end
-
-    # @param name [Symbol] one of {Heap::NUMBERS}
-    # @return [Hash{Object => Integer, nil}] the least
-    def minimum(name)
-      answer(name, "minimum")
-    end
-
-    # @param name [Symbol] one of {Heap::NUMBERS}
-    # @return [Hash{Object => Integer, nil}] the greatest
-    def maximum(name)
-      answer(name, "maximum")
-    end
-
-    # @param limit [Integer]
-    # @param by [Symbol] `:count`, or one of {Heap::NUMBERS}
-    # @return [Hash{Object => Integer}] the groups with the most
-    def top(limit = 10, by = :memsize)
-      limit = Where.limit(limit)
-      by.to_sym == :count ? answer("index", "count", limit) : answer(by, "sum", limit)
-    end
-
-    # @return [String]
-    def inspect
-      "#<#{self.class} by #{@keys.join(", ")}; count, sum, average, minimum, maximum or top it>"
-    end
-    alias to_s inspect
-
-    private
-
-    def answer(name, statistic, limit = nil)
-      name = Where.known(name, Heap::NUMBERS, "of objects").to_s
-      heap = @relation.heap
-      query = @relation.query
-      if statistic == "sum" && Relation::RETAINED.include?(name)
-        Native.retained_by_group(heap, query, @keys, name, limit)
-      else
-        Native.groups(heap, query, @keys, name, statistic, limit)
-      end
     end
   end
 end

@@ -4,14 +4,26 @@ module HeapInspector
   # Switches on in a process what the environment asks for, for hosts that call nothing else: the Puma plugin and
   # `ruby -rheap_inspector/autorun`. The Railtie looks at its own options alone, since it may run in a process that only forks workers.
   #
-  # - `HEAP_INSPECTOR_AGENT`: `0` for no agent
-  # - `HEAP_INSPECTOR_TRACE`: `all` to trace in each process; `one` in one of the host; `0,2` in the workers with these indexes, and
-  #   where there are no workers; `none`
+  # - `HEAP_INSPECTOR_AGENT`: `0`, `off`, `false`, `no` or `none` for no agent
+  # - `HEAP_INSPECTOR_TRACE`: `all` to trace in each process; `one` in one of the host; `0,2` in the workers with these indexes, a
+  #   process without workers being worker 0; `none`, `off`, `false` or `no`
   # - `HEAP_INSPECTOR_DUMP_ABOVE`: a size, such as `2GB`; see {HeapInspector.dump_above}
   # - `HEAP_INSPECTOR_DUMP_DIR`: where that puts its dump
   #
+  # The app is more important than any of it. What cannot be understood or done is told once on standard error, and each part goes on
+  # without the others.
+  #
   # @api private
   module Settings
+    # Words for no.
+    NO = ["", "0", "off", "false", "no", "none", "nil"].freeze
+    # Words for yes.
+    YES = %w[1 on true yes].freeze
+
+    private_constant :NO, :YES
+
+    @told = []
+
     class << self
       # @param environment [Boolean] whether the environment decides, and not the last four
       # @param worker [Integer, nil] the worker's index
@@ -21,38 +33,89 @@ module HeapInspector
       # @param dump_dir [String, nil] where its dump goes
       # @return [void]
       def apply(environment: true, worker: nil, agent: true, trace: nil, dump_above: nil, dump_dir: nil)
-        if environment
-          agent = word("AGENT") != "0"
-          trace, dump_above, dump_dir = %w[TRACE DUMP_ABOVE DUMP_DIR].map { |name| word(name) }
-        end
-        HeapInspector.arm(worker: worker) if agent
-        start_tracing(trace, worker)
-        HeapInspector.dump_above(dump_above, folder: dump_dir) if dump_above
-      rescue Error => e
-        warn "heap_inspector: #{e.message}" # the app must start
+        agent, trace, dump_above, dump_dir = words if environment
+        agent = choice(agent)
+        trace = wish(trace)
+        limit = limit(dump_above)
+        attempt("no agent, so ps, dump and trace do not reach this process") { HeapInspector.arm(worker: worker) } if agent
+        attempt("allocations are not traced") { start_tracing(trace, worker) } if trace
+        attempt("no dump will be taken by itself") { HeapInspector.dump_above(limit, folder: dump_dir&.to_s) } if limit
+      end
+
+      # Says what is wrong with the environment, before workers are forked that would each say it.
+      #
+      # @return [void]
+      def check
+        agent, trace, dump_above, = words
+        choice(agent)
+        wish(trace)
+        limit(dump_above)
       end
 
       private
 
+      def words
+        agent, *others = %w[AGENT TRACE DUMP_ABOVE DUMP_DIR].map do |name|
+          value = ENV.fetch("HEAP_INSPECTOR_#{name}", nil)
+          value unless value.nil? || value.strip.empty?
+        end
+        [agent.nil? || agent, *others]
+      end
+
+      # An unknown word is rather no than yes: somebody wanted it otherwise than it is by default.
+      def choice(agent)
+        word = agent.to_s.strip.downcase
+        return true if YES.include?(word)
+
+        tell("agent: #{agent.inspect} is neither on nor off; there will be no agent") unless NO.include?(word)
+        false
+      end
+
+      # @return [Symbol, Array<Integer>, nil] `:all`, `:one`, or the workers
+      def wish(trace)
+        return if trace.nil?
+
+        word = trace.is_a?(Array) ? trace.join(",") : trace.to_s.strip.downcase
+        return if word != "0" && NO.include?(word)
+        return word.to_sym if %w[all one].include?(word)
+        return :all if %w[true on yes].include?(word)
+
+        word.split(",").map { |each| Integer(each.strip[/\A(?:worker-)?(\d{1,9})\z/, 1], 10) }
+      rescue ArgumentError
+        tell("trace: #{trace.inspect} is no choice of what to trace, so nothing is traced; write all, one, none, or workers such as 0,2")
+        nil
+      end
+
+      def limit(dump_above)
+        Threshold.bytes(dump_above) if dump_above
+      rescue ArgumentError => e
+        tell("dump_above: #{e.message}; no dump will be taken by itself")
+        nil
+      end
+
       def start_tracing(wish, worker)
         case wish
-        when nil, false, "none", "" then nil
-        when true, "all", :all then HeapInspector.trace_object_allocations_start
-        when "one", :one then HeapInspector.trace_object_allocations_start(one_per_host: true)
+        when :all then HeapInspector.trace_object_allocations_start
+        when :one then HeapInspector.trace_object_allocations_start(one_per_host: true)
         # A worker that others are forked from, as by Puma's fork_worker, traces without them.
-        else Tracing.start(only: worker.nil? || indexes(wish).include?(worker), inherited: false)
+        else Tracing.start(only: wish.include?(worker || 0), inherited: false)
         end
       end
 
-      def indexes(wish)
-        Array(wish).flat_map { |each| each.to_s.split(",") }.map { |each| Integer(each.strip.delete_prefix("worker-"), 10) }
-      rescue ArgumentError
-        raise Error, "#{wish.inspect} is no choice of what to trace; write all, one, none, or workers such as 0,2"
+      def attempt(without)
+        yield
+      rescue StandardError, ScriptError => e # what is not installed is a LoadError
+        tell("#{without}: #{e.message}")
       end
 
-      def word(name)
-        value = ENV.fetch("HEAP_INSPECTOR_#{name}", nil)
-        value unless value.nil? || value.empty?
+      # Children know what their parent has told already.
+      def tell(message)
+        return if @told.include?(message)
+
+        @told << message
+        warn "heap_inspector: #{Escape.terminal(message)}"
+      rescue IOError, SystemCallError
+        nil # standard error is closed
       end
     end
   end

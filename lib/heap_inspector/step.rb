@@ -19,6 +19,11 @@ module HeapInspector
       new(HeapObject.at(heap, index), edge, certain, label)
     end
 
+    # @return [String] where the object is, as {Reference#address} has it
+    def address
+      object.address
+    end
+
     # @return [Boolean] whether the dump proves the name of the edge
     def certain?
       certain
@@ -26,7 +31,7 @@ module HeapInspector
 
     # @return [String]
     def to_s
-      Native.escape("#{edge || "?"} -> #{label} #{object.address}")
+      Native.escape("#{edge || "?"} -> #{label} #{address}")
     end
 
     # @return [String]

@@ -72,12 +72,18 @@ module HeapInspector
           next unless turn?
 
           file = HeapInspector.dump(File.join(@folder, name), **@dump)
-          warn "heap_inspector: #{rss / 1_048_576} MiB in use, more than #{@limit / 1_048_576}: took #{file.path}"
+          say "#{rss / 1_048_576} MiB in use, more than #{@limit / 1_048_576}: took #{file.path}"
           break
-        rescue StandardError => e
-          warn "heap_inspector: no dump at #{rss.to_i / 1_048_576} MiB: #{e.message}"
+        rescue StandardError, ScriptError => e
+          say "no dump at #{rss.to_i / 1_048_576} MiB: #{e.message}"
           sleep(@cool_down)
         end
+      end
+
+      def say(message)
+        warn "heap_inspector: #{Escape.terminal(message)}"
+      rescue IOError, SystemCallError
+        nil # standard error is closed
       end
 
       def name
@@ -92,6 +98,9 @@ module HeapInspector
         return false if last && Time.now - last < @cool_down
 
         FileUtils.touch(stamp)
+        true
+      rescue AgentError => e
+        say "each process goes by itself, since they cannot agree which one takes a dump: #{e.message}"
         true
       ensure
         Folder.unlock(lock)

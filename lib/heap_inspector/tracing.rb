@@ -21,6 +21,11 @@ module HeapInspector
       end
     end
 
+    # So many starts that were not ours are undone.
+    OTHERS = 1000
+
+    private_constant :OTHERS
+
     @tracer = RubyTracer
     @count = 0
     @mutex = Mutex.new
@@ -58,6 +63,19 @@ module HeapInspector
             finish if @count.zero?
           end
           @tracer.clear if clear && @count.zero?
+        end
+        tracing?
+      end
+
+      # Ends the tracing of this process, however often and by whomever it was begun.
+      #
+      # @return [Boolean] whether allocations are still traced
+      def off
+        @mutex.synchronize do
+          @count = 0
+          finish
+          # Ruby's own tracer counts those who began it without us.
+          OTHERS.times { tracing? ? @tracer.stop : break }
         end
         tracing?
       end

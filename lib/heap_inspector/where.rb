@@ -11,6 +11,12 @@ module HeapInspector
     # More rows than an answer has.
     NO_LIMIT = 1 << 62
 
+    # The greatest number of a dump.
+    LARGEST = (1 << 64) - 1
+
+    # More threads than help anybody.
+    MOST_THREADS = 1024
+
     # The numbers that are no keys to group by.
     BOUND = (Heap::NUMBERS - Heap::KEYS - [:memsize]).freeze
 
@@ -23,6 +29,12 @@ module HeapInspector
     # Other words for some of it, as HeapObject has them.
     ALIASES = { class_name: :class, klass: :class, method_name: :method }.freeze
 
+    # The keys whose values are names that a person spells.
+    SPELT = %w[class gem method encoding struct imemo].freeze
+
+    # What is a pattern rather than a name.
+    PATTERN = /[*?\[\]{}\\]/
+
     # The clause that all objects pass.
     EVERYTHING = Ractor.make_shareable([[], [], nil, "", nil])
 
@@ -33,8 +45,11 @@ module HeapInspector
       def terms(where, heap)
         case where
         when nil then []
-        when String then [where]
-        when Hash then resolve(hash_terms(where, FILTERED, negated: false), heap)
+        when String then [text(where)]
+        when Hash
+          terms = hash_terms(where, FILTERED, negated: false)
+          doubt(terms, heap)
+          resolve(terms, heap)
         else raise TypeError, "where: is a Hash or a String, not #{where.class}"
         end
       end
@@ -67,9 +82,55 @@ module HeapInspector
         when String
           raise ArgumentError, "not takes a Hash; in words it is !name or name!=value" if negated
 
-          [[where.dup.freeze], [], nil, "", nil]
+          [[text(where)], [], nil, "", nil]
         when Hash then hash_clause(hash_terms(where, QUERIED, negated: negated))
         else raise TypeError, "where is given a Hash or a String, not #{where.class}"
+        end
+      end
+
+      # Takes `value` out of conditions: texts are not in memory.
+      #
+      # @param conditions [Hash, String]
+      # @yieldparam others [Hash, String, nil] nil where there are none
+      # @yieldparam values [Array, nil]
+      # @return [Object] what the block returns
+      def split(conditions)
+        key = conditions.keys.find { |name| name.to_s == "value" } if conditions.is_a?(Hash)
+        return yield(conditions, nil) unless key
+
+        values = conditions[key].is_a?(Array) ? conditions[key] : [conditions[key]]
+        wrong = values.find { |value| !(value.nil? || value.is_a?(String) || value.is_a?(Regexp)) }
+        raise ArgumentError, "where: value: a text, a Regexp or nil, not #{wrong.inspect}" unless wrong.nil?
+
+        others = conditions.except(key)
+        yield(others.empty? ? nil : others, values)
+      end
+
+      # @param block [Proc, nil] what was given to a method that takes none, as Enumerable's do
+      # @param name [String] the method's
+      # @param instead [String] which one takes it
+      # @return [void]
+      # @raise [ArgumentError] if there is a block
+      def no_block(block, name, instead)
+        raise ArgumentError, "#{name} takes conditions and no block; #{instead} takes one" if block
+      end
+
+      # Has an answer that is empty say why: a value that the heap does not have, but one that is much alike.
+      #
+      # @param terms [Array]
+      # @param heap [Heap]
+      # @return [void]
+      # @raise [ArgumentError]
+      def doubt(terms, heap)
+        terms.each do |term|
+          name, negated, wanted = term
+          next if term.is_a?(String) || negated || !SPELT.include?(name)
+
+          words = wanted.grep(String).grep_v(PATTERN)
+          next if words.empty?
+
+          known = Native.values(heap, name).grep(String)
+          words.each { |word| suggest(name, word, known) unless known.include?(word) }
         end
       end
 
@@ -78,7 +139,11 @@ module HeapInspector
       # @param option [String] whose name it is, for the message
       # @return [Symbol] the name, if it is one of `names`
       def known(name, names, option)
-        name = name.to_sym
+        unless name.is_a?(Symbol) || name.is_a?(String)
+          raise ArgumentError, "#{option} takes a name, not #{name.inspect}; there are #{names.sort.join(", ")}"
+        end
+
+        name = text(name.to_s).to_sym
         name = ALIASES.fetch(name, name) unless names.include?(name)
         return name if names.include?(name)
 
@@ -97,6 +162,16 @@ module HeapInspector
         names.map { |name| known(name, Heap::KEYS + more, "by:") }
       end
 
+      # @param name [String, Module] a class's name
+      # @return [String] it
+      # @raise [TypeError] if it is neither
+      def class_name(name)
+        return name.name || raise(ArgumentError, "an anonymous class has no name") if name.is_a?(Module)
+        return text(name.to_s) if name.is_a?(String) || name.is_a?(Symbol)
+
+        raise TypeError, "the name of a class or a class is needed, not #{name.class}"
+      end
+
       # @param limit [Integer, nil]
       # @return [Integer, nil]
       def limit(limit)
@@ -108,15 +183,15 @@ module HeapInspector
       # @param threads [Integer, nil]
       # @return [Integer] 0 for one a core
       def threads(threads)
-        return threads || 0 if threads.nil? || (threads.is_a?(Integer) && threads.positive?)
+        return threads || 0 if threads.nil? || (threads.is_a?(Integer) && threads.between?(1, MOST_THREADS))
 
-        raise ArgumentError, "threads: is a number from 1 or nil, not #{threads.inspect}"
+        raise ArgumentError, "threads: is a number from 1 to #{MOST_THREADS} or nil, not #{threads.inspect}"
       end
 
       # @param sort [Symbol, String]
       # @return [String]
       def sort(sort)
-        known(sort.to_sym, %i[bytes count references], "sort:").to_s
+        known(sort, %i[bytes count references], "sort:").to_s
       end
 
       # @param address [String, Integer]
@@ -124,7 +199,7 @@ module HeapInspector
       def address(address)
         case address
         when Integer
-          return address if address.between?(0, (1 << 64) - 1)
+          return address if address.between?(0, LARGEST)
 
           raise ArgumentError, "#{address} is no address"
         when String then number(address)
@@ -133,6 +208,27 @@ module HeapInspector
       end
 
       private
+
+      # The words of a filter in UTF-8, as the extension takes them.
+      def text(words)
+        text = words.encoding == Encoding::BINARY ? words.dup.force_encoding(Encoding::UTF_8) : words.encode(Encoding::UTF_8)
+        text.valid_encoding? ? text.freeze : raise(ArgumentError, "#{words.inspect} is no text in UTF-8")
+      rescue EncodingError
+        raise ArgumentError, "#{words.inspect} is no text in UTF-8"
+      end
+
+      def suggest(name, word, known)
+        like = known.select { |value| alike?(value, word) }.min_by { |value| DidYouMean::Levenshtein.distance(value, word) }
+        raise ArgumentError, "where: no object has the #{name} #{word.inspect}; did you mean #{like.inspect}?" if like
+      end
+
+      # A letter or two are wrong, or the namespace or the version is missing.
+      def alike?(value, word)
+        return true if value.casecmp?(word) || value.end_with?("::#{word}") || value.start_with?("#{word} ")
+        return false unless (value.size - word.size).abs <= 2
+
+        DidYouMean::Levenshtein.distance(value, word) <= [word.size / 4, 2].min
+      end
 
       def hash_terms(where, names, negated:)
         where.flat_map do |name, value|
@@ -166,14 +262,14 @@ module HeapInspector
 
       def plain(name, value)
         case value
-        when String then name == :address ? range(name, number(value)..number(value)) : value.dup.freeze
+        when String then name == :address ? range(name, number(value)..number(value)) : text(value)
         when nil, true, false, Regexp then value
         when HeapObject then place(name, value)
-        when Symbol then name == :generation && value == :untraced ? nil : value
+        when Symbol then name == :generation && value == :untraced ? nil : text(value.to_s).to_sym
         when Integer then range(name, value..value)
         when Range then range(name, value)
         when Module then value.name&.to_sym || raise(ArgumentError, "where: #{name}: an anonymous class has no name")
-        when ->(path) { path.respond_to?(:to_path) } then value.to_path.to_sym
+        when ->(path) { path.respond_to?(:to_path) } then text(value.to_path).to_sym
         else raise ArgumentError, "where: #{name}: cannot be #{value.inspect}"
         end
       end
@@ -186,7 +282,7 @@ module HeapInspector
       end
 
       def number(address)
-        Integer(address, 16).then { |number| number.between?(0, (1 << 64) - 1) ? number : raise(ArgumentError) }
+        Integer(address, 16).then { |number| number.between?(0, LARGEST) ? number : raise(ArgumentError) }
       rescue ArgumentError
         raise ArgumentError, "#{address.inspect} is no address; write it as the dump does, as in \"0x7f1386ee2a78\""
       end
@@ -201,7 +297,7 @@ module HeapInspector
         last -= 1 if last && range.exclude_end?
         raise ArgumentError, "where: #{name}: the range #{range.inspect} is empty" if last && last < [first, 0].max
 
-        [[first, 0].max, last]
+        [first.clamp(0, LARGEST), last && [last, LARGEST].min]
       end
     end
   end

@@ -13,10 +13,6 @@ RSpec.describe "the agent" do
     process
   end
 
-  def socket(pid)
-    Dir.glob(File.join(run, "#{pid}-*.sock")).first
-  end
-
   # What the agent replies to these bytes.
   def reply(pid, bytes)
     UNIXSocket.open(socket(pid)) do |guest|
@@ -96,7 +92,7 @@ RSpec.describe "the agent" do
     first = armed
     second = armed
     sleeper = [first, second].min_by(&:pid)
-    hostile_instead_of(sleeper)
+    hostile_instead_of(sleeper, "nonsense")
     out = File.join(folder, "all")
     Dir.mkdir(out)
     _, err, code = command("dump", "all", "-o", out)
@@ -121,30 +117,7 @@ RSpec.describe "the agent" do
     hostile_instead_of(process, "{\"ok\":{\"tracing\":\"\\u001b[2J\",\"tracing_since\":\"x\",\"worker\":{}}}")
     out, _, code = command("ps")
     expect([out.include?("\e"), code]).to eq [false, 0]
-    hostile_instead_of(process, "{\"progress\":\"x\"}\n{\"ok\":{\"seconds\":\"\\u001b[2J\"}}")
-    expect(command("dump", process.pid.to_s, "-o", File.join(folder, "x"))[1]).to eq "#{folder}/x: 0.0 MiB, 0.0 MiB unpacked, " \
-                                                                                     "in 0 s; the process paused for 0 ms\n"
   end
-
-  # Puts a socket in the place of the process's that answers everybody so.
-  def hostile_instead_of(process, reply = "nonsense")
-    path = socket(process.pid)
-    File.unlink(path)
-    server = UNIXServer.new(path)
-    (@servers ||= []) << server
-    Thread.new do
-      loop do
-        guest = server.accept
-        guest.write("#{reply}\n")
-        guest.close_write
-        guest.read
-      rescue SystemCallError, IOError
-        break if server.closed?
-      end
-    end
-  end
-
-  after { @servers&.each(&:close) }
 
   it "takes the three dumps of a leak hunt" do
     process = armed
@@ -170,14 +143,104 @@ RSpec.describe "the agent" do
     hunt.line(/unpacked/)
     process.kill
     process.finish
-    expect(hunt.line(/heap_inspector:/)).to eq "heap_inspector: there is no process #{process.pid}"
+    # The other one has the index, and it is its parent's child, too.
+    expect(hunt.line(/heap_inspector:/)).to eq "heap_inspector: process #{process.pid} has ended; worker-7 is process #{other.pid} now, " \
+                                               "and a hunt is for one process: heap_inspector watch worker-7 begins anew"
+    expect(hunt.line).to match(%r{\Awhat there is of it: heap_inspector read #{folder}/1-heap-#{process.pid}-\S+\z})
     expect(hunt.wait.exitstatus).to eq 1
+    expect(command("watch", other.pid.to_s, "-d", "#{folder}/none")[1..])
+      .to eq ["heap_inspector: there is no folder #{folder}/none; see heap_inspector watch --help\n", 2]
   end
 
   it "switches tracing on in all, each for itself" do
     processes = [armed, armed]
     out, _, code = command("trace", "all", "on")
     expect([out.lines(chomp: true).sort, code]).to eq [processes.map { |each| "process #{each.pid} traces allocations" }.sort, 0]
+  end
+
+  it "means those of the folder at hand by all, and the rest with --host" do
+    inside = %w[unshare --pid --fork --kill-child --mount --mount-proc]
+    skip "only root can make a host of its own" unless Process.uid.zero? && system(*inside, "true", err: File::NULL)
+
+    # In a process namespace of its own, or all would be those of whoever else works on this machine.
+    code = <<~RUBY
+      $stdout.sync = true
+      words = [#{RbConfig.ruby.inspect}, "-rheap_inspector", "-e", "HeapInspector.arm; $stdout.sync = true; puts 1; sleep"]
+      ours, others = [{}, { "HEAP_INSPECTOR_DIR" => nil }].map { |settings| IO.popen([settings, *words]).tap(&:gets) }
+      puts "pids", ours.pid, others.pid
+      [%w[all on], %w[all on --host], %w[all off]].each do |asked|
+        system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", *asked)
+        puts "."
+      end
+      Process.kill(:TERM, ours.pid)
+      ours.close
+      system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
+      Process.kill(:TERM, others.pid)
+      others.close
+      system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
+    RUBY
+    process = started([*inside, RbConfig.ruby, "-e", code])
+    process.wait
+    lines = process.rest.lines(chomp: true)
+    ours, others = lines[1, 2]
+    on = ->(pid) { "process #{pid} traces allocations" }
+    expect(lines.drop(3)).to eq [
+      on.call(ours), ".", on.call(ours), on.call(others), ".", "process #{ours} does not trace allocations", ".",
+      "heap_inspector: no process with its socket in #{run} is armed, but 1 elsewhere on this host: name one by its pid, " \
+      "set HEAP_INSPECTOR_DIR, or say --host for all",
+      "heap_inspector: no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart"
+    ]
+  end
+
+  it "notes that one of all ended meanwhile, and does not fail" do
+    stays = armed
+    goes = armed
+    # One ends after the list was made.
+    code = <<~RUBY
+      module HeapInspector
+        list = Processes.list
+        Processes.define_singleton_method(:list) { list }
+        puts "listed"
+        gets
+        exit LiveCommands.run(%w[trace all on])
+      end
+    RUBY
+    asking = living(code)
+    asking.line(/listed/)
+    goes.kill
+    goes.finish
+    asking.say("go")
+    status = asking.wait
+    expect([asking.rest.lines(chomp: true).sort, status.exitstatus])
+      .to eq [["note: process #{goes.pid} ended meanwhile", "process #{stays.pid} traces allocations"], 0]
+  end
+
+  it "shows the child that writes a dump as what it is, and its parent as it was" do
+    process = living("$0 = 'puma: cluster worker 0: 1 [shop]'; $held = Array.new(200_000) { |at| \"text \#{at}\" }\n" \
+                     "HeapInspector.arm; puts 'armed'; gets")
+    process.line(/armed/)
+    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--format", "plain"]
+    IO.popen([environment, *words], err: File::NULL) do |dump|
+      rows = lambda do
+        family = [process.pid, *children(process.pid)]
+        JSON.parse(command("ps", "--format", "json").first).select { |row| family.include?(row["pid"]) }.map { |row| row["what"] }
+      end
+      eventually { rows.call.sort == ["heap_inspector dump", "puma worker 0"] }
+      dump.read
+    end
+  end
+
+  it "says that it may not look where another user's processes are" do
+    skip "only root can become somebody else" unless Process.uid.zero?
+
+    process = armed
+    File.chmod(0o755, folder)
+    FileUtils.cp_r(%w[lib exe].map { |part| File.join(Helpers::ROOT, part) }, folder)
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", RbConfig.ruby, "#{folder}/exe/heap_inspector", "ps"]
+    out = IO.popen([environment.merge("RUBYLIB" => "#{folder}/lib"), *words], err: %i[child out], &:read)
+    expect(out.lines.find { |line| line.include?(process.pid.to_s) }).to match(/ not yours  -  /)
+    out = IO.popen([environment.merge("RUBYLIB" => "#{folder}/lib"), *words, "-f", "json"], &:read)
+    expect(JSON.parse(out).find { |row| row["pid"] == process.pid }).to include("armed" => nil, "answers" => nil)
   end
 
   it "says what to do where a process cannot be asked" do

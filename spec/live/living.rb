@@ -99,6 +99,45 @@ module Living
     [out, err.force_encoding("UTF-8"), status.exitstatus]
   end
 
+  # The path of a process's socket.
+  def socket(pid, run = File.join(folder, "run"))
+    Dir.glob(File.join(run, "#{pid}-*.sock")).first
+  end
+
+  # Puts a socket in the place of the process's that answers everybody so, line by line, with a pause between two; without an answer it
+  # takes the request and says nothing.
+  def hostile_instead_of(process, *replies, pause: 0, files: nil)
+    process.kill(:STOP) # its agent would come back in a while
+    path = socket(process.pid)
+    File.unlink(path)
+    server = UNIXServer.new(path)
+    (@servers ||= []) << server
+    answer = replies.empty? ? [] : replies.flat_map(&:lines)
+    Thread.new do
+      loop do
+        guest = server.accept
+        (@threads ||= []) << Thread.new { lie(guest, answer, pause, files) }
+      rescue SystemCallError, IOError
+        break if server.closed?
+      end
+    end
+  end
+
+  def lie(guest, answer, pause, files)
+    guest.readpartial(4096) # what was sent with a file would be taken for it
+    answer.each_with_index do |line, at|
+      sleep(pause) if at.positive?
+      guest.write(line.end_with?("\n") || pause.positive? ? line : "#{line}\n")
+      files&.call(guest.recv_io) if line.include?("ready")
+    end
+    guest.close_write unless answer.empty?
+    guest.read
+  rescue SystemCallError, IOError, SocketError
+    nil
+  ensure
+    guest.close
+  end
+
   # The children of a process.
   def children(pid)
     Dir.children("/proc").grep(/\A\d+\z/).select do |name|
@@ -127,6 +166,8 @@ module Living
   # Ends what the spec started and left.
   def clean
     @started&.each(&:finish)
+    @threads&.each(&:kill)
+    @servers&.each(&:close)
     FileUtils.remove_entry(@folder) if @folder
   end
 end

@@ -195,12 +195,32 @@ RSpec.describe "servers" do
 
   it "serves Puma in single mode" do
     write("config.ru", app)
-    server = puma(workers: 0, environment: { "HEAP_INSPECTOR_TRACE" => "all" })
+    server = puma(workers: 0, environment: { "HEAP_INSPECTOR_TRACE" => "0" })
     row = armed(1).first
     expect(row).to include("pid" => server.pid, "worker" => nil, "tracing" => true)
     get
-    expect(HeapInspector.analyze(dump(server.pid, "single")).groups(by: :traced)[true].count).to be > 1000
+    expect(HeapInspector.analyze(dump("worker-0", "single")).groups(by: :traced)[true].count).to be > 1000
     stop(server)
+  end
+
+  it "ends a leak hunt with a phased restart, and names the new worker" do
+    write("config.ru", app)
+    settings = { "HEAP_INSPECTOR_TRACE" => "of", "HEAP_INSPECTOR_DUMP_ABOVE" => "2XB" }
+    server = puma(workers: 1, environment: settings)
+    old = armed(1).first["pid"]
+    hunt = started([RbConfig.ruby, Living::EXE, "watch", "worker-0", "--every", "2s", "--count", "9", "-d", folder])
+    first = hunt.line(/unpacked/)[/\A\S+(?=:)/]
+    server.kill(:USR1)
+    words = hunt.line(/\Aheap_inspector:/)
+    now = words[/worker-0 is process (\d+) now/, 1].to_i
+    expect(words).to eq "heap_inspector: process #{old} has ended; worker-0 is process #{now} now, and a hunt is for one process: " \
+                        "heap_inspector watch worker-0 begins anew"
+    expect(armed(1).map { |row| row.values_at("pid", "worker", "tracing") }).to eq [[now, 0, false]]
+    expect(hunt.line).to match(/\Awhat there is of it: heap_inspector \w+ #{first}/)
+    expect(hunt.wait.exitstatus).to eq 1
+    stop(server)
+    told = File.readlines(File.join(folder, "log"), chomp: true).grep(/heap_inspector:/)
+    expect(told).to match [/trace: "of" is no choice/, /"2XB" is no size/] # once, and not by each worker
   end
 
   it "serves a Rails app by its Railtie, and its rake tasks" do

@@ -8,6 +8,7 @@ require "puma/plugin"
 Puma::Plugin.create do
   # Puma 7 renamed the hook, and version 8 has the new name only.
   def config(dsl)
+    HeapInspector::Settings.check
     hook = dsl.respond_to?(:before_worker_boot) ? :before_worker_boot : :on_worker_boot
     dsl.public_send(hook) { |index| HeapInspector::Settings.apply(worker: index) }
   end

@@ -1,0 +1,90 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # Has another process's agent write a dump into a file or down a pipe, and looks whether what it says is what came.
+  #
+  # @api private
+  class DumpRequest
+    # The first bytes of what is packed so.
+    HEADS = { zstd: "\x28\xB5\x2F\xFD".b, gzip: "\x1F\x8B".b, plain: "{".b }.freeze
+
+    private_constant :HEADS
+
+    # @param ask [Hash] what is asked of the agent: gc, redact, force, timeout, format
+    # @param out [IO] where a dump may go that no file is given for
+    # @param err [IO] where is told how far it is
+    def initialize(ask, out, err)
+      @ask = ask
+      @out = out
+      @err = err
+    end
+
+    # @param pid [Integer]
+    # @param output [String, nil] a file, a folder, or `-`; nil for a name of its own here
+    # @return [String, nil] the file's path
+    # @raise [AgentError, DumpError]
+    def run(pid, output)
+      return stream(pid) if output == "-"
+
+      path = output || default_name(pid)
+      path = File.join(path, default_name(pid)) if File.directory?(path)
+      packing = @ask[:format]&.to_sym || Packing.choose(nil, path)
+      answer = WholeFile.create(path) { |file, name| receive(pid, file, packing, name) }
+      @err.puts "#{Escape.terminal(path)}: #{told(answer)}"
+      path
+    end
+
+    # @param pid [Integer]
+    # @return [String] the name of a dump that is taken now
+    def default_name(pid)
+      "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}.json#{Packing::ENDINGS.fetch(@ask[:format]&.to_sym || :zstd)}"
+    end
+
+    private
+
+    def stream(pid)
+      raise ArgumentError, "a dump is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
+
+      @out.flush
+      @err.puts told(receive(pid, @out, @ask[:format]&.to_sym || :zstd))
+      nil
+    end
+
+    def receive(pid, output, packing, name = nil)
+      before = output.stat.size if output.stat.file?
+      answer = request(pid, output, packing)
+      return answer unless before
+
+      check(pid, answer["packed_bytes"], output.stat.size - before)
+      raise DumpFailed, "process #{pid} wrote what is no dump" if name && !packed?(name, packing)
+
+      answer
+    end
+
+    def request(pid, output, packing)
+      shows = @err.tty?
+      # The collection comes before the first bytes, and the end of all is more than the agent's own.
+      Client.new(pid).ask(:dump, output: output, longest: @ask[:timeout] + (2 * Client::PATIENCE), **@ask, format: packing) do |bytes|
+        @err.print "\r#{Size.mebibytes(bytes)} dumped\e[K" if shows
+      end
+    ensure
+      @err.print "\r\e[K" if shows
+    end
+
+    # A process may say anything; only the file tells.
+    def check(pid, said, came)
+      raise DumpFailed, "process #{pid} says that it wrote #{said} bytes, and #{came} came" unless said == came
+    end
+
+    def packed?(name, packing)
+      head = HEADS.fetch(packing)
+      File.binread(name, head.bytesize) == head
+    end
+
+    def told(file)
+      packed, bytes, seconds, fork, gc = file.values_at(*%w[packed_bytes bytes seconds fork_seconds gc_seconds])
+      pause = ((fork + gc) * 1000).round
+      "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} unpacked, in #{seconds.round(1)} s; the process paused for #{pause} ms"
+    end
+  end
+end

@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # What an agent may say: the shapes of its replies. Whoever asks need not trust it, so a reply of another shape is none.
+  #
+  # @api private
+  module Replies
+    # What a number of bytes, seconds or collections stays below.
+    MOST = 1 << 53
+    # Seconds since 1970, until the year 9999.
+    TIMES = (0..253_402_300_799)
+
+    whole = ->(value) { value.is_a?(Integer) && value.between?(0, MOST) }
+    seconds = ->(value) { value.is_a?(Numeric) && value.between?(0, MOST) }
+    text = ->(value) { value.is_a?(String) && value.valid_encoding? }
+    flag = ->(value) { [true, false].include?(value) }
+    maybe = ->(shape) { ->(value) { value.nil? || shape.call(value) } }
+    status = {
+      "pid" => whole, "version" => text, "ruby" => text, "worker" => maybe.call(whole), "tracing" => flag,
+      "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) })
+    }
+
+    # The values that each verb's answer has, and what they must be.
+    ANSWERS = {
+      status: status, trace: status,
+      dump: { "bytes" => whole, "packed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
+              "gc_seconds" => seconds, "seconds" => seconds, "lost" => whole }
+    }.freeze
+
+    private_constant :MOST, :TIMES, :ANSWERS
+
+    # @param reply [Hash]
+    # @param verb [Symbol] what was asked
+    # @param ready [Boolean] whether the agent may ask for the file of a dump
+    # @return [Symbol, nil] `:ok`, `:error`, `:progress`, `:ready`; nil where it is none of them
+    def self.sort(reply, verb, ready: false)
+      case reply.keys
+      when ["ok"] then :ok if answer?(reply["ok"], ANSWERS.fetch(verb))
+      when ["error"], %w[error class] then :error if reply["error"].is_a?(String) && reply["error"].valid_encoding?
+      when ["progress"] then :progress if verb == :dump && reply["progress"].is_a?(Integer) && reply["progress"].between?(0, MOST)
+      when ["ready"] then :ready if verb == :dump && ready && reply["ready"] == true
+      end
+    end
+
+    def self.answer?(answer, shapes)
+      answer.is_a?(Hash) && shapes.all? { |name, shape| shape.call(answer[name]) }
+    end
+    private_class_method :answer?
+  end
+end
