@@ -15,5 +15,14 @@ module HeapInspector
       expect(Escape.terminal("Gr\xf6\xdfe".dup.force_encoding("ISO-8859-1"))).to eq "Größe"
       expect(Escape.terminal("a\tb\r\nc\e")).to eq 'a\tb\r\nc\e'
     end
+
+    it "writes out all that the reading half does, and in the same way" do
+      HeapInspector.analyze(Helpers::DUMP, index: false) # loads it
+      texts = (0..0x10ffff).grep_v(0xd800..0xdfff).map { |code| [code].pack("U") }
+      written = texts.reject { |text| Native.escape(text) == text }
+      expect(written.size).to be > 100
+      # What a later Unicode assigned is unassigned to the older of the two.
+      expect(written.reject { |text| Native.escape(text) == Escape.terminal(text) }).to be_empty
+    end
   end
 end

@@ -106,7 +106,7 @@ module HeapInspector
         dump_options(options, ask)
       end || (return 0)
       raise ArgumentError, "at least one dump is meant" unless count.positive?
-      raise ArgumentError, "there is no folder #{folder}" unless File.directory?(folder)
+      raise ArgumentError, "#{folder} is not a directory" unless File.directory?(folder)
 
       process = one(Processes.named(words.first), words.first)
       Hunt.new(process, DumpRequest.new(ask, @out, @err), folder, @err).run(every, count)

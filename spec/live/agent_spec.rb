@@ -149,7 +149,7 @@ RSpec.describe "the agent" do
     expect(hunt.line).to match(%r{\Awhat there is of it: heap_inspector read #{folder}/1-heap-#{process.pid}-\S+\z})
     expect(hunt.wait.exitstatus).to eq 1
     expect(command("watch", other.pid.to_s, "-d", "#{folder}/none")[1..])
-      .to eq ["heap_inspector: there is no folder #{folder}/none; see heap_inspector watch --help\n", 2]
+      .to eq ["heap_inspector: #{folder}/none is not a directory; see heap_inspector watch --help\n", 2]
   end
 
   it "switches tracing on in all, each for itself" do

@@ -283,7 +283,7 @@ impl Heap {
             Some(pages) => {
                 let rows = ruby.ary_new();
                 for page in pages {
-                    rows.push((page.slot_size, page.pages, page.live, page.slots))?;
+                    rows.push((page.slot_size, page.pages.count, page.pages.live, page.pages.slots))?;
                 }
                 Some(rows)
             }
