@@ -13,7 +13,7 @@ use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
 use crate::graph::PATIENCE;
-use crate::heap::{Heap, NodeId};
+use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::{Traits, Type};
@@ -259,8 +259,13 @@ pub struct Collections {
     pub biggest: Vec<Collection>,
     /// Those that waste most, as many as the limit allows.
     pub emptiest: Vec<Collection>,
-    /// How many `Set`s the dump holds that are no hashes (from Ruby 4.0); it does not say how long they are.
+    /// How many `Set`s that are no hashes (from Ruby 4.0) pass it; the dump does not say how long they are. Those that take most memory
+    /// are among `biggest`, by what they refer to.
     pub sets: u64,
+    /// Their bytes.
+    pub sets_memsize: u64,
+    /// How many objects they hold; numbers and symbols are not among them.
+    pub set_elements: u64,
 }
 
 /// The arrays and hashes that pass the filter, grouped by `by`, with `limit` rows of each list. With a `tree` the biggest ones are told
@@ -287,8 +292,13 @@ pub fn collections(
         }
         let slot = heap.slot(id);
         if !matches!(slot.ty, Type::Array | Type::Hash) {
-            let label = || heap.names().tables.symbols.bytes(slot.names.label);
-            found.sets += u64::from(slot.ty == Type::Data && label() == b"set");
+            if is_set(heap, id) && grouping.group(id).is_some() {
+                let (memsize, elements) = (heap.bytes(id), set_elements(heap, id));
+                found.sets += 1;
+                found.sets_memsize += memsize;
+                found.set_elements += elements;
+                biggest.add(memsize, id);
+            }
             continue;
         }
         let Some(group) = grouping.group(id) else { continue };
@@ -337,12 +347,19 @@ pub fn collections(
     found.groups.truncate(limit);
     let labels = Labels::new(heap);
     let collection = |id: NodeId| {
-        let (length, memsize) = (u64::from(heap.length(id).unwrap_or(0)), heap.bytes(id));
+        let memsize = heap.bytes(id);
+        let (length, room) = if is_set(heap, id) {
+            let unknown = Room { form: Form::HashUnknown, capacity: None, wasted: 0, is_exact: false };
+            (set_elements(heap, id), unknown)
+        } else {
+            let length = u64::from(heap.length(id).unwrap_or(0));
+            (length, room(&heap.slot(id), length, memsize, evidence))
+        };
         Collection {
             id,
             label: labels.node(id),
             length,
-            room: room(&heap.slot(id), length, memsize, evidence),
+            room,
             memsize,
             retained_memsize: tree.map(|tree| tree.retained(id)),
             location: labels.value(Key::Location, id),
@@ -351,6 +368,21 @@ pub fn collections(
     found.biggest = biggest.sorted().into_iter().map(collection).collect();
     found.emptiest = emptiest.sorted().into_iter().map(collection).collect();
     Ok(found)
+}
+
+/// Whether it is a `Set` of Ruby 4.0 or later, which is no hash.
+fn is_set(heap: &Heap, id: NodeId) -> bool {
+    let slot = heap.slot(id);
+    slot.ty == Type::Data && heap.names().tables.symbols.bytes(slot.names.label) == b"set"
+}
+
+/// How many objects such a set refers to: its elements, without numbers and symbols. An object with its instance variables is none.
+fn set_elements(heap: &Heap, id: NodeId) -> u64 {
+    let is_element = |target: &Target| match target {
+        Target::Node(target) => heap.slot(*target).ty != Type::Imemo,
+        Target::Dangling(_) => true,
+    };
+    heap.references(id).filter(is_element).count() as u64
 }
 
 /// The nodes of the greatest numbers. Twice as many as asked for are kept, so that sorting them out is rare.
@@ -569,8 +601,11 @@ impl Collections {
         }
         if self.sets > 0 {
             let text = format!(
-                "from Ruby 4.0 on a Set is no hash; the dump has {}, of which it does not say how long they are, and none is counted here",
-                human::count(self.sets)
+                "from Ruby 4.0 on a Set is no hash; there are {}, of {}, which hold {} objects; how many numbers and symbols they hold and \
+                 have room for the dump does not say, so they stand among the biggest, and are counted nowhere else",
+                human::count(self.sets),
+                human::bytes(self.sets_memsize),
+                human::count(self.set_elements)
             );
             notes.push(note(Level::Info, text));
         }

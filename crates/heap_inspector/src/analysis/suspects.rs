@@ -142,7 +142,8 @@ pub fn of_diff(
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let mut ranked = Course::new(diff, tree, &trees, floor).rank(places, options)?;
     ranked.truncate(limit);
-    name(heap, tree, &tree.children(), &ways, source, &ranked, |place| {
+    let came = |id: NodeId| diff.step(id).is_some();
+    name(heap, tree, &tree.children(), &ways, source, &ranked, came, |place| {
         place.verdict.clone().unwrap_or((Confidence::Low, String::new()))
     })
 }
@@ -212,17 +213,26 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         places.into_iter().filter(|(anchor, place)| *anchor != ROOT && place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit);
-    name(heap, tree, &children, &ways, source, &ranked, |place| {
-        let parts = place.bins.count_ones();
-        let recent = place.bins >> (BINS - LATEST) != 0;
-        let text = format!(
-            "its objects come from {parts} of {BINS} parts of the traced time{}; two more dumps, taken as the app works, would tell a \
+    name(
+        heap,
+        tree,
+        &children,
+        &ways,
+        source,
+        &ranked,
+        |_| true,
+        |place| {
+            let parts = place.bins.count_ones();
+            let recent = place.bins >> (BINS - LATEST) != 0;
+            let text = format!(
+                "its objects come from {parts} of {BINS} parts of the traced time{}; two more dumps, taken as the app works, would tell a \
              leak from a cache",
-            if recent { ", the latest among them" } else { "" }
-        );
-        let confidence = if recent && parts * 2 >= BINS { Confidence::Medium } else { Confidence::Low };
-        (confidence, text)
-    })
+                if recent { ", the latest among them" } else { "" }
+            );
+            let confidence = if recent && parts * 2 >= BINS { Confidence::Medium } else { Confidence::Low };
+            (confidence, text)
+        },
+    )
 }
 
 /// So many objects of one sort do not pile up yet.

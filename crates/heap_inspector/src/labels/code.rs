@@ -96,8 +96,13 @@ pub(crate) fn of<'a>(heap: &Heap, iseq: NodeId, text: impl Fn(NodeId) -> Option<
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use super::iseq_of;
     use crate::graph::random::heap_of_lines;
+    use crate::heap::{Heap, NodeId};
     use crate::labels::Labels;
+    use crate::record::Type;
+    use crate::scan::Options;
+    use crate::source::Source;
 
     /// What the Proc at 0x100 is called, whose iseq refers to `references`.
     fn label(references: &str) -> String {
@@ -139,5 +144,32 @@ mod tests {
         assert_eq!(label(r#""0x228", "0x250""#), "Proc");
         assert_eq!(label(""), "Proc");
         assert_eq!(label(r#""0x9999", "0x200", "0x228", "0x9999""#), "Proc");
+    }
+
+    /// Of 2.7 to 4.0: each closure that has code is called by it.
+    #[test]
+    fn every_closure_of_six_rubies_is_called_by_its_code() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
+        let mut rubies = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "zst") {
+                continue;
+            }
+            rubies += 1;
+            let source = Source::path(&path);
+            let heap = Heap::load(&source, &Options::default()).unwrap();
+            let is_closure = |id: &NodeId| heap.slot(*id).ty == Type::Data && iseq_of(&heap, *id).is_some();
+            let closures: Vec<NodeId> = heap.nodes().filter(is_closure).collect();
+            let mut labels = Labels::new(&heap);
+            labels.read_texts(&source, &closures, []).unwrap();
+            assert!(closures.len() > 10, "{}", path.display());
+            for id in closures {
+                let code = labels.code(id).unwrap_or_else(|| panic!("{}: 0x{:x}", path.display(), heap.address(id)));
+                let is_path = code.file.contains('/') || code.file.starts_with('<') || code.file == "eval";
+                assert!(is_path, "{}: {code:?}", path.display());
+            }
+        }
+        assert_eq!(rubies, 6);
     }
 }

@@ -184,6 +184,23 @@ fn keeps_the_biggest_of_many() {
     assert_eq!(wasted, [9999 * 8, 9998 * 8, 9997 * 8]);
 }
 
+/// From Ruby 4.0 on it is no hash.
+#[test]
+fn a_set_stands_among_the_biggest_by_what_it_refers_to() {
+    let heap = load(
+        r#"{"address":"0x1000", "type":"DATA", "struct":"set", "references":["0x1028", "0x1050", "0x1078"], "memsize":20560}
+{"address":"0x1028", "type":"IMEMO", "imemo_type":"fields", "memsize":40}
+{"address":"0x1050", "type":"STRING", "memsize":40}
+{"address":"0x1078", "type":"ARRAY", "length":0, "memsize":40}
+"#,
+    );
+    let found = collections(&heap, None, &[], &Filter::default(), 10, &Options::default()).unwrap();
+    assert_eq!((found.sets, found.sets_memsize, found.set_elements), (1, 20560, 2));
+    let sizes: Vec<(u64, u64)> = found.biggest.iter().map(|one| (one.memsize, one.length)).collect();
+    assert_eq!(sizes, [(20560, 2), (40, 0)]);
+    assert_eq!(found.arrays.count + found.hashes.count, 1);
+}
+
 #[test]
 fn knows_almost_all_of_six_rubies() {
     let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");

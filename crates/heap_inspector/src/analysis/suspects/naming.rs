@@ -2,7 +2,7 @@
 
 use super::anchors::root_label;
 use super::origins::{self, Origin, Origins};
-use super::places::{Content, Place, Sort, sort_of};
+use super::places::{Content, Place, sort_of};
 use super::{Confidence, Suspect, ruby, signs};
 use crate::Result;
 use crate::analysis::dominators::{Children, Dominator, Tree};
@@ -80,7 +80,8 @@ pub(super) fn is_core(class: &str) -> bool {
 /// An application's class is what leaks if its objects hold at least this part of what came.
 const MAIN_PART: f64 = 0.2;
 
-/// Puts the places in words.
+/// Puts the places in words; `came` says what is new, of one dump everything.
+#[expect(clippy::too_many_arguments, reason = "an analysis takes what it needs of others as arguments")]
 pub(super) fn name(
     heap: &Heap,
     tree: &Tree,
@@ -88,6 +89,7 @@ pub(super) fn name(
     ways: &Ways,
     source: &Source,
     places: &[(u32, Place)],
+    came: impl Fn(NodeId) -> bool,
     judge: impl Fn(&Place) -> (Confidence, String),
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
@@ -103,26 +105,32 @@ pub(super) fn name(
                 (Some(id), Some(sort)) if sort.0 == Type::String => signs::strings(heap, children, id, sort),
                 _ => Vec::new(),
             };
-            let sample = main.map(|content| inside(tree, children, &labels, content.sample)).or(id);
-            let on = match (id, sample) {
-                (Some(id), Some(sample)) if id != sample => onward(heap, ways, id, sample),
-                _ => Vec::new(),
-            };
-            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main));
-            let chain = way.iter().copied().chain(on).collect();
-            Found { id, way, chain, main, sample, pile, strings }
+            let sample = main.map(|content| inside(heap, tree, children, &labels, content.sample)).or(id);
+            let ends = sample.filter(|sample| id.is_some_and(|id| id != *sample)).map_or_else(Vec::new, |sample| {
+                let inner = inner(heap, tree, children, &labels, sample);
+                inner.into_iter().chain([sample]).collect()
+            });
+            let on = |end: NodeId| (end, onward(heap, ways, id.unwrap_or(end), end));
+            let ends = ends.into_iter().map(on).collect();
+            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, &came));
+            Found { id, way, ends, main, sample, pile, strings }
         })
         .collect();
-    let origins = Origins::new(heap, &labels, found.iter().flat_map(|found| &found.way).copied());
+    let ends = found.iter().flat_map(|found| found.ends.iter().map(|(end, _)| end));
+    let origins = Origins::new(heap, &labels, found.iter().flat_map(|found| &found.way).chain(ends).copied());
     let told = found.iter().flat_map(|found| ruby::telling(heap, &found.way));
     let read: Vec<NodeId> = found
         .iter()
-        .flat_map(|found| found.chain.iter().chain(&found.strings))
+        .flat_map(|found| found.way.iter().chain(found.ends.iter().flat_map(|(_, on)| on)).chain(&found.strings))
         .copied()
         .chain(told)
         .chain(origins.code())
         .collect();
-    let edges = found.iter().flat_map(|found| found.chain.windows(2).map(|pair| (pair[0], pair[1])));
+    let pairs = |nodes: Vec<NodeId>| nodes.windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>();
+    let edges = found.iter().flat_map(|found| {
+        let on = found.ends.iter().flat_map(|(_, on)| pairs(found.way.last().into_iter().chain(on).copied().collect()));
+        pairs(found.way.clone()).into_iter().chain(on)
+    });
     labels.read_texts(source, &read, edges)?;
     let labels = &labels;
     let lengths = signs::Lengths::new(heap);
@@ -139,6 +147,12 @@ pub(super) fn name(
             None => root_holder(heap, labels, *anchor, &class),
         };
         let count = main.map_or(1, |content| content.count);
+        // To an object of the app, if there is one in what piles up.
+        let is_of_app = |end: &&(NodeId, Vec<NodeId>)| {
+            origins.of(labels, &labels.class_name(end.0)) == Origin::App && !end.1.is_empty()
+        };
+        let on = found.ends.iter().find(is_of_app).or(found.ends.last()).map_or(&[][..], |(_, on)| on);
+        let chain: Vec<NodeId> = way.iter().chain(on).copied().collect();
         let (sample, class, count, mostly) = match &found.pile {
             Some(pile) if pile.class == class => (sample, class, count.max(pile.count), None),
             Some(pile) => {
@@ -157,10 +171,10 @@ pub(super) fn name(
             memsize: place.total(),
             steps: place.steps.clone(),
             location: labels.value(Key::Location, sample),
-            app_location: if is_of_app(labels, sample) { None } else { app_location(labels, place) },
+            app_location: if is_app_line(labels, sample) { None } else { app_location(labels, place) },
             mostly,
             since: since.checked_sub(1),
-            path: paths::steps(labels, &roots, &found.chain),
+            path: paths::steps(labels, &roots, &chain),
             confidence,
             reasons: std::iter::once(growth)
                 .chain(sight.signs(way, place.total(), main.as_ref(), &found.strings))
@@ -176,8 +190,8 @@ struct Found {
     id: Option<NodeId>,
     /// The way to it.
     way: Vec<NodeId>,
-    /// The way, and on to one of the objects that pile up.
-    chain: Vec<NodeId>,
+    /// What the path may lead on to, and the way on; the last is `sample`.
+    ends: Vec<(NodeId, Vec<NodeId>)>,
     main: Option<Content>,
     /// One of these objects, as a programmer knows it.
     sample: Option<NodeId>,
@@ -193,29 +207,33 @@ struct Pile {
 }
 
 /// What an array, hash or set holds itself, where it holds at least twice as many as what piles up in it has by class and site.
-fn pile(heap: &Heap, tree: &Tree, labels: &Labels<'_>, place: &Place, id: NodeId, main: Content) -> Option<Pile> {
+fn pile(
+    heap: &Heap,
+    tree: &Tree,
+    labels: &Labels<'_>,
+    place: &Place,
+    id: NodeId,
+    main: Content,
+    came: impl Fn(NodeId) -> bool,
+) -> Option<Pile> {
     let is_set = || heap.names().tables.symbols.bytes(heap.slot(id).names.label) == b"set";
     match heap.slot(id).ty {
         Type::Array | Type::Hash => {}
         Type::Data if is_set() => {}
         _ => return None,
     }
-    let kind = |sort: Sort| (sort.0, sort.1);
-    let mut came: HashMap<(Type, Symbol), u64> = HashMap::new();
-    place.content.iter().for_each(|(sort, content)| *came.entry(kind(*sort)).or_default() += content.count);
     /// How many, what they retain, one of them.
     type Held = (u64, u64, NodeId);
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
     for target in heap.targets(id.0).iter().filter(|target| **target != DANGLING) {
         let target = NodeId(*target);
-        let entry = held.entry(kind(sort_of(heap, target))).or_insert((0, 0, target));
-        entry.0 += 1;
-        entry.1 += tree.retained(target);
+        let sort = sort_of(heap, target);
+        if came(target) && place.content.contains_key(&sort) {
+            let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));
+            entry.0 += 1;
+            entry.1 += tree.retained(target);
+        }
     }
-    held.retain(|kind, entry| {
-        entry.0 = entry.0.min(came.get(kind).copied().unwrap_or(0));
-        entry.0 > 0
-    });
     let most = held.values().map(|(count, ..)| *count).max()?;
     let often = held.values().filter(|(count, ..)| count * 2 >= most);
     let &(count, _, sample) = often.max_by_key(|(count, retained, sample)| (*retained, *count, *sample))?;
@@ -251,22 +269,17 @@ fn common_class(heap: &Heap, labels: &Labels<'_>, objects: impl Iterator<Item = 
 }
 
 /// Whether an object was allocated in a file of the app.
-fn is_of_app(labels: &Labels<'_>, id: NodeId) -> bool {
+fn is_app_line(labels: &Labels<'_>, id: NodeId) -> bool {
     match labels.value(Key::File, id) {
-        KeyValue::Text(file) => is_file(&file) && origins::of_file(&file) == Some(Origin::App),
+        KeyValue::Text(file) => origins::of_file(&file) == Some(Origin::App),
         _ => false,
     }
-}
-
-/// Not `(untraced)` and the like.
-fn is_file(text: &str) -> bool {
-    !text.starts_with('(')
 }
 
 /// The line of the app that allocated most of what piles up in a place.
 fn app_location(labels: &Labels<'_>, place: &Place) -> Option<String> {
     let mut counts: HashMap<String, u64> = HashMap::new();
-    for content in place.content.values().filter(|content| is_of_app(labels, content.sample)) {
+    for content in place.content.values().filter(|content| is_app_line(labels, content.sample)) {
         if let KeyValue::Text(location) = labels.value(Key::Location, content.sample) {
             *counts.entry(location).or_default() += content.count;
         }
@@ -342,7 +355,7 @@ fn main_content(labels: &Labels<'_>, place: &Place, anchor: Option<Type>) -> Opt
 
 /// What a programmer knows an object by: itself, or where it is of a class of Ruby's own the object of an application's class inside of
 /// it that holds the most of it, as a block does a request.
-fn inside(tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId) -> NodeId {
+fn inside(heap: &Heap, tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId) -> NodeId {
     let own = labels.class_name(sample);
     if !is_core(&own) {
         return sample;
@@ -353,13 +366,46 @@ fn inside(tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId)
     for _ in 0..SEARCHED {
         let Some(id) = stack.pop() else { break };
         let class = labels.class_name(id);
+        let is_object = id == sample || is_object(heap, id);
         let key = (!is_core(&class), tree.retained(id), id);
-        if !class.starts_with('(') && key.1 >= least && best.is_none_or(|best| (key.0, key.1) > (best.0, best.1)) {
+        if is_object
+            && !class.starts_with('(')
+            && key.1 >= least
+            && best.is_none_or(|best| (key.0, key.1) > (best.0, best.1))
+        {
             best = Some(key);
         }
         stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
     }
     best.map_or(sample, |(.., id)| id)
+}
+
+/// What holds a good part of an object of a class that is not Ruby's own, as a subscriber's block does a controller: one of each class.
+fn inner(heap: &Heap, tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId) -> Vec<NodeId> {
+    let least = (tree.retained(sample) as f64 * MAIN_PART) as u64;
+    let mut found: Vec<(String, NodeId)> = vec![(labels.class_name(sample), sample)];
+    let mut stack: Vec<NodeId> = children.of(Dominator::Node(sample)).take(SEARCHED).collect();
+    for _ in 0..SEARCHED {
+        let Some(id) = stack.pop().filter(|_| found.len() <= INNER) else { break };
+        if tree.retained(id) < least {
+            continue;
+        }
+        let class = labels.class_name(id);
+        if is_object(heap, id) && !is_core(&class) && found.iter().all(|(known, _)| *known != class) {
+            found.push((class, id));
+        }
+        stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
+    }
+    // Itself first, so that an object of the app stays the end.
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
+/// So many of them are told apart.
+const INNER: usize = 4;
+
+/// Whether a node is what a program makes of a class, and no class.
+fn is_object(heap: &Heap, id: NodeId) -> bool {
+    !matches!(heap.slot(id).ty, Type::Class | Type::Module | Type::Iclass | Type::Imemo)
 }
 
 /// So many objects inside of one are looked at.

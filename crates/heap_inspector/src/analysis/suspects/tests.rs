@@ -117,7 +117,8 @@ fn names_a_growing_array_by_who_holds_it() {
     assert_eq!((suspect.steps.as_slice(), suspect.memsize), (&[9600, 9600][..], 19200));
     assert_eq!((suspect.since, suspect.confidence), (Some(201), Confidence::High));
     assert!(suspect.label.starts_with("Array"), "{}", suspect.label);
-    assert_eq!(suspect.path.len(), 2, "{:?}", suspect.path);
+    assert_eq!(suspect.path.len(), 3, "{:?}", suspect.path);
+    assert_eq!(suspect.id, Some(suspect.path[1].id));
 }
 
 /// The dump as it would be without tracing.

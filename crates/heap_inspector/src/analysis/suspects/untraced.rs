@@ -50,11 +50,20 @@ pub(super) fn untraced(
     let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
     ranked.truncate(limit);
-    name(heap, tree, children, ways, source, &ranked, |place| {
-        let what = if place.content.is_empty() { "it is big" } else { "it holds many objects of one kind" };
-        let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
-        (Confidence::Low, format!("{what}; {text}"))
-    })
+    name(
+        heap,
+        tree,
+        children,
+        ways,
+        source,
+        &ranked,
+        |_| true,
+        |place| {
+            let what = if place.content.is_empty() { "it is big" } else { "it holds many objects of one kind" };
+            let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
+            (Confidence::Low, format!("{what}; {text}"))
+        },
+    )
 }
 
 /// By place, what it holds of each sort. Code is left out: methods, named classes, and what else no program makes many of at run time.

@@ -181,7 +181,7 @@ fn classes_made_at_run_time_are_counted_without_their_own_classes() {
                 lines.put(
                     own,
                     "CLASS",
-                    &format!("\"class\":\"0x{own:x}\", \"superclass\":\"0x{ITEM:x}\", \"singleton\":true, {site}"),
+                    &format!("\"class\":\"0x{SHOP:x}\", \"superclass\":\"0x{ITEM:x}\", \"singleton\":true, {site}"),
                     &[ITEM],
                 );
                 class
