@@ -265,7 +265,7 @@ RSpec.describe HeapInspector::Heap do
     [merged, heap.dominators, heap.paths_to_class("Hash")].each do |tree|
       expect(tree.to_dot).to start_with("digraph heap {").and end_with("}\n")
       expect(tree.to_folded.lines).to all(match(/\A.+ \d+\n\z/))
-      expect(tree.to_flamegraph).to start_with("<svg ").and end_with("</svg>\n")
+      expect(tree.to_flamegraph).to start_with("<?xml ").and end_with("</svg>\n")
     end
     expect(heap.paths_to(heap.hashes.where(reachable: true).first).to_dot).to start_with("digraph heap {")
     expect { heap.dominators(by: :clas) }.to raise_error(ArgumentError, /did you mean :class/)

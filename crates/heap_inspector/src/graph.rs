@@ -7,6 +7,9 @@
 use crate::heap::{DANGLING, Heap, NodeId};
 use crate::scan::Options;
 use crate::{Error, Result};
+use rows::{Counts, Rows};
+
+pub(crate) mod rows;
 
 /// In place of a node: all ROOT lines as one.
 pub(crate) const ROOT: u32 = u32::MAX;
@@ -32,11 +35,7 @@ pub(crate) const PATIENCE: usize = 1 << 20;
 
 /// Which nodes refer to each node.
 #[derive(Debug, Default)]
-pub struct Referrers {
-    /// Where each node's referrers begin in `nodes`, and where the last ones end.
-    begins: Vec<u32>,
-    nodes: Vec<u32>,
-}
+pub struct Referrers(Rows);
 
 impl Referrers {
     /// Turns all edges round, those to classes too; a node that refers twice to another is listed twice.
@@ -50,35 +49,25 @@ impl Referrers {
                 "more than 4,294,967,295 references and objects; the referrers cannot be numbered",
             ));
         }
-        // Count, then place each at the end of its part, the last first.
-        let mut begins = vec![0u32; count + 1];
+        let mut counts = Counts::new(count);
         for node in 0..count as u32 {
-            targets(heap, node).for_each(|target| begins[target as usize] += 1);
+            targets(heap, node).for_each(|target| counts.add(target));
         }
         options.check()?;
-        let mut sum = 0;
-        for begin in &mut begins {
-            sum += *begin;
-            *begin = sum;
-        }
-        let mut nodes = vec![0u32; sum as usize];
+        let mut room = counts.room()?;
         for node in (0..count as u32).rev() {
             if (node as usize).is_multiple_of(PATIENCE) {
                 options.check()?;
             }
-            for target in targets(heap, node) {
-                let place = &mut begins[target as usize];
-                *place -= 1;
-                nodes[*place as usize] = node;
-            }
+            targets(heap, node).for_each(|target| room.put(target, node));
         }
-        Ok(Referrers { begins, nodes })
+        Ok(Referrers(room.rows()))
     }
 
     /// About how many bytes of memory they take.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        4 * (self.begins.capacity() + self.nodes.capacity())
+        self.0.footprint()
     }
 
     /// The nodes that refer to `id`, in order.
@@ -87,7 +76,7 @@ impl Referrers {
     }
 
     pub(crate) fn raw(&self, node: u32) -> &[u32] {
-        &self.nodes[self.begins[node as usize] as usize..self.begins[node as usize + 1] as usize]
+        self.0.of(node)
     }
 }
 

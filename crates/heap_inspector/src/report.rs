@@ -129,6 +129,8 @@ pub struct TreeNode {
     pub depth: usize,
     /// As many as the tree has columns.
     pub cells: Vec<Cell>,
+    /// Whether it is the allocation tracer's own store, which is not the app's.
+    pub is_tracer: bool,
 }
 
 /// A chain from a root to an object: each step is held by the one before. Columns `edge` and `address` mean what they do in a [`Tree`].

@@ -85,6 +85,9 @@ impl Parts {
     }
 }
 
+/// No slot is larger than a page of 64 KiB; what a dump claims beyond is as good as this, in sums as in a heap's columns.
+const LARGEST_SLOT: u32 = u16::MAX as u32;
+
 impl Slot {
     /// The slot of a record.
     #[must_use]
@@ -93,7 +96,7 @@ impl Slot {
             names,
             generation: record.generation.map_or(0, |number| number.saturating_add(1)),
             shape: record.shape_id.map_or(0, |number| number.saturating_add(1)),
-            slot_size: record.slot_size.unwrap_or(0),
+            slot_size: record.slot_size.unwrap_or(0).min(LARGEST_SLOT),
             traits: record.traits,
             ty: record.ty,
             traced: record.generation.is_some() || record.file.is_some(),

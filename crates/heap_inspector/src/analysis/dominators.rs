@@ -16,6 +16,7 @@
 
 use crate::Result;
 use crate::arrays::{Parts, Reader};
+use crate::graph::rows::{Counts, Rows};
 use crate::graph::{PATIENCE, ROOT, roots, targets};
 use crate::heap::column::Column;
 use crate::heap::{Heap, NodeId};
@@ -116,9 +117,8 @@ impl Search {
 struct Sources {
     /// The smallest number from which an edge leads to it.
     semis: Vec<u32>,
-    /// The greater numbers from which edges lead to it, and where each one's begin.
-    numbers: Vec<u32>,
-    begins: Vec<u32>,
+    /// The greater numbers from which edges lead to it.
+    greater: Rows,
 }
 
 impl Sources {
@@ -128,7 +128,7 @@ impl Sources {
         for root in roots(heap) {
             semis[number_of[root as usize] as usize] = 0;
         }
-        let mut begins = vec![0u32; order.len() + 1];
+        let mut counts = Counts::new(order.len());
         // Edges from greater numbers, target first: to walk all edges again would cost more than to keep these.
         let mut back: Vec<(u32, u32)> = Vec::new();
         for (source, node) in order.iter().enumerate().skip(1) {
@@ -139,25 +139,16 @@ impl Sources {
                     let semi = &mut semis[target as usize];
                     *semi = source.min(*semi);
                 } else if source > target {
-                    begins[target as usize] += 1;
+                    counts.add(target);
                     back.push((target, source));
                 }
             }
         }
         options.check()?;
-        let mut sum = 0u32;
-        for begin in &mut begins {
-            sum += *begin;
-            *begin = sum;
-        }
-        let mut numbers = vec![0; sum as usize];
-        for (target, source) in back {
-            let place = &mut begins[target as usize];
-            *place -= 1;
-            numbers[*place as usize] = source;
-        }
+        let mut room = counts.room()?;
+        back.into_iter().for_each(|(target, source)| room.put(target, source));
         options.check()?;
-        Ok(Sources { semis, begins, numbers })
+        Ok(Sources { semis, greater: room.rows() })
     }
 }
 
@@ -191,14 +182,14 @@ impl Forest {
 
 /// By number, the immediate dominators' numbers.
 fn immediate(parents: Vec<u32>, sources: Sources, options: &Options<'_>) -> Result<Vec<u32>> {
-    let Sources { mut semis, begins, numbers } = sources;
+    let Sources { mut semis, greater } = sources;
     let mut forest = Forest { ancestors: parents.clone(), least: semis.clone(), way: Vec::new() };
     for number in (1..parents.len()).rev() {
         if number % PATIENCE == 0 {
             options.check()?;
         }
         let mut semi = semis[number];
-        for source in &numbers[begins[number] as usize..begins[number + 1] as usize] {
+        for source in greater.of(number as u32) {
             semi = semi.min(forest.evaluate(*source, number as u32));
         }
         semis[number] = semi;
@@ -333,51 +324,43 @@ impl Tree {
 /// The objects that each object dominates immediately. Costs 8 bytes for each object.
 #[derive(Debug)]
 pub struct Children {
-    /// Where each node's children begin in `nodes`; the roots' come last.
-    begins: Vec<u32>,
-    nodes: Vec<u32>,
+    /// By node, the roots' last.
+    rows: Rows,
 }
 
 impl Children {
     pub(super) fn new(idoms: &[u32]) -> Children {
-        let root = idoms.len();
-        let place = |idom: u32| match idom {
+        let root = idoms.len() as u32;
+        let list = |idom: u32| match idom {
             UNREACHABLE => None,
             ROOT => Some(root),
-            node => Some(node as usize),
+            node => Some(node),
         };
-        let mut begins = vec![0u32; root + 2];
-        idoms.iter().filter_map(|idom| place(*idom)).for_each(|idom| begins[idom] += 1);
-        let mut sum = 0;
-        for begin in &mut begins {
-            sum += *begin;
-            *begin = sum;
-        }
-        let mut nodes = vec![0; sum as usize];
+        let mut counts = Counts::new(idoms.len() + 1);
+        idoms.iter().filter_map(|idom| list(*idom)).for_each(|idom| counts.add(idom));
+        let mut room = counts.room().expect("each node has one dominator, and nodes have numbers");
         for (node, idom) in idoms.iter().enumerate().rev() {
-            if let Some(idom) = place(*idom) {
-                begins[idom] -= 1;
-                nodes[begins[idom] as usize] = node as u32;
+            if let Some(idom) = list(*idom) {
+                room.put(idom, node as u32);
             }
         }
-        Children { begins, nodes }
+        Children { rows: room.rows() }
     }
 
     /// About how many bytes of memory they take.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        4 * (self.begins.capacity() + self.nodes.capacity())
+        self.rows.footprint()
     }
 
     /// What `of` dominates immediately, in the order of the dump; nothing of [`Dominator::Unreachable`].
     pub fn of(&self, of: Dominator) -> impl ExactSizeIterator<Item = NodeId> + '_ {
-        let place = match of {
-            Dominator::Node(id) => Some(id.0 as usize),
-            Dominator::Root => Some(self.begins.len() - 2),
-            Dominator::Unreachable => None,
+        let nodes = match of {
+            Dominator::Node(id) => self.rows.of(id.0),
+            Dominator::Root => self.rows.of(self.rows.len() as u32 - 1),
+            Dominator::Unreachable => &[],
         };
-        let range = place.map_or(0..0, |at| self.begins[at] as usize..self.begins[at + 1] as usize);
-        self.nodes[range].iter().map(|node| NodeId(*node))
+        nodes.iter().map(|node| NodeId(*node))
     }
 }
 

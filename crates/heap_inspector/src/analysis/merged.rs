@@ -10,7 +10,7 @@ use super::{Context, address_cell, column, key_cell, retained, share};
 use crate::Result;
 use crate::graph::PATIENCE;
 use crate::heap::{Heap, NodeId};
-use crate::keys::{Key, KeyValue};
+use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
 use crate::report::{Cell, Column, Report, Section, TreeNode};
 use crate::scan::Options;
@@ -172,6 +172,7 @@ pub fn report(
                 None => Cell::Text(format!("({} smaller)", human::count(row.rows))),
             },
         ],
+        is_tracer: row.key == Some(KeyValue::Absent(Absent::Tracer)),
     });
     let title = format!("Dominators by {}", by.name());
     let section = crate::report::Tree {

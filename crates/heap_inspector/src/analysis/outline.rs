@@ -183,6 +183,7 @@ pub fn report(heap: &Heap, tree: &Tree, rows: &[Row], dump: &str, context: &Cont
                 edge_cell(&row.edge),
                 Cell::Text(several(row)),
             ],
+            is_tracer: row.id.is_some_and(|id| heap.slot(id).tracer),
         })
         .collect();
     let tree_section = crate::report::Tree {

@@ -721,6 +721,7 @@ impl Merged {
                         group.address.map_or(Cell::Missing, |address| Cell::Text(format!("0x{address:x}"))),
                         Cell::Text(group.label.clone()),
                     ],
+                    is_tracer: false,
                 })
                 .collect(),
         };

@@ -1,8 +1,8 @@
 //! Folded stacks, which flamegraph.pl, inferno and speedscope read: `frame;frame;frame amount`, a line for each row of the report's
 //! trees that has an amount of its own.
 //!
-//! The amount is that of the tree's first column (bytes or a count) without what stands below. The first frame is the dump: so no line
-//! begins with what a reader takes for a comment. Semicolons and hostile characters are written as Ruby does.
+//! The amount is that of the tree's first column (bytes or a count) without what stands below. The first frame is the dump. Semicolons
+//! and hostile characters are written as Ruby does.
 
 use super::{depths, escape, words};
 use crate::report::{Report, Section, Tree};
@@ -16,19 +16,38 @@ pub fn render(report: &Report) -> String {
     let mut out = String::new();
     for section in &report.sections {
         if let Section::Tree(tree) = section {
-            stacks(tree, &frame(&report.dump), &mut out);
+            stacks(tree, &frame(&report.dump), Tracer::Shown, |stack, amount| {
+                out.push_str(&format!("{stack} {amount}\n"));
+            });
         }
     }
     out
 }
 
-fn stacks(tree: &Tree, root: &str, out: &mut String) {
+/// Whether the allocation tracer's own store is among the rows.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Tracer {
+    Shown,
+    LeftOut,
+}
+
+/// Hands out the stacks of the rows under `root`, each with the amount of its own, which is not 0.
+pub(super) fn stacks(tree: &Tree, root: &str, tracer: Tracer, mut each: impl FnMut(&str, u64)) {
     let amounts = own(tree);
     // Where each open frame's name begins in the stack.
     let mut stack = root.to_owned();
     let mut begins: Vec<usize> = Vec::new();
+    // The depth of a row that is left out with all below it.
+    let mut left_out: Option<usize> = None;
     for ((node, depth), amount) in tree.nodes.iter().zip(depths(&tree.nodes)).zip(amounts) {
         if depth > DEEPEST {
+            continue;
+        }
+        if left_out.is_some_and(|above| depth > above) {
+            continue;
+        }
+        left_out = (tracer == Tracer::LeftOut && node.is_tracer).then_some(depth);
+        if left_out.is_some() {
             continue;
         }
         if let Some(begin) = begins.get(depth) {
@@ -39,7 +58,7 @@ fn stacks(tree: &Tree, root: &str, out: &mut String) {
         stack.push(';');
         stack.push_str(&frame(&node.cells.last().map(words).unwrap_or_default()));
         if amount > 0 {
-            out.push_str(&format!("{stack} {amount}\n"));
+            each(&stack, amount);
         }
     }
 }
@@ -60,7 +79,21 @@ fn own(tree: &Tree) -> Vec<u64> {
     own
 }
 
-fn frame(text: &str) -> String {
+/// A frame's name. Readers take two numbers at a line's end for amounts of two profiles, and what begins with a number sign for a comment.
+pub(super) fn frame(text: &str) -> String {
     let text = escape::terminal(text).replace(';', "\\u{3b}");
-    if text.trim().is_empty() { "-".into() } else { text.trim().to_owned() }
+    let text = match text.trim() {
+        "" => "-",
+        text => text,
+    };
+    let text = match text.rsplit_once(' ') {
+        Some((start, end)) if end.chars().all(|letter| letter.is_ascii_digit() || letter == '.') => {
+            format!("{start}\u{a0}{end}")
+        }
+        _ => text.to_owned(),
+    };
+    match text.strip_prefix('#') {
+        Some(rest) => format!("\\u{{23}}{rest}"),
+        None => text,
+    }
 }
