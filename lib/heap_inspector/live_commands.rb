@@ -105,6 +105,7 @@ module HeapInspector
         dump_options(options, ask)
       end || (return 0)
       raise ArgumentError, "at least one dump is meant" unless count.positive?
+      raise ArgumentError, "#{folder} is not a directory" unless File.directory?(folder)
 
       pid = pid_of(one(Processes.named(words.first), words.first))
       hunt(pid, every, count, folder, ask)
