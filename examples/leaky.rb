@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A shop with a leak, small but of the usual sort: `ruby examples/leaky.rb DUMP` answers 2,000 requests and writes its dump.
+# A shop with a leak, small but of the usual sort: `ruby examples/leaky.rb DUMP...` answers 2,000 requests, then writes a dump, for each.
 #
 # Each request wants to hear when the catalog changes, and nobody takes its listener back. A block keeps `self` and every
 # local variable in sight, used or not, so a list of a few procs holds every request ever answered, its basket and the page
@@ -35,10 +35,14 @@ class Request
   end
 end
 
-2_000.times do |id|
-  Request.new(id).answer
-  GC.start if (id % 200).zero? # the number of collections before an object's birth is its generation
-end
+abort "usage: ruby #{$PROGRAM_NAME} DUMP..." if ARGV.empty?
 
-GC.start
-File.open(ARGV.fetch(0), "w", 0o600) { |file| ObjectSpace.dump_all(output: file) }
+ARGV.each_with_index do |path, part|
+  2_000.times do |id|
+    Request.new((part * 2_000) + id).answer
+    GC.start if (id % 200).zero? # the number of collections before an object's birth is its generation
+  end
+
+  GC.start
+  File.open(path, "w", 0o600) { |file| ObjectSpace.dump_all(output: file) }
+end

@@ -11,12 +11,25 @@ use std::str::FromStr;
 
 #[derive(Debug, Parser)]
 #[command(name = "heap_inspector", version)]
-#[command(about = "Reads heap dumps of Ruby's ObjectSpace.dump_all and says what fills the heap")]
-#[command(after_help = "\
-Dumps may be plain, gzip, zstd or lz4, whatever their names are; - reads standard input.
-Begin with `heap_inspector read heap.json`. `heap_inspector help top` explains a command.
+#[command(about = "\
+Says what fills the heap of a Ruby process and what leaks, from its heap dumps
 
-Exit codes: 0 done, 1 the dump cannot be read, 2 the command line is wrong, 130 interrupted.")]
+Where to begin:
+  Three dumps of one process, taken while it works?
+    heap_inspector suspects a.json b.json c.json    what leaks, who retains it
+  One dump?
+    heap_inspector suspects heap.json               what may leak
+    heap_inspector top heap.json --by location      what fills the heap
+    heap_inspector path heap.json --class Order     why these objects are alive
+  None yet?
+    heap_inspector dump PID, or ObjectSpace.dump_all in the process")]
+#[command(after_help = "\
+Dumps may be plain, gzip, zstd or lz4, whatever their names are; - reads
+standard input. `heap_inspector help top` explains a command. Text is as wide as
+the terminal, or as COLUMNS says.
+
+Exit codes: 0 done, 1 the dump cannot be read, 2 the command line is wrong,
+130 interrupted.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -27,10 +40,11 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     #[command(flatten)]
     Answered(Verb),
-    /// Write a dump anew without its secrets: strings become others of the same length
+    /// Copy a dump without its secrets: strings become others
     ///
-    /// The values of strings and floats are replaced, the same ones by the same, so that sizes and duplicates still count. The key is
-    /// random and not kept. Names stay: symbols, classes, methods, instance variables, files. Lines that cannot be read are left out.
+    /// The values of strings and floats are replaced by others of the same length, the same ones by the same, so that sizes and
+    /// duplicates still count. The key is random and not kept. Names stay: symbols, classes, methods, instance variables, files.
+    /// Lines that cannot be read are left out.
     Redact {
         /// The dump; - for standard input
         dump: OsString,
@@ -44,27 +58,27 @@ pub(crate) enum Command {
 /// The commands that need a Ruby. The gem answers them before it asks here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Living {
-    /// Load dumps and ask them in Ruby, in IRB (gem only)
-    #[command(disable_help_flag = true)]
+    /// Load dumps and ask them in Ruby, in IRB (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
     Console(Words),
-    /// List the Ruby processes of this host, and which of them can be asked for a dump (gem only)
-    #[command(disable_help_flag = true)]
+    /// List Ruby processes, and which can be asked for a dump (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
     Ps(Words),
-    /// Take a dump of a running process, which goes on meanwhile (gem only)
-    #[command(disable_help_flag = true)]
+    /// Take a dump of a running process, which goes on (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
     Dump(Words),
-    /// Have a running process note where objects are allocated, or no longer (gem only)
-    #[command(disable_help_flag = true)]
+    /// Switch allocation tracing in a running process (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
     Trace(Words),
-    /// Take several dumps of one process, to find what it keeps (gem only)
-    #[command(disable_help_flag = true)]
+    /// Take three dumps of one process, for `suspects` (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
     Watch(Words),
 }
 
 /// Words that are not ours to understand.
 #[derive(Debug, Args)]
 pub(crate) struct Words {
-    /// See `heap_inspector COMMAND --help` of the gem
+    /// Options and arguments, as --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
 }
@@ -89,47 +103,51 @@ macro_rules! filters {
             "
 
 Filters (--where):
-  A filter is a list of terms with commas between; an object must pass all of them.
-  KEY=VALUE          the value is equal; KEY=A|B one of several; KEY!=VALUE another one
-  file=app/models/*  * ? [abc] {a,b} are patterns, and * goes past a /; a path that does not begin
-                     with / may begin below any directory
-  generation=30..40  numbers may be ranges, both ends included: 30.. and ..40 are open
-  generation=untraced  objects that have no generation; KEY=none any other that lacks a value
+  A list of terms with commas between; an object must pass all of them.
+  KEY=VALUE          the value is equal; KEY=A|B one of several;
+                     KEY!=VALUE another one
+  file=app/models/*  * ? [abc] {a,b} are patterns, and * goes past a /; a path
+                     that does not begin with / may begin below any directory
+  generation=30..40  numbers may be ranges, both ends included: 30.. and ..40
+                     are open
+  generation=untraced   objects that have no generation; KEY=none any other
+                     that lacks a value
   memsize=1MiB..     bytes may have a unit: KiB, MiB, GiB
   frozen, !frozen    a flag is set or is not
-  Keys: those of `top --by`, memsize, and the flags that Ruby writes (marked, wb_protected, ...)"
+  Keys: those of `top --by`, memsize, and the flags that Ruby writes
+  (marked, wb_protected, ...)"
         )
     };
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Show the objects by generation; with GENERATION, what one of them holds
+    /// Show objects by generation, or one generation in detail
     ///
     /// A generation is the number of garbage collections before an object was allocated. What an app needs was allocated at its
-    /// start; what it leaks keeps coming, so look for a later generation that holds much more than its neighbours. With
-    /// GENERATION: memory, objects and references by location, objects by class, duplicate strings.
+    /// start; a leak leaves some objects in each later generation. With GENERATION: memory, objects and references by location,
+    /// objects by class, duplicate strings.
     #[command(after_help = READ_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector read heap.json            all generations, with those that stand out
-  heap_inspector read heap.json 47         what generation 47 holds, and where it was allocated
-  heap_inspector read heap.json all        the same of the whole heap
+  heap_inspector read heap.json      all generations
+  heap_inspector read heap.json 47   generation 47: classes, locations
+  heap_inspector read heap.json all  the same of the whole heap
   heap_inspector read heap.json.gz all --lines 10 --where file=app/*"))]
     Read {
         #[command(flatten)]
         common: Common,
         /// The number of a generation, `untraced`, or `all`
         generation: Option<Which>,
-        /// Rows of each table, or `all` [default: 50; all generations]
+        /// Rows of each table, or `all` [default: 20; all generations]
         #[arg(long, short = 'n', value_name = "N")]
         lines: Option<Lines>,
     },
-    /// Say what the dump is: types, classes, pages, roots, which Ruby wrote it, what was lost
+    /// Show totals: types, classes, heap pages, roots, Ruby version
     #[command(after_help = SUMMARY_EXAMPLES, after_long_help = filters!("\
 Examples:
   heap_inspector summary heap.json
   heap_inspector summary heap.json --lines 5 --where old
-  heap_inspector summary heap.json --format markdown   to paste into an issue"))]
+  heap_inspector summary heap.json --format markdown  for an issue"))]
     Summary {
         #[command(flatten)]
         common: Common,
@@ -137,13 +155,13 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
-    /// Group the objects by one key or several, the greatest groups first
+    /// Group objects by class, location, gem, ...: largest first
     #[command(after_help = TOP_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector top heap.json                         by class
-  heap_inspector top heap.json --by gem                which gems allocated it
+  heap_inspector top heap.json           by class
+  heap_inspector top heap.json --by gem  which gems allocated it
   heap_inspector top heap.json --by class,location --where generation=30..
-  heap_inspector top heap.json --by file --where type=STRING,!frozen --sort count --format csv
+  heap_inspector top heap.json --by file --where type=STRING,!frozen --format csv
 
 Keys (--by):
   generation         the number of garbage collections before the allocation
@@ -171,11 +189,11 @@ Keys (--by):
         #[arg(long, short = 'n', value_name = "N", default_value = LINES)]
         lines: Lines,
     },
-    /// Find duplicate strings: what the copies waste, and where they were allocated
+    /// Find duplicate strings: wasted bytes, allocation sites
     #[command(after_help = STRINGS_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector strings heap.json                     those that waste the most bytes
-  heap_inspector strings heap.json --sort count        those with the most copies
+  heap_inspector strings heap.json               those that waste the most bytes
+  heap_inspector strings heap.json --sort count  those with the most copies
   heap_inspector strings heap.json --where file=app/*,!frozen"))]
     Strings {
         #[command(flatten)]
@@ -188,14 +206,14 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = LINES)]
         lines: Lines,
     },
-    /// Say what keeps memory alive: what single objects retain, and what groups of objects do
+    /// Show how much objects, and groups of them, keep in memory
     ///
     /// An object retains what would go if it went: itself, and all that only it leads to from the roots. A group retains the sum over
     /// those of its objects that no other of them retains already.
     #[command(after_help = RETAINED_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector retained heap.json                      the biggest holders, and by class
-  heap_inspector retained heap.json --by location        what the objects of each line hold
+  heap_inspector retained heap.json                single objects, by class
+  heap_inspector retained heap.json --by location  by the line that allocated them
   heap_inspector retained heap.json --by class --where file=app/*
 
 Keys (--by): those of `top`"))]
@@ -212,19 +230,19 @@ Keys (--by): those of `top`"))]
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
-    /// Show which object holds which alone, as a tree: what goes when an object goes
+    /// Show as a tree which object alone keeps which in memory
     ///
     /// An object stands under the nearest one that every chain of references from the roots to it leads through.
     ///
     /// With --by, objects of one class, location and so on under the same parent are one row.
     #[command(after_help = DOMINATORS_EXAMPLES, after_long_help = "\
 Examples:
-  heap_inspector dominators heap.json                     from the roots
-  heap_inspector dominators heap.json 0x7f1386ee2a78      from one object
+  heap_inspector dominators heap.json                 from the roots
+  heap_inspector dominators heap.json 0x7f1386ee2a78  from one object
   heap_inspector dominators heap.json --depth 8 --min 100KiB
   heap_inspector dominators heap.json --by class
   heap_inspector dominators heap.json --format flamegraph > heap.svg
-  heap_inspector dominators heap.json --by location --format folded | inferno-flamegraph > heap.svg
+  heap_inspector dominators heap.json --format folded > heap.folded
   heap_inspector dominators heap.json --format dot | dot -Tsvg > heap.svg
 
 Keys (--by): those of `top`")]
@@ -249,15 +267,15 @@ Keys (--by): those of `top`")]
         #[arg(long, short = 'n', value_name = "N")]
         lines: Option<Lines>,
     },
-    /// Say why an object, or all of a class, is alive: chains of references from the roots
+    /// Show why objects are in memory: references from the roots
     #[command(after_help = PATH_EXAMPLES, after_long_help = filters!("\
 Examples:
   heap_inspector path heap.json 0x7f1386ee2a78            what holds this object
   heap_inspector path heap.json 0x7f1386ee2a78 --paths 5  and what else does
-  heap_inspector path heap.json --class Order             what holds all orders, as one tree
+  heap_inspector path heap.json --class Order             why all orders are alive
   heap_inspector path heap.json --where file=app/*,type=STRING
   heap_inspector path heap.json --class Order --format flamegraph > orders.svg
-  heap_inspector path heap.json 0x7f1386ee2a78 --paths 5 --format dot | dot -Tsvg > path.svg"))]
+  heap_inspector path heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > p.svg"))]
     Path {
         #[command(flatten)]
         common: Common,
@@ -276,7 +294,7 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = "5")]
         lines: Lines,
     },
-    /// Show all of one object: its fields, what it refers to, what refers to it, what it retains, why it is alive
+    /// Show one object: fields, references, referrers, retained size
     #[command(after_help = SHOW_EXAMPLES)]
     Show {
         #[command(flatten)]
@@ -289,15 +307,16 @@ Examples:
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
-    /// Say what no root leads to: garbage that the GC has not taken yet, and what is held only weakly
+    /// List unreachable objects: garbage not collected yet
     ///
-    /// Such objects hang together in structures: one that no other of them refers to, and all that it leads to. Each object counts to
+    /// No root leads to them, or only a weak reference does. Such objects hang together in structures: one that no other of them
+    /// refers to, and all that it leads to. Each object counts to
     /// one structure.
     #[command(after_help = UNREACHABLE_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector unreachable heap.json                   by class, and the biggest structures
-  heap_inspector unreachable heap.json --by location     what was allocated in vain
-  heap_inspector unreachable heap.json --by class,location --where generation=30..
+  heap_inspector unreachable heap.json                by class, by structure
+  heap_inspector unreachable heap.json --by location  what was allocated in vain
+  heap_inspector unreachable heap.json --by class,location --where old
 
 Keys (--by): those of `top`"))]
     Unreachable {
@@ -317,10 +336,10 @@ Keys (--by): those of `top`"))]
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
-    /// Say how full arrays and hashes are, what their empty room wastes, and which are the biggest
+    /// Show unused capacity of arrays and hashes, and the largest
     #[command(after_help = COLLECTIONS_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector collections heap.json                   what is wasted, by location
+  heap_inspector collections heap.json  what is wasted, by location
   heap_inspector collections heap.json --by class,gem
   heap_inspector collections heap.json --where type=HASH,memsize=100KiB..
 
@@ -338,12 +357,14 @@ Keys (--by): those of `top`"))]
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
-    /// Say how full the heap's pages are, what compaction could give back, and what keeps nearly empty pages
+    /// Show how full heap pages are, and what keeps empty ones
+    ///
+    /// Also what compaction could give back.
     #[command(after_help = FRAGMENTATION_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector fragmentation heap.json                 what keeps nearly empty pages, by class
+  heap_inspector fragmentation heap.json              what keeps nearly empty pages
   heap_inspector fragmentation heap.json --by class,location,generation
-  heap_inspector fragmentation heap.json --where old     of the objects on them only old ones
+  heap_inspector fragmentation heap.json --where old  of these only old ones
 
 Keys (--by): those of `top`"))]
     Fragmentation {
@@ -359,21 +380,21 @@ Keys (--by): those of `top`"))]
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,
     },
-    /// Say what changed between dumps of one process: what is new, what stayed, what grows
+    /// Compare dumps of one process: what is new, kept, growing
     ///
     /// Objects are told apart by more than their addresses, which are used again: by type, class, allocation site and generation. With
     /// three dumps or more the objects that are shown are those that came after the first dump and were there in all since: what the
     /// app allocated while it worked, and kept.
     #[command(after_help = DIFF_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector diff a.json b.json c.json                 oldest first
+  heap_inspector diff a.json b.json c.json              oldest first
   heap_inspector diff a.json b.json --by gem
-  heap_inspector diff a.json b.json c.json --by holder     what the new objects are held by
-  heap_inspector diff a.json b.json c.json --retained      and what each group retains
-  heap_inspector diff a.json b.json c.json --where class=Order --output orders.json
+  heap_inspector diff a.json b.json c.json --by holder  who retains what is new
+  heap_inspector diff a.json b.json c.json --retained   and what each group retains
+  heap_inspector diff a.json b.json --where class=Order --output orders.json
 
-Keys (--by): those of `top`, or holder alone: the nearest object above, in the dominator tree, that
-was there in the first dump"))]
+Keys (--by): those of `top`, or holder alone: the nearest object above, in the
+dominator tree, that was there in the first dump"))]
     Diff {
         #[command(flatten)]
         common: Common,
@@ -386,7 +407,7 @@ was there in the first dump"))]
         #[arg(long, short, value_name = "KEY[,KEY]", value_delimiter = ',', default_value = "class,location")]
         #[arg(value_parser = one_of::<DiffKey>(DiffKey::names()), hide_possible_values = true)]
         by: Vec<DiffKey>,
-        /// Tell also what each group retains in each dump, for which the graph of each is worked out
+        /// Also show what each group or holder retains in each dump
         #[arg(long, short)]
         retained: bool,
         /// Rows of each table, or `all`
@@ -396,19 +417,19 @@ was there in the first dump"))]
         #[arg(long, short, value_name = "FILE")]
         output: Option<OsString>,
     },
-    /// Name what leaks: what piles up, where it was allocated, who holds it, how sure that is
+    /// Name what leaks: which objects, who retains them, which line
     ///
     /// Best with three dumps of one process, taken as it works: then a leak is what takes in objects between each two dumps and keeps
     /// them. One dump alone shows what has piled up over many garbage collections, which a cache does too.
     #[command(after_help = SUSPECTS_EXAMPLES, after_long_help = "\
 Examples:
-  heap_inspector suspects a.json b.json c.json             oldest first
-  heap_inspector suspects heap.json                        what one dump can tell
+  heap_inspector suspects a.json b.json c.json  oldest first
+  heap_inspector suspects heap.json             what one dump can tell
   heap_inspector suspects a.json b.json c.json --format json
   heap_inspector suspects a.json b.json c.json --except .heap_inspector_ignore
 
-The file of --except has a line for each cache that is meant to be: a holder, a class or file:line of a suspect, with * for
-anything; what stands behind # is not read.")]
+The file of --except has a line for each cache that is meant to be: a holder, a
+class or file:line of a suspect, with * for anything; # begins a comment.")]
     Suspects {
         #[command(flatten)]
         common: Unfiltered,
@@ -429,15 +450,19 @@ anything; what stands behind # is not read.")]
 /// Rows of a table where nothing else is asked for.
 const LINES: &str = "50";
 
+const LIVING: &str = "\
+This command needs the gem (gem install heap_inspector): it works with a running
+Ruby. There `heap_inspector COMMAND --help` lists its options.";
+
 const READ_EXAMPLES: &str = "\
 Examples:
-  heap_inspector read heap.json            all generations, with those that stand out
-  heap_inspector read heap.json 47         what generation 47 holds, and where it was allocated
-  heap_inspector read heap.json all        the same of the whole heap";
+  heap_inspector read heap.json      all generations
+  heap_inspector read heap.json 47   generation 47: classes, locations
+  heap_inspector read heap.json all  the same of the whole heap";
 const SUMMARY_EXAMPLES: &str = "\
 Examples:
   heap_inspector summary heap.json
-  heap_inspector summary heap.json --format markdown   to paste into an issue";
+  heap_inspector summary heap.json --format markdown  for an issue";
 const TOP_EXAMPLES: &str = "\
 Examples:
   heap_inspector top heap.json --by gem
@@ -464,7 +489,7 @@ Examples:
 const SHOW_EXAMPLES: &str = "\
 Examples:
   heap_inspector show heap.json 0x7f1386ee2a78
-  heap_inspector show heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > object.svg";
+  heap_inspector show heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > o.svg";
 const UNREACHABLE_EXAMPLES: &str = "\
 Examples:
   heap_inspector unreachable heap.json
@@ -493,6 +518,29 @@ const ANY: usize = 4;
 /// The verbs with more formats, and how many.
 const DRAWING: [(&str, usize); 3] = [("dominators", 7), ("path", 7), ("show", 5)];
 
+/// The commands as help lists them: what a person needs first comes first.
+const ORDER: [&str; 19] = [
+    "suspects",
+    "top",
+    "read",
+    "path",
+    "retained",
+    "diff",
+    "summary",
+    "strings",
+    "dominators",
+    "show",
+    "collections",
+    "fragmentation",
+    "unreachable",
+    "redact",
+    "watch",
+    "dump",
+    "trace",
+    "ps",
+    "console",
+];
+
 /// The first formats.
 fn formats(count: usize) -> impl TypedValueParser<Value = view::Format> {
     one_of(view::Format::NAMED.into_iter().take(count).map(|(_, name)| name))
@@ -501,9 +549,15 @@ fn formats(count: usize) -> impl TypedValueParser<Value = view::Format> {
 impl Arguments {
     /// The command line, each verb with its formats.
     pub(crate) fn grammar() -> clap::Command {
-        DRAWING.into_iter().fold(Arguments::command(), |command, (verb, count)| {
+        let command = DRAWING.into_iter().fold(Arguments::command(), |command, (verb, count)| {
             command.mut_subcommand(verb, |verb| verb.mut_arg("format", |format| format.value_parser(formats(count))))
-        })
+        });
+        ORDER
+            .into_iter()
+            .enumerate()
+            .fold(command.mut_subcommands(|verb| verb.display_order(ORDER.len())), |command, (at, verb)| {
+                command.mut_subcommand(verb, |verb| verb.display_order(at))
+            })
     }
 }
 
@@ -679,6 +733,26 @@ mod tests {
     #[test]
     fn the_words_do_not_contradict_each_other() {
         Arguments::grammar().debug_assert();
+    }
+
+    /// The longest line of a text that is ours to fold: a terminal of 80 columns breaks none of it.
+    #[test]
+    fn help_fits_80_columns() {
+        let mut command = Arguments::grammar();
+        for verb in command.get_subcommands_mut() {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(about.len() <= 63, "{about}");
+            let texts = [verb.get_after_help(), verb.get_after_long_help()].map(|text| text.map(ToString::to_string));
+            for line in texts.iter().flatten().flat_map(|text| text.lines()) {
+                assert!(line.len() <= 80, "{}: {line}", verb.get_name());
+            }
+        }
+        let help = command.render_help().to_string();
+        let begin = help.find("Where to begin").expect("help says what to do");
+        assert!(begin < help.find("Usage:").expect("then how"), "{help}");
+        assert!(command.get_subcommands().all(|verb| ORDER.contains(&verb.get_name()) || verb.get_name() == "help"));
+        let first = help.split("Commands:\n").nth(1).and_then(|commands| commands.split_whitespace().next());
+        assert_eq!(first, Some("suspects"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod args;
 mod graph;
+mod hints;
 mod progress;
 mod redact;
 mod several;
@@ -36,7 +37,7 @@ pub const INTERRUPTED: i32 = 130;
 /// What the output goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
-    /// Columns of the terminal that `out` is; none where it is none.
+    /// Columns of the terminal that `out` is, or that were asked for; none for a file or a pipe.
     pub width: Option<u16>,
     /// Whether `out` may be coloured.
     pub color: bool,
@@ -45,18 +46,19 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// The terminal that the process's standard output and error are. Colour is off where `NO_COLOR` is set, or `TERM` is `dumb`.
+    /// The terminal that the process's standard output and error are. Colour is off where `NO_COLOR` is set, or `TERM` is `dumb`;
+    /// `COLUMNS` says how wide to write, to a file or a pipe, too.
     #[must_use]
     pub fn of_process() -> Terminal {
         use std::io::IsTerminal;
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let width = io::stdout()
-            .is_terminal()
-            .then(|| terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| width.0));
+        let is_terminal = io::stdout().is_terminal();
+        let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|width| *width > 0);
+        let known = || terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| width.0);
         Terminal {
-            width,
-            color: width.is_some() && !is_set("NO_COLOR") && !is_dumb,
+            width: asked.or_else(|| is_terminal.then(known)),
+            color: is_terminal && !is_set("NO_COLOR") && !is_dumb,
             progress: io::stderr().is_terminal() && !is_dumb,
         }
     }
@@ -247,14 +249,15 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
 fn read(task: Task<'_>, lines: Option<Lines>) -> Result<Report, Error> {
     let limit = lines.map(|lines| lines.0);
     let (generations, context) = generations::read(&task.source, task.filter.clone(), limit, &task.options)?;
-    Ok(generations.report(&task.dump, &task.filter, &context))
+    let report = generations.report(&task.dump, &task.filter, &context);
+    Ok(hints::after_generations(report, &task.dump))
 }
 
 fn read_generation(task: Task<'_>, which: Which, lines: Option<Lines>) -> Result<Report, Error> {
     let filter = task.filter.and(&which.filter()?);
     let limit = lines.map_or(LINES, |lines| lines.0);
     let (detail, context) = generation::read(&task.source, &filter, limit, &task.options)?;
-    Ok(detail.report(&task.dump, &which.title(), &context))
+    Ok(detail.report(&task.dump, &which.title(), &filter, &context))
 }
 
 fn summary(task: &Task<'_>, lines: Lines) -> Result<Report, Error> {
@@ -264,7 +267,7 @@ fn summary(task: &Task<'_>, lines: Lines) -> Result<Report, Error> {
 fn top(task: Task<'_>, by: &[Key], sort: Sort, lines: Lines) -> Result<Report, Error> {
     let asked = groups::Options { by: by.to_vec(), filter: task.filter, sort, limit: Some(lines.0) };
     let (groups, context) = groups::read(&task.source, &asked, &task.options)?;
-    Ok(groups.report(&task.dump, &asked.filter, asked.sort, &context))
+    Ok(hints::after_groups(groups.report(&task.dump, &asked.filter, asked.sort, &context), &task.dump))
 }
 
 fn strings(task: &Task<'_>, sort: Sort, lines: Lines) -> Result<Report, Error> {
@@ -273,4 +276,4 @@ fn strings(task: &Task<'_>, sort: Sort, lines: Lines) -> Result<Report, Error> {
 }
 
 /// Rows of each of a generation's tables where nothing else is asked for.
-const LINES: usize = 50;
+const LINES: usize = 20;

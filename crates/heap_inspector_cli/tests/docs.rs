@@ -18,7 +18,8 @@ fn examples_are_true() {
         let (words, rest) = piece.split_once("\n```\n\n```json\n").unwrap();
         let (_, text) = rest.split_once("```\n").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
-        let output = command.current_dir(dumps::folder()).args(words.split(' ')).output().unwrap();
+        let output =
+            command.env_remove("COLUMNS").current_dir(dumps::folder()).args(words.split(' ')).output().unwrap();
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
         let answer = String::from_utf8(output.stdout).unwrap();
         serde_json::from_str::<serde_json::Value>(&answer).unwrap();

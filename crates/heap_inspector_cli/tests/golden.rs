@@ -12,7 +12,13 @@ const RUBIES: [&str; 6] =
 
 /// What `heap_inspector VERB DUMP WORDS` writes, in a folder with links to the dumps: index files go there too.
 fn answer(verb: &str, ruby: &str, words: &[&str]) -> String {
+    answer_in(None, verb, ruby, words)
+}
+
+/// The same in so many columns.
+fn answer_in(columns: Option<&str>, verb: &str, ruby: &str, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+    command.env("COLUMNS", columns.unwrap_or_default());
     command.current_dir(dumps::folder()).arg(verb).arg(format!("{ruby}.json.zst")).args(words);
     let output = command.output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
@@ -236,6 +242,56 @@ fn formats() {
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(format!("format-{format}"), answers.join("\n"));
         });
+    }
+}
+
+/// Every verb in a narrow, a usual and a wide terminal: no class, holder or line is cut, and what is left out is no answer.
+#[test]
+fn widths() {
+    let object = order(RUBIES[4]);
+    let later = ["shop-2.json.zst", "shop-3.json.zst"];
+    let several = |words: &[&'static str]| [&later, words].concat();
+    let verbs: [(&str, &str, Vec<&str>); 18] = [
+        ("read", RUBIES[4], vec![]),
+        ("read", RUBIES[4], vec!["9", "--lines", "4"]),
+        ("read", RUBIES[4], vec!["999"]),
+        ("summary", RUBIES[4], vec!["--lines", "4"]),
+        ("top", RUBIES[4], vec!["--by", "class,location", "--lines", "12"]),
+        ("top", RUBIES[4], vec!["--by", "class,location,method", "--where", "traced", "--lines", "6"]),
+        ("strings", RUBIES[4], vec!["--lines", "5"]),
+        ("retained", RUBIES[4], vec!["--lines", "6"]),
+        ("dominators", RUBIES[4], vec!["--lines", "4"]),
+        ("path", RUBIES[4], vec![&object]),
+        ("path", RUBIES[4], vec!["--class", "String", "--lines", "3"]),
+        ("show", RUBIES[4], vec![&object, "--lines", "4"]),
+        ("unreachable", RUBIES[4], vec!["--lines", "3"]),
+        ("collections", RUBIES[4], vec!["--lines", "4"]),
+        ("fragmentation", RUBIES[4], vec!["--lines", "4"]),
+        ("diff", "shop-1", several(&["--lines", "5"])),
+        ("diff", "shop-1", several(&["--lines", "5", "--by", "holder", "--retained"])),
+        ("suspects", "shop-1", several(&[])),
+    ];
+    for columns in ["80", "100", "140"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .map(|(verb, dump, words)| {
+                format!(
+                    "$ heap_inspector {verb} DUMP {}\n{}",
+                    words.join(" "),
+                    answer_in(Some(columns), verb, dump, words)
+                )
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("width-{columns}"), answers.join("\n"));
+        });
+        // `shop.rb:27` is the line that leaks, Audit retains what it makes.
+        for answer in answers.iter().rev().take(1) {
+            assert!(answer.contains("Audit") && answer.contains("shop.rb:27"), "{answer}");
+        }
+        let [.., by_site, by_holder, _] = &answers[..] else { panic!("too few") };
+        assert!(by_site.matches("shop.rb:27").count() >= 4 && by_site.contains("Thread::Mutex"), "{by_site}");
+        assert!(by_holder.contains("Audit") && by_holder.contains("Cache"), "{by_holder}");
     }
 }
 

@@ -13,7 +13,8 @@ const SHOP: [&str; 3] = ["shop-1.json.zst", "shop-2.json.zst", "shop-3.json.zst"
 
 fn run(words: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
-    let output = command.current_dir(dumps::folder()).env_remove("NO_COLOR").args(words).output().unwrap();
+    let output =
+        command.current_dir(dumps::folder()).env_remove("NO_COLOR").env_remove("COLUMNS").args(words).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
@@ -109,6 +110,23 @@ fn diff_says_what_came_and_stayed() {
     let answer: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(count(answer["new"]["rows"].as_array().unwrap(), "Order"), 100);
     assert!(answer.get("retained").is_none());
+}
+
+/// A trend is that of the first number of its row, so no row says that it grew and shrank.
+#[test]
+fn trends_by_holder_agree_with_their_numbers() {
+    for more in [&["--by", "holder"][..], &["--by", "holder", "--retained"]] {
+        let answer = json("diff", &[more, &["--lines", "all"]].concat());
+        for row in answer["growth"]["rows"].as_array().unwrap() {
+            let first =
+                row["retained_memsize_delta"].as_i64().unwrap_or_else(|| row["memsize_delta"].as_i64().unwrap());
+            match row["trend"].as_str().unwrap() {
+                "shrinking" => assert!(first < 0, "{row}"),
+                "flat" => assert_eq!(first, 0, "{row}"),
+                _ => assert!(first > 0, "{row}"),
+            }
+        }
+    }
 }
 
 #[test]

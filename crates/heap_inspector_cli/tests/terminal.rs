@@ -51,7 +51,8 @@ fn colour_is_for_those_who_ask() {
 #[test]
 fn both_doors_give_the_same_bytes() {
     for words in VERBS {
-        let binary = Command::new(env!("CARGO_BIN_EXE_heap_inspector")).args(words).output().unwrap();
+        let binary =
+            Command::new(env!("CARGO_BIN_EXE_heap_inspector")).env_remove("COLUMNS").args(words).output().unwrap();
         assert_eq!(String::from_utf8(binary.stdout).unwrap(), output(words, Terminal::default()));
     }
 }
@@ -65,6 +66,7 @@ fn a_terminal_gets_colour_unless_it_does_not_want_any() {
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
+            .env_remove("COLUMNS")
             .env(setting.0, setting.1)
             .stdin(std::process::Stdio::null())
             .output()

@@ -525,6 +525,13 @@ impl HolderGrowth {
     pub fn memsize_delta(&self) -> u64 {
         self.memsizes.last().copied().unwrap_or(0)
     }
+
+    /// The bytes by which what the object retains grew, where that is known of all dumps.
+    #[must_use]
+    pub fn retained_memsize_delta(&self) -> Option<i64> {
+        let memsizes: Vec<u64> = self.retained_memsizes.as_ref()?.iter().copied().collect::<Option<_>>()?;
+        Some(delta(memsizes.into_iter()))
+    }
 }
 
 fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
@@ -533,9 +540,9 @@ fn delta(mut sizes: impl DoubleEndedIterator<Item = u64>) -> i64 {
 }
 
 /// All but the allocation tracer's own store, which grows with what it traces.
-fn without_tracer(filter: &Filter) -> Result<Filter> {
+fn without_tracer(filter: &Filter) -> Filter {
     let tracer = format!("struct!={}", String::from_utf8_lossy(TRACER_STRUCT));
-    Ok(filter.clone().and(&Filter::parse(&[tracer])?))
+    filter.clone().and(&Filter::parse(&[tracer]).expect("the name of a C type is a value"))
 }
 
 /// Count and bytes of a dump's groups, and what has the texts of their keys.
@@ -614,7 +621,7 @@ pub fn growth(
     options: &Options<'_>,
 ) -> Result<Vec<Growth>> {
     let dumps = diff.dumps();
-    let filter = &without_tracer(filter)?;
+    let filter = &without_tracer(filter);
     let mut texts = Texts::default();
     let mut found: HashMap<Vec<Value>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
@@ -745,14 +752,22 @@ pub enum By<'b> {
 /// # Errors
 /// Those of [`growth`].
 pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, options: &Options<'_>) -> Result<Report> {
-    let mut sections = vec![Section::Table(dump_table(diff)), Section::Facts(facts(diff))];
+    let mut sections = vec![Section::Table(dump_table(diff))];
+    // Of several processes all objects are new, and all are gone.
+    let is_one = diff.is_one_process();
+    if is_one {
+        sections.push(Section::Facts(facts(diff)));
+    }
     match by {
         By::Keys(by) => {
-            sections.push(Section::Table(stayed_table(diff, by, filter, limit)));
+            if is_one {
+                sections.push(Section::Table(stayed_table(diff, by, filter, limit)));
+            }
             let all = growth(diff, by, filter, true, options)?;
             sections.push(Section::Table(growth_table(&all, by, filter, limit)));
         }
-        By::Holder(all) => sections.push(Section::Table(holder_table(diff, all, filter))),
+        By::Holder(all) if is_one => sections.push(Section::Table(holder_table(diff, all, filter))),
+        By::Holder(_) => {}
     }
     Ok(with_notes(diff, sections))
 }
@@ -779,7 +794,11 @@ pub fn holder_report(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Report 
 fn with_notes(diff: &Diff<'_>, mut sections: Vec<Section>) -> Report {
     let dumps = diff.dumps();
     let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
-    sections.extend(doubts(diff));
+    // What the numbers cannot be believed for is read before them.
+    let is_warning = |section: &Section| matches!(section, Section::Note(note) if note.level == Level::Warning);
+    let (warnings, notes): (Vec<Section>, Vec<Section>) = doubts(diff).into_iter().partition(is_warning);
+    sections.splice(0..0, warnings);
+    sections.extend(notes);
     for dump in dumps {
         let context = Context::of(dump.heap);
         sections.extend(context.notes().into_iter().map(|section| match section {
@@ -795,10 +814,10 @@ fn titled_by(what: &str, by: &[Key], filter: &Filter) -> String {
     titled(&format!("{what} by {}", keys.join(", ")), filter)
 }
 
-/// What came and stayed, in groups: the retained objects, of two dumps the new ones.
+/// What came and stayed, in groups: the retained objects, of two dumps the new ones. The allocation tracer is left out.
 #[must_use]
 pub fn stayed(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: Option<usize>) -> Groups {
-    let asked = groups::Options { by: by.to_vec(), filter: filter.clone(), sort: Sort::Bytes, limit };
+    let asked = groups::Options { by: by.to_vec(), filter: without_tracer(filter), sort: Sort::Bytes, limit };
     diff.groups(diff.retained_objects(), &asked)
 }
 
@@ -837,7 +856,12 @@ fn dump_table(diff: &Diff<'_>) -> Table {
 }
 
 fn facts(diff: &Diff<'_>) -> Facts {
-    let new = diff.sum(diff.new_objects());
+    let filter = without_tracer(&Filter::default());
+    let sum = |is_counted: &dyn Fn(NodeId) -> bool| {
+        let mut grouping = Grouping::new(diff.heap(), &[], &filter);
+        diff.sum(diff.heap().nodes().filter(|id| is_counted(*id) && grouping.group(*id).is_some()))
+    };
+    let new = sum(&|id| diff.is_new(id));
     let mut facts = vec![
         fact("new_count", "New objects", Cell::Count(new.count), "since the first dump".into()),
         fact("new_memsize", "New memory", Cell::Bytes(new.memsize), String::new()),
@@ -845,7 +869,7 @@ fn facts(diff: &Diff<'_>) -> Facts {
         fact("gone_memsize", "Gone memory", Cell::Bytes(diff.gone.memsize), String::new()),
     ];
     if diff.dumps().len() > 2 {
-        let retained = diff.sum(diff.retained_objects());
+        let retained = sum(&|id| diff.is_retained(id));
         let remark = "new since the first dump, and in all others since".to_owned();
         facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
         facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
@@ -853,7 +877,12 @@ fn facts(diff: &Diff<'_>) -> Facts {
     let tracer = || diff.dumps().iter().map(|dump| dump.heap.totals().tracer.memsize);
     if tracer().any(|memsize| memsize > 0) {
         let sizes = Cell::List(tracer().map(Cell::Bytes).collect());
-        facts.push(fact("tracer_memsizes", "Allocation tracer", sizes, "in each dump; left out of the growth".into()));
+        facts.push(fact(
+            "tracer_memsizes",
+            "Allocation tracer",
+            sizes,
+            "in each dump: the cost of tracing, left out here".into(),
+        ));
     }
     Facts { name: "changes", title: String::new(), facts }
 }
@@ -901,12 +930,16 @@ fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Ta
 fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
     let is_retained = all.holders.first().is_some_and(|growth| growth.retained_memsizes.is_some());
     let mut columns = vec![
-        column("memsize_delta", "Growth"),
+        column("memsize_delta", "New"),
         column("count_delta", "Objects"),
         column("trend", "Trend"),
         column("memsizes", "New in each dump"),
     ];
-    columns.extend(is_retained.then(|| column("retained_memsizes", "Retained in each dump")));
+    if is_retained {
+        // The trend is of it.
+        columns.insert(0, column("retained_memsize_delta", "Retained"));
+        columns.push(column("retained_memsizes", "Retained in each dump"));
+    }
     columns.extend([
         Column { name: "holder", title: "Holder", shrinks: true },
         Column { name: "accumulates_in", title: "Accumulates in", shrinks: true },
@@ -923,7 +956,10 @@ fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
         let retained = |memsizes: &Vec<Option<u64>>| {
             Cell::List(memsizes.iter().map(|bytes| bytes.map_or(Cell::Missing, Cell::Bytes)).collect())
         };
-        cells.extend(growth.retained_memsizes.as_ref().map(retained));
+        if let Some(memsizes) = &growth.retained_memsizes {
+            cells.insert(0, growth.retained_memsize_delta().map_or(Cell::Missing, Cell::BytesChange));
+            cells.push(retained(memsizes));
+        }
         cells.extend([
             Cell::Text(growth.holder.clone()),
             Cell::Text(growth.label.clone()),
@@ -932,8 +968,8 @@ fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
         cells
     };
     let mut rest = vec![Cell::Missing; columns.len()];
-    rest[0] = change(all.rest.memsize);
-    rest[1] = Cell::Change(i64::try_from(all.rest.count).unwrap_or(i64::MAX));
+    rest[usize::from(is_retained)] = change(all.rest.memsize);
+    rest[usize::from(is_retained) + 1] = Cell::Change(i64::try_from(all.rest.count).unwrap_or(i64::MAX));
     Table {
         name: "growth",
         title: titled("Growth by holder", filter),

@@ -5,12 +5,12 @@ use super::groups::{Groups, Shows, Unordered};
 use super::strings::{self, Strings};
 use super::{Context, Sort, note};
 use crate::Result;
-use crate::keys::{Key, Values};
+use crate::keys::{Key, KeyValue, Values};
 use crate::report::{Level, Report, Section};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::{Survey, Wants};
+use crate::survey::{Sums, Survey, Wants};
 
 /// A generation in detail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +23,10 @@ pub struct Detail {
     pub classes: Groups,
     /// By location, the most references first.
     pub references: Groups,
-    /// The duplicate strings, the most copies first.
+    /// The duplicate strings, those that waste the most bytes first.
     pub strings: Strings,
+    /// The generations that the dump has, where none of their objects passes the filter.
+    pub others: Vec<u64>,
 }
 
 /// Runs once through `source`; the filter says which generation.
@@ -48,9 +50,10 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
             classes: first(&classes, Sort::Count),
             references: first(&locations, Sort::References),
             strings: Strings::default(),
+            others: if locations.total().count == 0 { numbers(&mut values, &survey.sums) } else { Vec::new() },
         }
     };
-    let by_texts = || strings::fold(&survey.names, texts, filter, Sort::Count, limit);
+    let by_texts = || strings::fold(&survey.names, texts, filter, Sort::Bytes, limit);
     let (detail, strings) = if scanning.thread_count() > 1 {
         std::thread::scope(|scope| {
             let groups = scope.spawn(by_groups);
@@ -64,10 +67,61 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
     Ok((detail, Context { totals: survey.totals, intake: survey.intake }))
 }
 
+/// All generations of the dump, the oldest first.
+fn numbers(values: &mut Values<'_>, sums: &Sums) -> Vec<u64> {
+    let all = Unordered::new(values, sums, &[Key::Generation], &Filter::default());
+    let groups = all.ordered(values, Sort::Bytes, None).groups;
+    let mut numbers: Vec<u64> = groups
+        .iter()
+        .filter_map(|group| match group.key[..] {
+            [KeyValue::Number(number)] => Some(number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Numbers for people: those that follow each other as a range, and not more than a few.
+fn ranges(numbers: &[u64]) -> String {
+    const SHOWN: usize = 8;
+    let parts: Vec<String> = numbers
+        .chunk_by(|one, next| one + 1 == *next)
+        .map(|run| match run {
+            [first, .., last] => format!("{first} to {last}"),
+            run => run.iter().map(u64::to_string).collect(),
+        })
+        .collect();
+    match parts.len() {
+        count if count <= SHOWN + 1 => parts.join(", "),
+        _ => format!("{}, ... {}", parts[..SHOWN].join(", "), parts[parts.len() - 1]),
+    }
+}
+
 impl Detail {
-    /// The answer of `read DUMP GENERATION`; `which` is the generation for people.
+    /// Why there is nothing to show.
+    fn nothing(&self, which: &str, filter: &Filter) -> Section {
+        // The generation itself is among the terms.
+        let asked = match filter.words() {
+            [] => "the dump has no objects".to_owned(),
+            [_] => format!("there is no object of {which}"),
+            words => format!("there is no object where {}", words.join(", ")),
+        };
+        let text = match self.others.as_slice() {
+            [] => format!("{asked}; {}", super::UNTRACED),
+            others => format!("{asked}; the dump has generations {}", ranges(others)),
+        };
+        note(Level::Info, text)
+    }
+
+    /// The answer of `read DUMP GENERATION`; `which` is the generation for people, and the filter the one it was read with.
     #[must_use]
-    pub fn report(&self, dump: &str, which: &str, context: &Context) -> Report {
+    pub fn report(&self, dump: &str, which: &str, filter: &Filter, context: &Context) -> Report {
+        if self.memory.total.count == 0 {
+            let mut sections = vec![context.facts(), self.nothing(which, filter)];
+            sections.extend(context.notes());
+            return Report { verb: "read", dump: dump.to_owned(), sections };
+        }
         let title = |what: &str| format!("{what}, {which}");
         let mut sections = vec![
             context.facts(),
@@ -77,13 +131,42 @@ impl Detail {
             Section::Table(self.references.table("references", title("References by location"), Shows::References)),
         ];
         sections.extend(self.strings.sections(title("Duplicate strings")));
-        if self.memory.total.count == 0 {
-            sections.push(note(
-                Level::Info,
-                format!("the dump has no objects of {which}; read without it lists the generations"),
-            ));
-        }
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_are_told_as_ranges() {
+        assert_eq!(ranges(&[3]), "3");
+        assert_eq!(ranges(&[3, 4, 5, 9, 11, 12]), "3 to 5, 9, 11 to 12");
+        let odd: Vec<u64> = (0..20).map(|number| 2 * number + 1).collect();
+        assert_eq!(ranges(&odd), "1, 3, 5, 7, 9, 11, 13, 15, ... 39");
+    }
+
+    #[test]
+    fn an_empty_answer_says_what_there_is() {
+        let lines = "{\"address\":\"0x28\", \"type\":\"OBJECT\", \"memsize\":40, \"file\":\"a.rb\", \"line\":1, \"generation\":4}\n\
+                     {\"address\":\"0x50\", \"type\":\"STRING\", \"memsize\":40, \"file\":\"a.rb\", \"line\":1, \"generation\":5}\n";
+        let told = |terms: &[&str]| {
+            let source = Source::reader(lines.as_bytes(), "-");
+            let filter = Filter::parse(terms).expect("it is one");
+            let (detail, context) = read(&source, &filter, 9, &scan::Options::default()).expect("it is a dump");
+            let sections = detail.report("-", "generation 9", &filter, &context).sections;
+            assert!(!sections.iter().any(|section| matches!(section, Section::Table(_))));
+            match &sections[1] {
+                Section::Note(note) => note.text.clone(),
+                section => panic!("{section:?}"),
+            }
+        };
+        assert_eq!(told(&["generation=9"]), "there is no object of generation 9; the dump has generations 4 to 5");
+        assert_eq!(
+            told(&["type=OBJECT", "generation=5"]),
+            "there is no object where type=OBJECT, generation=5; the dump has generations 4 to 5"
+        );
     }
 }

@@ -96,23 +96,16 @@ impl Generations {
             .then(|| generation.sum.memsize as f64 / median as f64)
     }
 
-    /// The largest generation for the facts, and what to do with it.
-    fn outstanding(&self, dump: &str) -> Option<(Fact, Option<Section>)> {
+    /// The largest generation for the facts.
+    fn outstanding(&self) -> Option<Fact> {
         let largest = self.largest()?;
         let number = largest.number?;
         let bytes = human::bytes(largest.sum.memsize);
         let part = human::percent(share(largest.sum.memsize, self.total.memsize));
         let times = self.times_median(largest).filter(|times| *times >= 1.5);
         let times = times.map_or_else(String::new, |times| format!(", {times:.1} times the median generation"));
-        let fact = fact(
-            "largest_generation",
-            "Largest generation",
-            Cell::Number(number),
-            format!("{bytes}, {part} of all memory{times}"),
-        );
-        let text = format!("`heap_inspector read {dump} {number}` shows what the largest generation holds");
-        // What came down a pipe is gone.
-        Some((fact, (dump != "-").then(|| note(Level::Info, text))))
+        let remark = format!("{bytes}, {part} of all memory{times}");
+        Some(fact("largest_generation", "Largest generation", Cell::Number(number), remark))
     }
 
     /// The answer of `read`.
@@ -144,13 +137,11 @@ impl Generations {
             bar: Some(2),
         };
         let mut totals = context.facts();
-        let outstanding = self.outstanding(dump);
-        if let (Some((fact, _)), Section::Facts(facts)) = (&outstanding, &mut totals) {
-            facts.facts.push(fact.clone());
+        if let Section::Facts(facts) = &mut totals {
+            facts.facts.extend(self.outstanding());
         }
         let mut sections = vec![totals, Section::Table(table)];
         sections.extend(explain(context));
-        sections.extend(outstanding.and_then(|(_, next)| next));
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
     }
@@ -198,17 +189,13 @@ mod tests {
         assert_eq!(empty.times_median(&largest), None);
     }
 
-    /// What came down a pipe cannot be read again, so there is no next step to name.
     #[test]
-    fn names_the_next_step_for_files_alone() {
+    fn says_how_much_larger_the_largest_generation_is() {
         let some = generations(&[(Some(3), 10), (Some(4), 45), (Some(5), 9)]);
-        let (fact, next) = some.outstanding("heap.json").expect("there is one");
+        let fact = some.outstanding().expect("there is one");
         assert_eq!(
             (fact.cell, &fact.remark[..]),
             (Cell::Number(4), "45 B, 0.0 % of all memory, 4.5 times the median generation")
         );
-        let Some(Section::Note(next)) = next else { panic!("no note") };
-        assert_eq!(next.text, "`heap_inspector read heap.json 4` shows what the largest generation holds");
-        assert!(matches!(some.outstanding("-"), Some((_, None))));
     }
 }

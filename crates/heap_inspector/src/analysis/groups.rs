@@ -117,6 +117,11 @@ impl Unordered {
         Unordered { by: by.to_vec(), groups: folded.into_iter().collect(), total }
     }
 
+    /// What all groups come to.
+    pub(crate) fn total(&self) -> Sum {
+        self.total
+    }
+
     /// The first `limit` groups in the order of `sort`.
     pub(crate) fn ordered(&self, values: &Values<'_>, sort: Sort, limit: Option<usize>) -> Groups {
         let mut groups: Vec<&(Vec<Value>, Sum)> = self.groups.iter().collect();

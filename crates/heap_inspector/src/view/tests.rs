@@ -94,6 +94,80 @@ fn text_shortens_labels_before_it_drops_shares() {
     insta::assert_snapshot!(text(&sample(), 48));
 }
 
+fn table(columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Report {
+    let table = Table { name: "t", title: String::new(), columns, rows, rest: None, total: None, bar: Some(0) };
+    Report { verb: "top", dump: "-".into(), sections: vec![Section::Table(table)] }
+}
+
+/// What the answer is about is whole, over several lines if it must; what can be had otherwise makes room.
+#[test]
+fn text_cuts_no_class_holder_or_line() {
+    let class = "ActiveRecord::ConnectionAdapters::PostgreSQL::OID::SpecializedString";
+    let columns = vec![
+        column("memsize", "Memory", false),
+        column("memsize_share", "", false),
+        column("memsizes", "In each dump", false),
+        column("address", "Address", false),
+        column("class", "Class", true),
+        column("location", "Location", true),
+    ];
+    let row = vec![
+        Cell::Bytes(4096),
+        Cell::Share(0.5),
+        Cell::List(vec![Cell::Bytes(1024), Cell::Bytes(2048), Cell::Bytes(4096)]),
+        Cell::Text("0x7f7f2c0937d0".into()),
+        Cell::Text(class.into()),
+        Cell::Text("/srv/shop/releases/20260101/app/models/concerns/order_listener.rb:1234".into()),
+    ];
+    let report = table(columns, vec![row]);
+    for width in [40, 60, 80, 100, 140, 200] {
+        let written = text(&report, width);
+        let (words, without): (Vec<&str>, String) =
+            (written.split_whitespace().collect(), written.split_whitespace().collect());
+        assert!(width < 60 || words.iter().any(|word| word.ends_with("/order_listener.rb:1234")), "{written}");
+        assert!(without.contains("order_listener.rb:1234") || width < 60, "{written}");
+        // Column by column the pieces of the class are its whole name.
+        let at = written.lines().find_map(|line| line.find("Class")).expect("it is shown");
+        let pieces = written.lines().skip_while(|line| !line.contains("Class")).skip(1);
+        let column = |line: &str| line.get(at..).map(|rest| rest.split("  ").next().unwrap_or("").trim().to_owned());
+        assert_eq!(pieces.filter_map(column).collect::<String>(), class, "{written}");
+        assert_eq!(written.contains("50.0 %"), width >= 200, "{written}");
+        assert!(!written.contains("0x7f7f2c0937d0") || written.contains("50.0 %") || width >= 140, "{written}");
+    }
+    insta::assert_snapshot!(text(&report, 80));
+}
+
+#[test]
+fn facts_and_steps_go_on_in_the_next_line() {
+    let fact = |title, cell, remark: &str| Fact { name: "f", title, cell, remark: remark.into() };
+    let facts = vec![
+        fact(
+            "Objects",
+            Cell::Count(12),
+            "of which there are as many as in the dump before, and in the one before that",
+        ),
+        fact("Allocated at", Cell::Text("/srv/shop/current/app/models/concerns/listener.rb:12".into()), ""),
+        fact("Holder", Cell::Text("Shop::Checkout::Payments::Providers::Registry".into()), "a class"),
+    ];
+    let path = Cell::List(vec![
+        Cell::Text("root vm → class Object".into()),
+        Cell::Text("@listeners or @handlers → Array, 1,000 elements".into()),
+    ]);
+    let item = vec![
+        fact("", Cell::Text("12 × Order, 4.0 KiB new, held by Shop::Checkout::Payments".into()), ""),
+        fact("Path", path, ""),
+    ];
+    let report = Report {
+        verb: "suspects",
+        dump: "a.json, b.json".into(),
+        sections: vec![
+            Section::Facts(Facts { name: "facts", title: String::new(), facts }),
+            Section::List(crate::report::List { name: "list", title: "Suspects".into(), items: vec![item] }),
+        ],
+    };
+    insta::assert_snapshot!(text(&report, 48));
+}
+
 #[test]
 fn text_is_coloured_where_asked() {
     let mut report = sample();

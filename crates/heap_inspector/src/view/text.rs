@@ -1,18 +1,28 @@
 //! Text for people: aligned columns that fit the terminal's width, colour only where asked for.
 //!
-//! No line is ever wider than asked. Labels are shortened first; where that is not enough bars go, then shares, then the further labels
-//! of a table and all but the most telling columns of a tree or path, then what hangs over the edge. Widths are those of Unicode's East Asian Width, summed by character.
+//! No line is ever wider than asked. Where room is short bars go first, then shares, addresses and the columns with a value of each
+//! dump: what is the answer itself (a class, a holder, `file:line`) stays. Paths lose their start up to the file's name, texts of strings
+//! their middle, and other labels go on in the next line; further labels and numbers are left out last. Widths are those of Unicode's
+//! East Asian Width, summed by character.
 
 use super::{TOTAL_LABEL, TextStyle, depths, escape, human, label_column, rest_label, words};
 use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
+use textwrap::WordSeparator;
+use textwrap::core::Word;
 use unicode_width::UnicodeWidthChar;
 
 /// Between what holds an object and the object.
 const ARROW: &str = " → ";
 /// Spaces between columns.
 const GAP: usize = 2;
-/// Labels are not made narrower than this while there is something else to leave out.
+/// Values are not made narrower than this while there is something else to leave out.
 const LABEL: usize = 16;
+/// A name has so many columns, if it needs them, before it goes on in the next line.
+const NAME: usize = 40;
+/// What is asked for the label of a tree or path where it needs that much, in a narrow terminal too.
+const BRANCH: usize = 52;
+/// A name that takes more lines than this loses its middle: only one that means harm is so long.
+const LINES: usize = 8;
 /// Bars have at least and at most so many columns.
 const BAR: std::ops::RangeInclusive<usize> = 8..=40;
 /// Guides and indents of trees and paths take no more than this part of the width.
@@ -22,7 +32,7 @@ const INDENTS: usize = 3;
 #[must_use]
 pub fn render(report: &Report, style: &TextStyle) -> String {
     let mut page = Page { out: String::new(), style: TextStyle { width: style.width.max(1), ..*style } };
-    page.line(&[(Paint::Heading, shorten(&escape::terminal(&report.dump), page.style.width))]);
+    page.heading(&report.dump);
     let mut was_note = false;
     for section in &report.sections {
         let is_note = matches!(section, Section::Note(_));
@@ -72,11 +82,60 @@ struct Page {
 /// The columns of a table, tree or path, made ready to be set out.
 struct Layout {
     widths: Vec<usize>,
-    is_label: Vec<bool>,
+    kinds: Vec<Kind>,
     /// Columns that there is room for.
     shown: Vec<usize>,
-    /// Whether the last column is the label of a tree or path.
-    is_chart: bool,
+}
+
+/// What becomes of a column's texts where there is too little room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A number, on the right, shown whole or not at all.
+    Number,
+    /// A word, on the left, shown whole or not at all.
+    Word,
+    /// A text of the app's, which says enough without its middle.
+    Value,
+    /// Several texts, of which some say enough.
+    Values,
+    /// A number of each dump, of which none is left out.
+    Each,
+    /// What the reader asked for: a path loses its start, and what still does not fit goes on in the next line.
+    Name,
+    /// The label of a tree or path behind its guides, else as a name.
+    Branch,
+}
+
+impl Kind {
+    fn of<'a>(column: &Column, cells: impl Iterator<Item = Option<&'a Cell>> + Clone) -> Kind {
+        let is = |wanted: fn(&Cell) -> bool| cells.clone().flatten().any(wanted);
+        let is_list = is(|cell| matches!(cell, Cell::List(_)));
+        match column.shrinks {
+            true if is_list => Kind::Values,
+            true if matches!(column.name, "value" | "text") => Kind::Value,
+            true => Kind::Name,
+            false if is_list => Kind::Each,
+            false if is(Cell::is_text) => Kind::Word,
+            false => Kind::Number,
+        }
+    }
+
+    fn is_flexible(self) -> bool {
+        !matches!(self, Kind::Number | Kind::Word)
+    }
+
+    /// The columns that a text takes at least while there is something else to leave out.
+    fn needs(self, text: &str) -> usize {
+        match self {
+            Kind::Number | Kind::Word => width(text),
+            Kind::Value => width(text).min(LABEL),
+            Kind::Values => width(&shortest(text.split(", ").next().unwrap_or(text))).min(NAME) + ", +10".len(),
+            Kind::Name => width(&shortest(text)).min(NAME),
+            Kind::Each => width(text).min(NAME),
+            Kind::Branch => width(text),
+        }
+        .min(width(text))
+    }
 }
 
 impl Page {
@@ -109,8 +168,18 @@ impl Page {
 
     fn heading(&mut self, title: &str) {
         if !title.is_empty() {
-            let title = cut_end(&escape::terminal(title), self.style.width);
-            self.line(&[(Paint::Heading, title)]);
+            for line in wrap(&escape::terminal(title), self.style.width) {
+                self.line(&[(Paint::Heading, line)]);
+            }
+        }
+    }
+
+    /// A title on the left and lines beside it, of which the first has the title.
+    fn beside(&mut self, title: &str, title_width: usize, lines: Vec<Vec<(Paint, String)>>, paint: Paint) {
+        for (at, mut line) in lines.into_iter().enumerate() {
+            let title = if at == 0 { title } else { "" };
+            line.insert(0, (paint, pad_end(title, title_width) + &gap()));
+            self.line(&line);
         }
     }
 
@@ -121,15 +190,25 @@ impl Page {
         // Numbers line up on the right; a long text does not push them there.
         let is_short = |value: &&String| width(value) <= LABEL;
         let value_width = values.iter().filter(is_short).map(|value| width(value)).max().unwrap_or(0);
+        let room = self.style.width.saturating_sub(title_width + GAP).max(1);
         for (fact, value) in facts.facts.iter().zip(values) {
-            let room = self.style.width.saturating_sub(title_width + GAP);
-            let value = shorten(&value, room.max(1));
-            let remark = if fact.remark.is_empty() { String::new() } else { gap() + &escape::terminal(&fact.remark) };
-            self.line(&[
-                (Paint::Plain, pad_end(fact.title, title_width) + &gap()),
-                (Paint::Plain, pad_start(&value, value_width)),
-                (Paint::Dim, remark),
-            ]);
+            let mut lines: Vec<Vec<(Paint, String)>> =
+                fit(&value, room).into_iter().map(|line| vec![(Paint::Plain, pad_start(&line, value_width))]).collect();
+            if !fact.remark.is_empty() {
+                let remark = escape::terminal(&fact.remark);
+                let used = if lines.len() > 1 { room } else { width(&value).max(value_width) + GAP };
+                let (indent, left) = match room.saturating_sub(used) {
+                    left if width(&remark).min(2 * LABEL) <= left => (used, left),
+                    _ => (GAP.min(room - 1), room.saturating_sub(GAP).max(1)),
+                };
+                for (at, line) in wrap(&remark, left).into_iter().enumerate() {
+                    match lines.last_mut() {
+                        Some(beside) if at == 0 && indent == used => beside.push((Paint::Dim, gap() + &line)),
+                        _ => lines.push(vec![(Paint::Dim, " ".repeat(indent) + &line)]),
+                    }
+                }
+            }
+            self.beside(fact.title, title_width, lines, Paint::Plain);
         }
     }
 
@@ -153,18 +232,20 @@ impl Page {
                 let values: Vec<String> = match &fact.cell {
                     Cell::Missing => continue,
                     Cell::List(cells) if cells.iter().all(|cell| matches!(cell, Cell::Text(_))) => {
-                        cells.iter().map(|cell| shorten(&words(cell), room)).collect()
+                        let step = |cell: &Cell| {
+                            let lines = fit(&words(cell), room.saturating_sub(GAP).max(1)).into_iter();
+                            lines
+                                .enumerate()
+                                .map(|(at, line)| if at == 0 { line } else { gap() + &line })
+                                .collect::<Vec<_>>()
+                        };
+                        cells.iter().flat_map(step).collect()
                     }
-                    cell if fact.remark.is_empty() => vec![shorten(&words(cell), room)],
+                    cell if fact.remark.is_empty() => fit(&words(cell), room),
                     cell => wrap(&format!("{}: {}", words(cell), escape::terminal(&fact.remark)), room),
                 };
-                for (at, value) in values.into_iter().enumerate() {
-                    let title = if at == 0 { fact.title } else { "" };
-                    self.line(&[
-                        (Paint::Dim, indent.clone() + &pad_end(title, title_width) + &gap()),
-                        (Paint::Plain, value),
-                    ]);
-                }
+                let lines = values.into_iter().map(|value| vec![(Paint::Plain, value)]).collect();
+                self.beside(&(indent.clone() + fact.title), indent.len() + title_width, lines, Paint::Dim);
             }
         }
     }
@@ -200,18 +281,21 @@ impl Page {
         let rest = table.rest.as_ref().map(|rest| labelled(&rest.cells, rest_label(rest)));
         let total = table.total.as_ref().map(|total| labelled(total, TOTAL_LABEL.to_owned()));
         let all = || rows.iter().chain(&rest).chain(&total);
-        let texts = |at: usize| table.rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text));
-        let is_label: Vec<bool> = (0..columns.len()).map(|at| columns[at].shrinks || texts(at)).collect();
+        let cells = |at: usize| table.rows.iter().map(move |row| row.get(at));
+        let kinds: Vec<Kind> = columns.iter().enumerate().map(|(at, column)| Kind::of(column, cells(at))).collect();
         let shares = |at: usize| table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
         let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
-        // Of many labels those that come first matter most.
-        let labels = (0..columns.len()).filter(|at| columns[*at].shrinks);
+        // Growth and trend say most of what there is of each dump, the first two of many labels.
+        let each = (0..columns.len()).filter(|at| kinds[*at] == Kind::Each);
+        let labels = (0..columns.len()).filter(|at| columns[*at].shrinks).skip(2);
         let dropped: Vec<usize> = (0..columns.len())
             .rev()
             .filter(|at| shares[*at])
-            .chain(labels.skip(2).collect::<Vec<_>>().into_iter().rev())
+            .chain((0..columns.len()).filter(|at| columns[*at].name == "address"))
+            .chain(each)
+            .chain(labels.collect::<Vec<_>>().into_iter().rev())
             .collect();
-        let layout = self.layout(columns, is_label, all(), &dropped, &[], None);
+        let layout = self.layout(columns, kinds, all(), &dropped, None);
 
         let used = layout.width();
         let bar = table.bar.filter(|_| self.style.width >= used + GAP + BAR.start());
@@ -227,18 +311,18 @@ impl Page {
 
         self.line(&layout.header(columns));
         for (row, cells) in rows.iter().zip(&table.rows) {
-            let mut pieces = layout.pieces(row, cells, &shares, "");
+            let mut lines = layout.lines(row, cells, &shares, "");
             if bar.is_some() {
-                pieces.push((Paint::Bar, gap() + &self::bar(amount(cells), most, bar_width)));
+                lines[0].push((Paint::Bar, gap() + &self::bar(amount(cells), most, bar_width)));
             }
-            self.line(&pieces);
+            lines.iter().for_each(|line| self.line(line));
         }
         if let (Some(row), Some(rest)) = (&rest, &table.rest) {
-            self.line(&layout.pieces(row, &rest.cells, &shares, ""));
+            layout.lines(row, &rest.cells, &shares, "").iter().for_each(|line| self.line(line));
         }
         if let (Some(row), Some(cells)) = (&total, &table.total) {
             self.line(&[(Paint::Dim, "─".repeat(used.min(self.style.width)))]);
-            self.line(&layout.pieces(row, cells, &shares, ""));
+            layout.lines(row, cells, &shares, "").iter().for_each(|line| self.line(line));
         }
     }
 
@@ -293,74 +377,92 @@ impl Page {
                 texts
             })
             .collect();
-        let is_text = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text));
-        let is_label: Vec<bool> = (0..columns.len()).map(|at| at == last || is_text(at)).collect();
+        let cells = |at: usize| rows.iter().map(move |row| row.get(at));
+        let mut kinds: Vec<Kind> = columns.iter().enumerate().map(|(at, column)| Kind::of(column, cells(at))).collect();
+        if let Some(label) = kinds.last_mut() {
+            *label = Kind::Branch;
+        }
         let shares = |at: usize| rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
         let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
-        // Shares go first, then the other labels, then numbers; what rows are measured by and their address stay.
+        // Shares go first, then addresses, the other labels, numbers; what rows are measured by stays.
         let places = || (1..last).rev();
         let others = || places().filter(|at| !shares[*at] && columns[*at].name != "address");
         let dropped: Vec<usize> = places()
             .filter(|at| shares[*at])
+            .chain((0..last).filter(|at| columns[*at].name == "address"))
             .chain(others().filter(|at| columns[*at].shrinks))
             .chain(others().filter(|at| !columns[*at].shrinks))
             .collect();
-        let layout = self.layout(columns, is_label, texts.iter(), &dropped, &[edge], Some(last));
+        let layout = self.layout(columns, kinds, texts.iter(), &dropped, edge);
         self.line(&layout.header(columns));
         for ((row, cells), prefix) in texts.iter().zip(rows).zip(&prefixes) {
-            self.line(&layout.pieces(row, cells, &shares, prefix));
+            layout.lines(row, cells, &shares, prefix).iter().for_each(|line| self.line(line));
         }
     }
 
-    /// Chooses the widths: what the texts need, labels less where it does not fit; where that is still too much, columns are left out
-    /// in the order of `dropped`, those of `hidden` always. The `favoured` label is shortened last.
+    /// Chooses the widths: what the texts need; where that is too much, columns are left out in the order of `dropped`, `hidden` always.
+    /// What is left over goes to those that would like more.
     fn layout<'a>(
         &self,
         columns: &[Column],
-        is_label: Vec<bool>,
+        kinds: Vec<Kind>,
         rows: impl Iterator<Item = &'a Vec<String>>,
         dropped: &[usize],
-        hidden: &[Option<usize>],
-        favoured: Option<usize>,
+        hidden: Option<usize>,
     ) -> Layout {
         let mut widths: Vec<usize> = columns.iter().map(|column| width(column.title)).collect();
+        let mut needs = widths.clone();
         for row in rows {
-            for (known, text) in widths.iter_mut().zip(row) {
-                *known = (*known).max(width(text));
+            for (at, text) in row.iter().enumerate().take(columns.len()) {
+                widths[at] = widths[at].max(width(text));
+                needs[at] = needs[at].max(kinds[at].needs(text));
             }
         }
-        let shrinks = |at: usize| columns[at].shrinks || favoured == Some(at);
-        let mut shown: Vec<usize> = (0..columns.len()).filter(|at| !hidden.contains(&Some(*at))).collect();
-        // What the favoured one takes before columns are left out for it, and the others before they are.
-        let enough = |at: usize| if favoured == Some(at) { (self.style.width / 2).max(LABEL) } else { LABEL };
-        let wanted = |shown: &[usize], widths: &[usize]| -> usize {
-            let needs = |at: usize| if shrinks(at) { widths[at].min(enough(at)) } else { widths[at] };
-            shown.len().saturating_sub(1) * GAP + shown.iter().map(|at| needs(*at)).sum::<usize>()
-        };
+        // One deep or long branch does not cost all rows their numbers.
+        for (needs, kind) in needs.iter_mut().zip(&kinds) {
+            if *kind == Kind::Branch {
+                *needs = (*needs).min((self.style.width / 2).max(BRANCH));
+            }
+        }
+        let mut shown: Vec<usize> = (0..columns.len()).filter(|at| hidden != Some(*at)).collect();
         for at in dropped {
-            if wanted(&shown, &widths) <= self.style.width {
+            let needed = shown.iter().map(|at| needs[*at] + GAP).sum::<usize>().saturating_sub(GAP);
+            if needed <= self.style.width {
                 break;
             }
             shown.retain(|known| known != at);
         }
+        // Two numbers and a few letters are more than many numbers.
+        let is_crowded = |shown: &[usize]| {
+            let least = |at: &usize| if kinds[*at].is_flexible() { needs[*at].min(LABEL) } else { needs[*at] };
+            shown.iter().map(|at| least(at) + GAP).sum::<usize>() > self.style.width + GAP
+        };
+        let numbers: Vec<usize> = shown.iter().copied().skip(2).filter(|at| !kinds[*at].is_flexible()).collect();
+        for number in numbers.into_iter().rev() {
+            if !is_crowded(&shown) {
+                break;
+            }
+            shown.retain(|known| *known != number);
+        }
         let gaps = shown.len().saturating_sub(1) * GAP;
-        let fixed: usize = shown.iter().filter(|at| !shrinks(**at)).map(|at| widths[*at]).sum();
-        let mut left = self.style.width.saturating_sub(gaps + fixed);
-        let mut shrinking: Vec<usize> = shown.iter().copied().filter(|at| shrinks(*at)).collect();
-        if let Some(favoured) = favoured {
-            shrinking.retain(|at| *at != favoured);
-            let others: usize = shrinking.iter().map(|at| widths[*at].min(LABEL)).sum();
-            widths[favoured] = widths[favoured].min(left.saturating_sub(others).max(1));
-            left = left.saturating_sub(widths[favoured]);
+        let fixed: usize = shown.iter().filter(|at| !kinds[**at].is_flexible()).map(|at| widths[*at]).sum();
+        let left = self.style.width.saturating_sub(gaps + fixed);
+        let flexible: Vec<usize> = shown.iter().copied().filter(|at| kinds[*at].is_flexible()).collect();
+        let needed: usize = flexible.iter().map(|at| needs[*at]).sum();
+        let (least, most): (Vec<usize>, Vec<usize>) = match left.checked_sub(needed) {
+            Some(_) => flexible.iter().map(|at| (needs[*at], widths[*at])).unzip(),
+            None => flexible.iter().map(|at| (0, needs[*at])).unzip(),
+        };
+        let mut left = left - least.iter().sum::<usize>();
+        // Those that want little come first: what they leave over goes to the others.
+        let mut order: Vec<usize> = (0..flexible.len()).collect();
+        order.sort_by_key(|at| most[*at] - least[*at]);
+        for (done, &at) in order.iter().enumerate() {
+            let more = (most[at] - least[at]).min(left / (order.len() - done));
+            left -= more;
+            widths[flexible[at]] = (least[at] + more).max(1);
         }
-        // The narrow ones first: what they leave over goes to the wide ones.
-        shrinking.sort_by_key(|at| widths[*at]);
-        for (done, at) in shrinking.iter().enumerate() {
-            let part = left / (shrinking.len() - done);
-            widths[*at] = widths[*at].min(part.max(1));
-            left = left.saturating_sub(widths[*at]);
-        }
-        Layout { widths, is_label, shown, is_chart: favoured.is_some() }
+        Layout { widths, kinds, shown }
     }
 }
 
@@ -370,7 +472,10 @@ impl Layout {
     }
 
     fn set(&self, at: usize, text: &str) -> String {
-        if self.is_label[at] { pad_end(text, self.widths[at]) } else { pad_start(text, self.widths[at]) }
+        match self.kinds[at] {
+            Kind::Number => pad_start(text, self.widths[at]),
+            _ => pad_end(text, self.widths[at]),
+        }
     }
 
     fn header(&self, columns: &[Column]) -> Vec<(Paint, String)> {
@@ -381,25 +486,49 @@ impl Layout {
         self.shown.iter().enumerate().map(title).collect()
     }
 
-    /// A row; of the last column `prefix` is not shortened while it leaves room.
-    fn pieces(&self, row: &[String], cells: &[Cell], shares: &[bool], prefix: &str) -> Vec<(Paint, String)> {
-        let piece = |(place, &at): (usize, &usize)| {
-            let text = row.get(at).map_or("", String::as_str);
-            let text = match cells.get(at) {
-                Some(Cell::List(items)) => shorten_list(items, self.widths[at]),
-                _ if self.is_chart && at + 1 == row.len() => match text.strip_prefix(prefix) {
-                    Some(rest) if width(prefix) + 4 < self.widths[at] => {
-                        prefix.to_owned() + &shorten_held(rest, self.widths[at] - width(prefix))
-                    }
-                    _ => shorten_held(text, self.widths[at]),
-                },
-                _ => shorten(text, self.widths[at]),
+    /// A row: a line, and more for names that go on. The last column of a tree or path begins with `prefix`.
+    fn lines(&self, row: &[String], cells: &[Cell], shares: &[bool], prefix: &str) -> Vec<Vec<(Paint, String)>> {
+        let texts: Vec<Vec<String>> = self
+            .shown
+            .iter()
+            .map(|&at| {
+                let (text, columns) = (row.get(at).map_or("", String::as_str), self.widths[at]);
+                match (self.kinds[at], cells.get(at)) {
+                    (Kind::Values, Some(Cell::List(items))) => vec![shorten_list(items, columns)],
+                    (Kind::Name | Kind::Values, _) => fit(text, columns),
+                    (Kind::Each, _) => lines(text, columns, WordSeparator::Custom(|line| joined(line, is_between))),
+                    (Kind::Branch, _) => branch(text, prefix, columns),
+                    _ => vec![shorten(text, columns)],
+                }
+            })
+            .collect();
+        let count = texts.iter().map(Vec::len).max().unwrap_or(1);
+        let line = |line: usize| {
+            let piece = |(place, &at): (usize, &usize)| {
+                let text = texts[place].get(line).map_or("", String::as_str);
+                let gap = if place == 0 { String::new() } else { gap() };
+                (if shares[at] { Paint::Dim } else { Paint::Plain }, gap + &self.set(at, text))
             };
-            let gap = if place == 0 { String::new() } else { gap() };
-            (if shares[at] { Paint::Dim } else { Paint::Plain }, gap + &self.set(at, &text))
+            self.shown.iter().enumerate().map(piece).collect()
         };
-        self.shown.iter().enumerate().map(piece).collect()
+        (0..count.max(1)).map(line).collect()
     }
+}
+
+/// A label behind its guides; where it goes on, those that pass by do too.
+fn branch(text: &str, prefix: &str, columns: usize) -> Vec<String> {
+    let Some(label) = text.strip_prefix(prefix).filter(|_| width(prefix) + LABEL <= columns) else {
+        return vec![shorten(text, columns)];
+    };
+    let passing: String = prefix.chars().map(|letter| if matches!(letter, '│' | '├') { '│' } else { ' ' }).collect();
+    let lines = match width(text) <= columns {
+        true => vec![label.to_owned()],
+        false => fit(label, columns - width(prefix) - GAP),
+    };
+    let line = |(at, line): (usize, String)| {
+        if at == 0 { prefix.to_owned() + &line } else { passing.clone() + &gap() + &line }
+    };
+    lines.into_iter().enumerate().map(line).collect()
 }
 
 /// For each node whether no sister comes after it.
@@ -473,30 +602,79 @@ fn cut_end(text: &str, columns: usize) -> String {
     if columns == 0 { String::new() } else { head(text, columns - 1).to_owned() + "…" }
 }
 
-/// A label made to fit: a path keeps its end, other text its start and end.
+/// A text made to fit: it keeps its start and end.
 fn shorten(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
     let Some(room) = columns.checked_sub(1) else { return String::new() };
-    if text.contains('/') && !text.starts_with('(') {
-        return format!("…{}", tail(text, room));
-    }
     let end = tail(text, room / 3);
     format!("{}…{end}", head(text, room - width(end)))
 }
 
-/// A label behind what holds it (`@name → label`) made to fit: both lose of what they have beyond their parts, the label less.
-fn shorten_held(text: &str, columns: usize) -> String {
-    match text.split_once(ARROW) {
-        Some((edge, label)) if width(text) > columns && columns > 2 * LABEL => {
-            let room = columns - width(ARROW);
-            let edge = shorten(edge, room.saturating_sub(width(label)).max(room / 3));
-            let label = shorten(label, room.saturating_sub(width(&edge)));
-            format!("{edge}{ARROW}{label}")
-        }
-        _ => shorten(text, columns),
+/// The end of a path that begins with its last slash. What has a space before is a sentence that has a path in it, or a command.
+fn file(text: &str) -> Option<&str> {
+    let slash = text.rfind('/').filter(|slash| *slash > 0)?;
+    let (folders, file) = text.split_at(slash);
+    (!folders.contains(' ') && !text.starts_with('(')).then_some(file)
+}
+
+/// What a path cannot be made shorter than; another text is as long as it is.
+fn shortest(text: &str) -> String {
+    match file(text) {
+        Some(file) if width(file) + 1 < width(text) => format!("…{file}"),
+        _ => text.to_owned(),
     }
+}
+
+/// A path without as many folders at its start as must go, down to the file's name.
+fn shorten_path(text: &str, columns: usize) -> String {
+    if width(text) <= columns || file(text).is_none() {
+        return text.to_owned();
+    }
+    let room = columns.saturating_sub(1);
+    let fits = text.match_indices('/').map(|(at, _)| &text[at..]).skip(1).find(|end| width(end) <= room);
+    fits.map_or_else(|| shortest(text), |end| format!("…{end}"))
+}
+
+/// A name in as many lines as it needs, a path without its start.
+fn fit(text: &str, columns: usize) -> Vec<String> {
+    let text = shorten(&shorten_path(text, columns), columns.saturating_mul(LINES));
+    // Names have no spaces, but joints.
+    lines(&text, columns, WordSeparator::Custom(|line| joined(line, is_joint)))
+}
+
+/// Whether a name may be broken here.
+fn is_joint(before: &str, after: &str) -> bool {
+    (before.ends_with("::") || before.ends_with(['/', ' '])) && !after.starts_with([' ', ':', '/'])
+}
+
+/// Whether one value of a list ends here.
+fn is_between(before: &str, _: &str) -> bool {
+    before.ends_with(", ")
+}
+
+/// The pieces of a text that may stand on different lines.
+fn joined<'a>(line: &'a str, is_end: fn(&str, &str) -> bool) -> Box<dyn Iterator<Item = Word<'a>> + 'a> {
+    let mut left = line;
+    Box::new(std::iter::from_fn(move || {
+        let mut ends = left.char_indices().map(|(at, letter)| at + letter.len_utf8());
+        let end = ends.find(|at| is_end(&left[..*at], &left[*at..])).unwrap_or(left.len());
+        let (piece, rest) = left.split_at(end);
+        left = rest;
+        (!piece.is_empty()).then(|| Word::from(piece))
+    }))
+}
+
+/// A value of a list made to fit, its count behind it kept.
+fn shorten_item(text: &str, columns: usize) -> String {
+    let (value, count) = match text.rfind(" (").filter(|_| text.ends_with(')')) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let room = columns.saturating_sub(width(count));
+    let value = shorten_path(value, room);
+    shorten(&(value + count), columns)
 }
 
 /// As many whole values of a list as fit, and how many do not.
@@ -509,7 +687,7 @@ fn shorten_list(cells: &[Cell], columns: usize) -> String {
     let items: Vec<String> =
         cells.iter().filter(|cell| !matches!(cell, Cell::More { .. })).map(super::plain_words).collect();
     if width(&whole) <= columns || items.is_empty() || items.len() < 2 && more == 0 {
-        return shorten(&whole, columns);
+        return shorten_item(&whole, columns);
     }
     let left = |kept: usize| format!(", +{}", human::count(more + (items.len() - kept) as u64));
     for kept in (1..=items.len()).rev() {
@@ -520,38 +698,26 @@ fn shorten_list(cells: &[Cell], columns: usize) -> String {
     }
     let left = left(1);
     match columns.checked_sub(width(&left)) {
-        Some(room) if room > 1 => shorten(&items[0], room) + &left,
-        _ => shorten(&items[0], columns),
+        Some(room) if room > 1 => shorten_item(&items[0], room) + &left,
+        _ => shorten_item(&items[0], columns),
     }
 }
 
 /// Lines of at most so many columns, broken at spaces where there are any.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
+    lines(text, columns, WordSeparator::AsciiSpace)
+}
+
+/// The lines of a text, at least one.
+fn lines(text: &str, columns: usize, separator: WordSeparator) -> Vec<String> {
     let columns = columns.max(1);
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is always one");
-        if !line.is_empty() && width(line) + 1 + width(word) <= columns {
-            line.push(' ');
-            line.push_str(word);
-            continue;
-        }
-        if !line.is_empty() {
-            lines.push(String::new());
-        }
-        let mut left = word;
-        loop {
-            let line = lines.last_mut().expect("there is always one");
-            // A letter wider than the terminal takes its line alone, and is cut there.
-            let letter = left.chars().next().map_or(0, char::len_utf8);
-            let fits = head(left, columns).len().max(letter);
-            line.push_str(&left[..fits]);
-            left = &left[fits..];
-            if left.is_empty() {
-                break;
-            }
-            lines.push(String::new());
-        }
+    let options = textwrap::Options::new(columns)
+        .word_separator(separator)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit);
+    let mut lines: Vec<String> = textwrap::wrap(text, options).into_iter().map(|line| line.trim().to_owned()).collect();
+    if lines.is_empty() {
+        lines.push(String::new());
     }
     lines
 }
