@@ -200,7 +200,7 @@ RSpec.describe HeapInspector::Heap do
       print Process.wait2(pid).last.success?
       $VERBOSE = nil
       ractors = Array.new(2) { Ractor.new(heap) { |heap| [heap.objects.count, heap.objects.sum(:retained_memsize)] } }
-      print ractors.map(&:take).uniq == [expected]
+      print ractors.map { |ractor| ractor.respond_to?(:value) ? ractor.value : ractor.take }.uniq == [expected]
     RUBY
     out, err, = ruby(code, Helpers::DUMP)
     expect(out).to eq("truetrue"), err

@@ -35,7 +35,17 @@ RSpec.describe "servers" do
     File.write(File.join(folder, name), text)
   end
 
+  # Debian's libraries have their part in C for its default Ruby alone.
+  loads = Hash.new do |all, libraries|
+    all[libraries] = system(RbConfig.ruby, "-e", "ARGV.each { |library| require library }", *libraries, out: File::NULL, err: File::NULL)
+  end
+
+  define_method(:need) do |*libraries|
+    lacking "there is no #{libraries.first} for Ruby #{RUBY_VERSION} here" unless loads[libraries]
+  end
+
   define_method(:puma) do |workers:, extra: "", environment: {}|
+    need("puma", "puma/puma_http11")
     write("puma.rb", <<~RUBY)
       #{ends}
       workers #{workers}
@@ -223,7 +233,49 @@ RSpec.describe "servers" do
     expect(told).to match [/trace: "of" is no choice/, /"2XB" is no size/] # once, and not by each worker
   end
 
+  it "does not let Puma warn of a hook that single mode does not run, where Puma can be told" do
+    write("config.ru", app)
+    server = puma(workers: 0)
+    armed(1)
+    stop(server)
+    version = Gem::Specification.find_by_name("puma").version.segments.first
+    skip "Puma #{version} warns of whatever hook there is" if [6, 7].include?(version)
+    expect(File.read(File.join(folder, "log"))).not_to match(/warning.*worker_boot|worker_boot.*will not/i)
+  end
+
+  it "is there again after a phased restart (USR1) and a restart (USR2) of a cluster" do
+    write("config.ru", app)
+    server = puma(workers: 2, environment: { "HEAP_INSPECTOR_TRACE" => "1" })
+    traced(0 => false, 1 => true)
+    %i[USR1 USR2].each do |signal|
+      pids = armed(2).map { |row| row["pid"] }
+      server.kill(signal)
+      eventually(60) { (found = rows.select { |row| row["answers"] }).size == 2 && (found.map { |row| row["pid"] } & pids).empty? }
+      traced(0 => false, 1 => true)
+      eventually { listening? }
+      expect(get).to start_with("ok ")
+      expect(meta(dump("worker-1", signal))).to include("worker" => 1, "tracing" => true)
+    end
+    stop(server)
+  end
+
+  it "is there again after a restart (USR2) in single mode, which keeps the process" do
+    write("config.ru", app)
+    server = puma(workers: 0, environment: { "HEAP_INSPECTOR_TRACE" => "all" })
+    armed(1)
+    get # before that Puma 5 cannot be restarted
+    born = Dir.glob(File.join(folder, "run", "*.sock")).map { |path| File.mtime(path) }
+    server.kill(:USR2)
+    eventually(60) { Dir.glob(File.join(folder, "run", "*.sock")).any? { |path| !born.include?(File.mtime(path)) } }
+    row = armed(1).first
+    expect(row).to include("pid" => server.pid, "tracing" => true)
+    expect(get).to start_with("ok ")
+    dump(server.pid, "restarted")
+    stop(server)
+  end
+
   it "serves a Rails app by its Railtie, and its rake tasks" do
+    need("puma", "puma/puma_http11", "action_controller/railtie")
     write("config.ru", <<~RUBY)
       require_relative "app"
       run App
@@ -262,6 +314,7 @@ RSpec.describe "servers" do
 
   it "serves Unicorn by its after_fork" do
     lacking "there is no unicorn here" unless program("unicorn")
+    need("unicorn")
 
     write("config.ru", app)
     write("unicorn.rb", <<~RUBY)
@@ -281,6 +334,7 @@ RSpec.describe "servers" do
   it "serves Sidekiq by its startup event, and jobs go on" do
     redis = program("redis-server") || program("redis-check-rdb") # redis-tools has it under this name
     lacking "there is no Sidekiq or no Redis here" unless program("sidekiq") && redis
+    need("sidekiq")
     store = File.join(folder, "redis.sock")
     started([[redis, "redis-server"], "--port", "0", "--unixsocket", store, "--save", ""], chdir: folder, log: File.join(folder, "redis"))
     eventually { File.socket?(store) }
@@ -306,8 +360,9 @@ RSpec.describe "servers" do
     stop(server)
   end
 
-  # Neither Pitchfork nor Puma 7 and later is in a Debian: their hooks and titles as their sources have them.
+  # No Debian has Pitchfork, and Puma 8 is in the newest alone: their hooks and titles as their sources have them.
   it "serves servers that call their hooks by other names" do
+    need("puma")
     write("hooks.rb", <<~RUBY)
       require "puma"
       require "puma/plugin"

@@ -6,15 +6,24 @@ require "puma/plugin"
 # `plugin :heap_inspector` in config/puma.rb arms each worker, or the one process where there are no workers, so that
 # `heap_inspector ps`, `dump` and `trace` reach it. `HEAP_INSPECTOR_TRACE` says which workers trace from their start.
 Puma::Plugin.create do
-  # Puma 7 renamed the hook, and version 8 has the new name only.
+  # Puma 7 renamed the hook. From 6 on Puma warns where there are no workers to run it in; since 8 it can be kept back until that is known.
   def config(dsl)
     HeapInspector::Settings.check
-    hook = dsl.respond_to?(:before_worker_boot) ? :before_worker_boot : :on_worker_boot
-    dsl.public_send(hook) { |index| HeapInspector::Settings.apply(worker: index) }
+    return hook(dsl) unless dsl.respond_to?(:cluster)
+
+    dsl.cluster { hook(dsl) }
   end
 
   # Workers have their hook; the process that only starts them is left alone.
   def start(launcher)
     HeapInspector::Settings.apply if launcher.options[:workers].to_i.zero?
+  end
+
+  private
+
+  # Has each worker arm itself.
+  def hook(dsl)
+    name = dsl.respond_to?(:before_worker_boot) ? :before_worker_boot : :on_worker_boot
+    dsl.public_send(name) { |index| HeapInspector::Settings.apply(worker: index) }
   end
 end
