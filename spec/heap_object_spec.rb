@@ -122,7 +122,7 @@ RSpec.describe HeapInspector::HeapObject do
     expect(named.objects.map(&:directory)).to eq([".", nil, nil])
     held = named.retained.holders.to_h { |holder| [holder.object.index, holder.location] }
     expect(held).to eq({ 0 => "(erb):12", 1 => nil, 2 => nil })
-    expect(named.groups(by: :location).map { |group| group.key }).to contain_exactly("(erb):12", "(no Ruby file)", "(untraced)")
+    expect(named.groups(by: :location).map(&:key)).to contain_exactly("(erb):12", "(no Ruby file)", "(untraced)")
     expect(named.objects.where(location: nil).map(&:index)).to eq([1, 2])
     expect(named.objects.where(location: "(untraced)").map(&:index)).to eq([2])
   end
