@@ -166,7 +166,8 @@ mod tests {
             assert!(closures.len() > 10, "{}", path.display());
             for id in closures {
                 let code = labels.code(id).unwrap_or_else(|| panic!("{}: 0x{:x}", path.display(), heap.address(id)));
-                let is_path = code.file.contains('/') || code.file.starts_with('<') || code.file == "eval";
+                let is_path =
+                    code.file.contains('/') || code.file.starts_with('<') || ["eval", "-e"].contains(&code.file);
                 assert!(is_path, "{}: {code:?}", path.display());
             }
         }
