@@ -10,7 +10,7 @@ use crate::Result;
 use crate::heap::{DANGLING, Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue, Values};
 use crate::names::ClassId;
-use crate::record::{Traits, Type};
+use crate::record::{Text, Traits, Type};
 use crate::source::Source;
 use crate::survey::Slot;
 use crate::view::human;
@@ -103,6 +103,22 @@ struct Generic {
     names: Rc<Vec<String>>,
 }
 
+/// A text as far as it is shown.
+struct Start {
+    /// Ends in `…` where there is more.
+    shown: String,
+    is_cut: bool,
+}
+
+impl Start {
+    fn of(text: Text<'_>, limit: usize) -> Start {
+        let start = text.decode_start(limit + 1);
+        let is_cut = start.len() > limit;
+        let text = String::from_utf8_lossy(&start[..start.len().min(limit)]);
+        Start { shown: format!("{text}{}", if is_cut { "…" } else { "" }), is_cut }
+    }
+}
+
 /// Names nodes and edges of one heap.
 pub struct Labels<'a> {
     heap: &'a Heap,
@@ -110,9 +126,9 @@ pub struct Labels<'a> {
     shapes: HashMap<u32, usize>,
     variables: RefCell<HashMap<u32, Rc<Vec<String>>>>,
     votes: OnceCell<HashMap<u32, Votes>>,
-    texts: HashMap<NodeId, String>,
+    texts: HashMap<NodeId, Start>,
     /// Texts that may be labels or paths of code, whole.
-    code_texts: HashMap<NodeId, String>,
+    code_texts: HashMap<NodeId, Start>,
     places: RefCell<HashMap<NodeId, Places>>,
 }
 
@@ -174,16 +190,11 @@ impl<'a> Labels<'a> {
         let (mut texts, mut code_texts) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.code_texts));
         let read = self.heap.records(source, &wanted, |id, record, _| {
             let Some(text) = record.value else { return Ok(()) };
-            let start = |shown: usize| {
-                let start = text.decode_start(shown);
-                let more = if start.len() == shown && text.raw.len() > shown { "…" } else { "" };
-                format!("{}{more}", String::from_utf8_lossy(&start))
-            };
             if of_code.contains(&id) {
-                code_texts.insert(id, start(SHOWN_OF_CODE));
+                code_texts.insert(id, Start::of(text, SHOWN_OF_CODE));
             }
             if asked.contains(&id) {
-                texts.insert(id, start(SHOWN));
+                texts.insert(id, Start::of(text, SHOWN));
             }
             Ok(())
         });
@@ -196,17 +207,19 @@ impl<'a> Labels<'a> {
         if self.code_texts.is_empty() {
             return None;
         }
-        code::of(self.heap, code::iseq_of(self.heap, id)?, |text| self.code_texts.get(&text).map(String::as_str))
+        code::of(self.heap, code::iseq_of(self.heap, id)?, |text| {
+            self.code_texts.get(&text).map(|start| start.shown.as_str())
+        })
     }
 
     /// The text of a string, where it was read and is short enough to be known whole.
     pub(crate) fn text(&self, id: NodeId) -> Option<&str> {
-        self.texts.get(&id).map(String::as_str).filter(|text| !text.ends_with('…'))
+        self.texts.get(&id).filter(|start| !start.is_cut).map(|start| start.shown.as_str())
     }
 
     /// The text of a string as far as it was read.
     pub(crate) fn start(&self, id: NodeId) -> Option<&str> {
-        self.texts.get(&id).map(String::as_str)
+        self.texts.get(&id).map(|start| start.shown.as_str())
     }
 
     /// The value of a key for a node, as [`crate::analysis::groups`] has it.
@@ -235,7 +248,7 @@ impl<'a> Labels<'a> {
             Type::Iclass => name(),
             _ => {
                 let class = self.class_name(id);
-                match (slot.ty, self.texts.get(&id), self.heap.length(id)) {
+                match (slot.ty, self.start(id), self.heap.length(id)) {
                     (Type::String, Some(text), _) => format!("{class} {text:?}"),
                     (Type::String, None, Some(bytes)) => {
                         format!("{class}, {}", human::bytes(u64::from(bytes)))
@@ -308,7 +321,7 @@ impl<'a> Labels<'a> {
             Type::Hash => match (length, self.key_at(from, generic.most + place)) {
                 (Some(length), _) if place + 1 == count && count == length * 2 + 1 => Edge::Other("default"),
                 (Some(length), key) if count / 2 == length => match key {
-                    Some(key) => Edge::Value(self.texts.get(&key).cloned()),
+                    Some(key) => Edge::Value(self.start(key).map(str::to_owned)),
                     None if place.is_multiple_of(2) => Edge::Key,
                     None => Edge::Value(None),
                 },

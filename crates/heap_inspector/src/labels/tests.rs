@@ -207,3 +207,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_is_cut_where_there_is_more_of_it_not_where_it_looks_so() {
+    let whole = "é".repeat(SHOWN / 2);
+    let values =
+        ["and so on…".to_owned(), whole.clone(), format!("{whole}."), "\\n".repeat(SHOWN), "\\n".repeat(SHOWN + 1)];
+    let lines: String = (0u64..)
+        .zip(&values)
+        .map(|(at, value)| {
+            let address = 0x2000 + at * 40;
+            format!(r#"{{"address":"0x{address:x}", "type":"STRING", "value":"{value}", "memsize":40}}"#) + "\n"
+        })
+        .collect();
+    let (heap, source) = heap_of_lines(&lines);
+    let mut labels = Labels::new(&heap);
+    let ids: Vec<NodeId> = heap.nodes().collect();
+    labels.read_texts(&source, &ids, []).unwrap();
+    let newlines = "\n".repeat(SHOWN);
+    let known: Vec<Option<&str>> = ids.iter().map(|id| labels.text(*id)).collect();
+    assert_eq!(known, [Some("and so on…"), Some(&whole), None, Some(&newlines), None]);
+    assert_eq!(labels.start(ids[2]), Some(&*format!("{whole}…")));
+    assert_eq!(labels.start(ids[4]), Some(&*format!("{newlines}…")));
+}
