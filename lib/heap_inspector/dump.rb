@@ -2,8 +2,7 @@
 
 # All that a dump needs is loaded now: beside one busy thread each look at the disk costs 100 ms from Ruby 3.3 on.
 require "objspace"
-require_relative "errors"
-require "heap_inspector/heap_inspector_ext"
+require_relative "heap" # with the extension
 require_relative "value"
 require_relative "dump_checks"
 require_relative "dump_file"

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "errors"
-require "heap_inspector/heap_inspector_ext"
+require_relative "heap" # with the extension
 
 module HeapInspector
   # The folder of a user's sockets and locks on this host. It must be a real one of the user's, closed to others: what lies in it is

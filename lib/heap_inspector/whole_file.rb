@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "errors"
-require "heap_inspector/heap_inspector_ext"
+require_relative "heap" # with the extension
 
 module HeapInspector
   # A new file that has its name only when it is whole: until then it is `NAME.PID-RANDOM.heap.tmp` beside it, for the owner alone. What
