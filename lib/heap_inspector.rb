@@ -164,6 +164,7 @@ module HeapInspector
   # @example on one dyno
   #   HeapInspector.trace_object_allocations_start(only: -> { ENV["DYNO"] == "web.1" })
   def self.trace_object_allocations_start(only: true, one_per_host: false)
+    main_ractor!(:trace_object_allocations_start)
     Tracing.start(only: only, one_per_host: one_per_host)
   end
 
@@ -172,6 +173,7 @@ module HeapInspector
   # @param clear [Boolean] whether to forget what was noted, which gives its memory back
   # @return [Boolean] whether allocations are still traced
   def self.trace_object_allocations_stop(clear: false)
+    main_ractor!(:trace_object_allocations_stop)
     Tracing.stop(clear: clear)
   end
 
@@ -195,7 +197,8 @@ module HeapInspector
   # 30 ms for each GiB the process has, and while garbage is collected before, if `gc` says so. The dump is whole and of one moment;
   # objects that only another thread's stack held then look unreachable in it.
   #
-  # A file is made with mode 0600 and has its name only when it is complete. The dump holds the texts of the process's strings,
+  # A file is made with mode 0600 and has its name only when it is complete. What is no file but has the name, a pipe or `/dev/stdout`, is
+  # written to; sockets and disks are refused. The dump holds the texts of the process's strings,
   # secrets among them: keep it like the database, or take it with `redact`.
   #
   # @param output [String, Pathname, IO] a path, or where to write to
@@ -208,16 +211,19 @@ module HeapInspector
   # @return [DumpFile]
   # @raise [DumpError] if it cannot be taken; this process is not affected
   # @raise [SystemCallError] if the file cannot be made
+  # @raise [ArgumentError] if something has the name that cannot be written to
+  # @raise [Ractor::IsolationError] in another Ractor than the main one
   # @example
   #   HeapInspector.dump("/tmp/heap.json.zst")
   def self.dump(output, gc: true, compress: nil, redact: false, timeout: 300, force: false, progress: nil)
+    main_ractor!(:dump)
     dump = Dump.new(gc: gc, compress: compress, redact: redact, timeout: timeout, force: force, progress: progress)
     output.is_a?(IO) ? dump.to_io(output) : dump.to_file(File.path(output))
   end
 
   # Starts the agent of this process: a thread that waits at a Unix socket for `heap_inspector ps`, `dump` and `trace` of the same
-  # user or root. It evaluates nothing it is sent. Does nothing where it runs already. Children that are forked later are armed too,
-  # but not what `Process.daemon` leaves: call it after that.
+  # user or root. It evaluates nothing it is sent. Does nothing where it runs already. Children that are forked later are armed too, and
+  # so is what `Process.daemon` leaves.
   #
   # @param worker [Integer, nil] the worker's index, for `heap_inspector dump worker-0`; a process title such as Puma's has it too
   # @return [void]
@@ -225,6 +231,7 @@ module HeapInspector
   # @example in config/unicorn.rb
   #   after_fork { |_server, worker| HeapInspector.arm(worker: worker.nr) }
   def self.arm(worker: nil)
+    main_ractor!(:arm)
     Agent.arm(worker: worker)
   end
 
@@ -254,11 +261,21 @@ module HeapInspector
   # @return [void]
   # @raise [ArgumentError] if the limit is no size
   def self.dump_above(limit, folder: nil, every: 60, cool_down: 3600, gc: true, redact: false, timeout: 300, force: false)
+    main_ractor!(:dump_above)
     return Threshold.stop if limit.nil?
 
     dump = { gc: gc, redact: redact, timeout: timeout, force: force }
     Threshold.watch(limit, folder: folder, every: every, cool_down: cool_down, **dump)
   end
+
+  # A fork has the main Ractor's threads for its own, and what is kept for the process is the main one's. The error is not one of ours:
+  # no other Ractor may load a file.
+  def self.main_ractor!(name)
+    return if Ractor.current.equal?(Ractor.main)
+
+    raise Ractor::IsolationError, "HeapInspector.#{name} works in the main Ractor alone; have that call it, by a message"
+  end
+  private_class_method :main_ractor!
 end
 
 require_relative "heap_inspector/railtie" if defined?(Rails::Railtie)

@@ -3,6 +3,7 @@
 require "io/wait"
 require "json"
 require "socket"
+require_relative "dump" # now, while nothing holds it up
 
 module HeapInspector
   # Answers `heap_inspector ps`, `dump` and `trace` inside of a process: one thread that waits at a Unix socket of the user's own
@@ -44,12 +45,9 @@ module HeapInspector
           @worker = worker if worker
           return if @owner == Process.pid && @thread&.alive?
 
+          sweep(Folder.claim)
           open_socket
-          @owner = Process.pid
-          @thread = Thread.new { serve }
-          @thread.name = "heap_inspector agent"
-          @thread.report_on_exception = false
-          @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
+          begin_serving
         end
         ForkHook.install
         at_exit { disarm } unless @cleans
@@ -65,7 +63,7 @@ module HeapInspector
           File.unlink(@path) if own_socket?
           # A socket that is closed under a waiting thread waits for the thread; so that goes first.
           @thread.kill.join(PATIENCE)
-          @server.close
+          @server&.close
         end
       end
 
@@ -74,20 +72,22 @@ module HeapInspector
         @owner == Process.pid && @thread.alive?
       end
 
-      # Arms the child as its parent was.
+      # Arms the child as its parent was. Its thread opens the socket, so that the app's fork waits for no disk.
       #
+      # @param daemon [Boolean] whether this process goes on in its parent's place: then it is the same worker, and traces if that did
       # @return [void]
-      def after_fork
+      def after_fork(daemon: false)
         return unless @owner
 
-        (@guests << @server).each(&:close)
+        @mutex = Mutex.new # another thread may have held it, and a trap may take none
+        left = @path if daemon && own_socket?
+        close([@server, *@guests].compact)
+        @owner = @server = @path = @inode = nil
         @guests = []
-        @worker = nil
-        @owner = nil
-        @traces = false
-        arm
-      rescue Error
-        nil # the child is more important
+        @daemon = daemon
+        @worker = nil unless daemon
+        @traces = false unless daemon
+        begin_serving(left)
       end
 
       # @param pid [Integer]
@@ -99,9 +99,34 @@ module HeapInspector
 
       private
 
+      # @param left [String, nil] the socket of a process that is gone
+      def begin_serving(left = nil)
+        @owner = Process.pid
+        @thread = Thread.new do
+          File.unlink(left) if left
+        rescue SystemCallError
+          nil # somebody else was quicker
+        ensure
+          serve
+        end
+        @thread.name = "heap_inspector agent"
+        @thread.report_on_exception = false
+        @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
+      rescue ThreadError
+        @owner = nil
+        raise
+      end
+
+      def close(sockets)
+        sockets.each do |socket|
+          socket.close
+        rescue IOError, SystemCallError
+          nil # its number is of no use to the child
+        end
+      end
+
       def open_socket
         folder = Folder.claim
-        sweep(folder)
         @path = File.join(folder, socket_name(Process.pid))
         File.unlink(@path) if File.socket?(@path)
         @server = UNIXServer.new(@path)
@@ -134,14 +159,16 @@ module HeapInspector
       end
 
       def own_socket?
-        File.lstat(@path).ino == @inode
+        !@path.nil? && File.lstat(@path).ino == @inode
       rescue SystemCallError
         false
       end
 
       def serve
         loop do
-          if @server.wait_readable(LOOK)
+          if @server.nil?
+            reopen
+          elsif @server.wait_readable(LOOK)
             guest = @server.accept_nonblock(exception: false)
             receive(guest) if guest.is_a?(UNIXSocket)
           elsif !own_socket?
@@ -150,17 +177,19 @@ module HeapInspector
         rescue StandardError
           # No descriptors, no folder: it may come again. Or the program closes all that is open, as daemons do.
           sleep(1)
-          reopen if @server.closed?
+          reopen if @server&.closed?
         end
       end
 
       def reopen
         @mutex.synchronize do
-          @server.close
+          return unless @owner == Process.pid
+
+          @server&.close
           open_socket
         end
       rescue AgentError
-        nil # it is tried again
+        @server ? nil : sleep(LOOK) # it is tried again
       end
 
       def receive(guest)
@@ -238,7 +267,7 @@ module HeapInspector
       end
 
       def status
-        { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker, tracing: Tracing.tracing?,
+        { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker, daemon: @daemon ? true : false, tracing: Tracing.tracing?,
           tracing_since: Tracing.since&.to_i, gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 

@@ -11,15 +11,17 @@ module HeapInspector
     PER_OBJECT = 400
     # How much smaller a packed dump is at least; 17 times is usual.
     SHRINKS = 8
+    # What tells of memory, to be read beforehand.
+    FILES = %w[/proc/meminfo /proc/self/cgroup].freeze
 
     class << self
-      # @param io [IO] where the dump goes
+      # @param free [Integer, nil] bytes on the disk where the dump goes; nil where that is none
       # @param packing [Symbol]
       # @return [void]
       # @raise [DumpRefused] if there is not enough
-      def check(io, packing)
-        memory(ProcFs.status(Process.pid), ProcFs.available_memory)
-        disk(io, packing) if io.stat.file?
+      def check(free, packing)
+        memory(ProcFs.status("self"), ProcFs.available_memory)
+        disk(free, packing) if free
       end
 
       # @param status [Hash{String => Integer}] the process's sizes in bytes
@@ -38,10 +40,9 @@ module HeapInspector
 
       private
 
-      def disk(io, packing)
+      def disk(free, packing)
         need = GC.stat(:heap_live_slots) * PER_OBJECT
         need /= SHRINKS unless packing == :plain
-        free = Native.free_bytes(io.fileno)
         return if need <= free
 
         raise DumpRefused, "not enough space for the dump: it may take #{mebibytes(need)} and there are #{mebibytes(free)}; give a path " \

@@ -3,7 +3,7 @@
 module HeapInspector
   # A dump that was taken.
   class DumpFile < Value
-    fields :path, :bytes, :packed_bytes, :packing, :fork_seconds, :gc_seconds, :seconds, :lost
+    fields :path, :bytes, :packed_bytes, :packing, :fork_seconds, :gc_seconds, :seconds, :lost, :write_seconds, :wait_seconds
 
     # @!attribute [r] path
     #   @return [String, nil] the file; nil where an IO was written to
@@ -18,8 +18,12 @@ module HeapInspector
     # @!attribute [r] gc_seconds
     #   @return [Float] for how long the garbage collection before it did
     # @!attribute [r] seconds
-    #   @return [Float] for how long the child wrote
+    #   @return [Float] how long it took in all, from the call to its return
     # @!attribute [r] lost
     #   @return [Integer] records that the redaction left out because it could not read them
+    # @!attribute [r] write_seconds
+    #   @return [Float] for how long the child wrote
+    # @!attribute [r] wait_seconds
+    #   @return [Float] what is left of `seconds`: waiting for the disk, and for other threads to give up Ruby's lock
   end
 end

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "time"
+require "json"
 
 module HeapInspector
   # How a dump was taken, as its first line. The line is a root that holds nothing, so other tools count one line more and read on;
@@ -10,6 +10,9 @@ module HeapInspector
   module DumpMeta
     # Where hosts put the revision of what they run.
     REVISIONS = %w[HEROKU_SLUG_COMMIT HEROKU_BUILD_COMMIT SOURCE_VERSION GIT_REVISION GIT_COMMIT GIT_SHA REVISION KAMAL_VERSION].freeze
+
+    # What tells of process, host and revision, to be read beforehand; of `.git/HEAD` also what it leads to.
+    FILES = %w[/proc/self/status /proc/sys/kernel/hostname REVISION .git/HEAD].freeze
 
     private_constant :REVISIONS
 
@@ -28,11 +31,11 @@ module HeapInspector
         {
           worker: HeapInspector.autoload?(:Agent) ? nil : Agent.worker,
           taken_by: "heap_inspector #{VERSION}", method: "fork", ruby: RUBY_DESCRIPTION, pid: Process.pid,
-          command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200), time: Time.now.utc.iso8601(3),
-          rss: ProcFs.status(Process.pid)["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
+          command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200), time: Time.now.utc.strftime("%FT%T.%LZ"),
+          rss: ProcFs.status("self")["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
           # Objects that only another thread's stack holds look unreachable.
           stacks: Thread.list.size > 1 ? "dumping thread only" : "all",
-          tracing: Tracing.tracing?, tracing_since: Tracing.since&.getutc&.iso8601, revision: revision
+          tracing: Tracing.tracing?, tracing_since: Tracing.since&.getutc&.strftime("%FT%TZ"), revision: revision
         }
       end
 

@@ -81,10 +81,15 @@ module HeapInspector
       File.binread(name, head.bytesize) == head
     end
 
+    # What the process did not do meanwhile, and what it and we waited for.
     def told(file)
-      packed, bytes, seconds, fork, gc = file.values_at(*%w[packed_bytes bytes seconds fork_seconds gc_seconds])
-      pause = ((fork + gc) * 1000).round
-      "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} unpacked, in #{seconds.round(1)} s; the process paused for #{pause} ms"
+      packed, bytes, *times = file.values_at(*%w[packed_bytes bytes seconds write_seconds wait_seconds gc_seconds fork_seconds])
+      seconds, write, wait, gc, fork = times.map(&:to_f)
+      "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} unpacked, in #{seconds.round(1)} s (#{write.round(1)} writing, " \
+        "#{wait.round(1)} waiting); the process paused for #{milliseconds(gc + fork)} ms (#{milliseconds(gc)} collecting garbage, " \
+        "#{milliseconds(fork)} forking)"
     end
+
+    def milliseconds(seconds) = (seconds * 1000).round
   end
 end

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "heap" # with the extension
+
 module HeapInspector
   # The folder of a user's sockets and locks on this host. It must be a real one of the user's, closed to others: what lies in it is
   # trusted.
@@ -27,18 +29,8 @@ module HeapInspector
       # @return [String] the path
       # @raise [AgentError] if it is not ours alone
       def claim
-        make
-        stat = File.lstat(path)
-        reason =
-          if !stat.directory? then "it is no folder"
-          elsif stat.uid != Process.euid then "it belongs to uid #{stat.uid}"
-          elsif stat.mode.anybits?(0o077) then format("its mode is %<mode>04o, not 0700", mode: stat.mode & 0o7777)
-          end
-        raise AgentError, "#{path} cannot be used: #{reason}; remove it or set HEAP_INSPECTOR_DIR to another place" if reason
-
+        Native.claim_folder(path)
         path
-      rescue SystemCallError => e
-        raise AgentError, "#{path} cannot be made: #{e.message}; set HEAP_INSPECTOR_DIR to a place that can be written to"
       end
 
       # Takes a lock that goes with the process.
@@ -67,12 +59,6 @@ module HeapInspector
       def chosen(variable)
         value = ENV.fetch(variable, "")
         yield value if value.start_with?("/")
-      end
-
-      def make
-        Dir.mkdir(path, 0o700)
-      rescue Errno::EEXIST
-        nil
       end
     end
   end

@@ -13,7 +13,7 @@ module HeapInspector
     private_constant :UNLIMITED
 
     class << self
-      # @param pid [Integer]
+      # @param pid [Integer, String] or `"self"`
       # @return [Hash{String => Integer}] the sizes of `/proc/PID/status` in bytes, and its plain numbers (`PPid`, `Uid`, ...)
       def status(pid)
         read("/proc/#{pid}/status").scan(/^(\w+):\s+(\d+)(?:[\d\s]*)( kB)?$/).to_h do |name, number, unit|
@@ -66,9 +66,22 @@ module HeapInspector
       # @param most [Integer, nil] bytes to read
       # @return [String] the file's text, empty where it cannot be read
       def read(path, most = nil)
-        File.binread(path, most) || ""
+        texts = Thread.current[:heap_inspector_texts]
+        texts&.key?(path) ? texts[path] : File.binread(path, most) || ""
       rescue SystemCallError
         ""
+      end
+
+      # Has what the block reads taken from texts that were read before, in one go.
+      #
+      # @param texts [Hash{String => String}] texts by path
+      # @yield
+      # @return [Object] what the block returns
+      def reading(texts)
+        Thread.current[:heap_inspector_texts] = texts
+        yield
+      ensure
+        Thread.current[:heap_inspector_texts] = nil
       end
 
       # @param cgroups [String] the text of `/proc/self/cgroup`

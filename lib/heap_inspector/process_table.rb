@@ -49,6 +49,7 @@ module HeapInspector
       since = status["tracing_since"]
       { pid: process.pid, uid: process.uid, what: process.title, worker: process.worker || status["worker"], rss: process.rss,
         pss: process.pss, armed: process.known? ? process.armed? : nil, answers: process.armed? ? answers : nil,
+        daemon: status["daemon"],
         tracing: status["tracing"], tracing_since: since && Time.at(since).utc.strftime("%FT%TZ"), command: process.command }
     end
 
@@ -67,7 +68,10 @@ module HeapInspector
       return "not yours" if row[:armed].nil?
       return "none" unless row[:armed]
 
-      row[:answers] ? "armed" : "silent"
+      # A daemon is another process than the one that was armed.
+      return row[:daemon] ? "armed again" : "armed" if row[:answers]
+
+      "silent"
     end
 
     # In short without the date, where it is today's.

@@ -16,7 +16,7 @@ module HeapInspector
     flag = ->(value) { [true, false].include?(value) }
     maybe = ->(shape) { ->(value) { value.nil? || shape.call(value) } }
     status = {
-      "pid" => whole, "version" => text, "ruby" => text, "worker" => maybe.call(whole), "tracing" => flag,
+      "pid" => whole, "version" => text, "ruby" => text, "worker" => maybe.call(whole), "tracing" => flag, "daemon" => maybe.call(flag),
       "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) })
     }
 
@@ -24,7 +24,8 @@ module HeapInspector
     ANSWERS = {
       status: status, trace: status,
       dump: { "bytes" => whole, "packed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
-              "gc_seconds" => seconds, "seconds" => seconds, "lost" => whole }
+              "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
+              "wait_seconds" => maybe.call(seconds), "lost" => whole }
     }.freeze
 
     private_constant :MOST, :TIMES, :ANSWERS

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "fileutils"
+require_relative "dump" # now, while nothing holds it up
 
 module HeapInspector
   # Takes one dump when the process has grown beyond a limit; see {HeapInspector.dump_above}.

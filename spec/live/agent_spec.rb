@@ -49,7 +49,8 @@ RSpec.describe "the agent" do
     path = File.join(folder, "heap.json.zst")
     out, err, code = command("dump", process.pid.to_s, "-o", path, "--redact")
     expect([out, code]).to eq ["", 0]
-    expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB unpacked, in [\d.]+ s; the process paused for \d+ ms\n\z/)
+    times = /in [\d.]+ s \([\d.]+ writing, [\d.]+ waiting\); the process paused for \d+ ms \(\d+ collecting garbage, \d+ forking\)/
+    expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB unpacked, #{times}\n\z/)
     expect(File.stat(path).mode & 0o777).to eq 0o600
     expect(meta(path)).to include("pid" => process.pid, "worker" => 7, "redacted" => true, "stacks" => "dumping thread only")
     out, _, code = command("dump", process.pid.to_s, "-o", "-", "--format", "plain", "--no-gc")

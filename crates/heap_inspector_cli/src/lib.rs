@@ -5,6 +5,7 @@
 mod args;
 mod graph;
 mod hints;
+pub mod output;
 mod progress;
 mod redact;
 mod several;

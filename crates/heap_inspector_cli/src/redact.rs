@@ -1,5 +1,6 @@
 //! `redact`: a dump goes in, one without secrets comes out.
 
+use crate::output::Output;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Packing, Sink};
 use heap_inspector::source::Source;
@@ -11,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Redacts `dump` into `output`, and says what was done. A file is made for its owner alone and gets its name when it is whole, so it
-/// may be the dump itself.
+/// Redacts `dump` into `output`, and says what was done. A file gets its name when it is whole, so it may be the dump itself.
 pub(crate) fn run(dump: &OsStr, output: &OsStr, out: &mut dyn Write, cancel: &Arc<AtomicBool>) -> Result<String> {
     let source = if dump == "-" { Source::stdin() } else { Source::path(dump) }.cancelled_by(Arc::clone(cancel));
     let name = output.to_string_lossy().into_owned();
@@ -22,14 +22,12 @@ pub(crate) fn run(dump: &OsStr, output: &OsStr, out: &mut dyn Write, cancel: &Ar
         out.flush().map_err(failed)?;
         redacted
     } else {
-        let folder = Path::new(output).parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        let mut file = Output::open(Path::new(output), Some(cancel))?;
         let mut sink =
             Sink::new(BufWriter::with_capacity(1 << 18, &mut file), Packing::of_name(&name)).map_err(failed)?;
         let redacted = redact(&source, &mut sink, &name, Some(cancel))?;
         sink.finish().map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(output).map_err(|error| failed(error.error))?;
+        file.finish().map_err(failed)?;
         redacted
     };
     let mut told =

@@ -2,6 +2,7 @@
 
 use super::Task;
 use crate::args::{DiffKey, Lines};
+use crate::output::Output;
 use heap_inspector::analysis::Context;
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
 use heap_inspector::analysis::holders;
@@ -13,10 +14,9 @@ use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::source::Source;
 use heap_inspector::{Error, Result};
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// A dump of several.
 struct Loaded {
@@ -115,7 +115,8 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
     let [.., Loaded { name, snapshot }] = &loaded[..] else { return Err(Error::Interrupted) };
     if let Some(path) = output {
         let ids: Vec<NodeId> = diff.retained_objects().collect();
-        write_lines(Path::new(path), snapshot.heap(), snapshot.source(), &ids).map_err(|error| of(name, error))?;
+        write_lines(Path::new(path), snapshot.heap(), snapshot.source(), &ids, options.cancel)
+            .map_err(|error| of(name, error))?;
     }
     if !is_by_holder {
         return diff::report(&diff, By::Keys(&keys), &task.filter, limit, options);
@@ -126,11 +127,15 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
     diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
 }
 
-/// Writes the lines of objects to a new file that only its owner may read.
-fn write_lines(path: &Path, heap: &Heap, source: &Source, ids: &[NodeId]) -> Result<()> {
+/// Writes the lines of objects to a new file that only its owner may read; a file that is there is left as it is.
+fn write_lines(path: &Path, heap: &Heap, source: &Source, ids: &[NodeId], cancel: Option<&AtomicBool>) -> Result<()> {
     let failed = |source| Error::File { path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let mut out = BufWriter::new(file);
+    let output = Output::open(path, cancel)?;
+    if output.unfinished().is_some() && path.symlink_metadata().is_ok() {
+        return Err(failed(rustix::io::Errno::EXIST.into()));
+    }
+    let mut out = BufWriter::new(output);
     heap.records(source, ids, |_, _, line| out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(failed))?;
-    out.flush().map_err(failed)
+    let output = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    output.finish().map_err(failed)
 }

@@ -327,6 +327,50 @@ fn a_redaction_that_fails_leaves_no_file() {
     assert!(err.contains("no such file"), "{err}");
 }
 
+/// Issue 13: what exists and is no file was replaced by one. The links keep this test away from the devices themselves.
+#[test]
+fn a_redaction_writes_to_devices_and_pipes_and_replaces_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let links = ["/dev/stdout", "/dev/null", "/dev/full"].map(|device| {
+        let link = folder.path().join(Path::new(device).file_name().unwrap());
+        std::os::unix::fs::symlink(device, &link).unwrap();
+        link
+    });
+    let origin = dump("ruby-3.4-x86_64");
+    let expected = run(&["redact".as_ref(), origin.as_os_str(), "-".as_ref()]).1;
+    let outcomes = links.each_ref().map(|link| run(&["redact".as_ref(), origin.as_os_str(), link.as_os_str()]));
+    assert_eq!((outcomes[0].0, outcomes[0].1.lines().count()), (0, expected.lines().count()), "{}", outcomes[0].2);
+    assert_eq!((outcomes[1].0, outcomes[1].1.as_str()), (0, ""), "{}", outcomes[1].2);
+    assert_eq!(outcomes[2].0, 1);
+    assert!(outcomes[2].2.contains("no space left on device"), "{}", outcomes[2].2);
+    assert!(links.iter().all(|link| fs::symlink_metadata(link).unwrap().is_symlink()));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), links.len());
+}
+
+/// Issue 13: SIGTERM and SIGHUP left the unfinished file.
+#[test]
+fn signals_that_end_a_redaction_take_its_file_with_them() {
+    for (signal, code) in
+        [(rustix::process::Signal::TERM, 143), (rustix::process::Signal::HUP, 129), (rustix::process::Signal::INT, 130)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("clean.json");
+        let words = ["redact".as_ref(), "-".as_ref(), output.as_os_str()];
+        let mut child = command(&words).stdin(Stdio::piped()).spawn().unwrap();
+        // Its input stays open, so it is at work until the signal comes.
+        let line = b"{\"address\":\"0x7f0000000028\", \"type\":\"STRING\", \"memsize\":40}\n";
+        child.stdin.as_mut().unwrap().write_all(line).unwrap();
+        while fs::read_dir(folder.path()).unwrap().count() == 0 {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let _input = child.stdin.take();
+        assert_eq!(wait(&mut child), Some(code));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{signal:?}");
+    }
+}
+
 #[test]
 fn commands_for_a_running_ruby_point_to_the_gem() {
     for words in

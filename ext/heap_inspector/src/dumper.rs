@@ -1,31 +1,48 @@
-//! What a dump of a living process needs beside `ObjectSpace.dump_all`: a child that is nothing but the dump's, and the thread in it
-//! that packs what `dump_all` writes to a pipe. See `lib/heap_inspector/dump.rs`.
+//! The child that writes a dump: what it does from the fork to its end, and the thread in it that packs what `ObjectSpace.dump_all` writes.
 //!
-//! In the child only the forking thread is left. Ruby goes on there as after any fork; the threads made here touch nothing of Ruby's.
+//! In the child only the forking thread is left. Nothing leaves it: it comes here with all signals blocked and ends here by `_exit`,
+//! whatever happens. Signals that were caught before the fork, but whose trap had not run, would run it at Ruby's next look. So
+//! `dump_all` runs inside of a postponed job, where Ruby looks neither for traps nor for finalizers, and that job never returns.
 
-use crate::errors;
-use crate::input::bytes;
 use heap_inspector::Error as Failure;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Packing, Sink};
 use heap_inspector::source::Source;
-use magnus::{Error, Module, Object, RModule, RString, Ruby, function};
-use std::ffi::CString;
+use magnus::value::ReprValue;
+use magnus::{Module, RModule, Ruby, Value, kwargs};
+use std::ffi::{CString, c_int, c_uint, c_void};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, PipeReader, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The packing thread, from [`pack`] to [`packed`].
-static PACKER: Mutex<Option<JoinHandle<Result<Packed, Failure>>>> = Mutex::new(None);
+/// What the child is to do; all of it made before the fork.
+pub(crate) struct Order {
+    /// Where the dump goes.
+    pub(crate) output: RawFd,
+    /// Where the parent is told.
+    pub(crate) status: OwnedFd,
+    /// The first line.
+    pub(crate) meta: Vec<u8>,
+    pub(crate) packing: Packing,
+    pub(crate) redacts: bool,
+    /// Seconds after which to give up.
+    pub(crate) seconds: u32,
+    pub(crate) parent: i32,
+    /// The file to remove where the parent is gone or the time is over.
+    pub(crate) unfinished: Option<CString>,
+}
+
+/// The exit status of a child that told how it went.
+const TOLD: c_int = 0;
 
 /// Signals that stay as they are: faults, which Ruby reports; those that cannot be caught; and SIGVTALRM, which may be Ruby's clock.
-const LEFT: [i32; 9] = [
+const LEFT: [c_int; 9] = [
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGILL,
@@ -37,17 +54,180 @@ const LEFT: [i32; 9] = [
     libc::SIGSTOP,
 ];
 
-/// Turns a forked child into one that only dumps: no signal is answered, sockets and pipes of the server are closed (a client would
-/// wait for their end), and it ends when its parent `parent` is gone or `seconds` are over, the unfinished file `unfinished` removed.
-fn become_dumper(
-    ruby: &Ruby,
-    keep: Vec<RawFd>,
-    parent: i32,
-    seconds: u32,
-    unfinished: Option<RString>,
-) -> Result<(), Error> {
-    let unfinished = unfinished.and_then(|path| CString::new(bytes(path)).ok());
-    // SAFETY: plain system calls on this process alone, whose only thread this is.
+/// Signals that are let through: faults, which blocked would be deadly anyhow, and the alarm.
+const OPEN: [c_int; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP, libc::SIGALRM];
+
+/// Is the child.
+///
+/// # Safety
+/// To be called in a process that was just forked, by a Ruby thread that holds the GVL, with all signals blocked.
+pub(crate) unsafe fn be(mut order: Order) -> ! {
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: Ruby asks for this call behind any fork that it did not make. It makes this thread the only and the main one.
+        magnus::rb_sys::protect(|| unsafe {
+            rb_sys::rb_thread_atfork();
+            rb_sys::Qnil.into()
+        })
+        .map_err(|error| error.to_string())?;
+        become_dumper(&mut order).map_err(|error| error.to_string())?;
+        // SAFETY: the order lives until the process ends.
+        unsafe { in_job(&mut order) }
+    }));
+    let reason = match done {
+        Ok(Ok(())) => "Ruby did not begin".to_owned(),
+        Ok(Err(reason)) => reason,
+        Err(_) => "it panicked".to_owned(),
+    };
+    tell_end(&order.status, &failed(0, &reason));
+    // SAFETY: runs nothing of the server's.
+    unsafe { libc::_exit(TOLD) }
+}
+
+/// Has [`job`] called by Ruby as a postponed job, from within this call. It does not return where that works.
+///
+/// # Safety
+/// As for [`be`].
+unsafe fn in_job(order: &mut Order) -> Result<(), String> {
+    type Job = unsafe extern "C" fn(*mut c_void);
+    type Register = unsafe extern "C" fn(c_uint, Job, *mut c_void) -> c_int;
+    type Preregister = unsafe extern "C" fn(c_uint, Job, *mut c_void) -> c_uint;
+    type Trigger = unsafe extern "C" fn(c_uint);
+    let data = std::ptr::from_mut(order).cast::<c_void>();
+    // SAFETY: the names are asked of the libraries that are loaded, and have these types in Ruby's debug.h: the first from 2.0 to 4.0,
+    // the others from 3.3 on. None of them does more than to take note.
+    unsafe {
+        let (preregister, trigger) = (symbol(c"rb_postponed_job_preregister"), symbol(c"rb_postponed_job_trigger"));
+        if let (Some(preregister), Some(trigger)) = (preregister, trigger) {
+            let handle = std::mem::transmute::<*mut c_void, Preregister>(preregister)(0, job, data);
+            if handle == c_uint::MAX {
+                return Err("Ruby has no room for another postponed job".to_owned());
+            }
+            std::mem::transmute::<*mut c_void, Trigger>(trigger)(handle);
+        } else if let Some(register) = symbol(c"rb_postponed_job_register_one") {
+            std::mem::transmute::<*mut c_void, Register>(register)(0, job, data);
+        } else {
+            return Err("this Ruby has no postponed jobs".to_owned());
+        }
+    }
+    // SAFETY: takes nothing. Jobs come before traps and exceptions.
+    let looked = magnus::rb_sys::protect(|| unsafe {
+        rb_sys::rb_thread_check_ints();
+        rb_sys::Qnil.into()
+    });
+    looked.map(drop).map_err(|error| error.to_string())
+}
+
+/// # Safety
+/// The caller must know the symbol's type.
+unsafe fn symbol(name: &std::ffi::CStr) -> Option<*mut c_void> {
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}
+
+/// Dumps, tells how it went, and ends the process.
+///
+/// SAFETY: Ruby calls it with the pointer that `in_job` gave it, with the GVL.
+unsafe extern "C" fn job(order: *mut c_void) {
+    let order = unsafe { &*order.cast_const().cast::<Order>() };
+    let start = Instant::now();
+    let line = match catch_unwind(AssertUnwindSafe(|| dump(order))) {
+        Ok(Ok(packed)) => {
+            let Packed { bytes_in, bytes_out, lost } = packed;
+            format!("done {bytes_in} {bytes_out} {lost} {}\n", start.elapsed().as_micros())
+        }
+        Ok(Err(line)) => line,
+        Err(_) => failed(0, "it panicked"),
+    };
+    tell_end(&order.status, &line);
+    // SAFETY: runs nothing of the server's.
+    unsafe { libc::_exit(TOLD) }
+}
+
+/// What tells the parent of a failure: its number in `errno.h` or 0, and words.
+fn failed(number: i32, reason: &str) -> String {
+    format!("error {number} {}\n", reason.replace(['\n', '\r'], " "))
+}
+
+/// Lets `dump_all` write to a pipe which another thread empties. What it wrote is whole where it returned, where its IO could be closed,
+/// which writes the rest, and where all that arrived ends with a line.
+fn dump(order: &Order) -> Result<Packed, String> {
+    let system = |error: &io::Error| failed(error.raw_os_error().unwrap_or(0), &error.to_string());
+    // It blocks, other than Ruby's pipes: from 3.4 on dump_all writes by fwrite, which loses what does not fit.
+    let (input, output) = io::pipe().map_err(|error| system(&error))?;
+    widen(&output);
+    let told = Output::new(order);
+    let (packing, redacts) = (order.packing, order.redacts);
+    let input = Counted { pipe: input, bytes: Arc::clone(&told.bytes_in), last: 0 };
+    let packer = std::thread::Builder::new()
+        .name("heap_inspector pack".into())
+        .spawn(move || pack(input, told, packing, redacts))
+        .map_err(|error| system(&error))?;
+    let mut output = File::from(OwnedFd::from(output));
+    let began = output.write_all(&order.meta);
+    let dumped = match began {
+        Ok(()) => dump_all(OwnedFd::from(output), order.parent),
+        Err(error) => Err(error.to_string()),
+    };
+    match (packer.join(), dumped) {
+        (Ok(Ok(packed)), Ok(())) => Ok(packed),
+        // Where the packer gave up, dump_all failed for that reason, whatever it says.
+        (Ok(Err(Failure::File { source, .. })), _) => Err(system(&source)),
+        (Ok(Err(failure)), _) => Err(failed(0, &failure.to_string())),
+        (Ok(Ok(_)), Err(reason)) => Err(failed(0, &reason)),
+        (Err(_), _) => Err(failed(0, "the packing thread panicked")),
+    }
+}
+
+/// Calls `ObjectSpace.dump_all` and closes what it wrote to.
+fn dump_all(output: OwnedFd, parent: i32) -> Result<(), String> {
+    use std::os::fd::IntoRawFd;
+    let ruby = Ruby::get().map_err(|error| error.to_string())?;
+    let descriptor = output.into_raw_fd();
+    let told = |error: magnus::Error| error.to_string();
+    // SAFETY: this is a Ruby thread with the GVL, and the descriptor an open one that the new IO owns from here on.
+    let io = magnus::rb_sys::protect(|| unsafe { rb_sys::rb_io_fdopen(descriptor, libc::O_WRONLY, c"dump".as_ptr()) });
+    let io = match io {
+        // SAFETY: Ruby made it, and the stack holds it.
+        Ok(io) => unsafe { <Value as magnus::rb_sys::FromRawValue>::from_raw(io) },
+        Err(error) => {
+            // SAFETY: nobody else owns it.
+            unsafe { libc::close(descriptor) };
+            return Err(told(error));
+        }
+    };
+    // It is no second worker in lists of processes. Without the title it dumps as well.
+    let title = format!("heap_inspector: dump of {parent}");
+    let _: Result<Value, _> = ruby.module_process().funcall("setproctitle", (title,));
+    let space: RModule = ruby.class_object().const_get("ObjectSpace").map_err(told)?;
+    let dumped: Result<Value, _> = space.funcall("dump_all", (kwargs!("output" => io),));
+    let closed: Result<Value, _> = io.funcall("close", ());
+    let result = dumped.and(closed).map(drop).map_err(told);
+    if result.is_err() {
+        // Closed or not, the packer must see the end of the pipe.
+        // SAFETY: a number; where it is closed already nothing happens, since no thread opens anything now.
+        unsafe { libc::close(descriptor) };
+    }
+    result
+}
+
+/// More than a pipe usually holds means fewer switches between the dumping and the packing thread.
+fn widen(pipe: &impl AsRawFd) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: plain numbers. Beyond the user's limit it fails and works with less.
+    unsafe {
+        libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, 1 << 20);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
+}
+
+/// Turns a forked child into one that only dumps: no signal is answered, descriptors of the server are closed (a client would wait for
+/// the end of a connection, another process for a lock), and it ends when its parent is gone or the time is over, the unfinished file
+/// removed.
+fn become_dumper(order: &mut Order) -> io::Result<()> {
+    // SAFETY: plain system calls on this process alone, whose only thread this is. What waited to be delivered goes when it is ignored.
     unsafe {
         for signal in 1..32 {
             let action = match signal {
@@ -58,13 +238,23 @@ fn become_dumper(
                 libc::signal(signal, action);
             }
         }
-        libc::alarm(seconds.saturating_add(5)); // should even the thread below be stuck
+        let mut open = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(open.as_mut_ptr());
+        for signal in OPEN {
+            libc::sigaddset(open.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, open.as_ptr(), std::ptr::null_mut());
+        libc::alarm(order.seconds.saturating_add(5)); // should even the thread below be stuck
         libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+        // Progress that nobody reads is not waited for.
+        let status = order.status.as_raw_fd();
+        libc::fcntl(status, libc::F_SETFL, libc::fcntl(status, libc::F_GETFL) | libc::O_NONBLOCK);
     }
-    close_connections(&keep);
-    let watch = move || watch(parent, Instant::now() + Duration::from_secs(seconds.into()), unfinished.as_ref());
-    let thread = std::thread::Builder::new().name("heap_inspector watch".into()).spawn(watch);
-    thread.map(drop).map_err(|error| errors::internal(ruby, &format!("no thread to watch: {error}")))
+    close_others(&[order.output, order.status.as_raw_fd()]);
+    let (parent, unfinished) = (order.parent, order.unfinished.take());
+    let end = Instant::now() + Duration::from_secs(order.seconds.into());
+    let watch = move || watch(parent, end, unfinished.as_ref());
+    std::thread::Builder::new().name("heap_inspector watch".into()).spawn(watch).map(drop)
 }
 
 /// The server goes first where the processors are busy.
@@ -92,113 +282,94 @@ fn watch(parent: i32, end: Instant, unfinished: Option<&CString>) {
     }
 }
 
-/// Closes the sockets and pipes among the inherited descriptors, but for standard streams, those in `keep`, and Ruby's own.
-fn close_connections(keep: &[RawFd]) {
-    let Ok(entries) = std::fs::read_dir(if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" }) else {
-        return; // no list, then they stay open until the child ends
-    };
-    let open = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
-    for descriptor in open.collect::<Vec<RawFd>>() {
-        // SAFETY: Ruby's list of its own descriptors is asked; fstat fills what it is given or fails. What is closed is still known to
-        // IO objects of the server, none of which is used any more in this process.
-        unsafe {
-            if descriptor <= 2 || keep.contains(&descriptor) || rb_sys::rb_reserved_fd_p(descriptor) != 0 {
-                continue;
-            }
-            let mut stat = MaybeUninit::<libc::stat>::uninit();
-            if libc::fstat(descriptor, stat.as_mut_ptr()) == 0 {
-                let kind = stat.assume_init().st_mode & libc::S_IFMT;
-                if kind == libc::S_IFSOCK || kind == libc::S_IFIFO {
-                    libc::close(descriptor);
-                }
+/// Closes the inherited descriptors, but for those in `keep` and Ruby's own. Standard streams lead nowhere then.
+fn close_others(keep: &[RawFd]) {
+    // SAFETY: plain numbers. What is closed is still known to IO objects of the server, none of which is used any more in this process.
+    unsafe {
+        let nowhere = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        for stream in (0..=2).filter(|stream| !keep.contains(stream)) {
+            if nowhere > 2 {
+                libc::dup2(nowhere, stream);
             }
         }
     }
+    for descriptor in open_descriptors() {
+        // SAFETY: Ruby's list of its own descriptors is asked; else as above.
+        unsafe {
+            if descriptor > 2 && !keep.contains(&descriptor) && rb_sys::rb_reserved_fd_p(descriptor) == 0 {
+                libc::close(descriptor);
+            }
+        }
+    }
+}
+
+fn open_descriptors() -> Vec<RawFd> {
+    if let Ok(entries) = std::fs::read_dir(if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" }) {
+        return entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    }
+    // No list, then all numbers that may be; most processes have less than the cap.
+    // SAFETY: takes a number.
+    let most = unsafe { libc::sysconf(libc::_SC_OPEN_MAX) };
+    (0..RawFd::try_from(most).unwrap_or(RawFd::MAX).min(1 << 16)).collect()
 }
 
 /// What the packing thread did.
 struct Packed {
     bytes_in: u64,
     bytes_out: u64,
-    /// Values replaced and records left out by the redaction.
-    redacted: (u64, u64),
+    /// Records left out by the redaction.
+    lost: u64,
 }
 
-/// Starts to pack what comes down the pipe `input` into `output`, and tells `status` now and then how far it is. Closes `input` at the
-/// end, `output` and `status` not.
-fn pack(ruby: &Ruby, input: RawFd, output: RawFd, status: RawFd, packing: String, redacts: bool) -> Result<(), Error> {
-    let packing: Packing = packing.parse().map_err(|error| errors::raised(ruby, &error))?;
-    // SAFETY: Ruby code opened them and keeps them open until `packed` returns, but for `input`, which it gave up.
-    let input = unsafe { File::from_raw_fd(input) };
-    let bytes_in = Arc::new(AtomicU64::new(0));
-    let output = Output { descriptor: output, bytes: 0, bytes_in: Arc::clone(&bytes_in), status, told: Instant::now() };
-    let work = move || work(Counted { file: input, bytes: Arc::clone(&bytes_in) }, output, packing, redacts);
-    let thread = std::thread::Builder::new().name("heap_inspector pack".into()).spawn(work);
-    let thread = thread.map_err(|error| errors::internal(ruby, &format!("no thread to pack: {error}")))?;
-    *PACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-    Ok(())
-}
-
-/// Waits for the end of [`pack`]: `[bytes in, bytes out, values replaced, records left out]`.
-fn packed(ruby: &Ruby) -> Result<(u64, u64, u64, u64), Error> {
-    let thread = PACKER.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match thread.map(JoinHandle::join) {
-        Some(Ok(Ok(packed))) => Ok((packed.bytes_in, packed.bytes_out, packed.redacted.0, packed.redacted.1)),
-        Some(Ok(Err(failure))) => Err(errors::raised(ruby, &failure)),
-        Some(Err(_)) => Err(errors::internal(ruby, "the packing thread panicked")),
-        None => Err(errors::internal(ruby, "nothing is packed")),
-    }
-}
-
-fn work(mut input: Counted, output: Output, packing: Packing, redacts: bool) -> Result<Packed, Failure> {
+/// Packs what comes down the pipe until its end.
+fn pack(mut input: Counted, output: Output, packing: Packing, redacts: bool) -> Result<Packed, Failure> {
     let name = PathBuf::from("the dump");
     let failed = |source: io::Error| Failure::File { path: name.clone(), source };
     let bytes_in = Arc::clone(&input.bytes);
     let mut sink = Sink::new(BufWriter::with_capacity(BUFFER, output), packing).map_err(failed)?;
-    let redacted = if redacts {
-        let done = redact(&Source::reader(input, "the dump"), &mut sink, "the dump", None)?;
-        (done.values, done.lost)
+    let lost = if redacts {
+        redact(&Source::reader(input, "the dump"), &mut sink, "the dump", None)?.lost
     } else {
         let mut buffer = vec![0; BUFFER];
         loop {
             match input.read(&mut buffer) {
-                Ok(0) => break (0, 0),
+                Ok(0) => break,
                 Ok(count) => sink.write_all(&buffer[..count]).map_err(failed)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
+        if input.last != b'\n' {
+            return Err(failed(io::Error::other("ObjectSpace.dump_all ended in the middle of a line")));
+        }
+        0
     };
     let output =
         sink.finish().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error)).map_err(failed)?;
     output.sync().map_err(failed)?;
-    Ok(Packed { bytes_in: bytes_in.load(Ordering::Relaxed), bytes_out: output.bytes, redacted })
+    Ok(Packed { bytes_in: bytes_in.load(Ordering::Relaxed), bytes_out: output.bytes, lost })
 }
 
 const BUFFER: usize = 1 << 18;
 
-/// The reading end of the pipe. Ruby makes pipes that do not block; this waits.
+/// The reading end of the pipe.
 struct Counted {
-    file: File,
+    pipe: PipeReader,
     bytes: Arc<AtomicU64>,
+    /// The last byte that came.
+    last: u8,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(self.file.as_raw_fd(), libc::POLLIN)?,
-                read => {
-                    return read.inspect(|count| {
-                        self.bytes.fetch_add(*count as u64, Ordering::Relaxed);
-                    });
-                }
-            }
-        }
+        self.pipe.read(buffer).inspect(|count| {
+            self.bytes.fetch_add(*count as u64, Ordering::Relaxed);
+            self.last = count.checked_sub(1).map_or(self.last, |last| buffer[last]);
+        })
     }
 }
 
-/// Where the packed dump goes: a file, or a pipe or terminal of who asked for it, which may not block either.
+/// Where the packed dump goes: a file, or a pipe or terminal of who asked for it, which may not block.
 struct Output {
     descriptor: RawFd,
     bytes: u64,
@@ -208,9 +379,14 @@ struct Output {
 }
 
 impl Output {
+    fn new(order: &Order) -> Output {
+        let (descriptor, status) = (order.output, order.status.as_raw_fd());
+        Output { descriptor, bytes: 0, bytes_in: Arc::default(), status, told: Instant::now() }
+    }
+
     /// Has a file's bytes on the disk; what is no file has none.
     fn sync(&self) -> io::Result<()> {
-        // SAFETY: the descriptor is open until `packed` returns.
+        // SAFETY: the descriptor is open until the process ends.
         if unsafe { libc::fsync(self.descriptor) } == 0 {
             return Ok(());
         }
@@ -220,10 +396,10 @@ impl Output {
         }
     }
 
-    /// Tells how far it is, as a line of JSON. A pipe that is full is not waited for.
+    /// Tells how far it is. A pipe that is full is not waited for.
     fn tell(&mut self) {
         self.told = Instant::now();
-        let line = format!("{{\"in\":{},\"out\":{}}}\n", self.bytes_in.load(Ordering::Relaxed), self.bytes);
+        let line = format!("at {}\n", self.bytes_in.load(Ordering::Relaxed));
         // SAFETY: as in `sync`; the bytes are borrowed for the call. So short a write to a pipe is whole or nothing.
         unsafe { libc::write(self.status, line.as_ptr().cast(), line.len()) };
     }
@@ -234,26 +410,45 @@ const TELLING: Duration = Duration::from_millis(100);
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            // SAFETY: as in `tell`.
-            let count = unsafe { libc::write(self.descriptor, bytes.as_ptr().cast(), bytes.len()) };
-            let Ok(count) = usize::try_from(count) else {
-                match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::WouldBlock => wait(self.descriptor, libc::POLLOUT)?,
-                    error => return Err(error),
-                }
-                continue;
-            };
-            self.bytes += count as u64;
-            if self.told.elapsed() > TELLING {
-                self.tell();
-            }
-            return Ok(count);
+        let count = write(self.descriptor, bytes)?;
+        self.bytes += count as u64;
+        if self.told.elapsed() > TELLING {
+            self.tell();
         }
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Writes what there is room for, once there is some.
+fn write(descriptor: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: the bytes are borrowed for the call.
+        let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(count) {
+            // Nothing that is written to answers so; if it did, this would go on for ever.
+            Ok(0) if !bytes.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => return Ok(count),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::WouldBlock => wait(descriptor, libc::POLLOUT)?,
+                error => return Err(error),
+            },
+        }
+    }
+}
+
+/// Tells the last line, for which there must be room. A parent that is gone is told nothing.
+fn tell_end(status: &OwnedFd, line: &str) {
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        match write(status.as_raw_fd(), rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -267,27 +462,5 @@ fn wait(descriptor: RawFd, events: i16) -> io::Result<()> {
             return Err(error);
         }
     }
-    Ok(())
-}
-
-/// Bytes that may still be written to the file system of an open file.
-fn free_bytes(ruby: &Ruby, descriptor: RawFd) -> Result<u64, Error> {
-    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: fills what it is given or fails.
-    if unsafe { libc::fstatvfs(descriptor, stat.as_mut_ptr()) } != 0 {
-        let source = io::Error::last_os_error();
-        return Err(errors::raised(ruby, &Failure::File { path: PathBuf::from("the dump"), source }));
-    }
-    // SAFETY: it was filled.
-    let stat = unsafe { stat.assume_init() };
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-pub(crate) fn define(module: RModule) -> Result<(), Error> {
-    let native = module.define_module("Native")?;
-    native.define_singleton_method("become_dumper", function!(become_dumper, 4))?;
-    native.define_singleton_method("pack", function!(pack, 5))?;
-    native.define_singleton_method("packed", function!(packed, 0))?;
-    native.define_singleton_method("free_bytes", function!(free_bytes, 1))?;
     Ok(())
 }

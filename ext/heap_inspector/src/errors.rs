@@ -76,3 +76,8 @@ fn class(ruby: &Ruby, name: &str) -> Result<ExceptionClass, Raised> {
         Raised::new(ruby.exception_type_error(), format!("HeapInspector::{name} is {} now", class.inspect()))
     })
 }
+
+/// The exception of `errors.rb` that is called so.
+pub(crate) fn named(ruby: &Ruby, name: &str, message: String) -> Raised {
+    class(ruby, name).map_or_else(|failure| failure, |class| Raised::new(class, message))
+}

@@ -9,9 +9,11 @@ mod command_line;
 mod diff;
 mod document;
 mod dumper;
+mod dumping;
 mod errors;
 mod filter;
 mod graph;
+mod gvl;
 mod heap;
 mod input;
 mod objects;
@@ -27,12 +29,12 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let module = ruby.define_module("HeapInspector")?;
     document::define(ruby, module)?;
     heap::define(ruby, module)?;
-    dumper::define(module)?;
     // What Ruby code of the gem calls, and nobody else.
     let native = module.define_module("Native")?;
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
     native.define_singleton_method("panic", magnus::function!(work::panic, 1))?;
     command_line::define(native)?;
+    dumping::define(ruby, module, native)?;
     graph::define(native)?;
     diff::define(ruby, module, native)?;
     objects::define(ruby, module, native)
