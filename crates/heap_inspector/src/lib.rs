@@ -48,6 +48,7 @@ pub mod heap;
 pub mod keys;
 pub mod labels;
 pub mod names;
+mod patterns;
 pub mod record;
 pub mod redact;
 pub mod report;
