@@ -61,6 +61,7 @@ pub mod source;
 pub mod stored;
 pub mod survey;
 pub mod symbols;
+mod threads;
 pub mod view;
 
 pub use error::{Error, ErrorKind, Position, Result};

@@ -4,6 +4,7 @@
 //! addresses it meets ([`Tables`]) and the names are worked out when all lines are read ([`Names`]). Costs a few dozen bytes for each
 //! class, site and distinct text; nothing for an object.
 
+use crate::Result;
 use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Traits, Type};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
@@ -229,21 +230,30 @@ impl Tables {
         Some(tables)
     }
 
-    /// All of several tables in the first of them, and how the numbers of each map to the whole's.
-    pub fn joined(several: Vec<Tables>) -> (Tables, Vec<Renumbering>) {
+    /// All of several tables in the first of them, and how the numbers of each map to the whole's. `check` is called with a number at
+    /// each step, and may stop it.
+    pub(crate) fn joined(
+        several: Vec<Tables>,
+        check: &impl Fn(usize) -> Result<()>,
+    ) -> Result<(Tables, Vec<Renumbering>)> {
         let mut several = several.into_iter();
         let mut joined = several.next().unwrap_or_default();
         let mut renumberings = vec![Renumbering::none(&joined)];
-        renumberings.extend(several.map(|other| joined.merge(&other)));
-        (joined, renumberings)
+        for other in several {
+            renumberings.push(joined.merge(&other, check)?);
+        }
+        Ok((joined, renumberings))
     }
 
     /// Takes in all of `other` and tells how its numbers map to ours.
-    fn merge(&mut self, other: &Tables) -> Renumbering {
-        let symbols = self.symbols.merge(&other.symbols);
-        let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols);
+    fn merge(&mut self, other: &Tables, check: &impl Fn(usize) -> Result<()>) -> Result<Renumbering> {
+        let symbols = self.symbols.merge(&other.symbols, check)?;
+        let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols, check)?;
         let mut classes = vec![ClassId::NONE];
-        classes.extend(other.classes.addresses[1..].iter().map(|address| self.classes.number(*address)));
+        for address in &other.classes.addresses[1..] {
+            check(classes.len())?;
+            classes.push(self.classes.number(*address));
+        }
         for (id, known) in other.classes.records.iter().enumerate() {
             let Some(known) = known else { continue };
             let known = ClassRecord {
@@ -256,7 +266,7 @@ impl Tables {
             };
             self.classes.records[classes[id].0 as usize].get_or_insert(known);
         }
-        Renumbering { symbols, sites, classes }
+        Ok(Renumbering { symbols, sites, classes })
     }
 
     /// The address of a class's number.
@@ -332,9 +342,8 @@ enum Attached {
 }
 
 impl Names {
-    /// Works out the names of all classes.
-    #[must_use]
-    pub fn new(tables: Tables) -> Names {
+    /// Works out the names of all classes. `check` is called with the number of each, and may stop it.
+    pub(crate) fn new(tables: Tables, check: impl Fn(usize) -> Result<()>) -> Result<Names> {
         let mut attached = vec![Attached::None; tables.class_count()];
         for (id, known) in tables.classes.records.iter().enumerate() {
             let Some(known) = known.filter(|known| known.ty != Type::Iclass) else { continue };
@@ -344,13 +353,14 @@ impl Names {
         let mut names =
             Names { tables, instances: vec![Symbol::NONE], attached, tracer: Symbol::NONE, metaclass: Symbol::NONE };
         for id in 1..names.tables.class_count() {
+            check(id)?;
             let name = names.name_of_instances(ClassId(id as u32));
             let sym = names.tables.symbols.intern(&name);
             names.instances.push(sym);
         }
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
         names.metaclass = names.tables.symbols.intern(b"(metaclass)");
-        names
+        Ok(names)
     }
 
     /// Whether an object of this type and label is the allocation tracer's own store.
@@ -505,7 +515,7 @@ mod tests {
         let parts: Parts = Key::Class.parts().union(Key::Type.parts());
         let mut values = Values::new(heap.names());
         let mut classes = Vec::new();
-        for (slot, _) in &heap.sums(parts, None) {
+        for (slot, _) in &heap.sums(parts, None, &Default::default()).expect("nobody cancels") {
             let mut text = |key| {
                 let value = values.value(key, slot);
                 match values.outside(value) {

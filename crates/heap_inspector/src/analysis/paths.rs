@@ -84,9 +84,12 @@ impl Ways {
         Ok(Ways { parents: search.from, costs: search.costs, order })
     }
 
-    /// The object before one on its way, or [`ROOT`].
+    /// The object before one on its way, or [`ROOT`]; that, too, where there is no way.
     pub(super) fn parent(&self, id: NodeId) -> u32 {
-        self.parents[id.0 as usize]
+        match self.parents[id.0 as usize] {
+            UNREACHABLE => ROOT,
+            parent => parent,
+        }
     }
 
     /// About how many bytes of memory they take.
@@ -583,7 +586,7 @@ pub fn merged_by(
     let mut merged = Merged::default();
     for id in ids {
         merged.count += 1;
-        merged.memsize += heap.bytes(*id);
+        merged.memsize = merged.memsize.saturating_add(heap.bytes(*id));
         merged.unreachable += u64::from(!ways.is_reachable(*id));
         below[id.0 as usize] = (1, heap.bytes(*id));
     }
@@ -598,7 +601,7 @@ pub fn merged_by(
         if parent != ROOT {
             let held = &mut below[parent as usize];
             held.0 += count;
-            held.1 += bytes;
+            held.1 = held.1.saturating_add(bytes);
         }
     }
     let children = Children::new(&parents);
@@ -678,7 +681,7 @@ fn group(
         });
         members.nodes.push(id);
         members.targets += u64::from(count);
-        members.memsize += bytes;
+        members.memsize = members.memsize.saturating_add(bytes);
     }
     let mut groups: Vec<Members> = groups.into_values().filter(|group| group.targets >= least.max(1)).collect();
     groups.sort_unstable_by(|a, b| b.targets.cmp(&a.targets).then_with(|| a.class.cmp(&b.class)));

@@ -1,10 +1,12 @@
 //! Which object new ones pile up at: the nearest old one above them.
 
 use super::naming::SEARCHED;
+use crate::Result;
 use crate::analysis::dominators::{Children, Dominator, Tree};
 use crate::analysis::paths::Ways;
 use crate::graph::ROOT;
 use crate::heap::{Heap, NodeId, Target};
+use crate::scan::Options;
 use hashbrown::HashMap;
 
 /// Not asked yet.
@@ -88,21 +90,50 @@ fn climb(
     anchor
 }
 
-/// By node, the nearest object above in the dominator tree that is older, by generation; [`ROOT`] where there is none. From each older
-/// object on, generations fall, so the steps are fewer than the garbage collections.
-pub(super) fn older(heap: &Heap, tree: &Tree, children: &Children) -> Vec<u32> {
+/// By node, the nearest object above in the dominator tree that is older, by generation; [`ROOT`] where there is none.
+///
+/// The plain version walks up from each object, and where generations rise along a long chain as far as that is long. This one keeps, of
+/// the objects above the one it is at, those that have no older one below them: their generations rise, so the nearest older one is
+/// found by halves, and all of that generation or later behind it give way to the object itself. That changes one place and the
+/// length, which are put back when the search leaves the object.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub(super) fn older(heap: &Heap, children: &Children, options: &Options<'_>) -> Result<Vec<u32>> {
     let generation = |node: u32| heap.slot(NodeId(node)).generation;
     let mut older = vec![ROOT; heap.object_count()];
-    let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
-    while let Some(id) = stack.pop() {
-        let mut at = tree.above(id.0);
-        while at != ROOT && generation(at) >= generation(id.0) {
-            at = older[at as usize];
+    // Each node twice, the second time with `ROOT` before it: to be left.
+    let mut stack: Vec<u32> = children.of(Dominator::Root).map(|id| id.0).collect();
+    // The chain, how much of it holds, and what stands to be put back.
+    let (mut chain, mut length, mut before): (Vec<u32>, usize, Vec<(u32, u32, u32)>) = Default::default();
+    let mut walked = 0usize;
+    while let Some(node) = stack.pop() {
+        if node == ROOT {
+            let Some((place, known, all)) = before.pop() else { continue };
+            chain[place as usize] = known;
+            length = all as usize;
+            continue;
         }
-        older[id.0 as usize] = at;
-        stack.extend(children.of(Dominator::Node(id)));
+        options.check_at(walked)?;
+        walked += 1;
+        let own = generation(node);
+        let place = chain[..length].partition_point(|above| generation(*above) < own);
+        if place > 0 {
+            older[node as usize] = chain[place - 1];
+        }
+        let mut below = children.of(Dominator::Node(NodeId(node)));
+        if below.len() == 0 {
+            continue;
+        }
+        if place == chain.len() {
+            chain.push(ROOT);
+        }
+        before.push((place as u32, std::mem::replace(&mut chain[place], node), length as u32));
+        length = place + 1;
+        stack.push(ROOT);
+        stack.extend(below.by_ref().map(|id| id.0));
     }
-    older
+    Ok(older)
 }
 
 /// The nearest older object on the way to one, not far up.
