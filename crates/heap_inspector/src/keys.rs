@@ -309,7 +309,8 @@ impl<'a> Values<'a> {
     /// The order of two rows of values: as they stand outside, texts by their bytes.
     pub(crate) fn compare(&self, one: &[Value], other: &[Value]) -> Ordering {
         let mut order = one.iter().zip(other).map(|(a, b)| match (self.bytes(*a), self.bytes(*b)) {
-            (Some(one), Some(other)) => one.cmp(other),
+            // The words for no text come before a text of the same.
+            (Some(one), Some(other)) => one.cmp(other).then_with(|| b.cmp(a)),
             _ => a.cmp(b),
         });
         order.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)

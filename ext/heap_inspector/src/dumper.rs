@@ -5,11 +5,12 @@
 
 use crate::errors;
 use crate::input::bytes;
+use crate::native::function;
 use heap_inspector::Error as Failure;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Packing, Sink};
 use heap_inspector::source::Source;
-use magnus::{Error, Module, Object, RModule, RString, Ruby, function};
+use magnus::{Error, Module, Object, RModule, RString, Ruby};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
