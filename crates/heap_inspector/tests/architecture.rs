@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
 const ORDER: [&str; 24] = [
-    "error", "threads", "patterns", "arrays", "symbols", "report", "gems", "record", "ruby", "source", "sink", "redact",
-    "names", "scan", "survey", "heap", "keys", "select", "graph", "view", "labels", "analysis", "stored", "snapshot",
+    "error", "threads", "patterns", "arrays", "symbols", "report", "gems", "record", "ruby", "source", "sink",
+    "redact", "names", "scan", "survey", "heap", "keys", "select", "graph", "view", "labels", "analysis", "stored",
+    "snapshot",
 ];
 
 fn sources() -> PathBuf {

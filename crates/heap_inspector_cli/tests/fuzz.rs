@@ -147,7 +147,7 @@ fn mutate(lines: &mut Vec<Vec<u8>>, random: &mut Random) {
 fn answer(words: &[&str]) -> (i32, String, String) {
     let words: Vec<OsString> = words.iter().map(OsString::from).collect();
     let cancel = Arc::new(AtomicBool::new(false));
-    let (told, done) = std::sync::mpsc::channel();
+    let (told, done) = std::sync::mpsc::channel::<()>();
     let (raised, ended) = (Arc::clone(&cancel), words.clone());
     // Ends with the answer: then nobody listens any more.
     let watch = std::thread::spawn(move || {

@@ -55,9 +55,9 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize, options: &Options<
     let mut names: Vec<(usize, String)> = Vec::new();
     for (step, key) in keys.iter().enumerate() {
         options.check_at(step)?;
-        let Some(Value::Text(sym)) = key.first() else { continue };
-        if values.bytes(*sym).len() <= LONG
-            && let KeyValue::Text(known) = values.outside(Value::Text(*sym))
+        let Some(value @ Value::Text(_)) = key.first() else { continue };
+        if values.bytes(*value).is_some_and(|name| name.len() <= LONG)
+            && let KeyValue::Text(known) = values.outside(*value)
         {
             names.extend(rank(&known).map(|rank| (rank, known)));
         }
