@@ -206,7 +206,7 @@ fn holder_growth(
         let diff = Diff::of(&several.dumps(&trees(several, retained, options)?), &matches.0);
         let last = several.last()?;
         let (tree, ways) = (last.tree(options)?, last.ways(options)?);
-        let found = holders::growth(&diff, tree, ways, &last.source, &filter, limit, options)?;
+        let found = holders::growth(&diff, tree, ways, last.source(), &filter, limit, options)?;
         let report = diff::holder_report(&diff, &found, &filter);
         Ok((found, report))
     })?;

@@ -382,6 +382,23 @@ pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &
     steps
 }
 
+/// A longer chain is shown by its beginning and its end: what lies deep in a list has as many steps as the list has elements.
+const SHOWN_STEPS: usize = 100;
+
+/// The steps that a report shows; none where it leaves some out.
+pub(super) fn shown(steps: &[Step]) -> Vec<Option<&Step>> {
+    if steps.len() <= SHOWN_STEPS {
+        return steps.iter().map(Some).collect();
+    }
+    let (first, last) = (&steps[..SHOWN_STEPS / 2], &steps[steps.len() - SHOWN_STEPS / 2..]);
+    first.iter().map(Some).chain([None]).chain(last.iter().map(Some)).collect()
+}
+
+/// What stands for the steps that are left out.
+pub(super) fn left_out(steps: &[Step]) -> String {
+    format!("({} steps more)", crate::view::human::count((steps.len() - SHOWN_STEPS) as u64))
+}
+
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
 pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
     let mut categories: HashMap<NodeId, &str> = HashMap::new();
@@ -495,16 +512,23 @@ impl Paths {
                         Column { name: "edge", title: "Held by", shrinks: true },
                         Column { name: "object", title: "Object", shrinks: true },
                     ],
-                    steps: steps
-                        .iter()
-                        .map(|step| {
-                            vec![
+                    steps: shown(steps)
+                        .into_iter()
+                        .map(|shown| match shown {
+                            Some(step) => vec![
                                 address_cell(heap, step.id),
                                 Cell::Bytes(heap.bytes(step.id)),
                                 Cell::Bytes(tree.retained(step.id)),
                                 edge_cell(&step.edge),
                                 Cell::Text(step.label.clone()),
-                            ]
+                            ],
+                            None => vec![
+                                Cell::Missing,
+                                Cell::Missing,
+                                Cell::Missing,
+                                Cell::Missing,
+                                Cell::Text(left_out(steps)),
+                            ],
                         })
                         .collect(),
                 })

@@ -4,7 +4,7 @@
 use super::column::Column;
 use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
-use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
+use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables, bounded};
 use crate::record::{Record, Traits, Type};
 use crate::ruby::pages::PageTable;
 use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
@@ -173,7 +173,7 @@ impl Worker<'_> {
         let chunk = &mut self.chunk;
         let begin = chunk.references.len() - record.reference_count as usize;
         let text = |text: Option<crate::record::Text<'_>>| {
-            text.map(|text| String::from_utf8_lossy(&text.decode()).into_owned())
+            text.map(|text| String::from_utf8_lossy(&bounded(text.decode())).into_owned())
         };
         match record.ty {
             Type::Root if record.is_meta() => {}

@@ -142,3 +142,48 @@ pub(super) fn older_on_way(heap: &Heap, ways: &Ways, id: NodeId) -> Option<u32> 
     let up = std::iter::successors(Some(ways.parent(id)), |node| (*node != ROOT).then(|| ways.parent(NodeId(*node))));
     up.take(SEARCHED).take_while(|node| *node != ROOT).find(|node| generation(*node) < generation(id.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::dominators::Tree;
+    use crate::graph::random::heap_of_lines;
+    use proptest::prelude::*;
+
+    /// A tree of objects, each under an earlier one, with these generations; the first is the root's.
+    fn lines(nodes: &[(usize, u32)]) -> String {
+        let address = |node: usize| format!("\"0x{:x}\"", 0x1000 + 40 * node);
+        let mut held = vec![Vec::new(); nodes.len()];
+        for (node, (above, _)) in nodes.iter().enumerate().skip(1) {
+            held[above % node].push(address(node));
+        }
+        let objects = nodes.iter().zip(held).enumerate().map(|(node, ((_, generation), held))| {
+            let (address, held) = (address(node), held.join(", "));
+            format!("{{\"address\":{address}, \"type\":\"OBJECT\", \"references\":[{held}], \"generation\":{generation}, \"memsize\":40}}\n")
+        });
+        format!("{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[{}]}}\n", address(0))
+            + &objects.collect::<String>()
+    }
+
+    fn both(nodes: &[(usize, u32)]) -> [Vec<u32>; 2] {
+        let (heap, _) = heap_of_lines(&lines(nodes));
+        let tree = Tree::new(&heap, &Options::default()).expect("nobody cancels");
+        let generation = |node: u32| heap.slot(NodeId(node)).generation;
+        let plain = heap.nodes().map(|id| {
+            let mut at = tree.above(id.0);
+            while at != ROOT && generation(at) >= generation(id.0) {
+                at = tree.above(at);
+            }
+            at
+        });
+        [older(&heap, &tree.children(), &Options::default()).expect("nobody cancels"), plain.collect()]
+    }
+
+    proptest! {
+        #[test]
+        fn finds_the_older_one_that_walking_up_finds(nodes in prop::collection::vec((0usize..60, 0u32..8), 1..60)) {
+            let [found, plain] = both(&nodes);
+            prop_assert_eq!(found, plain);
+        }
+    }
+}
