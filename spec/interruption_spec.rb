@@ -203,9 +203,34 @@ RSpec.describe "An analysis" do
 
   it "makes an error of a bug in Rust, and goes on" do
     native = HeapInspector::Heap && HeapInspector.const_get(:Native)
-    expect { native.panic("a bug") }.to raise_error(HeapInspector::Error, "internal error, please report it: a bug")
-      .and output(/panicked at/).to_stderr_from_any_process
+    [true, false].each do |beside_ruby|
+      expect { native.panic("a bug", beside_ruby) }
+        .to raise_error(HeapInspector::Error, "internal error, please report it: a bug")
+        .and output(/panicked at/).to_stderr_from_any_process
+    end
     expect(HeapInspector.analyze(Helpers::DUMP, index: false).object_count).to eq(27_801)
+  end
+
+  it "lets other threads run while interrupted work comes to its end" do
+    # The work is stuck in a pipe that only another thread of Ruby's empties.
+    code = <<~RUBY
+      reader, writer = IO.pipe
+      native = HeapInspector::Heap && HeapInspector.const_get(:Native)
+      out = $stdout.dup
+      $stdout.reopen(writer)
+      work = Thread.new { native.command_line(%w[top #{Helpers::DUMP} --by class,location --format json -n all]) }
+      Thread.pass until IO.select([reader], nil, nil, 0)
+      work.raise(Interrupt)
+      work.report_on_exception = false
+      emptier = Thread.new { reader.readpartial(1 << 20) while true }
+      begin
+        work.join
+      rescue Interrupt
+        out.print "interrupted"
+      end
+      emptier.kill
+    RUBY
+    expect(Timeout.timeout(60) { ruby(code).first }).to eq("interrupted")
   end
 
   describe "of a loaded heap" do

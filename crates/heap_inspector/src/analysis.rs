@@ -15,6 +15,7 @@ pub mod outline;
 pub mod paths;
 pub mod retained;
 pub mod show;
+mod sorted;
 pub mod strings;
 pub mod summary;
 pub mod suspects;
@@ -143,8 +144,9 @@ impl Context {
 #[must_use]
 pub fn untraced(totals: &Totals) -> Sum {
     Sum {
-        count: totals.objects.count - totals.traced.count - totals.tracer.count,
-        memsize: totals.objects.memsize - totals.traced.memsize - totals.tracer.memsize,
+        // A hostile dump may say that the tracer itself was traced, or more bytes than a sum holds.
+        count: totals.objects.count.saturating_sub(totals.traced.count + totals.tracer.count),
+        memsize: totals.objects.memsize.saturating_sub(totals.traced.memsize.saturating_add(totals.tracer.memsize)),
         references: 0,
     }
 }

@@ -4,6 +4,7 @@
 //! adds and how many arrays there are, the caller's words, for each array the width of a number in bytes, its length in bytes and its
 //! checksum (XXH3), and a checksum of all that; then the arrays, each begun at a multiple of 8 bytes.
 
+use crate::threads;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -178,14 +179,7 @@ impl Reader {
             }
             parts
         };
-        let mut parts = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads.min(4)).map(|_| scope.spawn(read)).collect();
-            let mut parts = read();
-            for other in others {
-                parts.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            parts
-        });
+        let mut parts: Vec<_> = threads::all(vec![read; threads.clamp(1, 4)]).into_iter().flatten().collect();
         parts.sort_by_key(|(at, _)| *at);
         let parts = parts.into_iter().map(|(_, part)| part).collect::<Option<Vec<_>>>()?;
         Some(Reader(parts.into_iter()))

@@ -335,16 +335,27 @@ impl Heap {
     }
 
     /// Sums by the parts of slots wanted, of objects whose bytes lie in `memsize`.
-    #[must_use]
-    pub fn sums(&self, parts: Parts, memsize: Option<&Ranges>) -> Sums {
-        self.sums_of(self.nodes(), parts, memsize)
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn sums(&self, parts: Parts, memsize: Option<&Ranges>, options: &Options<'_>) -> Result<Sums> {
+        self.sums_of(self.nodes(), parts, memsize, options)
     }
 
     /// The same of some objects.
-    #[must_use]
-    pub fn sums_of(&self, ids: impl Iterator<Item = NodeId>, parts: Parts, memsize: Option<&Ranges>) -> Sums {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn sums_of(
+        &self,
+        ids: impl Iterator<Item = NodeId>,
+        parts: Parts,
+        memsize: Option<&Ranges>,
+        options: &Options<'_>,
+    ) -> Result<Sums> {
         let mut sums = Sums::new();
-        for id in ids {
+        for (step, id) in ids.enumerate() {
+            options.check_at(step)?;
             let bytes = self.bytes(id);
             if memsize.is_some_and(|ranges| !ranges.hold(bytes)) {
                 continue;
@@ -353,7 +364,7 @@ impl Heap {
             let sum = Sum { count: 1, memsize: bytes, references };
             sums.entry(self.slot(id).keep(parts)).or_default().add(sum);
         }
-        sums
+        Ok(sums)
     }
 }
 

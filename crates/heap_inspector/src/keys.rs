@@ -306,6 +306,16 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The order of two rows of values: as they stand outside, texts by their bytes.
+    pub(crate) fn compare(&self, one: &[Value], other: &[Value]) -> Ordering {
+        let mut order = one.iter().zip(other).map(|(a, b)| match (self.bytes(*a), self.bytes(*b)) {
+            // The words for no text come before a text of the same.
+            (Some(one), Some(other)) => one.cmp(other).then_with(|| b.cmp(a)),
+            _ => a.cmp(b),
+        });
+        order.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+
     /// The bytes of a text value, or of the words for none: as people see it. None of what is no text.
     #[must_use]
     pub fn bytes(&self, value: Value) -> Option<&[u8]> {

@@ -15,7 +15,7 @@ use crate::source::Source;
 use crate::survey::Slot;
 use crate::view::human;
 use hashbrown::{HashMap, HashSet};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -74,6 +74,8 @@ impl Edge {
 
 /// Chains of shapes are a few dozen long; a hostile dump may close one to a ring.
 const LONGEST_CHAIN: usize = 4096;
+/// So many names of variables are kept: a hostile dump may have thousands for each of its shapes.
+const KEPT_NAMES: usize = 1 << 17;
 /// So many objects of a shape vote on what its variables hold.
 const VOTERS: usize = 64;
 /// More candidates than this tell nothing.
@@ -125,6 +127,8 @@ pub struct Labels<'a> {
     values: RefCell<Values<'a>>,
     shapes: HashMap<u32, usize>,
     variables: RefCell<HashMap<u32, Rc<Vec<String>>>>,
+    /// How many names stand in `variables`: they are forgotten when they are too many.
+    kept: Cell<usize>,
     votes: OnceCell<HashMap<u32, Votes>>,
     texts: HashMap<NodeId, Start>,
     /// Texts that may be labels or paths of code, whole.
@@ -155,6 +159,7 @@ impl<'a> Labels<'a> {
             values: RefCell::new(Values::new(heap.names())),
             shapes,
             variables: RefCell::default(),
+            kept: Cell::default(),
             votes: OnceCell::new(),
             texts: HashMap::new(),
             code_texts: HashMap::new(),
@@ -502,8 +507,33 @@ impl<'a> Labels<'a> {
         }
         names.reverse();
         let names = Rc::new(names);
+        let kept = self.kept.get() + names.len();
+        self.kept.set(kept);
+        if kept > KEPT_NAMES {
+            self.variables.borrow_mut().clear();
+            self.kept.set(names.len());
+        }
         self.variables.borrow_mut().insert(shape, Rc::clone(&names));
         names
+    }
+
+    /// How many instance variables a shape has. Those of the shapes before it are kept in `known`, so each shape is looked at once.
+    fn variable_count(&self, shape: u32, known: &mut HashMap<u32, usize>) -> usize {
+        let (mut walked, mut next) = (Vec::new(), Some(shape));
+        let mut count = loop {
+            let Some(id) = next.filter(|_| walked.len() < LONGEST_CHAIN) else { break 0 };
+            if let Some(count) = known.get(&id) {
+                break *count;
+            }
+            let Some(shape) = self.shapes.get(&id).map(|at| &self.heap.shapes()[*at]) else { break 0 };
+            walked.push(shape);
+            next = shape.parent_id.filter(|parent| *parent != shape.id);
+        };
+        for shape in walked.into_iter().rev() {
+            count += usize::from(shape.shape_type == "IVAR" && shape.edge_name.is_some());
+            known.insert(shape.id, count);
+        }
+        count
     }
 
     /// Which variable of a shape (by its number plus 1) the reference at a place of a node's list is.
@@ -560,6 +590,7 @@ impl<'a> Labels<'a> {
         self.votes.get_or_init(|| {
             let mut votes: HashMap<u32, Votes> = HashMap::new();
             let mut voters: HashMap<u32, usize> = HashMap::new();
+            let mut counts = HashMap::new();
             for id in self.heap.nodes() {
                 let slot = self.heap.slot(id);
                 if slot.ty != Type::Object || slot.shape == 0 || slot.traits.has(Traits::COMPLEX_SHAPE) {
@@ -571,7 +602,8 @@ impl<'a> Labels<'a> {
                     continue;
                 }
                 let voted = voters.entry(shape).or_default();
-                if *voted == VOTERS || self.variables(shape).len() != count {
+                let may_vote = *voted < VOTERS && self.variable_count(shape, &mut counts) == count;
+                if !may_vote || self.variables(shape).len() != count {
                     continue;
                 }
                 *voted += 1;

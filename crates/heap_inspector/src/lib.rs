@@ -48,6 +48,7 @@ pub mod heap;
 pub mod keys;
 pub mod labels;
 pub mod names;
+mod patterns;
 pub mod record;
 pub mod redact;
 pub mod report;
@@ -60,6 +61,7 @@ pub mod source;
 pub mod stored;
 pub mod survey;
 pub mod symbols;
+mod threads;
 pub mod view;
 
 pub use error::{Error, ErrorKind, Position, Result};

@@ -4,10 +4,13 @@
 //! addresses it meets ([`Tables`]) and the names are worked out when all lines are read ([`Names`]). Costs a few dozen bytes for each
 //! class, site and distinct text; nothing for an object.
 
+use crate::Result;
 use crate::arrays::{Parts, Reader};
 use crate::record::{Record, Traits, Type};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
 use hashbrown::HashMap;
+use std::borrow::Cow;
+use twox_hash::XxHash3_64;
 
 /// A class's number: the place of its address in the table. Number 0 is "no class".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,8 +129,9 @@ impl Tables {
             (file, method) => {
                 let (file, method) = (file.unwrap_or_default(), method.unwrap_or_default());
                 let line = record.line.unwrap_or(0);
-                if file.escaped || method.escaped {
-                    self.sites.intern(&mut self.symbols, &file.decode(), line, &method.decode())
+                let is_plain = !file.escaped && !method.escaped && file.raw.len().max(method.raw.len()) <= LONGEST;
+                if !is_plain {
+                    self.sites.intern(&mut self.symbols, &bounded(file.decode()), line, &bounded(method.decode()))
                 } else {
                     self.sites.intern(&mut self.symbols, file.raw, line, method.raw)
                 }
@@ -141,16 +145,20 @@ impl Tables {
                 self.class_record(record, class, site);
                 None
             }
-            Type::Other => return Numbers { class, site, label: self.symbols.intern(&record.type_name.decode()) },
+            Type::Other => {
+                return Numbers { class, site, label: self.symbols.intern(&bounded(record.type_name.decode())) };
+            }
             _ => None,
         };
-        let label = label.map_or(Symbol::NONE, |text| self.symbols.intern(&text.decode()));
+        let label = label.map_or(Symbol::NONE, |text| self.symbols.intern(&bounded(text.decode())));
         Numbers { class, site, label }
     }
 
     #[inline]
     fn encoding(&mut self, record: &Record<'_>, parts: NameParts) -> Symbol {
-        let Some(text) = record.encoding.filter(|_| parts.label) else { return Symbol::NONE };
+        let Some(text) = record.encoding.filter(|text| parts.label && text.raw.len() <= LONGEST) else {
+            return Symbol::NONE;
+        };
         if self.symbols.bytes(self.encoding) != text.raw {
             self.encoding = self.symbols.intern(text.raw);
         }
@@ -162,7 +170,7 @@ impl Tables {
         let id = self.classes.number(address);
         let superclass = record.superclass.map_or(ClassId::NONE, |address| self.classes.number(address));
         let mut text = |text: Option<crate::record::Text<'_>>| {
-            text.map_or(Symbol::NONE, |text| self.symbols.intern(&text.decode()))
+            text.map_or(Symbol::NONE, |text| self.symbols.intern(&bounded(text.decode())))
         };
         let known = ClassRecord {
             ty: record.ty,
@@ -229,21 +237,30 @@ impl Tables {
         Some(tables)
     }
 
-    /// All of several tables in the first of them, and how the numbers of each map to the whole's.
-    pub fn joined(several: Vec<Tables>) -> (Tables, Vec<Renumbering>) {
+    /// All of several tables in the first of them, and how the numbers of each map to the whole's. `check` is called with a number at
+    /// each step, and may stop it.
+    pub(crate) fn joined(
+        several: Vec<Tables>,
+        check: &impl Fn(usize) -> Result<()>,
+    ) -> Result<(Tables, Vec<Renumbering>)> {
         let mut several = several.into_iter();
         let mut joined = several.next().unwrap_or_default();
         let mut renumberings = vec![Renumbering::none(&joined)];
-        renumberings.extend(several.map(|other| joined.merge(&other)));
-        (joined, renumberings)
+        for other in several {
+            renumberings.push(joined.merge(&other, check)?);
+        }
+        Ok((joined, renumberings))
     }
 
     /// Takes in all of `other` and tells how its numbers map to ours.
-    fn merge(&mut self, other: &Tables) -> Renumbering {
-        let symbols = self.symbols.merge(&other.symbols);
-        let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols);
+    fn merge(&mut self, other: &Tables, check: &impl Fn(usize) -> Result<()>) -> Result<Renumbering> {
+        let symbols = self.symbols.merge(&other.symbols, check)?;
+        let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols, check)?;
         let mut classes = vec![ClassId::NONE];
-        classes.extend(other.classes.addresses[1..].iter().map(|address| self.classes.number(*address)));
+        for address in &other.classes.addresses[1..] {
+            check(classes.len())?;
+            classes.push(self.classes.number(*address));
+        }
         for (id, known) in other.classes.records.iter().enumerate() {
             let Some(known) = known else { continue };
             let known = ClassRecord {
@@ -256,7 +273,7 @@ impl Tables {
             };
             self.classes.records[classes[id].0 as usize].get_or_insert(known);
         }
-        Renumbering { symbols, sites, classes }
+        Ok(Renumbering { symbols, sites, classes })
     }
 
     /// The address of a class's number.
@@ -304,6 +321,26 @@ impl Renumbering {
     }
 }
 
+/// A name of the dump, or one made of several.
+enum Named {
+    Given(Symbol),
+    Made(Vec<u8>),
+}
+
+/// A longer name is cut: each row that shows it would hold it once more.
+const LONGEST: usize = 4 << 10;
+/// Of the name of a file so much of its end stands in the names of classes without one, each of which is another.
+const SHOWN_OF_FILE: usize = 512;
+
+/// A name of at most [`LONGEST`] bytes and a few: the start of a longer one, how long it is, and its hash, which tells it from others.
+pub(crate) fn bounded(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let told = format!("… ({} bytes, {:016x})", name.len(), XxHash3_64::oneshot(&name));
+    Cow::Owned([&name[..LONGEST], told.as_bytes()].concat())
+}
+
 /// The C type of the object in which Ruby keeps what allocation tracing records.
 pub const TRACER_STRUCT: &[u8] = b"ObjectTracing/allocation_info_tracer";
 
@@ -332,9 +369,8 @@ enum Attached {
 }
 
 impl Names {
-    /// Works out the names of all classes.
-    #[must_use]
-    pub fn new(tables: Tables) -> Names {
+    /// Works out the names of all classes. `check` is called with the number of each, and may stop it.
+    pub(crate) fn new(tables: Tables, check: impl Fn(usize) -> Result<()>) -> Result<Names> {
         let mut attached = vec![Attached::None; tables.class_count()];
         for (id, known) in tables.classes.records.iter().enumerate() {
             let Some(known) = known.filter(|known| known.ty != Type::Iclass) else { continue };
@@ -344,13 +380,16 @@ impl Names {
         let mut names =
             Names { tables, instances: vec![Symbol::NONE], attached, tracer: Symbol::NONE, metaclass: Symbol::NONE };
         for id in 1..names.tables.class_count() {
-            let name = names.name_of_instances(ClassId(id as u32));
-            let sym = names.tables.symbols.intern(&name);
+            check(id)?;
+            let sym = match names.name_of_instances(ClassId(id as u32)) {
+                Named::Given(sym) => sym,
+                Named::Made(name) => names.tables.symbols.intern(&name),
+            };
             names.instances.push(sym);
         }
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
         names.metaclass = names.tables.symbols.intern(b"(metaclass)");
-        names
+        Ok(names)
     }
 
     /// Whether an object of this type and label is the allocation tracer's own store.
@@ -406,12 +445,12 @@ impl Names {
     }
 
     /// Past singleton and included classes, as rb_class_real goes.
-    fn name_of_instances(&self, id: ClassId) -> Vec<u8> {
+    fn name_of_instances(&self, id: ClassId) -> Named {
         let mut at = id;
         for _ in 0..CHAIN {
             let Some(known) = self.record(at) else { break };
             if !self.is_singleton(at, known) && known.ty != Type::Iclass {
-                return self.named_or_anonymous(at, known);
+                return self.named(at, known);
             }
             if known.superclass == ClassId::NONE {
                 break;
@@ -420,18 +459,18 @@ impl Names {
         }
         // The chain leaves the dump, or the Ruby is older than 3.1 and prints none.
         let Some(known) = self.record(id) else {
-            return format!("(class 0x{:x}, not in the dump)", self.tables.class_address(id)).into_bytes();
+            return Named::Made(format!("(class 0x{:x}, not in the dump)", self.tables.class_address(id)).into_bytes());
         };
         for given in [known.name, known.real_class_name] {
             if given.is_some() {
-                return self.tables.symbols.bytes(given).to_vec();
+                return Named::Given(given);
             }
         }
-        match self.attached[id.0 as usize] {
+        Named::Made(match self.attached[id.0 as usize] {
             Attached::One(of) if self.record(of).is_some_and(|of| of.ty == Type::Module) => b"Module".to_vec(),
             Attached::One(_) => b"Class".to_vec(),
             _ => format!("#<Class:0x{:x}>", self.tables.class_address(id)).into_bytes(),
-        }
+        })
     }
 
     /// Before Ruby 3.1 a line does not say that its class is a singleton class. It has no superclass then either, no name of its own
@@ -446,23 +485,32 @@ impl Names {
 
     /// `Foo`, or `#<Class:0x7f… at app/models/foo.rb:3>` for one without a name.
     fn named_or_anonymous(&self, id: ClassId, known: &ClassRecord) -> Vec<u8> {
+        match self.named(id, known) {
+            Named::Given(sym) => self.tables.symbols.bytes(sym).to_vec(),
+            Named::Made(name) => name,
+        }
+    }
+
+    fn named(&self, id: ClassId, known: &ClassRecord) -> Named {
         let symbols = &self.tables.symbols;
-        let given = symbols.bytes(if known.name.is_some() { known.name } else { known.real_class_name });
+        let sym = if known.name.is_some() { known.name } else { known.real_class_name };
+        let given = symbols.bytes(sym);
         if !given.is_empty() && !given.starts_with(b"#<Class:0x") && !given.starts_with(b"#<Module:0x") {
-            return given.to_vec();
+            return Named::Given(sym);
         }
         let kind = if known.ty == Type::Module { "Module" } else { "Class" };
         let mut name = format!("#<{kind}:0x{:x}", self.tables.class_address(id)).into_bytes();
         let site = self.tables.sites.get(known.site);
         if site.file.is_some() {
             name.extend_from_slice(b" at ");
-            name.extend_from_slice(symbols.bytes(site.file));
+            let file = symbols.bytes(site.file);
+            name.extend_from_slice(&file[file.len().saturating_sub(SHOWN_OF_FILE)..]);
             if site.line > 0 {
                 name.extend_from_slice(format!(":{}", site.line).as_bytes());
             }
         }
         name.push(b'>');
-        name
+        Named::Made(name)
     }
 
     /// The name of the class object itself. The singleton class of an object that is no class is named by the object's class and its
@@ -505,7 +553,7 @@ mod tests {
         let parts: Parts = Key::Class.parts().union(Key::Type.parts());
         let mut values = Values::new(heap.names());
         let mut classes = Vec::new();
-        for (slot, _) in &heap.sums(parts, None) {
+        for (slot, _) in &heap.sums(parts, None, &Default::default()).expect("nobody cancels") {
             let mut text = |key| {
                 let value = values.value(key, slot);
                 match values.outside(value) {

@@ -8,7 +8,7 @@ use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
 use crate::record::{Record, Type};
 use crate::source::{Blocks, Source};
-use crate::{Error, Position, Result};
+use crate::{Error, Position, Result, threads};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -46,11 +46,37 @@ impl Options<'_> {
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn check(&self) -> Result<()> {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         match self.cancel {
             Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
             _ => Ok(()),
         }
     }
+
+    /// [`Options::check`] at every so many steps of a loop, which `step` counts: a step that looks at a name or a hash takes a
+    /// microsecond, so the flag is heeded within a few hundredths of a second.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    #[inline]
+    pub(crate) fn check_at(&self, step: usize) -> Result<()> {
+        if step.is_multiple_of(PATIENCE) { self.check() } else { Ok(()) }
+    }
+}
+
+/// How many steps are made between two looks at the cancel flag.
+const PATIENCE: usize = 1 << 14;
+
+#[cfg(test)]
+thread_local! {
+    static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has looked at a cancel flag.
+#[cfg(test)]
+pub(crate) fn looks() -> u64 {
+    LOOKS.get()
 }
 
 /// What a thread does with the records it scans.
@@ -143,15 +169,7 @@ pub fn scan<V: Visitor>(source: &Source, options: &Options<'_>, make: impl Fn() 
     };
     let threads = options.thread_count();
     let mut workers: Vec<Worker<V>> = (0..threads).map(|_| Worker::new(make())).collect();
-    if let [worker] = &mut workers[..] {
-        worker.run(&shared);
-    } else {
-        std::thread::scope(|scope| {
-            for worker in &mut workers {
-                scope.spawn(|| worker.run(&shared));
-            }
-        });
-    }
+    threads::all(workers.iter_mut().map(|worker| || worker.run(&shared)).collect());
     let (blocks, _) = shared.blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
     finish(workers, &blocks, options)
 }
@@ -234,7 +252,7 @@ impl<V: Visitor> Worker<V> {
         let records = self.records;
         let lines = self.block(&block.bytes, block.offset, number);
         self.lines.push((number, lines));
-        self.bytes += block.bytes.len() as u64;
+        self.bytes += block.bytes.len() as u64 + block.skipped;
         self.visitor.end_of_block(number)?;
         if shared.options.strict && !self.found.is_empty() {
             shared.stop.store(true, Ordering::Relaxed); // earlier blocks are all taken, their threads finish them
@@ -339,12 +357,10 @@ impl<V: Visitor> Worker<V> {
     /// Keeps a warning; blocks come to a thread in order, so its first ones are its earliest.
     fn note(&mut self, found: Found) {
         let same = self.found.iter().filter(|other| other.kind == found.kind).count();
-        if same >= Intake::KEPT && found.at_end {
-            self.found.pop(); // the end of the input is always told
-        } else if same >= Intake::KEPT {
-            return;
+        // The end of the input is always told.
+        if same < Intake::KEPT || found.at_end {
+            self.found.push(found);
         }
-        self.found.push(found);
     }
 }
 

@@ -5,10 +5,11 @@
 
 use crate::heap::Domain;
 use crate::keys::{Key, Value, Values};
+use crate::patterns;
 use crate::record::{Traits, Type};
 use crate::survey::{Parts, Ranges, Slot};
 use crate::{Error, Result};
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobSet;
 use hashbrown::HashSet;
 use std::str::FromStr;
 
@@ -45,7 +46,7 @@ enum Test {
     /// Any of them; there may be thousands.
     Texts(HashSet<Vec<u8>>),
     /// Any of them.
-    Globs(Vec<GlobMatcher>),
+    Globs(GlobSet),
 }
 
 /// What a term allows, for [`Filter::with`].
@@ -348,13 +349,8 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
         patterns.push(format!("*/{text}"));
     }
     let is_type = subject == Subject::Key(Key::Type);
-    let globs = patterns.iter().map(|pattern| {
-        let glob = GlobBuilder::new(pattern).backslash_escape(true).case_insensitive(is_type).build();
-        let glob =
-            glob.map_err(|error| Error::usage(format!("{name}: {text:?} is no glob pattern: {}", error.kind())))?;
-        Ok(glob.compile_matcher())
-    });
-    globs.collect::<Result<_>>().map(Test::Globs)
+    let globs = patterns::compile(patterns.iter().map(String::as_str), is_type);
+    globs.map(Test::Globs).map_err(|reason| Error::usage(format!("{name}: {reason}")))
 }
 
 /// Reads a number of bytes, as `1024`, `100KiB` or `1_000`.
@@ -414,10 +410,9 @@ impl Test {
             // The words for no text are typed as they are read.
             (Test::Text(text), value) => values.bytes(value) == Some(text),
             (Test::Texts(texts), value) => values.bytes(value).is_some_and(|bytes| texts.contains(bytes)),
-            (Test::Globs(globs), value) => values.bytes(value).is_some_and(|bytes| {
-                let text = String::from_utf8_lossy(bytes);
-                globs.iter().any(|glob| glob.is_match(text.as_ref()))
-            }),
+            (Test::Globs(globs), value) => {
+                values.bytes(value).is_some_and(|bytes| globs.is_match(String::from_utf8_lossy(bytes).as_ref()))
+            }
             _ => false,
         }
     }

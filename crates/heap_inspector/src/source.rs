@@ -66,6 +66,8 @@ struct Limits {
     patience: usize,
     /// The longest record.
     record: usize,
+    /// The longest stretch of one text without a quote.
+    text: usize,
     /// Compressed input may always become so many bytes ...
     decoded: u64,
     /// ... and beyond that so many times its own size. Real dumps shrink 10 to 30 times, gzip cannot exceed 1032.
@@ -73,8 +75,14 @@ struct Limits {
 }
 
 impl Limits {
-    const USUAL: Limits =
-        Limits { block: 1 << 20, patience: 64 << 20, record: u32::MAX as usize, decoded: 1 << 30, ratio: 2000 };
+    const USUAL: Limits = Limits {
+        block: 1 << 20,
+        patience: 64 << 20,
+        record: u32::MAX as usize,
+        text: 256 << 20,
+        decoded: 1 << 30,
+        ratio: 2000,
+    };
 }
 
 impl Source {

@@ -17,6 +17,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use twox_hash::XxHash3_64;
 
 /// Raised with every change of what the file holds.
@@ -162,9 +163,31 @@ fn write(dump: &Path, identity: Identity, heap: &Heap, tree: &Tree) -> io::Resul
     let mut parts = Parts::default();
     heap.parts(&mut parts);
     tree.parts(&mut parts);
-    let mut file = tempfile::Builder::new().prefix(".hidx-").tempfile_in(folder)?;
+    sweep(folder);
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     parts.write(file.as_file_mut(), MAGIC, &identity.words())?;
     file.persist(&path).map(drop).map_err(|error| error.error)
+}
+
+/// What an unfinished index file's name begins with.
+const UNFINISHED: &str = ".hidx-";
+/// No index file takes so long to write.
+const ABANDONED: Duration = Duration::from_secs(3600);
+/// So many names of a folder are looked at.
+const LOOKED_AT: usize = 10_000;
+
+/// Removes what writers of ours that were killed have left in the folder.
+fn sweep(folder: &Path) {
+    let ours = |metadata: &Metadata| metadata.is_file() && metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_old = |metadata: &Metadata| metadata.modified().ok().and_then(|at| at.elapsed().ok()) > Some(ABANDONED);
+    for entry in std::fs::read_dir(folder).into_iter().flatten().take(LOOKED_AT).flatten() {
+        let is_named = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        // The entry's own metadata: of a link those of the link.
+        if is_named && entry.metadata().is_ok_and(|metadata| ours(&metadata) && is_old(&metadata)) {
+            // Another may have removed it.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -233,6 +233,8 @@ pub struct Totals {
 impl Totals {
     /// A longer account of how the dump was taken is not believed.
     pub const META: usize = 1 << 16;
+    /// A hostile dump may invent categories of roots; what goes beyond so many is one.
+    pub(crate) const ROOTS: usize = 100;
 
     /// Counts a record; `slot` is that of a live object.
     pub(crate) fn count(&mut self, record: &Record<'_>, slot: Option<Slot>) {
@@ -264,11 +266,10 @@ impl Totals {
     }
 
     fn add_root(&mut self, name: &str, references: u64) {
-        // A hostile dump may invent categories; what goes beyond a hundred is one.
         let known = self.roots.iter().position(|(known, _)| known == name);
-        match known.or((self.roots.len() > 100).then_some(100)) {
+        match known.or((self.roots.len() > Totals::ROOTS).then_some(Totals::ROOTS)) {
             Some(at) => self.roots[at].1 += references,
-            None if self.roots.len() == 100 => self.roots.push(("(other)".to_owned(), references)),
+            None if self.roots.len() == Totals::ROOTS => self.roots.push(("(other)".to_owned(), references)),
             None => self.roots.push((name.to_owned(), references)),
         }
     }
@@ -355,7 +356,8 @@ impl Survey {
     pub fn take(source: &Source, wants: &Wants<'_>, options: &Options<'_>) -> Result<Survey> {
         let (mut workers, intake) = scan::scan(source, options, || Worker::new(wants))?;
         let several = workers.iter_mut().map(|worker| std::mem::take(&mut worker.tables)).collect();
-        let (tables, renumberings) = Tables::joined(several);
+        let check = |step: usize| options.check_at(step);
+        let (tables, renumberings) = Tables::joined(several, &check)?;
         let mut totals = Totals::default();
         let mut sums = Sums::new();
         let mut pages = PageTable::default();
@@ -367,7 +369,8 @@ impl Survey {
             if number == 0 {
                 sums = found; // its numbers are the whole's
             } else {
-                for (slot, sum) in found {
+                for (step, (slot, sum)) in found.into_iter().enumerate() {
+                    check(step)?;
                     sums.entry(Slot { names: renumbering.apply(slot.names), ..slot }).or_default().add(sum);
                 }
             }
@@ -375,7 +378,7 @@ impl Survey {
                 texts.merge(found, renumbering);
             }
         }
-        Ok(Survey { totals, sums, names: Names::new(tables), intake, pages, texts })
+        Ok(Survey { totals, sums, names: Names::new(tables, check)?, intake, pages, texts })
     }
 }
 

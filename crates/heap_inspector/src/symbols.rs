@@ -3,6 +3,7 @@
 //! Costs the distinct texts' bytes and about 16 bytes for each. Every scanning thread has its own tables; when they are done the
 //! tables are merged and the numbers of one are mapped to those of the other.
 
+use crate::Result;
 use crate::arrays::{Parts, Reader};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
@@ -111,11 +112,14 @@ impl Symbols {
         self.ends.len()
     }
 
-    /// Takes in all of `other`; the result maps its numbers to ours.
-    pub fn merge(&mut self, other: &Symbols) -> Vec<Symbol> {
+    /// Takes in all of `other`; the result maps its numbers to ours. `check` is called with each number, and may stop it.
+    pub(crate) fn merge(&mut self, other: &Symbols, check: &impl Fn(usize) -> Result<()>) -> Result<Vec<Symbol>> {
         let mut map = vec![Symbol::NONE];
-        map.extend((1..other.len()).map(|id| self.intern(other.bytes(Symbol(id as u32)))));
-        map
+        for id in 1..other.len() {
+            check(id)?;
+            map.push(self.intern(other.bytes(Symbol(id as u32))));
+        }
+        Ok(map)
     }
 }
 
@@ -255,14 +259,22 @@ impl Sites {
         self.list.len()
     }
 
-    /// Takes in all of `other`, whose symbols `map` turns into ours; the result maps its numbers to ours.
-    pub fn merge(&mut self, other: &Sites, symbols: &mut Symbols, map: &[Symbol]) -> Vec<SiteId> {
+    /// Takes in all of `other`, whose symbols `map` turns into ours; the result maps its numbers to ours. `check` is called with each
+    /// number, and may stop it.
+    pub(crate) fn merge(
+        &mut self,
+        other: &Sites,
+        symbols: &mut Symbols,
+        map: &[Symbol],
+        check: &impl Fn(usize) -> Result<()>,
+    ) -> Result<Vec<SiteId>> {
         let mut sites = vec![SiteId::NONE];
         for site in &other.list[1..] {
+            check(sites.len())?;
             let file = symbols.bytes(map[site.file.0 as usize]).to_vec();
             let method = symbols.bytes(map[site.method.0 as usize]).to_vec();
             sites.push(self.intern(symbols, &file, site.line, &method));
         }
-        sites
+        Ok(sites)
     }
 }

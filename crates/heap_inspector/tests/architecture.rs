@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 22] = [
-    "error", "arrays", "symbols", "report", "gems", "record", "ruby", "source", "sink", "redact", "names", "scan",
-    "survey", "heap", "keys", "select", "graph", "view", "labels", "analysis", "stored", "snapshot",
+const ORDER: [&str; 24] = [
+    "error", "threads", "patterns", "arrays", "symbols", "report", "gems", "record", "ruby", "source", "sink",
+    "redact", "names", "scan", "survey", "heap", "keys", "select", "graph", "view", "labels", "analysis", "stored",
+    "snapshot",
 ];
 
 fn sources() -> PathBuf {

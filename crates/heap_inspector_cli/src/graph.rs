@@ -107,9 +107,9 @@ pub(crate) fn merged_paths(task: Task<'_>, class: Option<&str>, lines: Lines) ->
         Some(class) => asked.filter.clone().with("class", false, &[Wanted::Text(class.to_owned())])?,
         None => asked.filter.clone(),
     };
-    let ids = grouping::nodes(heap, &filter);
+    let ids = grouping::nodes(heap, &filter, &asked.options)?;
     if let Some(class) = class.filter(|_| ids.is_empty()) {
-        let hint = match grouping::similar_classes(heap, class, 3).as_slice() {
+        let hint = match grouping::similar_classes(heap, class, 3, &asked.options)?.as_slice() {
             [] => "; `heap_inspector top DUMP` lists the classes".to_owned(),
             names => format!("; did you mean {}?", names.join(", ")),
         };

@@ -79,6 +79,25 @@ fn interrupt(child: &Child) {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }
 
+/// The limit holds for no administrator, so one becomes nobody.
+#[test]
+fn where_there_are_no_further_threads_it_works_alone() {
+    use std::os::unix::process::CommandExt;
+    let path = dump("ruby-3.4-x86_64");
+    for verb in ["summary", "retained", "suspects"] {
+        let words = [verb.as_ref(), path.as_os_str(), "--no-index".as_ref(), "--threads=4".as_ref()];
+        let expected = told(&command(&words[..]).output().unwrap());
+        let mut alone = Command::new("sh");
+        alone.args(["-c", "ulimit -u 1 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_heap_inspector")]).args(words);
+        if rustix::process::geteuid().is_root() {
+            alone.uid(65_534);
+        }
+        let (code, out, err) = told(&alone.stdin(Stdio::null()).output().unwrap());
+        // No system without such a limit passes for one that was tried.
+        assert_eq!((code, &err[..], out == expected.1), (0, "", true), "{verb}: {out}");
+    }
+}
+
 #[test]
 fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {
     let lines = plain("ruby-3.4-x86_64");

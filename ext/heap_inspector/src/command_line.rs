@@ -1,9 +1,10 @@
 //! The gem's door to the command line.
 
 use crate::input::bytes;
+use crate::native::function;
 use crate::work::{self, Desk, Servants};
 use heap_inspector_cli::Terminal;
-use magnus::{Error, Object, RArray, RModule, RString, Ruby, TryConvert, function};
+use magnus::{Error, Object, RArray, RModule, RString, Ruby, TryConvert};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;

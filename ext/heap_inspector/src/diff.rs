@@ -6,6 +6,7 @@ use crate::errors;
 use crate::filter::filter;
 use crate::graph::{Facts, keys, row, rows, step};
 use crate::heap::{Heap, document, grouped, text};
+use crate::native::function;
 use crate::objects::{self, pack};
 use crate::work::{self, Desk, Servants};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
@@ -22,7 +23,7 @@ use magnus::typed_data::Obj;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, Module, Object, RArray, RHash, RModule, RString, Ruby, TryConvert, TypedData,
-    Value, function,
+    Value,
 };
 use std::path::PathBuf;
 use std::sync::Arc;

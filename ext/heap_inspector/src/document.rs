@@ -1,10 +1,11 @@
 //! `HeapInspector::Document`: a finished report, to be rendered.
 
 use crate::errors;
+use crate::native::method;
 use heap_inspector::report::Report;
 use heap_inspector::view::{Format, TextStyle, render};
 use magnus::value::ReprValue;
-use magnus::{Class, DataTypeFunctions, Error, Module, RModule, RString, Ruby, TypedData, Value, method};
+use magnus::{Class, DataTypeFunctions, Error, Module, RModule, RString, Ruby, TypedData, Value};
 
 /// A finished report. Never changes.
 #[derive(TypedData)]

@@ -6,12 +6,12 @@ use crate::dumper::{self, Order};
 use crate::errors;
 use crate::gvl;
 use crate::input::bytes;
+use crate::native::{function, method};
 use heap_inspector::Error as Failure;
 use heap_inspector_cli::output::Output;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, Module, Object, RArray, RModule, RString, Ruby, TryConvert, TypedData, Value,
-    function, method,
 };
 use std::ffi::{CString, OsStr};
 use std::fs::{self, DirBuilder, File, OpenOptions};

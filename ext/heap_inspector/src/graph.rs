@@ -5,6 +5,7 @@
 use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, document, grouped, key_value, order, text};
+use crate::native::function;
 use crate::objects;
 use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
@@ -17,7 +18,7 @@ use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::labels::Edge;
 use heap_inspector::ruby::pages::{Pages, SizePages};
 use heap_inspector::survey::Sum;
-use magnus::{Error, IntoValue, Object, RArray, RHash, RModule, Ruby, Value, function, value::ReprValue};
+use magnus::{Error, IntoValue, Object, RArray, RHash, RModule, Ruby, Value, value::ReprValue};
 
 /// A Hash by Symbols.
 pub(crate) struct Facts<'a>(&'a Ruby, pub(crate) RHash);

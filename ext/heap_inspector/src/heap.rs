@@ -4,6 +4,7 @@ use crate::document::Document;
 use crate::errors;
 use crate::filter::filter;
 use crate::input::{self, Input};
+use crate::native::{function, method};
 use crate::work::{self, Desk, Servants};
 use heap_inspector::analysis::objects::Number;
 use heap_inspector::analysis::{Context, Sort, generations, groups, strings, summary, untraced};
@@ -16,7 +17,7 @@ use heap_inspector::survey::Sum;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
-    Value, function, method, typed_data::Obj,
+    Value, typed_data::Obj,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -192,24 +193,28 @@ impl Heap {
         let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
         let by = by.map_err(|error| errors::raised(ruby, &error))?;
         let options = groups::Options { by, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
-        let (found, context) = this
-            .work(ruby, |snapshot, _| Ok((groups::groups(snapshot.heap(), &options), Context::of(snapshot.heap()))))?;
-        let report = found.report(this.name(), &options.filter, options.sort, &context);
+        let (found, report) = this.work(ruby, |snapshot, working| {
+            let found = groups::groups(snapshot.heap(), &options, working)?;
+            let report = found.report(this.name(), &options.filter, options.sort, &Context::of(snapshot.heap()));
+            Ok((found, report))
+        })?;
         grouped(ruby, &found, report)
     }
 
     /// `[rows, rest, total, document]`, a row being `[number, count, memsize, references]`.
     fn generations(ruby: &Ruby, this: &Heap, terms: RArray, limit: Option<usize>) -> Result<RArray, Error> {
         let filter = filter(ruby, terms)?;
-        let (found, context) = this.work(ruby, |snapshot, _| {
-            Ok((generations::generations(snapshot.heap(), filter.clone(), limit), Context::of(snapshot.heap())))
+        let (found, report) = this.work(ruby, |snapshot, options| {
+            let found = generations::generations(snapshot.heap(), filter.clone(), limit, options)?;
+            let report = found.report(this.name(), &filter, &Context::of(snapshot.heap()));
+            Ok((found, report))
         })?;
         let rows = ruby.ary_new();
-        for generation in &found.generations {
+        for (at, generation) in found.generations.iter().enumerate() {
+            work::breathe(ruby, at)?;
             let Sum { count, memsize, references } = generation.sum;
             rows.push((generation.number, count, memsize, references))?;
         }
-        let report = found.report(this.name(), &filter, &context);
         let rest = (found.rest_generations, found.rest.count, found.rest.memsize, found.rest.references);
         answer(ruby, rows, rest, found.total, report)
     }
@@ -226,8 +231,11 @@ impl Heap {
         progress: Option<Value>,
     ) -> Result<RArray, Error> {
         let (filter, sort) = (filter(ruby, terms)?, order(ruby, &sort)?);
-        let (found, context) = this.serve(ruby, progress, |snapshot, options| {
-            strings::read(snapshot.source(), &filter, sort, limit, &Options { threads, ..*options })
+        let (found, report) = this.serve(ruby, progress, |snapshot, options| {
+            let options = Options { threads, ..*options };
+            let (found, context) = strings::read(snapshot.source(), &filter, sort, limit, &options)?;
+            let report = found.report(this.name(), &filter, &context);
+            Ok((found, report))
         })?;
         let rows = ruby.ary_new();
         for (at, string) in found.duplicates.iter().enumerate() {
@@ -256,7 +264,7 @@ impl Heap {
             found.with_text.count,
             found.without_text.count,
         );
-        let document = document(ruby, found.report(this.name(), &filter, &context));
+        let document = document(ruby, report);
         let parts = ruby.ary_new();
         parts.push(rows)?;
         parts.push(total)?;
@@ -267,13 +275,15 @@ impl Heap {
     /// A Hash of the facts, with `types` and `classes` as from [`Heap::groups`], and the `document`.
     fn summary(ruby: &Ruby, this: &Heap, terms: RArray, limit: usize) -> Result<RHash, Error> {
         let filter = filter(ruby, terms)?;
-        let found = this.work(ruby, |snapshot, _| Ok(summary::summary(snapshot.heap(), &filter, limit)))?;
+        let (found, reports) = this.work(ruby, |snapshot, options| {
+            let found = summary::summary(snapshot.heap(), &filter, limit, options)?;
+            let of = |groups: &groups::Groups| groups.report(this.name(), &filter, Sort::Bytes, &found.context);
+            let reports = (of(&found.types), of(&found.classes), found.report(this.name()));
+            Ok((found, reports))
+        })?;
         let (totals, intake) = (&found.context.totals, &found.context.intake);
         let pair = |sum: Sum| (sum.count, sum.memsize);
-        let groups = |groups: &groups::Groups| {
-            let report = groups.report(this.name(), &filter, Sort::Bytes, &found.context);
-            grouped(ruby, groups, report)
-        };
+        let (types, classes, report) = reports;
         let roots = ruby.hash_new();
         for (category, references) in &totals.roots {
             roots.aset(text(ruby, category), *references)?;
@@ -296,8 +306,8 @@ impl Heap {
         set("traced", pair(totals.traced).into_value_with(ruby))?;
         set("untraced", pair(untraced(totals)).into_value_with(ruby))?;
         set("tracer", pair(totals.tracer).into_value_with(ruby))?;
-        set("types", groups(&found.types)?.as_value())?;
-        set("classes", groups(&found.classes)?.as_value())?;
+        set("types", grouped(ruby, &found.types, types)?.as_value())?;
+        set("classes", grouped(ruby, &found.classes, classes)?.as_value())?;
         set("pages", pages.into_value_with(ruby))?;
         set("roots", roots.as_value())?;
         set("shapes", totals.shapes.into_value_with(ruby))?;
@@ -308,7 +318,7 @@ impl Heap {
         set("lost_lines", intake.lost.into_value_with(ruby))?;
         set("repaired_lines", intake.repaired.into_value_with(ruby))?;
         set("truncated", intake.truncated.into_value_with(ruby))?;
-        set("document", document(ruby, found.report(this.name())).as_value())?;
+        set("document", document(ruby, report).as_value())?;
         Ok(facts)
     }
 }
@@ -377,10 +387,10 @@ pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
     class.define_method("object_count", method!(Heap::object_count, 0))?;
     class.define_method("memsize", method!(Heap::memsize, 0))?;
     class.define_method("close", method!(Heap::close, 0))?;
-    class.define_method("closed?", method!(Heap::is_closed, 0))?;
+    class.define_method("closed?", method!(|_: &Ruby, heap: &Heap| heap.is_closed(), 0))?;
     class.define_method("truncated?", method!(Heap::is_truncated, 0))?;
     class.define_method("path", method!(Heap::path, 0))?;
-    class.define_method("name", method!(Heap::name, 0))?;
+    class.define_method("name", method!(|_: &Ruby, heap: &Heap| heap.name().to_owned(), 0))?;
     class.define_private_method("native_warnings", method!(Heap::warnings, 0))?;
     class.define_private_method("native_groups", method!(Heap::groups, 4))?;
     class.define_private_method("native_generations", method!(Heap::generations, 2))?;

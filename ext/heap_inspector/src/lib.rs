@@ -16,6 +16,7 @@ mod graph;
 mod gvl;
 mod heap;
 mod input;
+mod native;
 mod objects;
 mod work;
 
@@ -32,7 +33,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     // What Ruby code of the gem calls, and nobody else.
     let native = module.define_module("Native")?;
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
-    native.define_singleton_method("panic", magnus::function!(work::panic, 1))?;
+    native.define_singleton_method("panic", native::function!(work::panic, 2))?;
     command_line::define(native)?;
     dumping::define(ruby, module, native)?;
     graph::define(native)?;

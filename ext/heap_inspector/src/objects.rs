@@ -6,6 +6,7 @@
 use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, key_value, text};
+use crate::native::{function, method};
 use crate::work;
 use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
@@ -22,7 +23,6 @@ use magnus::typed_data::Obj;
 use magnus::value::{LazyId, ReprValue, StaticSymbol};
 use magnus::{
     Class, Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RObject, RString, Ruby, TryConvert, Value,
-    function, method,
 };
 
 /// What Ruby asks of an object.
@@ -484,7 +484,7 @@ fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
 
 /// The names of classes that are most like one that no object has.
 fn similar_classes(ruby: &Ruby, heap: &Heap, name: String) -> Result<Vec<String>, Error> {
-    heap.work(ruby, |snapshot, _| Ok(grouping::similar_classes(snapshot.heap(), &name, 3)))
+    heap.work(ruby, |snapshot, options| grouping::similar_classes(snapshot.heap(), &name, 3, options))
 }
 
 /// A text that may go to a terminal.

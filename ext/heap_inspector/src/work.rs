@@ -7,9 +7,9 @@
 //! callback. A panic of the work becomes a `HeapInspector::Error`.
 
 use crate::errors;
+use crate::native::panic_message;
 use magnus::value::ReprValue;
 use magnus::{Error, RString, Ruby, TryConvert, Value};
-use std::any::Any;
 use std::ffi::c_void;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +96,10 @@ impl Desk {
         self.changed.notify_all();
     }
 
+    fn is_done(&self) -> bool {
+        self.lock().is_done
+    }
+
     fn interrupt(&self) {
         self.lock().is_interrupted = true;
         self.changed.notify_all();
@@ -175,22 +179,30 @@ pub(crate) fn run<T: Send>(
     let (served, ended) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("heap_inspector".into()).spawn_scoped(scope, || {
             let _done = Done(desk);
-            work()
+            // What nobody waits for is freed here, not by a Ruby thread that holds the GVL meanwhile.
+            Some(work()).filter(|_| !desk.cancel.load(Ordering::Relaxed))
         });
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => return (Err(errors::internal(ruby, &format!("no thread to work on: {error}"))), None),
         };
-        let served = serve(ruby, desk, servants);
+        let mut served = serve(ruby, desk, servants);
         if served.is_err() {
             desk.close();
         }
-        // Where the work was cancelled it ends within a block of input, so this waits with the GVL.
+        while !desk.is_done() {
+            // As in an `ensure`, what is raised last goes on.
+            if let Err(later) = wait_without_gvl(desk).and_then(|()| ruby.thread_check_ints()) {
+                served = Err(later);
+            }
+            desk.take();
+        }
         (served, Some(thread.join()))
     });
     served?;
     match ended {
-        Some(Ok(value)) => Ok(value),
+        Some(Ok(Some(value))) => Ok(value),
+        Some(Ok(None)) => Err(errors::internal(ruby, "work that nobody cancelled was cancelled")),
         Some(Err(panic)) => Err(errors::internal(ruby, panic_message(&*panic))),
         None => Err(errors::internal(ruby, "no thread")),
     }
@@ -234,13 +246,11 @@ fn chunk(ruby: &Ruby, input: Value) -> Result<Vec<u8>, Error> {
     Ok(unsafe { text.as_slice() }.to_vec())
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
-}
-
-/// Panics with these words where work does, so that specs see what becomes of it.
-pub(crate) fn panic(ruby: &Ruby, words: String) -> Result<(), Error> {
+/// Panics with these words, on a thread of its own or on Ruby's, so that specs see what becomes of it.
+pub(crate) fn panic(ruby: &Ruby, words: String, beside: bool) -> Result<(), Error> {
+    if !beside {
+        panic!("{words}");
+    }
     run(ruby, &Arc::new(Desk::default()), Servants::default(), || panic!("{words}"))
 }
 

@@ -396,7 +396,7 @@ impl<'a> Diff<'a> {
     /// Groups some objects of the last dump.
     #[must_use]
     pub fn groups(&self, ids: impl Iterator<Item = NodeId>, options: &groups::Options) -> Groups {
-        groups::of(self.heap(), ids, options)
+        groups::of(self.heap(), ids, options, &Options::default()).expect("nobody cancels")
     }
 }
 
@@ -571,15 +571,9 @@ fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, options: &Options
 
 /// Has `work` done on each dump at once.
 fn at_once<'a, T: Send>(dumps: &[Dump<'a>], work: impl Fn(&Dump<'a>) -> Result<T> + Sync) -> Result<Vec<T>> {
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = dumps.iter().map(|dump| scope.spawn(move || work(dump))).collect();
-        let joined = threads.into_iter().map(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        joined.collect()
-    })
+    let work = &work;
+    let jobs = dumps.iter().map(|dump| move || work(dump));
+    crate::threads::all(jobs.collect()).into_iter().collect()
 }
 
 /// The texts of all dumps as numbers of one table, so that groups are matched without making texts of those that did not grow.

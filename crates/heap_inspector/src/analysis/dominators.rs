@@ -263,6 +263,18 @@ impl Tree {
         let counts = Column::from_parts(reader, objects, u64::MAX)?;
         let reachable: Vec<u64> = reader.take()?;
         let [count, memsize] = reachable[..].try_into().ok()?;
+        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a ring.
+        let falls = idoms.iter().enumerate().all(|(node, idom)| {
+            let (objects, bytes) = (counts.get(node), retained.get(node));
+            match *idom {
+                UNREACHABLE => objects == 0 && bytes == 0,
+                ROOT => (1..=count).contains(&objects) && bytes <= memsize,
+                above => objects >= 1 && counts.get(above as usize) > objects && retained.get(above as usize) >= bytes,
+            }
+        });
+        if !falls || count > objects as u64 {
+            return None;
+        }
         Some(Tree { idoms, retained, counts, reachable: Sum { count, memsize, references: 0 } })
     }
 

@@ -229,7 +229,7 @@ impl Fragmentation {
             holders.count += 1;
             holders.pinned += u64::from(heap.slot(id).traits.has(Traits::PINNED));
             holders.pages += u64::from(std::mem::replace(last, number) != number);
-            holders.held_bytes += held_bytes;
+            holders.held_bytes = holders.held_bytes.saturating_add(held_bytes);
         }
         self.holders = sums.into_iter().zip(grouping.keys()).map(|((sum, _), key)| Holders { key, ..sum }).collect();
         self.holders.sort_unstable_by(|a, b| b.held_bytes.cmp(&a.held_bytes).then_with(|| a.key.cmp(&b.key)));
@@ -481,7 +481,7 @@ impl Holders {
     fn add(&mut self, other: &Holders) {
         self.count += other.count;
         self.pinned += other.pinned;
-        self.held_bytes += other.held_bytes;
+        self.held_bytes = self.held_bytes.saturating_add(other.held_bytes);
     }
 }
 

@@ -4,13 +4,13 @@
 use super::groups::{Groups, Shows, Unordered};
 use super::strings::{self, Strings};
 use super::{Context, Sort, note};
-use crate::Result;
 use crate::keys::{Key, KeyValue, Values};
 use crate::report::{Level, Report, Section};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::survey::{Sums, Survey, Wants};
+use crate::{Error, Result, threads};
 
 /// A generation in detail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,36 +41,32 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
     let texts = survey.texts.take().unwrap_or_default();
     let by_groups = || {
         let mut values = Values::new(&survey.names);
-        let mut by = |key: Key| Unordered::new(&mut values, &survey.sums, &[key], filter);
-        let (locations, classes) = (by(Key::Location), by(Key::Class));
-        let first = |of: &Unordered, sort: Sort| of.ordered(&values, sort, Some(limit));
-        Detail {
-            memory: first(&locations, Sort::Bytes),
-            objects: first(&locations, Sort::Count),
-            classes: first(&classes, Sort::Count),
-            references: first(&locations, Sort::References),
+        let mut by = |key: Key| Unordered::new(&mut values, &survey.sums, &[key], filter, scanning);
+        let (locations, classes) = (by(Key::Location)?, by(Key::Class)?);
+        let first = |of: &Unordered, sort: Sort| of.ordered(&values, sort, Some(limit), scanning);
+        Ok::<_, Error>(Detail {
+            memory: first(&locations, Sort::Bytes)?,
+            objects: first(&locations, Sort::Count)?,
+            classes: first(&classes, Sort::Count)?,
+            references: first(&locations, Sort::References)?,
             strings: Strings::default(),
-            others: if locations.total().count == 0 { numbers(&mut values, &survey.sums) } else { Vec::new() },
-        }
+            others: if locations.total().count == 0 {
+                numbers(&mut values, &survey.sums, scanning)?
+            } else {
+                Vec::new()
+            },
+        })
     };
     let by_texts = || strings::fold(&survey.names, texts, filter, Sort::Bytes, limit);
-    let (detail, strings) = if scanning.thread_count() > 1 {
-        std::thread::scope(|scope| {
-            let groups = scope.spawn(by_groups);
-            let strings = by_texts();
-            (groups.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), strings)
-        })
-    } else {
-        (by_groups(), by_texts())
-    };
-    let detail = Detail { strings: strings?, ..detail };
+    let (detail, strings) = threads::both(scanning.thread_count() > 1, by_groups, by_texts);
+    let detail = Detail { strings: strings?, ..detail? };
     Ok((detail, Context { totals: survey.totals, intake: survey.intake }))
 }
 
 /// All generations of the dump, the oldest first.
-fn numbers(values: &mut Values<'_>, sums: &Sums) -> Vec<u64> {
-    let all = Unordered::new(values, sums, &[Key::Generation], &Filter::default());
-    let groups = all.ordered(values, Sort::Bytes, None).groups;
+fn numbers(values: &mut Values<'_>, sums: &Sums, scanning: &scan::Options<'_>) -> Result<Vec<u64>> {
+    let all = Unordered::new(values, sums, &[Key::Generation], &Filter::default(), scanning)?;
+    let groups = all.ordered(values, Sort::Bytes, None, scanning)?.groups;
     let mut numbers: Vec<u64> = groups
         .iter()
         .filter_map(|group| match group.key[..] {
@@ -79,7 +75,7 @@ fn numbers(values: &mut Values<'_>, sums: &Sums) -> Vec<u64> {
         })
         .collect();
     numbers.sort_unstable();
-    numbers
+    Ok(numbers)
 }
 
 /// Numbers for people: those that follow each other as a range, and not more than a few.

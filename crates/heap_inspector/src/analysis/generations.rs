@@ -53,9 +53,16 @@ pub fn read(
 }
 
 /// The generations of a loaded heap.
-#[must_use]
-pub fn generations(heap: &Heap, filter: Filter, limit: Option<usize>) -> Generations {
-    in_order(groups::groups(heap, &options(filter, limit)))
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn generations(
+    heap: &Heap,
+    filter: Filter,
+    limit: Option<usize>,
+    scanning: &scan::Options<'_>,
+) -> Result<Generations> {
+    groups::groups(heap, &options(filter, limit), scanning).map(in_order)
 }
 
 fn in_order(groups: Groups) -> Generations {

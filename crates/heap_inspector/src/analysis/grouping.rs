@@ -1,26 +1,42 @@
 //! Which group a node is in, and whether a filter lets it through; each distinct value is looked at once.
 
+use crate::Result;
 use crate::heap::{Domain, Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
+use crate::scan::Options;
 use crate::select::Filter;
 use hashbrown::HashMap;
 
 /// The nodes that pass a filter, in order.
-#[must_use]
-pub fn nodes(heap: &Heap, filter: &Filter) -> Vec<NodeId> {
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn nodes(heap: &Heap, filter: &Filter, options: &Options<'_>) -> Result<Vec<NodeId>> {
     let mut grouping = Grouping::new(heap, &[], filter);
-    heap.nodes().filter(|id| grouping.group(*id).is_some()).collect()
+    let mut nodes = Vec::new();
+    for id in heap.nodes() {
+        options.check_at(id.0 as usize)?;
+        nodes.extend(grouping.group(id).map(|_| id));
+    }
+    Ok(nodes)
 }
 
 /// The names of classes that have objects and are most like `name`, the likest first: what may have been meant where there are none of
-/// that name. A name counts as like if it is the same but for case, if it ends in the one meant, or if few letters differ.
-#[must_use]
-pub fn similar_classes(heap: &Heap, name: &str, limit: usize) -> Vec<String> {
+/// that name. A name counts as like if it is the same but for case, if it ends in the one meant, or if few letters differ. Names of
+/// classes that are longer than [`LONG`] bytes are like none.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn similar_classes(heap: &Heap, name: &str, limit: usize, options: &Options<'_>) -> Result<Vec<String>> {
     let by = [Key::Class];
     let filter = Filter::default();
     let mut grouping = Grouping::new(heap, &by, &filter);
     for id in heap.nodes() {
+        options.check_at(id.0 as usize)?;
         grouping.group(id);
+    }
+    if name.len() > LONG {
+        return Ok(Vec::new());
     }
     let wanted = name.to_lowercase();
     let rank = |known: &str| {
@@ -35,14 +51,23 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize) -> Vec<String> {
         let distance = strsim::osa_distance(&lower, &wanted).min(strsim::osa_distance(ending, &wanted) + 1);
         (distance <= 1 + wanted.chars().count() / 4).then_some(1 + distance)
     };
-    let names = grouping.keys().into_iter().filter_map(|key| match key.into_iter().next() {
-        Some(KeyValue::Text(known)) => rank(&known).map(|rank| (rank, known)),
-        _ => None,
-    });
-    let mut names: Vec<(usize, String)> = names.collect();
+    let (keys, values) = grouping.values();
+    let mut names: Vec<(usize, String)> = Vec::new();
+    for (step, key) in keys.iter().enumerate() {
+        options.check_at(step)?;
+        let Some(value @ Value::Text(_)) = key.first() else { continue };
+        if values.bytes(*value).is_some_and(|name| name.len() <= LONG)
+            && let KeyValue::Text(known) = values.outside(*value)
+        {
+            names.extend(rank(&known).map(|rank| (rank, known)));
+        }
+    }
     names.sort();
-    names.into_iter().take(limit).map(|(_, name)| name).collect()
+    Ok(names.into_iter().take(limit).map(|(_, name)| name).collect())
 }
+
+/// The distance of two names takes their lengths' product.
+const LONG: usize = 256;
 
 /// Codes up to this have a place in a table, others are hashed.
 const DENSE: usize = 1 << 22;

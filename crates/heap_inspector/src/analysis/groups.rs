@@ -2,6 +2,7 @@
 //!
 //! Costs one value of each key for each distinct slot, and memory for the groups.
 
+use super::sorted::sort;
 use super::{Context, Sort, column, key_cell, share, titled};
 use crate::Result;
 use crate::heap::{Heap, NodeId};
@@ -65,26 +66,37 @@ pub struct Groups {
 pub fn read(source: &Source, options: &Options, scanning: &scan::Options<'_>) -> Result<(Groups, Context)> {
     let wants = Wants { parts: options.parts(), summing: true, memsize: options.filter.memsize(), ..Wants::default() };
     let survey = Survey::take(source, &wants, scanning)?;
-    let groups = fold(&survey.names, &survey.sums, options);
+    let groups = fold(&survey.names, &survey.sums, options, scanning)?;
     Ok((groups, Context { totals: survey.totals, intake: survey.intake }))
 }
 
 /// The groups of a loaded heap.
-#[must_use]
-pub fn groups(heap: &Heap, options: &Options) -> Groups {
-    fold(heap.names(), &heap.sums(options.parts(), options.filter.memsize()), options)
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn groups(heap: &Heap, options: &Options, scanning: &scan::Options<'_>) -> Result<Groups> {
+    of(heap, heap.nodes(), options, scanning)
 }
 
 /// The groups of some nodes of a loaded heap.
-#[must_use]
-pub fn of(heap: &Heap, ids: impl Iterator<Item = NodeId>, options: &Options) -> Groups {
-    fold(heap.names(), &heap.sums_of(ids, options.parts(), options.filter.memsize()), options)
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn of(
+    heap: &Heap,
+    ids: impl Iterator<Item = NodeId>,
+    options: &Options,
+    scanning: &scan::Options<'_>,
+) -> Result<Groups> {
+    let sums = heap.sums_of(ids, options.parts(), options.filter.memsize(), scanning)?;
+    fold(heap.names(), &sums, options, scanning)
 }
 
 /// Sums up slots by the values of their keys.
-pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options) -> Groups {
+pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options, scanning: &scan::Options<'_>) -> Result<Groups> {
     let mut values = Values::new(names);
-    Unordered::new(&mut values, sums, &options.by, &options.filter).ordered(&values, options.sort, options.limit)
+    let groups = Unordered::new(&mut values, sums, &options.by, &options.filter, scanning)?;
+    groups.ordered(&values, options.sort, options.limit, scanning)
 }
 
 /// All groups, to be put in one order or several.
@@ -96,11 +108,18 @@ pub(crate) struct Unordered {
 
 impl Unordered {
     /// Sums up the slots that pass by the values of their keys.
-    pub(crate) fn new(values: &mut Values<'_>, sums: &Sums, by: &[Key], filter: &Filter) -> Unordered {
+    pub(crate) fn new(
+        values: &mut Values<'_>,
+        sums: &Sums,
+        by: &[Key],
+        filter: &Filter,
+        scanning: &scan::Options<'_>,
+    ) -> Result<Unordered> {
         let mut folded: HashMap<Vec<Value>, Sum> = HashMap::new();
         let mut key = Vec::new();
         let mut total = Sum::default();
-        for (slot, sum) in sums {
+        for (step, (slot, sum)) in sums.iter().enumerate() {
+            scanning.check_at(step)?;
             if !filter.holds(values, slot) {
                 continue;
             }
@@ -114,7 +133,7 @@ impl Unordered {
                 }
             }
         }
-        Unordered { by: by.to_vec(), groups: folded.into_iter().collect(), total }
+        Ok(Unordered { by: by.to_vec(), groups: folded.into_iter().collect(), total })
     }
 
     /// What all groups come to.
@@ -123,11 +142,17 @@ impl Unordered {
     }
 
     /// The first `limit` groups in the order of `sort`.
-    pub(crate) fn ordered(&self, values: &Values<'_>, sort: Sort, limit: Option<usize>) -> Groups {
+    pub(crate) fn ordered(
+        &self,
+        values: &Values<'_>,
+        by: Sort,
+        limit: Option<usize>,
+        scanning: &scan::Options<'_>,
+    ) -> Result<Groups> {
         let mut groups: Vec<&(Vec<Value>, Sum)> = self.groups.iter().collect();
         let count = groups.len();
         let kept = limit.unwrap_or(count).min(count);
-        let rank = |sum: &Sum| sort.rank(sum);
+        let rank = |sum: &Sum| by.rank(sum);
         let mut rest = Sum::default();
         // Names are dear to compare, and most groups of a large heap have the numbers of others: those that cannot be shown go first.
         if 0 < kept && kept < count {
@@ -141,18 +166,17 @@ impl Unordered {
                 may_be_shown
             });
         }
-        let outside = |key: &[Value]| -> Vec<KeyValue> { key.iter().map(|value| values.outside(*value)).collect() };
-        groups.sort_unstable_by(|(a, one), (b, other)| {
-            rank(other).cmp(&rank(one)).then_with(|| outside(a).cmp(&outside(b)))
-        });
+        // A million groups of one count are told by their names: in place, since to make the texts takes ten times as long.
+        sort(&mut groups, scanning, |(a, one), (b, other)| {
+            rank(other).cmp(&rank(one)).then_with(|| values.compare(a, b))
+        })?;
         groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
-        Groups {
-            by: self.by.clone(),
-            rest_groups: (count - kept) as u64,
-            groups: groups[..kept].iter().map(|(key, sum)| Group { key: outside(key), sum: *sum }).collect(),
-            rest,
-            total: self.total,
+        let mut shown = Vec::with_capacity(kept);
+        for (step, (key, sum)) in groups[..kept].iter().enumerate() {
+            scanning.check_at(step)?;
+            shown.push(Group { key: key.iter().map(|value| values.outside(*value)).collect(), sum: *sum });
         }
+        Ok(Groups { by: self.by.clone(), rest_groups: (count - kept) as u64, groups: shown, rest, total: self.total })
     }
 }
 

@@ -58,9 +58,9 @@ impl Sums {
     fn add(&mut self, other: Sums) {
         self.count += other.count;
         self.rows += other.rows;
-        self.memsize += other.memsize;
-        self.retained += other.retained;
-        self.retained_count += other.retained_count;
+        self.memsize = self.memsize.saturating_add(other.memsize);
+        self.retained = self.retained.saturating_add(other.retained);
+        self.retained_count = self.retained_count.saturating_add(other.retained_count);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Values};
 use crate::scan::Options;
 use crate::select::Filter;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -339,18 +339,9 @@ impl<'a> Objects<'a> {
         let parts = options.thread_count().min(count as usize / WORTH_A_THREAD + 1) as u32;
         let bounds: Vec<u32> =
             (0..=parts).map(|part| (u64::from(count) * u64::from(part) / u64::from(parts)) as u32).collect();
-        let mut ranges = bounds.windows(2).map(|pair| pair[0]..pair[1]);
-        let own = ranges.next().unwrap_or_default();
-        std::thread::scope(|scope| {
-            let work = &work;
-            let others: Vec<_> = ranges.map(|range| scope.spawn(move || work(range))).collect();
-            let first = work(own);
-            let others = others.into_iter().map(|part| match part.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            std::iter::once(first).chain(others).collect()
-        })
+        let work = &work;
+        let jobs = bounds.windows(2).map(|pair| move || work(pair[0]..pair[1]));
+        threads::all(jobs.collect()).into_iter().collect()
     }
 
     /// Hands out the objects of a part that pass, some at a time.

@@ -109,16 +109,16 @@ impl Found {
 
     fn add(&mut self, heap: &Heap, tree: &Tree, id: NodeId) {
         self.count += 1;
-        self.memsize += heap.bytes(id);
-        self.retained += tree.retained(id);
-        self.retained_count += tree.retained_count(id);
+        self.memsize = self.memsize.saturating_add(heap.bytes(id));
+        self.retained = self.retained.saturating_add(tree.retained(id));
+        self.retained_count = self.retained_count.saturating_add(tree.retained_count(id));
     }
 
     fn join(&mut self, other: &Found) {
         self.count += other.count;
-        self.memsize += other.memsize;
-        self.retained += other.retained;
-        self.retained_count += other.retained_count;
+        self.memsize = self.memsize.saturating_add(other.memsize);
+        self.retained = self.retained.saturating_add(other.retained);
+        self.retained_count = self.retained_count.saturating_add(other.retained_count);
     }
 }
 

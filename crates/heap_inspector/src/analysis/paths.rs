@@ -84,9 +84,12 @@ impl Ways {
         Ok(Ways { parents: search.from, costs: search.costs, order })
     }
 
-    /// The object before one on its way, or [`ROOT`].
+    /// The object before one on its way, or [`ROOT`]; that, too, where there is no way.
     pub(super) fn parent(&self, id: NodeId) -> u32 {
-        self.parents[id.0 as usize]
+        match self.parents[id.0 as usize] {
+            UNREACHABLE => ROOT,
+            parent => parent,
+        }
     }
 
     /// About how many bytes of memory they take.
@@ -379,6 +382,23 @@ pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &
     steps
 }
 
+/// A longer chain is shown by its beginning and its end: what lies deep in a list has as many steps as the list has elements.
+const SHOWN_STEPS: usize = 100;
+
+/// The steps that a report shows; none where it leaves some out.
+pub(super) fn shown(steps: &[Step]) -> Vec<Option<&Step>> {
+    if steps.len() <= SHOWN_STEPS {
+        return steps.iter().map(Some).collect();
+    }
+    let (first, last) = (&steps[..SHOWN_STEPS / 2], &steps[steps.len() - SHOWN_STEPS / 2..]);
+    first.iter().map(Some).chain([None]).chain(last.iter().map(Some)).collect()
+}
+
+/// What stands for the steps that are left out.
+pub(super) fn left_out(steps: &[Step]) -> String {
+    format!("({} steps more)", crate::view::human::count((steps.len() - SHOWN_STEPS) as u64))
+}
+
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
 pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
     let mut categories: HashMap<NodeId, &str> = HashMap::new();
@@ -492,16 +512,23 @@ impl Paths {
                         Column { name: "edge", title: "Held by", shrinks: true },
                         Column { name: "object", title: "Object", shrinks: true },
                     ],
-                    steps: steps
-                        .iter()
-                        .map(|step| {
-                            vec![
+                    steps: shown(steps)
+                        .into_iter()
+                        .map(|shown| match shown {
+                            Some(step) => vec![
                                 address_cell(heap, step.id),
                                 Cell::Bytes(heap.bytes(step.id)),
                                 Cell::Bytes(tree.retained(step.id)),
                                 edge_cell(&step.edge),
                                 Cell::Text(step.label.clone()),
-                            ]
+                            ],
+                            None => vec![
+                                Cell::Missing,
+                                Cell::Missing,
+                                Cell::Missing,
+                                Cell::Missing,
+                                Cell::Text(left_out(steps)),
+                            ],
                         })
                         .collect(),
                 })
@@ -583,7 +610,7 @@ pub fn merged_by(
     let mut merged = Merged::default();
     for id in ids {
         merged.count += 1;
-        merged.memsize += heap.bytes(*id);
+        merged.memsize = merged.memsize.saturating_add(heap.bytes(*id));
         merged.unreachable += u64::from(!ways.is_reachable(*id));
         below[id.0 as usize] = (1, heap.bytes(*id));
     }
@@ -598,7 +625,7 @@ pub fn merged_by(
         if parent != ROOT {
             let held = &mut below[parent as usize];
             held.0 += count;
-            held.1 += bytes;
+            held.1 = held.1.saturating_add(bytes);
         }
     }
     let children = Children::new(&parents);
@@ -678,7 +705,7 @@ fn group(
         });
         members.nodes.push(id);
         members.targets += u64::from(count);
-        members.memsize += bytes;
+        members.memsize = members.memsize.saturating_add(bytes);
     }
     let mut groups: Vec<Members> = groups.into_values().filter(|group| group.targets >= least.max(1)).collect();
     groups.sort_unstable_by(|a, b| b.targets.cmp(&a.targets).then_with(|| a.class.cmp(&b.class)));

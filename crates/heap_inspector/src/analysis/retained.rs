@@ -180,8 +180,8 @@ pub(crate) fn walk(
             let (own, retained, count) = &mut sums[group];
             own.add(Sum { count: 1, memsize: heap.bytes(id), references: heap.references(id).len() as u64 });
             if open[group] == 0 {
-                *retained += tree.retained(id);
-                *count += tree.retained_count(id);
+                *retained = retained.saturating_add(tree.retained(id));
+                *count = count.saturating_add(tree.retained_count(id));
             }
             open[group] += 1;
         }

@@ -40,14 +40,16 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
     let survey = Survey::take(source, &wants, scanning)?;
     let pages = survey.pages.by_slot_size(&Layout::of(survey.totals.evidence));
     let context = Context { totals: survey.totals, intake: survey.intake };
-    Ok(fold(&survey.names, &survey.sums, filter, limit, pages, context))
+    fold(&survey.names, &survey.sums, filter, limit, pages, context, scanning)
 }
 
 /// A loaded heap at a glance; the same as [`read`] says of its dump.
-#[must_use]
-pub fn summary(heap: &Heap, filter: &Filter, limit: usize) -> Summary {
-    let sums = heap.sums(parts(filter), filter.memsize());
-    fold(heap.names(), &sums, filter, limit, heap.pages(), Context::of(heap))
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn summary(heap: &Heap, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
+    let sums = heap.sums(parts(filter), filter.memsize(), scanning)?;
+    fold(heap.names(), &sums, filter, limit, heap.pages(), Context::of(heap), scanning)
 }
 
 fn parts(filter: &Filter) -> Parts {
@@ -61,13 +63,14 @@ fn fold(
     limit: usize,
     pages: Option<Vec<SizePages>>,
     context: Context,
-) -> Summary {
+    scanning: &scan::Options<'_>,
+) -> Result<Summary> {
     let fold = |key: Key, limit: Option<usize>| {
         let options = groups::Options { by: vec![key], filter: filter.clone(), sort: Sort::Bytes, limit };
-        groups::fold(names, sums, &options)
+        groups::fold(names, sums, &options, scanning)
     };
-    let (types, classes) = (fold(Key::Type, None), fold(Key::Class, Some(limit)));
-    Summary { types, classes, pages, filter: filter.clone(), context }
+    let (types, classes) = (fold(Key::Type, None)?, fold(Key::Class, Some(limit))?);
+    Ok(Summary { types, classes, pages, filter: filter.clone(), context })
 }
 
 impl Summary {

@@ -163,7 +163,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
     let span = (last - first + 1).max(1);
     let mut places: HashMap<u32, Place> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &ways, |_| false);
-    let older = older(heap, tree, &children);
+    let older = older(heap, &children, options)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
         if (id.0 as usize).is_multiple_of(PATIENCE) {
@@ -198,7 +198,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         // A few objects of a sort do not pile up, however big they are.
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         for content in place.content.values() {
-            place.bytes += content.retained;
+            place.bytes = place.bytes.saturating_add(content.retained);
             place.bins |= content.bins;
         }
     }

@@ -124,7 +124,7 @@ pub fn unreachable(
             sums.entry(slot.keep(asked.parts())).or_default().add(sum);
         }
     }
-    found.groups = groups::fold(heap.names(), &sums, asked);
+    found.groups = groups::fold(heap.names(), &sums, asked, options)?;
     let heads = heads(heap, tree, options)?;
     found.structures = heads.len() as u64;
     found.by_heads(heap, heads, source, asked)?;

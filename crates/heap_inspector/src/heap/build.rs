@@ -4,14 +4,14 @@
 use super::column::Column;
 use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
-use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
+use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables, bounded};
 use crate::record::{Record, Traits, Type};
 use crate::ruby::pages::PageTable;
 use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
 use crate::source::Source;
 use crate::survey::{Slot, Totals};
 use crate::symbols::{SiteId, Symbol};
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -173,7 +173,7 @@ impl Worker<'_> {
         let chunk = &mut self.chunk;
         let begin = chunk.references.len() - record.reference_count as usize;
         let text = |text: Option<crate::record::Text<'_>>| {
-            text.map(|text| String::from_utf8_lossy(&text.decode()).into_owned())
+            text.map(|text| String::from_utf8_lossy(&bounded(text.decode())).into_owned())
         };
         match record.ty {
             Type::Root if record.is_meta() => {}
@@ -214,29 +214,24 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         pages.merge(std::mem::take(&mut worker.pages));
     }
     let several = workers.into_iter().map(|worker| worker.tables).collect();
-    let (tables, renumberings) = Tables::joined(several);
+    let check = |step: usize| options.check_at(step);
+    let (tables, renumberings) = Tables::joined(several, &check)?;
     options.check()?;
     let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
     let Chunk { mut columns, begins: mut segments, references, memsizes_big, roots, shapes, .. } = whole;
     let addresses = std::mem::take(&mut columns.addresses);
-    let mut finish_columns = || {
+    let finish_columns = || {
         renumber(&mut columns, &numbered, &renumberings);
         join_segments(&mut columns.offsets, &mut segments);
     };
-    let index = if options.thread_count() > 1 {
-        std::thread::scope(|scope| {
-            scope.spawn(finish_columns);
-            index(&addresses, &mut intake, options)
-        })
-    } else {
-        finish_columns();
-        index(&addresses, &mut intake, options)
-    }?;
+    let is_parallel = options.thread_count() > 1;
+    let ((), index) = threads::both(is_parallel, finish_columns, || index(&addresses, &mut intake, options));
+    let index = index?;
     columns.addresses = addresses;
     options.check()?;
-    let (edges, dangling) = resolve(&index, &references, options.thread_count());
+    let (edges, dangling) = resolve(&index, &references, options)?;
     drop(references);
-    let names = Names::new(tables);
+    let names = Names::new(tables, check)?;
     let class_nodes = (0..names.tables.class_count())
         .map(|id| index.find(names.tables.class_address(crate::names::ClassId(id as u32))).filter(|_| id > 0))
         .map(|node| node.unwrap_or(DANGLING))
@@ -249,12 +244,13 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .into_iter()
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
-    let columns = pack(columns, &memsizes_big, options.thread_count());
+    options.check()?;
+    let columns = pack(columns, &memsizes_big, is_parallel);
     Ok(Heap { columns, segments, edges, dangling, class_nodes, roots, shapes, index, names, totals, pages, intake })
 }
 
 /// Puts the properties in columns as narrow as they may be, each wide one gone when its column is done.
-fn pack(rows: Rows, memsizes_big: &[(u32, u64)], threads: usize) -> Columns {
+fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
     let Rows { addresses, types, traits, memsizes, generations, classes, sites, labels, shapes, .. } = rows;
     let Rows { slot_sizes, lengths, offsets, edge_ends, .. } = rows;
     let count = types.len();
@@ -290,14 +286,7 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], threads: usize) -> Columns {
             column!(slot_sizes, |bytes: &u16| *bytes),
         )
     };
-    let (some, others) = if threads > 1 {
-        std::thread::scope(|scope| {
-            let others = scope.spawn(others);
-            (some(), others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })
-    } else {
-        (some(), others())
-    };
+    let (others, some) = threads::both(is_parallel, others, some);
     let (memsizes, trait_sets, traits, addresses, lengths) = some;
     let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others;
     Columns {
@@ -393,34 +382,25 @@ fn index(addresses: &[u64], intake: &mut Intake, options: &Options<'_>) -> Resul
 }
 
 /// Looks up the references' addresses, a part of them on each thread.
-fn resolve(index: &Index, references: &[u64], threads: usize) -> (Vec<u32>, Vec<(u32, u64)>) {
+fn resolve(index: &Index, references: &[u64], options: &Options<'_>) -> Result<(Vec<u32>, Vec<(u32, u64)>)> {
     let mut edges = vec![0; references.len()];
-    let part = references.len().div_ceil(threads).max(1 << 16);
-    let look_up = |first: usize, edges: &mut [u32], references: &[u64]| {
+    let part = references.len().div_ceil(options.thread_count()).max(1 << 16);
+    let look_up = &|first: usize, edges: &mut [u32], references: &[u64]| {
         let mut dangling = Vec::new();
         for (at, (edge, address)) in edges.iter_mut().zip(references).enumerate() {
+            options.check_at(at)?;
             *edge = index.find(*address).unwrap_or_else(|| {
                 dangling.push(((first + at) as u32, *address));
                 DANGLING
             });
         }
-        dangling
+        Ok(dangling)
     };
     let parts = edges.chunks_mut(part).zip(references.chunks(part)).enumerate();
-    let dangling = std::thread::scope(|scope| {
-        let mut parts: Vec<_> = parts.collect();
-        let last = parts.pop();
-        let handles: Vec<_> = parts
-            .into_iter()
-            .map(|(at, (edges, references))| scope.spawn(move || look_up(at * part, edges, references)))
-            .collect();
-        let last = last.map(|(at, (edges, references))| look_up(at * part, edges, references));
-        let mut dangling = Vec::new();
-        for handle in handles {
-            dangling.extend(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        dangling.extend(last.unwrap_or_default());
-        dangling
-    });
-    (edges, dangling)
+    let parts = parts.map(|(at, (edges, references))| move || look_up(at * part, edges, references));
+    let mut dangling = Vec::new();
+    for part in threads::all(parts.collect()) {
+        dangling.extend(part?);
+    }
+    Ok((edges, dangling))
 }

@@ -8,6 +8,7 @@
 use super::bytes_of;
 use crate::arrays::{Parts, Reader};
 use hashbrown::HashMap;
+use std::hash::{BuildHasher, Hasher};
 
 const PAGE_LOG: u32 = 14;
 /// Fewer nodes a page than this and pages do not pay.
@@ -45,31 +46,46 @@ impl Page {
     }
 }
 
-/// Page numbers are already well spread after one multiplication; the default hasher costs more than the lookup.
-#[derive(Debug, Default, Clone, Copy)]
-struct Spread;
+/// One multiplication, whose halves are folded: the default hasher costs more than the lookup. The factor is another in each index, so
+/// that nobody can choose addresses whose pages all fall in one place.
+#[derive(Debug, Clone, Copy)]
+struct Spread {
+    seed: u64,
+    factor: u64,
+}
 
-impl std::hash::BuildHasher for Spread {
-    type Hasher = SpreadHasher;
-    fn build_hasher(&self) -> SpreadHasher {
-        SpreadHasher(0)
+impl Default for Spread {
+    fn default() -> Spread {
+        let random = std::collections::hash_map::RandomState::new();
+        Spread { seed: random.hash_one(0), factor: random.hash_one(1) | 1 }
     }
 }
 
-struct SpreadHasher(u64);
+impl BuildHasher for Spread {
+    type Hasher = SpreadHasher;
+    fn build_hasher(&self) -> SpreadHasher {
+        SpreadHasher { spread: *self, hash: 0 }
+    }
+}
 
-impl std::hash::Hasher for SpreadHasher {
+struct SpreadHasher {
+    spread: Spread,
+    hash: u64,
+}
+
+impl Hasher for SpreadHasher {
     fn finish(&self) -> u64 {
-        self.0
+        self.hash
     }
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.write_u64(u64::from(*byte));
         }
     }
+    #[inline]
     fn write_u64(&mut self, number: u64) {
-        let product = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ product >> 32;
+        let product = u128::from(self.hash ^ number ^ self.spread.seed) * u128::from(self.spread.factor);
+        self.hash = product as u64 ^ (product >> 64) as u64;
     }
 }
 
@@ -235,5 +251,33 @@ impl Index {
             return None;
         }
         Some(page.first + u32::from(self.ranks[place]) + (word & (mask - 1)).count_ones())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of pages that one fixed factor takes to one hash.
+    #[test]
+    fn chosen_pages_do_not_meet() {
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let inverse =
+            (0..6).fold(FACTOR, |inverse, _| inverse.wrapping_mul(2u64.wrapping_sub(FACTOR.wrapping_mul(inverse))));
+        let chosen: Vec<u64> = (0..40_000u64).map(|high| (high << 32 | high ^ 7).wrapping_mul(inverse)).collect();
+        let fixed = |number: u64| {
+            let product = number.wrapping_mul(FACTOR);
+            (product ^ product >> 32) as u32
+        };
+        assert!(chosen.iter().all(|number| fixed(*number) == 7));
+        for numbers in [chosen, (0..40_000).collect(), (0..40_000u64).map(|number| number << 34).collect()] {
+            let spread = Spread::default();
+            let mut places: Vec<u64> = numbers.iter().map(|number| spread.hash_one(number) & 0xffff).collect();
+            places.sort_unstable();
+            places.dedup();
+            // By chance 40,000 numbers fall in 29,939 of 65,536 places.
+            assert!(places.len() > 20_000, "{}", places.len());
+        }
+        assert_ne!(Spread::default().hash_one(7u64), Spread::default().hash_one(7u64));
     }
 }

@@ -49,10 +49,37 @@ impl Column {
             (Part::U32(cells), [4, ..]) => Cells::U32(cells.into_owned()),
             _ => return None,
         };
-        let big = rows_of(reader)?.iter().map(|[row, number]| (*row as u32, *number)).collect();
+        let big = rows_of(reader)?
+            .into_iter()
+            .map(|[row, number]| Some((u32::try_from(row).ok()?, number)))
+            .collect::<Option<_>>()?;
         let column = Column { cells, big };
-        let is_any = end > u64::from(u32::MAX); // what a cell may hold
-        (column.rows() == rows && (is_any || rows == 0 || column.max() < end)).then_some(column)
+        (column.rows() == rows && column.is_sound() && (rows == 0 || column.max() < end)).then_some(column)
+    }
+
+    /// Whether each number beside the cells has its cell, and each such cell its number, in order.
+    fn is_sound(&self) -> bool {
+        macro_rules! sound {
+            ($cells:expr, $cell:ty) => {{
+                // Counted in bytes, which takes many cells at once.
+                let full: usize = $cells
+                    .chunks(255)
+                    .map(|cells| cells.iter().fold(0u8, |full, cell| full + u8::from(*cell == <$cell>::MAX)) as usize)
+                    .sum();
+                full == self.big.len()
+                    && self.big.iter().all(|(row, number)| {
+                        $cells.get(*row as usize) == Some(&<$cell>::MAX) && *number >= u64::from(<$cell>::MAX)
+                    })
+            }};
+        }
+        let is_in_order = self.big.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        is_in_order
+            && match &self.cells {
+                Cells::Same(..) => self.big.is_empty(),
+                Cells::U8(cells) => sound!(cells, u8),
+                Cells::U16(cells) => sound!(cells, u16),
+                Cells::U32(cells) => sound!(cells, u32),
+            }
     }
 }
 
@@ -123,7 +150,7 @@ impl Heap {
         let [lowest, grain] = lowest[..].try_into().ok()?;
         let any = u64::from(u32::MAX) + 1;
         let mut column = |end: u64| Column::from_parts(reader, count, end);
-        let columns = Columns {
+        let mut columns = Columns {
             addresses: Addresses {
                 lowest,
                 grain: u32::try_from(grain).ok().filter(|grain| *grain < 64)?,
@@ -143,6 +170,11 @@ impl Heap {
             types,
             trait_sets,
         };
+        let Addresses { lowest, grain, steps } = &mut columns.addresses;
+        let highest = steps.max();
+        if highest > u64::MAX >> *grain || lowest.checked_add(highest << *grain).is_none() {
+            return None;
+        }
         let edges: Vec<u32> = reader.take()?;
         let class_nodes: Vec<u32> = reader.take()?;
         // The first number that is no node; folded, which takes many at once.
@@ -163,6 +195,9 @@ impl Heap {
         };
         let segments = pairs(rows_of(reader)?)?;
         let dangling = pairs(rows_of(reader)?)?;
+        if dangling.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return None;
+        }
         let mut targets = rows_of::<2>(reader)?.into_iter().map(|[sort, number]| match sort {
             0 => u32::try_from(number)
                 .ok()
@@ -179,10 +214,12 @@ impl Heap {
             .collect::<Option<Vec<Root>>>()?;
         let index = Index::from_parts(reader, count)?;
         let pages = PageTable::from_parts(reader)?;
-        if !segments.is_sorted() || count > 0 && segments.first().is_none_or(|(first, _)| *first > 0) {
+        let is_first = segments.first().is_some_and(|(first, _)| *first == 0);
+        let is_beyond = segments.last().is_some_and(|(_, begin)| *begin > OFFSETS);
+        if !segments.is_sorted() || is_beyond || count > 0 && !is_first || !add_up(&totals, count, &intake) {
             return None;
         }
-        let names = Names::new(tables);
+        let names = Names::new(tables, |_| Ok(())).ok()?;
         Some(Heap {
             columns,
             segments,
@@ -198,6 +235,23 @@ impl Heap {
             intake,
         })
     }
+}
+
+/// No dump is so long.
+const OFFSETS: u64 = 1 << 48;
+
+/// Whether what the dump holds in all can be so: parts are subtracted from wholes, and sums summed up.
+fn add_up(totals: &Totals, objects: usize, intake: &Intake) -> bool {
+    let Totals { traced, tracer, .. } = totals;
+    let all = totals.objects;
+    let fits = |part: u64| part <= OFFSETS;
+    all.count == objects as u64
+        && [traced, tracer].iter().all(|part| part.count <= all.count && part.memsize <= all.memsize)
+        && [all.references, totals.free_slots, totals.free_bytes, totals.zombies, totals.shapes].into_iter().all(fits)
+        && totals.roots.iter().all(|(_, references)| fits(*references))
+        && [intake.bytes, intake.lines, intake.lost, intake.repaired].into_iter().all(fits)
+        && totals.roots.len() <= Totals::ROOTS + 1
+        && totals.meta.as_ref().is_none_or(|meta| meta.len() <= 4 * Totals::META)
 }
 
 impl Columns {

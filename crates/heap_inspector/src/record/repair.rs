@@ -5,6 +5,7 @@
 //! class names not before Ruby 3.4 and methods not before 3.0, so a quote, backslash or newline in one breaks the line. There the end
 //! of a text is taken to be the first quote behind which a known key or the end of the record stands. Both are rare: they allocate.
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// What became of a refused line.
@@ -89,9 +90,19 @@ fn kind(key: &[u8]) -> Option<Kind> {
     KEYS.iter().find(|(known, _)| known.as_bytes() == key).map(|(_, kind)| *kind)
 }
 
+/// A line in another dress may be so long.
+const LONGEST: usize = 16 << 20;
+
 /// Repairs one line (or several that a raw newline split), without its newline at the end.
 #[must_use]
 pub fn repair(line: &[u8]) -> Repair {
+    if line.len() > LONGEST {
+        // To take it apart as JSON could take thirty times its length.
+        return match serde_json::from_slice::<IgnoredAny>(line) {
+            Ok(_) => Repair::Lost(format!("not in Ruby's form, and longer than {LONGEST} bytes")),
+            Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Mended),
+        };
+    }
     match serde_json::from_slice::<Value>(line) {
         Ok(Value::Object(members)) => match dress(&members) {
             Ok(dressed) => Repair::Dressed(dressed),

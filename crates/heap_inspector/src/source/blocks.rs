@@ -4,7 +4,8 @@
 //! record over two lines, and a worker must get whole records. A block is therefore cut after the last `}` newline `{`. Such a
 //! triple could stand inside a file name too; then one record is lost and counted, nothing else. When a buffer holds no such place
 //! it doubles, and only the new half is searched: each byte is searched once and copied at most a constant number of times, so a
-//! record of 50 MB takes linear time.
+//! record of 50 MB takes linear time. What cannot be a record (the zeros behind a crash, gigabytes of them) is not held, but for its
+//! start, by which it is told as a lost line.
 
 use std::fmt;
 use std::fs::File;
@@ -12,9 +13,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
 use super::Limits;
 use super::decode::Decoder;
@@ -31,6 +32,8 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// The place of the first byte in the decoded stream.
     pub offset: u64,
+    /// So many bytes behind these are left out: the rest of a line that is no record.
+    pub skipped: u64,
 }
 
 /// One pass over a source; see [`Source::open`](super::Source::open).
@@ -52,7 +55,11 @@ pub struct Blocks {
     begun: bool,
     ended: bool,
     damage: Option<String>,
+    cancel: Option<Arc<AtomicBool>>,
 }
+
+/// So much is kept of a line that is skipped.
+pub(super) const TOLD: usize = 1 << 10;
 
 /// A record is read alone in the time that so many bytes take in a row.
 const SEEK: u64 = 8 << 10;
@@ -60,7 +67,7 @@ const SEEK: u64 = 8 << 10;
 impl Blocks {
     pub(super) fn new(raw: Raw, limits: Limits) -> Result<Blocks> {
         let (name, gauge, copy, raw_len) = (raw.name.clone(), raw.gauge.clone(), raw.copy.clone(), raw.bytes);
-        let file = raw.file();
+        let (file, cancel) = (raw.file(), raw.cancel.clone());
         let decoder = Decoder::new(raw)?;
         Ok(Blocks {
             plain: file.filter(|_| matches!(decoder, Decoder::Plain(_))),
@@ -76,6 +83,7 @@ impl Blocks {
             begun: false,
             ended: false,
             damage: None,
+            cancel,
         })
     }
 
@@ -102,6 +110,12 @@ impl Blocks {
             {
                 break cut;
             }
+            if let Some(begin) = self.hopeless(&bytes[..filled], searched) {
+                match begin {
+                    0 => return self.skip(bytes, filled).map(Some),
+                    begin => break begin,
+                }
+            }
             if !self.begun && filled >= self.limits.patience && bytes[0] != b'{' {
                 return Err(Error::format(format!("not a heap dump: its first {filled} bytes hold no record")));
             }
@@ -116,12 +130,69 @@ impl Blocks {
         if cut == 0 {
             return Ok(None);
         }
-        self.carry.extend_from_slice(&bytes[cut..filled]);
+        self.carry_on(&bytes[cut..filled])?;
         bytes.truncate(cut);
         let offset = self.offset;
         self.offset += cut as u64;
         self.begun = true;
-        Ok(Some(Block { bytes, offset }))
+        Ok(Some(Block { bytes, offset, skipped: 0 }))
+    }
+
+    fn carry_on(&mut self, bytes: &[u8]) -> Result<()> {
+        self.carry.try_reserve_exact(bytes.len()).map_err(|_| self.no_memory(bytes.len()))?;
+        self.carry.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Where the last line begins, if it is so long already that it is asked and cannot be a record any more. What lies before `from`
+    /// was asked before.
+    fn hopeless(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        let dump = self.begun || bytes.first() == Some(&b'{');
+        let begin = memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+        let line = &bytes[begin..];
+        if !dump || line.len() < self.limits.patience / 64 {
+            return None;
+        }
+        let last = memrchr(b'"', line).unwrap_or(0);
+        let run = line.len() - last;
+        // A text is opened behind a key and its colon, or has a quote in it; lists have quotes every few bytes.
+        let is_text = line[..last].ends_with(b"\":") || line[..last].ends_with(b"\\");
+        let longest = if is_text { self.limits.text } else { line.len() / 2 };
+        let is_record = line.starts_with(b"{\"") && run <= longest && memchr(0, &bytes[from.max(begin)..]).is_none();
+        (!is_record).then_some(begin)
+    }
+
+    /// Reads on to the end of the line that the buffer begins with, and keeps its start alone.
+    fn skip(&mut self, mut bytes: Vec<u8>, mut filled: usize) -> Result<Block> {
+        let (offset, head) = (self.offset, bytes[..filled.min(TOLD)].to_vec());
+        let mut length = 0;
+        let newline = loop {
+            if let Some(at) = memchr(b'\n', &bytes[..filled]) {
+                break Some(at);
+            }
+            length += filled as u64;
+            if self.ended {
+                break None;
+            }
+            bytes.truncate(self.limits.block);
+            filled = self.fill(&mut bytes, 0)?;
+        };
+        self.carry.clear();
+        let mut told = head;
+        if let Some(at) = newline {
+            length += at as u64 + 1;
+            self.carry_on(&bytes[at + 1..filled])?;
+            told.push(b'\n');
+        }
+        self.offset += length;
+        self.begun = true;
+        let skipped = length.saturating_sub(told.len() as u64);
+        Ok(Block { bytes: told, offset, skipped })
+    }
+
+    fn no_memory(&self, bytes: usize) -> Error {
+        let source = io::Error::other(format!("no memory for a record of more than {bytes} bytes"));
+        Error::File { path: self.name.clone().into(), source }
     }
 
     /// Hands over the records that begin at these offsets of the decoded stream, which ascend; each with its place among them. What
@@ -174,6 +245,9 @@ impl Blocks {
     fn fill(&mut self, bytes: &mut [u8], mut filled: usize) -> Result<usize> {
         let first = self.decoded == 0;
         while filled < bytes.len() && !self.ended {
+            if self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                return Err(Error::Interrupted);
+            }
             match self.decoder.read(&mut bytes[filled..]) {
                 Ok(0) => self.end(),
                 Ok(count) => {
@@ -228,10 +302,7 @@ impl Blocks {
     /// Makes the buffer so long. A recycled one keeps its length but for the last cut, so that only its tail is zeroed.
     fn grow(&self, bytes: &mut Vec<u8>, room: usize) -> Result<()> {
         if room > bytes.len() {
-            bytes.try_reserve_exact(room - bytes.len()).map_err(|_| Error::File {
-                path: self.name.clone().into(),
-                source: io::Error::other(format!("no memory for a record of more than {} bytes", bytes.len())),
-            })?;
+            bytes.try_reserve_exact(room - bytes.len()).map_err(|_| self.no_memory(bytes.len()))?;
             bytes.resize(room, 0);
         }
         Ok(())
@@ -249,7 +320,9 @@ fn read_record<'a>(file: &File, offset: u64, bytes: &'a mut Vec<u8>) -> io::Resu
     let mut filled = 0;
     bytes.clear();
     loop {
-        bytes.resize((filled * 2).max(8 << 10), 0);
+        let room = (filled * 2).max(8 << 10);
+        bytes.try_reserve_exact(room - bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        bytes.resize(room, 0);
         let ended = loop {
             match file.read_at(&mut bytes[filled..], offset + filled as u64) {
                 Ok(0) => break filled < bytes.len(),

@@ -49,7 +49,7 @@ pub(super) struct Raw {
     /// The length in bytes, where it is known beforehand.
     pub(super) bytes: Option<u64>,
     pub(super) copy: Option<Arc<Spool>>,
-    cancel: Option<Arc<AtomicBool>>,
+    pub(super) cancel: Option<Arc<AtomicBool>>,
     input: Input,
 }
 

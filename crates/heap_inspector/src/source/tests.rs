@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::blocks::TOLD;
 use super::*;
 use crate::ErrorKind;
 
@@ -291,7 +292,7 @@ fn skips_a_byte_order_mark() {
     let marked = [BYTE_ORDER_MARK, &plain].concat();
     for source in [memory(&marked[..]), memory(gzip(&marked))] {
         let found = pass(&source);
-        assert_eq!(found.blocks, [Block { bytes: plain.clone(), offset: 3 }]);
+        assert_eq!(found.blocks, [Block { bytes: plain.clone(), offset: 3, skipped: 0 }]);
     }
     assert_eq!(pass(&memory(BYTE_ORDER_MARK)).blocks, []);
 }
@@ -412,6 +413,48 @@ fn refuses_a_record_without_end() {
     source.limits.record = 5000;
     let error = failure(&source);
     assert_eq!(error.to_string(), "byte 0: a record longer than 5000 bytes");
+}
+
+/// What stands behind a record that a crash cut: zeros, or anything that is no text of a record.
+#[test]
+fn skips_what_is_no_record_in_little_memory() {
+    let cut = &b"{\"address\":\"0x7f0000000028\", \"ty"[..];
+    let opened = &b"{\"address\":\"0x7f0000000028\", \"type\":\"STRING\", \"value\":\""[..];
+    for (start, junk, longest) in
+        [(cut, 0, 1000), (opened, 0, 1000), (cut, b'x', 1000), (&b""[..], b'x', 1000), (opened, b'x', 10_000)]
+    {
+        for end in [&b""[..], b"\n", b"\nmore\n"] {
+            let rest = if end.is_empty() { Vec::new() } else { dump(7) };
+            let plain = [&dump(50), start, &vec![junk; 1 << 20], end, &rest].concat();
+            let mut source = memory(&plain[..]);
+            source.limits = Limits { block: 256, patience: 64 << 9, text: 4_000, ..source.limits };
+            let found = pass(&source);
+            assert_eq!(
+                found.blocks.iter().map(|block| block.bytes.len() as u64 + block.skipped).sum::<u64>(),
+                plain.len() as u64
+            );
+            let (all, whole) = (found.bytes(), [dump(50), rest].concat());
+            assert!(all.starts_with(&dump(50)) && all.len() < whole.len() + 2 * TOLD, "{junk} {}", all.len());
+            assert!(end.is_empty() || all.ends_with(&dump(7)));
+            let longest_block = found.blocks.iter().map(|block| block.bytes.len()).max().unwrap_or(0);
+            assert!(longest_block <= 2 * longest + TOLD, "{longest_block}");
+        }
+    }
+}
+
+#[test]
+fn keeps_long_texts_and_lists() {
+    let text = |quotes: usize| "x".repeat(3000) + &"\\\"".repeat(quotes) + &"x".repeat(3000);
+    for line in [
+        format!("{{\"address\":\"0x28\", \"name\":\"{}\"}}\n", text(0)),
+        format!("{{\"address\":\"0x28\", \"value\":\"{}\"}}\n", text(1)),
+        format!("{{\"address\":\"0x28\", \"references\":[{}\"0x28\"]}}\n", "\"0x28\", ".repeat(5000)),
+    ] {
+        let plain = [dump(9), line.into_bytes(), dump(9)].concat();
+        let mut source = memory(&plain[..]);
+        source.limits = Limits { block: 256, patience: 64 << 9, text: 8_000, ..source.limits };
+        assert_eq!(pass(&source).bytes(), plain);
+    }
 }
 
 #[test]

@@ -53,8 +53,10 @@ fn gives_back_the_heap_and_its_tree() {
             assert_eq!(tree_again.retained_count(id), tree.retained_count(id));
         }
         let options = groups::Options { by: vec![Key::Class, Key::Location], sort: Sort::Bytes, ..Default::default() };
-        assert_eq!(groups::groups(&again, &options), groups::groups(&heap, &options));
-        let summary = |heap: &Heap| summary::summary(heap, &Default::default(), 100).report("dump");
+        let groups = |heap: &Heap| groups::groups(heap, &options, &Default::default()).unwrap();
+        assert_eq!(groups(&again), groups(&heap));
+        let summary =
+            |heap: &Heap| summary::summary(heap, &Default::default(), 100, &Default::default()).unwrap().report("dump");
         assert_eq!(summary(&again), summary(&heap));
         assert_eq!(Context::of(&again).intake, Context::of(&heap).intake);
     }
@@ -97,6 +99,23 @@ fn a_folder_that_cannot_be_written_to_is_no_error() {
     assert!(stored(&dump).is_none());
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "no temporary file is left: {left:?}");
+}
+
+#[test]
+fn what_killed_writers_left_is_swept_when_it_is_old() {
+    let (folder, dump) = dump(DUMPS[0]);
+    let file = |name: &str, age: u64| {
+        let path = folder.path().join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        path
+    };
+    let left = file(".hidx-old", 7200);
+    let kept = [file(".hidx-young", 60), file("other", 7200), folder.path().join(".hidx-link")];
+    std::os::unix::fs::symlink(&kept[1], &kept[2]).unwrap();
+    fresh(&dump);
+    assert!(!left.exists());
+    assert!(kept.iter().all(|path| path.exists()));
 }
 
 #[test]

@@ -6,7 +6,6 @@
 
 use super::{depths, escape, json};
 use crate::report::{Cell, Column, Report, Section};
-use csv::Writer;
 use std::fmt::Write as _;
 
 /// Writes the report's tables.
@@ -36,7 +35,7 @@ pub fn render(report: &Report) -> String {
 }
 
 fn write<'a>(columns: &[Column], depths: Option<Vec<usize>>, rows: impl Iterator<Item = &'a Vec<Cell>>) -> String {
-    let mut writer = Writer::from_writer(Vec::new());
+    let mut text = String::new();
     let depth = depths.is_some().then(|| "depth".to_owned());
     let mut records = vec![depth.into_iter().chain(columns.iter().map(|column| column.name.to_owned())).collect()];
     records.extend(rows.enumerate().map(|(at, row)| {
@@ -45,10 +44,17 @@ fn write<'a>(columns: &[Column], depths: Option<Vec<usize>>, rows: impl Iterator
         depth.into_iter().chain(cells).collect::<Vec<String>>()
     }));
     for record in records {
-        writer.write_record(&record).expect("a vector takes any bytes, and all records are as long as the header");
+        let fields: Vec<String> = record.iter().map(|field| quoted(field, record.len() == 1)).collect();
+        text += &fields.join(",");
+        text.push('\n');
     }
-    let bytes = writer.into_inner().expect("a vector can be flushed");
-    String::from_utf8(bytes).expect("the fields are UTF-8, and so is what stands between them")
+    text
+}
+
+/// A field in quotes where it needs them: for what separates here, or where a spreadsheet separates by `;`; and for a record of nothing.
+fn quoted(field: &str, is_alone: bool) -> String {
+    let needs = field.contains([',', ';', '"', '\n', '\r']) || is_alone && field.is_empty();
+    if needs { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
 }
 
 fn field(cell: &Cell) -> String {
@@ -75,10 +81,12 @@ fn field(cell: &Cell) -> String {
     }
 }
 
-/// No control characters, and no formula: spreadsheets run what begins so, some also behind spaces. (A tab or carriage return in
-/// front, which would do too, is written out.)
+/// No control characters, and no formula: spreadsheets run what begins so, some also behind spaces; and where they separate by `;`, which
+/// quotes in the middle of a line do not keep them from, behind each of those. (A tab or carriage return in front, which would do
+/// too, is written out.)
 fn harmless(text: &str) -> String {
     const SIGNS: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
     let text = escape::terminal(text);
-    if text.trim_start().starts_with(SIGNS) { format!("'{text}") } else { text.into_owned() }
+    let defused = |part: &str| if part.trim_start().starts_with(SIGNS) { format!("'{part}") } else { part.to_owned() };
+    text.split(';').map(defused).collect::<Vec<_>>().join(";")
 }

@@ -2,16 +2,22 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// Whether a character must not reach a reader as it is: a control, or one that is invisible or reorders what stands around it.
+/// Whether a character must not reach a reader as it is: a control, one that is invisible or reorders what stands around it, one of
+/// private use, or one that Unicode does not have.
+///
+/// Told by its general category (Cc, Cf, Co, Cs, Cn, Zl, Zp). A few that show nothing are letters and marks by category: fillers,
+/// joiners, and the selectors of variants.
 #[must_use]
 pub fn is_hostile(letter: char) -> bool {
-    letter.is_control()
+    if letter.is_ascii() {
+        return letter.is_ascii_control();
+    }
+    matches!(letter.general_category_group(), GeneralCategoryGroup::Other)
         || matches!(letter,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
+            '\u{2028}' | '\u{2029}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// Text for a terminal: hostile characters in the way Ruby writes them (`\n`, `\e`, `\u{202e}`), the others as they are.
@@ -53,6 +59,8 @@ mod tests {
             ("a\tb\r\nc\0", r"a\tb\r\nc\u{0}"),
             ("\u{7f}\u{9b}2J\u{85}", r"\u{7f}\u{9b}2J\u{85}"),
             ("user\u{202e}cod.rb\u{2066}", r"user\u{202e}cod.rb\u{2066}"),
+            ("\u{1bca0}\u{1bca3}\u{1d173}\u{1d17a}", r"\u{1bca0}\u{1bca3}\u{1d173}\u{1d17a}"),
+            ("\u{e000}\u{f8ff}\u{10ffff}\u{378}\u{110bd}", r"\u{e000}\u{f8ff}\u{10ffff}\u{378}\u{110bd}"),
             ("zero\u{200b}width\u{feff}\u{e0041}", r"zero\u{200b}width\u{feff}\u{e0041}"),
         ];
         for (raw, safe) in pairs {

@@ -42,7 +42,8 @@ fn groups_as_the_groups_of_the_filter_do_on_any_number_of_threads() {
         filter: query.any[0].filter.clone(),
         ..Default::default()
     };
-    let expected: HashMap<Vec<KeyValue>, (u64, u64)> = super::super::groups::groups(&heap, &asked)
+    let expected: HashMap<Vec<KeyValue>, (u64, u64)> = super::super::groups::groups(&heap, &asked, &Options::default())
+        .unwrap()
         .groups
         .into_iter()
         .map(|group| (group.key, (group.sum.count, group.sum.memsize)))
@@ -137,7 +138,7 @@ fn decides_by_columns_as_by_nodes() {
         ] {
             let query = Query { any: vec![if words.is_empty() { Clause::default() } else { clause(words) }] };
             let filter = &query.any[0].filter;
-            let expected = super::super::grouping::nodes(&heap, filter);
+            let expected = super::super::grouping::nodes(&heap, filter, &Options::default()).unwrap();
             let objects = Objects::new(&heap, None, &query);
             assert_eq!(objects.ids(&Options::default()).unwrap(), expected, "{dump} {words}");
             for by in [&[][..], &[Key::Line], &[Key::File, Key::Type, Key::Location], &[Key::Encoding, Key::Frozen]] {

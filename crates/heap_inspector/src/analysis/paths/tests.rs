@@ -165,3 +165,18 @@ fn a_wide_holder_names_each_of_its_edges_in_linear_time() {
         assert_eq!(labels.reference(NodeId(0), node as usize - 1), Edge::Element(node - 1));
     }
 }
+
+#[test]
+fn of_a_long_chain_the_beginning_and_the_end_are_shown() {
+    let steps = |count: u32| -> Vec<Step> {
+        (0..count).map(|node| Step { id: NodeId(node), edge: Edge::Other(""), label: node.to_string() }).collect()
+    };
+    assert!(shown(&steps(100)).iter().all(Option::is_some));
+    let long = steps(179_380);
+    let found: Vec<Option<u32>> = shown(&long).iter().map(|step| step.map(|step| step.id.0)).collect();
+    assert_eq!(
+        (found.len(), found[49], found[50], found[51], found[100]),
+        (101, Some(49), None, Some(179_330), Some(179_379))
+    );
+    assert_eq!(left_out(&long), "(179,280 steps more)");
+}

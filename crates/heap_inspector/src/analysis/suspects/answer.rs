@@ -2,7 +2,7 @@
 
 use super::Suspect;
 use crate::analysis::diff::{self, Diff};
-use crate::analysis::paths::Step;
+use crate::analysis::paths::{self, Step};
 use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
 use crate::heap::Heap;
 use crate::keys::Key;
@@ -97,7 +97,16 @@ impl Suspect {
             fact("holder", "Holder", Cell::Text(self.holder.clone()), String::new()),
             fact("accumulates_in", "Accumulates in", Cell::Text(self.label.clone()), String::new()),
             fact("address", "Address", text(address), String::new()),
-            fact("path", "Path", list(&mut self.path.iter().map(step)), String::new()),
+            fact(
+                "path",
+                "Path",
+                list(
+                    &mut paths::shown(&self.path)
+                        .into_iter()
+                        .map(|shown| shown.map_or_else(|| paths::left_out(&self.path), step)),
+                ),
+                String::new(),
+            ),
             fact("next", "Look at", text(self.next(heap, dump)), String::new()),
         ]
     }

@@ -2,13 +2,13 @@
 
 use super::Suspect;
 
-use crate::{Error, Result};
-use globset::{GlobBuilder, GlobMatcher};
+use crate::{Error, Result, patterns};
+use globset::GlobSet;
 use std::path::Path;
 
 /// Suspects that are meant to be, by holder, class or location.
 #[derive(Clone, Debug, Default)]
-pub struct Exceptions(Vec<GlobMatcher>);
+pub struct Exceptions(GlobSet);
 
 impl Exceptions {
     /// Reads a pattern a line; `*` stands for anything, what stands behind `#` is not read.
@@ -27,12 +27,8 @@ impl Exceptions {
     /// # Errors
     /// [`Error::Usage`] for what is no pattern.
     pub fn of<'p>(patterns: impl Iterator<Item = &'p str>, place: &str) -> Result<Exceptions> {
-        let pattern = |line: &str| {
-            let glob = GlobBuilder::new(line).backslash_escape(true).build();
-            let glob = glob.map_err(|error| Error::usage(format!("{place}: {line:?} is no pattern: {}", error.kind())));
-            glob.map(|glob| glob.compile_matcher())
-        };
-        patterns.map(pattern).collect::<Result<Vec<_>>>().map(Exceptions)
+        let globs = patterns::compile(patterns, false);
+        globs.map(Exceptions).map_err(|reason| Error::usage(format!("{place}: {reason}")))
     }
 
     /// Whether a pattern fits the suspect.
@@ -40,7 +36,6 @@ impl Exceptions {
     pub fn name(&self, suspect: &Suspect) -> bool {
         let location = suspect.location.words().unwrap_or_default();
         let app_location = suspect.app_location.as_deref().unwrap_or_default();
-        let texts = [&suspect.holder, &suspect.class, location, app_location];
-        self.0.iter().any(|glob| texts.iter().any(|text| glob.is_match(text)))
+        [&suspect.holder, &suspect.class, location, app_location].iter().any(|text| self.0.is_match(text))
     }
 }

@@ -37,7 +37,7 @@ impl Content {
 
     pub(super) fn add(&mut self, other: Content) {
         self.count += other.count;
-        self.retained += other.retained;
+        self.retained = self.retained.saturating_add(other.retained);
         self.bins |= other.bins;
         self.since = if self.since == 0 { other.since } else { self.since.min(other.since.max(1)) };
     }
@@ -66,16 +66,20 @@ impl Place {
 
     /// The bytes that came and stayed; of one dump what the objects hold.
     pub(super) fn total(&self) -> u64 {
-        if self.steps.is_empty() { self.bytes } else { self.steps.iter().sum() }
+        if self.steps.is_empty() {
+            self.bytes
+        } else {
+            self.steps.iter().fold(0, |sum: u64, step| sum.saturating_add(*step))
+        }
     }
 
     fn add(&mut self, other: Place) {
         self.steps.resize(other.steps.len().max(self.steps.len()), 0);
-        self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum += step);
+        self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.joint.resize(other.joint.len().max(self.joint.len()), 0);
-        self.joint.iter_mut().zip(&other.joint).for_each(|(sum, step)| *sum += step);
+        self.joint.iter_mut().zip(&other.joint).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.bins |= other.bins;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
         for (sort, content) in other.content {
             self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
         }
@@ -120,8 +124,8 @@ pub(in crate::analysis) fn places(
                 let place = places.entry(anchor).or_default();
                 place.steps.resize(steps, 0);
                 place.joint.resize(steps, 0);
-                place.steps[step] += heap.bytes(id);
-                place.joint[step] += if is_alone { 0 } else { heap.bytes(id) };
+                place.steps[step] = place.steps[step].saturating_add(heap.bytes(id));
+                place.joint[step] = place.joint[step].saturating_add(if is_alone { 0 } else { heap.bytes(id) });
                 let sort = sort_of(heap, id);
                 // A list holds its own kind: what the first element retains is not counted again for the second.
                 let is_inside = match tree.dominator(id) {
@@ -140,7 +144,10 @@ pub(in crate::analysis) fn places(
                 if sizes.is_sorted() && sizes[0] < sizes[steps] {
                     let place = places.entry(id.0).or_default();
                     place.steps.resize(steps, 0);
-                    sizes.windows(2).zip(&mut place.steps).for_each(|(pair, step)| *step += pair[1] - pair[0]);
+                    sizes
+                        .windows(2)
+                        .zip(&mut place.steps)
+                        .for_each(|(pair, step)| *step = step.saturating_add(pair[1] - pair[0]));
                 }
             }
         }

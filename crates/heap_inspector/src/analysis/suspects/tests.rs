@@ -298,7 +298,7 @@ fn a_bad_exception_is_told_with_file_and_line() {
     let error = Exceptions::read(file.path()).unwrap_err();
     assert!(matches!(error, crate::Error::Usage { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(&format!("{}: \"It[em\" is no pattern", file.path().display())), "{text}");
+    assert!(text.contains(&format!("{}: \"It[em\" is no glob pattern", file.path().display())), "{text}");
     let missing = Exceptions::read(&file.path().with_extension("missing")).unwrap_err();
     assert!(matches!(missing, crate::Error::File { .. }), "{missing}");
 }

@@ -33,7 +33,9 @@ pub(super) fn untraced(
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
         let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
         let own = children.of(Dominator::Node(NodeId(*anchor)));
-        let own = own.filter(|id| place.content.contains_key(&sort_of(heap, *id))).map(|id| tree.retained(id)).sum();
+        let own = own
+            .filter(|id| place.content.contains_key(&sort_of(heap, *id)))
+            .fold(0u64, |sum, id| sum.saturating_add(tree.retained(id)));
         place.bytes = most.max(own);
         let dominates = |id: NodeId| {
             std::iter::successors(Some(id.0), |node| Some(tree.above(*node)).filter(|node| *node != ROOT))

@@ -1,0 +1,167 @@
+//! Hostile dumps of twice the size take twice the memory, not four times: bytes that are asked for in all are counted, not seconds.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use cap::Cap;
+use heap_inspector::analysis::dominators::Tree;
+use heap_inspector::analysis::{groups, paths, show, suspects};
+use heap_inspector::heap::{Heap, NodeId};
+use heap_inspector::keys::Key;
+use heap_inspector::scan::Options;
+use heap_inspector::source::Source;
+use std::alloc::System;
+use std::fmt::Write as _;
+use std::io::{Cursor, Read};
+use std::sync::Mutex;
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+/// What is counted is the process's: one test after another.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const ONE_THREAD: Options<'_> = Options { threads: 1, strict: false, cancel: None, progress: None };
+
+fn source(dump: String) -> Source {
+    Source::reader(Cursor::new(dump.into_bytes()), "a dump").spooled()
+}
+
+/// How many times its dump each of a dump of `size` and one of twice that takes in all.
+fn factors(size: usize, dump: impl Fn(usize) -> String, work: impl Fn(&Source)) -> [f64; 2] {
+    [size, 2 * size].map(|size| {
+        let dump = dump(size);
+        let length = dump.len() as f64;
+        let source = source(dump);
+        let before = ALLOCATOR.total_allocated();
+        work(&source);
+        (ALLOCATOR.total_allocated() - before) as f64 / length
+    })
+}
+
+/// Twice the dump takes at most about twice as much, and that is so many times the dump at most.
+#[track_caller]
+fn assert_linear(what: &str, [one, other]: [f64; 2], most: f64) {
+    assert!(other < one * 1.3 + 1.0 && other < most, "{what}: {one:.1} and {other:.1} times the dump");
+}
+
+fn address(number: usize) -> String {
+    format!("0x{:x}", 0x7f00_0000_0000 + 40 * number)
+}
+
+const ROOT: &str = "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x7f0000000000\"]}\n";
+
+#[test]
+fn long_names_are_not_copied_for_each_class_that_bears_them() {
+    let _alone = ALONE.lock().unwrap();
+    // A class with a name of a megabyte, its singleton classes, and an object of each.
+    let dump = |count: usize| {
+        let name = "N".repeat(count << 10);
+        let mut dump = format!(
+            "{ROOT}{{\"address\":\"{}\", \"type\":\"CLASS\", \"name\":\"{name}\", \"memsize\":40}}\n",
+            address(0)
+        );
+        for number in 1..count {
+            let (class, object, above) = (address(2 * number), address(2 * number + 1), address(2 * (number - 1)));
+            writeln!(dump, "{{\"address\":\"{class}\", \"type\":\"CLASS\", \"superclass\":\"{above}\", \"singleton\":true, \"memsize\":40}}").unwrap();
+            writeln!(dump, "{{\"address\":\"{object}\", \"type\":\"OBJECT\", \"class\":\"{class}\", \"memsize\":40}}")
+                .unwrap();
+        }
+        dump
+    };
+    let all = groups::Options { by: vec![Key::Class], limit: None, ..groups::Options::default() };
+    let found = factors(500, dump, |source| drop(groups::read(source, &all, &ONE_THREAD).unwrap()));
+    assert_linear("groups by class", found, 40.0);
+    let found = factors(500, dump, |source| drop(Heap::load(source, &ONE_THREAD).unwrap()));
+    assert_linear("a loaded heap", found, 60.0);
+    let shown = factors(500, dump, |source| {
+        let heap = Heap::load(source, &ONE_THREAD).unwrap();
+        let last = heap.nodes().last().unwrap();
+        drop(paths::paths(&heap, source, last, 3, &ONE_THREAD).unwrap());
+    });
+    assert_linear("paths", shown, 80.0);
+}
+
+#[test]
+fn groups_of_one_size_are_ordered_without_texts_of_each_comparison() {
+    let _alone = ALONE.lock().unwrap();
+    let dump = |count: usize| {
+        let mut dump = ROOT.to_owned();
+        for number in 0..count {
+            let file = number.wrapping_mul(2_654_435_761) % 1_000_003;
+            let address = address(number);
+            writeln!(dump, "{{\"address\":\"{address}\", \"type\":\"OBJECT\", \"file\":\"/srv/app/models/file_{file}.rb\", \"line\":1, \"generation\":3, \"memsize\":40}}").unwrap();
+        }
+        dump
+    };
+    let some = groups::Options { by: vec![Key::Class, Key::Location], limit: Some(10), ..groups::Options::default() };
+    let found = factors(20_000, dump, |source| drop(groups::read(source, &some, &ONE_THREAD).unwrap()));
+    assert_linear("groups by class and location", found, 12.0);
+}
+
+#[test]
+fn shapes_of_many_names_are_not_all_kept() {
+    let _alone = ALONE.lock().unwrap();
+    // Each shape adds a variable to the one before, and each has an object.
+    let dump = |count: usize| {
+        let mut dump = ROOT.to_owned();
+        for number in 1..=count {
+            let (parent, target) = (number - 1, address(number));
+            writeln!(dump, "{{\"address\":\"0x{number:x}\", \"type\":\"SHAPE\", \"id\":{number}, \"parent_id\":{parent}, \"depth\":1, \"shape_type\":\"IVAR\",\"edge_name\":\"@variable_{number}\", \"edges\":1, \"memsize\":40}}").unwrap();
+            writeln!(dump, "{{\"address\":\"{}\", \"type\":\"OBJECT\", \"shape_id\":{number}, \"ivars\":1, \"references\":[\"{target}\"], \"memsize\":40}}", address(number - 1)).unwrap();
+        }
+        dump
+    };
+    let found = factors(1_500, dump, |source| {
+        let heap = Heap::load(source, &ONE_THREAD).unwrap();
+        let tree = Tree::new(&heap, &ONE_THREAD).unwrap();
+        drop(show::show(&heap, &tree, source, NodeId(3), 10, &ONE_THREAD).unwrap());
+    });
+    assert_linear("show", found, 60.0);
+}
+
+#[test]
+fn rising_generations_under_each_other_take_a_few_bytes_each() {
+    let _alone = ALONE.lock().unwrap();
+    let dump = |count: usize| {
+        let mut dump = ROOT.to_owned();
+        for number in 0..count {
+            let (at, next, generation) = (address(number), address(number + 1), number + 1);
+            writeln!(dump, "{{\"address\":\"{at}\", \"type\":\"ARRAY\", \"length\":1, \"references\":[\"{next}\"], \"file\":\"a.rb\", \"line\":1, \"generation\":{generation}, \"memsize\":40}}").unwrap();
+        }
+        dump
+    };
+    let found = factors(20_000, dump, |source| {
+        let heap = Heap::load(source, &ONE_THREAD).unwrap();
+        let tree = Tree::new(&heap, &ONE_THREAD).unwrap();
+        drop(suspects::of_heap(&heap, &tree, source, 3, &ONE_THREAD).unwrap());
+    });
+    assert_linear("suspects", found, 40.0);
+}
+
+/// Zeros without end, as a file that lost its blocks in a crash has them.
+struct Zeros(u64);
+
+impl Read for Zeros {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = (self.0.min(buffer.len() as u64)) as usize;
+        buffer[..count].fill(0);
+        self.0 -= count as u64;
+        Ok(count)
+    }
+}
+
+#[test]
+fn gigabytes_that_are_no_record_take_a_few_megabytes() {
+    let _alone = ALONE.lock().unwrap();
+    let line = "{\"address\":\"0x7f0000000000\", \"type\":\"OBJECT\", \"memsize\":40}\n";
+    let start = format!("{ROOT}{line}{{\"address\":\"0x7f0000000028\", \"ty");
+    let source = Source::reader(Cursor::new(start).chain(Zeros(3 << 30)), "a crash");
+    let before = ALLOCATOR.total_allocated();
+    let (groups, context) = groups::read(&source, &groups::Options::default(), &ONE_THREAD).unwrap();
+    let took = ALLOCATOR.total_allocated() - before;
+    assert!(took < 64 << 20, "{took}");
+    assert_eq!((groups.total.count, context.intake.lost, context.intake.truncated), (1, 1, true));
+    assert_eq!(
+        context.intake.bytes,
+        (ROOT.len() + line.len()) as u64 + "{\"address\":\"0x7f0000000028\", \"ty".len() as u64 + (3 << 30)
+    );
+}
