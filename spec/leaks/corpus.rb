@@ -45,10 +45,12 @@ module Leaks
 
     def leaky? = !name.start_with?("none_")
     def dumps = %w[a b c].map { |dump| File.join(@dir, "#{dump}.json") }
-    def leaks = JSON.parse(File.read(truth_file)).fetch("leaks").map { |leak| Leak.new(leak) }
+    def leaks = truth.fetch("leaks").map { |leak| Leak.new(leak) }
+    def at_most = truth["at_most"]
 
     private
 
+    def truth = JSON.parse(File.read(truth_file))
     def truth_file = File.join(@dir, "truth.json")
   end
 
@@ -120,6 +122,7 @@ module Leaks
   # How the answers about one program compare with its truth.
   class Verdict
     FIRST = 5 # with one dump
+    CONFIDENCES = [nil, "low", "medium", "high"].freeze # nil: not named
     LIGHT = 1000 # a leak that is less than this part of the heap may go unseen in one dump
 
     attr_reader :program, :unanswered
@@ -141,7 +144,7 @@ module Leaks
 
     # What is wrong with the answer to three dumps: each leak in its place, and nothing where there is none.
     def three_dumps
-      return @three.map { |suspect| "#{name(suspect)} is none" } if @leaks.empty?
+      return above.map { |suspect| "#{name(suspect)} is none" } if @leaks.empty?
 
       @leaks.each_with_index.filter_map do |leak, place|
         next "no suspect #{place + 1}" unless (suspect = @three[place])
@@ -161,13 +164,25 @@ module Leaks
     # A row of the table.
     def row
       return [program.name, "", "", "", "not run", ""] if unanswered
-      return [program.name, "none", "", "", @three.empty? ? "none named" : three_dumps.join("; "), ""] if @leaks.empty?
+      return [program.name, "none", "", "", healthy, ""] if @leaks.empty?
 
       leak = @leaks.first
       [program.name, leak.holders.first, leak.classes.first, leak.lines.first, ranks(@three), ranks(@one)]
     end
 
     private
+
+    # The suspects of a program without a leak that are more than it allows.
+    def above
+      at_most = CONFIDENCES.index(@program.at_most)
+      @three.select { |suspect| CONFIDENCES.index(suspect["confidence"]) > at_most }
+    end
+
+    def healthy
+      return three_dumps.join("; ") if above.any?
+
+      @three.empty? ? "none named" : "at most #{@program.at_most}"
+    end
 
     def name(suspect) = suspect.values_at("holder", "class", "location").join(", ")
     def rank(leak, suspects) = suspects.index { |suspect| leak.match?(suspect) }&.succ

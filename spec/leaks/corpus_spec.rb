@@ -42,8 +42,8 @@ RSpec.describe Leaks::Verdict do
   let(:other) { { "holder" => "Boot", "class" => "Word", "location" => "b.rb:1" } }
   let(:truths) { [heavy, light].map { |it| Leaks::Leak.new("holder" => it["holder"], "leaked" => it["class"], "line" => it["location"]) } }
 
-  def verdict(three:, one: [], leaks: truths)
-    program = instance_double(Leaks::Program, name: "x", missing: nil, leaks:, dumps: %w[a b c])
+  def verdict(three:, one: [], leaks: truths, at_most: nil)
+    program = instance_double(Leaks::Program, name: "x", missing: nil, leaks:, at_most:, dumps: %w[a b c])
     allow(command).to receive(:suspects).with("a", "b", "c").and_return(three)
     allow(command).to receive(:suspects).with("c").and_return(one)
     described_class.new(program, command)
@@ -58,6 +58,13 @@ RSpec.describe Leaks::Verdict do
   it "wants no suspect where there is no leak" do
     expect(verdict(three: [], leaks: [])).to be_right
     expect(verdict(three: [other], leaks: [])).not_to be_right
+  end
+
+  it "lets no more be named than a program allows where there is no leak" do
+    low, medium = %w[low medium].map { |confidence| other.merge("confidence" => confidence) }
+    expect(verdict(three: [low], leaks: [])).not_to be_right
+    expect(verdict(three: [low], leaks: [], at_most: "low")).to be_right
+    expect(verdict(three: [low, medium], leaks: [], at_most: "low").three_dumps.size).to eq 1
   end
 
   it "wants heavy leaks among the first five of one dump, and lets light ones go" do

@@ -9,7 +9,7 @@ use heap_inspector::analysis::holders;
 use heap_inspector::analysis::suspects::{self, Exceptions};
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
-use heap_inspector::report::Report;
+use heap_inspector::report::{Report, Section};
 use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::source::Source;
 use heap_inspector::{Error, Result};
@@ -53,13 +53,29 @@ fn load_all(task: &mut Task<'_>, later: &[OsString]) -> Result<Vec<Loaded>> {
     Ok(loaded)
 }
 
+/// Puts dumps that tell when they were taken in that order; says so where they stood in another.
+fn in_order(loaded: Vec<Loaded>) -> (Vec<Loaded>, Option<Section>) {
+    let heaps: Vec<&Heap> = loaded.iter().map(|dump| dump.snapshot.heap()).collect();
+    let Some(order) = diff::order(&heaps) else { return (loaded, None) };
+    let mut numbered: Vec<(usize, Loaded)> = loaded
+        .into_iter()
+        .enumerate()
+        .map(|(at, dump)| (order.iter().position(|other| *other == at).unwrap_or(at), dump))
+        .collect();
+    numbered.sort_by_key(|(place, _)| *place);
+    let loaded: Vec<Loaded> = numbered.into_iter().map(|(_, dump)| dump).collect();
+    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
+    let word = diff::sorted_note(&names);
+    (loaded, Some(word))
+}
+
 fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
     loaded.iter().map(|dump| Dump { name: &dump.name, heap: dump.snapshot.heap(), tree: None }).collect()
 }
 
 pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, except: Option<&OsStr>) -> Result<Report> {
     let except = except.map(|path| Exceptions::read(Path::new(path))).transpose()?;
-    let loaded = load_all(&mut task, later)?;
+    let (loaded, word) = in_order(load_all(&mut task, later)?);
     let options = &task.options;
     let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
     let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(options)?);
@@ -78,7 +94,9 @@ pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, exc
     }
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
     let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
-    Ok(suspects::report(heap, &found, &names, &contexts, diff.as_ref()))
+    let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref());
+    report.sections.splice(0..0, word);
+    Ok(report)
 }
 
 /// What of a diff is asked for.
@@ -103,7 +121,7 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
     if is_by_holder && shown.by.len() > 1 {
         return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
     }
-    let loaded = load_all(&mut task, later)?;
+    let (loaded, word) = in_order(load_all(&mut task, later)?);
     let options = &task.options;
     let mut dumps = dumps(&loaded);
     if shown.retained {
@@ -118,13 +136,15 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
         write_lines(Path::new(path), snapshot.heap(), snapshot.source(), &ids, options.cancel)
             .map_err(|error| of(name, error))?;
     }
-    if !is_by_holder {
-        return diff::report(&diff, By::Keys(&keys), &task.filter, limit, options);
-    }
-    let tree = snapshot.tree(options)?;
-    let holders =
-        holders::growth(&diff, tree, snapshot.ways(options)?, snapshot.source(), &task.filter, limit, options)?;
-    diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
+    let mut report = if is_by_holder {
+        let (tree, ways) = (snapshot.tree(options)?, snapshot.ways(options)?);
+        let holders = holders::growth(&diff, tree, ways, snapshot.source(), &task.filter, limit, options)?;
+        diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
+    } else {
+        diff::report(&diff, By::Keys(&keys), &task.filter, limit, options)
+    }?;
+    report.sections.splice(0..0, word);
+    Ok(report)
 }
 
 /// Writes the lines of objects to a new file that only its owner may read; a file that is there is left as it is.

@@ -54,6 +54,10 @@ pub struct Match {
     strays: u64,
     /// The part of the classes, of those whose addresses are in both dumps, that have one name in both.
     likeness: f64,
+    /// Objects of a time before the earlier dump that it lacks, and that no move explains.
+    strangers: u64,
+    /// The later dump was taken before the earlier one.
+    reversed: bool,
 }
 
 /// How one heap's numbers of names read in another's.
@@ -98,6 +102,10 @@ impl Match {
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn new(earlier: &Heap, later: &Heap, options: &Options<'_>) -> Result<Match> {
+        Match::looked_up(earlier, later, options, false)
+    }
+
+    fn looked_up(earlier: &Heap, later: &Heap, options: &Options<'_>, is_backwards: bool) -> Result<Match> {
         let translation = Translation::new(later.names(), earlier.names());
         // What was traced in this generation or later may have come after the earlier dump.
         let last = earlier.newest_generation();
@@ -108,6 +116,8 @@ impl Match {
             moved: 0,
             strays: 0,
             likeness: likeness(earlier, later),
+            strangers: 0,
+            reversed: false,
         };
         for id in later.nodes() {
             if (id.0 as usize).is_multiple_of(PATIENCE) {
@@ -131,7 +141,46 @@ impl Match {
                 }
             });
         }
+        found.strangers = found.strangers(later, last);
+        if later.newest_generation() < last && found.likeness > 0.5 && !is_backwards {
+            // What was there before the one must be in the other, if they are of one process and only in the wrong order.
+            let back = Match::looked_up(later, earlier, options, true)?;
+            found.reversed = !back.is_strange();
+        }
         Ok(found)
+    }
+
+    /// How many objects of generations that were over when the earlier dump was taken are strange to it, as in two processes that forked
+    /// from one: up to some generation, the fork's, all objects are where they were, and of the later ones nearly none is. A compaction
+    /// moves some of every time.
+    fn strangers(&self, later: &Heap, last: u32) -> u64 {
+        if self.moved < STRANGERS {
+            return 0;
+        }
+        let mut by_generation = vec![(0u64, 0u64); last as usize];
+        for (id, earlier) in later.nodes().zip(&self.earlier) {
+            if let Some((moved, all)) = by_generation.get_mut(later.slot(id).generation as usize) {
+                *moved += u64::from(*earlier >= MOVED);
+                *all += 1;
+            }
+        }
+        let all = by_generation.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let (mut before, mut strangers) = ((0, 0), 0);
+        for (moved, count) in by_generation {
+            let after = (all.0 - before.0, all.1 - before.1);
+            let is_fork =
+                before.1 >= STRANGERS && before.0 * FEW_OF <= before.1 && after.0 * 10 >= after.1 * MOST_OF_TEN;
+            if is_fork && after.0 >= STRANGERS {
+                strangers = strangers.max(after.0);
+            }
+            before = (before.0 + moved, before.1 + count);
+        }
+        strangers
+    }
+
+    /// Whether the dumps are of two processes which forked from one, or of one that was restarted so.
+    fn is_strange(&self) -> bool {
+        self.strangers > 0
     }
 
     /// What became of an object.
@@ -163,12 +212,19 @@ impl Match {
         self.strays
     }
 
-    /// Whether both dumps can be of one process: most of the classes at one address have one name.
+    /// Whether both dumps can be of one process: most of the classes at one address have one name, and the later one has no objects
+    /// that the earlier one must have as well.
     #[must_use]
     pub fn is_one_process(&self) -> bool {
-        self.likeness > 0.5
+        self.likeness > 0.5 && (self.reversed || !self.is_strange())
     }
 }
+
+/// Fewer objects than this tell nothing.
+const STRANGERS: u64 = 50;
+/// Before a fork no more than one of so many lies elsewhere, after it so many of ten.
+const FEW_OF: u64 = 100;
+const MOST_OF_TEN: u64 = 8;
 
 /// Whether any allocation was traced.
 fn is_traced(heap: &Heap) -> bool {
@@ -232,6 +288,57 @@ impl Matches {
     }
 }
 
+/// What a dump tells of when and of which process it was taken, where heap_inspector took it. A claim, like all of a dump.
+#[derive(serde::Deserialize)]
+struct Taken {
+    time: Option<String>,
+    pid: Option<u64>,
+    host: Option<String>,
+}
+
+impl Taken {
+    fn of(heap: &Heap) -> Option<Taken> {
+        serde_json::from_str(heap.totals().meta.as_deref()?).ok()
+    }
+
+    /// Whether they are told to be of different processes.
+    fn is_other(&self, other: &Taken) -> bool {
+        let differs = |pair: Option<(String, String)>| pair.is_some_and(|(one, other)| one != other);
+        self.pid.zip(other.pid).is_some_and(|(one, other)| one != other)
+            || differs(self.host.clone().zip(other.host.clone()))
+    }
+
+    /// The time, where it has the form that sorts as text.
+    fn sortable(&self) -> Option<&str> {
+        let time = self.time.as_deref()?;
+        let digits = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
+        let form: Vec<u8> = time.bytes().map(digits).collect();
+        (form == b"0000-00-00T00:00:00.000Z").then_some(time)
+    }
+}
+
+/// The order in which dumps were taken, where all tell their time, and of one process; none where they stand in it, or where it is not
+/// known.
+#[must_use]
+pub fn order(heaps: &[&Heap]) -> Option<Vec<usize>> {
+    let taken: Vec<Taken> = heaps.iter().map(|heap| Taken::of(heap)).collect::<Option<_>>()?;
+    let times: Vec<&str> = taken.iter().map(Taken::sortable).collect::<Option<_>>()?;
+    let is_told = taken.iter().all(|one| one.pid.is_some() && !one.is_other(&taken[0]));
+    let mut order: Vec<usize> = (0..heaps.len()).collect();
+    order.sort_by_key(|at| times[*at]);
+    (is_told && !order.is_sorted()).then_some(order)
+}
+
+/// The word on dumps that were put into the order in which they were taken.
+#[must_use]
+pub fn sorted_note(names: &[&str]) -> Section {
+    let text = format!(
+        "the dumps were not given in the order in which they were taken; they are read as {}",
+        names.join(", ")
+    );
+    note(Level::Info, text)
+}
+
 /// How the dumps of one process differ.
 #[derive(Debug)]
 pub struct Diff<'a> {
@@ -284,13 +391,24 @@ impl<'a> Diff<'a> {
     /// Whether all dumps can be of one process; else what is new cannot be told.
     #[must_use]
     pub fn is_one_process(&self) -> bool {
-        self.matches.iter().all(Match::is_one_process)
+        let last = Taken::of(self.heap());
+        self.matches.iter().zip(&self.dumps).all(|(matched, dump)| {
+            matched.is_one_process()
+                && !Taken::of(dump.heap).zip(last.as_ref()).is_some_and(|(one, last)| one.is_other(last))
+        })
     }
 
     /// Why nothing that is said of the growth is sure, where it is so.
     pub(super) fn doubtful(&self) -> Option<String> {
-        let cut = self.dumps.iter().find(|dump| dump.heap.intake().truncated)?;
-        Some(format!("{} was cut off, so what is missing there looks new", cut.name))
+        if let Some(cut) = self.dumps.iter().find(|dump| dump.heap.intake().truncated) {
+            return Some(format!("{} was cut off, so what is missing there looks new", cut.name));
+        }
+        if let Some(partial) = self.dumps.iter().find(|dump| dump.heap.roots().is_empty()) {
+            return Some(format!("{} is partial, so what is missing there looks new", partial.name));
+        }
+        let newest = |dump: &Dump<'_>| dump.heap.newest_generation();
+        let is_reversed = self.dumps.windows(2).any(|pair| newest(&pair[0]) > newest(&pair[1]) && newest(&pair[1]) > 0);
+        is_reversed.then(|| "the dumps are not in the order in which they were taken".to_owned())
     }
 
     /// Whether so many objects lie elsewhere than in an earlier dump that what is new is not sure.
@@ -673,12 +791,25 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     let traced = |dump: &Dump<'_>| is_traced(dump.heap);
     for (matched, dump) in diff.matches.iter().zip(dumps) {
         let last = dumps[dumps.len() - 1].name;
-        if !matched.is_one_process() {
+        let (taken, of_last) = (Taken::of(dump.heap), Taken::of(diff.heap()));
+        let is_other = taken.as_ref().zip(of_last.as_ref()).is_some_and(|(one, last)| one.is_other(last));
+        if !matched.is_one_process() || is_other {
             let series = [dump.heap, diff.heap()].map(|heap| heap.totals().evidence.series());
-            let why = if series[0] == series[1] {
-                "the same classes lie at other addresses".to_owned()
-            } else {
-                format!("Ruby {} wrote the one, Ruby {} the other", series[0], series[1])
+            let pids = || Some((taken.as_ref()?.pid?, of_last.as_ref()?.pid?));
+            let why = match pids().filter(|_| is_other) {
+                Some((one, other)) if one != other => {
+                    format!("the one is of process {one}, the other of process {other}")
+                }
+                Some(_) => "they were taken on two hosts".to_owned(),
+                None if series[0] != series[1] => {
+                    format!("Ruby {} wrote the one, Ruby {} the other", series[0], series[1])
+                }
+                None if matched.is_strange() => format!(
+                    "{} objects of {last} are older than {} and not in it, as in workers that one process forked, or after a restart",
+                    human::count(matched.strangers),
+                    dump.name
+                ),
+                None => "the same classes lie at other addresses".to_owned(),
             };
             let text = format!(
                 "{} and {last} are not of one process: {why}. Which objects are new cannot be told; only the growth by group can be \
@@ -686,8 +817,10 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
                 dump.name
             );
             notes.push(note(Level::Warning, text));
-        }
-        if matched.moved() as f64 > WARNED * diff.heap().object_count() as f64 {
+        } else if matched.reversed {
+            let text = format!("{} is newer than {last}: give the oldest dump first", dump.name);
+            notes.push(note(Level::Warning, text));
+        } else if matched.moved() as f64 > WARNED * diff.heap().object_count() as f64 {
             let text = format!(
                 "{} objects were moved between {} and {last}, by GC.compact; they are told by their generations and count as kept",
                 human::count(matched.moved()),
@@ -724,7 +857,10 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
                 super::UNTRACED
             );
             notes.push(note(Level::Warning, text));
-        } else if diff.is_one_process() && one.heap.newest_generation() > other.heap.newest_generation() {
+        } else if diff.is_one_process()
+            && !diff.matches.iter().any(|matched| matched.reversed)
+            && one.heap.newest_generation() > other.heap.newest_generation()
+        {
             let text = format!("{} is newer than {}: give the oldest dump first", one.name, other.name);
             notes.push(note(Level::Warning, text));
         }

@@ -26,6 +26,7 @@ use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
 use places::{Content, Place, join, sort_of};
+use unseen::unseen;
 use untraced::untraced;
 
 pub(super) use anchors::root_label;
@@ -45,6 +46,7 @@ mod origins;
 mod places;
 mod ruby;
 mod signs;
+mod unseen;
 mod untraced;
 
 /// How far a suspicion is to be believed.
@@ -140,12 +142,25 @@ pub fn of_diff(
         }
     })?;
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
-    let mut ranked = Course::new(diff, tree, &trees, floor).rank(places, options)?;
+    let course = Course::new(diff, tree, &trees, floor);
+    let mut ranked = course.rank(places, options)?;
     ranked.truncate(limit);
     let came = |id: NodeId| diff.step(id).is_some();
-    name(heap, tree, &tree.children(), &ways, source, &ranked, came, |place| {
+    let mut found = name(heap, tree, &tree.children(), &ways, source, &ranked, came, |place| {
         place.verdict.clone().unwrap_or((Confidence::Low, String::new()))
-    })
+    })?;
+    if let Some(mut unseen) = unseen(diff, tree, course.earlier(), floor, options)? {
+        unseen.confidence = course.at_most(unseen.confidence);
+        let least = |suspect: &Suspect| suspect.steps.iter().copied().min();
+        let is_behind = |suspect: &Suspect| {
+            (suspect.confidence > Confidence::Low, least(suspect))
+                >= (unseen.confidence > Confidence::Low, least(&unseen))
+        };
+        let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
+        found.insert(place, unseen);
+        found.truncate(limit);
+    }
+    Ok(found)
 }
 
 /// The suspects of one dump. At most `limit`.

@@ -433,3 +433,57 @@ fn trends_tell_growth_from_a_step() {
         assert_eq!(Trend::of(sizes), trend, "{sizes:?}");
     }
 }
+
+/// A dump of a worker: what it had before it was forked, and as many objects of later generations in slots of its own.
+fn worker(number: usize, later: u32) -> Heap {
+    let early = (0..200).map(|_| object(1));
+    let gap = (0..number * 400).map(|_| None);
+    let own = (0..later).map(|at| object(2 + at / 20));
+    heap(&(vec!["A"], early.chain(gap).chain(own).collect()))
+}
+
+#[test]
+fn workers_that_forked_from_one_process_are_not_one_process() {
+    let told = told(&[worker(0, 200), worker(1, 300), worker(2, 400)]);
+    assert!(told[0].contains("first and third are not of one process"), "{told:?}");
+    assert!(told[0].contains("workers that one process forked"), "{told:?}");
+    assert!(!told.iter().any(|note| note.contains("GC.compact")), "{told:?}");
+}
+
+#[test]
+fn what_a_compaction_moved_of_every_time_is_of_one_process() {
+    // Each third object lies elsewhere, old ones as well.
+    let objects = |moved: usize| -> Vec<Option<Object>> {
+        let here = (0..600).map(|at| if at % 3 == 0 && moved > 0 { None } else { object(1 + at / 60) });
+        here.chain((0..600).step_by(3).filter(|_| moved > 0).map(|at| object(1 + at / 60))).collect()
+    };
+    let [one, other] = [0, 1].map(|moved| heap(&(vec!["A"], objects(moved))));
+    let told = told(&[one, other]);
+    assert!(told.iter().any(|note| note.contains("by GC.compact")), "{told:?}");
+    assert!(!told.iter().any(|note| note.contains("not of one process")), "{told:?}");
+}
+
+/// A dump that tells when and of which process it was taken.
+fn taken(time: &str, pid: u32) -> Heap {
+    let meta = format!("{{\"time\":\"{time}\",\"pid\":{pid},\"host\":\"web-1\"}}");
+    let first = format!("{{\"type\":\"ROOT\", \"root\":\"heap_inspector\", \"value\":{meta:?}, \"references\":[]}}\n");
+    heap_of_lines(&(first + &line(SLOTS, &object(1).unwrap()))).0
+}
+
+#[test]
+fn dumps_that_tell_their_time_are_put_in_order() {
+    let [one, two, three] = [1, 2, 3].map(|hour| taken(&format!("2026-01-02T0{hour}:00:00.000Z"), 7));
+    assert_eq!(super::order(&[&three, &one, &two]), Some(vec![1, 2, 0]));
+    assert_eq!(super::order(&[&one, &two, &three]), None);
+    let plain = objects(&[1]);
+    assert_eq!(super::order(&[&three, &one, &plain]), None);
+    // What is no time of the form, or of another process, is not believed.
+    assert_eq!(super::order(&[&three, &one, &taken("yesterday", 7)]), None);
+    assert_eq!(super::order(&[&three, &one, &taken("2026-01-02T02:00:00.000Z", 8)]), None);
+}
+
+#[test]
+fn dumps_that_tell_of_two_processes_are_not_of_one() {
+    let told = told(&[taken("2026-01-02T01:00:00.000Z", 7), taken("2026-01-02T02:00:00.000Z", 8)]);
+    assert!(told[0].contains("the one is of process 7, the other of process 8"), "{told:?}");
+}

@@ -20,9 +20,14 @@ pub fn report(
 ) -> Report {
     let last = dumps.last().copied().unwrap_or_default();
     let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
-    let mut sections = vec![Section::List(List { name: "suspects", title: "Suspects".into(), items })];
+    // What makes all of it doubtful is read before it is believed.
+    let mut sections = doubts(heap, dumps, contexts, diff);
+    let is_partial = diff.is_none() && heap.roots().is_empty();
+    sections.push(Section::List(List { name: "suspects", title: "Suspects".into(), items }));
+    let is_told = !is_partial && diff.is_none_or(Diff::is_one_process);
     if suspects.is_empty() {
         let text = match dumps.len() {
+            _ if !is_told => "so which objects pile up cannot be told",
             1 => "nothing in this dump looks like a leak; take two more while the app works, and give all three",
             2 => "nothing grew between the dumps that was not there before",
             _ => "nothing took in objects in each step and kept them",
@@ -33,15 +38,29 @@ pub fn report(
                     and give the oldest first";
         sections.push(note(Level::Info, text));
     }
-    match diff {
-        Some(diff) => sections.extend(diff::doubts(diff)),
-        None if contexts.iter().any(|context| context.totals.traced.count == 0) => {
-            sections.push(note(Level::Info, UNTRACED));
-        }
-        None => {}
+    if diff.is_none() && contexts.iter().any(|context| context.totals.traced.count == 0) {
+        sections.push(note(Level::Info, UNTRACED));
     }
-    contexts.iter().for_each(|context| sections.extend(context.notes()));
     Report { verb: "suspects", dump: dumps.join(", "), sections }
+}
+
+/// What is to be known before the answer is read: what was lost of which dump, and whether they are of one process.
+fn doubts(heap: &Heap, dumps: &[&str], contexts: &[Context], diff: Option<&Diff<'_>>) -> Vec<Section> {
+    let mut sections: Vec<Section> = diff.map(diff::doubts).unwrap_or_default();
+    let heaps = diff.map_or_else(|| vec![heap], |diff| diff.dumps().iter().map(|dump| dump.heap).collect());
+    for (name, _) in dumps.iter().zip(heaps).filter(|(_, heap)| heap.roots().is_empty()) {
+        let text = format!(
+            "{name} has no roots, so it is partial, as `dump_all(since: …)` writes it: who holds what cannot be told; give whole dumps"
+        );
+        sections.push(note(Level::Warning, text));
+    }
+    for (name, context) in dumps.iter().zip(contexts) {
+        sections.extend(context.notes().into_iter().map(|section| match section {
+            Section::Note(found) if dumps.len() > 1 => note(found.level, format!("{name}: {}", found.text)),
+            section => section,
+        }));
+    }
+    sections
 }
 
 impl Suspect {

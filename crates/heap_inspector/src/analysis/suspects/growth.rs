@@ -24,12 +24,16 @@ use std::cell::OnceCell;
 const CHANCE: u64 = 10;
 /// A place that gave back more than all but this part of what came is a cache more likely than not.
 const GIVEN_BACK: u64 = 4;
-/// A step below this part of the one before is less growth, in eighths.
+/// A step below this part of the one before is less growth, in eighths; without tracing not all that came is seen.
 const FLATTER: u64 = 7;
+const FLATTER_UNTRACED: u64 = 5;
 /// Growth over so many steps without flattening is more than a cache that fills.
 const MANY_STEPS: usize = 3;
 /// An object that lies elsewhere is looked for by so many steps of its path.
 const DEPTH: usize = 12;
+/// So many places that take in objects of one sort are joined at most, and their common holder is looked for so far up.
+const JOINED: usize = 16;
+const HIGH: usize = 1000;
 /// So much new code, and such a part of all of it, and the app was still starting.
 const NEW_CODE: u64 = 20;
 const NEW_CODE_PART: u64 = 100;
@@ -54,6 +58,8 @@ pub(super) struct Course<'a> {
     /// What all of them say against every suspicion.
     caps: Vec<(Confidence, String)>,
     has_strays: bool,
+    /// What came may be so many times what was seen to come: without tracing, a new object in the place of another of its class is not.
+    unseen: u64,
 }
 
 /// A place's growth: the bytes by which it grew in each step, and how far to believe them.
@@ -70,7 +76,19 @@ impl<'a> Course<'a> {
         let mut caps = Vec::new();
         caps.extend(diff.doubtful().map(|why| (Confidence::Low, why)));
         caps.extend(starting(diff, tree).map(|why| (Confidence::Medium, why)));
-        Course { diff, tree, earlier, classes, floor, caps, has_strays: diff.has_strays() }
+        let is_traced = diff.dumps().iter().all(|dump| dump.heap.newest_generation() > 0);
+        let unseen = if is_traced { 1 } else { 2 };
+        Course { diff, tree, earlier, classes, floor, caps, has_strays: diff.has_strays(), unseen }
+    }
+
+    /// The dominator trees of all dumps but the last.
+    pub(super) fn earlier(&self) -> &[&'a Tree] {
+        &self.earlier
+    }
+
+    /// A confidence, as far as the dumps allow it.
+    pub(super) fn at_most(&self, confidence: Confidence) -> Confidence {
+        self.caps.iter().map(|(cap, _)| *cap).fold(confidence, Confidence::min)
     }
 
     /// Those of the places that grew, with their growth in place of what came; the most suspect first.
@@ -82,8 +100,18 @@ impl<'a> Course<'a> {
         let sizes = self.sizes(&places);
         let parts = self.parts(&places, &sizes, options)?;
         let mut ranked: Vec<(u8, u64, u32, Place)> = Vec::new();
-        for (anchor, mut place) in places {
-            let Some(growth) = self.growth(anchor, &place, sizes.get(&anchor), &parts) else { continue };
+        let mut growths = Vec::new();
+        let mut passing = Vec::new();
+        for (anchor, place) in places {
+            match self.growth(anchor, &place, sizes.get(&anchor), &parts) {
+                Some(growth) => growths.push((anchor, place, growth)),
+                None => passing.push((anchor, place)),
+            }
+        }
+        for (anchor, place) in self.joined(passing) {
+            growths.extend(self.growth(anchor, &place, None, &parts).map(|growth| (anchor, place, growth)));
+        }
+        for (anchor, mut place, growth) in growths {
             let least = growth.steps.iter().copied().min().unwrap_or(0);
             let tier = match growth.verdict.0 {
                 _ if self.is_internal(anchor, &place) => 0,
@@ -189,7 +217,9 @@ impl<'a> Course<'a> {
     ) -> Result<HashMap<Sort, Vec<f64>>> {
         let asked: HashSet<Sort> = places
             .iter()
-            .filter(|(anchor, place)| !sizes.contains_key(*anchor) || place.joint.iter().any(|bytes| *bytes > 0))
+            .filter(|(anchor, place)| {
+                !sizes.contains_key(*anchor) || place.joint.iter().any(|bytes| *bytes > 0) || self.is_lacking(place)
+            })
             .flat_map(|(_, place)| place.content.keys().map(|sort| self.told(*sort)))
             .collect();
         if asked.is_empty() {
@@ -230,9 +260,56 @@ impl<'a> Course<'a> {
         }
         let part = |sort: &Sort, step: usize| {
             let (before, after, came) = (counts[sort][step], counts[sort][step + 1], came[sort][step]);
-            if came == 0 { 1.0 } else { (after.saturating_sub(before) as f64 / came as f64).min(1.0) }
+            if came == 0 { 1.0 } else { (after.saturating_sub(before) as f64 / came as f64).min(self.unseen as f64) }
         };
         Ok(asked.into_iter().map(|sort| (sort, (0..steps).map(|step| part(&sort, step)).collect())).collect())
+    }
+
+    /// What goes from place to place, as from a list of the latest to an index of all, comes to each of them in one step only: such places,
+    /// which hold most of one sort, as one, at the nearest object that holds them all, or else at the one that took in the most.
+    fn joined(&self, places: Vec<(u32, Place)>) -> Vec<(u32, Place)> {
+        let mut by_sort: HashMap<Sort, Vec<(u32, Place)>> = HashMap::new();
+        for (anchor, place) in places {
+            let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
+            // Without a line the strings of all the app are one sort.
+            let is_told = |(ty, _, site, _): &Sort| *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct);
+            let main = main.map(|(sort, _)| *sort).filter(is_told);
+            if let Some(sort) = main.map(|sort| self.told(sort)).filter(|_| self.is_lacking(&place)) {
+                by_sort.entry(sort).or_default().push((anchor, place));
+            }
+        }
+        let mut joined = Vec::new();
+        for mut places in by_sort.into_values().filter(|places| places.len() > 1) {
+            places.sort_by(|(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
+            places.truncate(JOINED);
+            let anchor = self.common(places.iter().map(|(anchor, _)| *anchor)).unwrap_or(places[0].0);
+            let mut all = Place::default();
+            places.into_iter().for_each(|(_, place)| all.add(place));
+            joined.push((anchor, all));
+        }
+        joined
+    }
+
+    /// Whether nothing came in some step.
+    fn is_lacking(&self, place: &Place) -> bool {
+        place.steps.iter().any(|came| *came < self.floor)
+    }
+
+    /// The nearest object that dominates all, one of them too.
+    fn common(&self, mut anchors: impl Iterator<Item = u32>) -> Option<u32> {
+        let up = |from: u32| {
+            std::iter::successors(Some(from), |node| Some(self.tree.above(*node)).filter(|above| *above != ROOT))
+                .take(HIGH)
+        };
+        let first = anchors.next().filter(|anchor| self.is_node(*anchor))?;
+        let mut common: Vec<u32> = up(first).collect();
+        for anchor in anchors {
+            let held: HashSet<u32> =
+                Some(anchor).filter(|anchor| self.is_node(*anchor)).map(|anchor| up(anchor).collect())?;
+            let from = common.iter().position(|node| held.contains(node))?;
+            common.drain(..from);
+        }
+        common.first().copied()
     }
 
     /// What a sort is told by: where objects were moved their lines are lost.
@@ -270,14 +347,17 @@ impl<'a> Course<'a> {
                 match &grown {
                     // What was moved looks new in a later step than it came in.
                     Some(grown) if self.has_strays => grown[step],
-                    Some(grown) => grown[step].min(came - joint) + (joint as f64 * part(step)) as u64,
+                    Some(grown) => {
+                        grown[step].min((came - joint).saturating_mul(self.unseen)) + (joint as f64 * part(step)) as u64
+                    }
                     None => (*came as f64 * part(step)) as u64,
                 }
             })
             .collect();
         let (net, came): (u64, u64) = (steps.iter().sum(), place.steps.iter().sum());
         if steps.iter().all(|step| *step >= self.floor) && net >= came / CHANCE {
-            let verdict = self.verdict(anchor, &steps, came, sizes);
+            let verdict =
+                self.verdict(anchor, &steps, came, sizes.filter(|_| place.joint.iter().all(|joint| *joint == 0)));
             return Some(Growth { steps, verdict });
         }
         let grown = grown.filter(|grown| grown.iter().all(|step| *step >= self.floor) && is_one_value(place))?;
@@ -310,7 +390,8 @@ impl<'a> Course<'a> {
         };
         let mut caps = self.caps.clone();
         let mut cap = |confidence, why: &str| caps.push((confidence, why.to_owned()));
-        if steps.windows(2).all(|pair| pair[1].saturating_mul(8) < pair[0].saturating_mul(FLATTER)) {
+        let flatter = if self.unseen == 1 { FLATTER } else { FLATTER_UNTRACED };
+        if steps.windows(2).all(|pair| pair[1].saturating_mul(8) < pair[0].saturating_mul(flatter)) {
             cap(
                 Confidence::Low,
                 "each step is smaller than the one before, as while a cache fills; a fourth dump would tell",
@@ -323,7 +404,7 @@ impl<'a> Course<'a> {
             cap(Confidence::Low, "the array keeps its length while it is filled");
         }
         if sizes.is_some_and(|sizes| sizes[0] < least / 2) {
-            cap(Confidence::Medium, "it held little in the first dump, and what has just begun to fill may end");
+            cap(Confidence::Low, "it held little in the first dump, and what has just begun to fill may end");
         }
         if steps.len() < MANY_STEPS && self.is_node(anchor) && self.diff.heap().slot(NodeId(anchor)).ty == Type::Hash {
             cap(

@@ -73,7 +73,7 @@ impl Place {
         }
     }
 
-    fn add(&mut self, other: Place) {
+    pub(super) fn add(&mut self, other: Place) {
         self.steps.resize(other.steps.len().max(self.steps.len()), 0);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.joint.resize(other.joint.len().max(self.joint.len()), 0);
@@ -82,6 +82,23 @@ impl Place {
         self.bytes = self.bytes.saturating_add(other.bytes);
         for (sort, content) in other.content {
             self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
+        }
+    }
+}
+
+impl Place {
+    /// Counts what has no line to the most of its class that has one: a compaction takes the lines of what it moves.
+    fn fold_untraced(&mut self) {
+        let untraced: Vec<Sort> = self.content.keys().filter(|(.., site, _)| *site == SiteId::NONE).copied().collect();
+        for sort in untraced {
+            let is_like = |other: &Sort| (other.0, other.1, other.3) == (sort.0, sort.1, sort.3) && other.2 != sort.2;
+            let traced = self.content.iter().filter(|(other, _)| is_like(other));
+            let Some(to) = traced.max_by_key(|(other, content)| (content.retained, **other)).map(|(to, _)| *to) else {
+                continue;
+            };
+            if let (Some(from), Some(to)) = (self.content.remove(&sort), self.content.get_mut(&to)) {
+                to.add(Content { since: to.since, ..from });
+            }
         }
     }
 }
@@ -152,7 +169,9 @@ pub(in crate::analysis) fn places(
             }
         }
     }
-    Ok(join(heap, tree, places))
+    let mut places = join(heap, tree, places);
+    places.values_mut().for_each(Place::fold_untraced);
+    Ok(places)
 }
 
 /// The classes and modules that every dump has under their names: where objects were moved, they are old wherever they lie.

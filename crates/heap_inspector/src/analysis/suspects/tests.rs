@@ -302,3 +302,159 @@ fn a_bad_exception_is_told_with_file_and_line() {
     let missing = Exceptions::read(&file.path().with_extension("missing")).unwrap_err();
     assert!(matches!(missing, crate::Error::File { .. }), "{missing}");
 }
+
+/// An array that holds items of some slots, each with its generation, and is as long as said.
+fn holding(slots: std::ops::Range<u64>, length: u64) -> String {
+    let mut lines = classes();
+    writeln!(
+        lines,
+        "{{\"address\":\"0x{HELD:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"length\":{length}, \"references\":[{}], \"memsize\":40}}",
+        class("Array"),
+        references(slots.clone().map(item))
+    )
+    .unwrap();
+    slots.for_each(|slot| lines += &allocated(item(slot), "Item", "", slot / 10 + 1));
+    lines
+}
+
+#[test]
+fn a_full_cache_that_replaces_a_part_of_it_is_no_suspect() {
+    assert_eq!(suspects(&[holding(0..500, 500), holding(150..650, 500), holding(300..800, 500)]), []);
+}
+
+#[test]
+fn a_place_that_grew_by_more_than_it_lost_ranks_by_the_difference() {
+    let found = suspects(&[holding(0..500, 500), holding(100..800, 700), holding(200..1100, 900)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    // 300 came in each step and 100 left.
+    assert_eq!((&suspect.steps[..], suspect.memsize), (&[8000, 8000][..], 16_000));
+}
+
+#[test]
+fn what_gives_back_most_of_what_it_takes_in_is_low() {
+    let found = suspects(&[holding(0..1000, 1000), holding(600..1720, 1120), holding(1200..2440, 1240)]);
+    assert_eq!(found[0].confidence, Confidence::Low);
+    assert!(found[0].reasons[0].contains("gave back most"), "{:?}", found[0].reasons);
+}
+
+#[test]
+fn growth_that_flattens_is_low_and_says_so() {
+    let found = suspects(&[array(1..=400), array(1..=900), array(1..=1200)]);
+    assert_eq!(found[0].confidence, Confidence::Low);
+    assert!(found[0].reasons[0].contains("a fourth dump would tell"), "{:?}", found[0].reasons);
+}
+
+#[test]
+fn an_array_of_one_length_that_is_filled_is_low() {
+    let found = suspects(&[holding(0..300, 4000), holding(0..600, 4000), holding(0..900, 4000)]);
+    assert_eq!(found[0].confidence, Confidence::Low);
+    assert!(found[0].reasons[0].contains("keeps its length"), "{:?}", found[0].reasons);
+}
+
+#[test]
+fn what_held_nothing_in_the_first_dump_is_low() {
+    let found = suspects(&[array(1..=10), array(1..=210), array(1..=410)]);
+    assert_eq!(found[0].confidence, Confidence::Low);
+    assert!(found[0].reasons[0].contains("held little"), "{:?}", found[0].reasons);
+}
+
+/// An object of a type that holds nothing in the dump, with a size and the memory it has.
+fn container(ty: &str, size: &str, memsize: u64) -> String {
+    classes()
+        + &format!(
+            "{{\"address\":\"0x{HELD:x}\", \"type\":\"{ty}\", \"class\":\"0x{:x}\", {size}, \"memsize\":{memsize}, \
+             \"file\":\"/app/log.rb\", \"line\":3, \"method\":\"log\", \"generation\":1}}\n",
+            class(if ty == "STRING" { "String" } else { "Array" })
+        )
+}
+
+#[test]
+fn growth_within_a_capacity_counts_by_what_is_in_it() {
+    for (ty, field, each) in [("STRING", "bytesize", 1), ("ARRAY", "length", 8), ("HASH", "size", 24)] {
+        let dumps = [10_000, 20_000, 30_000].map(|size| container(ty, &format!("\"{field}\":{size}"), 1 << 20));
+        let found = suspects(&dumps);
+        let [suspect] = &found[..] else { panic!("{ty}: {found:?}") };
+        assert_eq!(suspect.steps, [10_000 * each; 2], "{ty}");
+        assert_eq!(suspect.location, location("/app/log.rb:3"));
+    }
+}
+
+#[test]
+fn a_capacity_that_doubles_is_no_growth() {
+    let dumps = [(9000, 10_000), (9001, 20_000), (9002, 40_000)]
+        .map(|(size, memsize)| container("STRING", &format!("\"bytesize\":{size}"), memsize));
+    assert_eq!(suspects(&dumps), []);
+}
+
+#[test]
+fn a_hash_that_fills_evenly_is_medium_until_a_fourth_dump() {
+    let hash = |size: u64| container("HASH", &format!("\"size\":{size}"), 8 << 20);
+    let found = suspects(&[hash(1000), hash(2000), hash(3000)]);
+    assert_eq!(found[0].confidence, Confidence::Medium);
+    let found = suspects(&[hash(1000), hash(2000), hash(3000), hash(4000)]);
+    assert_eq!(found[0].confidence, Confidence::High);
+}
+
+#[test]
+fn a_value_that_is_replaced_by_a_longer_one_is_low() {
+    let text = |number: u64| {
+        let held = format!("{:x}", 0x9000 + number * 40);
+        string(20_000 * (number + 1))
+            .replace("\"0x2000\"", &format!("\"0x{held}\""))
+            .replace("\"generation\":1", &format!("\"generation\":{}", number + 1))
+    };
+    let found = suspects(&[text(0), text(1), text(2)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (suspect.holder.as_str(), suspect.class.as_str(), suspect.confidence),
+        ("App", "String", Confidence::Low)
+    );
+    assert_eq!(suspect.steps, [20_000, 20_000]);
+}
+
+/// Items that nothing holds, of the generations.
+fn unheld(generations: impl Iterator<Item = u64>) -> String {
+    let held = allocated(HELD, "Item", "", 1);
+    generations.fold(classes() + &held, |lines, number| lines + &allocated(item(number), "Node", "", number))
+}
+
+#[test]
+fn what_nothing_holds_and_yet_stays_is_a_suspect_of_its_own() {
+    let found = suspects(&[unheld(1..=200), unheld(1..=400), unheld(1..=600)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert!(suspect.holder.contains("dumps do not show"), "{}", suspect.holder);
+    assert_eq!((suspect.class.as_str(), suspect.count, suspect.confidence), ("Node", 400, Confidence::Medium));
+    assert_eq!((&suspect.steps[..], &suspect.location), (&[8000, 8000][..], &location("/app/leak.rb:7")));
+}
+
+#[test]
+fn garbage_that_goes_is_no_suspect() {
+    assert_eq!(suspects(&[unheld(1..=200), unheld(201..=600), unheld(601..=1200)]), []);
+    // It was held in the second dump, and is garbage of the last.
+    assert_eq!(suspects(&[array(1..=200), array(1..=400), unheld(1..=600)]), []);
+}
+
+#[test]
+fn a_dump_that_was_cut_off_lets_nothing_be_sure() {
+    let whole = array(1..=400);
+    let cut = format!("{}{{\"address\":\"0x99", array(1..=200));
+    let found = suspects(&[cut, whole, array(1..=600)]);
+    assert_eq!(found[0].confidence, Confidence::Low);
+    assert!(found[0].reasons[0].contains("was cut off"), "{:?}", found[0].reasons);
+}
+
+#[test]
+fn what_goes_on_from_list_to_list_is_one_place() {
+    // `App` holds a list of the latest, and it goes from there to a list of all.
+    let dump = |count: u64| {
+        let (latest, all) = (0x3000u64, 0x4000u64);
+        let mut lines = classes() + &allocated(HELD, "List", &references([latest, all].into_iter()), 1);
+        lines += &allocated(latest, "List", &references((count - 200..count).map(item)), 1);
+        lines += &allocated(all, "List", &references((0..count - 200).map(item)), 1);
+        (0..count).for_each(|number| lines += &allocated(item(number), "Item", "", number / 10 + 1));
+        lines
+    };
+    let found = suspects(&[dump(400), dump(600), dump(800)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.class.as_str(), suspect.count, &suspect.steps[..]), ("Item", 400, &[8000, 8000][..]));
+}

@@ -1,0 +1,96 @@
+//! What nothing in the dumps holds, and yet it stays: something that they do not show must hold it.
+//!
+//! Not all that keeps objects alive is in a dump: Ruby lists no weak tables, and from 3.4 on no finalizers either. Objects that no root
+//! leads to, in any dump since they came, should have gone with the next collection. Where as many of a sort came in one step and outlived
+//! the next as came in the last, they are held.
+
+use super::naming::is_core;
+use super::places::{Content, Sort, sort_of};
+use super::{Confidence, FEW_OBJECTS, Suspect};
+use crate::Result;
+use crate::analysis::diff::{Before, Diff};
+use crate::analysis::dominators::Tree;
+use crate::graph::PATIENCE;
+use crate::keys::Key;
+use crate::labels::Labels;
+use crate::scan::Options;
+use hashbrown::HashMap;
+
+/// Who holds them, as far as one can say.
+const HOLDER: &str = "something that dumps do not show, as finalizers";
+
+/// The suspect that dumps show no holder of, where there is one; `earlier` are the trees of all dumps but the last.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub(super) fn unseen(
+    diff: &Diff<'_>,
+    tree: &Tree,
+    earlier: &[&Tree],
+    floor: u64,
+    options: &Options<'_>,
+) -> Result<Option<Suspect>> {
+    let (heap, steps) = (diff.heap(), diff.step_count());
+    let mut found: HashMap<Sort, (Vec<u64>, Content)> = HashMap::new();
+    let has_roots = diff.dumps().iter().all(|dump| !dump.heap.roots().is_empty());
+    if steps < 2 || !has_roots || diff.has_strays() {
+        return Ok(None); // no object was seen to outlive anything
+    }
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(PATIENCE) {
+            options.check()?;
+        }
+        let slot = heap.slot(id);
+        if slot.tracer || tree.is_reachable(id) {
+            continue;
+        }
+        let Some(step) = diff.step(id) else { continue };
+        let is_unseen = |dump: usize| match diff.before(dump, id) {
+            Before::Same(node) => !earlier[dump].is_reachable(node),
+            _ => false,
+        };
+        if !(step + 1..steps).all(is_unseen) {
+            continue; // it was let go since
+        }
+        let (bytes, content) = found.entry(sort_of(heap, id)).or_insert_with(|| (vec![0; steps], Content::new(id)));
+        bytes[step] += heap.bytes(id);
+        content.add(Content { count: 1, retained: heap.bytes(id), since: slot.generation, ..Content::new(id) });
+    }
+    let is_even = |bytes: &[u64]| {
+        let (least, most) = (bytes.iter().min().copied().unwrap_or(0), bytes.iter().max().copied().unwrap_or(0));
+        least > 0 && least * 2 >= most
+    };
+    found.retain(|_, (bytes, content)| content.count > FEW_OBJECTS && is_even(bytes));
+    let mut all = vec![0; steps];
+    found.values().for_each(|(bytes, _)| all.iter_mut().zip(bytes).for_each(|(sum, bytes)| *sum += bytes));
+    if all.iter().any(|bytes| *bytes < floor) {
+        return Ok(None);
+    }
+    let labels = Labels::new(heap);
+    let rank = |content: &Content| {
+        let class = labels.class_name(content.sample);
+        (!class.starts_with('('), !is_core(&class), content.retained, std::cmp::Reverse(content.sample))
+    };
+    let main = found.into_values().map(|(_, content)| content).max_by_key(rank);
+    Ok(main.map(|content| Suspect {
+        holder: HOLDER.to_owned(),
+        holder_id: None,
+        id: None,
+        label: HOLDER.to_owned(),
+        class: labels.class_name(content.sample),
+        count: content.count,
+        memsize: all.iter().sum(),
+        location: labels.value(Key::Location, content.sample),
+        app_location: None,
+        mostly: None,
+        since: content.since.checked_sub(1),
+        steps: all,
+        path: Vec::new(),
+        confidence: Confidence::Medium,
+        reasons: vec![
+            "nothing in the dumps leads to it, and yet it outlived a step in each dump: something that dumps do not show holds it, as a \
+             finalizer (from Ruby 3.4 on), a weak table or a C extension"
+                .to_owned(),
+        ],
+    }))
+}
