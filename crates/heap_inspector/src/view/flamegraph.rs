@@ -9,7 +9,6 @@ use super::{escape, tint};
 use crate::report::{Cell, Report, Section, Tree};
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap, parse_hex_color};
 use inferno::flamegraph::{self, Direction, Options, TextTruncateDirection};
-use std::fmt::Write as _;
 
 /// Amounts are counted as floating point numbers too, and summed up in a `u64`: greater ones are drawn by their upper bits.
 const MOST: u128 = 1 << 53;
@@ -29,11 +28,11 @@ fn draw(report: &Report, tree: &Tree) -> Option<String> {
     let mut total = 0u128;
     folded::stacks(tree, &root, Tracer::LeftOut, |_, amount| total += u128::from(amount));
     let shift = (0..u128::BITS).find(|shift| total >> shift <= MOST).unwrap_or_default();
-    let mut lines = String::new();
-    // Writing to a string cannot fail.
+    let mut lines = Lines::default();
     folded::stacks(tree, &root, Tracer::LeftOut, |stack, amount| {
-        let _ = writeln!(lines, "{} {}", xml(stack), amount >> shift);
+        lines.push(format!("{} {}", xml(stack), amount >> shift));
     });
+    let lines = lines.finish();
     let mut palette = palette(&lines);
     let mut options = Options::default();
     options.title = xml(&escape::terminal(&tree.title));
@@ -48,25 +47,48 @@ fn draw(report: &Report, tree: &Tree) -> Option<String> {
     options.direction = Direction::Inverted;
     options.bgcolors = Some(BackgroundColor::Flat(WHITE));
     options.palette_map = Some(&mut palette);
-    options.no_sort = true;
+    options.flame_chart = true; // the order is ours; it takes them from the last
     options.text_truncate_direction = match tree.columns.last()?.name {
         "file" | "directory" | "location" => TextTruncateDirection::Left,
         _ => TextTruncateDirection::Right,
     };
     let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines.lines(), &mut svg).ok()?;
+    flamegraph::from_lines(&mut options, lines.iter().rev().map(String::as_str), &mut svg).ok()?;
     svg.push(b'\n');
     String::from_utf8(svg).ok()
+}
+
+/// Lines in the order of the report, but what a row has of its own behind what stands below it: so it is drawn to the right of that.
+#[derive(Default)]
+struct Lines {
+    ordered: Vec<String>,
+    /// With their depths, each below the one before.
+    open: Vec<(usize, String)>,
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        let depth = line.matches(';').count();
+        while let Some((_, line)) = self.open.pop_if(|(above, _)| *above >= depth) {
+            self.ordered.push(line);
+        }
+        self.open.push((depth, line));
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        self.ordered.extend(self.open.into_iter().rev().map(|(_, line)| line));
+        self.ordered
+    }
 }
 
 const WHITE: Color = Color { r: 255, g: 255, b: 255 };
 
 /// The colours of the frames' names. Without a name is the frame of all.
-fn palette(lines: &str) -> PaletteMap {
+fn palette(lines: &[String]) -> PaletteMap {
     let mut palette = PaletteMap::default();
     palette.insert("", parse_hex_color(ALL).unwrap_or(WHITE));
-    for line in lines.lines() {
-        let stack = line.rsplit_once(' ').map_or(line, |(stack, _)| stack);
+    for line in lines {
+        let stack = line.rsplit_once(' ').map_or(line.as_str(), |(stack, _)| stack);
         for (depth, name) in stack.split(';').enumerate() {
             if palette.get(name).is_none() {
                 let color = if depth == 0 { ALL } else { tint(name) };
