@@ -148,6 +148,8 @@ pub enum WarningKind {
     Truncated,
     /// Two objects with one address.
     Duplicate,
+    /// Only a part of the heap is in the dump.
+    Partial,
 }
 
 /// Runs through `source` with a visitor for each thread. The visitors come back in no order.

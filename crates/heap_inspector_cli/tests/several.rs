@@ -71,6 +71,61 @@ fn dumps_without_a_leak_are_an_answer_too() {
     assert!(out.contains("\nnote: nothing took in objects in each step and kept them\n"), "{out}");
 }
 
+/// The lines of a dump of the three, unpacked.
+fn lines(dump: &str) -> String {
+    let packed = fs::File::open(dumps::folder().join(dump)).unwrap();
+    String::from_utf8_lossy(&zstd::decode_all(packed).unwrap()).into_owned()
+}
+
+/// The answer of `suspects` to dumps of these texts; their names are `1.json` and so on.
+fn suspects_of(texts: [String; 3]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<String> =
+        (1..=3).map(|number| folder.path().join(format!("{number}.json")).display().to_string()).collect();
+    paths.iter().zip(texts).for_each(|(path, text)| fs::write(path, text).unwrap());
+    let (code, out, err) = run(&["suspects", &paths[0], &paths[1], &paths[2]]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let out = out.replace(folder.path().to_str().unwrap(), "");
+    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (before, after) = joined.split_once(" Suspects ").unwrap();
+    (before.to_owned(), after.to_owned())
+}
+
+#[test]
+fn what_makes_the_dumps_doubtful_stands_first_and_names_the_dump() {
+    let texts = || SHOP.map(lines);
+    let (before, _) = suspects_of(texts());
+    assert!(!before.contains("warning"), "{before}");
+    let mut cut = texts();
+    let half = cut[1].len() / 2;
+    cut[1].truncate((0..half).rev().find(|at| cut[1].is_char_boundary(*at)).unwrap());
+    let (before, after) = suspects_of(cut);
+    assert!(before.contains("warning: /2.json: "), "{before}");
+    assert!(!after.contains("Confidence high") && !after.contains("Confidence medium"), "{after}");
+    let partial =
+        texts().map(|text| text.lines().filter(|line| !line.contains("\"ROOT\"")).collect::<Vec<_>>().join("\n"));
+    let (before, after) = suspects_of(partial);
+    assert!(before.contains("warning: /1.json: the dump has no roots"), "{before}");
+    assert!(after.contains("which objects pile up cannot be told"), "{after}");
+}
+
+#[test]
+fn dumps_that_tell_when_they_were_taken_are_put_in_order() {
+    let taken = |number: usize, pid: u32| {
+        let meta = format!("{{\"time\":\"2026-01-02T0{number}:00:00.000Z\",\"pid\":{pid}}}");
+        format!(
+            "{{\"type\":\"ROOT\", \"root\":\"heap_inspector\", \"value\":{meta:?}, \"references\":[]}}\n{}",
+            lines(SHOP[number])
+        )
+    };
+    let (before, after) = suspects_of([taken(2, 7), taken(0, 7), taken(1, 7)]);
+    assert!(before.contains("they are read as /2.json, /3.json, /1.json"), "{before}");
+    assert!(after.contains("held by Audit Confidence high"), "{after}");
+    let (before, after) = suspects_of([taken(0, 7), taken(1, 8), taken(2, 9)]);
+    assert!(before.contains("are not of one process: the one is of process 7, the other of process 9"), "{before}");
+    assert!(after.contains("which objects pile up cannot be told"), "{after}");
+}
+
 #[test]
 fn exceptions_leave_suspects_out() {
     let folder = tempfile::tempdir().unwrap();

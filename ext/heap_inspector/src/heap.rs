@@ -173,6 +173,7 @@ impl Heap {
                 WarningKind::Repaired => "repaired",
                 WarningKind::Truncated => "truncated",
                 WarningKind::Duplicate => "duplicate",
+                WarningKind::Partial => "partial",
                 _ => "other",
             };
             let (line, byte) = warning.position.map(|place| (place.line, place.byte)).unzip();

@@ -246,6 +246,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .collect();
     options.check()?;
     let columns = pack(columns, &memsizes_big, is_parallel);
+    note_partial(&roots, dangling.len(), &mut intake, options)?;
     Ok(Heap { columns, segments, edges, dangling, class_nodes, roots, shapes, index, names, totals, pages, intake })
 }
 
@@ -379,6 +380,22 @@ fn index(addresses: &[u64], intake: &mut Intake, options: &Options<'_>) -> Resul
         intake.warnings.push(Warning { kind: WarningKind::Duplicate, position: None, message });
     }
     Ok(index)
+}
+
+/// Notes a dump of a part of the heap, as `since:` makes it: no roots, and references that lead out of it.
+fn note_partial(roots: &[Root], dangling: usize, intake: &mut Intake, options: &Options<'_>) -> Result<()> {
+    if !roots.is_empty() || dangling == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "the dump has no roots, and {dangling} references lead out of it: it is partial, as ObjectSpace.dump_all(since: ...) writes it, \
+         so what holds what cannot be told"
+    );
+    if options.strict {
+        return Err(Error::format(message));
+    }
+    intake.warnings.push(Warning { kind: WarningKind::Partial, position: None, message });
+    Ok(())
 }
 
 /// Looks up the references' addresses, a part of them on each thread.

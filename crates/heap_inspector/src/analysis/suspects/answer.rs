@@ -7,6 +7,7 @@ use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
 use crate::heap::Heap;
 use crate::keys::Key;
 use crate::report::{Cell, Fact, Level, List, Report, Section};
+use crate::scan::WarningKind;
 use crate::view::human;
 
 /// The answer of `suspects`; `diff` is that of the dumps, where there are several.
@@ -22,9 +23,9 @@ pub fn report(
     let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
     // What makes all of it doubtful is read before it is believed.
     let mut sections = doubts(heap, dumps, contexts, diff);
-    let is_partial = diff.is_none() && heap.roots().is_empty();
     sections.push(Section::List(List { name: "suspects", title: "Suspects".into(), items }));
-    let is_told = !is_partial && diff.is_none_or(Diff::is_one_process);
+    let is_told =
+        heaps(heap, diff).iter().all(|heap| !heap.roots().is_empty()) && diff.is_none_or(Diff::is_one_process);
     if suspects.is_empty() {
         let text = match dumps.len() {
             _ if !is_told => "so which objects pile up cannot be told",
@@ -44,15 +45,19 @@ pub fn report(
     Report { verb: "suspects", dump: dumps.join(", "), sections }
 }
 
+/// The heaps of the dumps.
+fn heaps<'a>(heap: &'a Heap, diff: Option<&Diff<'a>>) -> Vec<&'a Heap> {
+    diff.map_or_else(|| vec![heap], |diff| diff.dumps().iter().map(|dump| dump.heap).collect())
+}
+
 /// What is to be known before the answer is read: what was lost of which dump, and whether they are of one process.
 fn doubts(heap: &Heap, dumps: &[&str], contexts: &[Context], diff: Option<&Diff<'_>>) -> Vec<Section> {
     let mut sections: Vec<Section> = diff.map(diff::doubts).unwrap_or_default();
-    let heaps = diff.map_or_else(|| vec![heap], |diff| diff.dumps().iter().map(|dump| dump.heap).collect());
-    for (name, _) in dumps.iter().zip(heaps).filter(|(_, heap)| heap.roots().is_empty()) {
-        let text = format!(
-            "{name} has no roots, so it is partial, as `dump_all(since: …)` writes it: who holds what cannot be told; give whole dumps"
-        );
-        sections.push(note(Level::Warning, text));
+    for (name, heap) in dumps.iter().zip(heaps(heap, diff)) {
+        let is_said = heap.intake().warnings.iter().any(|warning| warning.kind == WarningKind::Partial);
+        if heap.roots().is_empty() && !is_said {
+            sections.push(note(Level::Warning, format!("{name} has no roots, so who holds what cannot be told")));
+        }
     }
     for (name, context) in dumps.iter().zip(contexts) {
         sections.extend(context.notes().into_iter().map(|section| match section {

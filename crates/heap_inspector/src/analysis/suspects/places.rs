@@ -206,7 +206,7 @@ pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
 }
 
 /// The bytes of a small slot.
-const SLOT: u64 = 40;
+pub(super) const SLOT: u64 = 40;
 
 /// Joins places that are one to a programmer: a list that is appended to accumulates at what was its last element, so a place of the
 /// class of what piles up is taken for what holds it; and the many small places of one class and site that one object holds are

@@ -458,3 +458,24 @@ fn what_goes_on_from_list_to_list_is_one_place() {
     let [suspect] = &found[..] else { panic!("{found:?}") };
     assert_eq!((suspect.class.as_str(), suspect.count, &suspect.steps[..]), ("Item", 400, &[8000, 8000][..]));
 }
+
+#[test]
+fn what_was_made_in_one_go_stands_behind_what_came_bit_by_bit_where_nothing_was_traced() {
+    let list = |address: u64, items: &[u64]| {
+        format!(
+            "{{\"address\":\"0x{address:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"references\":[{}], \"memsize\":4000}}\n",
+            class("Array"),
+            references(items.iter().copied())
+        )
+    };
+    let (table, leak) = (0x3000u64, 0x4000u64);
+    let side_by_side: Vec<u64> = (0..600).map(item).collect();
+    let apart: Vec<u64> = (0..300).map(|number| item(100_000 + number * 50)).collect();
+    let mut lines = classes() + &allocated(HELD, "List", &references([table, leak].into_iter()), 1);
+    lines += &(list(table, &side_by_side) + &list(leak, &apart));
+    side_by_side.iter().chain(&apart).for_each(|at| lines += &allocated(*at, "Item", "", 1));
+    let found = suspects(&[untraced(&lines)]);
+    let told: Vec<(u64, bool)> =
+        found.iter().map(|suspect| (suspect.count, suspect.reasons[0].contains("side by side"))).collect();
+    assert_eq!(told, [(300, false), (600, true)]);
+}

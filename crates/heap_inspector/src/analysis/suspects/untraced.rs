@@ -1,13 +1,14 @@
 //! The places of a dump without generations: who holds many objects of one kind.
 
-use super::naming::name;
-use super::places::{Content, Place, is_element, join, sort_of};
+use super::naming::{is_core, name};
+use super::origins::{Origin, Origins};
+use super::places::{Content, Place, SLOT, Sort, is_element, join, sort_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::analysis::dominators::{Children, Dominator, Tree};
 use crate::analysis::paths::Ways;
 use crate::graph::{PATIENCE, ROOT};
-use crate::heap::{Heap, NodeId};
+use crate::heap::{DANGLING, Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::scan::Options;
@@ -51,7 +52,7 @@ pub(super) fn untraced(
     places.extend(strings.map(|id| (id.0, Place { bytes: heap.bytes(id), ..Place::default() })));
     let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
-    ranked.truncate(limit);
+    let ranked = by_doubt(heap, tree, ways, source, ranked, limit)?;
     name(
         heap,
         tree,
@@ -61,11 +62,87 @@ pub(super) fn untraced(
         &ranked,
         |_| true,
         |place| {
-            let what = if place.content.is_empty() { "it is big" } else { "it holds many objects of one kind" };
+            let what = match &place.verdict {
+                Some((_, doubt)) => doubt,
+                None if place.content.is_empty() => "it is big",
+                None => "it holds many objects of one kind",
+            };
             let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
             (Confidence::Low, format!("{what}; {text}"))
         },
     )
+}
+
+/// The first of the places, those behind the others that are less likely a leak: what Ruby's own library holds, and what was made in
+/// one go, as start-up data is.
+fn by_doubt(
+    heap: &Heap,
+    tree: &Tree,
+    ways: &Ways,
+    source: &Source,
+    mut places: Vec<(u32, Place)>,
+    limit: usize,
+) -> Result<Vec<(u32, Place)>> {
+    let looked_at = places.len().min(limit.saturating_add(DOUBTED));
+    let way = |anchor: u32| ways.way(NodeId(anchor)).unwrap_or_default();
+    let mut labels = Labels::new(heap);
+    let origins = Origins::new(heap, &labels, places[..looked_at].iter().flat_map(|(anchor, _)| way(*anchor)));
+    let code: Vec<NodeId> = origins.code().collect();
+    labels.read_texts(source, &code, std::iter::empty())?;
+    let mut weighed: Vec<(u64, u32, Place)> = Vec::new();
+    for (anchor, mut place) in places.drain(..looked_at) {
+        let doubt = if is_of_ruby(heap, &labels, &origins, &way(anchor)) {
+            Some("Ruby's own library holds many objects of one kind")
+        } else {
+            let is_at_once = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
+            let is_at_once = is_at_once.is_some_and(|(sort, _)| is_side_by_side(heap, tree, NodeId(anchor), *sort));
+            is_at_once.then_some("it holds many objects of one kind, side by side as if they were made in one go")
+        };
+        let weight = if doubt.is_some() { place.bytes / DOUBTFUL } else { place.bytes };
+        place.verdict = doubt.map(|doubt| (Confidence::Low, doubt.to_owned()));
+        weighed.push((weight, anchor, place));
+    }
+    weighed.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
+    weighed.truncate(limit);
+    Ok(weighed.into_iter().map(|(_, anchor, place)| (anchor, place)).collect())
+}
+
+/// So many more places than are asked for are looked at.
+const DOUBTED: usize = 40;
+/// What is doubtful ranks by this part of its bytes.
+const DOUBTFUL: u64 = 10;
+/// So many objects of a place tell whether they were made in one go.
+const NEIGHBOURS: usize = 1000;
+
+/// Whether the nearest class, module or object with a class on the way is of Ruby's library, or a table of Ruby's own is all there is.
+fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId]) -> bool {
+    let named = way.iter().rev().find_map(|id| match heap.slot(*id).ty {
+        Type::Class | Type::Module | Type::Iclass => heap.names().class_name(heap.address(*id)),
+        Type::Object | Type::Struct => Some(labels.class_name(*id)),
+        Type::Data => Some(labels.class_name(*id)).filter(|class| !is_core(class) || class == "Thread"),
+        _ => None,
+    });
+    match named {
+        // Constants and global variables of the app are `Object`'s, and a thread's variables its own.
+        Some(name) => {
+            let name = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>')).unwrap_or(&name);
+            !matches!(name, "Object" | "Thread" | "Kernel") && origins.of(labels, name) == Origin::Ruby
+        }
+        None => way.first().is_none_or(|first| heap.class(*first).is_none()),
+    }
+}
+
+/// Whether the objects of a sort that a place refers to lie as close together as what each of them holds takes, as they do where they
+/// were made one after another and nothing else in between.
+fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: Sort) -> bool {
+    let targets = heap.targets(place.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
+    let objects: Vec<NodeId> = targets.filter(|id| sort_of(heap, *id) == sort).take(NEIGHBOURS).collect();
+    let is_near = |pair: &&[NodeId]| {
+        let slots = tree.retained_count(pair[0]).max(tree.retained_count(pair[1]));
+        heap.address(pair[0]).abs_diff(heap.address(pair[1])) <= 3 * SLOT * slots
+    };
+    let near = objects.windows(2).filter(is_near).count() as u64;
+    objects.len() as u64 > FEW_OBJECTS && near * 100 >= (objects.len() as u64 - 1) * 95
 }
 
 /// By place, what it holds of each sort. Code is left out: methods, named classes, and what else no program makes many of at run time.
