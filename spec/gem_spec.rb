@@ -41,6 +41,7 @@ RSpec.describe "The gem" do
   it "runs from a checkout, by Bundler" do
     out, status = Open3.capture2e({ "RUBYOPT" => nil, "RUBYLIB" => nil }, "bundle", "exec", "exe/heap_inspector", "--version",
                                   chdir: Helpers::ROOT)
+    lacking "the Gemfile's gems are not all here" if out.include?("Bundler::GemNotFound")
     expect([status.success?, out.lines.last]).to eq([true, "heap_inspector #{HeapInspector::VERSION}\n"]), out
   end
 

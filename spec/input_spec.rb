@@ -215,6 +215,7 @@ RSpec.describe "HeapInspector.analyze" do
     it "draws a bar on a terminal alone" do
       out, err, = ruby("HeapInspector.analyze(ARGV[0], progress: true)", dump)
       expect([out, err]).to eq(["", ""])
+      allow(ENV).to receive(:[]).with("TERM").and_return("xterm")
       terminal = StringIO.new.tap { |io| io.define_singleton_method(:tty?) { true } }
       bar = HeapInspector.module_eval("ProgressBar", __FILE__, __LINE__) # it is private
       bar = bar.new(terminal)

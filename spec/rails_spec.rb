@@ -67,6 +67,7 @@ RSpec.describe "In a Rails app" do
   }
 
   before(:all) do
+    need("sqlite3", "active_record", "action_controller/railtie")
     @app = Dir.mktmpdir
     files.each do |path, text|
       FileUtils.mkdir_p(File.dirname(File.join(@app, path)))
@@ -76,7 +77,7 @@ RSpec.describe "In a Rails app" do
     expect(status).to be_success, err
   end
 
-  after(:all) { FileUtils.remove_entry(@app) }
+  after(:all) { FileUtils.remove_entry(@app) if @app }
 
   def run(*words, **options)
     environment = { "RAILS_ENV" => "production", "TERM" => "dumb", "HOME" => @app, "RUBYOPT" => nil, "BUNDLE_GEMFILE" => "#{@app}/Gemfile" }

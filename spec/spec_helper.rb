@@ -73,6 +73,18 @@ module Helpers
     ENV["CI"] == "true" ? raise("#{reason}; bin/setup installs it") : skip(reason)
   end
 
+  # Leaves an example out where this Ruby cannot load the libraries: Debian's have their part in C for its default Ruby alone.
+  def need(*libraries)
+    Helpers.loads[libraries] or lacking("there is no #{libraries.first} for Ruby #{RUBY_VERSION} here")
+  end
+
+  def self.loads
+    @loads ||= Hash.new do |all, libraries|
+      code = "ARGV.each { |library| require library }"
+      all[libraries] = system(RbConfig.ruby, "-e", code, *libraries, out: File::NULL, err: File::NULL)
+    end
+  end
+
   # Runs Ruby code in a process of its own, with the gem.
   def ruby(code, *words, environment: {}, **options)
     Open3.capture3(environment, RbConfig.ruby, "-I#{ROOT}/lib", "-rheap_inspector", "-e", code, *words, **options)

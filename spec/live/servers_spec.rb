@@ -35,15 +35,6 @@ RSpec.describe "servers" do
     File.write(File.join(folder, name), text)
   end
 
-  # Debian's libraries have their part in C for its default Ruby alone.
-  loads = Hash.new do |all, libraries|
-    all[libraries] = system(RbConfig.ruby, "-e", "ARGV.each { |library| require library }", *libraries, out: File::NULL, err: File::NULL)
-  end
-
-  define_method(:need) do |*libraries|
-    lacking "there is no #{libraries.first} for Ruby #{RUBY_VERSION} here" unless loads[libraries]
-  end
-
   define_method(:puma) do |workers:, extra: "", environment: {}|
     need("puma", "puma/puma_http11")
     write("puma.rb", <<~RUBY)

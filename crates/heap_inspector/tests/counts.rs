@@ -1,4 +1,4 @@
-//! What the library counts in the dumps of six Ruby versions, against a count that knows nothing of it: serde_json, line by line.
+//! What the library counts in the dumps of eight Rubies, against a count that knows nothing of it: serde_json, line by line.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use heap_inspector::analysis::{Sort, fragmentation, generations, groups, strings, summary};
@@ -11,8 +11,16 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-const DUMPS: [&str; 6] =
-    ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-3.2-wasm32", "ruby-3.3-x86_64", "ruby-3.4-x86_64", "ruby-4.0-wasm32"];
+const DUMPS: [&str; 8] = [
+    "ruby-2.7-x86_64",
+    "ruby-3.1-x86_64",
+    "ruby-3.2-wasm32",
+    "ruby-3.3-x86_64",
+    "ruby-3.4-x86_64",
+    "ruby-3.4-native-zoo",
+    "ruby-4.0-wasm32",
+    "ruby-4.1-native-zoo",
+];
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/dumps").join(format!("{name}.json.zst"))

@@ -6,13 +6,15 @@ use heap_inspector::heap::{Heap, NodeId, Target};
 use heap_inspector::scan::Options;
 use heap_inspector::source::Source;
 
-const DUMPS: [(&str, bool); 6] = [
+const DUMPS: [(&str, bool); 8] = [
     ("ruby-2.7-x86_64", false),
     ("ruby-3.1-x86_64", true),
     ("ruby-3.2-wasm32", false),
     ("ruby-3.3-x86_64", true),
     ("ruby-3.4-x86_64", true),
+    ("ruby-3.4-native-zoo", false),
     ("ruby-4.0-wasm32", false),
+    ("ruby-4.1-native-zoo", false),
 ];
 
 fn load(name: &str) -> Heap {

@@ -123,9 +123,14 @@ fn hash(slot_size: u32, length: u64, beyond: u64, evidence: Evidence) -> Room {
     };
     let pair = 2 * word;
     let short = word.min(8);
+    // Since Ruby 4.1 a list has as many pairs as its slot has room for, up to 8.
+    let sized = (u64::from(slot_size).saturating_sub(4 * word) / pair).min(8);
+    if evidence.has_sized_lists() && beyond == 0 && (1..=sized).contains(&length.max(1)) {
+        return Room { form: Form::HashListInSlot, ..list(sized, pair, true) };
+    }
+    let embedded = if u64::from(slot_size) >= 3 * word + 8 + 8 * pair { 8 } else { short };
     if in_slot && beyond == 0 {
-        let capacity = if u64::from(slot_size) >= 3 * word + 8 + 8 * pair { 8 } else { short };
-        return if length <= capacity { list(capacity, pair, true) } else { unknown };
+        return if length <= embedded { list(embedded, pair, true) } else { unknown };
     }
     if !in_slot && beyond == 0 {
         let form = if length == 0 { Form::HashWithoutTable } else { Form::HashUnknown };
@@ -146,6 +151,8 @@ fn hash(slot_size: u32, length: u64, beyond: u64, evidence: Evidence) -> Room {
             wasted: ((1 << power) - length) * 3 * word,
             is_exact: table_bytes(power, word) == bytes && (in_slot || beyond > head),
         },
+        // Less than the smallest table beside a list: the list's own instance variables.
+        None if in_slot && beyond < table_bytes(2, word) && length <= embedded => list(embedded, pair, false),
         // A list, or none, and instance variables.
         None if !in_slot && beyond > short * pair && length <= short => list(short, pair, false),
         None if !in_slot && length == 0 => Room { form: Form::HashWithoutTable, ..unknown },

@@ -162,6 +162,12 @@ impl Evidence {
         !matches!(self.series(), "2.1 to 2.2" | "2.3 to 2.4")
     }
 
+    /// Whether the list of a short hash has the size of its slot, as since Ruby 4.1.
+    #[must_use]
+    pub fn has_sized_lists(self) -> bool {
+        self.series() == "4.1"
+    }
+
     /// The bytes of a slot where the dump prints none.
     #[must_use]
     pub fn base_slot(self) -> u32 {
