@@ -140,6 +140,8 @@ RSpec.describe "the agent" do
     expect(command("watch",
                    "all")[1..]).to eq ["heap_inspector: all are several processes; watch one; see heap_inspector watch --help\n", 2]
     expect(command("watch", other.pid.to_s, "--every", "soon").last).to eq 2
+    expect(command("watch", other.pid.to_s, "-d", "/missing")[1..])
+      .to eq ["heap_inspector: /missing is not a directory; see heap_inspector watch --help\n", 2]
     hunt = started([RbConfig.ruby, Living::EXE, "watch", process.pid.to_s, "--every", "1s", "-d", folder])
     hunt.line(/unpacked/)
     process.kill
