@@ -161,7 +161,7 @@ Examples:
   heap_inspector top heap.json           by class
   heap_inspector top heap.json --by gem  which gems allocated it
   heap_inspector top heap.json --by class,location --where generation=30..
-  heap_inspector top heap.json --by file --where type=STRING,!frozen --format csv
+  heap_inspector top heap.json --by file --where type=STRING --format csv
 
 Keys (--by):
   generation         the number of garbage collections before the allocation
