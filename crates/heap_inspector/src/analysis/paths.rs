@@ -77,8 +77,12 @@ impl Ways {
             order.push(node);
             let from = cost_off(heap, node);
             for target in targets(heap, node) {
-                let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
-                search.reach(node, target, cost + from + to_class(heap, node, target) + avoided);
+                let cost = cost + from + to_class(heap, node, target);
+                // Most edges lead to what is reached more cheaply already.
+                if cost < search.costs[target as usize] {
+                    let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
+                    search.reach(node, target, cost + avoided);
+                }
             }
         }
         Ok(Ways { parents: search.from, costs: search.costs, order })

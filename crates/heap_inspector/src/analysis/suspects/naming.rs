@@ -421,9 +421,10 @@ pub(in crate::analysis) fn holder(
     way: &[NodeId],
     class: &str,
 ) -> (String, Option<NodeId>) {
-    let (mut of_gem, mut container): (Option<(String, NodeId)>, Option<(String, NodeId)>) = (None, None);
+    type Named = (String, NodeId);
+    let (mut of_gem, mut container): (Option<Named>, Option<Named>) = (None, None);
     let mut between = 0;
-    let known = |(name, id): (String, NodeId)| (name, Some(id));
+    let known = |(name, id): Named| (name, Some(id));
     for id in way.iter().rev() {
         let slot = heap.slot(*id);
         let name = labels.class_name(*id);

@@ -2,7 +2,7 @@
 //!
 //! A dump does not say where a class was written. Where the class was traced its site does, else the code of its methods: the file of
 //! most of them counts, so one that the app adds to a gem's class does not make it the app's. A class with none is what the module
-//! around it is. Costs a look at all classes, and the texts of a few methods of each that is asked for.
+//! around it is. Costs a look at the names of all classes, and the texts of a few methods of each that is asked for.
 
 use super::naming::is_core;
 use crate::gems::gem;
@@ -63,26 +63,28 @@ pub(in crate::analysis) struct Origins(HashMap<String, Evidence>);
 impl Origins {
     /// Gathers what tells of the classes of these nodes, and of those nodes that are classes.
     pub(in crate::analysis) fn new(heap: &Heap, labels: &Labels<'_>, nodes: impl Iterator<Item = NodeId>) -> Origins {
-        let mut wanted: HashSet<String> = HashSet::new();
-        let seen: HashSet<NodeId> = nodes.collect();
-        for id in seen {
-            let name = match heap.slot(id).ty {
-                Type::Class | Type::Module => heap.names().class_name(heap.address(id)).unwrap_or_default(),
-                Type::Object | Type::Struct | Type::Data => labels.class_name(id),
-                _ => continue,
-            };
-            let around = std::iter::successors(Some(name.as_str()), |name| Some(name.rsplit_once("::")?.0));
-            wanted.extend(around.take(DEPTH).map(str::to_owned));
+        let mut found: HashMap<String, Evidence> = HashMap::new();
+        let mut around: HashSet<String> = HashSet::new();
+        let mut classes: HashSet<NodeId> = HashSet::new();
+        for id in nodes {
+            match (heap.slot(id).ty, class_of(heap, labels, id)) {
+                (_, Some(class)) => _ = classes.insert(class),
+                // Up to Ruby 3.0 a dump names no superclass of a singleton class.
+                (Type::Object | Type::Struct | Type::Data, None) => _ = around.insert(labels.class_name(id)),
+                _ => {}
+            }
         }
-        let mut found = HashMap::new();
-        for id in heap.nodes() {
-            if !matches!(heap.slot(id).ty, Type::Class | Type::Module) || wanted.len() == found.len() {
-                continue;
-            }
+        for id in classes {
             let Some(name) = heap.names().class_name(heap.address(id)) else { continue };
-            if wanted.contains(&name) && !found.contains_key(&name) {
-                found.insert(name, evidence(heap, labels, id));
-            }
+            let modules = std::iter::successors(name.rsplit_once("::"), |(name, _)| name.rsplit_once("::"));
+            around.extend(modules.take(DEPTH).map(|(module, _)| module.to_owned()));
+            found.entry(name).or_insert_with(|| evidence(heap, labels, id));
+        }
+        around.retain(|name| !found.contains_key(name));
+        if !around.is_empty() {
+            let all = heap.classes_by_name();
+            let modules = around.into_iter().filter_map(|name| all.get(&name).map(|id| (name, *id)));
+            found.extend(modules.map(|(name, id)| (name, evidence(heap, labels, id))));
         }
         Origins(found)
     }
@@ -108,6 +110,21 @@ impl Origins {
             }
         }
         Origin::App
+    }
+}
+
+/// The class of an object of a program, past singleton and included classes; of a class or module itself.
+fn class_of(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Option<NodeId> {
+    match heap.slot(id).ty {
+        Type::Class | Type::Module => Some(id),
+        Type::Object | Type::Struct | Type::Data => {
+            let (name, names) = (labels.class_name(id), heap.names());
+            let first = heap.class(id).map(|class| heap.address(class));
+            let mut classes = std::iter::successors(first, |address| names.superclass(*address)).take(DEPTH);
+            let own = classes.find(|address| names.class_name(*address).as_deref() == Some(&name));
+            own.and_then(|address| heap.node(address))
+        }
+        _ => None,
     }
 }
 
