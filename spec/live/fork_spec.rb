@@ -95,7 +95,7 @@ RSpec.describe HeapInspector, "and forks of the app" do
       puts Process.pid
       Process.daemon(true, true)
       puts Process.pid
-      $stdout.close
+      [$stdout, $stderr].each { |io| io.reopen(File::NULL) }
       sleep
     RUBY
     old, daemon = Array.new(2) { Integer(process.line) }

@@ -79,9 +79,7 @@ pub(crate) unsafe fn be(mut order: Order) -> ! {
         Ok(Err(reason)) => reason,
         Err(_) => "it panicked".to_owned(),
     };
-    tell_end(&order.status, &failed(0, &reason));
-    // SAFETY: runs nothing of the server's.
-    unsafe { libc::_exit(TOLD) }
+    end(order.status.as_raw_fd(), &failed(0, &reason))
 }
 
 /// Has [`job`] called by Ruby as a postponed job, from within this call. It does not return where that works.
@@ -140,9 +138,7 @@ unsafe extern "C" fn job(order: *mut c_void) {
         Ok(Err(line)) => line,
         Err(_) => failed(0, "it panicked"),
     };
-    tell_end(&order.status, &line);
-    // SAFETY: runs nothing of the server's.
-    unsafe { libc::_exit(TOLD) }
+    end(order.status.as_raw_fd(), &line)
 }
 
 /// What tells the parent of a failure: its number in `errno.h` or 0, and words.
@@ -151,33 +147,33 @@ fn failed(number: i32, reason: &str) -> String {
 }
 
 /// Lets `dump_all` write to a pipe which another thread empties. What it wrote is whole where it returned, where its IO could be closed,
-/// which writes the rest, and where all that arrived ends with a line.
+/// which writes the rest, and where all that arrived ends with a line. Where the other thread fails it ends the process at once: to find
+/// the pipe without a reader is more than Ruby 3.1 bears in a process that it did not fork itself.
 fn dump(order: &Order) -> Result<Packed, String> {
     let system = |error: &io::Error| failed(error.raw_os_error().unwrap_or(0), &error.to_string());
     // It blocks, other than Ruby's pipes: from 3.4 on dump_all writes by fwrite, which loses what does not fit.
     let (input, output) = io::pipe().map_err(|error| system(&error))?;
     widen(&output);
+    let held = input.try_clone().map_err(|error| system(&error))?;
     let told = Output::new(order);
-    let (packing, redacts) = (order.packing, order.redacts);
+    let (packing, redacts, status) = (order.packing, order.redacts, order.status.as_raw_fd());
     let input = Counted { pipe: input, bytes: Arc::clone(&told.bytes_in), last: 0 };
-    let packer = std::thread::Builder::new()
-        .name("heap_inspector pack".into())
-        .spawn(move || pack(input, told, packing, redacts))
-        .map_err(|error| system(&error))?;
-    let mut output = File::from(OwnedFd::from(output));
-    let began = output.write_all(&order.meta);
-    let dumped = match began {
-        Ok(()) => dump_all(OwnedFd::from(output), order.parent),
-        Err(error) => Err(error.to_string()),
+    let pack = move || {
+        let packed = match catch_unwind(AssertUnwindSafe(|| pack(input, told, packing, redacts))) {
+            Ok(Ok(packed)) => packed,
+            Ok(Err(Failure::File { source, .. })) => end(status, &system(&source)),
+            Ok(Err(failure)) => end(status, &failed(0, &failure.to_string())),
+            Err(_) => end(status, &failed(0, "the packing thread panicked")),
+        };
+        drop(held);
+        packed
     };
-    match (packer.join(), dumped) {
-        (Ok(Ok(packed)), Ok(())) => Ok(packed),
-        // Where the packer gave up, dump_all failed for that reason, whatever it says.
-        (Ok(Err(Failure::File { source, .. })), _) => Err(system(&source)),
-        (Ok(Err(failure)), _) => Err(failed(0, &failure.to_string())),
-        (Ok(Ok(_)), Err(reason)) => Err(failed(0, &reason)),
-        (Err(_), _) => Err(failed(0, "the packing thread panicked")),
-    }
+    let packer = std::thread::Builder::new().name("heap_inspector pack".into()).spawn(pack);
+    let packer = packer.map_err(|error| system(&error))?;
+    let mut output = File::from(OwnedFd::from(output));
+    output.write_all(&order.meta).map_err(|error| system(&error))?;
+    dump_all(OwnedFd::from(output), order.parent).map_err(|reason| failed(0, &reason))?;
+    packer.join().map_err(|_| failed(0, "the packing thread panicked"))
 }
 
 /// Calls `ObjectSpace.dump_all` and closes what it wrote to.
@@ -201,15 +197,9 @@ fn dump_all(output: OwnedFd, parent: i32) -> Result<(), String> {
     let title = format!("heap_inspector: dump of {parent}");
     let _: Result<Value, _> = ruby.module_process().funcall("setproctitle", (title,));
     let space: RModule = ruby.class_object().const_get("ObjectSpace").map_err(told)?;
-    let dumped: Result<Value, _> = space.funcall("dump_all", (kwargs!("output" => io),));
-    let closed: Result<Value, _> = io.funcall("close", ());
-    let result = dumped.and(closed).map(drop).map_err(told);
-    if result.is_err() {
-        // Closed or not, the packer must see the end of the pipe.
-        // SAFETY: a number; where it is closed already nothing happens, since no thread opens anything now.
-        unsafe { libc::close(descriptor) };
-    }
-    result
+    let _: Value = space.funcall("dump_all", (kwargs!("output" => io),)).map_err(told)?;
+    let _: Value = io.funcall("close", ()).map_err(told)?;
+    Ok(())
 }
 
 /// More than a pipe usually holds means fewer switches between the dumping and the packing thread.
@@ -440,16 +430,18 @@ fn write(descriptor: RawFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Tells the last line, for which there must be room. A parent that is gone is told nothing.
-fn tell_end(status: &OwnedFd, line: &str) {
+/// Tells the last line, for which there must be room, and ends the process. A parent that is gone is told nothing.
+fn end(status: RawFd, line: &str) -> ! {
     let mut rest = line.as_bytes();
     while !rest.is_empty() {
-        match write(status.as_raw_fd(), rest) {
+        match write(status, rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(_) => break,
         }
     }
+    // SAFETY: runs nothing of the server's.
+    unsafe { libc::_exit(TOLD) }
 }
 
 /// Waits until the descriptor is ready, or broken: the next call tells.
