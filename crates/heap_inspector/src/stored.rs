@@ -137,6 +137,9 @@ pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
     let mut reader = Reader::new(&file, MAGIC, &identity.words(), options.thread_count())?;
     let heap = Heap::from_parts(&mut reader)?;
     let tree = Tree::from_parts(&mut reader, heap.object_count())?;
+    if tree.reachable().memsize > heap.memsize() {
+        return None;
+    }
     // Warnings are errors to this caller: let the dump itself tell them.
     if !reader.is_empty() || options.strict && !heap.intake().warnings.is_empty() {
         return None;

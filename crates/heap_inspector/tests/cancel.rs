@@ -3,7 +3,9 @@
 use heap_inspector::analysis::dominators::Tree;
 use heap_inspector::analysis::objects::{Number, Objects, Order, Query, ordered};
 use heap_inspector::analysis::paths::{self, Ways};
-use heap_inspector::analysis::{Sort, collections, fragmentation, groups, retained, strings, suspects, unreachable};
+use heap_inspector::analysis::{
+    Sort, collections, fragmentation, generations, grouping, groups, retained, strings, summary, suspects, unreachable,
+};
 use heap_inspector::graph::Referrers;
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
@@ -36,7 +38,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
     let flag = AtomicBool::new(true);
     let options = Options { cancel: Some(&flag), ..Options::default() };
     let order = [(Order::Key(Key::Class), false)];
-    let ended: [(&str, Result<()>); 16] = [
+    let ended: [(&str, Result<()>); 22] = [
         ("load", Heap::load(&source, &options).map(drop)),
         ("dominators", Tree::new(&heap, &options).map(drop)),
         ("referrers", Referrers::new(&heap, &options).map(drop)),
@@ -50,6 +52,12 @@ fn every_analysis_ends_when_the_flag_is_up() {
         ("fragmentation", fragmentation::fragmentation(&heap, &by, &filter, 3, &options).map(drop)),
         ("strings", strings::read(&source, &filter, Sort::Bytes, 3, &options).map(drop)),
         ("suspects", suspects::of_heap(&heap, &tree, &source, 3, &options).map(drop)),
+        ("groups of a dump", groups::read(&source, &asked, &options).map(drop)),
+        ("groups of a heap", groups::groups(&heap, &asked, &options).map(drop)),
+        ("generations", generations::generations(&heap, filter.clone(), None, &options).map(drop)),
+        ("summary", summary::summary(&heap, &filter, 3, &options).map(drop)),
+        ("nodes", grouping::nodes(&heap, &filter, &options).map(drop)),
+        ("similar classes", grouping::similar_classes(&heap, "Order", 3, &options).map(drop)),
         ("objects", objects.ids(&options).map(drop)),
         ("groups", objects.groups(&by, Number::Memsize, &options).map(drop)),
         ("order", ordered(&heap, None, ids, &order, 0..9, &options).map(drop)),

@@ -87,8 +87,8 @@ fn where_there_are_no_further_threads_it_works_alone() {
     for verb in ["summary", "retained", "suspects"] {
         let words = [verb.as_ref(), path.as_os_str(), "--no-index".as_ref(), "--threads=4".as_ref()];
         let expected = told(&command(&words[..]).output().unwrap());
-        let mut alone = Command::new("sh");
-        alone.args(["-c", "ulimit -u 1 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_heap_inspector")]).args(words);
+        let mut alone = Command::new("prlimit");
+        alone.args(["--nproc=1", env!("CARGO_BIN_EXE_heap_inspector")]).args(words);
         if rustix::process::geteuid().is_root() {
             alone.uid(65_534);
         }

@@ -193,7 +193,11 @@ pub(crate) fn walk(
 /// What is reachable and what is not, as the first section of a report on what holds what.
 pub(crate) fn facts(tree: &Tree, context: &Context) -> Section {
     let (all, reachable) = (context.totals.objects, tree.reachable());
-    let dead = Sum { count: all.count - reachable.count, memsize: all.memsize - reachable.memsize, references: 0 };
+    let dead = Sum {
+        count: all.count.saturating_sub(reachable.count),
+        memsize: all.memsize.saturating_sub(reachable.memsize),
+        references: 0,
+    };
     let facts = vec![
         fact("object_count", "Objects", Cell::Count(all.count), String::new()),
         fact("memsize", "Memory", Cell::Bytes(all.memsize), String::new()),

@@ -208,7 +208,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         let content = Content { sample: id, count: 1, retained, since: slot.generation, bins };
         places.entry(anchor).or_default().content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
     }
-    let mut places = join(heap, tree, places);
+    let mut places = join(heap, tree, places, options)?;
     for place in places.values_mut() {
         // A few objects of a sort do not pile up, however big they are.
         place.content.retain(|_, content| content.count > FEW_OBJECTS);

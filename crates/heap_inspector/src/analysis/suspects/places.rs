@@ -169,7 +169,7 @@ pub(in crate::analysis) fn places(
             }
         }
     }
-    let mut places = join(heap, tree, places);
+    let mut places = join(heap, tree, places, options)?;
     places.values_mut().for_each(Place::fold_untraced);
     Ok(places)
 }
@@ -211,7 +211,15 @@ pub(super) const SLOT: u64 = 40;
 /// Joins places that are one to a programmer: a list that is appended to accumulates at what was its last element, so a place of the
 /// class of what piles up is taken for what holds it; and the many small places of one class and site that one object holds are
 /// taken for that object.
-pub(super) fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> HashMap<u32, Place> {
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub(super) fn join(
+    heap: &Heap,
+    tree: &Tree,
+    places: HashMap<u32, Place>,
+    options: &Options<'_>,
+) -> Result<HashMap<u32, Place>> {
     let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
     let kind = |id: u32| {
         let (ty, class, ..) = sort_of(heap, NodeId(id));
@@ -237,13 +245,19 @@ pub(super) fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> Has
         top
     };
     let mut climbed: HashMap<u32, Place> = HashMap::new();
-    for (anchor, place) in places {
+    // A list whose elements are of two classes in turn is climbed step by step, from each place in it anew: a hostile one of a million
+    // elements for years. In an order, so that the same places are left when patience ends.
+    let mut patience = CLIMBS.saturating_mul(heap.object_count());
+    let mut places: Vec<(u32, Place)> = places.into_iter().collect();
+    places.sort_unstable_by_key(|(anchor, _)| *anchor);
+    for (step, (anchor, place)) in places.into_iter().enumerate() {
+        options.check_at(step)?;
+        let kinds: HashSet<(Type, Symbol)> = place.content.keys().map(|(ty, class, ..)| (*ty, *class)).collect();
         let mut at = anchor;
-        while is_node(at)
-            && is_element(heap, at)
-            && place.content.keys().any(|(ty, class, ..)| (*ty, *class) == kind(at))
-        {
+        while patience > 0 && is_node(at) && is_element(heap, at) && kinds.contains(&kind(at)) {
             at = top(at);
+            options.check_at(patience)?;
+            patience -= 1;
         }
         climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
     }
@@ -267,8 +281,11 @@ pub(super) fn join(heap: &Heap, tree: &Tree, places: HashMap<u32, Place>) -> Has
             }
         }
     }
-    climbed
+    Ok(climbed)
 }
+
+/// So many steps up are made for each object of the heap, in all.
+const CLIMBS: usize = 32;
 
 /// More places of one class and site than this, under one object, are one place.
 const FEW: usize = 4;

@@ -28,7 +28,7 @@ pub(super) fn untraced(
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     let large = LARGE.max(tree.reachable().memsize / 1000);
     let labels = Labels::new(heap);
-    let mut places = join(heap, tree, places(heap, tree, children, ways, &labels, floor, options)?);
+    let mut places = join(heap, tree, places(heap, tree, children, ways, &labels, floor, options)?, options)?;
     for (anchor, place) in &mut places {
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
