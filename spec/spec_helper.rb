@@ -8,7 +8,7 @@ require "stringio"
 
 Encoding.default_external = Encoding::UTF_8 # what programs print, whatever the locale
 
-# The real dumps of six Rubies, and what the specs wait with.
+# The real dumps, and what the specs wait with.
 module Helpers
   ROOT = File.expand_path("..", __dir__)
   DUMPS = Dir[File.join(ROOT, "crates/heap_inspector/tests/dumps/*.json.zst")].to_h { |path| [File.basename(path, ".json.zst"), path] }
