@@ -319,7 +319,7 @@ fn an_error_is_of_the_dump_that_is_wrong() {
 fn numbers_are_exact_but_for_people() {
     assert_eq!(json("diff", &[])["growth"]["rows"][1]["count_delta"], 200);
     let csv = answer_with_notes("diff", "csv");
-    assert!(csv.contains("\n8000,200,steady,4000; 8000; 12000,Order,shop.rb:27\n"), "{csv}");
+    assert!(csv.contains("\n8000,200,steady,\"4000; 8000; 12000\",Order,shop.rb:27\n"), "{csv}");
     let text = answer("diff", &[]);
     assert!(text.contains("     +200  steady  3.9 KiB, 7.8 KiB, 11.7 KiB  "), "{text}");
 }
