@@ -166,12 +166,10 @@ module HeapInspector
 
       def serve
         loop do
-          if @server.nil?
-            reopen
-          elsif @server.wait_readable(LOOK)
+          if @server&.wait_readable(LOOK)
             guest = @server.accept_nonblock(exception: false)
             receive(guest) if guest.is_a?(UNIXSocket)
-          elsif !own_socket?
+          elsif @server.nil? || !own_socket?
             reopen
           end
         rescue StandardError
@@ -267,8 +265,9 @@ module HeapInspector
       end
 
       def status
-        { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker, daemon: @daemon ? true : false, tracing: Tracing.tracing?,
-          tracing_since: Tracing.since&.to_i, gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
+        { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker,
+          daemon: @daemon ? true : false, tracing: Tracing.tracing?, tracing_since: Tracing.since&.to_i,
+          gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 
       # Switching on what was switched on here changes nothing. It is this process that traces; what it forks does not. Off is off,

@@ -31,7 +31,8 @@ module HeapInspector
         {
           worker: HeapInspector.autoload?(:Agent) ? nil : Agent.worker,
           taken_by: "heap_inspector #{VERSION}", method: "fork", ruby: RUBY_DESCRIPTION, pid: Process.pid,
-          command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200), time: Time.now.utc.strftime("%FT%T.%LZ"),
+          command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200),
+          time: Time.now.utc.strftime("%FT%T.%LZ"),
           rss: ProcFs.status("self")["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
           # Objects that only another thread's stack holds look unreachable.
           stacks: Thread.list.size > 1 ? "dumping thread only" : "all",

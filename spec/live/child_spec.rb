@@ -38,9 +38,10 @@ RSpec.describe HeapInspector, "and what a dump must not do" do
               "mknod -m 666 /dev/urandom c 1 9; ln -s /proc/self/fd /dev/fd; ln -s /proc/self/fd/1 /dev/stdout; exec \"$@\""
     out = File.join(folder, "out")
     IO.popen([environment, "unshare", "--mount", "bash", "-c", devices, "bash", RbConfig.ruby, "-e", program, folder,
-                    { err: [log, "w"] }], "rb") { |pipe| IO.copy_stream(pipe, out) }
+              { err: [log, "w"] }], "rb") { |pipe| IO.copy_stream(pipe, out) }
     expect(File.readlines(log, chomp: true)).to match [
-      "null true", /\Afull HeapInspector::DumpFailed no space left/, "pipe true", /\Alog ArgumentError .*is a socket, which is not replaced/,
+      "null true", /\Afull HeapInspector::DumpFailed no space left/, "pipe true",
+      /\Alog ArgumentError .*is a socket, which is not replaced/,
       "stdout true", "mine true", /\Akept ArgumentError .*link of the system's/, "read true", "same true", "left 0 kept"
     ]
     expect(HeapInspector.analyze(out).object_count).to be > 1000

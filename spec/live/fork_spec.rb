@@ -17,13 +17,13 @@ RSpec.describe HeapInspector, "and forks of the app" do
     nil
   end
 
-  HABITS = {
+  habits = {
     "armed" => "HeapInspector.arm", "watched" => "HeapInspector.dump_above('1TB')",
     "both" => "HeapInspector.arm; HeapInspector.dump_above('1TB')",
     "traced" => "HeapInspector.trace_object_allocations_start(one_per_host: true)"
   }.freeze
 
-  HABITS.each do |name, code|
+  habits.each do |name, code|
     it "forks inside of a trap when it is #{name}" do
       process = living(<<~RUBY)
         #{code}

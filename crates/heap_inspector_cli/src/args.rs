@@ -213,7 +213,7 @@ Examples:
     #[command(after_help = RETAINED_EXAMPLES, after_long_help = filters!("\
 Examples:
   heap_inspector retained heap.json                single objects, by class
-  heap_inspector retained heap.json --by location  by the line that allocated them
+  heap_inspector retained heap.json --by location  by the allocating line
   heap_inspector retained heap.json --by class --where file=app/*
 
 Keys (--by): those of `top`"))]
@@ -272,7 +272,7 @@ Keys (--by): those of `top`")]
 Examples:
   heap_inspector path heap.json 0x7f1386ee2a78            what holds this object
   heap_inspector path heap.json 0x7f1386ee2a78 --paths 5  and what else does
-  heap_inspector path heap.json --class Order             why all orders are alive
+  heap_inspector path heap.json --class Order             what holds all orders
   heap_inspector path heap.json --where file=app/*,type=STRING
   heap_inspector path heap.json --class Order --format flamegraph > orders.svg
   heap_inspector path heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > p.svg"))]
@@ -362,7 +362,7 @@ Keys (--by): those of `top`"))]
     /// Also what compaction could give back.
     #[command(after_help = FRAGMENTATION_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector fragmentation heap.json              what keeps nearly empty pages
+  heap_inspector fragmentation heap.json           what keeps nearly empty pages
   heap_inspector fragmentation heap.json --by class,location,generation
   heap_inspector fragmentation heap.json --where old  of these only old ones
 
@@ -390,7 +390,7 @@ Examples:
   heap_inspector diff a.json b.json c.json              oldest first
   heap_inspector diff a.json b.json --by gem
   heap_inspector diff a.json b.json c.json --by holder  who retains what is new
-  heap_inspector diff a.json b.json c.json --retained   and what each group retains
+  heap_inspector diff a.json b.json c.json --retained  what each group retains
   heap_inspector diff a.json b.json --where class=Order --output orders.json
 
 Keys (--by): those of `top`, or holder alone: the nearest object above, in the

@@ -85,10 +85,11 @@ fn where_there_are_no_further_threads_it_works_alone() {
     use std::os::unix::process::CommandExt;
     let path = dump("ruby-3.4-x86_64");
     for verb in ["summary", "retained", "suspects"] {
-        let words = [verb.as_ref(), path.as_os_str(), "--no-index".as_ref(), "--threads=4".as_ref()];
+        let mut words = vec![verb.as_ref(), path.as_os_str(), "--threads=4".as_ref()];
+        words.extend((verb != "summary").then_some(OsStr::new("--no-index")));
         let expected = told(&command(&words[..]).output().unwrap());
         let mut alone = Command::new("prlimit");
-        alone.args(["--nproc=1", env!("CARGO_BIN_EXE_heap_inspector")]).args(words);
+        alone.args(["--nproc=1", env!("CARGO_BIN_EXE_heap_inspector")]).args(&words);
         if rustix::process::geteuid().is_root() {
             alone.uid(65_534);
         }

@@ -240,7 +240,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         Some(node) => Target::Node(super::NodeId(node)),
         None => Target::Dangling(address),
     };
-    let roots = roots
+    let roots: Vec<Root> = roots
         .into_iter()
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
@@ -398,8 +398,11 @@ fn note_partial(roots: &[Root], dangling: usize, intake: &mut Intake, options: &
     Ok(())
 }
 
+/// By place among the edges, the addresses at which no object is.
+type Dangling = Vec<(u32, u64)>;
+
 /// Looks up the references' addresses, a part of them on each thread.
-fn resolve(index: &Index, references: &[u64], options: &Options<'_>) -> Result<(Vec<u32>, Vec<(u32, u64)>)> {
+fn resolve(index: &Index, references: &[u64], options: &Options<'_>) -> Result<(Vec<u32>, Dangling)> {
     let mut edges = vec![0; references.len()];
     let part = references.len().div_ceil(options.thread_count()).max(1 << 16);
     let look_up = &|first: usize, edges: &mut [u32], references: &[u64]| {

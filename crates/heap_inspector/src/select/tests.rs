@@ -16,7 +16,7 @@ fn holds(filter: &Filter, line: &str) -> bool {
     Scanner::default().scan(line.as_bytes(), &mut record, &mut references).expect("a line of Ruby's");
     let mut tables = Tables::default();
     let slot = Slot::new(&record, tables.take(&record, NameParts::ALL), Symbol::NONE);
-    let names = Names::new(tables, |_| Ok(())).unwrap();
+    let names = Names::new(tables, |_| Ok(())).expect("nothing cancels it");
     filter.memsize().is_none_or(|ranges| ranges.hold(record.memsize)) && filter.holds(&mut Values::new(&names), &slot)
 }
 
