@@ -3,7 +3,7 @@
 //! Whatever the bytes are: nothing panics or hangs, what succeeds prints valid JSON, all verbs count the same objects and bytes, and
 //! neither the number of threads nor an index file changes the answer. A run is told by its seed; `HEAP_INSPECTOR_FUZZ_SECONDS` goes on
 //! with new seeds for so long (`bin/fuzz`), without it a few fixed ones are taken. What fails is kept in `target/fuzz`.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and tells its seed")]
 
 use heap_inspector_cli::{Terminal, run};
 use std::ffi::OsString;
