@@ -4,7 +4,7 @@
 //! 3.2 on the chain of an object's shapes names its instance variables in the order of its references; as numbers, nil and the like
 //! leave no reference, a name is certain only where there are as many references as variables, likely where the class of what is
 //! referred to tells, and one of a few else. Arrays and hashes list their elements in order. Classes, threads and Ruby's own objects are
-//! told by their types, closures and methods by their [`code`]. Costs nothing beside the heap until an edge is asked for.
+//! told by their types, closures and methods by their code. Costs nothing beside the heap until an edge is asked for.
 
 use crate::Result;
 use crate::heap::{DANGLING, Heap, NodeId, Target};

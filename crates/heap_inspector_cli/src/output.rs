@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 /// What a name stands for, opened.
 #[derive(Debug)]
 pub enum Output {
-    /// A file that gets its name by [`Whole::finish`].
+    /// A file that gets its name by `finish`.
     Whole(Whole),
     /// What exists and is no file: written to as it is.
     Stream(File),
@@ -206,7 +206,7 @@ const ENDING: &str = ".heap.tmp";
 /// For how long a file may be without its lock: between its making and the locking.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// A file that is not yet whole. Dropped before [`Whole::finish`] it is removed.
+/// A file that is not yet whole. Dropped before `finish` it is removed.
 #[derive(Debug)]
 pub struct Whole {
     path: PathBuf,

@@ -23,7 +23,7 @@ pub fn nodes(heap: &Heap, filter: &Filter, options: &Options<'_>) -> Result<Vec<
 
 /// The names of classes that have objects and are most like `name`, the likest first: what may have been meant where there are none of
 /// that name. A name counts as like if it is the same but for case, if it ends in the one meant, or if few letters differ. Names of
-/// classes that are longer than [`LONG`] bytes are like none.
+/// classes that are longer than 256 bytes are like none.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.

@@ -1,6 +1,6 @@
 //! The report's first tree as a flame graph, an SVG: a row's frame is as wide as its part of all, under the frame of the row that holds it.
 //!
-//! Made by inferno of the [folded](super::folded) stacks, in the order of the report: self-contained, with zoom, search and a way back.
+//! Made by inferno of the [folded] stacks, in the order of the report: self-contained, with zoom, search and a way back.
 //! Colours tell the kind: classes, strings, arrays and hashes, Ruby's own objects, and those of the app. A frame that is too narrow for
 //! its name shows the end of a path, and the start of any other. The allocation tracer's own store is left out: it goes with tracing.
 
