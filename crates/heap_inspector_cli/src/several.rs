@@ -81,7 +81,9 @@ pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, exc
     let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(options)?);
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
-    let dumps = dumps(&loaded);
+    let mut dumps = dumps(&loaded);
+    // What came with index files is not made anew.
+    dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.snapshot.made_tree());
     let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, options)?) } else { None };
     let mut found = match &diff {
         None => suspects::of_heap(heap, tree, source, limit, options),

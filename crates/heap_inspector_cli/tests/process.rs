@@ -84,8 +84,9 @@ fn interrupt(child: &Child) {
 fn where_there_are_no_further_threads_it_works_alone() {
     use std::os::unix::process::CommandExt;
     let path = dump("ruby-3.4-x86_64");
-    for verb in ["summary", "retained", "suspects"] {
-        let mut words = vec![verb.as_ref(), path.as_os_str(), "--threads=4".as_ref()];
+    for (verb, dumps) in [("summary", 1), ("retained", 1), ("suspects", 1), ("suspects", 3)] {
+        let mut words = vec![verb.as_ref(), "--threads=4".as_ref()];
+        words.extend(std::iter::repeat_n(path.as_os_str(), dumps));
         words.extend((verb != "summary").then_some(OsStr::new("--no-index")));
         let expected = told(&command(&words[..]).output().unwrap());
         let mut alone = Command::new("prlimit");

@@ -235,7 +235,9 @@ fn suspects_of(
 ) -> Result<RArray, Error> {
     let except = exceptions(except)?.map_err(|error| errors::raised(ruby, &error))?;
     let (found, nexts, report) = work(ruby, heaps, |several, options| {
-        let dumps = several.dumps(&[]);
+        let mut dumps = several.dumps(&[]);
+        // What was asked for before is not made anew.
+        dumps.iter_mut().zip(&several.snapshots).for_each(|(dump, snapshot)| dump.tree = snapshot.made_tree());
         let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
         let found = suspected(several, diff.as_ref(), limit, except.as_ref(), options)?;
         let (heap, names) = (several.last()?.heap(), several.names.iter().map(String::as_str).collect::<Vec<_>>());

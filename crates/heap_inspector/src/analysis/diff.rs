@@ -268,7 +268,7 @@ pub struct Dump<'a> {
     pub name: &'a str,
     /// Its heap.
     pub heap: &'a Heap,
-    /// Its dominator tree, where retained sizes are wanted.
+    /// Its dominator tree, where it is known; growth tells retained sizes where each dump has one.
     pub tree: Option<&'a Tree>,
 }
 

@@ -21,6 +21,7 @@ use crate::keys::KeyValue;
 use crate::record::Type;
 use crate::scan::Options;
 use crate::source::Source;
+use crate::threads;
 use anchors::{Anchors, older, older_on_way};
 use growth::Course;
 use hashbrown::HashMap;
@@ -131,16 +132,15 @@ pub fn of_diff(
         return Ok(Vec::new()); // what is new cannot be told
     }
     let heap = diff.heap();
-    let (ways, places, trees) = std::thread::scope(|scope| -> Result<_> {
-        let trees = scope.spawn(|| growth::trees(diff, options));
+    let came_to = || {
         // A way that the first dump had too says more than one over a request in flight.
         let ways = Ways::around(heap, |id| diff.step(id).is_some(), options)?;
         let places = places(diff, tree, &ways, options, |_| true)?;
-        match trees.join() {
-            Ok(trees) => Ok((ways, places, trees?)),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })?;
+        Ok((ways, places))
+    };
+    let is_parallel = options.thread_count() > 1;
+    let (trees, came_to) = threads::both(is_parallel, || growth::trees(diff, options), came_to);
+    let (trees, (ways, places)) = (trees?, came_to?);
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let course = Course::new(diff, tree, &trees, floor);
     let mut ranked = course.rank(places, options)?;
