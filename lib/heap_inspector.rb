@@ -144,7 +144,7 @@ module HeapInspector
   # @raise [FormatError, CompressionError, SystemCallError] if one cannot be read; the message says which
   # @example
   #   diff = HeapInspector.diff("a.json", "b.json", "c.json")
-  #   diff.suspects.first # => #<HeapInspector::Suspect 200 × Order, 18.0 KiB new, held by Audit, confidence high>
+  #   diff.suspects.first # => #<HeapInspector::Suspect 200 × Order, 17.2 KiB new, held by Audit, confidence high>
   def self.diff(*dumps, **options)
     Diff.of(dumps.size == 1 && dumps.first.is_a?(Array) ? dumps.first : dumps, **options)
   end

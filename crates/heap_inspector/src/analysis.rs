@@ -8,6 +8,7 @@ pub mod generation;
 pub mod generations;
 pub mod grouping;
 pub mod groups;
+pub mod hints;
 pub mod holders;
 pub mod merged;
 pub mod objects;

@@ -4,7 +4,6 @@
 
 mod args;
 mod graph;
-mod hints;
 pub mod output;
 mod progress;
 mod redact;
@@ -12,7 +11,7 @@ mod several;
 
 use args::{Arguments, Command, Lines, Unfiltered, Verb, Which};
 use clap::FromArgMatches;
-use heap_inspector::analysis::{Sort, generation, generations, groups, strings, summary};
+use heap_inspector::analysis::{Sort, generation, generations, groups, hints, strings, summary};
 use heap_inspector::keys::Key;
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan;
@@ -251,7 +250,7 @@ fn read(task: Task<'_>, lines: Option<Lines>) -> Result<Report, Error> {
     let limit = lines.map(|lines| lines.0);
     let (generations, context) = generations::read(&task.source, task.filter.clone(), limit, &task.options)?;
     let report = generations.report(&task.dump, &task.filter, &context);
-    Ok(hints::after_generations(report, &task.dump))
+    Ok(hints::after_generations(report, &task.source))
 }
 
 fn read_generation(task: Task<'_>, which: Which, lines: Option<Lines>) -> Result<Report, Error> {
@@ -268,7 +267,7 @@ fn summary(task: &Task<'_>, lines: Lines) -> Result<Report, Error> {
 fn top(task: Task<'_>, by: &[Key], sort: Sort, lines: Lines) -> Result<Report, Error> {
     let asked = groups::Options { by: by.to_vec(), filter: task.filter, sort, limit: Some(lines.0) };
     let (groups, context) = groups::read(&task.source, &asked, &task.options)?;
-    Ok(hints::after_groups(groups.report(&task.dump, &asked.filter, asked.sort, &context), &task.dump))
+    Ok(hints::after_groups(groups.report(&task.dump, &asked.filter, asked.sort, &context), &task.source))
 }
 
 fn strings(task: &Task<'_>, sort: Sort, lines: Lines) -> Result<Report, Error> {

@@ -7,7 +7,7 @@ use crate::input::{self, Input};
 use crate::native::{function, method};
 use crate::work::{self, Desk, Servants};
 use heap_inspector::analysis::objects::Number;
-use heap_inspector::analysis::{Context, Sort, generations, groups, strings, summary, untraced};
+use heap_inspector::analysis::{Context, Sort, generations, groups, hints, strings, summary, untraced};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::record::Traits;
 use heap_inspector::report::Report;
@@ -197,7 +197,7 @@ impl Heap {
         let (found, report) = this.work(ruby, |snapshot, working| {
             let found = groups::groups(snapshot.heap(), &options, working)?;
             let report = found.report(this.name(), &options.filter, options.sort, &Context::of(snapshot.heap()));
-            Ok((found, report))
+            Ok((found, hints::after_groups(report, snapshot.source())))
         })?;
         grouped(ruby, &found, report)
     }
@@ -208,7 +208,7 @@ impl Heap {
         let (found, report) = this.work(ruby, |snapshot, options| {
             let found = generations::generations(snapshot.heap(), filter.clone(), limit, options)?;
             let report = found.report(this.name(), &filter, &Context::of(snapshot.heap()));
-            Ok((found, report))
+            Ok((found, hints::after_generations(report, snapshot.source())))
         })?;
         let rows = ruby.ary_new();
         for (at, generation) in found.generations.iter().enumerate() {
