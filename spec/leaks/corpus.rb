@@ -109,6 +109,18 @@ module Leaks
       [rows.sum { |row| row["memsize"] }, totals["memsize"] - totals.fetch("tracer_memsize", 0)]
     end
 
+    # Elements and bytes of text in the collections and strings that leak: these grow while their memory is large enough.
+    def fill(leak, dump)
+      sizes = { "HASH" => "size", "ARRAY" => "length", "STRING" => "bytesize" }
+      File.foreach(dump, mode: "rb").sum do |line|
+        next 0 unless line.match?(/"type":"(?:HASH|ARRAY|STRING)".*"file":/)
+
+        object = JSON.parse(line.scrub)
+        right = leak.class?(object["type"].capitalize) && leak.location?("#{object["file"]}:#{object["line"]}")
+        right ? object.fetch(sizes[object["type"]], 0) : 0
+      end
+    end
+
     private
 
     def ask(*arguments)
@@ -175,7 +187,7 @@ module Leaks
     # The suspects of a program without a leak that are more than it allows.
     def above
       at_most = CONFIDENCES.index(@program.at_most)
-      @three.select { |suspect| CONFIDENCES.index(suspect["confidence"]) > at_most }
+      @three.select { |suspect| CONFIDENCES.index(suspect.fetch("confidence")) > at_most }
     end
 
     def healthy

@@ -39,7 +39,7 @@ RSpec.describe Leaks::Verdict do
   let(:command) { instance_double(Leaks::Command, missing: nil, weigh: [2, 1000]) }
   let(:heavy) { { "holder" => "Outbox", "class" => "Mail", "location" => "a.rb:1" } }
   let(:light) { { "holder" => "Metrics", "class" => "Sample", "location" => "a.rb:2" } }
-  let(:other) { { "holder" => "Boot", "class" => "Word", "location" => "b.rb:1" } }
+  let(:other) { { "holder" => "Boot", "class" => "Word", "location" => "b.rb:1", "confidence" => "low" } }
   let(:truths) { [heavy, light].map { |it| Leaks::Leak.new("holder" => it["holder"], "leaked" => it["class"], "line" => it["location"]) } }
 
   def verdict(three:, one: [], leaks: truths, at_most: nil)

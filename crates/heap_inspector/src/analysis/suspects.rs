@@ -189,7 +189,8 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
             continue;
         }
         let sort = sort_of(heap, id);
-        if slot.ty == Type::String && heap.bytes(id) >= large {
+        let is_plain = matches!(slot.ty, Type::Hash | Type::Array) && heap.targets(id.0).is_empty();
+        if (slot.ty == Type::String || is_plain) && heap.bytes(id) >= large {
             places.insert(id.0, Place { bytes: heap.bytes(id), bins: FEW_BINS, ..Place::default() });
         }
         let anchor = match older[id.0 as usize] {
@@ -252,8 +253,8 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
 
 /// So many objects of one sort do not pile up yet.
 const FEW_OBJECTS: u64 = 9;
-/// A string of so many bytes is worth a word.
-const LARGE: u64 = 64 << 10;
+/// A string of so many bytes, or a collection of numbers, is worth a word.
+const LARGE: u64 = 32 << 10;
 /// What stands for the generations of a string that may have grown over them.
 const FEW_BINS: u32 = 0b1111 << (BINS - LATEST);
 
