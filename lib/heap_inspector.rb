@@ -104,6 +104,7 @@ module HeapInspector
   autoload :WhereChain, "heap_inspector/where_chain"
   autoload :WholeFile, "heap_inspector/whole_file"
 
+  # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
   private_constant :LiveCommands, :Packing, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Reader, :Replies, :Size, :Threshold, :Tracing
   private_constant :Where, :WholeFile

@@ -334,4 +334,6 @@ module HeapInspector
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
+
+  private_constant :Agent
 end

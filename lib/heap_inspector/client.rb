@@ -248,4 +248,6 @@ module HeapInspector
         "restart it"
     end
   end
+
+  private_constant :Client
 end

@@ -20,7 +20,7 @@ module HeapInspector
       return LiveCommands.run(arguments) if LiveCommands::VERBS.include?(arguments.first)
       return Console.run(arguments.drop(1)) if arguments.first == "console"
 
-      require "heap_inspector/heap" # with the extension
+      require_relative "native"
       Native.command_line(arguments)
     rescue Interrupt
       INTERRUPTED

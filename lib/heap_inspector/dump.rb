@@ -2,7 +2,7 @@
 
 # All that a dump needs is loaded now: beside one busy thread each look at the disk costs 100 ms from Ruby 3.3 on.
 require "objspace"
-require_relative "heap" # with the extension
+require_relative "native"
 require_relative "value"
 require_relative "dump_checks"
 require_relative "dump_file"
@@ -138,4 +138,6 @@ module HeapInspector
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
+
+  private_constant :Dump
 end

@@ -54,4 +54,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :DumpChecks
 end

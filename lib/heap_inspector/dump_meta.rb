@@ -60,4 +60,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :DumpMeta
 end

@@ -92,4 +92,6 @@ module HeapInspector
 
     def milliseconds(seconds) = (seconds * 1000).round
   end
+
+  private_constant :DumpRequest
 end

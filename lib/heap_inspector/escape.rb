@@ -39,4 +39,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Escape
 end

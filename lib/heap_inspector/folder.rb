@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "heap" # with the extension
+require_relative "native"
 
 module HeapInspector
   # The folder of a user's sockets and locks on this host. It must be a real one of the user's, closed to others: what lies in it is
@@ -62,4 +62,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Folder
 end

@@ -52,4 +52,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :ForkHook
 end

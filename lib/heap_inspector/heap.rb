@@ -1,9 +1,10 @@
 # frozen_string_literal: true
 
-require_relative "errors"
-require "heap_inspector/heap_inspector_ext"
+require_relative "native"
 
 module HeapInspector
+  Native.define_reading
+
   # A loaded dump. Frozen; may be asked by several threads and Ractors at once. Its memory is the extension's
   # (`ObjectSpace.memsize_of` knows it) and goes with the object.
   #

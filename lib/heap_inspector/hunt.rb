@@ -87,4 +87,6 @@ module HeapInspector
       "heap_inspector #{verb} #{@paths.shelljoin}"
     end
   end
+
+  private_constant :Hunt
 end

@@ -59,4 +59,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Input
 end

@@ -192,4 +192,6 @@ module HeapInspector
       Float(number) * { "" => 1, "s" => 1, "m" => 60, "h" => 3600 }.fetch(unit)
     end
   end
+
+  private_constant :LiveCommands
 end

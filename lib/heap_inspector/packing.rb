@@ -22,4 +22,6 @@ module HeapInspector
       packing
     end
   end
+
+  private_constant :Packing
 end

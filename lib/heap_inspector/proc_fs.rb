@@ -123,4 +123,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :ProcFs
 end

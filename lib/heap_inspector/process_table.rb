@@ -87,4 +87,6 @@ module HeapInspector
       ["on", since].compact.join(" since ")
     end
   end
+
+  private_constant :ProcessTable
 end

@@ -170,4 +170,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Processes
 end

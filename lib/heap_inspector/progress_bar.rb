@@ -64,4 +64,6 @@ module HeapInspector
       "reading [#{"=" * done}#{" " * (WIDTH - done)}] #{(share * 100).round} % #{mebibytes}"
     end
   end
+
+  private_constant :ProgressBar
 end

@@ -41,4 +41,6 @@ module HeapInspector
       raise TypeError, "read of #{@source.class} returned no String"
     end
   end
+
+  private_constant :Reader
 end

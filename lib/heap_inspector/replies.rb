@@ -48,4 +48,6 @@ module HeapInspector
     end
     private_class_method :answer?
   end
+
+  private_constant :Replies
 end

@@ -13,4 +13,6 @@ module HeapInspector
       "#{(bytes / 1_048_576.0).round(bytes < 10 << 20 ? 1 : 0)} MiB"
     end
   end
+
+  private_constant :Size
 end

@@ -108,4 +108,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Threshold
 end

@@ -124,4 +124,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Tracing
 end

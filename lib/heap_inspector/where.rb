@@ -301,4 +301,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :Where
 end

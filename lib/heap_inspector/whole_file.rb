@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "heap" # with the extension
+require_relative "native"
 
 module HeapInspector
   # A new file that has its name only when it is whole: until then it is `NAME.PID-RANDOM.heap.tmp` beside it, for the owner alone. What
@@ -27,4 +27,6 @@ module HeapInspector
       end
     end
   end
+
+  private_constant :WholeFile
 end

@@ -93,11 +93,16 @@ RSpec.describe HeapInspector, ".trace_object_allocations_start" do
     RUBY
   end
 
-  it "loads nothing that reads dumps" do
-    expect(told(<<~RUBY)).to eq %w[[]]
+  it "loads nothing that reads dumps, and the extension for a dump alone" do
+    expect(told(<<~RUBY)).to eq ["[]", %(["heap_inspector_ext.so"]), "[]", %(["heap_inspector_ext.so"])]
+      loaded = -> { p $LOADED_FEATURES.grep(/heap_inspector_ext|heap_inspector.(heap|groups|summary|report)/).map { |it| File.basename(it) } }
       HeapInspector.trace_object_allocations_start
+      loaded.call
       HeapInspector.arm
-      p $LOADED_FEATURES.grep(/heap_inspector_ext|heap_inspector.(heap|groups|summary|report)/)
+      loaded.call
+      p %i[Heap HeapObject Document Matches].reject { |name| HeapInspector.autoload?(name) || !HeapInspector.const_defined?(name) }
+      HeapInspector.dump(IO.popen("cat >#{File::NULL}", "w"))
+      loaded.call
     RUBY
   end
 

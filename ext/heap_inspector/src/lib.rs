@@ -28,14 +28,21 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     // not change after they are made.
     unsafe { rb_sys::rb_ext_ractor_safe(true) };
     let module = ruby.define_module("HeapInspector")?;
-    document::define(ruby, module)?;
-    heap::define(ruby, module)?;
     // What Ruby code of the gem calls, and nobody else.
     let native = module.define_module("Native")?;
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Native"),))?;
     native.define_singleton_method("panic", native::function!(work::panic, 2))?;
+    native.define_singleton_method("define_reading", native::function!(define_reading, 0))?;
     command_line::define(native)?;
-    dumping::define(ruby, module, native)?;
+    dumping::define(ruby, module, native)
+}
+
+/// Makes what reads dumps: classes that a process which only traces or dumps does not have. `heap.rb` calls it, once.
+fn define_reading(ruby: &Ruby) -> Result<(), Error> {
+    let module = ruby.define_module("HeapInspector")?;
+    let native = module.define_module("Native")?;
+    document::define(ruby, module)?;
+    heap::define(ruby, module)?;
     graph::define(native)?;
     diff::define(ruby, module, native)?;
     objects::define(ruby, module, native)
