@@ -1,5 +1,5 @@
 //! What one would write in an hour: serde_json for the lines, petgraph's `simple_fast` for the dominators, retained sizes summed up
-//! the tree. The measure of [`heap_inspector::analysis::dominators`], see `rake bench`:
+//! the tree. The measure of [`heap_inspector::graph::dominators`], see `rake bench`:
 //! `cargo run --release --example plain_dominators -- heap.json`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measure, not a library")]
 

@@ -2,9 +2,10 @@
 //! `cargo run --release --example dominators -- heap.json [THREADS]`.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
-use heap_inspector::analysis::dominators::Tree;
+use heap_inspector::control::Control;
+
+use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::Heap;
-use heap_inspector::scan::Options;
 use heap_inspector::source::Source;
 use std::time::Instant;
 
@@ -12,9 +13,9 @@ fn main() -> heap_inspector::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_else(|| "heap.json".into());
     let threads = arguments.next().and_then(|threads| threads.parse().ok()).unwrap_or(0);
-    let options = Options { threads, ..Options::default() };
+    let options = Control { threads, ..Control::default() };
     let start = Instant::now();
-    let heap = Heap::load(&Source::path(path), &options)?;
+    let heap = Heap::load(&Source::path(path), &options.into())?;
     let loaded = start.elapsed().as_secs_f64();
     let tree = Tree::new(&heap, &options)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -29,6 +30,6 @@ fn main() -> heap_inspector::Result<()> {
     }
     println!("{} of {} objects are reachable", tree.reachable().count, heap.object_count());
     println!("load {loaded:.3} s, dominators {:.3} s", seconds - loaded);
-    println!("{seconds:.3} s, {:.2} GB/s", heap.intake().bytes as f64 / 1e9 / seconds);
+    println!("{seconds:.3} s, {:.2} GB/s", heap.diagnostics().bytes as f64 / 1e9 / seconds);
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Loads a dump with all its references and says what it took: `cargo run --release --example load -- heap.json [THREADS]`.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
+use heap_inspector::control::Control;
+
 use heap_inspector::heap::Heap;
-use heap_inspector::scan::Options;
 use heap_inspector::source::Source;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ fn main() -> heap_inspector::Result<()> {
     let path = arguments.next().unwrap_or_else(|| "heap.json".into());
     let threads = arguments.next().and_then(|threads| threads.parse().ok()).unwrap_or(0);
     let start = Instant::now();
-    let heap = Heap::load(&Source::path(path), &Options { threads, ..Options::default() })?;
+    let heap = Heap::load(&Source::path(path), &Control { threads, ..Control::default() }.into())?;
     let seconds = start.elapsed().as_secs_f64();
     println!(
         "{} objects, {} bytes, {} references ({} dangling), {} roots, {} shapes",
@@ -22,6 +23,6 @@ fn main() -> heap_inspector::Result<()> {
         heap.roots().len(),
         heap.shapes().len(),
     );
-    println!("{seconds:.3} s, {:.2} GB/s", heap.intake().bytes as f64 / 1e9 / seconds);
+    println!("{seconds:.3} s, {:.2} GB/s", heap.diagnostics().bytes as f64 / 1e9 / seconds);
     Ok(())
 }

@@ -2,7 +2,8 @@
 //! `cargo run --release --example reopen -- heap.json [THREADS]`.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
-use heap_inspector::scan::Options;
+use heap_inspector::control::Control;
+
 use heap_inspector::source::Source;
 use heap_inspector::stored;
 use std::path::Path;
@@ -12,10 +13,10 @@ fn main() -> heap_inspector::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_else(|| "heap.json".into());
     let threads = arguments.next().and_then(|threads| threads.parse().ok()).unwrap_or(0);
-    let options = Options { threads, ..Options::default() };
-    stored::load(&Source::path(&path), &options)?;
+    let options = Control { threads, ..Control::default() };
+    stored::load(&Source::path(&path), &options.into())?;
     let start = Instant::now();
-    let found = stored::read(Path::new(&path), &options);
+    let found = stored::read(Path::new(&path), &options.into());
     let seconds = start.elapsed().as_secs_f64();
     match found {
         Some((heap, tree)) => {

@@ -2,7 +2,8 @@
 
 pub mod collections;
 pub mod diff;
-pub mod dominators;
+pub mod dominator_tree;
+pub mod dominators_by_key;
 pub mod fragmentation;
 pub mod generation;
 pub mod generations;
@@ -10,9 +11,7 @@ pub mod grouping;
 pub mod groups;
 pub mod hints;
 pub mod holders;
-pub mod merged;
 pub mod objects;
-pub mod outline;
 pub mod paths;
 pub mod retained;
 pub mod show;
@@ -22,13 +21,13 @@ pub mod summary;
 pub mod suspects;
 pub mod unreachable;
 
+use crate::diagnostics::Diagnostics;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Edge;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
-use crate::scan::Intake;
 use crate::select::Filter;
-use crate::survey::{Sum, Totals};
+use crate::sums::{Sum, Totals};
 
 /// How groups are ordered, the greatest first; equal ones by key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,14 +74,14 @@ pub struct Context {
     /// What the dump holds in all.
     pub totals: Totals,
     /// What was lost or repaired.
-    pub intake: Intake,
+    pub diagnostics: Diagnostics,
 }
 
 impl Context {
     /// What a loaded heap carries.
     #[must_use]
     pub fn of(heap: &Heap) -> Context {
-        Context { totals: heap.totals().clone(), intake: heap.intake().clone() }
+        Context { totals: heap.totals().clone(), diagnostics: heap.diagnostics().clone() }
     }
 
     /// The totals as the first section of a report.
@@ -125,15 +124,15 @@ impl Context {
     /// What was lost or repaired, as the last sections of a report.
     pub(crate) fn notes(&self) -> Vec<Section> {
         let mut notes: Vec<Section> = Vec::new();
-        for warning in &self.intake.warnings {
+        for warning in &self.diagnostics.warnings {
             notes.push(note(Level::Warning, warning.to_string()));
         }
-        let kept = self.intake.warnings.iter().filter(|warning| warning.position.is_some()).count() as u64;
-        let more = (self.intake.lost + self.intake.repaired).saturating_sub(kept);
+        let kept = self.diagnostics.warnings.iter().filter(|warning| warning.position.is_some()).count() as u64;
+        let more = (self.diagnostics.lost + self.diagnostics.repaired).saturating_sub(kept);
         if more > 0 {
             let text = format!(
                 "{more} more lines with warnings; in all {} could not be read and {} were repaired",
-                self.intake.lost, self.intake.repaired
+                self.diagnostics.lost, self.diagnostics.repaired
             );
             notes.push(note(Level::Warning, text));
         }
@@ -175,7 +174,7 @@ pub(crate) fn share(part: u64, whole: u64) -> f64 {
 }
 
 fn of_all(part: u64, whole: u64, words: &str) -> String {
-    format!("{} {words}", crate::view::human::percent(share(part, whole)))
+    format!("{} {words}", crate::human::percent(share(part, whole)))
 }
 
 pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {

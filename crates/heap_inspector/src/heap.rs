@@ -11,12 +11,15 @@ mod lines;
 mod parts;
 
 use crate::Result;
+use crate::control::Control;
+use crate::diagnostics::Diagnostics;
 use crate::names::{ClassId, Names, Numbers};
-use crate::record::{Traits, Type};
+use crate::properties::{ObjectProperties, PropertyMask};
+use crate::record::{Flags, Type};
 use crate::ruby::pages::{Layout, PageTable, SizePages};
-use crate::scan::{Intake, Options};
+use crate::scan::Options;
 use crate::source::Source;
-use crate::survey::{Parts, Ranges, Slot, Sum, Sums, Totals};
+use crate::sums::{Ranges, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
 pub(crate) use codes::Domain;
 use column::Column;
@@ -63,7 +66,7 @@ struct Columns {
     addresses: Addresses,
     types: Vec<Type>,
     /// The place in `trait_sets`.
-    traits: Column,
+    flags: Column,
     memsizes: Column,
     generations: Column,
     classes: Column,
@@ -77,7 +80,7 @@ struct Columns {
     offsets: Column,
     /// Where a node's references end; they begin where the node's before it end.
     edge_ends: Vec<u32>,
-    trait_sets: Vec<Traits>,
+    trait_sets: Vec<Flags>,
 }
 
 /// Addresses by node. Most heaps lie within 32 GiB, so a multiple of 8 behind the lowest address fits in 4 bytes.
@@ -120,7 +123,7 @@ pub struct Heap {
     names: Names,
     totals: Totals,
     pages: PageTable,
-    intake: Intake,
+    diagnostics: Diagnostics,
 }
 
 /// In place of a node: no object of the dump.
@@ -177,7 +180,7 @@ impl Heap {
     /// The heap's pages by slot size, smallest first; none where the addresses are no heap's.
     #[must_use]
     pub fn pages(&self) -> Option<Vec<SizePages>> {
-        self.pages.by_slot_size(&Layout::of(self.totals.evidence))
+        self.pages.by_slot_size(&Layout::of(self.totals.ruby_version))
     }
 
     /// About how many bytes of memory the heap takes: its columns, references, index and names.
@@ -200,8 +203,8 @@ impl Heap {
 
     /// What was lost or repaired.
     #[must_use]
-    pub fn intake(&self) -> &Intake {
-        &self.intake
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
     }
 
     /// The names behind the numbers.
@@ -248,24 +251,24 @@ impl Heap {
 
     /// The node's type, class, site and other properties, as numbers.
     #[must_use]
-    pub fn slot(&self, id: NodeId) -> Slot {
+    pub fn properties(&self, id: NodeId) -> ObjectProperties {
         let columns = &self.columns;
         let at = at(id);
         let (ty, label) = (columns.types[at], Symbol(columns.labels.get(at) as u32));
         let (generation, site) = (columns.generations.get(at) as u32, SiteId(columns.sites.get(at) as u32));
-        Slot {
+        ObjectProperties {
             names: Numbers { class: ClassId(columns.classes.get(at) as u32), site, label },
             generation,
             shape: columns.shapes.get(at) as u32,
             slot_size: columns.slot_sizes.get(at) as u32,
-            traits: columns.trait_sets[columns.traits.get(at) as usize],
+            flags: columns.trait_sets[columns.flags.get(at) as usize],
             ty,
             traced: generation > 0 || site != SiteId::NONE,
             tracer: self.names.is_tracer(ty, label),
         }
     }
 
-    /// The greatest generation of an object, plus 1 as in [`Slot::generation`]; 0 where nothing is traced.
+    /// The greatest generation of an object, plus 1 as in [`ObjectProperties::generation`]; 0 where nothing is traced.
     pub(crate) fn newest_generation(&self) -> u32 {
         self.columns.generations.max() as u32
     }
@@ -338,8 +341,8 @@ impl Heap {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn sums(&self, parts: Parts, memsize: Option<&Ranges>, options: &Options<'_>) -> Result<Sums> {
-        self.sums_of(self.nodes(), parts, memsize, options)
+    pub fn sums(&self, parts: PropertyMask, memsize: Option<&Ranges>, control: &Control<'_>) -> Result<Sums> {
+        self.sums_of(self.nodes(), parts, memsize, control)
     }
 
     /// The same of some objects.
@@ -349,20 +352,20 @@ impl Heap {
     pub fn sums_of(
         &self,
         ids: impl Iterator<Item = NodeId>,
-        parts: Parts,
+        parts: PropertyMask,
         memsize: Option<&Ranges>,
-        options: &Options<'_>,
+        control: &Control<'_>,
     ) -> Result<Sums> {
         let mut sums = Sums::new();
         for (step, id) in ids.enumerate() {
-            options.check_at(step)?;
+            control.check_at(step)?;
             let bytes = self.bytes(id);
             if memsize.is_some_and(|ranges| !ranges.hold(bytes)) {
                 continue;
             }
             let references = self.edge_range(at(id)).len() as u64;
             let sum = Sum { count: 1, memsize: bytes, references };
-            sums.entry(self.slot(id).keep(parts)).or_default().add(sum);
+            sums.entry(self.properties(id).keep(parts)).or_default().add(sum);
         }
         Ok(sums)
     }

@@ -1,12 +1,12 @@
 //! The properties that objects are grouped and filtered by, and their values as a person reads them.
 //!
-//! A [`Slot`] holds numbers; a [`Values`] turns them into values of a [`Key`], each distinct site, class or path once.
+//! A [`ObjectProperties`] holds numbers; a [`Values`] turns them into values of a [`Key`], each distinct site, class or path once.
 
 use crate::gems;
 use crate::heap::Domain;
 use crate::names::{Names, Numbers};
-use crate::record::{Traits, Type};
-use crate::survey::{Parts, Slot};
+use crate::properties::{ObjectProperties, PropertyMask};
+use crate::record::{Flags, Type};
 use crate::symbols::{Site, SiteId, Symbol, Symbols};
 use crate::{Error, Result};
 use hashbrown::{HashMap, HashSet};
@@ -92,7 +92,7 @@ impl Key {
     pub fn title(self) -> &'static str {
         match self {
             Key::Imemo => "Imemo type",
-            Key::SlotSize => "Slot size",
+            Key::SlotSize => "ObjectProperties size",
             Key::Generation => "Generation",
             Key::Type => "Type",
             Key::Class => "Class",
@@ -115,22 +115,22 @@ impl Key {
 
     /// The parts of a slot that its values need.
     #[must_use]
-    pub fn parts(self) -> Parts {
-        let none = Parts::default();
+    pub fn parts(self) -> PropertyMask {
+        let none = PropertyMask::default();
         match self {
-            Key::Generation => Parts { generation: true, ..none },
-            Key::Type => Parts { ty: true, label: true, ..none },
-            Key::Class => Parts { class: true, ty: true, label: true, ..none },
+            Key::Generation => PropertyMask { generation: true, ..none },
+            Key::Type => PropertyMask { ty: true, label: true, ..none },
+            Key::Class => PropertyMask { class: true, ty: true, label: true, ..none },
             Key::File | Key::Directory | Key::Line | Key::Location | Key::Method | Key::Gem => {
-                Parts { site: true, ..none }
+                PropertyMask { site: true, ..none }
             }
-            Key::Imemo | Key::Struct | Key::Encoding => Parts { ty: true, label: true, ..none },
-            Key::SlotSize => Parts { slot_size: true, ..none },
-            Key::Shape => Parts { shape: true, ..none },
-            Key::Frozen => Parts { traits: Traits::FROZEN, ..none },
-            Key::Embedded => Parts { traits: Traits::EMBEDDED, ..none },
-            Key::Old => Parts { traits: Traits::OLD, ..none },
-            Key::Shared => Parts { traits: Traits::SHARED, ..none },
+            Key::Imemo | Key::Struct | Key::Encoding => PropertyMask { ty: true, label: true, ..none },
+            Key::SlotSize => PropertyMask { slot_size: true, ..none },
+            Key::Shape => PropertyMask { shape: true, ..none },
+            Key::Frozen => PropertyMask { flags: Flags::FROZEN, ..none },
+            Key::Embedded => PropertyMask { flags: Flags::EMBEDDED, ..none },
+            Key::Old => PropertyMask { flags: Flags::OLD, ..none },
+            Key::Shared => PropertyMask { flags: Flags::SHARED, ..none },
             Key::Traced => none,
         }
     }
@@ -144,7 +144,7 @@ impl Key {
             Key::Imemo => Domain::Imemo,
             Key::Struct => Domain::Struct,
             Key::Encoding => Domain::Encoding,
-            Key::Frozen | Key::Embedded | Key::Old | Key::Shared => Domain::Traits,
+            Key::Frozen | Key::Embedded | Key::Old | Key::Shared => Domain::Flags,
             Key::Traced => Domain::Traced,
             Key::Generation => Domain::Generation,
             Key::Shape => Domain::Shape,
@@ -251,46 +251,49 @@ impl<'a> Values<'a> {
     }
 
     /// The value of `key` for `slot`, which must hold the parts that the key needs.
-    pub fn value(&mut self, key: Key, slot: &Slot) -> Value {
+    pub fn value(&mut self, key: Key, properties: &ObjectProperties) -> Value {
         let number = |number: u32| if number == 0 { Value::None } else { Value::Number(u64::from(number) - 1) };
         match key {
-            Key::Generation => number(slot.generation),
-            Key::Shape => number(slot.shape),
-            Key::SlotSize if slot.slot_size == 0 => Value::None,
-            Key::SlotSize => Value::Number(u64::from(slot.slot_size)),
-            Key::Frozen => Value::Flag(slot.traits.has(Traits::FROZEN)),
-            Key::Embedded => Value::Flag(slot.traits.has(Traits::EMBEDDED)),
-            Key::Old => Value::Flag(slot.traits.has(Traits::OLD)),
-            Key::Shared => Value::Flag(slot.traits.has(Traits::SHARED)),
-            Key::Traced => Value::Flag(slot.traced),
-            Key::Type if slot.ty == Type::Other => self.label(slot),
-            Key::Type => Value::Text(self.texts.intern(slot.ty.name().as_bytes())),
-            Key::Imemo if slot.ty == Type::Imemo => self.label(slot),
-            Key::Struct if slot.ty == Type::Data => self.label(slot),
-            Key::Encoding if slot.ty == Type::String && !slot.names.label.is_some() => {
+            Key::Generation => number(properties.generation),
+            Key::Shape => number(properties.shape),
+            Key::SlotSize if properties.slot_size == 0 => Value::None,
+            Key::SlotSize => Value::Number(u64::from(properties.slot_size)),
+            Key::Frozen => Value::Flag(properties.flags.has(Flags::FROZEN)),
+            Key::Embedded => Value::Flag(properties.flags.has(Flags::EMBEDDED)),
+            Key::Old => Value::Flag(properties.flags.has(Flags::OLD)),
+            Key::Shared => Value::Flag(properties.flags.has(Flags::SHARED)),
+            Key::Traced => Value::Flag(properties.traced),
+            Key::Type if properties.ty == Type::Other => self.label(properties),
+            Key::Type => Value::Text(self.texts.intern(properties.ty.name().as_bytes())),
+            Key::Imemo if properties.ty == Type::Imemo => self.label(properties),
+            Key::Struct if properties.ty == Type::Data => self.label(properties),
+            Key::Encoding if properties.ty == Type::String && !properties.names.label.is_some() => {
                 Value::Text(self.texts.intern(b"BINARY")) // Ruby prints no encoding for it
             }
-            Key::Encoding if slot.ty == Type::String => self.label(slot),
+            Key::Encoding if properties.ty == Type::String => self.label(properties),
             Key::Imemo | Key::Struct | Key::Encoding => Value::None,
-            Key::Line => match self.names.tables.sites.get(slot.names.site).line {
+            Key::Line => match self.names.tables.sites.get(properties.names.site).line {
                 0 => Value::None,
                 line => Value::Number(u64::from(line)),
             },
-            Key::Class => self.class(slot),
-            Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => self.site(key, slot),
+            Key::Class => self.class(properties),
+            Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => self.site(key, properties),
         }
     }
 
     /// The values of a key of sites, of all sites of the dump.
     pub(crate) fn of_sites(&mut self, key: Key) -> Vec<KeyValue> {
         let sites = 0..self.names.tables.sites.len() as u32;
-        let slots = sites.map(|site| Slot {
+        let slots = sites.map(|site| ObjectProperties {
             names: Numbers { site: SiteId(site), ..Numbers::default() },
             traced: true,
-            ..Slot::default()
+            ..ObjectProperties::default()
         });
-        let mut values: HashSet<Value> = slots.map(|slot| self.value(key, &slot)).collect();
-        values.extend([Slot::default(), Slot { tracer: true, ..Slot::default() }].map(|slot| self.value(key, &slot)));
+        let mut values: HashSet<Value> = slots.map(|properties| self.value(key, &properties)).collect();
+        values.extend(
+            [ObjectProperties::default(), ObjectProperties { tracer: true, ..ObjectProperties::default() }]
+                .map(|properties| self.value(key, &properties)),
+        );
         values.into_iter().map(|value| self.outside(value)).collect()
     }
 
@@ -326,41 +329,43 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn label(&mut self, slot: &Slot) -> Value {
-        if !slot.names.label.is_some() {
+    fn label(&mut self, properties: &ObjectProperties) -> Value {
+        if !properties.names.label.is_some() {
             return Value::None;
         }
-        Value::Text(self.texts.intern(self.names.tables.symbols.bytes(slot.names.label)))
+        Value::Text(self.texts.intern(self.names.tables.symbols.bytes(properties.names.label)))
     }
 
-    fn class(&mut self, slot: &Slot) -> Value {
-        if slot.tracer {
+    fn class(&mut self, properties: &ObjectProperties) -> Value {
+        if properties.tracer {
             return Value::Absent(Absent::Tracer);
         }
-        let class = slot.names.class;
+        let class = properties.names.class;
         if class != crate::names::ClassId::NONE {
             let (names, texts) = (self.names, &mut self.texts);
             let name = || Ok(texts.intern(names.tables.symbols.bytes(names.instance_class(class))));
             let name = *self.cache.entry((Key::Class, class.0)).or_insert_with(name);
             return name.map_or_else(Value::Absent, Value::Text);
         }
-        let label = match slot.ty {
-            Type::Imemo | Type::Data => self.names.tables.symbols.text(slot.names.label),
-            Type::Other => return Value::Text(self.texts.intern(self.names.tables.symbols.bytes(slot.names.label))),
+        let label = match properties.ty {
+            Type::Imemo | Type::Data => self.names.tables.symbols.text(properties.names.label),
+            Type::Other => {
+                return Value::Text(self.texts.intern(self.names.tables.symbols.bytes(properties.names.label)));
+            }
             _ => "".into(),
         };
         let separator = if label.is_empty() { "" } else { " " };
-        Value::Text(self.texts.intern(format!("({}{separator}{label})", slot.ty).as_bytes()))
+        Value::Text(self.texts.intern(format!("({}{separator}{label})", properties.ty).as_bytes()))
     }
 
-    fn site(&mut self, key: Key, slot: &Slot) -> Value {
-        if slot.tracer {
+    fn site(&mut self, key: Key, properties: &ObjectProperties) -> Value {
+        if properties.tracer {
             return Value::Absent(Absent::Tracer);
         }
-        if !slot.traced {
+        if !properties.traced {
             return Value::Absent(Absent::Untraced);
         }
-        let id = slot.names.site;
+        let id = properties.names.site;
         // What depends on the file alone is looked up once a file, which has many sites.
         let of = match key {
             Key::File | Key::Directory | Key::Gem => self.names.tables.sites.get(id).file.0,
@@ -499,7 +504,7 @@ mod tests {
             .nodes()
             .map(|id| {
                 [Key::File, Key::Method, Key::Location].map(|key| {
-                    let value = values.value(key, &heap.slot(id));
+                    let value = values.value(key, &heap.properties(id));
                     values.outside(value)
                 })
             })
@@ -520,7 +525,7 @@ mod tests {
             for (key, name) in Key::NAMED {
                 let mut known = HashMap::new();
                 for id in heap.nodes() {
-                    let value = values.value(key, &heap.slot(id));
+                    let value = values.value(key, &heap.properties(id));
                     let before = *known.entry(heap.code(id, key.domain())).or_insert(value);
                     assert_eq!(before, value, "{dump} {name}");
                 }

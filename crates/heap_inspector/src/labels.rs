@@ -8,12 +8,12 @@
 
 use crate::Result;
 use crate::heap::{DANGLING, Heap, NodeId, Target};
+use crate::human;
 use crate::keys::{Key, KeyValue, Values};
 use crate::names::ClassId;
-use crate::record::{Text, Traits, Type};
+use crate::properties::ObjectProperties;
+use crate::record::{Flags, Text, Type};
 use crate::source::Source;
-use crate::survey::Slot;
-use crate::view::human;
 use hashbrown::{HashMap, HashSet};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -178,7 +178,7 @@ impl<'a> Labels<'a> {
         ids: &[NodeId],
         edges: impl IntoIterator<Item = (NodeId, NodeId)>,
     ) -> Result<()> {
-        let is_string = |id: &NodeId| self.heap.slot(*id).ty == Type::String;
+        let is_string = |id: &NodeId| self.heap.properties(*id).ty == Type::String;
         let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
         let mut wanted: Vec<NodeId> =
             ids.iter().copied().chain(keys).filter(|id| is_string(id) && !self.texts.contains_key(id)).collect();
@@ -231,7 +231,7 @@ impl<'a> Labels<'a> {
     #[must_use]
     pub fn value(&self, key: Key, id: NodeId) -> KeyValue {
         let mut values = self.values.borrow_mut();
-        let value = values.value(key, &self.heap.slot(id));
+        let value = values.value(key, &self.heap.properties(id));
         values.outside(value)
     }
 
@@ -244,16 +244,16 @@ impl<'a> Labels<'a> {
     /// The node for people: `Order`, `Hash, 20,000 entries`, `String "abc"`, `class Order`, `Proc, block in count, app/shop.rb`.
     #[must_use]
     pub fn node(&self, id: NodeId) -> String {
-        let slot = self.heap.slot(id);
+        let properties = self.heap.properties(id);
         let name = || self.heap.names().class_name(self.heap.address(id)).unwrap_or_default();
-        match slot.ty {
-            Type::Class if slot.traits.has(Traits::SINGLETON) => format!("singleton class {}", name()),
+        match properties.ty {
+            Type::Class if properties.flags.has(Flags::SINGLETON) => format!("singleton class {}", name()),
             Type::Class => format!("class {}", name()),
             Type::Module => format!("module {}", name()),
             Type::Iclass => name(),
             _ => {
                 let class = self.class_name(id);
-                match (slot.ty, self.start(id), self.heap.length(id)) {
+                match (properties.ty, self.start(id), self.heap.length(id)) {
                     (Type::String, Some(text), _) => format!("{class} {text:?}"),
                     (Type::String, None, Some(bytes)) => {
                         format!("{class}, {}", human::bytes(u64::from(bytes)))
@@ -306,21 +306,24 @@ impl<'a> Labels<'a> {
     pub fn reference(&self, from: NodeId, place: usize) -> Edge {
         let heap = self.heap;
         let target = self.target(from, place);
-        let slot = heap.slot(from);
-        let label = |slot: &Slot| heap.names().tables.symbols.text(slot.names.label).into_owned();
-        let to = target.map(|target| heap.slot(target));
+        let properties = heap.properties(from);
+        let label =
+            |properties: &ObjectProperties| heap.names().tables.symbols.text(properties.names.label).into_owned();
+        let to = target.map(|target| heap.properties(target));
         let to_label = to.as_ref().map(label).unwrap_or_default();
         let count = heap.references(from).len();
         let length = heap.length(from).map(|length| length as usize);
-        let generic = self.generic_variables(from, &slot);
+        let generic = self.generic_variables(from, &properties);
         if place < generic.most {
-            return self.generic_variable(&generic, &slot, count, length.unwrap_or(0), place);
+            return self.generic_variable(&generic, &properties, count, length.unwrap_or(0), place);
         }
         let (place, count) = (place - generic.most, count - generic.most);
-        match slot.ty {
-            Type::Object => self.variable(from, slot.shape, place, target),
-            Type::Imemo if self.is_fields(from) && slot.shape > 0 => self.variable(from, slot.shape, place, target),
-            Type::Array if slot.traits.has(Traits::SHARED) => Edge::Other("shared elements"),
+        match properties.ty {
+            Type::Object => self.variable(from, properties.shape, place, target),
+            Type::Imemo if self.is_fields(from) && properties.shape > 0 => {
+                self.variable(from, properties.shape, place, target)
+            }
+            Type::Array if properties.flags.has(Flags::SHARED) => Edge::Other("shared elements"),
             Type::Array if length == Some(count) => Edge::Element(place as u32),
             Type::Array => Edge::Other("element"),
             Type::Hash => match (length, self.key_at(from, generic.most + place)) {
@@ -336,7 +339,7 @@ impl<'a> Labels<'a> {
             Type::Class | Type::Module | Type::Iclass => self.of_class(from, target, &to_label),
             Type::String if to.is_some_and(|to| to.ty == Type::String) => Edge::Other("shared text"),
             Type::String | Type::Symbol => Edge::Other("text"),
-            Type::Data => Edge::Other(match (label(&slot).as_str(), to_label.as_str()) {
+            Type::Data => Edge::Other(match (label(&properties).as_str(), to_label.as_str()) {
                 ("proc", "env") => "closure",
                 ("proc" | "binding", "iseq") => "code",
                 ("proc", _) => "self or block",
@@ -348,7 +351,7 @@ impl<'a> Labels<'a> {
                 ("set", _) => "element",
                 _ => "",
             }),
-            Type::Imemo => Edge::Other(match (label(&slot).as_str(), to_label.as_str()) {
+            Type::Imemo => Edge::Other(match (label(&properties).as_str(), to_label.as_str()) {
                 ("env", "env") => "outer scope",
                 ("env", "iseq") => "code",
                 ("env", _) => "local variable or self",
@@ -382,7 +385,7 @@ impl<'a> Labels<'a> {
     fn of_class(&self, from: NodeId, target: Option<NodeId>, to_label: &str) -> Edge {
         let heap = self.heap;
         let Some(target) = target else { return Edge::Other("") };
-        let to = heap.slot(target);
+        let to = heap.properties(target);
         if heap.names().superclass(heap.address(from)) == Some(heap.address(target)) {
             return Edge::Other("superclass");
         }
@@ -418,7 +421,7 @@ impl<'a> Labels<'a> {
     /// The key of the value at a place of a hash's references; none for a key itself or where they are not in pairs.
     pub(crate) fn key_at(&self, hash: NodeId, place: usize) -> Option<NodeId> {
         let length = self.heap.length(hash)? as usize;
-        let before = self.generic_variables(hash, &self.heap.slot(hash)).most;
+        let before = self.generic_variables(hash, &self.heap.properties(hash)).most;
         let at = place.checked_sub(before)?;
         if at.is_multiple_of(2) || at >= length * 2 || (self.heap.references(hash).len() - before) / 2 != length {
             return None;
@@ -429,24 +432,24 @@ impl<'a> Labels<'a> {
     /// The instance variables of an object that is no OBJECT. Ruby marks them before what the object itself holds
     /// (`gc_mark_children`): up to 3.4 one by one, from 4.0 on by the one object in which it keeps them. Which shape has which is known
     /// from 3.2 on.
-    fn generic_variables(&self, from: NodeId, slot: &Slot) -> Generic {
+    fn generic_variables(&self, from: NodeId, properties: &ObjectProperties) -> Generic {
         let none = Generic { least: 0, most: 0, names: Rc::default() };
-        if matches!(slot.ty, Type::Object | Type::Imemo | Type::Class | Type::Module | Type::Iclass) {
+        if matches!(properties.ty, Type::Object | Type::Imemo | Type::Class | Type::Module | Type::Iclass) {
             return none;
         }
         if self.target(from, 0).is_some_and(|first| self.is_fields(first)) {
             return Generic { least: 1, most: 1, ..none };
         }
-        let Some(shape) = slot.shape.checked_sub(1) else { return none };
+        let Some(shape) = properties.shape.checked_sub(1) else { return none };
         let names = self.variables(shape);
         if names.is_empty() {
             return none;
         }
         let (count, length) =
             (self.heap.references(from).len(), self.heap.length(from).map_or(0, |length| length as usize));
-        let is_shared = slot.traits.has(Traits::SHARED);
+        let is_shared = properties.flags.has(Flags::SHARED);
         // A shared string or array refers to the one with the text or the elements, another string to nothing.
-        let (own_at_least, own_at_most) = match slot.ty {
+        let (own_at_least, own_at_most) = match properties.ty {
             Type::String | Type::Array if is_shared => (1, 1),
             Type::String => (0, 0),
             Type::Array => (0, length),
@@ -458,13 +461,20 @@ impl<'a> Labels<'a> {
     }
 
     /// What the reference at a place of an object that is no OBJECT is called, where it may be an instance variable.
-    fn generic_variable(&self, generic: &Generic, slot: &Slot, count: usize, length: usize, place: usize) -> Edge {
+    fn generic_variable(
+        &self,
+        generic: &Generic,
+        properties: &ObjectProperties,
+        count: usize,
+        length: usize,
+        place: usize,
+    ) -> Edge {
         let Generic { least, most, names } = generic;
         if names.is_empty() {
             return Edge::Other("instance variables");
         }
         // A hash may have a default: it is likelier that it has none and that no variable is nil.
-        let fits = slot.ty == Type::Hash && count == most + length * 2;
+        let fits = properties.ty == Type::Hash && count == most + length * 2;
         if *least == names.len() {
             Edge::Variable(names[place].clone())
         } else if fits && *most == names.len() {
@@ -483,7 +493,7 @@ impl<'a> Labels<'a> {
     }
 
     fn key_of(&self, hash: NodeId, value: NodeId) -> Option<NodeId> {
-        if self.heap.slot(hash).ty != Type::Hash {
+        if self.heap.properties(hash).ty != Type::Hash {
             return None;
         }
         self.key_at(hash, self.place(hash, value)?)
@@ -543,7 +553,7 @@ impl<'a> Labels<'a> {
         if target.is_some_and(|target| self.is_fields(target)) {
             return Edge::Other("instance variables");
         }
-        if shape == 0 || heap.slot(from).traits.has(Traits::COMPLEX_SHAPE) {
+        if shape == 0 || heap.properties(from).flags.has(Flags::COMPLEX_SHAPE) {
             return unknown;
         }
         let names = self.variables(shape - 1);
@@ -571,18 +581,18 @@ impl<'a> Labels<'a> {
 
     /// Whether it is the object in which Ruby from 4.0 on keeps the instance variables of another.
     pub(crate) fn is_fields(&self, id: NodeId) -> bool {
-        let slot = self.heap.slot(id);
-        slot.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(slot.names.label) == b"fields"
+        let properties = self.heap.properties(id);
+        properties.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(properties.names.label) == b"fields"
     }
 
     /// Whether it is the singleton class of a class or module.
     pub(crate) fn is_metaclass(&self, id: NodeId) -> bool {
-        self.heap.slot(id).ty == Type::Class && self.heap.names().is_metaclass(self.heap.address(id))
+        self.heap.properties(id).ty == Type::Class && self.heap.names().is_metaclass(self.heap.address(id))
     }
 
     fn held(&self, id: NodeId) -> Held {
-        let slot = self.heap.slot(id);
-        (slot.ty, slot.names.class)
+        let properties = self.heap.properties(id);
+        (properties.ty, properties.names.class)
     }
 
     /// By shape, what its variables hold in the objects that have a reference for each of them.
@@ -592,11 +602,12 @@ impl<'a> Labels<'a> {
             let mut voters: HashMap<u32, usize> = HashMap::new();
             let mut counts = HashMap::new();
             for id in self.heap.nodes() {
-                let slot = self.heap.slot(id);
-                if slot.ty != Type::Object || slot.shape == 0 || slot.traits.has(Traits::COMPLEX_SHAPE) {
+                let properties = self.heap.properties(id);
+                if properties.ty != Type::Object || properties.shape == 0 || properties.flags.has(Flags::COMPLEX_SHAPE)
+                {
                     continue;
                 }
-                let shape = slot.shape - 1;
+                let shape = properties.shape - 1;
                 let count = self.heap.references(id).len();
                 if count == 0 || self.heap.length(id).is_some_and(|length| length as usize != count) {
                     continue;

@@ -26,7 +26,7 @@
 //! // ... and a report for people, as text, JSON, Markdown or CSV.
 //! let report = groups.report(source.name(), &options.filter, options.sort, &context);
 //! print!("{}", render(&report, Format::Text, &TextStyle::default()));
-//! # assert!(context.intake.warnings.is_empty());
+//! # assert!(context.diagnostics.warnings.is_empty());
 //! # Ok(())
 //! # }
 //! ```
@@ -36,19 +36,24 @@
 //! and reference. A [`select::Filter`] says which objects count, [`keys`] what they are grouped by. An analysis gives a finished
 //! value; its [`report`] is complete in itself, and a [`view`] writes it.
 //!
-//! Bad input is an [`Error`] or a counted warning ([`scan::Intake`]), never a panic. Nothing here prints.
+//! Bad input is an [`Error`] or a counted warning ([`diagnostics::Diagnostics`]), never a panic. Nothing here prints.
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 pub mod analysis;
 mod arrays;
+pub mod control;
+pub mod diagnostics;
 mod error;
 pub mod gems;
 pub mod graph;
 pub mod heap;
+pub mod human;
 pub mod keys;
 pub mod labels;
 pub mod names;
 mod patterns;
+pub mod properties;
 pub mod record;
 pub mod redact;
 pub mod report;
@@ -59,7 +64,7 @@ pub mod sink;
 pub mod snapshot;
 pub mod source;
 pub mod stored;
-pub mod survey;
+pub mod sums;
 pub mod symbols;
 mod threads;
 pub mod view;

@@ -6,7 +6,7 @@
 
 use crate::Result;
 use crate::arrays::{Parts, Reader};
-use crate::record::{Record, Traits, Type};
+use crate::record::{Flags, Record, Type};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
 use hashbrown::HashMap;
 use std::borrow::Cow;
@@ -178,7 +178,7 @@ impl Tables {
             real_class_name: text(record.real_class_name),
             class,
             superclass,
-            singleton: record.traits.has(Traits::SINGLETON),
+            singleton: record.flags.has(Flags::SINGLETON),
             site,
         };
         // Of two lines with one address the first counts, as everywhere.
@@ -537,25 +537,25 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use crate::control::Control;
     use crate::heap::Heap;
     use crate::keys::{Key, KeyValue, Values};
-    use crate::scan::Options;
+    use crate::properties::PropertyMask;
     use crate::source::Source;
-    use crate::survey::Parts;
 
     fn heap(lines: &[&str]) -> Heap {
         let source = Source::reader(std::io::Cursor::new(lines.join("\n")), "memory");
-        Heap::load(&source, &Options { threads: 1, ..Options::default() }).expect("the lines are right")
+        Heap::load(&source, &Control { threads: 1, ..Control::default() }.into()).expect("the lines are right")
     }
 
     /// The distinct classes of the objects of a type.
     fn classes(heap: &Heap, ty: &str) -> Vec<String> {
-        let parts: Parts = Key::Class.parts().union(Key::Type.parts());
+        let parts: PropertyMask = Key::Class.parts().union(Key::Type.parts());
         let mut values = Values::new(heap.names());
         let mut classes = Vec::new();
-        for (slot, _) in &heap.sums(parts, None, &Default::default()).expect("nobody cancels") {
+        for (properties, _) in &heap.sums(parts, None, &Default::default()).expect("nobody cancels") {
             let mut text = |key| {
-                let value = values.value(key, slot);
+                let value = values.value(key, properties);
                 match values.outside(value) {
                     KeyValue::Text(text) => text,
                     other => panic!("{other:?}"),

@@ -113,19 +113,19 @@ impl fmt::Display for Type {
 
 /// The true-or-absent fields of a record, one bit each: the object's own (`frozen`) and those of its `flags`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Traits(u32);
+pub struct Flags(u32);
 
-macro_rules! traits {
+macro_rules! flags {
     ($($bit:literal $constant:ident $key:literal,)*) => {
-        impl Traits {
-            $(#[doc = concat!("`\"", $key, "\":true`")] pub const $constant: Traits = Traits(1 << $bit);)*
+        impl Flags {
+            $(#[doc = concat!("`\"", $key, "\":true`")] pub const $constant: Flags = Flags(1 << $bit);)*
             /// Every trait with its key in the dump.
-            pub const NAMED: &'static [(Traits, &'static str)] = &[$((Traits::$constant, $key),)*];
+            pub const NAMED: &'static [(Flags, &'static str)] = &[$((Flags::$constant, $key),)*];
         }
     };
 }
 
-traits! {
+flags! {
     0 FROZEN "frozen",
     1 EMBEDDED "embedded",
     2 BROKEN "broken",
@@ -147,52 +147,52 @@ traits! {
     18 SHAREABLE "shareable",
 }
 
-impl Traits {
+impl Flags {
     /// Those that stand in the record itself; the others stand in its `flags`.
-    pub const OWN: Traits = Traits((1 << 9) - 1);
+    pub const OWN: Flags = Flags((1 << 9) - 1);
 
     /// Whether all of `other` are set here.
     #[must_use]
-    pub const fn has(self, other: Traits) -> bool {
+    pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// Sets what is set in `other`.
-    pub const fn set(&mut self, other: Traits) {
+    pub const fn set(&mut self, other: Flags) {
         self.0 |= other.0;
     }
 
     /// These and those.
     #[must_use]
-    pub const fn union(self, other: Traits) -> Traits {
-        Traits(self.0 | other.0)
+    pub const fn union(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
     }
 
     /// Those set in both.
     #[must_use]
-    pub const fn intersection(self, other: Traits) -> Traits {
-        Traits(self.0 & other.0)
+    pub const fn intersection(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
     }
 
-    /// One bit for each trait, in the order of [`Traits::NAMED`].
+    /// One bit for each trait, in the order of [`Flags::NAMED`].
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// The traits of these bits.
+    /// The flags of these bits.
     #[must_use]
-    pub const fn from_bits(bits: u32) -> Traits {
-        Traits(bits)
+    pub const fn from_bits(bits: u32) -> Flags {
+        Flags(bits)
     }
 
     /// The trait whose key in the dump is `key`.
     #[must_use]
-    pub fn from_key(key: &[u8]) -> Option<Traits> {
+    pub fn from_key(key: &[u8]) -> Option<Flags> {
         if key == b"too_complex_shape" {
-            return Some(Traits::COMPLEX_SHAPE); // its name before Ruby 4.1
+            return Some(Flags::COMPLEX_SHAPE); // its name before Ruby 4.1
         }
-        Traits::NAMED.iter().find(|(_, known)| known.as_bytes() == key).map(|(bit, _)| *bit)
+        Flags::NAMED.iter().find(|(_, known)| known.as_bytes() == key).map(|(bit, _)| *bit)
     }
 }
 
@@ -296,7 +296,7 @@ pub struct Record<'a> {
     /// The superclass's address (CLASS and ICLASS, from Ruby 3.1).
     pub superclass: Option<u64>,
     /// Frozen, embedded, old and the like.
-    pub traits: Traits,
+    pub flags: Flags,
     /// The shape's number (from Ruby 3.2).
     pub shape_id: Option<u32>,
     /// The slot's size in bytes (from Ruby 3.2).

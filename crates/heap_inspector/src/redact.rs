@@ -98,7 +98,7 @@ impl Redactor {
         let mut record = Record::default();
         self.references.clear();
         let mended = match repair(text) {
-            Repair::Dressed(mended) | Repair::Mended(mended) => mended,
+            Repair::Normalized(mended) | Repair::Repaired(mended) => mended,
             Repair::Lost(_) => Vec::new(),
         };
         if self.scanner.scan(&mended, &mut record, &mut self.references).is_some() && is_single(&mended, &record) {

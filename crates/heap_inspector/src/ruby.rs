@@ -5,4 +5,4 @@
 pub mod pages;
 mod version;
 
-pub use version::Evidence;
+pub use version::RubyVersion;

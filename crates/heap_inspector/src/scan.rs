@@ -1,9 +1,11 @@
 //! Runs through a dump once: blocks from the source to scanning threads, records to their visitors.
 //!
 //! Threads are made for the call and gone when it returns (a pool would not survive a fork). They take blocks from the source in turn,
-//! under a lock, which for a plain file costs a fifth of the scan. What cannot be read is told in the [`Intake`], never skipped in
+//! under a lock, which for a plain file costs a fifth of the scan. What cannot be read is told in the [`Diagnostics`], never skipped in
 //! silence. Memory: a block (1 MiB, or the longest line) for each thread, and what the visitors keep.
 
+use crate::control::Control;
+use crate::diagnostics::{Diagnostics, Warning, WarningKind};
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
 use crate::record::{Record, Type};
@@ -13,70 +15,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How to run through a dump.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// Scanning threads; 0 for one a core.
-    pub threads: usize,
     /// Whether the first thing that would be a warning is an error.
     pub strict: bool,
-    /// Stops the work with [`Error::Interrupted`] when raised.
-    pub cancel: Option<&'a AtomicBool>,
-    /// Told how many bytes of the file are read, and of how many if that is known; from any thread, about once a block.
-    pub progress: Option<&'a (dyn Fn(u64, Option<u64>) + Sync)>,
+    /// Threads, the cancel flag, and who is told how far it came.
+    pub control: Control<'a>,
 }
 
-impl std::fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("threads", &self.threads).field("strict", &self.strict).finish_non_exhaustive()
+impl<'a> From<Control<'a>> for Options<'a> {
+    fn from(control: Control<'a>) -> Options<'a> {
+        Options { control, ..Options::default() }
     }
-}
-
-impl Options<'_> {
-    /// The number of threads meant, at least 1.
-    #[must_use]
-    pub fn thread_count(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads.min(256),
-        }
-    }
-
-    /// An error where the caller raised the cancel flag.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn check(&self) -> Result<()> {
-        #[cfg(test)]
-        LOOKS.set(LOOKS.get() + 1);
-        match self.cancel {
-            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
-            _ => Ok(()),
-        }
-    }
-
-    /// [`Options::check`] at every so many steps of a loop, which `step` counts: a step that looks at a name or a hash takes a
-    /// microsecond, so the flag is heeded within a few hundredths of a second.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    #[inline]
-    pub(crate) fn check_at(&self, step: usize) -> Result<()> {
-        if step.is_multiple_of(PATIENCE) { self.check() } else { Ok(()) }
-    }
-}
-
-/// How many steps are made between two looks at the cancel flag.
-const PATIENCE: usize = 1 << 14;
-
-#[cfg(test)]
-thread_local! {
-    static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-}
-
-/// How often this thread has looked at a cancel flag.
-#[cfg(test)]
-pub(crate) fn looks() -> u64 {
-    LOOKS.get()
 }
 
 /// What a thread does with the records it scans.
@@ -93,72 +43,13 @@ pub trait Visitor: Send {
     }
 }
 
-/// What reading told about the input, beside the records.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Intake {
-    /// Bytes of the decoded stream.
-    pub bytes: u64,
-    /// Lines of the decoded stream.
-    pub lines: u64,
-    /// What was lost or repaired: the first [`Intake::KEPT`] of each kind in the order of the input.
-    pub warnings: Vec<Warning>,
-    /// Lines (or lines a newline split) that could not be read.
-    pub lost: u64,
-    /// Lines that Ruby broke by printing a name unescaped, and that were repaired.
-    pub repaired: u64,
-    /// Whether the input ends inside a record or a compressed stream.
-    pub truncated: bool,
-}
-
-impl Intake {
-    /// How many warnings of a kind are kept one by one.
-    pub const KEPT: usize = 20;
-}
-
-/// Something that was lost or repaired.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Warning {
-    /// What sort.
-    pub kind: WarningKind,
-    /// Where; none where it concerns the whole input.
-    pub position: Option<Position>,
-    /// What is wrong and what was done; may hold text of the dump.
-    pub message: String,
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.position {
-            Some(position) => write!(f, "{position}: {}", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
-}
-
-/// The sorts of [`Warning`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum WarningKind {
-    /// A line that cannot be read; its object is missing.
-    Lost,
-    /// A line whose unescaped name was repaired.
-    Repaired,
-    /// The input ends early.
-    Truncated,
-    /// Two objects with one address.
-    Duplicate,
-    /// Only a part of the heap is in the dump.
-    Partial,
-}
-
 /// Runs through `source` with a visitor for each thread. The visitors come back in no order.
 ///
 /// # Errors
 /// Those of the source; [`Error::Format`] where nothing in it is a record, and, if `strict`, at the first warning;
 /// [`Error::Interrupted`] when cancelled.
-pub fn scan<V: Visitor>(source: &Source, options: &Options<'_>, make: impl Fn() -> V) -> Result<(Vec<V>, Intake)> {
-    options.check()?;
+pub fn scan<V: Visitor>(source: &Source, options: &Options<'_>, make: impl Fn() -> V) -> Result<(Vec<V>, Diagnostics)> {
+    options.control.check()?;
     let blocks = source.open()?;
     let raw_bytes = blocks.raw_bytes_read();
     let shared = Shared {
@@ -169,7 +60,7 @@ pub fn scan<V: Visitor>(source: &Source, options: &Options<'_>, make: impl Fn() 
         stop: AtomicBool::new(false),
         options,
     };
-    let threads = options.thread_count();
+    let threads = options.control.thread_count();
     let mut workers: Vec<Worker<V>> = (0..threads).map(|_| Worker::new(make())).collect();
     threads::all(workers.iter_mut().map(|worker| || worker.run(&shared)).collect());
     let (blocks, _) = shared.blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -243,7 +134,7 @@ impl<V: Visitor> Worker<V> {
 
     /// Takes one block; `None` at the end of the input.
     fn step(&mut self, shared: &Shared<'_>, recycled: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        shared.options.check()?;
+        shared.options.control.check()?;
         let (block, number) = {
             let mut guard: MutexGuard<'_, (Blocks, u64)> = shared.blocks.lock().unwrap_or_else(PoisonError::into_inner);
             let (blocks, count) = &mut *guard;
@@ -263,7 +154,7 @@ impl<V: Visitor> Worker<V> {
         if all == 0 && number >= BLOCKS_WITHOUT_RECORDS {
             return Err(not_a_dump(&self.found));
         }
-        if let Some(progress) = shared.options.progress {
+        if let Some(progress) = shared.options.control.progress {
             progress(shared.raw_bytes.load(Ordering::Relaxed), shared.raw_len);
         }
         Ok(Some(block.bytes))
@@ -336,8 +227,8 @@ impl<V: Visitor> Worker<V> {
     /// Repairs and scans a line. `Ok` with a message where it was broken, `Err` with the reason where it is lost.
     fn reread(&mut self, text: &[u8], offset: u64) -> std::result::Result<Option<String>, String> {
         let (line, message) = match repair(text) {
-            Repair::Dressed(line) => (line, None),
-            Repair::Mended(line) => {
+            Repair::Normalized(line) => (line, None),
+            Repair::Repaired(line) => {
                 (line, Some("a name that Ruby prints unescaped broke the line; repaired".to_owned()))
             }
             Repair::Lost(reason) => return Err(reason),
@@ -360,7 +251,7 @@ impl<V: Visitor> Worker<V> {
     fn note(&mut self, found: Found) {
         let same = self.found.iter().filter(|other| other.kind == found.kind).count();
         // The end of the input is always told.
-        if same < Intake::KEPT || found.at_end {
+        if same < Diagnostics::KEPT || found.at_end {
             self.found.push(found);
         }
     }
@@ -387,8 +278,8 @@ fn not_a_dump(found: &[Found]) -> Error {
     Error::format(format!("not a heap dump of Ruby's ObjectSpace.dump_all{reason}"))
 }
 
-fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) -> Result<(Vec<V>, Intake)> {
-    let mut intake = Intake::default();
+fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) -> Result<(Vec<V>, Diagnostics)> {
+    let mut diagnostics = Diagnostics::default();
     let mut visitors = Vec::new();
     let (mut found, mut lines, mut records, mut error) = (Vec::new(), Vec::new(), 0, None);
     for worker in workers {
@@ -396,9 +287,9 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
         if error.is_none() || matches!(worker.error, Some(Error::Interrupted)) {
             error = worker.error.or(error);
         }
-        intake.bytes += worker.bytes;
-        intake.lost += worker.lost;
-        intake.repaired += worker.repaired;
+        diagnostics.bytes += worker.bytes;
+        diagnostics.lost += worker.lost;
+        diagnostics.repaired += worker.repaired;
         records += worker.records;
         found.extend(worker.found);
         lines.extend(worker.lines);
@@ -411,15 +302,15 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
     let lines_before: Vec<u64> = lines
         .iter()
         .map(|(_, count)| {
-            intake.lines += count;
-            intake.lines - count
+            diagnostics.lines += count;
+            diagnostics.lines - count
         })
         .collect();
     found.sort_by_key(|found| found.byte);
     if records == 0 {
         return Err(match blocks.damage() {
             Some(damage) => Error::Compression { message: format!("{damage}, before the first record") },
-            None if intake.bytes == 0 => Error::format("the dump is empty"),
+            None if diagnostics.bytes == 0 => Error::format("the dump is empty"),
             None => not_a_dump(&found),
         });
     }
@@ -427,27 +318,27 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
     for Found { block, line, byte, kind, message, at_end } in found {
         let seen = &mut kept[usize::from(kind == WarningKind::Repaired)];
         *seen += 1;
-        if *seen > Intake::KEPT && !at_end {
+        if *seen > Diagnostics::KEPT && !at_end {
             continue;
         }
         let (kind, message) = if at_end {
-            intake.truncated = true;
+            diagnostics.truncated = true;
             (WarningKind::Truncated, format!("the dump ends inside a record ({message}); it was probably cut off"))
         } else {
             (kind, message)
         };
         let line = lines_before.get(block as usize).copied().unwrap_or(0) + line + 1;
-        intake.warnings.push(Warning { kind, position: Some(Position { line, byte }), message });
+        diagnostics.warnings.push(Warning { kind, position: Some(Position { line, byte }), message });
     }
     if let Some(damage) = blocks.damage() {
-        intake.truncated = true;
+        diagnostics.truncated = true;
         let message = damage.to_owned();
-        intake.warnings.push(Warning { kind: WarningKind::Truncated, position: None, message });
+        diagnostics.warnings.push(Warning { kind: WarningKind::Truncated, position: None, message });
     }
-    match intake.warnings.first() {
+    match diagnostics.warnings.first() {
         Some(first) if options.strict => {
             Err(Error::Format { position: first.position, message: first.message.clone() })
         }
-        _ => Ok((visitors, intake)),
+        _ => Ok((visitors, diagnostics)),
     }
 }

@@ -6,8 +6,9 @@
 use crate::heap::Domain;
 use crate::keys::{Key, Value, Values};
 use crate::patterns;
-use crate::record::{Traits, Type};
-use crate::survey::{Parts, Ranges, Slot};
+use crate::properties::{ObjectProperties, PropertyMask};
+use crate::record::{Flags, Type};
+use crate::sums::Ranges;
 use crate::{Error, Result};
 use globset::GlobSet;
 use hashbrown::HashSet;
@@ -31,7 +32,7 @@ struct Term {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Subject {
     Key(Key),
-    Trait(Traits),
+    Trait(Flags),
 }
 
 #[derive(Clone, Debug)]
@@ -129,26 +130,26 @@ impl Filter {
 
     /// The parts of slots that the terms need.
     #[must_use]
-    pub fn parts(&self) -> Parts {
-        self.terms.iter().fold(Parts::default(), |parts, term| {
+    pub fn parts(&self) -> PropertyMask {
+        self.terms.iter().fold(PropertyMask::default(), |parts, term| {
             parts.union(match term.subject {
                 Subject::Key(key) => key.parts(),
-                Subject::Trait(bit) => Parts { traits: bit, ..Parts::default() },
+                Subject::Trait(bit) => PropertyMask { flags: bit, ..PropertyMask::default() },
             })
         })
     }
 
     /// Whether the objects of a slot pass (their memsize aside).
-    pub fn holds(&self, values: &mut Values<'_>, slot: &Slot) -> bool {
-        (0..self.terms.len()).all(|at| self.holds_term(at, values, slot))
+    pub fn holds(&self, values: &mut Values<'_>, properties: &ObjectProperties) -> bool {
+        (0..self.terms.len()).all(|at| self.holds_term(at, values, properties))
     }
 
     /// Whether they pass one of the terms.
-    pub(crate) fn holds_term(&self, at: usize, values: &mut Values<'_>, slot: &Slot) -> bool {
+    pub(crate) fn holds_term(&self, at: usize, values: &mut Values<'_>, properties: &ObjectProperties) -> bool {
         let term = &self.terms[at];
         let value = match term.subject {
-            Subject::Key(key) => values.value(key, slot),
-            Subject::Trait(bit) => Value::Flag(slot.traits.has(bit)),
+            Subject::Key(key) => values.value(key, properties),
+            Subject::Trait(bit) => Value::Flag(properties.flags.has(bit)),
         };
         term.tests.iter().any(|test| test.holds(values, value)) != term.negated
     }
@@ -157,7 +158,7 @@ impl Filter {
     pub(crate) fn domains(&self) -> impl Iterator<Item = Domain> + '_ {
         self.terms.iter().map(|term| match term.subject {
             Subject::Key(key) => key.domain(),
-            Subject::Trait(_) => Domain::Traits,
+            Subject::Trait(_) => Domain::Flags,
         })
     }
 
@@ -245,7 +246,7 @@ impl Subject {
     fn named(name: &str) -> Result<Subject> {
         match name.parse::<Key>() {
             Ok(key) => Ok(Subject::Key(key)),
-            Err(_) => Traits::from_key(name.as_bytes()).map(Subject::Trait).ok_or_else(|| unknown(name)),
+            Err(_) => Flags::from_key(name.as_bytes()).map(Subject::Trait).ok_or_else(|| unknown(name)),
         }
     }
 
@@ -310,8 +311,8 @@ fn split_terms(word: &str) -> Vec<&str> {
 
 fn unknown(name: &str) -> Error {
     let keys = Key::NAMED.iter().map(|(_, name)| *name);
-    let traits = Traits::NAMED.iter().map(|(_, name)| *name);
-    let mut names: Vec<&str> = keys.chain(["memsize"]).chain(traits).collect();
+    let flags = Flags::NAMED.iter().map(|(_, name)| *name);
+    let mut names: Vec<&str> = keys.chain(["memsize"]).chain(flags).collect();
     names.sort_unstable();
     names.dedup();
     Error::unknown(format!("cannot filter by {name:?}"), name, names)

@@ -6,9 +6,10 @@
 
 use crate::Result;
 use crate::analysis::Context;
-use crate::analysis::dominators::{Children, Tree};
-use crate::analysis::paths::Ways;
+use crate::control::Control;
 use crate::graph::Referrers;
+use crate::graph::dominators::{Children, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::Heap;
 use crate::scan::Options;
 use crate::source::Source;
@@ -37,7 +38,7 @@ pub struct Snapshot {
     source: Source,
     tree: Once<Tree>,
     children: Once<Children>,
-    ways: Once<Ways>,
+    shortest_paths: Once<ShortestPaths>,
     referrers: Once<Referrers>,
     /// The right to write the index file when the tree is made.
     unsaved: Mutex<Option<Unsaved>>,
@@ -63,7 +64,7 @@ impl Snapshot {
             source,
             tree,
             children: Once::default(),
-            ways: Once::default(),
+            shortest_paths: Once::default(),
             referrers: Once::default(),
             unsaved: Mutex::new(unsaved),
         })
@@ -91,9 +92,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn tree(&self, options: &Options<'_>) -> Result<&Tree> {
-        self.tree.get(options, || {
-            let tree = Tree::new(&self.heap, options)?;
+    pub fn tree(&self, control: &Control<'_>) -> Result<&Tree> {
+        self.tree.get(control, || {
+            let tree = Tree::new(&self.heap, control)?;
             // It is locked nowhere else; in a forked process it may stay so.
             if let Some(unsaved) = self.unsaved.try_lock().ok().and_then(|mut unsaved| unsaved.take()) {
                 unsaved.save(&self.heap, &tree);
@@ -112,25 +113,25 @@ impl Snapshot {
     ///
     /// # Errors
     /// Those of [`Snapshot::tree`].
-    pub fn children(&self, options: &Options<'_>) -> Result<&Children> {
-        let tree = self.tree(options)?;
-        self.children.get(options, || Ok(tree.children()))
+    pub fn children(&self, control: &Control<'_>) -> Result<&Children> {
+        let tree = self.tree(control)?;
+        self.children.get(control, || Ok(tree.children()))
     }
 
     /// The cheapest way from a root to each object.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn ways(&self, options: &Options<'_>) -> Result<&Ways> {
-        self.ways.get(options, || Ways::new(&self.heap, options))
+    pub fn shortest_paths(&self, control: &Control<'_>) -> Result<&ShortestPaths> {
+        self.shortest_paths.get(control, || ShortestPaths::new(&self.heap, control))
     }
 
     /// By object, the objects that refer to it.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn referrers(&self, options: &Options<'_>) -> Result<&Referrers> {
-        self.referrers.get(options, || Referrers::new(&self.heap, options))
+    pub fn referrers(&self, control: &Control<'_>) -> Result<&Referrers> {
+        self.referrers.get(control, || Referrers::new(&self.heap, control))
     }
 
     /// Bytes of memory that it takes now.
@@ -139,7 +140,7 @@ impl Snapshot {
         self.heap.footprint()
             + self.tree.peek().map_or(0, Tree::footprint)
             + self.children.peek().map_or(0, Children::footprint)
-            + self.ways.peek().map_or(0, Ways::footprint)
+            + self.shortest_paths.peek().map_or(0, ShortestPaths::footprint)
             + self.referrers.peek().map_or(0, Referrers::footprint)
     }
 }

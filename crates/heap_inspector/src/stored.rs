@@ -8,8 +8,8 @@
 //! Numbers are in the byte order of the machine; on another the magic number differs, and the file is as good as none.
 
 use crate::Result;
-use crate::analysis::dominators::Tree;
 use crate::arrays::{Parts, Reader};
+use crate::graph::dominators::Tree;
 use crate::heap::Heap;
 use crate::scan::Options;
 use crate::source::Source;
@@ -76,7 +76,7 @@ pub fn load(source: &Source, options: &Options<'_>) -> Result<(Heap, Tree)> {
     match open(source, options)? {
         (heap, Opened::Whole(tree)) => Ok((heap, tree)),
         (heap, Opened::Unsaved(unsaved)) => {
-            let tree = Tree::new(&heap, options)?;
+            let tree = Tree::new(&heap, &options.control)?;
             unsaved.save(&heap, &tree);
             Ok((heap, tree))
         }
@@ -134,14 +134,14 @@ pub fn open(source: &Source, options: &Options<'_>) -> Result<(Heap, Opened)> {
 pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
     let file = trusted(&path(dump)).ok()?;
     let identity = Identity::of(dump).ok()?;
-    let mut reader = Reader::new(&file, MAGIC, &identity.words(), options.thread_count())?;
+    let mut reader = Reader::new(&file, MAGIC, &identity.words(), options.control.thread_count())?;
     let heap = Heap::from_parts(&mut reader)?;
     let tree = Tree::from_parts(&mut reader, heap.object_count())?;
     if tree.reachable().memsize > heap.memsize() {
         return None;
     }
     // Warnings are errors to this caller: let the dump itself tell them.
-    if !reader.is_empty() || options.strict && !heap.intake().warnings.is_empty() {
+    if !reader.is_empty() || options.strict && !heap.diagnostics().warnings.is_empty() {
         return None;
     }
     Some((heap, tree))

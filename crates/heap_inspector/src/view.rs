@@ -9,11 +9,11 @@ pub mod dot;
 pub mod escape;
 pub mod flamegraph;
 pub mod folded;
-pub mod human;
 pub mod json;
 pub mod markdown;
 pub mod text;
 
+use crate::human;
 use crate::report::{Cell, Report, Rest, Table, TreeNode};
 use crate::{Error, Result};
 use std::str::FromStr;

@@ -6,10 +6,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 24] = [
-    "error", "threads", "patterns", "arrays", "symbols", "report", "gems", "record", "ruby", "source", "sink",
-    "redact", "names", "scan", "survey", "heap", "keys", "select", "graph", "view", "labels", "analysis", "stored",
+const ORDER: [&str; 29] = [
+    "error",
+    "control",
+    "diagnostics",
+    "human",
+    "threads",
+    "patterns",
+    "arrays",
+    "symbols",
+    "report",
+    "gems",
+    "record",
+    "ruby",
+    "source",
+    "sink",
+    "redact",
+    "names",
+    "properties",
+    "sums",
+    "scan",
+    "aggregate",
+    "heap",
+    "keys",
+    "select",
+    "graph",
+    "labels",
+    "analysis",
+    "stored",
     "snapshot",
+    "view",
 ];
 
 fn sources() -> PathBuf {

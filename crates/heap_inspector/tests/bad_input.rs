@@ -1,10 +1,13 @@
 //! Input that is broken, cut off, hostile or no dump at all, one by one: a clear error or a counted warning, and right numbers.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use heap_inspector::control::Control;
+
 use heap_inspector::analysis::{Context, fragmentation, generations, summary};
+use heap_inspector::diagnostics::WarningKind;
 use heap_inspector::heap::{Heap, Target};
 use heap_inspector::report::Section;
-use heap_inspector::scan::{Options, WarningKind};
+use heap_inspector::scan::Options;
 use heap_inspector::select::Filter;
 use heap_inspector::source::Source;
 use heap_inspector::{Error, ErrorKind};
@@ -32,12 +35,12 @@ fn source(bytes: impl Into<Vec<u8>>) -> Source {
 }
 
 fn read(source: &Source) -> Result<Context, Error> {
-    generations::read(source, Filter::default(), None, &Options { threads: 2, ..Options::default() })
+    generations::read(source, Filter::default(), None, &Control { threads: 2, ..Control::default() }.into())
         .map(|(_, context)| context)
 }
 
 fn load(source: &Source) -> Result<Heap, Error> {
-    Heap::load(source, &Options { threads: 2, ..Options::default() })
+    Heap::load(source, &Control { threads: 2, ..Control::default() }.into())
 }
 
 /// Both ways of reading, which must tell the same.
@@ -47,7 +50,7 @@ fn both(bytes: impl Into<Vec<u8>>) -> Result<Context, Error> {
     match (&streamed, load(&source)) {
         (Ok(context), Ok(heap)) => {
             assert_eq!(heap.totals(), &context.totals);
-            assert_eq!(heap.intake(), &context.intake);
+            assert_eq!(heap.diagnostics(), &context.diagnostics);
         }
         (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string()),
         (one, other) => panic!("{one:?} but {other:?}"),
@@ -62,9 +65,9 @@ fn failure(bytes: impl Into<Vec<u8>>) -> (ErrorKind, String) {
 
 /// Warnings as `kind line: message`.
 fn warnings(context: &Context) -> Vec<String> {
-    let line = |warning: &heap_inspector::scan::Warning| warning.position.map_or(0, |position| position.line);
+    let line = |warning: &heap_inspector::diagnostics::Warning| warning.position.map_or(0, |position| position.line);
     context
-        .intake
+        .diagnostics
         .warnings
         .iter()
         .map(|warning| format!("{:?} {}: {}", warning.kind, line(warning), warning.message))
@@ -75,7 +78,10 @@ fn warnings(context: &Context) -> Vec<String> {
 fn a_whole_dump_has_no_warnings() {
     let context = both(dump(10)).unwrap();
     assert_eq!(warnings(&context), [""; 0]);
-    assert_eq!((context.totals.objects.count, context.totals.objects.memsize, context.intake.lines), (10, 400, 11));
+    assert_eq!(
+        (context.totals.objects.count, context.totals.objects.memsize, context.diagnostics.lines),
+        (10, 400, 11)
+    );
 }
 
 #[test]
@@ -87,8 +93,8 @@ fn cut_at_any_byte_keeps_every_whole_line() {
         let objects = ends[1..].iter().filter(|end| **end <= cut).count() as u64;
         assert_eq!(context.totals.objects.count, objects, "cut at {cut}");
         let at_line_end = whole[..cut].ends_with(b"\n") || ends.contains(&cut);
-        assert_eq!(context.intake.truncated, !at_line_end, "cut at {cut}");
-        assert_eq!(context.intake.lost, u64::from(!at_line_end), "cut at {cut}");
+        assert_eq!(context.diagnostics.truncated, !at_line_end, "cut at {cut}");
+        assert_eq!(context.diagnostics.lost, u64::from(!at_line_end), "cut at {cut}");
     }
     assert_eq!(failure(&whole[..ends[0] - 1]).0, ErrorKind::Format);
 }
@@ -101,7 +107,7 @@ fn a_broken_line_in_the_middle_is_told_by_number() {
         let bytes = [&dump(2)[..], broken.as_bytes(), b"\n", object(9).as_bytes(), b"\n"].concat();
         let context = both(bytes).unwrap();
         assert_eq!(context.totals.objects.count, 3, "{broken}");
-        assert_eq!((context.intake.lost, context.intake.truncated), (1, false), "{broken}");
+        assert_eq!((context.diagnostics.lost, context.diagnostics.truncated), (1, false), "{broken}");
         assert!(warnings(&context)[0].starts_with("Lost 4: "), "{:?}", warnings(&context));
     }
 }
@@ -121,9 +127,9 @@ fn many_broken_lines_are_counted_and_some_are_told() {
     let mut bytes = dump(2);
     (0..1000).for_each(|_| bytes.extend_from_slice(format!("broken\n{}\n", object(7)).as_bytes()));
     let context = read(&source(bytes)).unwrap();
-    assert_eq!((context.intake.lost, context.intake.warnings.len()), (1000, 20));
+    assert_eq!((context.diagnostics.lost, context.diagnostics.warnings.len()), (1000, 20));
     assert_eq!(context.totals.objects.count, 1002);
-    assert_eq!(context.intake.warnings[1].position.unwrap().line, 6);
+    assert_eq!(context.diagnostics.warnings[1].position.unwrap().line, 6);
 }
 
 #[test]
@@ -134,7 +140,7 @@ fn unescaped_names_are_repaired_and_counted() {
     let bytes = [&dump(2)[..], format!("{quote}\n{split}\n{path}\n{}\ngarbage\n", object(9)).as_bytes()].concat();
     let context = both(bytes).unwrap();
     assert_eq!((context.totals.objects.count, context.totals.objects.memsize), (6, 80 + 40 + 56 + 40 + 40));
-    assert_eq!((context.intake.repaired, context.intake.lost, context.intake.lines), (2, 1, 10));
+    assert_eq!((context.diagnostics.repaired, context.diagnostics.lost, context.diagnostics.lines), (2, 1, 10));
     let told = warnings(&context);
     assert!(told[0].starts_with("Repaired 4: "), "{told:?}");
     assert!(told[1].starts_with("Repaired 5: "), "{told:?}");
@@ -145,7 +151,7 @@ fn unescaped_names_are_repaired_and_counted() {
 fn invalid_utf8_is_data() {
     let line = b"{\"address\":\"0x7f0000001000\", \"type\":\"STRING\", \"value\":\"\xff\xc3\", \"memsize\":40}\n";
     let context = both([&dump(1)[..], line].concat()).unwrap();
-    assert_eq!((context.totals.objects.count, context.intake.warnings.len()), (2, 0));
+    assert_eq!((context.totals.objects.count, context.diagnostics.warnings.len()), (2, 0));
 }
 
 #[test]
@@ -182,7 +188,7 @@ fn compressed_dumps_that_are_cut_give_what_was_before() {
     for (name, packed) in [("gzip", gzip), ("zstd", zstd)] {
         assert_eq!(both(&packed[..]).unwrap().totals.objects.count, 20_000, "{name}");
         let context = both(&packed[..packed.len() / 2]).unwrap();
-        assert!(context.intake.truncated, "{name}");
+        assert!(context.diagnostics.truncated, "{name}");
         assert!((1000..20_000).contains(&context.totals.objects.count), "{name}: {}", context.totals.objects.count);
         assert!(warnings(&context).iter().any(|warning| warning.contains("cut off after")), "{:?}", warnings(&context));
         let (kind, message) = failure(&packed[..12]);
@@ -218,9 +224,9 @@ fn one_object_may_hold_ten_million_references() {
 fn duplicate_addresses_are_counted_and_the_first_is_referred_to() {
     let heap = load(&source([dump(5), dump(3)].concat())).unwrap();
     assert_eq!(heap.object_count(), 8);
-    assert_eq!(heap.intake().warnings[0].kind, WarningKind::Duplicate);
+    assert_eq!(heap.diagnostics().warnings[0].kind, WarningKind::Duplicate);
     assert!(
-        heap.intake().warnings[0]
+        heap.diagnostics().warnings[0]
             .message
             .starts_with("3 objects have the address of an earlier one, the first 0x7f0000000000;")
     );
@@ -255,7 +261,7 @@ fn no_roots_is_a_partial_dump() {
     assert_eq!((context.totals.objects.count, context.totals.roots.len()), (1, 0));
     let heap = load(&lone).unwrap();
     assert_eq!(heap.totals(), &context.totals);
-    let kinds: Vec<WarningKind> = heap.intake().warnings.iter().map(|warning| warning.kind).collect();
+    let kinds: Vec<WarningKind> = heap.diagnostics().warnings.iter().map(|warning| warning.kind).collect();
     assert_eq!(kinds, [WarningKind::Partial]);
 }
 
@@ -272,7 +278,7 @@ fn carriage_returns_and_a_byte_order_mark_change_nothing() {
 fn other_json_dress_is_read_without_a_warning() {
     let pretty = String::from_utf8(dump(5)).unwrap().replace("\", \"", "\",\"").replace("\":", "\" : ");
     let context = both(pretty).unwrap();
-    assert_eq!((&context.totals, context.intake.warnings.len()), (&both(dump(5)).unwrap().totals, 0));
+    assert_eq!((&context.totals, context.diagnostics.warnings.len()), (&both(dump(5)).unwrap().totals, 0));
 }
 
 #[test]
@@ -296,8 +302,8 @@ fn free_slots_zombies_and_shapes_are_not_objects() {
 #[test]
 fn a_raised_flag_interrupts() {
     let cancel = AtomicBool::new(true);
-    let options = Options { cancel: Some(&cancel), ..Options::default() };
-    let error = Heap::load(&source(dump(3)), &options).unwrap_err();
+    let options = Control { cancel: Some(&cancel), ..Control::default() };
+    let error = Heap::load(&source(dump(3)), &options.into()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
 }
 
@@ -334,7 +340,7 @@ fn a_slot_size_of_its_own_on_each_page_is_summed_up() {
     let all = pages.iter().map(|size| size.pages.count).sum::<u64>();
     assert_eq!((pages.len() as u64, all), (count + 1, count + 2));
     let heap = load(&source).unwrap();
-    let found = fragmentation::fragmentation(&heap, &[], &filter, 1, &options).unwrap();
+    let found = fragmentation::fragmentation(&heap, &[], &filter, 1, &options.control).unwrap();
     assert_eq!(pages, &found.by_size);
     for report in [read.report("dump"), found.report(&heap, &filter, "dump", &Context::of(&heap))] {
         let tables = report.sections.iter().filter_map(|section| match section {

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use cap::Cap;
-use heap_inspector::analysis::dominators::Tree;
 use heap_inspector::analysis::{groups, paths, show, suspects};
+use heap_inspector::control::Control;
+use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
 use heap_inspector::scan::Options;
@@ -19,7 +20,8 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 /// What is counted is the process's: one test after another.
 static ALONE: Mutex<()> = Mutex::new(());
 
-const ONE_THREAD: Options<'_> = Options { threads: 1, strict: false, cancel: None, progress: None };
+const ONE_THREAD: Options<'_> =
+    Options { strict: false, control: Control { threads: 1, cancel: None, progress: None } };
 
 fn source(dump: String) -> Source {
     Source::reader(Cursor::new(dump.into_bytes()), "a dump").spooled()
@@ -75,7 +77,7 @@ fn long_names_are_not_copied_for_each_class_that_bears_them() {
     let shown = factors(500, dump, |source| {
         let heap = Heap::load(source, &ONE_THREAD).unwrap();
         let last = heap.nodes().last().unwrap();
-        drop(paths::paths(&heap, source, last, 3, &ONE_THREAD).unwrap());
+        drop(paths::paths(&heap, source, last, 3, &ONE_THREAD.control).unwrap());
     });
     assert_linear("paths", shown, 80.0);
 }
@@ -112,8 +114,8 @@ fn shapes_of_many_names_are_not_all_kept() {
     };
     let found = factors(1_500, dump, |source| {
         let heap = Heap::load(source, &ONE_THREAD).unwrap();
-        let tree = Tree::new(&heap, &ONE_THREAD).unwrap();
-        drop(show::show(&heap, &tree, source, NodeId(3), 10, &ONE_THREAD).unwrap());
+        let tree = Tree::new(&heap, &ONE_THREAD.control).unwrap();
+        drop(show::show(&heap, &tree, source, NodeId(3), 10, &ONE_THREAD.control).unwrap());
     });
     assert_linear("show", found, 60.0);
 }
@@ -131,8 +133,8 @@ fn rising_generations_under_each_other_take_a_few_bytes_each() {
     };
     let found = factors(20_000, dump, |source| {
         let heap = Heap::load(source, &ONE_THREAD).unwrap();
-        let tree = Tree::new(&heap, &ONE_THREAD).unwrap();
-        drop(suspects::of_heap(&heap, &tree, source, 3, &ONE_THREAD).unwrap());
+        let tree = Tree::new(&heap, &ONE_THREAD.control).unwrap();
+        drop(suspects::of_heap(&heap, &tree, source, 3, &ONE_THREAD.control).unwrap());
     });
     assert_linear("suspects", found, 40.0);
 }
@@ -159,9 +161,9 @@ fn gigabytes_that_are_no_record_take_a_few_megabytes() {
     let (groups, context) = groups::read(&source, &groups::Options::default(), &ONE_THREAD).unwrap();
     let took = ALLOCATOR.total_allocated() - before;
     assert!(took < 64 << 20, "{took}");
-    assert_eq!((groups.total.count, context.intake.lost, context.intake.truncated), (1, 1, true));
+    assert_eq!((groups.total.count, context.diagnostics.lost, context.diagnostics.truncated), (1, 1, true));
     assert_eq!(
-        context.intake.bytes,
+        context.diagnostics.bytes,
         (ROOT.len() + line.len()) as u64 + "{\"address\":\"0x7f0000000028\", \"ty".len() as u64 + (3 << 30)
     );
 }

@@ -1,12 +1,14 @@
 //! All that can take long ends when the caller raises the flag.
 
-use heap_inspector::analysis::dominators::Tree;
 use heap_inspector::analysis::objects::{Number, Objects, Order, Query, ordered};
-use heap_inspector::analysis::paths::{self, Ways};
+use heap_inspector::analysis::paths;
 use heap_inspector::analysis::{
     Sort, collections, fragmentation, generations, grouping, groups, retained, strings, summary, suspects, unreachable,
 };
+use heap_inspector::control::Control;
 use heap_inspector::graph::Referrers;
+use heap_inspector::graph::dominators::Tree;
+use heap_inspector::graph::shortest_paths::ShortestPaths;
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
 use heap_inspector::scan::Options;
@@ -28,7 +30,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
     }
     let source = Source::reader(std::io::Cursor::new(dump.into_bytes()), "a chain").spooled();
     let heap = Heap::load(&source, &Options::default()).expect("all lines are good");
-    let tree = Tree::new(&heap, &Options::default()).expect("nobody cancels");
+    let tree = Tree::new(&heap, &Control::default()).expect("nobody cancels");
     let children = tree.children();
     let (filter, by, all) = (Filter::default(), [Key::Class], Query::default());
     let ids: Vec<NodeId> = heap.nodes().collect();
@@ -36,13 +38,13 @@ fn every_analysis_ends_when_the_flag_is_up() {
     let objects = Objects::new(&heap, Some((&tree, &children)), &all);
 
     let flag = AtomicBool::new(true);
-    let options = Options { cancel: Some(&flag), ..Options::default() };
+    let options = Control { cancel: Some(&flag), ..Control::default() };
     let order = [(Order::Key(Key::Class), false)];
     let ended: [(&str, Result<()>); 22] = [
-        ("load", Heap::load(&source, &options).map(drop)),
+        ("load", Heap::load(&source, &options.into()).map(drop)),
         ("dominators", Tree::new(&heap, &options).map(drop)),
         ("referrers", Referrers::new(&heap, &options).map(drop)),
-        ("ways", Ways::new(&heap, &options).map(drop)),
+        ("ways", ShortestPaths::new(&heap, &options).map(drop)),
         ("paths", paths::paths(&heap, &source, ids[0], 3, &options).map(drop)),
         ("merged", paths::merged(&heap, &source, &ids, paths::Shown::default(), &options).map(drop)),
         ("holders", retained::holders(&heap, &tree, &source, &filter, 3, &options).map(drop)),
@@ -50,9 +52,9 @@ fn every_analysis_ends_when_the_flag_is_up() {
         ("unreachable", unreachable::unreachable(&heap, &tree, &source, &asked, &options).map(drop)),
         ("collections", collections::collections(&heap, Some(&tree), &by, &filter, 3, &options).map(drop)),
         ("fragmentation", fragmentation::fragmentation(&heap, &by, &filter, 3, &options).map(drop)),
-        ("strings", strings::read(&source, &filter, Sort::Bytes, 3, &options).map(drop)),
+        ("strings", strings::read(&source, &filter, Sort::Bytes, 3, &options.into()).map(drop)),
         ("suspects", suspects::of_heap(&heap, &tree, &source, 3, &options).map(drop)),
-        ("groups of a dump", groups::read(&source, &asked, &options).map(drop)),
+        ("groups of a dump", groups::read(&source, &asked, &options.into()).map(drop)),
         ("groups of a heap", groups::groups(&heap, &asked, &options).map(drop)),
         ("generations", generations::generations(&heap, filter.clone(), None, &options).map(drop)),
         ("summary", summary::summary(&heap, &filter, 3, &options).map(drop)),

@@ -1,6 +1,8 @@
 //! What the library counts in the dumps of eight Rubies, against a count that knows nothing of it: serde_json, line by line.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use heap_inspector::control::Control;
+
 use heap_inspector::analysis::{Sort, fragmentation, generations, groups, strings, summary};
 use heap_inspector::heap::{Heap, Target};
 use heap_inspector::keys::{Key, KeyValue};
@@ -141,14 +143,14 @@ fn found(groups: &groups::Groups) -> Sums {
 fn groups_are_those_of_an_independent_count() {
     for dump in DUMPS {
         let lines = lines(dump);
-        let heap = Heap::load(&Source::path(path(dump)), &Options { threads: 2, ..Options::default() }).unwrap();
+        let heap = Heap::load(&Source::path(path(dump)), &Control { threads: 2, ..Control::default() }.into()).unwrap();
         for key in COUNTED {
             let options = groups::Options { by: vec![key], ..groups::Options::default() };
             let expected = expected(&lines, key);
             let streamed = groups::read(&Source::path(path(dump)), &options, &Options::default()).unwrap().0;
             assert_eq!(found(&streamed), expected, "{dump} by {key}");
             assert_eq!(
-                groups::groups(&heap, &options, &Options::default()).unwrap(),
+                groups::groups(&heap, &options, &Control::default()).unwrap(),
                 streamed,
                 "{dump} by {key}, loaded"
             );
@@ -160,7 +162,7 @@ fn groups_are_those_of_an_independent_count() {
 fn a_loaded_heap_holds_what_the_lines_say() {
     for dump in DUMPS {
         let lines = lines(dump);
-        let heap = Heap::load(&Source::path(path(dump)), &Options { threads: 3, ..Options::default() }).unwrap();
+        let heap = Heap::load(&Source::path(path(dump)), &Control { threads: 3, ..Control::default() }.into()).unwrap();
         let all = addresses(&lines);
         let objects: Vec<&Value> = lines.iter().filter(|line| is_object(line)).collect();
         let address = |value: &Value| u64::from_str_radix(text(value).trim_start_matches("0x"), 16).unwrap();
@@ -222,7 +224,7 @@ fn totals_are_those_of_an_independent_count() {
             "2.7" => "2.5 to 2.7", // the dump has nothing that tells them apart
             series => series,
         };
-        assert_eq!(totals.evidence.series(), series, "{dump}");
+        assert_eq!(totals.ruby_version.series(), series, "{dump}");
     }
 }
 
@@ -279,8 +281,8 @@ fn duplicate_strings_are_those_of_an_independent_count() {
 fn any_number_of_threads_finds_the_same() {
     let options = groups::Options { by: vec![Key::Class, Key::Gem, Key::Method], ..groups::Options::default() };
     let read = |threads| {
-        let scanning = Options { threads, ..Options::default() };
-        groups::read(&Source::path(path(DUMPS[3])), &options, &scanning).unwrap().0
+        let scanning = Control { threads, ..Control::default() };
+        groups::read(&Source::path(path(DUMPS[3])), &options, &scanning.into()).unwrap().0
     };
     let one = read(1);
     assert!(one.groups.len() > 10);
@@ -293,13 +295,13 @@ fn any_number_of_threads_finds_the_same() {
 fn a_loaded_heap_and_a_pass_over_its_dump_give_one_summary() {
     for dump in DUMPS {
         let source = Source::path(path(dump));
-        let options = Options { threads: 2, ..Options::default() };
-        let heap = Heap::load(&source, &options).unwrap();
+        let options = Control { threads: 2, ..Control::default() };
+        let heap = Heap::load(&source, &options.into()).unwrap();
         for filter in [Filter::default(), "type=STRING|ARRAY,memsize=41..".parse().unwrap()] {
-            let read = summary::read(&source, &filter, 5, &options).unwrap();
+            let read = summary::read(&source, &filter, 5, &options.into()).unwrap();
             assert!(read.pages.as_ref().is_some_and(|pages| !pages.is_empty()), "{dump}");
             assert_eq!(
-                summary::summary(&heap, &filter, 5, &Options::default()).unwrap().report(dump),
+                summary::summary(&heap, &filter, 5, &Control::default()).unwrap().report(dump),
                 read.report(dump),
                 "{dump}"
             );
@@ -313,7 +315,7 @@ fn summary_and_fragmentation_count_the_same_pages() {
         let (source, options) = (Source::path(path(dump)), Options::default());
         let read = summary::read(&source, &Filter::default(), 1, &options).unwrap().pages.unwrap();
         let heap = Heap::load(&source, &options).unwrap();
-        let found = fragmentation::fragmentation(&heap, &[], &Filter::default(), 1, &options).unwrap();
+        let found = fragmentation::fragmentation(&heap, &[], &Filter::default(), 1, &options.control).unwrap();
         assert_eq!(read, found.by_size, "{dump}");
         assert_eq!(heap.pages().unwrap(), found.by_size, "{dump}");
         assert_eq!(read.iter().map(|size| size.pages.slots).sum::<u64>(), found.pages.slots, "{dump}");

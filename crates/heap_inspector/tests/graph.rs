@@ -1,7 +1,9 @@
 //! Dominators of real dumps: sampled objects against taking the object away and looking what is reached no more.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use heap_inspector::analysis::dominators::{Dominator, Tree};
+use heap_inspector::control::Control;
+
+use heap_inspector::graph::dominators::{Dominator, Tree};
 use heap_inspector::heap::{Heap, NodeId, Target};
 use heap_inspector::scan::Options;
 use heap_inspector::source::Source;
@@ -43,7 +45,7 @@ fn reached(heap: &Heap, gone: Option<NodeId>) -> Vec<bool> {
 fn sampled_objects_retain_what_goes_with_them() {
     for (name, _) in DUMPS {
         let heap = load(name);
-        let tree = Tree::new(&heap, &Options::default()).unwrap();
+        let tree = Tree::new(&heap, &Control::default()).unwrap();
         let all = reached(&heap, None);
         let bytes = |reached: &[bool]| -> u64 {
             heap.nodes().filter(|id| reached[id.0 as usize]).map(|id| heap.bytes(id)).sum()
@@ -75,7 +77,7 @@ fn sampled_objects_retain_what_goes_with_them() {
 fn after_a_full_gc_all_is_reachable() {
     for (name, is_whole) in DUMPS {
         let heap = load(name);
-        let tree = Tree::new(&heap, &Options::default()).unwrap();
+        let tree = Tree::new(&heap, &Control::default()).unwrap();
         let dead = heap.object_count() as u64 - tree.reachable().count;
         assert_eq!(dead == 0, is_whole, "{name}: {dead} unreachable");
     }

@@ -5,7 +5,7 @@ mod twin;
 
 use heap_inspector::record::repair::{Repair, repair};
 use heap_inspector::record::scan::Scanner;
-use heap_inspector::record::{Record, Traits, Type};
+use heap_inspector::record::{Flags, Record, Type};
 use proptest::prelude::*;
 use twin::{Plain, plain, twin};
 
@@ -19,7 +19,7 @@ fn scanned(line: &[u8]) -> Option<Plain> {
 /// What the scanner makes of a line with the help of repair.
 fn read(line: &[u8]) -> Option<Plain> {
     scanned(line).or_else(|| match repair(line) {
-        Repair::Dressed(line) | Repair::Mended(line) => scanned(&line),
+        Repair::Normalized(line) | Repair::Repaired(line) => scanned(&line),
         Repair::Lost(_) => None,
     })
 }
@@ -72,9 +72,9 @@ fn member() -> impl Strategy<Value = (String, String)> {
     ];
     let numbers = ["bytesize", "capacity", "length", "size", "ivars", "memsize", "depth", "variation_count"];
     let smalls = ["shape_id", "slot_size", "line", "generation", "id", "parent_id"];
-    let bits: Vec<&str> = Traits::NAMED
+    let bits: Vec<&str> = Flags::NAMED
         .iter()
-        .filter(|(bit, _)| Traits::OWN.has(*bit))
+        .filter(|(bit, _)| Flags::OWN.has(*bit))
         .map(|(_, key)| *key)
         .chain(["too_complex_shape"])
         .collect();

@@ -12,12 +12,14 @@ mod several;
 use args::{Arguments, Command, Lines, Unfiltered, Verb, Which};
 use clap::FromArgMatches;
 use heap_inspector::analysis::{Sort, generation, generations, groups, hints, strings, summary};
+use heap_inspector::control::Control;
+use heap_inspector::human;
 use heap_inspector::keys::Key;
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan;
 use heap_inspector::select::Filter;
 use heap_inspector::source::Source;
-use heap_inspector::view::{self, Format, TextStyle, human};
+use heap_inspector::view::{self, Format, TextStyle};
 use heap_inspector::{Error, ErrorKind};
 use progress::Progress;
 use std::ffi::OsString;
@@ -212,10 +214,12 @@ fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<R
         filter: Filter::parse(verb.filter())?,
         has_index: verb.has_index(),
         options: scan::Options {
-            threads: *threads,
             strict: *strict,
-            cancel: Some(cancel),
-            progress: Some(&|read, all| progress.update(read, all)),
+            control: Control {
+                threads: *threads,
+                cancel: Some(cancel),
+                progress: Some(&|read, all| progress.update(read, all)),
+            },
         },
     };
     match verb {

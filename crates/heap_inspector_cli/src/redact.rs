@@ -1,10 +1,10 @@
 //! `redact`: a dump goes in, one without secrets comes out.
 
 use crate::output::Output;
+use heap_inspector::human;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Packing, Sink};
 use heap_inspector::source::Source;
-use heap_inspector::view::human;
 use heap_inspector::{Error, Result};
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};

@@ -76,18 +76,18 @@ fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
 pub(crate) fn suspects(mut task: Task<'_>, later: &[OsString], lines: Lines, except: Option<&OsStr>) -> Result<Report> {
     let except = except.map(|path| Exceptions::read(Path::new(path))).transpose()?;
     let (loaded, word) = in_order(load_all(&mut task, later)?);
-    let options = &task.options;
+    let control = &task.options.control;
     let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
-    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(options)?);
+    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(control)?);
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
     let mut dumps = dumps(&loaded);
     // What came with index files is not made anew.
     dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.snapshot.made_tree());
-    let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, options)?) } else { None };
+    let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, control)?) } else { None };
     let mut found = match &diff {
-        None => suspects::of_heap(heap, tree, source, limit, options),
-        Some(diff) => suspects::of_diff(diff, tree, source, limit, options),
+        None => suspects::of_heap(heap, tree, source, limit, control),
+        Some(diff) => suspects::of_diff(diff, tree, source, limit, control),
     }
     .map_err(|error| of(&last.name, error))?;
     if let Some(except) = except {
@@ -124,26 +124,26 @@ pub(crate) fn diff(mut task: Task<'_>, later: &[OsString], shown: Shown<'_>, out
         return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
     }
     let (loaded, word) = in_order(load_all(&mut task, later)?);
-    let options = &task.options;
+    let control = &task.options.control;
     let mut dumps = dumps(&loaded);
     if shown.retained {
         for (dump, loaded) in dumps.iter_mut().zip(&loaded) {
-            dump.tree = Some(loaded.snapshot.tree(options)?);
+            dump.tree = Some(loaded.snapshot.tree(control)?);
         }
     }
-    let diff = Diff::new(&dumps, options)?;
+    let diff = Diff::new(&dumps, control)?;
     let [.., Loaded { name, snapshot }] = &loaded[..] else { return Err(Error::Interrupted) };
     if let Some(path) = output {
         let ids: Vec<NodeId> = diff.retained_objects().collect();
-        write_lines(Path::new(path), snapshot.heap(), snapshot.source(), &ids, options.cancel)
+        write_lines(Path::new(path), snapshot.heap(), snapshot.source(), &ids, control.cancel)
             .map_err(|error| of(name, error))?;
     }
     let mut report = if is_by_holder {
-        let (tree, ways) = (snapshot.tree(options)?, snapshot.ways(options)?);
-        let holders = holders::growth(&diff, tree, ways, snapshot.source(), &task.filter, limit, options)?;
-        diff::report(&diff, By::Holder(&holders), &task.filter, limit, options)
+        let (tree, shortest_paths) = (snapshot.tree(control)?, snapshot.shortest_paths(control)?);
+        let holders = holders::growth(&diff, tree, shortest_paths, snapshot.source(), &task.filter, limit, control)?;
+        diff::report(&diff, By::Holder(&holders), &task.filter, limit, control)
     } else {
-        diff::report(&diff, By::Keys(&keys), &task.filter, limit, options)
+        diff::report(&diff, By::Keys(&keys), &task.filter, limit, control)
     }?;
     report.sections.splice(0..0, word);
     Ok(report)

@@ -19,7 +19,7 @@ const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/test
 /// Seeds that are always taken.
 const FIXED: u64 = 6;
 /// A command that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Marsaglia's xorshift: numbers that are told by the seed.
 struct Random(u64);
@@ -151,7 +151,7 @@ fn answer(words: &[&str]) -> (i32, String, String) {
     let (raised, ended) = (Arc::clone(&cancel), words.clone());
     // Ends with the answer: then nobody listens any more.
     let watch = std::thread::spawn(move || {
-        if done.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        if done.recv_timeout(CHECK_INTERVAL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
             raised.store(true, Ordering::Relaxed);
             return Some(ended);
         }
@@ -161,7 +161,7 @@ fn answer(words: &[&str]) -> (i32, String, String) {
     let code = run(&words, Terminal::default(), &mut out, &mut err, &cancel);
     drop(told);
     let late: Option<Vec<OsString>> = watch.join().unwrap();
-    assert_eq!(late, None, "took longer than {PATIENCE:?}");
+    assert_eq!(late, None, "took longer than {CHECK_INTERVAL:?}");
     (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 

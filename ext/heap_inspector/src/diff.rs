@@ -10,13 +10,13 @@ use crate::native::function;
 use crate::objects::{self, pack};
 use crate::work::{self, Desk, Servants};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
-use heap_inspector::analysis::dominators::Tree;
 use heap_inspector::analysis::suspects::{self, Exceptions, Suspect};
 use heap_inspector::analysis::{Context, holders};
+use heap_inspector::control::Control;
+use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::Key;
 use heap_inspector::report::{Level, Report, Section};
-use heap_inspector::scan::Options;
 use heap_inspector::select::Filter;
 use heap_inspector::snapshot::Snapshot;
 use magnus::typed_data::Obj;
@@ -60,7 +60,7 @@ impl Several {
 fn work<T: Send>(
     ruby: &Ruby,
     heaps: RArray,
-    work: impl FnOnce(&Several, &Options<'_>) -> heap_inspector::Result<T> + Send,
+    work: impl FnOnce(&Several, &Control<'_>) -> heap_inspector::Result<T> + Send,
 ) -> Result<T, Error> {
     let objects = || heaps.into_iter().map(Obj::<Heap>::try_convert).collect::<Result<Vec<_>, Error>>();
     let mut several = Several { snapshots: Vec::new(), names: Vec::new() };
@@ -70,7 +70,7 @@ fn work<T: Send>(
     }
     let desk = Arc::new(Desk::default());
     let done = work::run(ruby, &desk, Servants::default(), || {
-        work(&several, &Options { cancel: Some(&desk.cancel), ..Options::default() })
+        work(&several, &Control { cancel: Some(&desk.cancel), ..Control::default() })
     })?;
     for (heap, snapshot) in objects()?.iter().zip(&several.snapshots) {
         heap.settle(ruby, snapshot);
@@ -84,10 +84,10 @@ const LINES: usize = 20;
 
 /// Compares the heaps: `matches`, the facts, `warnings`, `document`.
 fn compare(ruby: &Ruby, heaps: RArray) -> Result<RHash, Error> {
-    let (matches, sums, is_one_process, report) = work(ruby, heaps, |several, options| {
-        let diff = Diff::new(&several.dumps(&[]), options)?;
+    let (matches, sums, is_one_process, report) = work(ruby, heaps, |several, control| {
+        let diff = Diff::new(&several.dumps(&[]), control)?;
         let sums = [diff.sum(diff.new_objects()), diff.gone(), diff.sum(diff.retained_objects())];
-        let report = diff::report(&diff, By::Keys(&BY), &Filter::default(), LINES, options)?;
+        let report = diff::report(&diff, By::Keys(&BY), &Filter::default(), LINES, control)?;
         Ok((diff.matches(), sums, diff.is_one_process(), report))
     })?;
     let matches = ruby.obj_wrap(Matches(matches));
@@ -152,9 +152,9 @@ fn leaks(
 }
 
 /// The trees of the heaps, where what they retain is asked for.
-fn trees<'a>(several: &'a Several, retained: bool, options: &Options<'_>) -> heap_inspector::Result<Vec<&'a Tree>> {
+fn trees<'a>(several: &'a Several, retained: bool, control: &Control<'_>) -> heap_inspector::Result<Vec<&'a Tree>> {
     let heaps = several.snapshots.iter().filter(|_| retained);
-    heaps.map(|snapshot| snapshot.tree(options)).collect()
+    heaps.map(|snapshot| snapshot.tree(control)).collect()
 }
 
 /// `rows`, `rest` and `document`; a row is `[key, counts, memsizes, retained_memsizes, trend]`.
@@ -169,9 +169,9 @@ fn growth(
 ) -> Result<RHash, Error> {
     let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
     let limit = limit.unwrap_or(usize::MAX);
-    let (mut all, report) = work(ruby, heaps, |several, options| {
-        let diff = Diff::of(&several.dumps(&trees(several, retained, options)?), &matches.0);
-        let all = diff::growth(&diff, &by, &filter, retained, options)?;
+    let (mut all, report) = work(ruby, heaps, |several, control| {
+        let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.0);
+        let all = diff::growth(&diff, &by, &filter, retained, control)?;
         let report = diff::growth_report(&diff, &all, &by, &filter, limit);
         Ok((all, report))
     })?;
@@ -202,11 +202,11 @@ fn holder_growth(
 ) -> Result<RHash, Error> {
     let filter = filter(ruby, terms)?;
     let limit = limit.unwrap_or(usize::MAX);
-    let (found, report) = work(ruby, heaps, |several, options| {
-        let diff = Diff::of(&several.dumps(&trees(several, retained, options)?), &matches.0);
+    let (found, report) = work(ruby, heaps, |several, control| {
+        let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.0);
         let last = several.last()?;
-        let (tree, ways) = (last.tree(options)?, last.ways(options)?);
-        let found = holders::growth(&diff, tree, ways, last.source(), &filter, limit, options)?;
+        let (tree, shortest_paths) = (last.tree(control)?, last.shortest_paths(control)?);
+        let found = holders::growth(&diff, tree, shortest_paths, last.source(), &filter, limit, control)?;
         let report = diff::holder_report(&diff, &found, &filter);
         Ok((found, report))
     })?;
@@ -234,12 +234,12 @@ fn suspects_of(
     except: Value,
 ) -> Result<RArray, Error> {
     let except = exceptions(except)?.map_err(|error| errors::raised(ruby, &error))?;
-    let (found, nexts, report) = work(ruby, heaps, |several, options| {
+    let (found, nexts, report) = work(ruby, heaps, |several, control| {
         let mut dumps = several.dumps(&[]);
         // What was asked for before is not made anew.
         dumps.iter_mut().zip(&several.snapshots).for_each(|(dump, snapshot)| dump.tree = snapshot.made_tree());
         let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
-        let found = suspected(several, diff.as_ref(), limit, except.as_ref(), options)?;
+        let found = suspected(several, diff.as_ref(), limit, except.as_ref(), control)?;
         let (heap, names) = (several.last()?.heap(), several.names.iter().map(String::as_str).collect::<Vec<_>>());
         let last = names.last().copied().unwrap_or_default();
         let nexts: Vec<Option<String>> = found.iter().map(|suspect| suspect.next(heap, last)).collect();
@@ -278,13 +278,13 @@ fn suspected(
     diff: Option<&Diff<'_>>,
     limit: Option<usize>,
     except: Option<&Exceptions>,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> heap_inspector::Result<Vec<Suspect>> {
     let (last, limit) = (several.last()?, limit.unwrap_or(usize::MAX));
-    let (tree, all) = (last.tree(options)?, if except.is_some() { usize::MAX } else { limit });
+    let (tree, all) = (last.tree(control)?, if except.is_some() { usize::MAX } else { limit });
     let mut found = match diff {
-        Some(diff) => suspects::of_diff(diff, tree, last.source(), all, options)?,
-        None => suspects::of_heap(last.heap(), tree, last.source(), all, options)?,
+        Some(diff) => suspects::of_diff(diff, tree, last.source(), all, control)?,
+        None => suspects::of_heap(last.heap(), tree, last.source(), all, control)?,
     };
     found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
     found.truncate(limit);

@@ -9,15 +9,17 @@ use crate::native::function;
 use crate::objects;
 use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
-use heap_inspector::analysis::dominators::Dominator;
 use heap_inspector::analysis::fragmentation as pages;
 use heap_inspector::analysis::paths::{self, Step};
-use heap_inspector::analysis::{Context, groups, merged, outline, retained, show, unreachable as dead};
+use heap_inspector::analysis::{
+    Context, dominator_tree, dominators_by_key, groups, retained, show, unreachable as dead,
+};
+use heap_inspector::graph::dominators::Dominator;
 use heap_inspector::heap::{NodeId, Target};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::labels::Edge;
 use heap_inspector::ruby::pages::{Pages, SizePages};
-use heap_inspector::survey::Sum;
+use heap_inspector::sums::Sum;
 use magnus::{Error, IntoValue, Object, RArray, RHash, RModule, Ruby, Value, value::ReprValue};
 
 /// A Hash by Symbols.
@@ -90,17 +92,17 @@ fn retained(
     let filter = filter(ruby, terms)?;
     let by = by.map(|by| keys(ruby, by)).transpose()?;
     let name = heap.name();
-    let (holders, groups, report) = heap.work(ruby, |snapshot, options| {
-        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
+    let (holders, groups, report) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let holders = match by {
             None => {
                 let limit = limit.unwrap_or(usize::MAX);
-                Some(retained::holders(dump, tree, snapshot.source(), &filter, limit, options)?)
+                Some(retained::holders(dump, tree, snapshot.source(), &filter, limit, control)?)
             }
             Some(_) => None,
         };
         let by = by.unwrap_or_else(|| vec![Key::Class]);
-        let groups = retained::groups(dump, tree, &by, &filter, limit, options)?;
+        let groups = retained::groups(dump, tree, &by, &filter, limit, control)?;
         let report = retained::report(dump, tree, holders.as_deref(), &groups, &filter, name, &Context::of(dump));
         Ok((holders, groups, report))
     })?;
@@ -136,33 +138,33 @@ fn dominators(
 ) -> Result<RArray, Error> {
     let name = heap.name();
     let by = by.map(|by| by.parse::<Key>().map_err(|error| errors::raised(ruby, &error))).transpose()?;
-    let (found, report) = heap.work(ruby, |snapshot, options| {
-        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
+    let (found, report) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let (top, all) = match top {
             Some(top) => (Dominator::Node(NodeId(top)), tree.retained(NodeId(top))),
             None => (Dominator::Root, tree.reachable().memsize),
         };
-        let shown = outline::Shown { depth, min: min.unwrap_or(all / 100), width: limit };
+        let shown = dominator_tree::Shown { depth, min: min.unwrap_or(all / 100), width: limit };
         let context = Context::of(dump);
         Ok(match by {
             None => {
-                let rows = outline::outline(dump, tree, snapshot.source(), top, shown)?;
-                let report = outline::report(dump, tree, &rows, name, &context);
-                (Outline::Objects(rows), report)
+                let rows = dominator_tree::dominator_tree(dump, tree, snapshot.source(), top, shown)?;
+                let report = dominator_tree::report(dump, tree, &rows, name, &context);
+                (DominatorRows::Objects(rows), report)
             }
             Some(by) => {
-                let rows = merged::merged(dump, tree, by, top, shown, options)?;
-                let report = merged::report(dump, tree, by, top, &rows, name, &context);
-                (Outline::Groups(rows), report)
+                let rows = dominators_by_key::dominators_by_key(dump, tree, by, top, shown, control)?;
+                let report = dominators_by_key::report(dump, tree, by, top, &rows, name, &context);
+                (DominatorRows::Groups(rows), report)
             }
         })
     })?;
-    let group = |found: &merged::Row| {
+    let group = |found: &dominators_by_key::Row| {
         let key = found.key.as_ref().map(|key| key_value(ruby, key));
         let (nil, numbers) = (ruby.qnil(), (found.memsize, found.retained_memsize, found.retained_count));
         row!(ruby, found.depth, nil, found.count, nil, true, key, numbers.0, numbers.1, numbers.2, nil)
     };
-    let one = |found: &outline::Row| {
+    let one = |found: &dominator_tree::Row| {
         let (words, certain) = edge(ruby, &found.edge);
         let label = (!found.label.is_empty()).then(|| text(ruby, &found.label));
         let (depth, id, count) = (found.depth, found.id.map(|id| id.0), found.count);
@@ -171,16 +173,16 @@ fn dominators(
         row!(ruby, depth, id, count, words, certain, label, numbers.0, numbers.1, numbers.2, location)
     };
     let found = match &found {
-        Outline::Objects(found) => rows(ruby, found, one)?,
-        Outline::Groups(found) => rows(ruby, found, group)?,
+        DominatorRows::Objects(found) => rows(ruby, found, one)?,
+        DominatorRows::Groups(found) => rows(ruby, found, group)?,
     };
     row!(ruby, found, document(ruby, report))
 }
 
 /// Objects one by one, or merged by a key.
-enum Outline {
-    Objects(Vec<outline::Row>),
-    Groups(Vec<merged::Row>),
+enum DominatorRows {
+    Objects(Vec<dominator_tree::Row>),
+    Groups(Vec<dominators_by_key::Row>),
 }
 
 /// `[object, edge, certain, label]`
@@ -192,10 +194,11 @@ pub(crate) fn step(ruby: &Ruby, step: &Step) -> Result<RArray, Error> {
 /// `[label, chains, document]`
 fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error> {
     let name = heap.name();
-    let (found, report) = heap.work(ruby, |snapshot, options| {
-        let (dump, tree, ways) = (snapshot.heap(), snapshot.tree(options)?, snapshot.ways(options)?);
-        let others = if limit > 1 { Some((snapshot.referrers(options)?, limit)) } else { None };
-        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), ways, others, options)?;
+    let (found, report) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree, shortest_paths) =
+            (snapshot.heap(), snapshot.tree(control)?, snapshot.shortest_paths(control)?);
+        let others = if limit > 1 { Some((snapshot.referrers(control)?, limit)) } else { None };
+        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, control)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -205,8 +208,15 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
 
 /// The steps of the way to one object; none where there is no way.
 fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
-    let found = heap.work(ruby, |snapshot, options| {
-        paths::paths_by(snapshot.heap(), snapshot.source(), NodeId(id), snapshot.ways(options)?, None, options)
+    let found = heap.work(ruby, |snapshot, control| {
+        paths::paths_by(
+            snapshot.heap(),
+            snapshot.source(),
+            NodeId(id),
+            snapshot.shortest_paths(control)?,
+            None,
+            control,
+        )
     })?;
     found.chains.first().map(|chain| rows(ruby, chain, |one| step(ruby, one))).transpose()
 }
@@ -214,11 +224,11 @@ fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
 /// `[rows, count, memsize, unreachable, document]`, a row being `[depth, edge, certain, count, label, object, targets, memsize]`.
 fn merged_paths(ruby: &Ruby, heap: &Heap, query: RArray, what: String, limit: usize) -> Result<RArray, Error> {
     let (name, query) = (heap.name(), objects::query(ruby, heap, query)?);
-    let (found, report) = heap.work(ruby, |snapshot, options| {
+    let (found, report) = heap.work(ruby, |snapshot, control| {
         let dump = snapshot.heap();
-        let ids = objects::ids_of(snapshot, &query, options)?;
+        let ids = objects::ids_of(snapshot, &query, control)?;
         let shown = paths::Shown { width: limit, ..paths::Shown::default() };
-        let found = paths::merged_by(dump, snapshot.source(), &ids, shown, snapshot.ways(options)?, options)?;
+        let found = paths::merged_by(dump, snapshot.source(), &ids, shown, snapshot.shortest_paths(control)?, control)?;
         let report = found.report(&what, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -241,9 +251,9 @@ fn unreachable(
 ) -> Result<RHash, Error> {
     let asked = groups::Options { by: keys(ruby, by)?, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
     let name = heap.name();
-    let (found, report, groups) = heap.work(ruby, |snapshot, options| {
-        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
-        let found = dead::unreachable(dump, tree, snapshot.source(), &asked, options)?;
+    let (found, report, groups) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
+        let found = dead::unreachable(dump, tree, snapshot.source(), &asked, control)?;
         let context = Context::of(dump);
         let report = found.report(dump, tree, &asked, name, &context);
         let groups = found.groups.report(name, &asked.filter, asked.sort, &context);
@@ -277,9 +287,9 @@ fn fill(ruby: &Ruby, fill: &Fill) -> Result<RArray, Error> {
 
 fn collections(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit: usize) -> Result<RHash, Error> {
     let (by, filter, name) = (keys(ruby, by)?, filter(ruby, terms)?, heap.name());
-    let (found, report) = heap.work(ruby, |snapshot, options| {
-        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
-        let found = sets::collections(dump, Some(tree), &by, &filter, limit, options)?;
+    let (found, report) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
+        let found = sets::collections(dump, Some(tree), &by, &filter, limit, control)?;
         let report = found.report(dump, &filter, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -323,9 +333,9 @@ fn page_sums(ruby: &Ruby, pages: &Pages) -> Result<RArray, Error> {
 
 fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit: usize) -> Result<RHash, Error> {
     let (by, filter, name) = (keys(ruby, by)?, filter(ruby, terms)?, heap.name());
-    let (found, report) = heap.work(ruby, |snapshot, options| {
+    let (found, report) = heap.work(ruby, |snapshot, control| {
         let dump = snapshot.heap();
-        let found = pages::fragmentation(dump, &by, &filter, limit, options)?;
+        let found = pages::fragmentation(dump, &by, &filter, limit, control)?;
         let report = found.report(dump, &filter, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -353,10 +363,10 @@ fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit
 /// A report of all of one object.
 fn show(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error> {
     let name = heap.name();
-    let (found, report) = heap.work(ruby, |snapshot, options| {
-        let (dump, tree) = (snapshot.heap(), snapshot.tree(options)?);
-        let kept = (snapshot.referrers(options)?, snapshot.ways(options)?);
-        let found = show::show_by(dump, tree, snapshot.source(), NodeId(id), limit, kept, options)?;
+    let (found, report) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
+        let kept = (snapshot.referrers(control)?, snapshot.shortest_paths(control)?);
+        let found = show::show_by(dump, tree, snapshot.source(), NodeId(id), limit, kept, control)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -380,8 +390,8 @@ fn references(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
 
 /// What refers to an object, in the same form.
 fn referrers(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
-    let found = heap.work(ruby, |snapshot, options| {
-        Ok(show::referrers(snapshot.heap(), NodeId(id), snapshot.referrers(options)?))
+    let found = heap.work(ruby, |snapshot, control| {
+        Ok(show::referrers(snapshot.heap(), NodeId(id), snapshot.referrers(control)?))
     })?;
     let dump = heap.snapshot(ruby)?;
     rows(ruby, &found, |(by, from)| {

@@ -8,12 +8,14 @@ use crate::native::{function, method};
 use crate::work::{self, Desk, Servants};
 use heap_inspector::analysis::objects::Number;
 use heap_inspector::analysis::{Context, Sort, generations, groups, hints, strings, summary, untraced};
+use heap_inspector::control::Control;
+use heap_inspector::diagnostics::WarningKind;
 use heap_inspector::keys::{Key, KeyValue};
-use heap_inspector::record::Traits;
+use heap_inspector::record::Flags;
 use heap_inspector::report::Report;
-use heap_inspector::scan::{Options, WarningKind};
+use heap_inspector::scan;
 use heap_inspector::snapshot::{Index, Snapshot};
-use heap_inspector::survey::Sum;
+use heap_inspector::sums::Sum;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
@@ -72,7 +74,8 @@ impl Heap {
         let name = source.name().to_owned();
         let index = if index { Index::Kept } else { Index::Ignored };
         let snapshot = work::run(ruby, &desk, Servants { progress, input }, || {
-            let options = Options { threads, strict, cancel: Some(&desk.cancel), progress: report };
+            let control = Control { threads, cancel: Some(&desk.cancel), progress: report };
+            let options = scan::Options { strict, control };
             Snapshot::load(source, index, &options)
         })?;
         let snapshot = snapshot.map_err(|error| errors::raised(ruby, &error))?;
@@ -121,7 +124,7 @@ impl Heap {
     pub(crate) fn work<T: Send>(
         &self,
         ruby: &Ruby,
-        work: impl FnOnce(&Snapshot, &Options<'_>) -> heap_inspector::Result<T> + Send,
+        work: impl FnOnce(&Snapshot, &Control<'_>) -> heap_inspector::Result<T> + Send,
     ) -> Result<T, Error> {
         self.serve(ruby, None, work)
     }
@@ -131,13 +134,13 @@ impl Heap {
         &self,
         ruby: &Ruby,
         progress: Option<Value>,
-        work: impl FnOnce(&Snapshot, &Options<'_>) -> heap_inspector::Result<T> + Send,
+        work: impl FnOnce(&Snapshot, &Control<'_>) -> heap_inspector::Result<T> + Send,
     ) -> Result<T, Error> {
         let (desk, snapshot) = (Arc::new(Desk::default()), self.snapshot(ruby)?);
         let report = |read: u64, all: Option<u64>| desk.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
         let done = work::run(ruby, &desk, Servants { progress, input: None }, || {
-            work(&snapshot, &Options { cancel: Some(&desk.cancel), progress: report, ..Options::default() })
+            work(&snapshot, &Control { cancel: Some(&desk.cancel), progress: report, ..Control::default() })
         })?;
         self.settle(ruby, &snapshot);
         done.map_err(|error| errors::raised(ruby, &error))
@@ -152,7 +155,7 @@ impl Heap {
     }
 
     fn is_truncated(ruby: &Ruby, this: &Heap) -> Result<bool, Error> {
-        Ok(this.snapshot(ruby)?.heap().intake().truncated)
+        Ok(this.snapshot(ruby)?.heap().diagnostics().truncated)
     }
 
     fn path(ruby: &Ruby, this: &Heap) -> Option<RString> {
@@ -167,7 +170,7 @@ impl Heap {
     fn warnings(ruby: &Ruby, this: &Heap) -> Result<RArray, Error> {
         let rows = ruby.ary_new();
         let snapshot = this.snapshot(ruby)?;
-        for warning in &snapshot.heap().intake().warnings {
+        for warning in &snapshot.heap().diagnostics().warnings {
             let kind = match warning.kind {
                 WarningKind::Lost => "lost",
                 WarningKind::Repaired => "repaired",
@@ -232,8 +235,8 @@ impl Heap {
         progress: Option<Value>,
     ) -> Result<RArray, Error> {
         let (filter, sort) = (filter(ruby, terms)?, order(ruby, &sort)?);
-        let (found, report) = this.serve(ruby, progress, |snapshot, options| {
-            let options = Options { threads, ..*options };
+        let (found, report) = this.serve(ruby, progress, |snapshot, control| {
+            let options = scan::Options::from(Control { threads, ..*control });
             let (found, context) = strings::read(snapshot.source(), &filter, sort, limit, &options)?;
             let report = found.report(this.name(), &filter, &context);
             Ok((found, report))
@@ -282,7 +285,7 @@ impl Heap {
             let reports = (of(&found.types), of(&found.classes), found.report(this.name()));
             Ok((found, reports))
         })?;
-        let (totals, intake) = (&found.context.totals, &found.context.intake);
+        let (totals, diagnostics) = (&found.context.totals, &found.context.diagnostics);
         let pair = |sum: Sum| (sum.count, sum.memsize);
         let (types, classes, report) = reports;
         let roots = ruby.hash_new();
@@ -314,11 +317,11 @@ impl Heap {
         set("shapes", totals.shapes.into_value_with(ruby))?;
         set("free_slots", totals.free_slots.into_value_with(ruby))?;
         set("zombies", totals.zombies.into_value_with(ruby))?;
-        set("ruby_series", text(ruby, totals.evidence.series()).as_value())?;
-        set("lines", intake.lines.into_value_with(ruby))?;
-        set("lost_lines", intake.lost.into_value_with(ruby))?;
-        set("repaired_lines", intake.repaired.into_value_with(ruby))?;
-        set("truncated", intake.truncated.into_value_with(ruby))?;
+        set("ruby_series", text(ruby, totals.ruby_version.series()).as_value())?;
+        set("lines", diagnostics.lines.into_value_with(ruby))?;
+        set("lost_lines", diagnostics.lost.into_value_with(ruby))?;
+        set("repaired_lines", diagnostics.repaired.into_value_with(ruby))?;
+        set("truncated", diagnostics.truncated.into_value_with(ruby))?;
         set("document", document(ruby, report).as_value())?;
         Ok(facts)
     }
@@ -407,7 +410,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
     };
     class.const_set("KEYS", names(Key::NAMED.iter().map(|(_, name)| *name).collect())?)?;
     class.const_set("NUMBERS", names(Number::NAMED.iter().map(|(_, name)| *name).collect())?)?;
-    class.const_set("TRAITS", names(Traits::NAMED.iter().map(|(_, name)| *name).collect())?)
+    class.const_set("FLAGS", names(Flags::NAMED.iter().map(|(_, name)| *name).collect())?)
 }
 
 /// What Ractors may share must be so for threads.

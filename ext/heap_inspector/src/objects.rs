@@ -8,15 +8,15 @@ use crate::filter::filter;
 use crate::heap::{Heap, key_value, text};
 use crate::native::{function, method};
 use crate::work;
-use heap_inspector::analysis::dominators::{Children, Dominator, Tree};
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
 use heap_inspector::analysis::{grouping, show};
+use heap_inspector::control::Control;
+use heap_inspector::graph::dominators::{Children, Dominator, Tree};
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::{Key, KeyValue, Values};
 use heap_inspector::labels::Labels;
 use heap_inspector::names::ClassId;
-use heap_inspector::record::{Traits, Type};
-use heap_inspector::scan::Options;
+use heap_inspector::record::{Flags, Type};
 use heap_inspector::snapshot::Snapshot;
 use magnus::rb_sys::FromRawValue;
 use magnus::typed_data::Obj;
@@ -40,7 +40,7 @@ enum Attribute {
     Key(Key),
     /// Bytes of text.
     Bytesize,
-    Trait(Traits),
+    Trait(Flags),
     Traced,
     Reachable,
 }
@@ -90,15 +90,15 @@ const ATTRIBUTES: [(&str, Attribute); 32] = [
     ("struct", Attribute::Key(Key::Struct)),
     ("imemo", Attribute::Key(Key::Imemo)),
     ("shape", Attribute::Key(Key::Shape)),
-    ("frozen", Attribute::Trait(Traits::FROZEN)),
-    ("old", Attribute::Trait(Traits::OLD)),
-    ("embedded", Attribute::Trait(Traits::EMBEDDED)),
-    ("shared", Attribute::Trait(Traits::SHARED)),
-    ("fstring", Attribute::Trait(Traits::FSTRING)),
-    ("broken", Attribute::Trait(Traits::BROKEN)),
-    ("singleton", Attribute::Trait(Traits::SINGLETON)),
-    ("wb_protected", Attribute::Trait(Traits::WB_PROTECTED)),
-    ("marked", Attribute::Trait(Traits::MARKED)),
+    ("frozen", Attribute::Trait(Flags::FROZEN)),
+    ("old", Attribute::Trait(Flags::OLD)),
+    ("embedded", Attribute::Trait(Flags::EMBEDDED)),
+    ("shared", Attribute::Trait(Flags::SHARED)),
+    ("fstring", Attribute::Trait(Flags::FSTRING)),
+    ("broken", Attribute::Trait(Flags::BROKEN)),
+    ("singleton", Attribute::Trait(Flags::SINGLETON)),
+    ("wb_protected", Attribute::Trait(Flags::WB_PROTECTED)),
+    ("marked", Attribute::Trait(Flags::MARKED)),
     ("traced", Attribute::Traced),
     ("reachable", Attribute::Reachable),
 ];
@@ -128,31 +128,31 @@ impl Attribute {
         match self {
             Attribute::Number(number) => number.of(heap, tree, id).into_value_with(ruby),
             Attribute::Address => address(ruby, heap.address(id)).as_value(),
-            Attribute::Bytesize => match heap.slot(id).ty {
+            Attribute::Bytesize => match heap.properties(id).ty {
                 Type::String | Type::Symbol => heap.length(id).into_value_with(ruby),
                 _ => nil(),
             },
-            Attribute::Trait(bit) => heap.slot(id).traits.has(bit).into_value_with(ruby),
-            Attribute::Traced => heap.slot(id).traced.into_value_with(ruby),
+            Attribute::Trait(bit) => heap.properties(id).flags.has(bit).into_value_with(ruby),
+            Attribute::Traced => heap.properties(id).traced.into_value_with(ruby),
             Attribute::Reachable => tree.is_some_and(|tree| tree.is_reachable(id)).into_value_with(ruby),
             Attribute::Type => {
-                let slot = heap.slot(id);
-                match TYPES.iter().find(|(ty, _)| *ty == slot.ty) {
+                let properties = heap.properties(id);
+                match TYPES.iter().find(|(ty, _)| *ty == properties.ty) {
                     Some((_, name)) => StaticSymbol::from(LazyId::get_inner_with(name, ruby)).as_value(),
                     // One that this version does not know.
-                    None => ruby.to_symbol(symbols.text(slot.names.label).to_lowercase()).as_value(),
+                    None => ruby.to_symbol(symbols.text(properties.names.label).to_lowercase()).as_value(),
                 }
             }
             Attribute::Class => {
-                let slot = heap.slot(id);
-                if slot.names.class != ClassId::NONE && !slot.tracer {
-                    return shared(symbols.bytes(names.instance_class(slot.names.class)));
+                let properties = heap.properties(id);
+                if properties.names.class != ClassId::NONE && !properties.tracer {
+                    return shared(symbols.bytes(names.instance_class(properties.names.class)));
                 }
                 key_value(ruby, &outside(snapshot, Key::Class, id))
             }
             Attribute::Key(key) => present(ruby, &outside(snapshot, key, id)),
             Attribute::File | Attribute::Line | Attribute::Location | Attribute::Method => {
-                let site = names.tables.sites.get(heap.slot(id).names.site);
+                let site = names.tables.sites.get(heap.properties(id).names.site);
                 let file = symbols.bytes(site.file);
                 let is_known = !file.is_empty() && file != b"(null)"; // as Ruby up to 2.7 has it
                 match self {
@@ -170,7 +170,7 @@ impl Attribute {
 
 fn outside(snapshot: &Snapshot, key: Key, id: NodeId) -> KeyValue {
     let mut values = Values::new(snapshot.heap().names());
-    let value = values.value(key, &snapshot.heap().slot(id));
+    let value = values.value(key, &snapshot.heap().properties(id));
     values.outside(value)
 }
 
@@ -263,15 +263,15 @@ pub(crate) fn pack(ruby: &Ruby, ids: &[NodeId]) -> RString {
 fn trees<'a>(
     snapshot: &'a Snapshot,
     is_needed: bool,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> heap_inspector::Result<Option<(&'a Tree, &'a Children)>> {
-    if is_needed { Ok(Some((snapshot.tree(options)?, snapshot.children(options)?))) } else { Ok(None) }
+    if is_needed { Ok(Some((snapshot.tree(control)?, snapshot.children(control)?))) } else { Ok(None) }
 }
 
 /// The objects of a query, in the order of the dump.
-pub(crate) fn ids_of(snapshot: &Snapshot, query: &Query, options: &Options<'_>) -> heap_inspector::Result<Vec<NodeId>> {
-    let trees = trees(snapshot, query.needs_tree(), options)?;
-    Objects::new(snapshot.heap(), trees, query).ids(options)
+pub(crate) fn ids_of(snapshot: &Snapshot, query: &Query, control: &Control<'_>) -> heap_inspector::Result<Vec<NodeId>> {
+    let trees = trees(snapshot, query.needs_tree(), control)?;
+    Objects::new(snapshot.heap(), trees, query).ids(control)
 }
 
 /// The objects of a query from a place to another in the order of `[[name, descending], ...]`.
@@ -293,11 +293,11 @@ fn ids(
         Ok((order, descending))
     });
     let criteria = criteria.collect::<Result<Vec<_>, Error>>()?;
-    let ids = heap.work(ruby, |snapshot, options| {
+    let ids = heap.work(ruby, |snapshot, control| {
         let by_tree = |(order, _): &(Order, bool)| matches!(order, Order::Number(number) if number.needs_tree());
-        let trees = trees(snapshot, query.needs_tree() || criteria.iter().any(by_tree), options)?;
-        let ids = Objects::new(snapshot.heap(), trees, &query).ids(options)?;
-        ordered(snapshot.heap(), trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX), options)
+        let trees = trees(snapshot, query.needs_tree() || criteria.iter().any(by_tree), control)?;
+        let ids = Objects::new(snapshot.heap(), trees, &query).ids(control)?;
+        ordered(snapshot.heap(), trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX), control)
     })?;
     Ok(pack(ruby, &ids))
 }
@@ -362,9 +362,9 @@ fn measures(
     of: &str,
 ) -> Result<Vec<(Vec<KeyValue>, Measure)>, Error> {
     let (query, number) = (query(ruby, heap, clauses)?, number(ruby, of)?);
-    heap.work(ruby, |snapshot, options| {
-        let trees = trees(snapshot, query.needs_tree() || number.needs_tree(), options)?;
-        Objects::new(snapshot.heap(), trees, &query).groups(by, number, options)
+    heap.work(ruby, |snapshot, control| {
+        let trees = trees(snapshot, query.needs_tree() || number.needs_tree(), control)?;
+        Objects::new(snapshot.heap(), trees, &query).groups(by, number, control)
     })
 }
 
@@ -378,9 +378,9 @@ fn retained(
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
     let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, &by)?, number(ruby, &of)?);
-    let groups = heap.work(ruby, |snapshot, options| {
-        let (tree, children) = (snapshot.tree(options)?, snapshot.children(options)?);
-        let groups = Objects::new(snapshot.heap(), Some((tree, children)), &query).retained(&by, children, options)?;
+    let groups = heap.work(ruby, |snapshot, control| {
+        let (tree, children) = (snapshot.tree(control)?, snapshot.children(control)?);
+        let groups = Objects::new(snapshot.heap(), Some((tree, children)), &query).retained(&by, children, control)?;
         let value = |group: &Retained| if number == Number::RetainedCount { group.count } else { group.memsize };
         Ok(ranked(groups.into_iter().map(|group| (value(&group), group.key)).collect(), limit))
     })?;
@@ -396,7 +396,7 @@ fn retained(
 /// The values of a key that objects may have.
 fn values(ruby: &Ruby, heap: &Heap, key: String) -> Result<RArray, Error> {
     let key = key.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?;
-    let found = heap.work(ruby, |snapshot, options| Objects::values(snapshot.heap(), key, options))?;
+    let found = heap.work(ruby, |snapshot, control| Objects::values(snapshot.heap(), key, control))?;
     let list = ruby.ary_new_capa(found.len());
     for (at, value) in found.iter().enumerate() {
         work::breathe(ruby, at)?;
@@ -416,7 +416,7 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
     let snapshot = heap.snapshot(ruby)?;
     let ids = unpack(ruby, packed, snapshot.heap().object_count())?;
     if attributes.iter().any(|attribute| attribute.needs_tree()) && snapshot.made_tree().is_none() {
-        heap.work(ruby, |snapshot, options| snapshot.tree(options).map(drop))?;
+        heap.work(ruby, |snapshot, control| snapshot.tree(control).map(drop))?;
     }
     let columns = ruby.ary_new_capa(attributes.len());
     for attribute in attributes {
@@ -433,13 +433,13 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
 /// The texts of some objects as the dump has them, by place; nil where it has none.
 fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
     let ids = unpack(ruby, packed, heap.snapshot(ruby)?.heap().object_count())?;
-    let found = heap.work(ruby, |snapshot, options| {
+    let found = heap.work(ruby, |snapshot, control| {
         let mut found = std::collections::HashMap::new();
         snapshot.heap().records(snapshot.source(), &ids, |id, record, _| {
             if let Some(text) = record.value {
                 found.insert(id, text.decode().into_owned());
             }
-            options.check()
+            control.check()
         })?;
         Ok(found)
     })?;
@@ -471,7 +471,7 @@ fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
 /// An object in words, without the text of strings; only what closures and methods run is read, where the dump still can be.
 fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
     let (snapshot, id) = (heap.snapshot(ruby)?, NodeId(id));
-    if !matches!(snapshot.heap().slot(id).ty, Type::Data | Type::Imemo) {
+    if !matches!(snapshot.heap().properties(id).ty, Type::Data | Type::Imemo) {
         return Ok(text(ruby, &Labels::new(snapshot.heap()).node(id)));
     }
     let label = heap.work(ruby, |snapshot, _| {
@@ -484,7 +484,7 @@ fn label(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
 
 /// The names of classes that are most like one that no object has.
 fn similar_classes(ruby: &Ruby, heap: &Heap, name: String) -> Result<Vec<String>, Error> {
-    heap.work(ruby, |snapshot, options| grouping::similar_classes(snapshot.heap(), &name, 3, options))
+    heap.work(ruby, |snapshot, control| grouping::similar_classes(snapshot.heap(), &name, 3, control))
 }
 
 /// A text that may go to a terminal.
@@ -521,7 +521,7 @@ fn instances(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
 
 /// What dominates an object immediately: an object, `:roots`, or nil.
 fn dominator(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Value, Error> {
-    let dominator = heap.work(ruby, |snapshot, options| Ok(snapshot.tree(options)?.dominator(NodeId(id))))?;
+    let dominator = heap.work(ruby, |snapshot, control| Ok(snapshot.tree(control)?.dominator(NodeId(id))))?;
     Ok(match dominator {
         Dominator::Node(id) => id.0.into_value_with(ruby),
         Dominator::Root | Dominator::Unreachable => ruby.qnil().as_value(),
@@ -530,8 +530,8 @@ fn dominator(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Value, Error> {
 
 /// What an object dominates immediately.
 fn dominated(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
-    let ids = heap.work(ruby, |snapshot, options| {
-        Ok(snapshot.children(options)?.of(Dominator::Node(NodeId(id))).collect::<Vec<_>>())
+    let ids = heap.work(ruby, |snapshot, control| {
+        Ok(snapshot.children(control)?.of(Dominator::Node(NodeId(id))).collect::<Vec<_>>())
     })?;
     Ok(pack(ruby, &ids))
 }
@@ -566,7 +566,7 @@ fn read<const AT: usize>(ruby: &Ruby, object: RObject) -> Result<Value, Error> {
         return Err(errors::internal(ruby, "a number of no object"));
     }
     if attribute.needs_tree() && snapshot.made_tree().is_none() {
-        heap.work(ruby, |snapshot, options| snapshot.tree(options).map(drop))?;
+        heap.work(ruby, |snapshot, control| snapshot.tree(control).map(drop))?;
     }
     Ok(attribute.of(ruby, &snapshot, snapshot.made_tree(), NodeId(index)))
 }

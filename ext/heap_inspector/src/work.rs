@@ -35,7 +35,7 @@ struct State {
 }
 
 /// The longest wait.
-const PATIENCE: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What goes on with the Ruby object that is read.
 #[derive(Default)]
@@ -81,7 +81,9 @@ impl Desk {
             let wanted = matches!(state.input, Input::Wanted);
             !(state.is_done || state.is_interrupted || state.progress.is_some() || wanted)
         };
-        drop(self.changed.wait_timeout_while(self.lock(), PATIENCE, idle).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.changed.wait_timeout_while(self.lock(), CHECK_INTERVAL, idle).unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     fn take(&self) -> Wishes {

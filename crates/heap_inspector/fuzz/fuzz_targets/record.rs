@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         _ => match repair(bytes) {
-            Repair::Dressed(line) | Repair::Mended(line) => {
+            Repair::Normalized(line) | Repair::Repaired(line) => {
                 let (mut record, mut references) = (Record::default(), Vec::new());
                 if Scanner::default().scan(&line, &mut record, &mut references).is_some()
                     && let Some(expected) = twin::twin(bytes)

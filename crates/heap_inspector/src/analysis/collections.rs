@@ -8,21 +8,21 @@
 //! bytes fit no form the biggest that they hold is taken. Elements in the slot of an array cost nothing. Costs time for each array and
 //! hash.
 
-use super::dominators::Tree;
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId, Target};
+use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
-use crate::record::{Traits, Type};
+use crate::properties::ObjectProperties;
+use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
-use crate::ruby::Evidence;
-use crate::scan::Options;
+use crate::ruby::RubyVersion;
 use crate::select::Filter;
-use crate::survey::Slot;
-use crate::view::human;
 
 /// How an array or hash keeps its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,23 +78,23 @@ pub struct Room {
 
 /// The room of an array or hash of `length` elements that takes `bytes`, its slot included.
 #[must_use]
-pub fn room(slot: &Slot, length: u64, bytes: u64, evidence: Evidence) -> Room {
-    let word = evidence.word();
-    let slot_size = u64::from(if slot.slot_size == 0 { evidence.base_slot() } else { slot.slot_size });
+pub fn room(properties: &ObjectProperties, length: u64, bytes: u64, ruby_version: RubyVersion) -> Room {
+    let word = ruby_version.word();
+    let slot_size = u64::from(if properties.slot_size == 0 { ruby_version.base_slot() } else { properties.slot_size });
     let beyond = bytes.saturating_sub(slot_size);
-    if slot.ty == Type::Hash {
-        hash(slot.slot_size, length, beyond, evidence)
+    if properties.ty == Type::Hash {
+        hash(properties.slot_size, length, beyond, ruby_version)
     } else {
-        array(slot, length, beyond, word)
+        array(properties, length, beyond, word)
     }
 }
 
-fn array(slot: &Slot, length: u64, beyond: u64, word: u64) -> Room {
+fn array(properties: &ObjectProperties, length: u64, beyond: u64, word: u64) -> Room {
     // Of an empty array no Ruby says that it is embedded.
-    if slot.traits.has(Traits::EMBEDDED) || length == 0 && beyond == 0 {
+    if properties.flags.has(Flags::EMBEDDED) || length == 0 && beyond == 0 {
         return Room { form: Form::ArrayInSlot, capacity: None, wasted: 0, is_exact: true };
     }
-    if slot.traits.has(Traits::SHARED) {
+    if properties.flags.has(Flags::SHARED) {
         return Room { form: Form::ArrayShared, capacity: None, wasted: 0, is_exact: true };
     }
     // Of an array that was printed as longer than its memory the length is right: it shares, and the Ruby does not say so.
@@ -106,10 +106,10 @@ fn array(slot: &Slot, length: u64, beyond: u64, word: u64) -> Room {
     Room { form: Form::Array, capacity: Some(capacity), wasted, is_exact: beyond.is_multiple_of(word) }
 }
 
-fn hash(slot_size: u32, length: u64, beyond: u64, evidence: Evidence) -> Room {
-    let word = evidence.word();
+fn hash(slot_size: u32, length: u64, beyond: u64, ruby_version: RubyVersion) -> Room {
+    let word = ruby_version.word();
     let unknown = Room { form: Form::HashUnknown, capacity: None, wasted: 0, is_exact: false };
-    if !evidence.has_entry_tables() {
+    if !ruby_version.has_entry_tables() {
         return unknown;
     }
     let head = 6 * word + 8; // of a table (struct st_table)
@@ -125,7 +125,7 @@ fn hash(slot_size: u32, length: u64, beyond: u64, evidence: Evidence) -> Room {
     let short = word.min(8);
     // Since Ruby 4.1 a list has as many pairs as its slot has room for, up to 8.
     let sized = (u64::from(slot_size).saturating_sub(4 * word) / pair).min(8);
-    if evidence.has_sized_lists() && beyond == 0 && (1..=sized).contains(&length.max(1)) {
+    if ruby_version.has_sized_lists() && beyond == 0 && (1..=sized).contains(&length.max(1)) {
         return Room { form: Form::HashListInSlot, ..list(sized, pair, true) };
     }
     let embedded = if u64::from(slot_size) >= 3 * word + 8 + 8 * pair { 8 } else { short };
@@ -286,19 +286,19 @@ pub fn collections(
     by: &[Key],
     filter: &Filter,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Collections> {
     let mut found = Collections { by: by.to_vec(), ..Collections::default() };
-    let evidence = heap.totals().evidence;
+    let ruby_version = heap.totals().ruby_version;
     let mut grouping = Grouping::new(heap, by, filter);
     let mut by_group: Vec<Fill> = Vec::new();
     let (mut biggest, mut emptiest) = (Top::new(limit), Top::new(limit));
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
-        let slot = heap.slot(id);
-        if !matches!(slot.ty, Type::Array | Type::Hash) {
+        let properties = heap.properties(id);
+        if !matches!(properties.ty, Type::Array | Type::Hash) {
             if is_set(heap, id) && grouping.group(id).is_some() {
                 let (memsize, elements) = (heap.bytes(id), set_elements(heap, id));
                 found.sets += 1;
@@ -310,7 +310,7 @@ pub fn collections(
         }
         let Some(group) = grouping.group(id) else { continue };
         let (length, memsize) = (u64::from(heap.length(id).unwrap_or(0)), heap.bytes(id));
-        let room = room(&slot, length, memsize, evidence);
+        let room = room(&properties, length, memsize, ruby_version);
         let fill = Fill {
             count: 1,
             memsize,
@@ -360,7 +360,7 @@ pub fn collections(
             (set_elements(heap, id), unknown)
         } else {
             let length = u64::from(heap.length(id).unwrap_or(0));
-            (length, room(&heap.slot(id), length, memsize, evidence))
+            (length, room(&heap.properties(id), length, memsize, ruby_version))
         };
         Collection {
             id,
@@ -379,14 +379,14 @@ pub fn collections(
 
 /// Whether it is a `Set` of Ruby 4.0 or later, which is no hash.
 fn is_set(heap: &Heap, id: NodeId) -> bool {
-    let slot = heap.slot(id);
-    slot.ty == Type::Data && heap.names().tables.symbols.bytes(slot.names.label) == b"set"
+    let properties = heap.properties(id);
+    properties.ty == Type::Data && heap.names().tables.symbols.bytes(properties.names.label) == b"set"
 }
 
 /// How many objects such a set refers to: its elements, without numbers and symbols. An object with its instance variables is none.
 fn set_elements(heap: &Heap, id: NodeId) -> u64 {
     let is_element = |target: &Target| match target {
-        Target::Node(target) => heap.slot(*target).ty != Type::Imemo,
+        Target::Node(target) => heap.properties(*target).ty != Type::Imemo,
         Target::Dangling(_) => true,
     };
     heap.references(id).filter(is_element).count() as u64
@@ -586,7 +586,7 @@ impl Collections {
     }
 
     fn explain(&self) -> Vec<Section> {
-        let mut text = "what is wasted is room for elements that are not there, worked out from the bytes and Ruby's ways to grow: exact, but \
+        let mut text = "what is wasted is room for elements that are not there, worked out from the bytes and Ruby's shortest_paths to grow: exact, but \
                         for arrays and hashes that have instance variables"
             .to_owned();
         if self.estimated > 0 {
@@ -594,7 +594,7 @@ impl Collections {
         }
         let mut notes = vec![note(Level::Info, text)];
         if [Form::HashList, Form::HashListInSlot].iter().any(|form| self.forms[*form as usize].count > 0) {
-            let text = "a hash has room for 8 entries from its first one on, since Ruby 3.3 even before, in its slot; that room is among \
+            let text = "a hash has room for 8 entries from its first one on, since Ruby 3.3 even before, in its properties; that room is among \
                         the wasted, and only fewer hashes, or structs in their place, save it";
             notes.push(note(Level::Info, text));
         }

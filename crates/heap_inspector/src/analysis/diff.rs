@@ -10,23 +10,24 @@
 //! and kept while the app did its work, and neither start-up data nor what the last requests had not yet given back.
 //! Costs a look-up of an address for each object and 4 bytes for each object and dump.
 
-use super::dominators::Tree;
 use super::grouping::Grouping;
 use super::groups::{self, Groups, Shows};
 use super::retained;
 use super::{Context, Sort, address_cell, column, fact, key_cell, note, titled};
 use crate::Result;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::{ClassId, Names, TRACER_STRUCT};
+use crate::properties::ObjectProperties;
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
-use crate::scan::Options;
 use crate::select::Filter;
-use crate::survey::{Slot, Sum};
+use crate::sums::Sum;
 use crate::symbols::{SiteId, Symbol, Symbols};
-use crate::view::human;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -101,11 +102,11 @@ impl Match {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn new(earlier: &Heap, later: &Heap, options: &Options<'_>) -> Result<Match> {
-        Match::looked_up(earlier, later, options, false)
+    pub fn new(earlier: &Heap, later: &Heap, control: &Control<'_>) -> Result<Match> {
+        Match::looked_up(earlier, later, control, false)
     }
 
-    fn looked_up(earlier: &Heap, later: &Heap, options: &Options<'_>, is_backwards: bool) -> Result<Match> {
+    fn looked_up(earlier: &Heap, later: &Heap, control: &Control<'_>, is_backwards: bool) -> Result<Match> {
         let translation = Translation::new(later.names(), earlier.names());
         // What was traced in this generation or later may have come after the earlier dump.
         let last = earlier.newest_generation();
@@ -120,23 +121,24 @@ impl Match {
             reversed: false,
         };
         for id in later.nodes() {
-            if (id.0 as usize).is_multiple_of(PATIENCE) {
-                options.check()?;
+            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
             }
-            let slot = later.slot(id);
+            let properties = later.properties(id);
             let same = earlier.node(later.address(id)).filter(|before| {
                 let length = |heap: &Heap, id: NodeId| heap.length(id);
-                is_same(&slot, &earlier.slot(*before), &translation, alone)
-                    && (slot.generation > 0 && !alone || is_alike(slot.ty, length(later, id), length(earlier, *before)))
+                is_same(&properties, &earlier.properties(*before), &translation, alone)
+                    && (properties.generation > 0 && !alone
+                        || is_alike(properties.ty, length(later, id), length(earlier, *before)))
             });
             found.earlier.push(match same {
                 Some(before) => before.0,
-                None if slot.generation > 0 && slot.generation < last => {
+                None if properties.generation > 0 && properties.generation < last => {
                     found.moved += 1;
                     MOVED
                 }
                 None => {
-                    found.strays += u64::from(was_traced && slot.generation == 0);
+                    found.strays += u64::from(was_traced && properties.generation == 0);
                     NEW
                 }
             });
@@ -144,7 +146,7 @@ impl Match {
         found.strangers = found.strangers(later, last);
         if later.newest_generation() < last && found.likeness > 0.5 && !is_backwards {
             // What was there before the one must be in the other, if they are of one process and only in the wrong order.
-            let back = Match::looked_up(later, earlier, options, true)?;
+            let back = Match::looked_up(later, earlier, control, true)?;
             found.reversed = !back.is_strange();
         }
         Ok(found)
@@ -159,7 +161,7 @@ impl Match {
         }
         let mut by_generation = vec![(0u64, 0u64); last as usize];
         for (id, earlier) in later.nodes().zip(&self.earlier) {
-            if let Some((moved, all)) = by_generation.get_mut(later.slot(id).generation as usize) {
+            if let Some((moved, all)) = by_generation.get_mut(later.properties(id).generation as usize) {
                 *moved += u64::from(*earlier >= MOVED);
                 *all += 1;
             }
@@ -232,15 +234,16 @@ fn is_traced(heap: &Heap) -> bool {
 }
 
 /// Whether two records at one address are of one object; `alone` where one of the dumps does not say when and where it was allocated.
-fn is_same(slot: &Slot, before: &Slot, translation: &Translation, alone: bool) -> bool {
+fn is_same(properties: &ObjectProperties, before: &ObjectProperties, translation: &Translation, alone: bool) -> bool {
     let is_born_alike = || {
-        slot.generation == before.generation && translation.sites[slot.names.site.0 as usize] == Some(before.names.site)
+        properties.generation == before.generation
+            && translation.sites[properties.names.site.0 as usize] == Some(before.names.site)
     };
-    slot.ty == before.ty
-        && translation.classes[slot.names.class.0 as usize] == Some(before.names.class)
+    properties.ty == before.ty
+        && translation.classes[properties.names.class.0 as usize] == Some(before.names.class)
         && (alone || is_born_alike())
         // The label of a string is its encoding, which may be changed.
-        && (slot.ty == Type::String || translation.labels[slot.names.label.0 as usize] == Some(before.names.label))
+        && (properties.ty == Type::String || translation.labels[properties.names.label.0 as usize] == Some(before.names.label))
 }
 
 /// Whether untraced objects may be one by their lengths: those of these types keep theirs.
@@ -365,12 +368,12 @@ impl<'a> Diff<'a> {
     ///
     /// # Errors
     /// [`crate::Error::Usage`] for fewer than two dumps, [`crate::Error::Interrupted`] when cancelled.
-    pub fn new(dumps: &[Dump<'a>], options: &Options<'_>) -> Result<Diff<'a>> {
+    pub fn new(dumps: &[Dump<'a>], control: &Control<'_>) -> Result<Diff<'a>> {
         let [first, .., last] = dumps else {
             return Err(crate::Error::usage("a diff needs two dumps or more, the oldest first"));
         };
         let earlier = &dumps[..dumps.len() - 1];
-        let matches = at_once(earlier, |earlier| Match::new(earlier.heap, last.heap, options))?;
+        let matches = at_once(earlier, |earlier| Match::new(earlier.heap, last.heap, control))?;
         let mut kept = Sum::default();
         for id in last.heap.nodes().filter(|id| !matches[0].is_new(*id)) {
             let memsize = match matches[0].before(id) {
@@ -400,7 +403,7 @@ impl<'a> Diff<'a> {
 
     /// Why nothing that is said of the growth is sure, where it is so.
     pub(super) fn doubtful(&self) -> Option<String> {
-        if let Some(cut) = self.dumps.iter().find(|dump| dump.heap.intake().truncated) {
+        if let Some(cut) = self.dumps.iter().find(|dump| dump.heap.diagnostics().truncated) {
             return Some(format!("{} was cut off, so what is missing there looks new", cut.name));
         }
         if let Some(partial) = self.dumps.iter().find(|dump| dump.heap.roots().is_empty()) {
@@ -485,19 +488,20 @@ impl<'a> Diff<'a> {
             match (self.before(0, id), &translation) {
                 (Before::Same(before), _) => kept[before.0 as usize] = true,
                 (Before::Moved, Some(translation)) => {
-                    let slot = self.heap().slot(id);
-                    let class = translation.classes[slot.names.class.0 as usize];
-                    let site = translation.sites[slot.names.site.0 as usize];
+                    let properties = self.heap().properties(id);
+                    let class = translation.classes[properties.names.class.0 as usize];
+                    let site = translation.sites[properties.names.site.0 as usize];
                     if let (Some(class), Some(site)) = (class, site) {
-                        *moved.entry((slot.ty, class, site, slot.generation)).or_default() += 1;
+                        *moved.entry((properties.ty, class, site, properties.generation)).or_default() += 1;
                     }
                 }
                 _ => {}
             }
         }
         let mut is_moved = |id: &NodeId| {
-            let slot = first.slot(*id);
-            let left = moved.get_mut(&(slot.ty, slot.names.class, slot.names.site, slot.generation));
+            let properties = first.properties(*id);
+            let left =
+                moved.get_mut(&(properties.ty, properties.names.class, properties.names.site, properties.generation));
             left.filter(|left| **left > 0).map(|left| *left -= 1).is_some()
         };
         first.nodes().filter(|id| !kept[id.0 as usize] && !is_moved(id)).collect()
@@ -513,8 +517,8 @@ impl<'a> Diff<'a> {
 
     /// Groups some objects of the last dump.
     #[must_use]
-    pub fn groups(&self, ids: impl Iterator<Item = NodeId>, options: &groups::Options) -> Groups {
-        groups::of(self.heap(), ids, options, &Options::default()).expect("nobody cancels")
+    pub fn groups(&self, ids: impl Iterator<Item = NodeId>, control: &groups::Options) -> Groups {
+        groups::of(self.heap(), ids, control, &Control::default()).expect("nobody cancels")
     }
 }
 
@@ -670,11 +674,11 @@ struct Grouped<'a> {
     sums: Vec<Sum>,
 }
 
-fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, options: &Options<'_>) -> Result<Grouped<'a>> {
+fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, control: &Control<'_>) -> Result<Grouped<'a>> {
     let (mut grouping, mut sums) = (Grouping::new(heap, by, filter), Vec::<Sum>::new());
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
         if let Some(group) = grouping.group(id) {
             if group >= sums.len() {
@@ -730,7 +734,7 @@ pub fn growth(
     by: &[Key],
     filter: &Filter,
     retained: bool,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<Growth>> {
     let dumps = diff.dumps();
     let filter = &without_tracer(filter);
@@ -738,7 +742,7 @@ pub fn growth(
     let mut found: HashMap<Vec<Value>, (Vec<Sum>, Vec<u64>)> = HashMap::new();
     let none = || (vec![Sum::default(); dumps.len()], vec![0; dumps.len()]);
     let with_trees = retained && dumps.iter().all(|dump| dump.tree.is_some());
-    let all = at_once(dumps, |dump| grouped(dump.heap, by, filter, options))?;
+    let all = at_once(dumps, |dump| grouped(dump.heap, by, filter, control))?;
     for (at, Grouped { keys, values, sums }) in all.into_iter().enumerate() {
         let mut known: HashMap<Value, Value> = HashMap::new();
         for (mut key, sum) in keys.into_iter().zip(sums) {
@@ -750,7 +754,7 @@ pub fn growth(
     }
     for (at, dump) in dumps.iter().enumerate() {
         if let Some(tree) = dump.tree.filter(|_| with_trees) {
-            for group in retained::groups(dump.heap, tree, by, filter, None, options)?.groups {
+            for group in retained::groups(dump.heap, tree, by, filter, None, control)?.groups {
                 let key = group.key.iter().map(|value| texts.value(value)).collect();
                 found.entry(key).or_insert_with(none).1[at] = group.retained_memsize;
             }
@@ -778,7 +782,7 @@ const WARNED: f64 = 0.01;
 
 /// Whether two dumps have the same objects, of the same bytes and births, in the same order, as only one moment has.
 fn is_one_dump(one: &Heap, other: &Heap) -> bool {
-    let told = |heap: &Heap, id: NodeId| (heap.address(id), heap.bytes(id), heap.slot(id).generation);
+    let told = |heap: &Heap, id: NodeId| (heap.address(id), heap.bytes(id), heap.properties(id).generation);
     one.object_count() == other.object_count()
         && one.object_count() > 0
         && one.nodes().all(|id| told(one, id) == told(other, id))
@@ -794,7 +798,7 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
         let (taken, of_last) = (Taken::of(dump.heap), Taken::of(diff.heap()));
         let is_other = taken.as_ref().zip(of_last.as_ref()).is_some_and(|(one, last)| one.is_other(last));
         if !matched.is_one_process() || is_other {
-            let series = [dump.heap, diff.heap()].map(|heap| heap.totals().evidence.series());
+            let series = [dump.heap, diff.heap()].map(|heap| heap.totals().ruby_version.series());
             let pids = || Some((taken.as_ref()?.pid?, of_last.as_ref()?.pid?));
             let why = match pids().filter(|_| is_other) {
                 Some((one, other)) if one != other => {
@@ -881,7 +885,7 @@ pub enum By<'b> {
 ///
 /// # Errors
 /// Those of [`growth`].
-pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, options: &Options<'_>) -> Result<Report> {
+pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Report> {
     let mut sections = vec![Section::Table(dump_table(diff))];
     // Of several processes all objects are new, and all are gone.
     let is_one = diff.is_one_process();
@@ -893,7 +897,7 @@ pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, option
             if is_one {
                 sections.push(Section::Table(stayed_table(diff, by, filter, limit)));
             }
-            let all = growth(diff, by, filter, true, options)?;
+            let all = growth(diff, by, filter, true, control)?;
             sections.push(Section::Table(growth_table(&all, by, filter, limit)));
         }
         By::Holder(all) if is_one => sections.push(Section::Table(holder_table(diff, all, filter))),

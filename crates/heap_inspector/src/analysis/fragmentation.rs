@@ -7,16 +7,16 @@
 use super::grouping::Grouping;
 use super::{Context, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
-use crate::record::Traits;
+use crate::record::Flags;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::ruby::pages::{self as ruby, Layout, Pages, SizePages};
-use crate::scan::Options;
 use crate::select::Filter;
-use crate::view::human;
 use hashbrown::HashMap;
 
 /// A page that is at most this full is nearly empty: one part of so many.
@@ -120,11 +120,11 @@ pub fn fragmentation(
     by: &[Key],
     filter: &Filter,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Fragmentation> {
-    let layout = Layout::of(heap.totals().evidence);
+    let layout = Layout::of(heap.totals().ruby_version);
     let page_bytes = layout.page_bytes();
-    let counted = count(heap, &layout, options)?;
+    let counted = count(heap, &layout, control)?;
     let by_size = ruby::by_slot_size(counted.iter().map(|counted| counted.page), &layout);
     let mut found = Fragmentation { page_bytes, by_size, by: by.to_vec(), ..Fragmentation::default() };
     let mut nearly_empty: HashMap<u64, (u64, u32)> = HashMap::new();
@@ -140,7 +140,7 @@ pub fn fragmentation(
             emptiest.push((sum.slots, *counted));
         }
     }
-    found.hold(heap, nearly_empty, filter, limit, options)?;
+    found.hold(heap, nearly_empty, filter, limit, control)?;
     found.rest_pages = emptiest.len().saturating_sub(limit) as u64;
     // The share of live slots, compared without division.
     emptiest.sort_unstable_by(|(slots, a), (other, b)| {
@@ -170,13 +170,13 @@ pub fn fragmentation(
 }
 
 /// The pages in the order of their first objects in the dump. Objects of one page mostly follow each other.
-fn count(heap: &Heap, layout: &Layout, options: &Options<'_>) -> Result<Vec<Counted>> {
+fn count(heap: &Heap, layout: &Layout, control: &Control<'_>) -> Result<Vec<Counted>> {
     let mut places: HashMap<u64, usize> = HashMap::new();
     let mut pages: Vec<Counted> = Vec::new();
     let mut last = None;
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
         let number = heap.address(id) >> layout.page_log;
         let place = match last {
@@ -187,9 +187,9 @@ fn count(heap: &Heap, layout: &Layout, options: &Options<'_>) -> Result<Vec<Coun
             }),
         };
         last = Some((number, place));
-        let (counted, slot) = (&mut pages[place], heap.slot(id));
+        let (counted, slot) = (&mut pages[place], heap.properties(id));
         counted.page.take((heap.address(id) % layout.page_bytes()) as u32, slot.slot_size);
-        counted.pinned += u32::from(slot.traits.has(Traits::PINNED));
+        counted.pinned += u32::from(slot.flags.has(Flags::PINNED));
         if heap.address(id) < heap.address(counted.first) {
             counted.first = id;
         }
@@ -204,16 +204,16 @@ impl Fragmentation {
         mut nearly_empty: HashMap<u64, (u64, u32)>,
         filter: &Filter,
         limit: usize,
-        options: &Options<'_>,
+        control: &Control<'_>,
     ) -> Result<()> {
         let by = self.by.clone();
         let mut grouping = Grouping::new(heap, &by, filter);
-        let log = heap.totals().evidence.page_log();
+        let log = heap.totals().ruby_version.page_log();
         // By group: objects, pinned ones, pages, bytes; and the page that was counted last.
         let mut sums: Vec<(Holders, u64)> = Vec::new();
         for id in heap.nodes() {
-            if (id.0 as usize).is_multiple_of(PATIENCE) {
-                options.check()?;
+            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
             }
             let number = heap.address(id) >> log;
             let Some((free_bytes, live)) = nearly_empty.get_mut(&number) else { continue };
@@ -227,7 +227,7 @@ impl Fragmentation {
             }
             let (holders, last) = &mut sums[group];
             holders.count += 1;
-            holders.pinned += u64::from(heap.slot(id).traits.has(Traits::PINNED));
+            holders.pinned += u64::from(heap.properties(id).flags.has(Flags::PINNED));
             holders.pages += u64::from(std::mem::replace(last, number) != number);
             holders.held_bytes = holders.held_bytes.saturating_add(held_bytes);
         }
@@ -323,7 +323,7 @@ impl Fragmentation {
             name: "slot_sizes",
             title: "Pages by slot size".into(),
             columns: vec![
-                column("slot_size", "Slot size"),
+                column("slot_size", "ObjectProperties size"),
                 column("pages", "Pages"),
                 column("live_slots", "Live slots"),
                 column("free_slots", "Free slots"),
@@ -429,7 +429,7 @@ impl Fragmentation {
             title: "Emptiest pages, with the first object of each".into(),
             columns: vec![
                 column("page", "Page"),
-                column("slot_size", "Slot size"),
+                column("slot_size", "ObjectProperties size"),
                 column("live_slots", "Live"),
                 column("slots", "Slots"),
                 column("pinned", "Pinned"),

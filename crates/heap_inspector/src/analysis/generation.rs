@@ -4,12 +4,14 @@
 use super::groups::{Groups, Shows, Unordered};
 use super::strings::{self, Strings};
 use super::{Context, Sort, note};
+use crate::aggregate::{self, Aggregate};
+use crate::control::Control;
 use crate::keys::{Key, KeyValue, Values};
 use crate::report::{Level, Report, Section};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::{Sums, Survey, Wants};
+use crate::sums::Sums;
 use crate::{Error, Result, threads};
 
 /// A generation in detail.
@@ -35,15 +37,20 @@ pub struct Detail {
 /// Those of [`scan::scan`], and where the temporary file for strings cannot be written.
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<(Detail, Context)> {
     let parts = Key::Location.parts().union(Key::Class.parts()).union(filter.parts());
-    let wants =
-        Wants { parts, summing: true, memsize: filter.memsize(), texts: Some(strings::parts(filter)), pages: false };
-    let mut survey = Survey::take(source, &wants, scanning)?;
-    let texts = survey.texts.take().unwrap_or_default();
+    let wants = aggregate::Options {
+        parts,
+        summing: true,
+        memsize: filter.memsize(),
+        texts: Some(strings::parts(filter)),
+        pages: false,
+    };
+    let mut aggregate = Aggregate::take(source, &wants, scanning)?;
+    let texts = aggregate.texts.take().unwrap_or_default();
     let by_groups = || {
-        let mut values = Values::new(&survey.names);
-        let mut by = |key: Key| Unordered::new(&mut values, &survey.sums, &[key], filter, scanning);
+        let mut values = Values::new(&aggregate.names);
+        let mut by = |key: Key| Unordered::new(&mut values, &aggregate.sums, &[key], filter, &scanning.control);
         let (locations, classes) = (by(Key::Location)?, by(Key::Class)?);
-        let first = |of: &Unordered, sort: Sort| of.ordered(&values, sort, Some(limit), scanning);
+        let first = |of: &Unordered, sort: Sort| of.ordered(&values, sort, Some(limit), &scanning.control);
         Ok::<_, Error>(Detail {
             memory: first(&locations, Sort::Bytes)?,
             objects: first(&locations, Sort::Count)?,
@@ -51,22 +58,22 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
             references: first(&locations, Sort::References)?,
             strings: Strings::default(),
             others: if locations.total().count == 0 {
-                numbers(&mut values, &survey.sums, scanning)?
+                numbers(&mut values, &aggregate.sums, &scanning.control)?
             } else {
                 Vec::new()
             },
         })
     };
-    let by_texts = || strings::fold(&survey.names, texts, filter, Sort::Bytes, limit);
-    let (detail, strings) = threads::both(scanning.thread_count() > 1, by_groups, by_texts);
+    let by_texts = || strings::fold(&aggregate.names, texts, filter, Sort::Bytes, limit);
+    let (detail, strings) = threads::both(scanning.control.thread_count() > 1, by_groups, by_texts);
     let detail = Detail { strings: strings?, ..detail? };
-    Ok((detail, Context { totals: survey.totals, intake: survey.intake }))
+    Ok((detail, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }
 
 /// All generations of the dump, the oldest first.
-fn numbers(values: &mut Values<'_>, sums: &Sums, scanning: &scan::Options<'_>) -> Result<Vec<u64>> {
-    let all = Unordered::new(values, sums, &[Key::Generation], &Filter::default(), scanning)?;
-    let groups = all.ordered(values, Sort::Bytes, None, scanning)?.groups;
+fn numbers(values: &mut Values<'_>, sums: &Sums, control: &Control<'_>) -> Result<Vec<u64>> {
+    let all = Unordered::new(values, sums, &[Key::Generation], &Filter::default(), control)?;
+    let groups = all.ordered(values, Sort::Bytes, None, control)?.groups;
     let mut numbers: Vec<u64> = groups
         .iter()
         .filter_map(|group| match group.key[..] {

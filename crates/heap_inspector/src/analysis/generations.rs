@@ -3,14 +3,15 @@
 use super::groups::{self, Groups};
 use super::{Context, column, fact, note, share, titled, untraced};
 use crate::Result;
+use crate::control::Control;
 use crate::heap::Heap;
+use crate::human;
 use crate::keys::{Absent, Key, KeyValue};
 use crate::report::{Cell, Fact, Level, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::Sum;
-use crate::view::human;
+use crate::sums::Sum;
 
 /// The objects of one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +57,8 @@ pub fn read(
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn generations(
-    heap: &Heap,
-    filter: Filter,
-    limit: Option<usize>,
-    scanning: &scan::Options<'_>,
-) -> Result<Generations> {
-    groups::groups(heap, &options(filter, limit), scanning).map(in_order)
+pub fn generations(heap: &Heap, filter: Filter, limit: Option<usize>, control: &Control<'_>) -> Result<Generations> {
+    groups::groups(heap, &options(filter, limit), control).map(in_order)
 }
 
 fn in_order(groups: Groups) -> Generations {

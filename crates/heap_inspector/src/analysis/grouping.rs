@@ -1,9 +1,9 @@
 //! Which group a node is in, and whether a filter lets it through; each distinct value is looked at once.
 
 use crate::Result;
+use crate::control::Control;
 use crate::heap::{Domain, Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
-use crate::scan::Options;
 use crate::select::Filter;
 use hashbrown::HashMap;
 
@@ -11,11 +11,11 @@ use hashbrown::HashMap;
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn nodes(heap: &Heap, filter: &Filter, options: &Options<'_>) -> Result<Vec<NodeId>> {
+pub fn nodes(heap: &Heap, filter: &Filter, control: &Control<'_>) -> Result<Vec<NodeId>> {
     let mut grouping = Grouping::new(heap, &[], filter);
     let mut nodes = Vec::new();
     for id in heap.nodes() {
-        options.check_at(id.0 as usize)?;
+        control.check_at(id.0 as usize)?;
         nodes.extend(grouping.group(id).map(|_| id));
     }
     Ok(nodes)
@@ -27,12 +27,12 @@ pub fn nodes(heap: &Heap, filter: &Filter, options: &Options<'_>) -> Result<Vec<
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn similar_classes(heap: &Heap, name: &str, limit: usize, options: &Options<'_>) -> Result<Vec<String>> {
+pub fn similar_classes(heap: &Heap, name: &str, limit: usize, control: &Control<'_>) -> Result<Vec<String>> {
     let by = [Key::Class];
     let filter = Filter::default();
     let mut grouping = Grouping::new(heap, &by, &filter);
     for id in heap.nodes() {
-        options.check_at(id.0 as usize)?;
+        control.check_at(id.0 as usize)?;
         grouping.group(id);
     }
     if name.len() > LONG {
@@ -54,7 +54,7 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize, options: &Options<
     let (keys, values) = grouping.values();
     let mut names: Vec<(usize, String)> = Vec::new();
     for (step, key) in keys.iter().enumerate() {
-        options.check_at(step)?;
+        control.check_at(step)?;
         let Some(value @ Value::Text(_)) = key.first() else { continue };
         if values.bytes(*value).is_some_and(|name| name.len() <= LONG)
             && let KeyValue::Text(known) = values.outside(*value)
@@ -192,7 +192,7 @@ impl<'a> Grouping<'a> {
             let mut kept = 0;
             for (place, code) in self.codes.iter().enumerate() {
                 let id = ids[place];
-                let holds = answers.get(*code, || u32::from(filter.holds_term(*at, values, &heap.slot(id))));
+                let holds = answers.get(*code, || u32::from(filter.holds_term(*at, values, &heap.properties(id))));
                 // Without a branch, which would be guessed wrong often.
                 ids[kept] = id;
                 kept += holds as usize;
@@ -209,7 +209,7 @@ impl<'a> Grouping<'a> {
             return None;
         }
         for (at, domain, answers) in &mut self.terms {
-            let holds = || u32::from(filter.holds_term(*at, values, &heap.slot(id)));
+            let holds = || u32::from(filter.holds_term(*at, values, &heap.properties(id)));
             if answers.get(heap.code(id, *domain), holds) == 0 {
                 return None;
             }
@@ -217,7 +217,7 @@ impl<'a> Grouping<'a> {
         let mut group = 0;
         for By { key, domain, answers, numbers, order, pairs } in &mut self.by {
             let number = answers.get(heap.code(id, *domain), || {
-                let value = values.value(*key, &heap.slot(id));
+                let value = values.value(*key, &heap.properties(id));
                 *numbers.entry(value).or_insert_with(|| {
                     order.push(value);
                     order.len() as u32 - 1

@@ -5,14 +5,17 @@
 use super::sorted::sort;
 use super::{Context, Sort, column, key_cell, share, titled};
 use crate::Result;
+use crate::aggregate::{self, Aggregate};
+use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::Names;
+use crate::properties::PropertyMask;
 use crate::report::{Cell, Column, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::{Parts, Sum, Sums, Survey, Wants};
+use crate::sums::{Sum, Sums};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 
@@ -30,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    pub(crate) fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> PropertyMask {
         self.by.iter().fold(self.filter.parts(), |parts, key| parts.union(key.parts()))
     }
 }
@@ -64,39 +67,39 @@ pub struct Groups {
 /// # Errors
 /// Those of [`scan::scan`].
 pub fn read(source: &Source, options: &Options, scanning: &scan::Options<'_>) -> Result<(Groups, Context)> {
-    let wants = Wants { parts: options.parts(), summing: true, memsize: options.filter.memsize(), ..Wants::default() };
-    let survey = Survey::take(source, &wants, scanning)?;
-    let groups = fold(&survey.names, &survey.sums, options, scanning)?;
-    Ok((groups, Context { totals: survey.totals, intake: survey.intake }))
+    let wants = aggregate::Options {
+        parts: options.parts(),
+        summing: true,
+        memsize: options.filter.memsize(),
+        ..aggregate::Options::default()
+    };
+    let aggregate = Aggregate::take(source, &wants, scanning)?;
+    let groups = fold(&aggregate.names, &aggregate.sums, options, &scanning.control)?;
+    Ok((groups, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }
 
 /// The groups of a loaded heap.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn groups(heap: &Heap, options: &Options, scanning: &scan::Options<'_>) -> Result<Groups> {
-    of(heap, heap.nodes(), options, scanning)
+pub fn groups(heap: &Heap, options: &Options, control: &Control<'_>) -> Result<Groups> {
+    of(heap, heap.nodes(), options, control)
 }
 
 /// The groups of some nodes of a loaded heap.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn of(
-    heap: &Heap,
-    ids: impl Iterator<Item = NodeId>,
-    options: &Options,
-    scanning: &scan::Options<'_>,
-) -> Result<Groups> {
-    let sums = heap.sums_of(ids, options.parts(), options.filter.memsize(), scanning)?;
-    fold(heap.names(), &sums, options, scanning)
+pub fn of(heap: &Heap, ids: impl Iterator<Item = NodeId>, options: &Options, control: &Control<'_>) -> Result<Groups> {
+    let sums = heap.sums_of(ids, options.parts(), options.filter.memsize(), control)?;
+    fold(heap.names(), &sums, options, control)
 }
 
 /// Sums up slots by the values of their keys.
-pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options, scanning: &scan::Options<'_>) -> Result<Groups> {
+pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options, control: &Control<'_>) -> Result<Groups> {
     let mut values = Values::new(names);
-    let groups = Unordered::new(&mut values, sums, &options.by, &options.filter, scanning)?;
-    groups.ordered(&values, options.sort, options.limit, scanning)
+    let groups = Unordered::new(&mut values, sums, &options.by, &options.filter, control)?;
+    groups.ordered(&values, options.sort, options.limit, control)
 }
 
 /// All groups, to be put in one order or several.
@@ -113,18 +116,18 @@ impl Unordered {
         sums: &Sums,
         by: &[Key],
         filter: &Filter,
-        scanning: &scan::Options<'_>,
+        control: &Control<'_>,
     ) -> Result<Unordered> {
         let mut folded: HashMap<Vec<Value>, Sum> = HashMap::new();
         let mut key = Vec::new();
         let mut total = Sum::default();
-        for (step, (slot, sum)) in sums.iter().enumerate() {
-            scanning.check_at(step)?;
-            if !filter.holds(values, slot) {
+        for (step, (properties, sum)) in sums.iter().enumerate() {
+            control.check_at(step)?;
+            if !filter.holds(values, properties) {
                 continue;
             }
             key.clear();
-            key.extend(by.iter().map(|by| values.value(*by, slot)));
+            key.extend(by.iter().map(|by| values.value(*by, properties)));
             total.add(*sum);
             match folded.get_mut(&key) {
                 Some(known) => known.add(*sum),
@@ -147,7 +150,7 @@ impl Unordered {
         values: &Values<'_>,
         by: Sort,
         limit: Option<usize>,
-        scanning: &scan::Options<'_>,
+        control: &Control<'_>,
     ) -> Result<Groups> {
         let mut groups: Vec<&(Vec<Value>, Sum)> = self.groups.iter().collect();
         let count = groups.len();
@@ -167,13 +170,13 @@ impl Unordered {
             });
         }
         // A million groups of one count are told by their names: in place, since to make the texts takes ten times as long.
-        sort(&mut groups, scanning, |(a, one), (b, other)| {
+        sort(&mut groups, control, |(a, one), (b, other)| {
             rank(other).cmp(&rank(one)).then_with(|| values.compare(a, b))
         })?;
         groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
         let mut shown = Vec::with_capacity(kept);
         for (step, (key, sum)) in groups[..kept].iter().enumerate() {
-            scanning.check_at(step)?;
+            control.check_at(step)?;
             shown.push(Group { key: key.iter().map(|value| values.outside(*value)).collect(), sum: *sum });
         }
         Ok(Groups { by: self.by.clone(), rest_groups: (count - kept) as u64, groups: shown, rest, total: self.total })

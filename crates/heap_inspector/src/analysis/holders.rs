@@ -5,17 +5,18 @@
 //! on growing or not. Costs the graph (ways, dominators) of the last dump and 8 bytes for each of its objects.
 
 use super::diff::{Before, Diff, HolderGrowth, Holders, Trend};
-use super::dominators::Tree;
 use super::grouping::Grouping;
-use super::paths::{self, Ways};
+use super::paths::{self};
 use super::suspects;
 use crate::Result;
+use crate::control::Control;
+use crate::graph::dominators::Tree;
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::NodeId;
 use crate::labels::Labels;
-use crate::scan::Options;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::Sum;
+use crate::sums::Sum;
 
 /// The `limit` holders of the most bytes of what came since the first dump and passes the filter; `tree` and `ways` are the last dump's.
 ///
@@ -24,18 +25,18 @@ use crate::survey::Sum;
 pub fn growth(
     diff: &Diff<'_>,
     tree: &Tree,
-    ways: &Ways,
+    shortest_paths: &ShortestPaths,
     source: &Source,
     filter: &Filter,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Holders> {
     if !diff.is_one_process() {
         return Ok(Holders::default()); // what is new cannot be told
     }
     let heap = diff.heap();
     let mut grouping = Grouping::new(heap, &[], filter);
-    let places = suspects::places(diff, tree, ways, options, |id| grouping.group(id).is_some())?;
+    let places = suspects::places(diff, tree, shortest_paths, control, |id| grouping.group(id).is_some())?;
     let mut places: Vec<(u32, Vec<u64>, u64)> = places
         .into_iter()
         .map(|(anchor, place)| {
@@ -56,7 +57,7 @@ pub fn growth(
     let mut labels = Labels::new(heap);
     let way = |anchor: &u32| {
         let id = ((*anchor as usize) < heap.object_count()).then_some(NodeId(*anchor));
-        id.and_then(|id| ways.way(id)).unwrap_or_default()
+        id.and_then(|id| shortest_paths.path(id)).unwrap_or_default()
     };
     let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| way(anchor)).collect();
     let origins = suspects::Origins::new(heap, &labels, nodes.iter().copied());

@@ -4,12 +4,12 @@
 //! decided once for each of those, numbers and membership for each object. A question costs a pass over the columns that it needs, on
 //! several threads; ordering the objects it keeps also 12 bytes for each and criterion.
 
-use super::dominators::{Children, Dominator, Tree};
 use super::grouping::{Coding, Grouping};
 use super::retained;
+use crate::control::Control;
+use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Values};
-use crate::scan::Options;
 use crate::select::Filter;
 use crate::{Error, Result, threads};
 use std::ops::Range;
@@ -62,8 +62,8 @@ impl Number {
             Number::RetainedCount => tree.map(|tree| tree.retained_count(id)),
             Number::Length => heap.length(id).map(u64::from),
             Number::ReferenceCount => Some(heap.references(id).len() as u64),
-            Number::Generation => heap.slot(id).generation.checked_sub(1).map(u64::from),
-            Number::SlotSize => Some(heap.slot(id).slot_size).filter(|bytes| *bytes > 0).map(u64::from),
+            Number::Generation => heap.properties(id).generation.checked_sub(1).map(u64::from),
+            Number::SlotSize => Some(heap.properties(id).slot_size).filter(|bytes| *bytes > 0).map(u64::from),
             Number::Address => Some(heap.address(id)),
             Number::Index => Some(u64::from(id.0)),
         }
@@ -266,10 +266,10 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when cancelled.
-    pub fn ids(&self, options: &Options<'_>) -> Result<Vec<NodeId>> {
-        let parts = self.divide(options, |range| {
+    pub fn ids(&self, control: &Control<'_>) -> Result<Vec<NodeId>> {
+        let parts = self.divide(control, |range| {
             let mut found = Vec::new();
-            self.walk(range, options, |ids| found.extend_from_slice(ids))?;
+            self.walk(range, control, |ids| found.extend_from_slice(ids))?;
             Ok(found)
         })?;
         Ok(parts.concat())
@@ -279,11 +279,11 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when cancelled.
-    pub fn groups(&self, by: &[Key], number: Number, options: &Options<'_>) -> Result<Vec<(Vec<KeyValue>, Measure)>> {
-        let parts = self.divide(options, |range| {
+    pub fn groups(&self, by: &[Key], number: Number, control: &Control<'_>) -> Result<Vec<(Vec<KeyValue>, Measure)>> {
+        let parts = self.divide(control, |range| {
             let (mut coding, mut measures) = (Coding::new(self.heap, by), Vec::<Measure>::new());
             let mut groups = Vec::new();
-            self.walk(range, options, |ids| {
+            self.walk(range, control, |ids| {
                 let known = coding.groups(ids, &mut groups);
                 measures.resize(known, Measure::default());
                 number.each(self.heap, self.tree, ids, |at, number| measures[groups[at] as usize].take(number));
@@ -308,12 +308,12 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when cancelled.
-    pub fn values(heap: &Heap, key: Key, options: &Options<'_>) -> Result<Vec<KeyValue>> {
+    pub fn values(heap: &Heap, key: Key, control: &Control<'_>) -> Result<Vec<KeyValue>> {
         if key.is_site() {
             return Ok(Values::new(heap.names()).of_sites(key));
         }
         let all = Query::default();
-        let groups = Objects::new(heap, None, &all).groups(&[key], Number::Index, options)?;
+        let groups = Objects::new(heap, None, &all).groups(&[key], Number::Index, control)?;
         Ok(groups.into_iter().flat_map(|(key, _)| key).collect())
     }
 
@@ -322,21 +322,21 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when cancelled.
-    pub fn retained(&self, by: &[Key], children: &Children, options: &Options<'_>) -> Result<Vec<Retained>> {
+    pub fn retained(&self, by: &[Key], children: &Children, control: &Control<'_>) -> Result<Vec<Retained>> {
         let Some(tree) = self.tree else { return Ok(Vec::new()) };
         let mut passes = vec![false; self.heap.object_count()];
-        self.ids(options)?.into_iter().for_each(|id| passes[id.0 as usize] = true);
+        self.ids(control)?.into_iter().for_each(|id| passes[id.0 as usize] = true);
         let mut grouping = Grouping::new(self.heap, by, &self.all);
         let group = |id: NodeId| if passes[id.0 as usize] { grouping.group(id) } else { None };
-        let sums = retained::walk(self.heap, tree, children, group, options)?;
+        let sums = retained::walk(self.heap, tree, children, group, control)?;
         let groups = grouping.keys().into_iter().zip(sums);
         Ok(groups.map(|(key, (_, memsize, count))| Retained { key, memsize, count }).collect())
     }
 
     /// Has `work` done on parts of the heap at once; the results in order.
-    fn divide<T: Send>(&self, options: &Options<'_>, work: impl Fn(Range<u32>) -> Result<T> + Sync) -> Result<Vec<T>> {
+    fn divide<T: Send>(&self, control: &Control<'_>, work: impl Fn(Range<u32>) -> Result<T> + Sync) -> Result<Vec<T>> {
         let count = self.heap.object_count() as u32;
-        let parts = options.thread_count().min(count as usize / WORTH_A_THREAD + 1) as u32;
+        let parts = control.thread_count().min(count as usize / WORTH_A_THREAD + 1) as u32;
         let bounds: Vec<u32> =
             (0..=parts).map(|part| (u64::from(count) * u64::from(part) / u64::from(parts)) as u32).collect();
         let work = &work;
@@ -345,12 +345,12 @@ impl<'a> Objects<'a> {
     }
 
     /// Hands out the objects of a part that pass, some at a time.
-    fn walk(&self, range: Range<u32>, options: &Options<'_>, mut each: impl FnMut(&[NodeId])) -> Result<()> {
+    fn walk(&self, range: Range<u32>, control: &Control<'_>, mut each: impl FnMut(&[NodeId])) -> Result<()> {
         let mut sieves: Vec<Grouping<'_>> =
             self.query.any.iter().map(|clause| Grouping::new(self.heap, &[], &clause.filter)).collect();
         let (mut ids, mut found) = (Vec::with_capacity(BLOCK as usize), Vec::new());
         for from in range.clone().step_by(BLOCK as usize) {
-            options.check()?;
+            control.check()?;
             found.clear();
             for (place, sieve) in sieves.iter_mut().enumerate() {
                 ids.clear();
@@ -421,10 +421,10 @@ fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<
 /// use heap_inspector::source::Source;
 ///
 /// let source = Source::path("tests/dumps/ruby-3.4-x86_64.json.zst");
-/// let options = Default::default();
-/// let heap = Heap::load(&source, &options)?;
-/// let ids = Objects::new(&heap, None, &Query::default()).ids(&options)?;
-/// let biggest = ordered(&heap, None, ids, &[(Order::Number(Number::Memsize), true)], 0..3, &options)?;
+/// let control = Default::default();
+/// let heap = Heap::load(&source, &Default::default())?;
+/// let ids = Objects::new(&heap, None, &Query::default()).ids(&control)?;
+/// let biggest = ordered(&heap, None, ids, &[(Order::Number(Number::Memsize), true)], 0..3, &control)?;
 /// assert!(biggest.len() == 3 && heap.bytes(biggest[0]) >= heap.bytes(biggest[1]));
 /// # Ok::<(), heap_inspector::Error>(())
 /// ```
@@ -437,7 +437,7 @@ pub fn ordered(
     ids: Vec<NodeId>,
     criteria: &[(Order, bool)],
     places: Range<usize>,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<NodeId>> {
     let range = places.start.min(ids.len())..places.end.min(ids.len());
     if criteria.is_empty() || range.is_empty() {
@@ -446,7 +446,7 @@ pub fn ordered(
     let ranks: Vec<Vec<u64>> = criteria
         .iter()
         .map(|(order, descending)| {
-            options.check()?;
+            control.check()?;
             let mut ranks = match order {
                 Order::Key(key) => key_ranks(heap, *key, &ids),
                 Order::Number(number) => {
@@ -470,7 +470,7 @@ pub fn ordered(
         positions.select_nth_unstable_by(range.end - 1, compare);
         positions.truncate(range.end);
     }
-    options.check()?;
+    control.check()?;
     positions.sort_unstable_by(compare);
     Ok(positions[range].iter().map(|position| ids[*position as usize]).collect())
 }

@@ -1,361 +1,20 @@
 //! Why objects are alive: chains of references from the roots to them.
 //!
-//! The *way* to an object is the cheapest chain: short ones are, but a step through Ruby's own machinery (inline caches, method
-//! entries), over an object's own class or from a stack that is scanned conservatively costs as much as several others, because it
-//! says little to a programmer. All ways together are a tree, found in one run from the roots by Dial's algorithm (Communications of
-//! the ACM 12, 1969: Dijkstra's with a bucket for each of the few costs). It costs 12 bytes for each object and time for each edge.
-//!
-//! *Other* chains to one object follow the way to some object, take one edge that is on no way, and go on by the cheapest tail, which a
-//! second run, backwards from the object, finds for all. These are the chains with one detour as in Eppstein's "Finding the k Shortest
-//! Paths" (SIAM Journal on Computing 28, 1998); those with several are not looked for. *Merged* chains of many objects are the part of the
-//! tree above them, where objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
+//! *Merged* paths of many objects are the part of the tree of shortest paths ([`crate::graph::shortest_paths`]) above them, where
+//! objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
-use super::dominators::{Children, Dominator, Tree, UNREACHABLE};
 use super::{Context, address_cell, column, edge_cell, fact, note, share};
 use crate::Result;
-use crate::graph::{PATIENCE, ROOT, Referrers, targets};
+use crate::control::Control;
+use crate::graph::dominators::{Children, Dominator, Tree, UNREACHABLE};
+use crate::graph::shortest_paths::{ShortestPaths, is_conservative};
+use crate::graph::{ROOT, Referrers};
 use crate::heap::{Heap, NodeId, Target};
 use crate::labels::{Edge, Labels};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
-use crate::scan::Options;
 use crate::source::Source;
-use hashbrown::{HashMap, HashSet};
-
-/// What a step costs.
-const STEP: u32 = 1;
-/// What it costs beside that to an object's own class, ...
-const TO_CLASS: u32 = 3;
-/// ... out of Ruby's machinery or the allocation tracer, ...
-const MACHINERY: u32 = 4;
-/// ... off a thread or fiber, whose stack is another in the next dump, ...
-const STACK: u32 = 8;
-/// ... to an object that is to be gone round, ...
-const AVOIDED: u32 = 2;
-/// ... and from a root that is scanned conservatively.
-const CONSERVATIVE: u32 = 12;
-/// One more than the greatest cost of a step.
-const BUCKETS: usize = 16;
-
-/// Sorts of IMEMO that hold what a program holds, and no machinery.
-const PLAIN_IMEMO: [&[u8]; 5] = [b"env", b"fields", b"ifunc", b"memo", b"svar"];
-
-/// The cheapest chain from the roots to each object.
-#[derive(Debug)]
-pub struct Ways {
-    /// By node: the one before it; [`ROOT`] at the beginning.
-    parents: Vec<u32>,
-    costs: Vec<u32>,
-    /// The reachable nodes, cheapest first.
-    order: Vec<u32>,
-}
-
-impl Ways {
-    /// Finds the ways to all objects.
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn new(heap: &Heap, options: &Options<'_>) -> Result<Ways> {
-        Ways::around(heap, |_| false, options)
-    }
-
-    /// The ways that rather go round what `avoids` says: a step to such an object costs as much as three.
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn around(heap: &Heap, avoids: impl Fn(NodeId) -> bool, options: &Options<'_>) -> Result<Ways> {
-        let count = heap.object_count();
-        let mut search = Search::new(count);
-        for (node, cost) in beginnings(heap) {
-            search.reach(ROOT, node, cost);
-        }
-        let mut order = Vec::new();
-        while let Some((node, cost)) = search.next() {
-            if order.len().is_multiple_of(PATIENCE) {
-                options.check()?;
-            }
-            order.push(node);
-            let from = cost_off(heap, node);
-            for target in targets(heap, node) {
-                let cost = cost + from + to_class(heap, node, target);
-                // Most edges lead to what is reached more cheaply already.
-                if cost < search.costs[target as usize] {
-                    let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
-                    search.reach(node, target, cost + avoided);
-                }
-            }
-        }
-        Ok(Ways { parents: search.from, costs: search.costs, order })
-    }
-
-    /// The object before one on its way, or [`ROOT`]; that, too, where there is no way.
-    pub(super) fn parent(&self, id: NodeId) -> u32 {
-        match self.parents[id.0 as usize] {
-            UNREACHABLE => ROOT,
-            parent => parent,
-        }
-    }
-
-    /// About how many bytes of memory they take.
-    #[must_use]
-    pub fn footprint(&self) -> usize {
-        4 * (self.parents.capacity() + self.costs.capacity() + self.order.capacity())
-    }
-
-    /// Whether there is a way to the object.
-    #[must_use]
-    pub fn is_reachable(&self, id: NodeId) -> bool {
-        self.parents[id.0 as usize] != UNREACHABLE
-    }
-
-    /// The way to the object, from what a root refers to down to itself; none where there is no way.
-    #[must_use]
-    pub fn way(&self, id: NodeId) -> Option<Vec<NodeId>> {
-        if !self.is_reachable(id) {
-            return None;
-        }
-        let mut way = vec![id];
-        let mut at = self.parents[id.0 as usize];
-        while at != ROOT {
-            way.push(NodeId(at));
-            at = self.parents[at as usize];
-        }
-        way.reverse();
-        Some(way)
-    }
-
-    /// The way to the object and up to `limit - 1` other chains, of those that are cheap and end unlike the way; cheapest first. Costs about as much as [`Ways::new`].
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn chains(
-        &self,
-        heap: &Heap,
-        referrers: &Referrers,
-        id: NodeId,
-        limit: usize,
-        options: &Options<'_>,
-    ) -> Result<Vec<Vec<NodeId>>> {
-        let Some(way) = self.way(id) else { return Ok(Vec::new()) };
-        let tails = Tails::new(heap, referrers, &way, options)?;
-        let mut branches: Vec<Branch> = Vec::new();
-        let count = self.parents.len();
-        let (mut above, mut below) = (Meeting::new(count, &way), Meeting::new(count, &way));
-        let mut take = |branch: Branch| {
-            branches.push(branch);
-            if branches.len() >= 2 * EXAMINED {
-                branches.sort_unstable();
-                branches.dedup();
-                branches.truncate(EXAMINED);
-            }
-        };
-        let end = way.len() as u32;
-        for (node, cost) in beginnings(heap) {
-            if self.parents[node as usize] != ROOT && tails.costs[node as usize] != u32::MAX {
-                let cost = cost + tails.costs[node as usize];
-                take(Branch { rank: cost + ALIKE * (end - below.of(&tails.next, node)), cost, from: ROOT, to: node });
-            }
-        }
-        for from in &self.order {
-            // The way to `from` begins with so many objects of the one way; what the object itself holds leads to it no other way.
-            let common = above.of(&self.parents, *from);
-            if common as usize == way.len() {
-                continue;
-            }
-            for to in targets(heap, *from) {
-                let tail = tails.costs[to as usize];
-                // A tail that comes back to one of those passes it twice.
-                if tail == u32::MAX || self.parents[to as usize] == *from {
-                    continue;
-                }
-                let met = below.of(&tails.next, to);
-                if met > common {
-                    let cost = self.costs[*from as usize] + step_cost(heap, *from, to) + tail;
-                    take(Branch { rank: cost + ALIKE * (end - met), cost, from: *from, to });
-                }
-            }
-        }
-        branches.sort_unstable();
-        branches.dedup();
-        let mut found: Vec<(u32, Vec<NodeId>)> = Vec::new();
-        let mut patience = count.max(1 << 16).saturating_mul(4);
-        for Branch { cost, from, to, .. } in branches.into_iter().take(EXAMINED) {
-            if found.len() + 1 >= limit || patience == 0 {
-                break;
-            }
-            let mut chain = if from == ROOT { Vec::new() } else { self.way(NodeId(from)).unwrap_or_default() };
-            let mut at = to;
-            while at != ROOT {
-                chain.push(NodeId(at));
-                at = tails.next[at as usize];
-            }
-            patience = patience.saturating_sub(chain.len());
-            let mut seen = HashSet::with_capacity(chain.len());
-            if chain.iter().all(|id| seen.insert(*id)) {
-                found.push((cost, chain));
-            }
-        }
-        found.sort_by_key(|(cost, _)| *cost);
-        let mut chains = vec![way];
-        chains.extend(found.into_iter().map(|(_, chain)| chain));
-        chains.truncate(limit);
-        Ok(chains)
-    }
-}
-
-/// What it costs to end like the way: another holder of the object tells more than another way to the same one.
-const ALIKE: u32 = 2;
-/// So many of the cheapest branches are looked at for chains that pass no object twice.
-const EXAMINED: usize = 4096;
-
-/// Where a chain leaves all ways: it follows the way to `from`, goes on to `to` and from there by the cheapest tail. As it is the first
-/// edge that is on no way, no two branches are the same chain.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Branch {
-    /// The cost, and [`ALIKE`] for each object that the chain ends with as the way does.
-    rank: u32,
-    cost: u32,
-    from: u32,
-    to: u32,
-}
-
-/// What the roots refer to, and what a chain costs that begins there.
-fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
-    heap.roots().iter().flat_map(|root| {
-        let cost = if is_conservative(&root.category) { CONSERVATIVE } else { 0 };
-        root.targets.iter().filter_map(move |target| match target {
-            Target::Node(node) => Some((node.0, cost)),
-            Target::Dangling(_) => None,
-        })
-    })
-}
-
-/// What the step from one node to another costs.
-fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
-    cost_off(heap, from) + to_class(heap, from, to)
-}
-
-/// What each step from a node costs.
-fn cost_off(heap: &Heap, from: u32) -> u32 {
-    let slot = heap.slot(NodeId(from));
-    let label = || heap.names().tables.symbols.bytes(slot.names.label);
-    let more = match slot.ty {
-        _ if slot.tracer => MACHINERY,
-        Type::Imemo if !PLAIN_IMEMO.contains(&label()) => MACHINERY,
-        Type::Data if matches!(label(), b"VM/thread" | b"fiber") => STACK,
-        _ => 0,
-    };
-    STEP + more
-}
-
-/// What it costs beside that to an object's own class.
-fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
-    if to == heap.class_target(from) { TO_CLASS } else { 0 }
-}
-
-/// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
-struct Search {
-    /// By node: the one it was reached from.
-    from: Vec<u32>,
-    costs: Vec<u32>,
-    buckets: Vec<Vec<u32>>,
-    waiting: usize,
-    cost: u32,
-}
-
-impl Search {
-    fn new(count: usize) -> Search {
-        Search {
-            from: vec![UNREACHABLE; count],
-            costs: vec![u32::MAX; count],
-            buckets: vec![Vec::new(); BUCKETS],
-            waiting: 0,
-            cost: 0,
-        }
-    }
-
-    fn reach(&mut self, from: u32, to: u32, cost: u32) {
-        if cost < self.costs[to as usize] {
-            self.costs[to as usize] = cost;
-            self.from[to as usize] = from;
-            self.buckets[cost as usize % BUCKETS].push(to);
-            self.waiting += 1;
-        }
-    }
-
-    /// The cheapest node that was not given yet, and its cost.
-    fn next(&mut self) -> Option<(u32, u32)> {
-        while self.waiting > 0 {
-            let Some(node) = self.buckets[self.cost as usize % BUCKETS].pop() else {
-                self.cost += 1;
-                continue;
-            };
-            self.waiting -= 1;
-            if self.costs[node as usize] == self.cost {
-                return Some((node, self.cost));
-            } // else a cheaper chain was found since
-        }
-        None
-    }
-}
-
-/// The cheapest chain from each node to one object.
-struct Tails {
-    costs: Vec<u32>,
-    /// By node: the one behind it; [`ROOT`] at the end.
-    next: Vec<u32>,
-}
-
-impl Tails {
-    /// Those to the end of `way`, which all that reach it follow.
-    fn new(heap: &Heap, referrers: &Referrers, way: &[NodeId], options: &Options<'_>) -> Result<Tails> {
-        let mut search = Search::new(heap.object_count());
-        let Some(end) = way.last() else { return Ok(Tails { costs: search.costs, next: search.from }) };
-        search.reach(ROOT, end.0, 0);
-        let mut walked = 0usize;
-        while let Some((node, cost)) = search.next() {
-            walked += 1;
-            if walked.is_multiple_of(PATIENCE) {
-                options.check()?;
-            }
-            for from in referrers.raw(node) {
-                search.reach(node, *from, cost + step_cost(heap, *from, node));
-            }
-        }
-        // A part of a cheapest chain is one; of several that are equal this one is taken.
-        way.windows(2).for_each(|pair| search.from[pair[0].0 as usize] = pair[1].0);
-        Ok(Tails { costs: search.costs, next: search.from })
-    }
-}
-
-/// Where the chains that a tree of pointers tells meet one way. Each node is walked over once, whatever is asked.
-struct Meeting {
-    /// By node: the place on the way of the first object of it that its chain meets, plus 1; 0 for none, `u32::MAX` where that is not
-    /// known yet.
-    known: Vec<u32>,
-    walked: Vec<u32>,
-}
-
-impl Meeting {
-    fn new(count: usize, way: &[NodeId]) -> Meeting {
-        let mut known = vec![u32::MAX; count];
-        for (place, id) in (1..).zip(way) {
-            known[id.0 as usize] = place;
-        }
-        Meeting { known, walked: Vec::new() }
-    }
-
-    fn of(&mut self, pointers: &[u32], node: u32) -> u32 {
-        let mut at = node;
-        while at != ROOT && self.known[at as usize] == u32::MAX {
-            self.walked.push(at);
-            at = pointers[at as usize];
-        }
-        let place = if at == ROOT { 0 } else { self.known[at as usize] };
-        self.walked.drain(..).for_each(|at| self.known[at as usize] = place);
-        place
-    }
-}
+use hashbrown::HashMap;
 
 /// An object on a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -400,7 +59,7 @@ pub(super) fn shown(steps: &[Step]) -> Vec<Option<&Step>> {
 
 /// What stands for the steps that are left out.
 pub(super) fn left_out(steps: &[Step]) -> String {
-    format!("({} steps more)", crate::view::human::count((steps.len() - SHOWN_STEPS) as u64))
+    format!("({} steps more)", crate::human::count((steps.len() - SHOWN_STEPS) as u64))
 }
 
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
@@ -418,11 +77,6 @@ pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
     categories
 }
 
-/// Whether roots of the category may be no references at all.
-fn is_conservative(category: &str) -> bool {
-    category == "machine_context"
-}
-
 /// The chains to one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -437,16 +91,16 @@ pub struct Paths {
 /// Finds up to `limit` chains from the roots to an object. Texts of strings on them are read from `source`.
 ///
 /// # Errors
-/// Those of [`Ways::new`], [`Referrers::new`] and [`Heap::records`].
-pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, options: &Options<'_>) -> Result<Paths> {
-    let ways = Ways::new(heap, options)?;
+/// Those of [`ShortestPaths::new`], [`Referrers::new`] and [`Heap::records`].
+pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, control: &Control<'_>) -> Result<Paths> {
+    let shortest_paths = ShortestPaths::new(heap, control)?;
     match limit {
-        0 | 1 => paths_by(heap, source, id, &ways, None, options),
-        _ => paths_by(heap, source, id, &ways, Some((&Referrers::new(heap, options)?, limit)), options),
+        0 | 1 => paths_by(heap, source, id, &shortest_paths, None, control),
+        _ => paths_by(heap, source, id, &shortest_paths, Some((&Referrers::new(heap, control)?, limit)), control),
     }
 }
 
-/// [`paths`] for those who keep the ways; without referrers and a limit one chain, the way.
+/// [`paths`] for those who keep the shortest paths; without referrers and a limit one chain, the way.
 ///
 /// # Errors
 /// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
@@ -454,13 +108,13 @@ pub fn paths_by(
     heap: &Heap,
     source: &Source,
     id: NodeId,
-    ways: &Ways,
+    shortest_paths: &ShortestPaths,
     others: Option<(&Referrers, usize)>,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Paths> {
     let chains: Vec<Vec<NodeId>> = match others {
-        None => ways.way(id).into_iter().collect(),
-        Some((referrers, limit)) => ways.chains(heap, referrers, id, limit, options)?,
+        None => shortest_paths.path(id).into_iter().collect(),
+        Some((referrers, limit)) => shortest_paths.chains(heap, referrers, id, limit, control)?,
     };
     let mut labels = Labels::new(heap);
     for chain in &chains {
@@ -541,7 +195,7 @@ impl Paths {
     }
 }
 
-/// Objects of one class on the ways to the objects asked for.
+/// Objects of one class on the shortest paths to the objects asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// How deep it stands: 0 what the roots refer to.
@@ -560,7 +214,7 @@ pub struct Group {
     pub memsize: u64,
 }
 
-/// The merged ways to many objects.
+/// The merged paths to many objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
     /// The groups, each behind the one that holds it, the one with the most objects first.
@@ -573,7 +227,7 @@ pub struct Merged {
     pub unreachable: u64,
 }
 
-/// Which of the merged ways are told.
+/// Which of the merged paths are told.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
     /// Groups that lead to a smaller part of the objects are left out.
@@ -590,15 +244,15 @@ impl Default for Shown {
     }
 }
 
-/// Merges the ways to `ids`. Takes time for the heap, not for each object's way.
+/// Merges the shortest paths to `ids`. Takes time for the heap, not for each object's way.
 ///
 /// # Errors
-/// Those of [`Ways::new`] and [`Heap::records`].
-pub fn merged(heap: &Heap, source: &Source, ids: &[NodeId], shown: Shown, options: &Options<'_>) -> Result<Merged> {
-    merged_by(heap, source, ids, shown, &Ways::new(heap, options)?, options)
+/// Those of [`ShortestPaths::new`] and [`Heap::records`].
+pub fn merged(heap: &Heap, source: &Source, ids: &[NodeId], shown: Shown, control: &Control<'_>) -> Result<Merged> {
+    merged_by(heap, source, ids, shown, &ShortestPaths::new(heap, control)?, control)
 }
 
-/// [`merged`] for those who keep the ways.
+/// [`merged`] for those who keep the shortest paths.
 ///
 /// # Errors
 /// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
@@ -607,21 +261,21 @@ pub fn merged_by(
     source: &Source,
     ids: &[NodeId],
     shown: Shown,
-    ways: &Ways,
-    options: &Options<'_>,
+    shortest_paths: &ShortestPaths,
+    control: &Control<'_>,
 ) -> Result<Merged> {
     let mut below = vec![(0u32, 0u64); heap.object_count()];
     let mut merged = Merged::default();
     for id in ids {
         merged.count += 1;
         merged.memsize = merged.memsize.saturating_add(heap.bytes(*id));
-        merged.unreachable += u64::from(!ways.is_reachable(*id));
+        merged.unreachable += u64::from(!shortest_paths.is_reachable(*id));
         below[id.0 as usize] = (1, heap.bytes(*id));
     }
     let mut parents = vec![UNREACHABLE; heap.object_count()];
-    for node in ways.order.iter().rev() {
+    for node in shortest_paths.order().iter().rev() {
         let (count, bytes) = below[*node as usize];
-        let parent = ways.parents[*node as usize];
+        let parent = shortest_paths.parent(NodeId(*node));
         if count == 0 {
             continue;
         }
@@ -633,7 +287,7 @@ pub fn merged_by(
         }
     }
     let children = Children::new(&parents);
-    options.check()?;
+    control.check()?;
     let mut labels = Labels::new(heap);
     let least = ((merged.count - merged.unreachable) as f64 * shown.share).ceil() as u64;
     let top = group(heap, &labels, &below, children.of(Dominator::Root), least, shown.width);
@@ -698,7 +352,7 @@ fn group(
 ) -> Vec<Members> {
     let mut groups: HashMap<String, Members> = HashMap::new();
     for id in nodes {
-        let is_class = matches!(heap.slot(id).ty, Type::Class | Type::Module);
+        let is_class = matches!(heap.properties(id).ty, Type::Class | Type::Module);
         let class = if is_class { labels.node(id) } else { labels.class_name(id) };
         let (count, bytes) = below[id.0 as usize];
         let members = groups.entry(class).or_insert_with_key(|class| Members {

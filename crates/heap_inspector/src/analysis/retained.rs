@@ -5,19 +5,19 @@
 //! One walk down the dominator tree sums up all groups: a group counts where it is entered and not again below. Costs time for each
 //! object, 12 bytes for each while it runs.
 
-use super::dominators::{Children, Dominator, Tree};
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
-use crate::scan::Options;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::Sum;
+use crate::sums::Sum;
 
 /// A single object and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +48,14 @@ pub fn holders(
     source: &Source,
     filter: &Filter,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<Holder>> {
     let mut grouping = Grouping::new(heap, &[], filter);
     let mut found: Vec<(u64, NodeId)> = Vec::new();
     let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
     for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
         // Twice as many as asked for are kept, so that sorting them out is rare.
         if grouping.group(id).is_some() {
@@ -126,10 +126,10 @@ pub fn groups(
     by: &[Key],
     filter: &Filter,
     limit: Option<usize>,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Groups> {
     let mut grouping = Grouping::new(heap, by, filter);
-    let sums = walk(heap, tree, &tree.children(), |id| grouping.group(id), options)?;
+    let sums = walk(heap, tree, &tree.children(), |id| grouping.group(id), control)?;
     let mut total = Sum::default();
     sums.iter().for_each(|(own, ..)| total.add(*own));
     let mut groups: Vec<Group> = sums
@@ -152,7 +152,7 @@ pub(crate) fn walk(
     tree: &Tree,
     children: &Children,
     mut group_of: impl FnMut(NodeId) -> Option<usize>,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<(Sum, u64, u64)>> {
     let mut sums: Vec<(Sum, u64, u64)> = Vec::new();
     // How many objects of each group stand between the walk and the top.
@@ -167,8 +167,8 @@ pub(crate) fn walk(
             stack.pop();
             continue;
         };
-        if walked.is_multiple_of(PATIENCE) {
-            options.check()?;
+        if walked.is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
         walked += 1;
         let group = group_of(id);

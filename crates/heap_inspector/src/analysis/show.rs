@@ -1,16 +1,17 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
-use super::dominators::{Dominator, Tree};
-use super::paths::{self, Paths, Ways};
+use super::paths::{self, Paths};
 use super::{Context, address_cell, column, edge_cell, fact, key_cell};
+use crate::control::Control;
 use crate::graph::Referrers;
+use crate::graph::dominators::{Dominator, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
 use crate::record::repair::{Repair, repair};
 use crate::record::{Text, Type};
 use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
-use crate::scan::Options;
 use crate::source::Source;
 use crate::{Error, Result};
 use serde_json::Value;
@@ -87,10 +88,10 @@ pub fn show(
     source: &Source,
     id: NodeId,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Object> {
-    let (referrers, ways) = (Referrers::new(heap, options)?, Ways::new(heap, options)?);
-    show_by(heap, tree, source, id, limit, (&referrers, &ways), options)
+    let (referrers, shortest_paths) = (Referrers::new(heap, control)?, ShortestPaths::new(heap, control)?);
+    show_by(heap, tree, source, id, limit, (&referrers, &shortest_paths), control)
 }
 
 /// [`show`] for those who keep the referrers and ways.
@@ -103,8 +104,8 @@ pub fn show_by(
     source: &Source,
     id: NodeId,
     limit: usize,
-    (referrers, ways): (&Referrers, &Ways),
-    options: &Options<'_>,
+    (referrers, shortest_paths): (&Referrers, &ShortestPaths),
+    control: &Control<'_>,
 ) -> Result<Object> {
     let mut fields = Vec::new();
     heap.records(source, &[id], |_, _, line| {
@@ -156,7 +157,7 @@ pub fn show_by(
         rest_references: (count - targets.len()) as u64,
         referrers: from.iter().map(referrer).collect(),
         rest_referrers,
-        paths: paths::paths_by(heap, source, id, ways, None, options)?,
+        paths: paths::paths_by(heap, source, id, shortest_paths, None, control)?,
     })
 }
 
@@ -167,7 +168,7 @@ pub fn show_by(
 pub fn references(heap: &Heap, source: &Source, id: NodeId) -> Result<Vec<(Edge, Target)>> {
     let mut labels = Labels::new(heap);
     let count = heap.references(id).len();
-    if heap.slot(id).ty == Type::Hash && count <= KEYS_READ {
+    if heap.properties(id).ty == Type::Hash && count <= KEYS_READ {
         let keys: Vec<NodeId> = (0..count).filter_map(|place| labels.key_at(id, place)).collect();
         labels.read_texts(source, &keys, [])?;
     }
@@ -193,7 +194,7 @@ pub fn json(line: &[u8]) -> String {
     let repaired = match serde_json::from_slice::<Value>(line) {
         Ok(_) => None,
         Err(_) => match repair(line) {
-            Repair::Dressed(line) | Repair::Mended(line) => Some(line),
+            Repair::Normalized(line) | Repair::Repaired(line) => Some(line),
             Repair::Lost(_) => None,
         },
     };

@@ -1,7 +1,7 @@
 //! Sorting that can be stopped: `sort_by` of the standard library looks at no flag, and ten million names take it half a minute.
 
 use crate::Result;
-use crate::scan::Options;
+use crate::control::Control;
 use std::cmp::Ordering;
 
 /// So many are sorted at a stretch.
@@ -13,11 +13,11 @@ const RUN: usize = 1 << 13;
 /// [`crate::Error::Interrupted`] when cancelled.
 pub(super) fn sort<T: Copy>(
     list: &mut Vec<T>,
-    options: &Options<'_>,
+    control: &Control<'_>,
     compare: impl Fn(&T, &T) -> Ordering,
 ) -> Result<()> {
     for run in list.chunks_mut(RUN) {
-        options.check()?;
+        control.check()?;
         run.sort_by(&compare);
     }
     let (mut width, mut merged) = (RUN, Vec::new());
@@ -27,7 +27,7 @@ pub(super) fn sort<T: Copy>(
         for pair in list.chunks(2 * width) {
             let (mut one, mut other) = pair.split_at(width.min(pair.len()));
             while let (Some(a), Some(b)) = (one.first(), other.first()) {
-                options.check_at(merged.len())?;
+                control.check_at(merged.len())?;
                 let (first, from) = if compare(a, b).is_le() { (*a, &mut one) } else { (*b, &mut other) };
                 merged.push(first);
                 *from = &from[1..];
@@ -44,7 +44,6 @@ pub(super) fn sort<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan;
 
     #[test]
     fn sorts_as_the_standard_library_does_and_looks_at_the_flag() {
@@ -53,10 +52,10 @@ mod tests {
             let mut list: Vec<(u32, u32)> = numbers.clone().take(count).collect();
             let mut expected = list.clone();
             expected.sort_by_key(|(key, _)| *key); // stable, so the second ascends within a first
-            let before = scan::looks();
-            sort(&mut list, &Options::default(), |a, b| a.0.cmp(&b.0)).expect("nobody cancels");
+            let before = crate::control::looks();
+            sort(&mut list, &Control::default(), |a, b| a.0.cmp(&b.0)).expect("nobody cancels");
             assert_eq!(list, expected);
-            assert!((scan::looks() - before) as usize >= count / RUN);
+            assert!((crate::control::looks() - before) as usize >= count / RUN);
         }
     }
 }

@@ -4,14 +4,16 @@
 
 use super::{Context, Sort, column, titled};
 use crate::Result;
+use crate::aggregate::texts::SHOWN;
+use crate::aggregate::{self, Aggregate, Texts};
 use crate::keys::{Key, Values};
 use crate::names::Names;
+use crate::properties::PropertyMask;
 use crate::report::{Cell, Column, Level, Report, Rest, Section, Table};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::texts::SHOWN;
-use crate::survey::{Parts, Sum, Survey, Texts, Wants};
+use crate::sums::Sum;
 use hashbrown::HashMap;
 
 /// How many sites of a text are named; the others are summed up.
@@ -66,15 +68,16 @@ pub fn read(
     limit: usize,
     scanning: &scan::Options<'_>,
 ) -> Result<(Strings, Context)> {
-    let wants = Wants { memsize: filter.memsize(), texts: Some(parts(filter)), ..Wants::default() };
-    let mut survey = Survey::take(source, &wants, scanning)?;
-    let texts = survey.texts.take().unwrap_or_default();
-    let strings = fold(&survey.names, texts, filter, sort, limit)?;
-    Ok((strings, Context { totals: survey.totals, intake: survey.intake }))
+    let wants =
+        aggregate::Options { memsize: filter.memsize(), texts: Some(parts(filter)), ..aggregate::Options::default() };
+    let mut aggregate = Aggregate::take(source, &wants, scanning)?;
+    let texts = aggregate.texts.take().unwrap_or_default();
+    let strings = fold(&aggregate.names, texts, filter, sort, limit)?;
+    Ok((strings, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }
 
 /// The parts of slots that tell strings apart here.
-pub(crate) fn parts(filter: &Filter) -> Parts {
+pub(crate) fn parts(filter: &Filter) -> PropertyMask {
     filter.parts().union(Key::Location.parts())
 }
 
@@ -82,7 +85,7 @@ pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Sort, lim
     let mut values = Values::new(names);
     let found = texts.duplicates(
         limit,
-        |slot| filter.holds(&mut values, slot),
+        |properties| filter.holds(&mut values, properties),
         |text| if sort == Sort::Count { text.sum.count } else { text.wasted },
     )?;
     let duplicates = found
@@ -90,8 +93,8 @@ pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Sort, lim
         .into_iter()
         .map(|text| {
             let mut by_site: HashMap<String, u64> = HashMap::new();
-            for (slot, sum) in &text.slots {
-                let site = values.value(Key::Location, slot);
+            for (properties, sum) in &text.slots {
+                let site = values.value(Key::Location, properties);
                 if let Some(site) = values.outside(site).words() {
                     *by_site.entry(site.to_owned()).or_default() += sum.count;
                 }
@@ -176,8 +179,8 @@ impl Strings {
             let text = format!(
                 "Ruby writes the text of {} strings; of {} more, which share it or are not ASCII, it writes none, so copies among \
                  these are not seen",
-                crate::view::human::count(self.with_text.count),
-                crate::view::human::count(self.without_text.count),
+                crate::human::count(self.with_text.count),
+                crate::human::count(self.without_text.count),
             );
             sections.push(super::note(Level::Info, text));
         }

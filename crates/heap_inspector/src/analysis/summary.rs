@@ -5,16 +5,19 @@ mod taking;
 use super::groups::{self, Groups, Shows};
 use super::{Context, Sort, column, fact, note, share, titled, untraced};
 use crate::Result;
+use crate::aggregate::{self, Aggregate};
+use crate::control::Control;
 use crate::heap::Heap;
+use crate::human;
 use crate::keys::Key;
 use crate::names::Names;
+use crate::properties::PropertyMask;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::ruby::pages::{Layout, Pages, SHOWN_SIZES, SizePages};
 use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
-use crate::survey::{Parts, Sums, Survey, Wants};
-use crate::view::human;
+use crate::sums::Sums;
 
 /// A dump at a glance.
 #[derive(Clone, Debug, Default)]
@@ -36,23 +39,24 @@ pub struct Summary {
 /// # Errors
 /// Those of [`scan::scan`].
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
-    let wants = Wants { parts: parts(filter), summing: true, memsize: filter.memsize(), pages: true, texts: None };
-    let survey = Survey::take(source, &wants, scanning)?;
-    let pages = survey.pages.by_slot_size(&Layout::of(survey.totals.evidence));
-    let context = Context { totals: survey.totals, intake: survey.intake };
-    fold(&survey.names, &survey.sums, filter, limit, pages, context, scanning)
+    let wants =
+        aggregate::Options { parts: parts(filter), summing: true, memsize: filter.memsize(), pages: true, texts: None };
+    let aggregate = Aggregate::take(source, &wants, scanning)?;
+    let pages = aggregate.pages.by_slot_size(&Layout::of(aggregate.totals.ruby_version));
+    let context = Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics };
+    fold(&aggregate.names, &aggregate.sums, filter, limit, pages, context, &scanning.control)
 }
 
 /// A loaded heap at a glance; the same as [`read`] says of its dump.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn summary(heap: &Heap, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
-    let sums = heap.sums(parts(filter), filter.memsize(), scanning)?;
-    fold(heap.names(), &sums, filter, limit, heap.pages(), Context::of(heap), scanning)
+pub fn summary(heap: &Heap, filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Summary> {
+    let sums = heap.sums(parts(filter), filter.memsize(), control)?;
+    fold(heap.names(), &sums, filter, limit, heap.pages(), Context::of(heap), control)
 }
 
-fn parts(filter: &Filter) -> Parts {
+fn parts(filter: &Filter) -> PropertyMask {
     Key::Class.parts().union(Key::Type.parts()).union(filter.parts())
 }
 
@@ -63,11 +67,11 @@ fn fold(
     limit: usize,
     pages: Option<Vec<SizePages>>,
     context: Context,
-    scanning: &scan::Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Summary> {
     let fold = |key: Key, limit: Option<usize>| {
         let options = groups::Options { by: vec![key], filter: filter.clone(), sort: Sort::Bytes, limit };
-        groups::fold(names, sums, &options, scanning)
+        groups::fold(names, sums, &options, control)
     };
     let (types, classes) = (fold(Key::Type, None)?, fold(Key::Class, Some(limit))?);
     Ok(Summary { types, classes, pages, filter: filter.clone(), context })
@@ -99,7 +103,7 @@ impl Summary {
     }
 
     fn heap(&self) -> Facts {
-        let (totals, intake) = (&self.context.totals, &self.context.intake);
+        let (totals, diagnostics) = (&self.context.totals, &self.context.diagnostics);
         let roots = totals.roots.iter().map(|(_, count)| count).sum();
         let mut facts = vec![
             fact("references", "References", Cell::Count(totals.objects.references), String::new()),
@@ -119,12 +123,12 @@ impl Summary {
             let remark = format!("{} of their slots in use", human::percent(share(all.live, all.slots)));
             facts.push(fact("pages", "Heap pages", Cell::Count(all.count), remark));
         }
-        let series = totals.evidence.series();
+        let series = totals.ruby_version.series();
         facts.push(fact("ruby_series", "Ruby series", Cell::Text(series.into()), "by the dump's format".into()));
-        facts.push(fact("lines", "Lines", Cell::Count(intake.lines), human::bytes(intake.bytes)));
-        facts.push(fact("lost_lines", "Lost lines", Cell::Count(intake.lost), String::new()));
-        facts.push(fact("repaired_lines", "Repaired lines", Cell::Count(intake.repaired), String::new()));
-        facts.push(fact("truncated", "Truncated", Cell::Flag(intake.truncated), String::new()));
+        facts.push(fact("lines", "Lines", Cell::Count(diagnostics.lines), human::bytes(diagnostics.bytes)));
+        facts.push(fact("lost_lines", "Lost lines", Cell::Count(diagnostics.lost), String::new()));
+        facts.push(fact("repaired_lines", "Repaired lines", Cell::Count(diagnostics.repaired), String::new()));
+        facts.push(fact("truncated", "Truncated", Cell::Flag(diagnostics.truncated), String::new()));
         Facts { name: "heap", title: "Heap".into(), facts }
     }
 
@@ -185,7 +189,7 @@ fn page_table(sizes: &[SizePages]) -> Table {
         name: "pages",
         title: "Heap pages by slot size".into(),
         columns: vec![
-            column("slot_size", "Slot size"),
+            column("slot_size", "ObjectProperties size"),
             column("pages", "Pages"),
             column("live_slots", "Live slots"),
             column("slots", "Slots"),

@@ -12,14 +12,15 @@
 //! Costs the graph (ways, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
-use super::dominators::Tree;
-use super::paths::{Step, Ways};
+use super::paths::Step;
 use crate::Result;
-use crate::graph::{PATIENCE, ROOT};
+use crate::control::Control;
+use crate::graph::dominators::Tree;
+use crate::graph::shortest_paths::ShortestPaths;
+use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{Heap, NodeId};
 use crate::keys::KeyValue;
 use crate::record::Type;
-use crate::scan::Options;
 use crate::source::Source;
 use crate::threads;
 use anchors::{Anchors, older, older_on_way};
@@ -120,13 +121,13 @@ const LATEST: u32 = 4;
 /// The suspects of several dumps; the heap, its tree and its source are the last one's. At most `limit`.
 ///
 /// # Errors
-/// Those of [`Ways::new`] and [`Heap::records`].
+/// Those of [`ShortestPaths::new`] and [`Heap::records`].
 pub fn of_diff(
     diff: &Diff<'_>,
     tree: &Tree,
     source: &Source,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     if !diff.is_one_process() {
         return Ok(Vec::new()); // what is new cannot be told
@@ -134,22 +135,22 @@ pub fn of_diff(
     let heap = diff.heap();
     let came_to = || {
         // A way that the first dump had too says more than one over a request in flight.
-        let ways = Ways::around(heap, |id| diff.step(id).is_some(), options)?;
-        let places = places(diff, tree, &ways, options, |_| true)?;
-        Ok((ways, places))
+        let shortest_paths = ShortestPaths::around(heap, |id| diff.step(id).is_some(), control)?;
+        let places = places(diff, tree, &shortest_paths, control, |_| true)?;
+        Ok((shortest_paths, places))
     };
-    let is_parallel = options.thread_count() > 1;
-    let (trees, came_to) = threads::both(is_parallel, || growth::trees(diff, options), came_to);
-    let (trees, (ways, places)) = (trees?, came_to?);
+    let is_parallel = control.thread_count() > 1;
+    let (trees, came_to) = threads::both(is_parallel, || growth::trees(diff, control), came_to);
+    let (trees, (shortest_paths, places)) = (trees?, came_to?);
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let course = Course::new(diff, tree, &trees, floor);
-    let mut ranked = course.rank(places, options)?;
+    let mut ranked = course.rank(places, control)?;
     ranked.truncate(limit);
     let came = |id: NodeId| diff.step(id).is_some();
-    let mut found = name(heap, tree, &tree.children(), &ways, source, &ranked, came, |place| {
+    let mut found = name(heap, tree, &tree.children(), &shortest_paths, source, &ranked, came, |place| {
         place.verdict.clone().unwrap_or((Confidence::Low, String::new()))
     })?;
-    if let Some(mut unseen) = unseen(diff, tree, course.earlier(), floor, options)? {
+    if let Some(mut unseen) = unseen(diff, tree, course.earlier(), floor, control)? {
         unseen.confidence = course.at_most(unseen.confidence);
         let least = |suspect: &Suspect| suspect.steps.iter().copied().min();
         let is_behind = |suspect: &Suspect| {
@@ -166,50 +167,50 @@ pub fn of_diff(
 /// The suspects of one dump. At most `limit`.
 ///
 /// # Errors
-/// Those of [`Ways::new`] and [`Heap::records`].
-pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options: &Options<'_>) -> Result<Vec<Suspect>> {
-    let (ways, children) = (Ways::new(heap, options)?, tree.children());
-    let generation = |id: NodeId| heap.slot(id).generation;
+/// Those of [`ShortestPaths::new`] and [`Heap::records`].
+pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control: &Control<'_>) -> Result<Vec<Suspect>> {
+    let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.children());
+    let generation = |id: NodeId| heap.properties(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
     if last == 0 {
-        return untraced(heap, tree, &children, &ways, source, limit, options);
+        return untraced(heap, tree, &children, &shortest_paths, source, limit, control);
     }
     let span = (last - first + 1).max(1);
     let mut places: HashMap<u32, Place> = HashMap::new();
-    let mut anchors = Anchors::new(heap, tree, &ways, |_| false);
-    let older = older(heap, &children, options)?;
+    let mut anchors = Anchors::new(heap, tree, &shortest_paths, |_| false);
+    let older = older(heap, &children, control)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
-        let slot = heap.slot(id);
-        if slot.tracer || slot.generation == 0 || !tree.is_reachable(id) {
+        let properties = heap.properties(id);
+        if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
             continue;
         }
         let sort = sort_of(heap, id);
-        let is_plain = matches!(slot.ty, Type::Hash | Type::Array) && heap.targets(id.0).is_empty();
-        if (slot.ty == Type::String || is_plain) && heap.bytes(id) >= large {
+        let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.targets(id.0).is_empty();
+        if (properties.ty == Type::String || is_plain) && heap.bytes(id) >= large {
             places.insert(id.0, Place { bytes: heap.bytes(id), bins: FEW_BINS, ..Place::default() });
         }
         let anchor = match older[id.0 as usize] {
-            ROOT => older_on_way(heap, &ways, id).unwrap_or_else(|| anchors.of(id).0),
-            anchor if heap.slot(NodeId(anchor)).tracer => continue,
+            ROOT => older_on_way(heap, &shortest_paths, id).unwrap_or_else(|| anchors.of(id).0),
+            anchor if heap.properties(NodeId(anchor)).tracer => continue,
             anchor => anchor,
         };
         let above = Some(tree.above(id.0)).filter(|node| *node != ROOT).map(NodeId);
         // What came with its holder is part of it, and what a list's first element retains is not counted again for the second.
-        if above.is_some_and(|by| generation(by) == slot.generation) {
+        if above.is_some_and(|by| generation(by) == properties.generation) {
             continue;
         }
         let is_inside = above.is_some_and(|by| by.0 != anchor && sort_of(heap, by) == sort);
         let retained = if is_inside { 0 } else { tree.retained(id) };
-        let bins = 1 << (u64::from(slot.generation - first) * u64::from(BINS) / u64::from(span));
-        let content = Content { sample: id, count: 1, retained, since: slot.generation, bins };
+        let bins = 1 << (u64::from(properties.generation - first) * u64::from(BINS) / u64::from(span));
+        let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
         places.entry(anchor).or_default().content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
     }
-    let mut places = join(heap, tree, places, options)?;
+    let mut places = join(heap, tree, places, control)?;
     for place in places.values_mut() {
         // A few objects of a sort do not pile up, however big they are.
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
@@ -233,7 +234,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, options:
         heap,
         tree,
         &children,
-        &ways,
+        &shortest_paths,
         source,
         &ranked,
         |_| true,

@@ -12,17 +12,17 @@ use super::groups::{self, Groups, Shows};
 use super::retained;
 use super::{Context, address_cell, column, fact, key_cell, note, share, titled};
 use crate::Result;
-use crate::analysis::dominators::Tree;
-use crate::graph::{PATIENCE, targets};
+use crate::control::Control;
+use crate::graph::dominators::Tree;
+use crate::graph::{CHECK_INTERVAL, targets};
 use crate::heap::{DANGLING, Heap, NodeId};
+use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
-use crate::record::{Traits, Type};
+use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
-use crate::scan::Options;
 use crate::source::Source;
-use crate::survey::{Sum, Sums};
-use crate::view::human;
+use crate::sums::{Sum, Sums};
 
 /// An unreachable object and what hangs on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,17 +96,17 @@ pub fn unreachable(
     tree: &Tree,
     source: &Source,
     asked: &groups::Options,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Unreachable> {
     let mut found = Unreachable::default();
     let mut sums = Sums::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
-        let slot = heap.slot(id);
-        let label = || heap.names().tables.symbols.bytes(slot.names.label);
-        if slot.ty == Type::Data && matches!(label(), b"weakmap" | b"weakkeymap") {
+        let properties = heap.properties(id);
+        let label = || heap.names().tables.symbols.bytes(properties.names.label);
+        if properties.ty == Type::Data && matches!(label(), b"weakmap" | b"weakkeymap") {
             found.weak.maps += 1;
         }
         if tree.is_reachable(id) {
@@ -114,18 +114,18 @@ pub fn unreachable(
         }
         let sum = sum(heap, id.0);
         found.total.add(sum);
-        match slot.ty {
-            Type::String if slot.traits.has(Traits::FSTRING) => found.weak.strings.add(sum),
+        match properties.ty {
+            Type::String if properties.flags.has(Flags::FSTRING) => found.weak.strings.add(sum),
             Type::Symbol => found.weak.symbols.add(sum),
             Type::Imemo if matches!(label(), b"callinfo" | b"callcache") => found.weak.calls.add(sum),
             _ => {}
         }
         if asked.filter.memsize().is_none_or(|ranges| ranges.hold(sum.memsize)) {
-            sums.entry(slot.keep(asked.parts())).or_default().add(sum);
+            sums.entry(properties.keep(asked.parts())).or_default().add(sum);
         }
     }
-    found.groups = groups::fold(heap.names(), &sums, asked, options)?;
-    let heads = heads(heap, tree, options)?;
+    found.groups = groups::fold(heap.names(), &sums, asked, control)?;
+    let heads = heads(heap, tree, control)?;
     found.structures = heads.len() as u64;
     found.by_heads(heap, heads, source, asked)?;
     Ok(found)
@@ -138,12 +138,12 @@ fn sum(heap: &Heap, node: u32) -> Sum {
 /// The head of a structure, what the structure comes to, and whether the head is in a ring.
 type Head = (NodeId, Sum, bool);
 
-fn heads(heap: &Heap, tree: &Tree, options: &Options<'_>) -> Result<Vec<Head>> {
+fn heads(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Vec<Head>> {
     let mut taken: Vec<bool> = heap.nodes().map(|id| tree.is_reachable(id)).collect();
     let mut heads = Vec::new();
     let mut stack = Vec::new();
     let mut walked = 0usize;
-    for head in left(heap, taken.clone(), options)?.into_iter().rev() {
+    for head in left(heap, taken.clone(), control)?.into_iter().rev() {
         if std::mem::replace(&mut taken[head as usize], true) {
             continue;
         }
@@ -152,8 +152,8 @@ fn heads(heap: &Heap, tree: &Tree, options: &Options<'_>) -> Result<Vec<Head>> {
         while let Some(node) = stack.pop() {
             whole.add(sum(heap, node));
             walked += 1;
-            if walked.is_multiple_of(PATIENCE) {
-                options.check()?;
+            if walked.is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
             }
             for target in targets(heap, node) {
                 is_ring |= target == head;
@@ -168,7 +168,7 @@ fn heads(heap: &Heap, tree: &Tree, options: &Options<'_>) -> Result<Vec<Head>> {
 }
 
 /// The nodes that are not `seen`, in the order in which a depth-first search leaves them.
-fn left(heap: &Heap, mut seen: Vec<bool>, options: &Options<'_>) -> Result<Vec<u32>> {
+fn left(heap: &Heap, mut seen: Vec<bool>, control: &Control<'_>) -> Result<Vec<u32>> {
     let mut order = Vec::new();
     // A frame is a node and the place of its next edge; behind its references comes its class.
     let mut stack: Vec<(u32, u32)> = Vec::new();
@@ -181,8 +181,8 @@ fn left(heap: &Heap, mut seen: Vec<bool>, options: &Options<'_>) -> Result<Vec<u
             let at = *next as usize;
             if at > edges.len() {
                 order.push(*node);
-                if order.len().is_multiple_of(PATIENCE) {
-                    options.check()?;
+                if order.len().is_multiple_of(CHECK_INTERVAL) {
+                    control.check()?;
                 }
                 stack.pop();
                 continue;

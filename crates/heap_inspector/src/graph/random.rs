@@ -1,8 +1,8 @@
 //! Heaps of given and of random graphs, for tests.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use crate::control::Control;
 use crate::heap::Heap;
-use crate::scan::Options;
 use crate::source::Source;
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -41,7 +41,8 @@ pub(crate) fn heap(
         )
         .unwrap();
     }
-    Heap::load(&Source::reader(Cursor::new(dump), "memory"), &Options { threads: 1, ..Options::default() }).unwrap()
+    Heap::load(&Source::reader(Cursor::new(dump), "memory"), &Control { threads: 1, ..Control::default() }.into())
+        .unwrap()
 }
 
 /// Draws a graph.
@@ -65,5 +66,5 @@ pub(crate) fn heap_of((roots, references, classes): &Drawn) -> Heap {
 /// A heap of the lines of a dump.
 pub(crate) fn heap_of_lines(lines: &str) -> (Heap, Source) {
     let source = Source::reader(Cursor::new(lines.to_owned()), "memory").spooled();
-    (Heap::load(&source, &Options { threads: 1, ..Options::default() }).unwrap(), source)
+    (Heap::load(&source, &Control { threads: 1, ..Control::default() }.into()).unwrap(), source)
 }

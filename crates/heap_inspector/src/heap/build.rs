@@ -4,12 +4,15 @@
 use super::column::Column;
 use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
+use crate::control::Control;
+use crate::diagnostics::{Diagnostics, Warning, WarningKind};
 use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables, bounded};
-use crate::record::{Record, Traits, Type};
+use crate::properties::ObjectProperties;
+use crate::record::{Flags, Record, Type};
 use crate::ruby::pages::PageTable;
-use crate::scan::{self, Intake, Options, Visitor, Warning, WarningKind};
+use crate::scan::{self, Options, Visitor};
 use crate::source::Source;
-use crate::survey::{Slot, Totals};
+use crate::sums::Totals;
 use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result, threads};
 use hashbrown::HashMap;
@@ -22,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 struct Rows {
     addresses: Vec<u64>,
     types: Vec<Type>,
-    traits: Vec<Traits>,
+    flags: Vec<Flags>,
     /// Bytes; `u32::MAX` where they stand in `memsizes_big`.
     memsizes: Vec<u32>,
     generations: Vec<u32>,
@@ -95,7 +98,7 @@ impl Joined {
         macro_rules! append {
             ($($name:ident)*) => { $(whole.columns.$name.append(&mut from.$name);)* };
         }
-        append!(addresses types traits memsizes generations classes sites labels shapes slot_sizes lengths offsets);
+        append!(addresses types flags memsizes generations classes sites labels shapes slot_sizes lengths offsets);
         self.segments.push((worker, whole.columns.addresses.len()));
         Ok(())
     }
@@ -123,9 +126,9 @@ impl Visitor for Worker<'_> {
             return self.other(record);
         }
         let names = self.tables.take(record, NameParts::ALL);
-        let slot = Slot::new(record, names, self.tracer);
-        self.totals.count(record, Some(slot));
-        self.pages.take(record.address.unwrap_or(0), slot.slot_size);
+        let properties = ObjectProperties::new(record, names, self.tracer);
+        self.totals.count(record, Some(properties));
+        self.pages.take(record.address.unwrap_or(0), properties.slot_size);
         let Chunk { columns, begin, references, memsizes_big, .. } = &mut self.chunk;
         if columns.addresses.is_empty() {
             *begin = offset;
@@ -142,14 +145,14 @@ impl Visitor for Worker<'_> {
         }
         columns.addresses.push(record.address.unwrap_or(0));
         columns.types.push(record.ty);
-        columns.traits.push(record.traits);
+        columns.flags.push(record.flags);
         columns.memsizes.push(memsize);
-        columns.generations.push(slot.generation);
+        columns.generations.push(properties.generation);
         columns.classes.push(class);
         columns.sites.push(site);
         columns.labels.push(label);
-        columns.shapes.push(slot.shape);
-        columns.slot_sizes.push(u16::try_from(slot.slot_size).unwrap_or(u16::MAX));
+        columns.shapes.push(properties.shape);
+        columns.slot_sizes.push(u16::try_from(properties.slot_size).unwrap_or(u16::MAX));
         columns
             .lengths
             .push(length.map_or(0, |length| u32::try_from(length).map_or(u32::MAX, |length| length.saturating_add(1))));
@@ -205,7 +208,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         let (totals, pages, chunk) = Default::default();
         Worker { number, joined: &joined, tables, tracer, totals, pages, chunk }
     };
-    let (mut workers, mut intake) = scan::scan(source, options, make)?;
+    let (mut workers, mut diagnostics) = scan::scan(source, options, make)?;
     workers.sort_by_key(|worker| worker.number);
     let mut totals = Totals::default();
     let mut pages = PageTable::default();
@@ -214,9 +217,9 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         pages.merge(std::mem::take(&mut worker.pages));
     }
     let several = workers.into_iter().map(|worker| worker.tables).collect();
-    let check = |step: usize| options.check_at(step);
+    let check = |step: usize| options.control.check_at(step);
     let (tables, renumberings) = Tables::joined(several, &check)?;
-    options.check()?;
+    options.control.check()?;
     let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
     let Chunk { mut columns, begins: mut segments, references, memsizes_big, roots, shapes, .. } = whole;
     let addresses = std::mem::take(&mut columns.addresses);
@@ -224,12 +227,12 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         renumber(&mut columns, &numbered, &renumberings);
         join_segments(&mut columns.offsets, &mut segments);
     };
-    let is_parallel = options.thread_count() > 1;
-    let ((), index) = threads::both(is_parallel, finish_columns, || index(&addresses, &mut intake, options));
+    let is_parallel = options.control.thread_count() > 1;
+    let ((), index) = threads::both(is_parallel, finish_columns, || index(&addresses, &mut diagnostics, options));
     let index = index?;
     columns.addresses = addresses;
-    options.check()?;
-    let (edges, dangling) = resolve(&index, &references, options)?;
+    options.control.check()?;
+    let (edges, dangling) = resolve(&index, &references, &options.control)?;
     drop(references);
     let names = Names::new(tables, check)?;
     let class_nodes = (0..names.tables.class_count())
@@ -244,15 +247,28 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .into_iter()
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
-    options.check()?;
+    options.control.check()?;
     let columns = pack(columns, &memsizes_big, is_parallel);
-    note_partial(&roots, dangling.len(), &mut intake, options)?;
-    Ok(Heap { columns, segments, edges, dangling, class_nodes, roots, shapes, index, names, totals, pages, intake })
+    note_partial(&roots, dangling.len(), &mut diagnostics, options)?;
+    Ok(Heap {
+        columns,
+        segments,
+        edges,
+        dangling,
+        class_nodes,
+        roots,
+        shapes,
+        index,
+        names,
+        totals,
+        pages,
+        diagnostics,
+    })
 }
 
 /// Puts the properties in columns as narrow as they may be, each wide one gone when its column is done.
 fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
-    let Rows { addresses, types, traits, memsizes, generations, classes, sites, labels, shapes, .. } = rows;
+    let Rows { addresses, types, flags, memsizes, generations, classes, sites, labels, shapes, .. } = rows;
     let Rows { slot_sizes, lengths, offsets, edge_ends, .. } = rows;
     let count = types.len();
     macro_rules! column {
@@ -271,9 +287,9 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
             bytes => u64::from(bytes),
         };
         let memsizes = Column::new(count, bytes);
-        let (trait_sets, traits) = sets(&traits);
+        let (trait_sets, flags) = sets(&flags);
         let addresses = { Addresses::new(&addresses) };
-        (memsizes, trait_sets, traits, addresses, column!(lengths, |number: &u32| *number))
+        (memsizes, trait_sets, flags, addresses, column!(lengths, |number: &u32| *number))
     };
     let others = move || {
         let number = |number: &u32| *number;
@@ -288,12 +304,12 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
         )
     };
     let (others, some) = threads::both(is_parallel, others, some);
-    let (memsizes, trait_sets, traits, addresses, lengths) = some;
+    let (memsizes, trait_sets, flags, addresses, lengths) = some;
     let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others;
     Columns {
         addresses,
         types,
-        traits,
+        flags,
         memsizes,
         generations,
         classes,
@@ -308,12 +324,12 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
     }
 }
 
-/// The distinct sets of traits, and which of them each node has.
-fn sets(traits: &[Traits]) -> (Vec<Traits>, Column) {
-    let mut sets: Vec<Traits> = Vec::new();
-    let mut numbers: HashMap<Traits, u32> = HashMap::new();
+/// The distinct sets of flags, and which of them each node has.
+fn sets(flags: &[Flags]) -> (Vec<Flags>, Column) {
+    let mut sets: Vec<Flags> = Vec::new();
+    let mut numbers: HashMap<Flags, u32> = HashMap::new();
     let mut last = (None, 0);
-    let places: Vec<u32> = traits
+    let places: Vec<u32> = flags
         .iter()
         .map(|set| {
             if last.0 != Some(*set) {
@@ -363,7 +379,7 @@ fn renumber(columns: &mut Rows, segments: &[(usize, usize)], renumberings: &[Ren
 }
 
 /// Indexes the addresses; two nodes at one address are a warning.
-fn index(addresses: &[u64], intake: &mut Intake, options: &Options<'_>) -> Result<Index> {
+fn index(addresses: &[u64], diagnostics: &mut Diagnostics, options: &Options<'_>) -> Result<Index> {
     let (mut count, mut first) = (0u64, None);
     let index = Index::new(addresses, |id| {
         count += 1;
@@ -377,13 +393,13 @@ fn index(addresses: &[u64], intake: &mut Intake, options: &Options<'_>) -> Resul
         if options.strict {
             return Err(Error::format(message));
         }
-        intake.warnings.push(Warning { kind: WarningKind::Duplicate, position: None, message });
+        diagnostics.warnings.push(Warning { kind: WarningKind::Duplicate, position: None, message });
     }
     Ok(index)
 }
 
 /// Notes a dump of a part of the heap, as `since:` makes it: no roots, and references that lead out of it.
-fn note_partial(roots: &[Root], dangling: usize, intake: &mut Intake, options: &Options<'_>) -> Result<()> {
+fn note_partial(roots: &[Root], dangling: usize, diagnostics: &mut Diagnostics, options: &Options<'_>) -> Result<()> {
     if !roots.is_empty() || dangling == 0 {
         return Ok(());
     }
@@ -394,7 +410,7 @@ fn note_partial(roots: &[Root], dangling: usize, intake: &mut Intake, options: &
     if options.strict {
         return Err(Error::format(message));
     }
-    intake.warnings.push(Warning { kind: WarningKind::Partial, position: None, message });
+    diagnostics.warnings.push(Warning { kind: WarningKind::Partial, position: None, message });
     Ok(())
 }
 
@@ -402,13 +418,13 @@ fn note_partial(roots: &[Root], dangling: usize, intake: &mut Intake, options: &
 type Dangling = Vec<(u32, u64)>;
 
 /// Looks up the references' addresses, a part of them on each thread.
-fn resolve(index: &Index, references: &[u64], options: &Options<'_>) -> Result<(Vec<u32>, Dangling)> {
+fn resolve(index: &Index, references: &[u64], control: &Control<'_>) -> Result<(Vec<u32>, Dangling)> {
     let mut edges = vec![0; references.len()];
-    let part = references.len().div_ceil(options.thread_count()).max(1 << 16);
+    let part = references.len().div_ceil(control.thread_count()).max(1 << 16);
     let look_up = &|first: usize, edges: &mut [u32], references: &[u64]| {
         let mut dangling = Vec::new();
         for (at, (edge, address)) in edges.iter_mut().zip(references).enumerate() {
-            options.check_at(at)?;
+            control.check_at(at)?;
             *edge = index.find(*address).unwrap_or_else(|| {
                 dangling.push(((first + at) as u32, *address));
                 DANGLING

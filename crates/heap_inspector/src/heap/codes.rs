@@ -1,11 +1,11 @@
 //! Small numbers by which nodes with the same value of a key are told, straight from the columns.
 //!
-//! The plain version looks at a node's whole [`crate::survey::Slot`] and hashes it. But a value depends on few of its parts (a file on
+//! The plain version looks at a node's whole [`crate::properties::ObjectProperties`] and hashes it. But a value depends on few of its parts (a file on
 //! the site alone), and these are small numbers already; so a table by such a number answers, which is filled as nodes are met.
 
 use super::{Heap, NodeId, at};
 use crate::names::ClassId;
-use crate::record::{Traits, Type};
+use crate::record::{Flags, Type};
 use crate::symbols::{SiteId, Symbol};
 
 /// What a value depends on.
@@ -17,7 +17,7 @@ pub(crate) enum Domain {
     Imemo,
     Struct,
     Encoding,
-    Traits,
+    Flags,
     Traced,
     Generation,
     Shape,
@@ -39,7 +39,7 @@ impl Heap {
                 }
             };
         }
-        fill!(Site Class Type Imemo Struct Encoding Traits Traced Generation Shape SlotSize);
+        fill!(Site Class Type Imemo Struct Encoding Flags Traced Generation Shape SlotSize);
     }
 
     /// A number that nodes share only if all keys of the domain have the same values for them.
@@ -74,7 +74,7 @@ impl Heap {
             Domain::Imemo => labelled(Type::Imemo),
             Domain::Struct => labelled(Type::Data),
             Domain::Encoding => labelled(Type::String),
-            Domain::Traits => columns.traits.get(row) as usize,
+            Domain::Flags => columns.flags.get(row) as usize,
             Domain::Traced => usize::from(columns.sites.get(row) > 0 || columns.generations.get(row) > 0),
             Domain::Generation => columns.generations.get(row) as usize,
             Domain::Shape => columns.shapes.get(row) as usize,
@@ -95,5 +95,5 @@ impl Heap {
 const _: () = {
     assert!(Type::NAMED.len() < TYPES);
     assert!(ClassId::NONE.0 == 0 && SiteId::NONE.0 == 0 && Symbol::NONE.0 == 0);
-    assert!(Traits::OWN.bits() != 0);
+    assert!(Flags::OWN.bits() != 0);
 };

@@ -34,7 +34,7 @@ impl Heap {
             let repaired = match scanner.scan(line, &mut record, &mut references) {
                 Some(_) => Vec::new(),
                 None => match repair(line) {
-                    Repair::Dressed(line) | Repair::Mended(line) => line,
+                    Repair::Normalized(line) | Repair::Repaired(line) => line,
                     Repair::Lost(_) => return Ok(()),
                 },
             };

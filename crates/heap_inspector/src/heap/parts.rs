@@ -5,18 +5,18 @@ use super::column::{Cells, Column};
 use super::index::Index;
 use super::{Addresses, Columns, Heap, NodeId, Root, Shape, Target};
 use crate::arrays::{Part, Parts, Reader};
+use crate::diagnostics::Diagnostics;
 use crate::names::{Names, Tables};
-use crate::record::{Traits, Type};
+use crate::record::{Flags, Type};
 use crate::ruby::pages::PageTable;
-use crate::scan::Intake;
-use crate::survey::Totals;
+use crate::sums::Totals;
 use serde::{Deserialize, Serialize};
 
 /// What is not worth an array.
 #[derive(Serialize, Deserialize)]
 struct Rest {
     totals: Totals,
-    intake: Intake,
+    diagnostics: Diagnostics,
     shapes: Vec<Shape>,
     roots: Vec<(String, usize)>,
 }
@@ -107,11 +107,11 @@ impl Heap {
             names,
             totals,
             pages,
-            intake,
+            diagnostics,
         } = self;
         let rest = Rest {
             totals: totals.clone(),
-            intake: intake.clone(),
+            diagnostics: diagnostics.clone(),
             shapes: shapes.clone(),
             roots: roots.iter().map(|root| (root.category.clone(), root.targets.len())).collect(),
         };
@@ -139,13 +139,13 @@ impl Heap {
 
     pub(crate) fn from_parts(reader: &mut Reader) -> Option<Heap> {
         let rest: Vec<u8> = reader.take()?;
-        let Rest { totals, intake, shapes, roots: categories } = serde_json::from_slice(&rest).ok()?;
+        let Rest { totals, diagnostics, shapes, roots: categories } = serde_json::from_slice(&rest).ok()?;
         let tables = Tables::from_parts(reader)?;
         let types: Vec<u8> = reader.take()?;
         let types: Vec<Type> = types.into_iter().map(Type::from_number).collect::<Option<_>>()?;
         let count = types.len();
         let trait_sets: Vec<u32> = reader.take()?;
-        let trait_sets: Vec<Traits> = trait_sets.into_iter().map(Traits::from_bits).collect();
+        let trait_sets: Vec<Flags> = trait_sets.into_iter().map(Flags::from_bits).collect();
         let lowest: Vec<u64> = reader.take()?;
         let [lowest, grain] = lowest[..].try_into().ok()?;
         let any = u64::from(u32::MAX) + 1;
@@ -156,7 +156,7 @@ impl Heap {
                 grain: u32::try_from(grain).ok().filter(|grain| *grain < 64)?,
                 steps: column(u64::MAX)?,
             },
-            traits: column(trait_sets.len() as u64)?,
+            flags: column(trait_sets.len() as u64)?,
             memsizes: column(u64::MAX)?,
             generations: column(any)?,
             classes: column(tables.class_count() as u64)?,
@@ -216,7 +216,7 @@ impl Heap {
         let pages = PageTable::from_parts(reader)?;
         let is_first = segments.first().is_some_and(|(first, _)| *first == 0);
         let is_beyond = segments.last().is_some_and(|(_, begin)| *begin > OFFSETS);
-        if !segments.is_sorted() || is_beyond || count > 0 && !is_first || !add_up(&totals, count, &intake) {
+        if !segments.is_sorted() || is_beyond || count > 0 && !is_first || !add_up(&totals, count, &diagnostics) {
             return None;
         }
         let names = Names::new(tables, |_| Ok(())).ok()?;
@@ -232,7 +232,7 @@ impl Heap {
             names,
             totals,
             pages,
-            intake,
+            diagnostics,
         })
     }
 }
@@ -241,7 +241,7 @@ impl Heap {
 const OFFSETS: u64 = 1 << 48;
 
 /// Whether what the dump holds in all can be so: parts are subtracted from wholes, and sums summed up.
-fn add_up(totals: &Totals, objects: usize, intake: &Intake) -> bool {
+fn add_up(totals: &Totals, objects: usize, diagnostics: &Diagnostics) -> bool {
     let Totals { traced, tracer, .. } = totals;
     let all = totals.objects;
     let fits = |part: u64| part <= OFFSETS;
@@ -249,7 +249,7 @@ fn add_up(totals: &Totals, objects: usize, intake: &Intake) -> bool {
         && [traced, tracer].iter().all(|part| part.count <= all.count && part.memsize <= all.memsize)
         && [all.references, totals.free_slots, totals.free_bytes, totals.zombies, totals.shapes].into_iter().all(fits)
         && totals.roots.iter().all(|(_, references)| fits(*references))
-        && [intake.bytes, intake.lines, intake.lost, intake.repaired].into_iter().all(fits)
+        && [diagnostics.bytes, diagnostics.lines, diagnostics.lost, diagnostics.repaired].into_iter().all(fits)
         && totals.roots.len() <= Totals::ROOTS + 1
         && totals.meta.as_ref().is_none_or(|meta| meta.len() <= 4 * Totals::META)
 }
@@ -259,7 +259,7 @@ impl Columns {
     pub(super) fn packed(&self) -> [&Column; 11] {
         [
             &self.addresses.steps,
-            &self.traits,
+            &self.flags,
             &self.memsizes,
             &self.generations,
             &self.classes,

@@ -46,9 +46,9 @@ pub(crate) fn iseq_of(heap: &Heap, id: NodeId) -> Option<NodeId> {
 
 /// Type and label, the latter of IMEMO and DATA only.
 fn sort(heap: &Heap, id: NodeId) -> (Type, &[u8]) {
-    let slot = heap.slot(id);
-    match slot.ty {
-        Type::Imemo | Type::Data => (slot.ty, heap.names().tables.symbols.bytes(slot.names.label)),
+    let properties = heap.properties(id);
+    match properties.ty {
+        Type::Imemo | Type::Data => (properties.ty, heap.names().tables.symbols.bytes(properties.names.label)),
         ty => (ty, b""),
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn texts(heap: &Heap, iseq: NodeId) -> Vec<NodeId> {
 /// The last references of an iseq that are texts, the last one first, each with whether it is an array with the path.
 fn trail(heap: &Heap, iseq: NodeId) -> Vec<(Option<NodeId>, bool)> {
     let targets = heap.targets(iseq.0).iter().rev().take(TAIL).filter(|target| **target != DANGLING);
-    let text = |target: &u32| match heap.slot(NodeId(*target)).ty {
+    let text = |target: &u32| match heap.properties(NodeId(*target)).ty {
         Type::String => Some((Some(NodeId(*target)), false)),
         Type::Array => Some((path(heap, NodeId(*target)), true)),
         _ => None,
@@ -74,7 +74,7 @@ fn trail(heap: &Heap, iseq: NodeId) -> Vec<(Option<NodeId>, bool)> {
 /// The path in the array of a path and its real path.
 fn path(heap: &Heap, array: NodeId) -> Option<NodeId> {
     let first = heap.targets(array.0).first().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
-    first.filter(|first| heap.slot(*first).ty == Type::String)
+    first.filter(|first| heap.properties(*first).ty == Type::String)
 }
 
 /// Where the iseq's code stands, with the texts that [`texts`] asked for.
@@ -159,7 +159,7 @@ mod tests {
             rubies += 1;
             let source = Source::path(&path);
             let heap = Heap::load(&source, &Options::default()).unwrap();
-            let is_closure = |id: &NodeId| heap.slot(*id).ty == Type::Data && iseq_of(&heap, *id).is_some();
+            let is_closure = |id: &NodeId| heap.properties(*id).ty == Type::Data && iseq_of(&heap, *id).is_some();
             let closures: Vec<NodeId> = heap.nodes().filter(is_closure).collect();
             let mut labels = Labels::new(&heap);
             labels.read_texts(&source, &closures, []).unwrap();

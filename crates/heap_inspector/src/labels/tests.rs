@@ -174,13 +174,13 @@ fn fields_of_an_array_or_set_come_before_its_elements() {
 }
 
 /// All ways to lay the references, in order, on variables that fit.
-fn ways(votes: &Votes, held: &[Option<Held>], from: usize) -> Vec<Vec<usize>> {
+fn shortest_paths(votes: &Votes, held: &[Option<Held>], from: usize) -> Vec<Vec<usize>> {
     let Some((first, rest)) = held.split_first() else { return vec![Vec::new()] };
     let fitting = (from..votes.len()).filter(|at| first.is_none_or(|held| votes[*at].contains(&held)));
     fitting
         .flat_map(|at| {
-            let ways = ways(votes, rest, at + 1);
-            ways.into_iter().map(move |way| std::iter::once(at).chain(way).collect::<Vec<usize>>())
+            let shortest_paths = shortest_paths(votes, rest, at + 1);
+            shortest_paths.into_iter().map(move |way| std::iter::once(at).chain(way).collect::<Vec<usize>>())
         })
         .collect()
 }
@@ -197,13 +197,13 @@ proptest! {
         votes in prop::collection::vec(prop::collection::vec(held(), 0..3), 1..7),
         held in prop::collection::vec(prop::option::weighted(0.8, held()), 1..7),
     ) {
-        let ways = ways(&votes, &held, 0);
+        let shortest_paths = shortest_paths(&votes, &held, 0);
         for place in 0..held.len() {
-            let mut found: Vec<usize> = ways.iter().map(|way| way[place]).collect();
+            let mut found: Vec<usize> = shortest_paths.iter().map(|way| way[place]).collect();
             found.sort_unstable();
             found.dedup();
             let expected = (found.len() == 1).then(|| found[0]);
-            prop_assert_eq!(elect(&votes, &held, place), expected, "reference {} of {:?}", place, ways);
+            prop_assert_eq!(elect(&votes, &held, place), expected, "reference {} of {:?}", place, shortest_paths);
         }
     }
 }

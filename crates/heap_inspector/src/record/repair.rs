@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
     /// It was valid JSON; here in Ruby's form.
-    Dressed(Vec<u8>),
+    Normalized(Vec<u8>),
     /// It was broken in a way that Ruby breaks lines; here with its texts escaped.
-    Mended(Vec<u8>),
+    Repaired(Vec<u8>),
     /// It cannot be read, and why.
     Lost(String),
 }
@@ -100,16 +100,16 @@ pub fn repair(line: &[u8]) -> Repair {
         // To take it apart as JSON could take thirty times its length.
         return match serde_json::from_slice::<IgnoredAny>(line) {
             Ok(_) => Repair::Lost(format!("not in Ruby's form, and longer than {LONGEST} bytes")),
-            Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Mended),
+            Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Repaired),
         };
     }
     match serde_json::from_slice::<Value>(line) {
         Ok(Value::Object(members)) => match dress(&members) {
-            Ok(dressed) => Repair::Dressed(dressed),
+            Ok(dressed) => Repair::Normalized(dressed),
             Err(reason) => Repair::Lost(reason),
         },
         Ok(_) => Repair::Lost("not a JSON object".into()),
-        Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Mended),
+        Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Repaired),
     }
 }
 

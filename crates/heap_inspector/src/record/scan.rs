@@ -8,7 +8,7 @@
 //! Two things make up most of a line and repeat: the `flags` are compared with those of earlier lines before they are read, and
 //! addresses are read by twelve digits at once.
 
-use super::{Record, Text, Traits, Type};
+use super::{Flags, Record, Text, Type};
 use memchr::{memchr, memchr3};
 
 /// What the scanner keeps from line to line.
@@ -24,7 +24,7 @@ pub struct Scanner {
 struct Tail {
     bytes: [u8; Tail::ROOM],
     len: usize,
-    traits: Traits,
+    flags: Flags,
     age: Option<u32>,
 }
 
@@ -34,7 +34,7 @@ impl Tail {
 
 impl Default for Tail {
     fn default() -> Self {
-        Tail { bytes: [0; Tail::ROOM], len: 0, traits: Traits::default(), age: None }
+        Tail { bytes: [0; Tail::ROOM], len: 0, flags: Flags::default(), age: None }
     }
 }
 
@@ -159,7 +159,7 @@ impl Scanner {
             macro_rules! bit {
                 ($literal:literal, $bit:expr) => {{
                     rest = rest.strip_prefix($literal)?;
-                    record.traits.set($bit);
+                    record.flags.set($bit);
                 }};
             }
             let (known, name) = KEYS[hash(key)];
@@ -179,16 +179,16 @@ impl Scanner {
                 }
                 SLOT => record.slot_size = Some(field!(b"slot_size\":", small)),
                 CLAS => record.class = Some(field!(b"class\":\"", address)),
-                FROZ => bit!(b"frozen\":true", Traits::FROZEN),
-                EMBE => bit!(b"embedded\":true", Traits::EMBEDDED),
-                BROK => bit!(b"broken\":true", Traits::BROKEN),
-                FSTR => bit!(b"fstring\":true", Traits::FSTRING),
-                SHAR => bit!(b"shared\":true", Traits::SHARED),
-                ASSO => bit!(b"associated\":true", Traits::ASSOCIATED),
-                CHIL => bit!(b"chilled\":true", Traits::CHILLED),
-                SING => bit!(b"singleton\":true", Traits::SINGLETON),
-                TOO => bit!(b"too_complex_shape\":true", Traits::COMPLEX_SHAPE),
-                COMP => bit!(b"complex_shape\":true", Traits::COMPLEX_SHAPE),
+                FROZ => bit!(b"frozen\":true", Flags::FROZEN),
+                EMBE => bit!(b"embedded\":true", Flags::EMBEDDED),
+                BROK => bit!(b"broken\":true", Flags::BROKEN),
+                FSTR => bit!(b"fstring\":true", Flags::FSTRING),
+                SHAR => bit!(b"shared\":true", Flags::SHARED),
+                ASSO => bit!(b"associated\":true", Flags::ASSOCIATED),
+                CHIL => bit!(b"chilled\":true", Flags::CHILLED),
+                SING => bit!(b"singleton\":true", Flags::SINGLETON),
+                TOO => bit!(b"too_complex_shape\":true", Flags::COMPLEX_SHAPE),
+                COMP => bit!(b"complex_shape\":true", Flags::COMPLEX_SHAPE),
                 BYTE => record.bytesize = Some(field!(b"bytesize\":", number)),
                 CAPA => record.capacity = Some(field!(b"capacity\":", number)),
                 VALU => record.value = Some(field!(b"value\":\"", text)),
@@ -253,7 +253,7 @@ impl Scanner {
             let at = (self.last + step) % self.tails.len();
             let tail = &self.tails[at];
             if tail.len > 0 && rest.starts_with(&tail.bytes[..tail.len]) {
-                record.traits.set(tail.traits);
+                record.flags.set(tail.flags);
                 record.age = tail.age;
                 self.last = at;
                 return Some(&rest[tail.len..]);
@@ -262,14 +262,14 @@ impl Scanner {
         None
     }
 
-    /// Keeps the first `len` bytes of `rest`, `"flags":{...}}`. A line's own traits are told from the flags' by their keys.
+    /// Keeps the first `len` bytes of `rest`, `"flags":{...}}`. A line's own flags are told from the flags' by their keys.
     #[cold]
     fn remember_tail(&mut self, rest: &[u8], len: usize, record: &Record<'_>) {
         if len > Tail::ROOM {
             return;
         }
         let mut tail = Tail { len, age: record.age, ..Tail::default() };
-        tail.traits = Traits(record.traits.0 & !Traits::OWN.0);
+        tail.flags = Flags(record.flags.0 & !Flags::OWN.0);
         tail.bytes[..len].copy_from_slice(&rest[..len]);
         self.next = (self.next + 1) % self.tails.len();
         self.tails[self.next] = tail;
@@ -478,8 +478,8 @@ fn flags<'a>(mut rest: &'a [u8], record: &mut Record<'_>) -> Option<&'a [u8]> {
         let (key, after) = text(rest)?;
         rest = after.strip_prefix(b":")?;
         if let Some(after) = rest.strip_prefix(b"true") {
-            if let Some(bit) = Traits::from_key(key.raw).filter(|bit| !Traits::OWN.has(*bit)) {
-                record.traits.set(bit);
+            if let Some(bit) = Flags::from_key(key.raw).filter(|bit| !Flags::OWN.has(*bit)) {
+                record.flags.set(bit);
             }
             rest = after;
         } else if key.raw == b"age" {

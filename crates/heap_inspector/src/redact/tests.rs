@@ -115,7 +115,7 @@ fn a_redacted_dump_is_counted_like_its_origin() {
         let (before, after) = (Heap::load(&origin, &options).unwrap(), Heap::load(&redacted, &options).unwrap());
         assert_eq!(before.object_count(), after.object_count());
         assert_eq!(before.memsize(), after.memsize());
-        assert_eq!(after.intake().lost, 0);
+        assert_eq!(after.diagnostics().lost, 0);
         assert_eq!(sum.lost, 0);
         let texts = |source: &Source| {
             let (found, _) =

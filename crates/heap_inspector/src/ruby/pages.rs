@@ -5,7 +5,7 @@
 //! size from the first, behind a header of one pointer). Where a dump prints no slot sizes all slots have the one size there was. Free
 //! slots and zombies, which `full: true` dumps list, are no objects; a page without an object is none here, as most dumps do not list it.
 
-use super::Evidence;
+use super::RubyVersion;
 use crate::arrays::{Parts, Reader};
 use hashbrown::HashMap;
 
@@ -25,7 +25,7 @@ pub struct Layout {
 impl Layout {
     /// The layout of the Ruby that wrote a dump.
     #[must_use]
-    pub fn of(ruby: Evidence) -> Layout {
+    pub fn of(ruby: RubyVersion) -> Layout {
         Layout { page_log: ruby.page_log(), header: ruby.word(), tail: ruby.page_tail(), base_slot: ruby.base_slot() }
     }
 

@@ -1,10 +1,10 @@
 //! Which Ruby wrote the dump. It does not say, but its keys do.
 
-use crate::record::{Record, Traits, Type};
+use crate::record::{Flags, Record, Type};
 
 /// What was seen that only some Rubies print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Evidence(u32);
+pub struct RubyVersion(u32);
 
 macro_rules! seen {
     ($($bit:literal $name:ident,)*) => { $(const $name: u32 = 1 << $bit;)* };
@@ -32,7 +32,7 @@ seen! {
     18 NAMED_CLASS_TWICE,
 }
 
-impl Evidence {
+impl RubyVersion {
     #[inline]
     pub(crate) fn take(&mut self, record: &Record<'_>) {
         let mut seen = 0;
@@ -71,8 +71,8 @@ impl Evidence {
                     seen |= SMALL_ADDRESSES;
                 }
             }
-            Type::Object if record.traits.has(Traits::EMBEDDED) => seen |= EMBEDDED_OBJECT,
-            Type::String if record.traits.has(Traits::CHILLED) => seen |= CHILLED,
+            Type::Object if record.flags.has(Flags::EMBEDDED) => seen |= EMBEDDED_OBJECT,
+            Type::String if record.flags.has(Flags::CHILLED) => seen |= CHILLED,
             Type::Shape => {
                 seen |= SHAPE;
                 match record.shape_type.map(|ty| ty.raw) {
@@ -86,13 +86,13 @@ impl Evidence {
             }
             _ => {}
         }
-        if record.traits.has(Traits::PINNED) {
+        if record.flags.has(Flags::PINNED) {
             seen |= PINNED;
         }
         self.0 |= seen;
     }
 
-    pub(crate) fn merge(&mut self, other: Evidence) {
+    pub(crate) fn merge(&mut self, other: RubyVersion) {
         let twice = if self.any(NAMED_CLASS) && other.any(NAMED_CLASS) { NAMED_CLASS_TWICE } else { 0 };
         self.0 |= other.0 | twice;
     }

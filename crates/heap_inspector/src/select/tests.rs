@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::analysis::groups;
+use crate::control::Control;
 use crate::keys::KeyValue;
 use crate::names::{NameParts, Names, Tables};
 use crate::record::Record;
 use crate::record::scan::Scanner;
-use crate::scan::Options;
 use crate::source::Source;
 use crate::symbols::Symbol;
 
@@ -15,9 +15,10 @@ fn holds(filter: &Filter, line: &str) -> bool {
     let (mut record, mut references) = (Record::default(), Vec::new());
     Scanner::default().scan(line.as_bytes(), &mut record, &mut references).expect("a line of Ruby's");
     let mut tables = Tables::default();
-    let slot = Slot::new(&record, tables.take(&record, NameParts::ALL), Symbol::NONE);
+    let properties = ObjectProperties::new(&record, tables.take(&record, NameParts::ALL), Symbol::NONE);
     let names = Names::new(tables, |_| Ok(())).expect("nothing cancels it");
-    filter.memsize().is_none_or(|ranges| ranges.hold(record.memsize)) && filter.holds(&mut Values::new(&names), &slot)
+    filter.memsize().is_none_or(|ranges| ranges.hold(record.memsize))
+        && filter.holds(&mut Values::new(&names), &properties)
 }
 
 const LINE: &str = concat!(
@@ -120,7 +121,7 @@ fn passes(word: &str) -> String {
     let filter = Filter::parse(&[word, "type!=CLASS"]).expect(word);
     let source = Source::reader(DUMP.as_bytes(), "memory");
     let asked = groups::Options { by: vec![Key::Method], filter, ..groups::Options::default() };
-    let (groups, _) = groups::read(&source, &asked, &Options { threads: 1, ..Options::default() }).expect(word);
+    let (groups, _) = groups::read(&source, &asked, &Control { threads: 1, ..Control::default() }.into()).expect(word);
     let method = |group: &groups::Group| match &group.key[..] {
         [KeyValue::Absent(crate::keys::Absent::Untraced)] => "f".to_owned(),
         [KeyValue::Text(method)] => method.clone(),

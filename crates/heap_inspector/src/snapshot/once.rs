@@ -1,7 +1,7 @@
 //! A value that is made when it is first asked for.
 
 use crate::Result;
-use crate::scan::Options;
+use crate::control::Control;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl<T> Once<T> {
     }
 
     /// The value, made by `make` where nobody has made it.
-    pub(super) fn get(&self, options: &Options<'_>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    pub(super) fn get(&self, control: &Control<'_>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
         /// Lets another try, even after a panic.
         struct Claim<'a>(&'a AtomicU32);
         impl Drop for Claim<'_> {
@@ -59,7 +59,7 @@ impl<T> Once<T> {
                 let value = make()?;
                 return Ok(self.value.get_or_init(|| value));
             }
-            options.check()?;
+            control.check()?;
             std::thread::sleep(NAP);
         }
     }

@@ -3,6 +3,7 @@
 use super::once::Once;
 use super::{Index, Snapshot};
 use crate::Error;
+use crate::control::Control;
 use crate::scan::Options;
 use crate::source::Source;
 use crate::stored;
@@ -21,7 +22,7 @@ fn one_thread_makes_a_value_and_the_others_wait_for_it() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let value = once.get(&Options::default(), || {
+                let value = once.get(&Control::default(), || {
                     std::thread::yield_now();
                     Ok(made.fetch_add(1, Ordering::Relaxed) + 1)
                 });
@@ -39,10 +40,10 @@ fn a_cancelled_attempt_leaves_the_next_one_free_to_try() {
     fs::write(&path, DUMP).unwrap();
     let snapshot = Snapshot::load(Source::path(&path), Index::Ignored, &Options::default()).unwrap();
     let cancelled = AtomicBool::new(true);
-    let options = Options { cancel: Some(&cancelled), ..Options::default() };
+    let options = Control { cancel: Some(&cancelled), ..Control::default() };
     assert!(matches!(snapshot.tree(&options), Err(Error::Interrupted)));
     assert!(snapshot.made_tree().is_none());
-    assert_eq!(snapshot.tree(&Options::default()).unwrap().reachable().memsize, 80);
+    assert_eq!(snapshot.tree(&Control::default()).unwrap().reachable().memsize, 80);
 }
 
 #[test]
@@ -52,12 +53,12 @@ fn the_index_file_is_written_only_where_it_is_kept() {
     fs::write(&path, DUMP).unwrap();
     let options = Options::default();
     for index in [Index::Ignored, Index::Read] {
-        Snapshot::load(Source::path(&path), index, &options).unwrap().tree(&options).unwrap();
+        Snapshot::load(Source::path(&path), index, &options).unwrap().tree(&options.control).unwrap();
         assert!(!stored::path(&path).exists(), "{index:?}");
     }
     let kept = Snapshot::load(Source::path(&path), Index::Kept, &options).unwrap();
     assert!(!stored::path(&path).exists(), "nothing is to be kept yet");
-    kept.tree(&options).unwrap();
+    kept.tree(&options.control).unwrap();
     assert!(stored::path(&path).exists());
     let again = Snapshot::load(Source::path(&path), Index::Read, &options).unwrap();
     assert!(again.made_tree().is_some(), "it came with the index file");

@@ -105,7 +105,7 @@ fn is_raised(cancel: &Option<Arc<AtomicBool>>) -> bool {
 }
 
 /// How often the cancel flag is looked at while nothing comes.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const CHECK_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// A pipe, socket or terminal. An empty one is waited for, whether it blocks or not (Ruby makes its pipes non-blocking); so is the
 /// writer of a named one.
@@ -120,7 +120,7 @@ impl Read for Pipe {
             if is_raised(&self.cancel) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            let patience = self.cancel.as_ref().map(|_| &PATIENCE);
+            let patience = self.cancel.as_ref().map(|_| &CHECK_INTERVAL);
             if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], patience)? == 0 {
                 continue;
             }

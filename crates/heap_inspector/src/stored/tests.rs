@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{load, path, read};
-use crate::analysis::dominators::Tree;
 use crate::analysis::{Context, Sort, groups, summary};
+use crate::graph::dominators::Tree;
 use crate::heap::Heap;
 use crate::keys::Key;
 use crate::scan::Options;
@@ -40,12 +40,15 @@ fn gives_back_the_heap_and_its_tree() {
         let (heap, tree) = fresh(&dump);
         let (again, tree_again) = stored(&dump).expect(name);
         assert_eq!(again.object_count(), heap.object_count());
-        assert_eq!((again.totals(), again.intake(), again.roots()), (heap.totals(), heap.intake(), heap.roots()));
+        assert_eq!(
+            (again.totals(), again.diagnostics(), again.roots()),
+            (heap.totals(), heap.diagnostics(), heap.roots())
+        );
         assert_eq!((again.shapes(), again.pages()), (heap.shapes(), heap.pages()));
         assert_eq!(tree_again.reachable(), tree.reachable());
         for id in heap.nodes() {
             assert_eq!((again.address(id), again.bytes(id)), (heap.address(id), heap.bytes(id)));
-            assert_eq!((again.slot(id), again.length(id)), (heap.slot(id), heap.length(id)));
+            assert_eq!((again.properties(id), again.length(id)), (heap.properties(id), heap.length(id)));
             assert_eq!((again.offset(id), again.class(id)), (heap.offset(id), heap.class(id)));
             assert!(again.references(id).eq(heap.references(id)));
             assert_eq!(again.node(heap.address(id)), Some(id));
@@ -58,7 +61,7 @@ fn gives_back_the_heap_and_its_tree() {
         let summary =
             |heap: &Heap| summary::summary(heap, &Default::default(), 100, &Default::default()).unwrap().report("dump");
         assert_eq!(summary(&again), summary(&heap));
-        assert_eq!(Context::of(&again).intake, Context::of(&heap).intake);
+        assert_eq!(Context::of(&again).diagnostics, Context::of(&heap).diagnostics);
     }
 }
 
@@ -125,8 +128,8 @@ fn warnings_are_told_again_and_are_errors_to_the_strict() {
     lines.extend_from_slice(b"garbage\n");
     std::fs::write(&dump, lines).unwrap();
     let (heap, _) = fresh(&dump);
-    assert_eq!(heap.intake().lost, 1);
-    assert_eq!(stored(&dump).expect("stored").0.intake(), heap.intake());
+    assert_eq!(heap.diagnostics().lost, 1);
+    assert_eq!(stored(&dump).expect("stored").0.diagnostics(), heap.diagnostics());
     let strict = Options { strict: true, ..Options::default() };
     assert!(load(&Source::path(&dump), &strict).is_err());
 }

@@ -3,7 +3,8 @@
 //! Texts of the dump stand in code, where nothing is markup, a mention or a link; our own sentences, which may quote such text, are
 //! escaped mark by mark.
 
-use super::{TOTAL_LABEL, depths, escape, human, label_column, rest_label, words};
+use super::{TOTAL_LABEL, depths, escape, label_column, rest_label, words};
+use crate::human;
 use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
 use std::fmt::Write as _;
 

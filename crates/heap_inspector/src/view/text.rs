@@ -5,7 +5,8 @@
 //! their middle, and other labels go on in the next line; further labels and numbers are left out last. Widths are those of Unicode's
 //! East Asian Width, summed by character.
 
-use super::{TOTAL_LABEL, TextStyle, depths, escape, human, label_column, rest_label, words};
+use super::{TOTAL_LABEL, TextStyle, depths, escape, label_column, rest_label, words};
+use crate::human;
 use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
 use textwrap::WordSeparator;
 use textwrap::core::Word;

@@ -1,6 +1,6 @@
 //! The slow twin of the record scanner: serde_json reads the line as a tree, and each field is looked up in it.
 
-use heap_inspector::record::{Record, Traits, Type};
+use heap_inspector::record::{Flags, Record, Type};
 use serde_json::Value;
 
 /// A record with all its parts owned, for comparison.
@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(crate) struct Plain {
     pub(crate) ty: Type,
     pub(crate) type_name: Vec<u8>,
-    pub(crate) traits: Traits,
+    pub(crate) flags: Flags,
     pub(crate) addresses: [Option<u64>; 4],
     pub(crate) references: Vec<u64>,
     pub(crate) numbers: [Option<u64>; 12],
@@ -31,25 +31,25 @@ pub(crate) fn twin(line: &[u8]) -> Option<Plain> {
         None => Vec::new(),
         Some(list) => list.as_array()?.iter().map(parse).collect::<Option<_>>()?,
     };
-    let mut traits = Traits::default();
+    let mut flags = Flags::default();
     let mut age = None;
-    let is_own = |bit: &Traits| Traits::OWN.has(*bit);
-    for (bit, key) in Traits::NAMED.iter().filter(|(bit, _)| is_own(bit)) {
+    let is_own = |bit: &Flags| Flags::OWN.has(*bit);
+    for (bit, key) in Flags::NAMED.iter().filter(|(bit, _)| is_own(bit)) {
         match get(key) {
-            Some(Value::Bool(true)) => traits.set(*bit),
+            Some(Value::Bool(true)) => flags.set(*bit),
             None | Some(Value::Bool(false)) => {}
             _ => return None,
         }
     }
     match get("too_complex_shape") {
-        Some(Value::Bool(true)) => traits.set(Traits::COMPLEX_SHAPE),
+        Some(Value::Bool(true)) => flags.set(Flags::COMPLEX_SHAPE),
         None | Some(Value::Bool(false)) => {}
         _ => return None,
     }
-    if let Some(flags) = get("flags") {
-        for (key, value) in flags.as_object()? {
+    if let Some(nested) = get("flags") {
+        for (key, value) in nested.as_object()? {
             if *value == Value::Bool(true) {
-                Traits::from_key(key.as_bytes()).into_iter().filter(|bit| !is_own(bit)).for_each(|bit| traits.set(bit));
+                Flags::from_key(key.as_bytes()).into_iter().filter(|bit| !is_own(bit)).for_each(|bit| flags.set(bit));
             } else if key == "age" {
                 age = value.as_u64();
             }
@@ -60,7 +60,7 @@ pub(crate) fn twin(line: &[u8]) -> Option<Plain> {
     Some(Plain {
         ty: Type::from_name(&type_name),
         type_name,
-        traits,
+        flags,
         addresses: [address("address")?, address("class")?, address("superclass")?, address("default")?],
         references,
         numbers: [
@@ -109,7 +109,7 @@ pub(crate) fn plain(record: &Record<'_>, references: &[u64]) -> Plain {
     Plain {
         ty: record.ty,
         type_name: record.type_name.decode().into_owned(),
-        traits: record.traits,
+        flags: record.flags,
         addresses: [record.address, record.class, record.superclass, record.default],
         references: references.to_vec(),
         numbers: [

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
+use crate::control::Control;
 use crate::keys::Absent;
 use crate::source::Source;
 use std::io::Cursor;
@@ -9,18 +10,18 @@ use std::path::Path;
 
 fn load(dump: &str) -> Heap {
     let source = Source::reader(Cursor::new(dump.to_owned()), "memory");
-    Heap::load(&source, &Options { threads: 1, ..Options::default() }).unwrap()
+    Heap::load(&source, &Control { threads: 1, ..Control::default() }.into()).unwrap()
 }
 
 /// The rooms of a heap's arrays and hashes: form, capacity, wasted, exact.
 fn rooms(dump: &str) -> Vec<(Form, Option<u64>, u64, bool)> {
     let heap = load(dump);
-    let evidence = heap.totals().evidence;
+    let ruby_version = heap.totals().ruby_version;
     let room = |id| {
-        let slot = heap.slot(id);
-        matches!(slot.ty, Type::Array | Type::Hash).then(|| {
+        let properties = heap.properties(id);
+        matches!(properties.ty, Type::Array | Type::Hash).then(|| {
             let Room { form, capacity, wasted, is_exact } =
-                room(&slot, u64::from(heap.length(id).unwrap()), heap.bytes(id), evidence);
+                room(&properties, u64::from(heap.length(id).unwrap()), heap.bytes(id), ruby_version);
             (form, capacity, wasted, is_exact)
         })
     };
@@ -172,7 +173,7 @@ fn sums_up_empty_and_sparse_ones_groups_and_lengths() {
     .concat()
     .replace("0x7f0000000000\", \"type\":\"HASH\"", "0x7f0000001000\", \"type\":\"HASH\"");
     let heap = load(&dump);
-    let found = collections(&heap, None, &[Key::Location], &Filter::default(), 1, &Options::default()).unwrap();
+    let found = collections(&heap, None, &[Key::Location], &Filter::default(), 1, &Control::default()).unwrap();
     assert_eq!((found.arrays.count, found.arrays.wasted), (4, (20 + 16 + 15 + 7) * 8));
     assert_eq!((found.arrays.elements, found.arrays.capacity, found.arrays.filled), (10, 68, 10));
     assert_eq!((found.hashes.count, found.hashes.wasted, found.hashes.elements), (1, 28 * 24, 100));
@@ -197,7 +198,7 @@ fn keeps_the_biggest_of_many() {
     for at in 0..10_000 {
         dump += &array(at, "", 0, 40 + (at * 7919 % 10_000) * 8);
     }
-    let found = collections(&load(&dump), None, &[], &Filter::default(), 3, &Options::default()).unwrap();
+    let found = collections(&load(&dump), None, &[], &Filter::default(), 3, &Control::default()).unwrap();
     let wasted: Vec<u64> = found.emptiest.iter().map(|found| found.room.wasted).collect();
     assert_eq!(wasted, [9999 * 8, 9998 * 8, 9997 * 8]);
 }
@@ -212,7 +213,7 @@ fn a_set_stands_among_the_biggest_by_what_it_refers_to() {
 {"address":"0x1078", "type":"ARRAY", "length":0, "memsize":40}
 "#,
     );
-    let found = collections(&heap, None, &[], &Filter::default(), 10, &Options::default()).unwrap();
+    let found = collections(&heap, None, &[], &Filter::default(), 10, &Control::default()).unwrap();
     assert_eq!((found.sets, found.sets_memsize, found.set_elements), (1, 20560, 2));
     let sizes: Vec<(u64, u64)> = found.biggest.iter().map(|one| (one.memsize, one.length)).collect();
     assert_eq!(sizes, [(20560, 2), (40, 0)]);
@@ -228,8 +229,8 @@ fn knows_almost_all_of_eight_dumps() {
         if path.extension().is_none_or(|extension| extension != "zst") {
             continue;
         }
-        let heap = Heap::load(&Source::path(&path), &Options::default()).unwrap();
-        let found = collections(&heap, None, &[], &Filter::default(), 0, &Options::default()).unwrap();
+        let heap = Heap::load(&Source::path(&path), &Default::default()).unwrap();
+        let found = collections(&heap, None, &[], &Filter::default(), 0, &Control::default()).unwrap();
         let count = found.arrays.count + found.hashes.count;
         assert_eq!(found.forms[Form::HashUnknown as usize].count, 0, "{}", path.display());
         assert!(found.estimated <= 6 && count > 100, "{}: {} of {count}", path.display(), found.estimated);

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{Before, By, Diff, Dump, Growth, Holders, Trend, growth, report, stayed};
-use crate::analysis::dominators::Tree;
+use crate::control::Control;
+use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::report::{Cell, Level, Report, Section};
-use crate::scan::Options;
 use crate::select::Filter;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -47,7 +47,7 @@ fn line(address: u64, object: &Object) -> String {
     line + ", \"memsize\":40}\n"
 }
 
-fn slot(number: usize) -> u64 {
+fn properties(number: usize) -> u64 {
     SLOTS + number as u64 * 40
 }
 
@@ -59,7 +59,7 @@ fn heap((classes, objects): &Drawn) -> Heap {
             .unwrap();
     }
     for (number, object) in objects.iter().enumerate() {
-        lines.extend(object.map(|object| line(slot(number), &object)));
+        lines.extend(object.map(|object| line(properties(number), &object)));
     }
     heap_of_lines(&lines).0
 }
@@ -101,7 +101,7 @@ proptest! {
     #[test]
     fn agrees_with_comparing_whole_records(dumps in drawn()) {
         let heaps: Vec<Heap> = dumps.iter().map(heap).collect();
-        let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+        let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
         let last = identities(dumps.last().unwrap());
         // Of a traced dump and another one the traces are not compared.
         let is_traced = |(_, objects): &Drawn| objects.iter().flatten().any(|object| object.trace.is_some());
@@ -114,9 +114,9 @@ proptest! {
             let there = identities(earlier);
             let newest = there.values().map(|(_, object, _)| generation(object)).max().unwrap_or(0);
             for (number, identity) in &last {
-                let id = heaps.last().unwrap().node(slot(*number)).unwrap();
+                let id = heaps.last().unwrap().node(properties(*number)).unwrap();
                 let before = match there.get(number) {
-                    Some(before) if told(at, before) == told(at, identity) => Before::Same(heaps[at].node(slot(*number)).unwrap()),
+                    Some(before) if told(at, before) == told(at, identity) => Before::Same(heaps[at].node(properties(*number)).unwrap()),
                     // A generation that was over when the earlier dump was taken.
                     _ if (1..newest).contains(&generation(&identity.1)) => Before::Moved,
                     _ => Before::New,
@@ -132,7 +132,7 @@ proptest! {
         prop_assert_eq!(of(&mut diff.retained_objects()), retained);
         let first = identities(&dumps[0]);
         // As many as were moved are still there, whatever their address.
-        let node = |number: usize| heaps.last().unwrap().node(slot(number)).unwrap();
+        let node = |number: usize| heaps.last().unwrap().node(properties(number)).unwrap();
         let moved = last.values().filter(|(number, ..)| diff.before(0, node(*number)) == Before::Moved);
         let mut moved: Vec<_> = moved.map(|(_, object, class)| (object, class)).collect();
         let mut gone = HashSet::new();
@@ -141,7 +141,7 @@ proptest! {
             match moved.iter().position(|one| *one == (object, class)) {
                 _ if last.get(number).is_some_and(|found| told(0, found) == told(0, identity)) => {}
                 Some(at) => drop(moved.swap_remove(at)),
-                None => drop(gone.insert(heaps[0].node(slot(*number)).unwrap())),
+                None => drop(gone.insert(heaps[0].node(properties(*number)).unwrap())),
             }
         }
         prop_assert_eq!(of(&mut diff.gone_objects().into_iter()), gone);
@@ -150,9 +150,9 @@ proptest! {
     #[test]
     fn growth_sums_up_each_dump_of_what_grew(dumps in drawn()) {
         let heaps: Vec<Heap> = dumps.iter().map(heap).collect();
-        let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+        let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
         let filter = Filter::parse(&["type!=CLASS"]).unwrap();
-        let groups = growth(&diff, &[Key::Class, Key::Generation], &filter, false, &Options::default()).unwrap();
+        let groups = growth(&diff, &[Key::Class, Key::Generation], &filter, false, &Control::default()).unwrap();
         let mut expected: HashMap<(String, u64), Vec<u64>> = HashMap::new();
         for (at, dump) in dumps.iter().enumerate() {
             for (_, object, name) in identities(dump).values() {
@@ -198,25 +198,25 @@ fn notes(report: &Report) -> Vec<&str> {
 }
 
 fn told(heaps: &[Heap]) -> Vec<String> {
-    let diff = Diff::new(&named(heaps), &Options::default()).unwrap();
-    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Options::default()).unwrap();
+    let diff = Diff::new(&named(heaps), &Control::default()).unwrap();
+    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
     notes(&report).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
 fn one_dump_is_no_diff() {
     let heaps = [objects(&[1])];
-    let error = Diff::new(&named(&heaps), &Options::default()).unwrap_err();
+    let error = Diff::new(&named(&heaps), &Control::default()).unwrap_err();
     assert!(matches!(error, crate::Error::Usage { .. }), "{error}");
 }
 
 #[test]
 fn a_slot_used_again_is_new_and_what_lay_there_is_gone() {
     let heaps = [objects(&[1, 2, 3]), objects(&[1, 5, 3])];
-    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
-    let reused = diff.heap().node(slot(1)).unwrap();
+    let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
+    let reused = diff.heap().node(properties(1)).unwrap();
     assert_eq!(diff.new_objects().collect::<Vec<_>>(), [reused]);
-    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(1)).unwrap()]);
+    assert_eq!(diff.gone_objects(), [heaps[0].node(properties(1)).unwrap()]);
     assert_eq!((diff.gone.count, diff.gone.memsize), (1, 40));
     assert_eq!(told(&heaps), Vec::<String>::new());
 }
@@ -231,13 +231,13 @@ fn what_a_compaction_moved_is_kept_and_told() {
         ))
     };
     let heaps = [after(&[0, 1, 2, 3, 4]), after(&[1, 2, 3, 4, 9])];
-    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
-    let of = |number| diff.before(0, diff.heap().node(slot(number)).unwrap());
+    let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
+    let of = |number| diff.before(0, diff.heap().node(properties(number)).unwrap());
     assert_eq!([0, 1, 2].map(of), [Before::Moved; 3]);
     // The first dump was taken in generation 4: what has it may have come after that.
     assert_eq!([3, 4].map(of), [Before::New; 2]);
     // That of generation 4 is not found again.
-    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(4)).unwrap()]);
+    assert_eq!(diff.gone_objects(), [heaps[0].node(properties(4)).unwrap()]);
     assert_eq!(diff.gone.count, 1);
     let told = told(&heaps);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -255,9 +255,9 @@ fn untraced_objects_that_are_not_found_among_traced_ones_are_told() {
 #[test]
 fn with_three_dumps_retained_is_what_came_after_the_first_and_stayed() {
     let heaps = [objects(&[1, 1, 1]), objects(&[1, 1, 5, 5, 6]), objects(&[1, 7, 8, 5, 6, 8])];
-    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+    let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
     let retained: Vec<NodeId> = diff.retained_objects().collect();
-    assert_eq!(retained, [3, 4].map(|number| diff.heap().node(slot(number)).unwrap()));
+    assert_eq!(retained, [3, 4].map(|number| diff.heap().node(properties(number)).unwrap()));
     assert_eq!(diff.new_objects().count(), 5);
 }
 
@@ -273,9 +273,9 @@ fn dumps_of_different_processes_are_told() {
 fn what_cannot_be_compared_is_said_before_the_numbers() {
     let other = heap(&(vec!["X", "Y", "C"], vec![object(1), object(9)]));
     let heaps = [objects(&[1, 1, 2]), other];
-    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+    let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
     let names = |by: By<'_>| {
-        let report = report(&diff, by, &Filter::default(), 10, &Options::default()).unwrap();
+        let report = report(&diff, by, &Filter::default(), 10, &Control::default()).unwrap();
         let name = |section: &Section| match section {
             Section::Note(note) if note.level == Level::Warning => "warning",
             Section::Note(_) => "note",
@@ -300,9 +300,9 @@ fn the_tracer_is_not_among_what_is_new() {
     let new = "{\"address\":\"0x5028\", \"type\":\"DATA\", \"struct\":\"ObjectTracing/allocation_info_tracer\", \"memsize\":9000}\n\
                {\"address\":\"0x5050\", \"type\":\"DATA\", \"struct\":\"other\", \"memsize\":50}\n";
     let heaps = [lines(""), lines(new)].map(|lines| heap_of_lines(&lines).0);
-    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
+    let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
     assert_eq!(stayed(&diff, &[Key::Class], &Filter::default(), None).total.memsize, 50);
-    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Options::default()).unwrap();
+    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
     let facts = report.sections.iter().find_map(|section| match section {
         Section::Facts(facts) => Some(&facts.facts[..2]),
         _ => None,
@@ -325,8 +325,8 @@ fn an_untraced_dump_among_traced_ones_is_told() {
     assert!(told[1].starts_with("third was traced and second was not"), "{told:?}");
     // By address, type and class the first two were there.
     let heaps = [objects(&[1]), objects(&[0, 0]), objects(&[1, 2, 9])];
-    let diff = Diff::new(&named(&heaps), &Options::default()).unwrap();
-    assert_eq!(diff.retained_objects().collect::<Vec<_>>(), [diff.heap().node(slot(1)).unwrap()]);
+    let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
+    assert_eq!(diff.retained_objects().collect::<Vec<_>>(), [diff.heap().node(properties(1)).unwrap()]);
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn one_file_twice_is_told() {
 fn dumps_of_different_rubies_are_told() {
     let of = |ruby: &str| {
         let source = crate::source::Source::path(format!("tests/dumps/ruby-{ruby}.json.zst"));
-        Heap::load(&source, &Options::default()).unwrap()
+        Heap::load(&source, &Default::default()).unwrap()
     };
     let told = told(&[of("3.3-x86_64"), of("3.4-x86_64")]);
     assert!(told[0].contains("not of one process: Ruby 3.3 wrote the one, Ruby 3.4 the other"), "{told:?}");
@@ -369,17 +369,17 @@ fn the_tracer_does_not_grow() {
         )
     };
     let heaps = [1000, 5000].map(|memsize| heap_of_lines(&tracer(memsize)).0);
-    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &Options::default()).unwrap()).collect();
+    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &Control::default()).unwrap()).collect();
     let mut dumps = named(&heaps);
     dumps.iter_mut().zip(&trees).for_each(|(dump, tree)| dump.tree = Some(tree));
-    let diff = Diff::new(&dumps, &Options::default()).unwrap();
+    let diff = Diff::new(&dumps, &Control::default()).unwrap();
     for retained in [false, true] {
-        let groups = growth(&diff, &[Key::Type], &Filter::default(), retained, &Options::default()).unwrap();
+        let groups = growth(&diff, &[Key::Type], &Filter::default(), retained, &Control::default()).unwrap();
         assert_eq!(groups.len(), 1);
         assert_eq!(groups[0].memsize_delta(), 400);
         assert_eq!(groups[0].retained_memsizes.is_some(), retained);
     }
-    let told = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Options::default()).unwrap();
+    let told = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
     let fact = told.sections.iter().find_map(|section| match section {
         Section::Facts(facts) => facts.facts.iter().find(|fact| fact.name == "tracer_memsizes"),
         _ => None,
@@ -390,21 +390,21 @@ fn the_tracer_does_not_grow() {
 #[test]
 fn growth_knows_what_groups_retain() {
     let held = |count: u64| {
-        let held: Vec<String> = (0..count).map(|number| format!("\"0x{:x}\"", slot(number as usize))).collect();
+        let held: Vec<String> = (0..count).map(|number| format!("\"0x{:x}\"", properties(number as usize))).collect();
         let mut lines = format!(
             "{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x5000\"]}}\n\
              {{\"address\":\"0x5000\", \"type\":\"ARRAY\", \"references\":[{}], \"memsize\":40}}\n",
             held.join(", ")
         );
-        (0..count as usize).for_each(|number| lines += &line(slot(number), &object(1).unwrap()));
+        (0..count as usize).for_each(|number| lines += &line(properties(number), &object(1).unwrap()));
         heap_of_lines(&lines).0
     };
     let heaps = [held(1), held(2), held(4)];
-    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &Options::default()).unwrap()).collect();
+    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &Control::default()).unwrap()).collect();
     let mut dumps = named(&heaps);
     dumps.iter_mut().zip(&trees).for_each(|(dump, tree)| dump.tree = Some(tree));
-    let diff = Diff::new(&dumps, &Options::default()).unwrap();
-    let groups = growth(&diff, &[Key::Type], &Filter::default(), true, &Options::default()).unwrap();
+    let diff = Diff::new(&dumps, &Control::default()).unwrap();
+    let groups = growth(&diff, &[Key::Type], &Filter::default(), true, &Control::default()).unwrap();
     let array = groups.iter().find(|group| group.key == [KeyValue::Text("ARRAY".into())]).unwrap();
     assert_eq!(array.memsize_delta(), 0);
     assert_eq!(array.retained_memsizes.as_deref(), Some(&[80, 120, 200][..]));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
+use crate::control::Control;
 use crate::source::Source;
 use std::fmt::Write as _;
 use std::io::Cursor;
@@ -11,11 +12,11 @@ const PAGE: u64 = 0x7f00_0000_0000;
 
 fn load(dump: String) -> Heap {
     let source = Source::reader(Cursor::new(dump), "memory");
-    Heap::load(&source, &Options { threads: 1, ..Options::default() }).unwrap()
+    Heap::load(&source, &Control { threads: 1, ..Control::default() }.into()).unwrap()
 }
 
 fn fragmentation_of(heap: &Heap, by: &[Key], limit: usize) -> Fragmentation {
-    fragmentation(heap, by, &Filter::default(), limit, &Options::default()).unwrap()
+    fragmentation(heap, by, &Filter::default(), limit, &Default::default()).unwrap()
 }
 
 fn line(dump: &mut String, address: u64, rest: &str) {
@@ -89,7 +90,7 @@ fn shows_the_emptiest_pages() {
 fn tells_holders_that_pass_the_filter() {
     let heap = load(three_pages());
     let filter = "type=HASH".parse().unwrap();
-    let found = fragmentation(&heap, &[Key::Type], &filter, 9, &Options::default()).unwrap();
+    let found = fragmentation(&heap, &[Key::Type], &filter, 9, &Control::default()).unwrap();
     assert_eq!(found.holders.len(), 1);
     assert_eq!(found.holders[0].count, 10);
     assert_eq!(found.pages.live, 441);

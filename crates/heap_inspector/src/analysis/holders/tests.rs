@@ -3,11 +3,11 @@
 
 use super::growth;
 use crate::analysis::diff::{Diff, Dump, HolderGrowth, Holders, Trend};
-use crate::analysis::dominators::Tree;
-use crate::analysis::paths::Ways;
+use crate::control::Control;
+use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::Heap;
-use crate::scan::Options;
 use crate::select::Filter;
 use crate::source::Source;
 use std::fmt::Write as _;
@@ -52,13 +52,13 @@ fn dump(arrays: [Range<u64>; 2], shared: Range<u64>) -> Heap {
 }
 
 fn holders(heaps: &[Heap], filter: &Filter, limit: usize, with_trees: bool) -> Holders {
-    let options = Options::default();
-    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &options).unwrap()).collect();
+    let control = Control::default();
+    let trees: Vec<Tree> = heaps.iter().map(|heap| Tree::new(heap, &control).unwrap()).collect();
     let dumps = heaps.iter().zip(&trees).map(|(heap, tree)| Dump { name: "", heap, tree: with_trees.then_some(tree) });
-    let diff = Diff::new(&dumps.collect::<Vec<_>>(), &options).unwrap();
-    let ways = Ways::new(diff.heap(), &options).unwrap();
+    let diff = Diff::new(&dumps.collect::<Vec<_>>(), &control).unwrap();
+    let shortest_paths = ShortestPaths::new(diff.heap(), &control).unwrap();
     // No class here has a method whose code would be read.
-    growth(&diff, trees.last().unwrap(), &ways, &Source::path(""), filter, limit, &options).unwrap()
+    growth(&diff, trees.last().unwrap(), &shortest_paths, &Source::path(""), filter, limit, &control).unwrap()
 }
 
 fn address(heap: &Heap, growth: &HolderGrowth) -> u64 {

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
+use crate::control::Control;
 use crate::select::Wanted;
 use crate::source::Source;
 use hashbrown::HashMap;
 
 fn heap() -> Heap {
-    Heap::load(&Source::path("tests/dumps/ruby-3.4-x86_64.json.zst"), &Options::default()).unwrap()
+    Heap::load(&Source::path("tests/dumps/ruby-3.4-x86_64.json.zst"), &Default::default()).unwrap()
 }
 
 fn clause(words: &str) -> Clause {
@@ -20,13 +21,13 @@ fn passes_what_passes_any_clause_and_all_of_that_clause() {
     let bound = Bound { number: Number::Memsize, negated: true, ranges: vec![Some((0, 100))] };
     let query =
         Query { any: vec![Clause { bounds: vec![bound], ..clause("type=STRING") }, clause("type=HASH,traced")] };
-    let ids = Objects::new(&heap, None, &query).ids(&Options::default()).unwrap();
+    let ids = Objects::new(&heap, None, &query).ids(&Control::default()).unwrap();
     let expected: Vec<NodeId> = heap
         .nodes()
         .filter(|id| {
-            let slot = heap.slot(*id);
-            let is_hash = slot.ty == crate::record::Type::Hash && slot.traced;
-            slot.ty == crate::record::Type::String && heap.bytes(*id) > 100 || is_hash
+            let properties = heap.properties(*id);
+            let is_hash = properties.ty == crate::record::Type::Hash && properties.traced;
+            properties.ty == crate::record::Type::String && heap.bytes(*id) > 100 || is_hash
         })
         .collect();
     assert!(!expected.is_empty());
@@ -42,15 +43,15 @@ fn groups_as_the_groups_of_the_filter_do_on_any_number_of_threads() {
         filter: query.any[0].filter.clone(),
         ..Default::default()
     };
-    let expected: HashMap<Vec<KeyValue>, (u64, u64)> = super::super::groups::groups(&heap, &asked, &Options::default())
+    let expected: HashMap<Vec<KeyValue>, (u64, u64)> = super::super::groups::groups(&heap, &asked, &Control::default())
         .unwrap()
         .groups
         .into_iter()
         .map(|group| (group.key, (group.sum.count, group.sum.memsize)))
         .collect();
     for threads in [1, 3] {
-        let options = Options { threads, ..Options::default() };
-        let groups = Objects::new(&heap, None, &query).groups(&asked.by, Number::Memsize, &options).unwrap();
+        let control = Control { threads, ..Control::default() };
+        let groups = Objects::new(&heap, None, &query).groups(&asked.by, Number::Memsize, &control).unwrap();
         let found: HashMap<_, _> = groups.into_iter().map(|(key, sum)| (key, (sum.count, sum.sum))).collect();
         assert_eq!(found, expected);
     }
@@ -59,16 +60,16 @@ fn groups_as_the_groups_of_the_filter_do_on_any_number_of_threads() {
 #[test]
 fn retains_by_group_what_the_groups_of_the_filter_do() {
     let heap = heap();
-    let options = Options::default();
-    let tree = Tree::new(&heap, &options).unwrap();
+    let control = Control::default();
+    let tree = Tree::new(&heap, &control).unwrap();
     let children = tree.children();
     let query = Query { any: vec![clause("traced")] };
-    let expected = retained::groups(&heap, &tree, &[Key::Class], &query.any[0].filter, None, &options).unwrap();
+    let expected = retained::groups(&heap, &tree, &[Key::Class], &query.any[0].filter, None, &control).unwrap();
     let expected: HashMap<_, _> =
         expected.groups.into_iter().map(|group| (group.key, group.retained_memsize)).collect();
     let objects = Objects::new(&heap, Some((&tree, &children)), &query);
     let found: HashMap<_, _> = objects
-        .retained(&[Key::Class], &children, &options)
+        .retained(&[Key::Class], &children, &control)
         .unwrap()
         .into_iter()
         .map(|group| (group.key, group.memsize))
@@ -79,14 +80,14 @@ fn retains_by_group_what_the_groups_of_the_filter_do() {
 #[test]
 fn members_are_what_an_object_retains() {
     let heap = heap();
-    let options = Options::default();
-    let tree = Tree::new(&heap, &options).unwrap();
+    let control = Control::default();
+    let tree = Tree::new(&heap, &control).unwrap();
     let children = tree.children();
     let holder = heap.nodes().max_by_key(|id| tree.retained(*id)).unwrap();
     let query = Query { any: vec![Clause { retained_by: vec![holder], ..Clause::default() }] };
     assert!(query.needs_tree());
     let objects = Objects::new(&heap, Some((&tree, &children)), &query);
-    let [(_, found)] = objects.groups(&[], Number::Memsize, &options).unwrap()[..] else { panic!("one group") };
+    let [(_, found)] = objects.groups(&[], Number::Memsize, &control).unwrap()[..] else { panic!("one group") };
     assert_eq!(found.count, tree.retained_count(holder) - 1);
     assert_eq!(found.sum, tree.retained(holder) - heap.bytes(holder));
 }
@@ -103,12 +104,12 @@ fn orders_as_sorting_all_of_them_does() {
     let labels = crate::labels::Labels::new(&heap);
     let mut expected = ids.clone();
     expected.sort_by_cached_key(|id| {
-        let generation = heap.slot(*id).generation;
+        let generation = heap.properties(*id).generation;
         (std::cmp::Reverse(labels.class_name(*id)), generation, std::cmp::Reverse(heap.bytes(*id)), *id)
     });
     for range in [0..ids.len(), 0..10, 100..200, ids.len() - 1..ids.len() + 5, 7..7] {
         let within = range.start..range.end.min(ids.len());
-        assert_eq!(ordered(&heap, None, ids.clone(), &criteria, range, &Options::default()).unwrap(), expected[within]);
+        assert_eq!(ordered(&heap, None, ids.clone(), &criteria, range, &Control::default()).unwrap(), expected[within]);
     }
 }
 
@@ -119,7 +120,7 @@ fn holds_one_of_many_texts_like_each_of_them() {
     let query = |negated| Query {
         any: vec![Clause { filter: Filter::default().with("class", negated, &texts).unwrap(), ..Clause::default() }],
     };
-    let count = |query: &Query| Objects::new(&heap, None, query).ids(&Options::default()).unwrap().len();
+    let count = |query: &Query| Objects::new(&heap, None, query).ids(&Control::default()).unwrap().len();
     let each = Query { any: vec![clause("class=String|Hash")] };
     assert_eq!(count(&query(false)), count(&each));
     assert_eq!(count(&query(false)) + count(&query(true)), heap.object_count());
@@ -128,7 +129,7 @@ fn holds_one_of_many_texts_like_each_of_them() {
 #[test]
 fn decides_by_columns_as_by_nodes() {
     for dump in ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-4.0-wasm32"] {
-        let heap = Heap::load(&Source::path(format!("tests/dumps/{dump}.json.zst")), &Options::default()).unwrap();
+        let heap = Heap::load(&Source::path(format!("tests/dumps/{dump}.json.zst")), &Default::default()).unwrap();
         for words in [
             "",
             "file=*,type=STRING",
@@ -138,9 +139,9 @@ fn decides_by_columns_as_by_nodes() {
         ] {
             let query = Query { any: vec![if words.is_empty() { Clause::default() } else { clause(words) }] };
             let filter = &query.any[0].filter;
-            let expected = super::super::grouping::nodes(&heap, filter, &Options::default()).unwrap();
+            let expected = super::super::grouping::nodes(&heap, filter, &Control::default()).unwrap();
             let objects = Objects::new(&heap, None, &query);
-            assert_eq!(objects.ids(&Options::default()).unwrap(), expected, "{dump} {words}");
+            assert_eq!(objects.ids(&Control::default()).unwrap(), expected, "{dump} {words}");
             for by in [&[][..], &[Key::Line], &[Key::File, Key::Type, Key::Location], &[Key::Encoding, Key::Frozen]] {
                 let mut grouping = Grouping::new(&heap, by, filter);
                 let mut measures = Vec::<Measure>::new();
@@ -150,8 +151,8 @@ fn decides_by_columns_as_by_nodes() {
                     measures[group].take(Number::Length.of(&heap, None, id));
                 }
                 let expected: HashMap<_, _> = grouping.keys().into_iter().zip(measures).collect();
-                let options = Options { threads: 2, ..Options::default() };
-                let found = objects.groups(by, Number::Length, &options).unwrap();
+                let control = Control { threads: 2, ..Control::default() };
+                let found = objects.groups(by, Number::Length, &control).unwrap();
                 assert_eq!(found.into_iter().collect::<HashMap<_, _>>(), expected, "{dump} {words} {by:?}");
             }
         }
@@ -162,8 +163,8 @@ fn decides_by_columns_as_by_nodes() {
 fn values_are_those_that_objects_have() {
     let heap = heap();
     for (key, name) in Key::NAMED {
-        let values = Objects::values(&heap, key, &Options::default()).unwrap();
-        let groups = Objects::new(&heap, None, &Query::default()).groups(&[key], Number::Index, &Options::default());
+        let values = Objects::values(&heap, key, &Control::default()).unwrap();
+        let groups = Objects::new(&heap, None, &Query::default()).groups(&[key], Number::Index, &Control::default());
         for (value, _) in groups.unwrap() {
             assert!(values.contains(&value[0]), "{name} {value:?}");
         }

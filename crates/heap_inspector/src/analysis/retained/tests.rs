@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
-use crate::analysis::{merged, outline};
+use crate::analysis::{dominator_tree, dominators_by_key};
 use crate::graph::random::{graph, heap_of, heap_of_lines};
 use proptest::prelude::*;
 
@@ -31,9 +31,9 @@ proptest! {
     #[test]
     fn groups_retain_what_their_topmost_objects_do(graph in graph()) {
         let heap = heap_of(&graph);
-        let tree = Tree::new(&heap, &Options::default()).unwrap();
+        let tree = Tree::new(&heap, &Control::default()).unwrap();
         let by = [Key::Class];
-        let found = groups(&heap, &tree, &by, &Filter::default(), None, &Options::default()).unwrap();
+        let found = groups(&heap, &tree, &by, &Filter::default(), None, &Control::default()).unwrap();
         let labels = Labels::new(&heap);
         let value = |id: NodeId| vec![labels.value(Key::Class, id)];
         for group in &found.groups {
@@ -52,9 +52,9 @@ proptest! {
     fn rows_add_up_to_what_stands_above_them(graph in graph(), min in 0u64..40, width in 1usize..6) {
         let heap = heap_of(&graph);
         let (_, source) = heap_of_lines("{\"address\":\"0x28\", \"type\":\"OBJECT\", \"references\":[], \"memsize\":40}\n");
-        let tree = Tree::new(&heap, &Options::default()).unwrap();
-        let shown = outline::Shown { depth: usize::MAX, min, width };
-        let rows = outline::outline(&heap, &tree, &source, Dominator::Root, shown).unwrap();
+        let tree = Tree::new(&heap, &Control::default()).unwrap();
+        let shown = dominator_tree::Shown { depth: usize::MAX, min, width };
+        let rows = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown).unwrap();
         let depths: Vec<usize> = rows.iter().map(|row| row.depth).collect();
         let top = rows.iter().filter(|row| row.depth == 0);
         prop_assert_eq!(top.map(|row| row.retained_memsize).sum::<u64>(), tree.reachable().memsize);
@@ -62,8 +62,8 @@ proptest! {
             let held: u64 = below(&depths, at).map(|row| rows[row].retained_memsize).sum();
             prop_assert_eq!(row.retained_memsize, held + row.memsize);
         }
-        let shown = outline::Shown { depth: usize::MAX, min, width };
-        let rows = merged::merged(&heap, &tree, Key::Class, Dominator::Root, shown, &Options::default()).unwrap();
+        let shown = dominator_tree::Shown { depth: usize::MAX, min, width };
+        let rows = dominators_by_key::dominators_by_key(&heap, &tree, Key::Class, Dominator::Root, shown, &Control::default()).unwrap();
         let depths: Vec<usize> = rows.iter().map(|row| row.depth).collect();
         let top = rows.iter().filter(|row| row.depth == 0);
         prop_assert_eq!(top.map(|row| row.retained_memsize).sum::<u64>(), tree.reachable().memsize);

@@ -2,11 +2,11 @@
 
 use super::naming::SEARCHED;
 use crate::Result;
-use crate::analysis::dominators::{Children, Dominator, Tree};
-use crate::analysis::paths::Ways;
+use crate::control::Control;
 use crate::graph::ROOT;
+use crate::graph::dominators::{Children, Dominator, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
-use crate::scan::Options;
 use hashbrown::HashMap;
 
 /// Not asked yet.
@@ -16,7 +16,7 @@ pub(super) const UNKNOWN: u32 = u32::MAX - 1;
 pub(super) struct Anchors<'a, F> {
     heap: &'a Heap,
     tree: &'a Tree,
-    ways: &'a Ways,
+    shortest_paths: &'a ShortestPaths,
     is_old: F,
     /// What stands for the root that refers to an object.
     roots: HashMap<NodeId, u32>,
@@ -27,7 +27,7 @@ pub(super) struct Anchors<'a, F> {
 }
 
 impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
-    pub(super) fn new(heap: &'a Heap, tree: &'a Tree, ways: &'a Ways, is_old: F) -> Self {
+    pub(super) fn new(heap: &'a Heap, tree: &'a Tree, shortest_paths: &'a ShortestPaths, is_old: F) -> Self {
         let unknown = || vec![UNKNOWN; heap.object_count()];
         let mut roots = HashMap::new();
         for (number, root) in heap.roots().iter().enumerate() {
@@ -37,18 +37,27 @@ impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
                 }
             }
         }
-        Anchors { heap, tree, ways, is_old, roots, by_dominator: unknown(), by_way: unknown(), walked: Vec::new() }
+        Anchors {
+            heap,
+            tree,
+            shortest_paths,
+            is_old,
+            roots,
+            by_dominator: unknown(),
+            by_way: unknown(),
+            walked: Vec::new(),
+        }
     }
 
     /// The accumulation point of an object: a node, or what stands for a root; and whether it alone keeps the object alive.
     pub(super) fn of(&mut self, id: NodeId) -> (u32, bool) {
-        let Anchors { heap, tree, ways, is_old, roots, by_dominator, by_way, walked } = self;
+        let Anchors { heap, tree, shortest_paths, is_old, roots, by_dominator, by_way, walked } = self;
         let anchor = climb(id, |id| tree.above(id.0), is_old, by_dominator, walked, |_| ROOT);
-        if anchor != ROOT && !heap.slot(NodeId(anchor)).tracer {
+        if anchor != ROOT && !heap.properties(NodeId(anchor)).tracer {
             return (anchor, true);
         }
         let root = |first: NodeId| roots.get(&first).copied().unwrap_or(ROOT);
-        (climb(id, |id| ways.parent(id), is_old, by_way, walked, root), false)
+        (climb(id, |id| shortest_paths.parent(id), is_old, by_way, walked, root), false)
     }
 }
 
@@ -99,8 +108,8 @@ fn climb(
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub(super) fn older(heap: &Heap, children: &Children, options: &Options<'_>) -> Result<Vec<u32>> {
-    let generation = |node: u32| heap.slot(NodeId(node)).generation;
+pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> Result<Vec<u32>> {
+    let generation = |node: u32| heap.properties(NodeId(node)).generation;
     let mut older = vec![ROOT; heap.object_count()];
     // Each node twice, the second time with `ROOT` before it: to be left.
     let mut stack: Vec<u32> = children.of(Dominator::Root).map(|id| id.0).collect();
@@ -114,7 +123,7 @@ pub(super) fn older(heap: &Heap, children: &Children, options: &Options<'_>) -> 
             length = all as usize;
             continue;
         }
-        options.check_at(walked)?;
+        control.check_at(walked)?;
         walked += 1;
         let own = generation(node);
         let place = chain[..length].partition_point(|above| generation(*above) < own);
@@ -137,16 +146,18 @@ pub(super) fn older(heap: &Heap, children: &Children, options: &Options<'_>) -> 
 }
 
 /// The nearest older object on the way to one, not far up.
-pub(super) fn older_on_way(heap: &Heap, ways: &Ways, id: NodeId) -> Option<u32> {
-    let generation = |node: u32| heap.slot(NodeId(node)).generation;
-    let up = std::iter::successors(Some(ways.parent(id)), |node| (*node != ROOT).then(|| ways.parent(NodeId(*node))));
+pub(super) fn older_on_way(heap: &Heap, shortest_paths: &ShortestPaths, id: NodeId) -> Option<u32> {
+    let generation = |node: u32| heap.properties(NodeId(node)).generation;
+    let up = std::iter::successors(Some(shortest_paths.parent(id)), |node| {
+        (*node != ROOT).then(|| shortest_paths.parent(NodeId(*node)))
+    });
     up.take(SEARCHED).take_while(|node| *node != ROOT).find(|node| generation(*node) < generation(id.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::dominators::Tree;
+    use crate::graph::dominators::Tree;
     use crate::graph::random::heap_of_lines;
     use proptest::prelude::*;
 
@@ -167,8 +178,8 @@ mod tests {
 
     fn both(nodes: &[(usize, u32)]) -> [Vec<u32>; 2] {
         let (heap, _) = heap_of_lines(&lines(nodes));
-        let tree = Tree::new(&heap, &Options::default()).expect("nobody cancels");
-        let generation = |node: u32| heap.slot(NodeId(node)).generation;
+        let tree = Tree::new(&heap, &Control::default()).expect("nobody cancels");
+        let generation = |node: u32| heap.properties(NodeId(node)).generation;
         let plain = heap.nodes().map(|id| {
             let mut at = tree.above(id.0);
             while at != ROOT && generation(at) >= generation(id.0) {
@@ -176,7 +187,7 @@ mod tests {
             }
             at
         });
-        [older(&heap, &tree.children(), &Options::default()).expect("nobody cancels"), plain.collect()]
+        [older(&heap, &tree.children(), &Control::default()).expect("nobody cancels"), plain.collect()]
     }
 
     proptest! {

@@ -4,11 +4,11 @@ use super::Suspect;
 use crate::analysis::diff::{self, Diff};
 use crate::analysis::paths::{self, Step};
 use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
+use crate::diagnostics::WarningKind;
 use crate::heap::Heap;
+use crate::human;
 use crate::keys::Key;
 use crate::report::{Cell, Fact, Level, List, Report, Section};
-use crate::scan::WarningKind;
-use crate::view::human;
 
 /// The answer of `suspects`; `diff` is that of the dumps, where there are several.
 #[must_use]
@@ -54,7 +54,7 @@ fn heaps<'a>(heap: &'a Heap, diff: Option<&Diff<'a>>) -> Vec<&'a Heap> {
 fn doubts(heap: &Heap, dumps: &[&str], contexts: &[Context], diff: Option<&Diff<'_>>) -> Vec<Section> {
     let mut sections: Vec<Section> = diff.map(diff::doubts).unwrap_or_default();
     for (name, heap) in dumps.iter().zip(heaps(heap, diff)) {
-        let is_said = heap.intake().warnings.iter().any(|warning| warning.kind == WarningKind::Partial);
+        let is_said = heap.diagnostics().warnings.iter().any(|warning| warning.kind == WarningKind::Partial);
         if heap.roots().is_empty() && !is_said {
             sections.push(note(Level::Warning, format!("{name} has no roots, so who holds what cannot be told")));
         }

@@ -9,14 +9,14 @@ use super::Confidence;
 use super::places::{Place, Sort, own_bytes, sort_of};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
-use crate::analysis::dominators::Tree;
-use crate::graph::{PATIENCE, ROOT};
+use crate::control::Control;
+use crate::graph::dominators::Tree;
+use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::names::ClassId;
 use crate::record::Type;
-use crate::scan::Options;
 use crate::symbols::SiteId;
-use crate::view::human;
 use hashbrown::{HashMap, HashSet};
 use std::cell::OnceCell;
 
@@ -42,9 +42,9 @@ const NEW_CODE_PART: u64 = 100;
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub(super) fn trees(diff: &Diff<'_>, options: &Options<'_>) -> Result<Vec<Option<Tree>>> {
+pub(super) fn trees(diff: &Diff<'_>, control: &Control<'_>) -> Result<Vec<Option<Tree>>> {
     let earlier = &diff.dumps()[..diff.step_count()];
-    earlier.iter().map(|dump| dump.tree.is_none().then(|| Tree::new(dump.heap, options)).transpose()).collect()
+    earlier.iter().map(|dump| dump.tree.is_none().then(|| Tree::new(dump.heap, control)).transpose()).collect()
 }
 
 /// The dumps beside each other.
@@ -95,10 +95,10 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub(super) fn rank(&self, places: HashMap<u32, Place>, options: &Options<'_>) -> Result<Vec<(u32, Place)>> {
+    pub(super) fn rank(&self, places: HashMap<u32, Place>, control: &Control<'_>) -> Result<Vec<(u32, Place)>> {
         let places: HashMap<u32, Place> = places.into_iter().filter(|(_, place)| place.total() >= self.floor).collect();
         let sizes = self.sizes(&places);
-        let parts = self.parts(&places, &sizes, options)?;
+        let parts = self.parts(&places, &sizes, control)?;
         let mut ranked: Vec<(u8, u64, u32, Place)> = Vec::new();
         let mut growths = Vec::new();
         let mut passing = Vec::new();
@@ -135,8 +135,8 @@ impl<'a> Course<'a> {
         if !self.is_node(anchor) || !place.content.is_empty() {
             return false;
         }
-        let slot = self.diff.heap().slot(NodeId(anchor));
-        matches!(slot.ty, Type::Data | Type::Imemo | Type::Other) && slot.names.class == ClassId::NONE
+        let properties = self.diff.heap().properties(NodeId(anchor));
+        matches!(properties.ty, Type::Data | Type::Imemo | Type::Other) && properties.names.class == ClassId::NONE
     }
 
     /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of places that lead to it.
@@ -152,7 +152,7 @@ impl<'a> Course<'a> {
                 return None;
             }
             let name = heap.names().class_name(heap.address(at));
-            if let Some(name) = name.filter(|_| matches!(heap.slot(at).ty, Type::Class | Type::Module)) {
+            if let Some(name) = name.filter(|_| matches!(heap.properties(at).ty, Type::Class | Type::Module)) {
                 break *self.classes[dump].get_or_init(|| earlier.classes_by_name()).get(&name)?;
             }
             let above = Some(self.tree.above(at.0)).filter(|above| *above != ROOT)?;
@@ -172,7 +172,7 @@ impl<'a> Course<'a> {
     fn sizes(&self, places: &HashMap<u32, Place>) -> HashMap<u32, Vec<u64>> {
         let steps = self.diff.step_count();
         let size = |heap: &Heap, tree: &Tree, id: NodeId| {
-            tree.retained(id).saturating_sub(heap.bytes(id)) + own_bytes(heap, id, heap.slot(id).ty)
+            tree.retained(id).saturating_sub(heap.bytes(id)) + own_bytes(heap, id, heap.properties(id).ty)
         };
         let whole = |anchor: &u32| -> Option<(u32, Vec<u64>)> {
             let id = Some(NodeId(*anchor)).filter(|id| self.is_node(id.0))?;
@@ -213,7 +213,7 @@ impl<'a> Course<'a> {
         &self,
         places: &HashMap<u32, Place>,
         sizes: &HashMap<u32, Vec<u64>>,
-        options: &Options<'_>,
+        control: &Control<'_>,
     ) -> Result<HashMap<Sort, Vec<f64>>> {
         let asked: HashSet<Sort> = places
             .iter()
@@ -229,8 +229,8 @@ impl<'a> Course<'a> {
         let mut counts: HashMap<Sort, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
         let mut came: HashMap<Sort, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
-            if (id.0 as usize).is_multiple_of(PATIENCE) {
-                options.check()?;
+            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
             }
             let sort = self.told(sort_of(heap, id));
             if let Some(counts) = counts.get_mut(&sort) {
@@ -250,8 +250,8 @@ impl<'a> Course<'a> {
             let there: HashMap<Sort, Sort> =
                 asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
-                if (id.0 as usize).is_multiple_of(PATIENCE) {
-                    options.check()?;
+                if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+                    control.check()?;
                 }
                 if let Some(sort) = there.get(&self.told(sort_of(earlier, id))) {
                     counts.entry(*sort).or_insert_with(|| vec![0; steps + 1])[dump] += 1;
@@ -406,7 +406,10 @@ impl<'a> Course<'a> {
         if sizes.is_some_and(|sizes| sizes[0] < least / 2) {
             cap(Confidence::Low, "it held little in the first dump, and what has just begun to fill may end");
         }
-        if steps.len() < MANY_STEPS && self.is_node(anchor) && self.diff.heap().slot(NodeId(anchor)).ty == Type::Hash {
+        if steps.len() < MANY_STEPS
+            && self.is_node(anchor)
+            && self.diff.heap().properties(NodeId(anchor)).ty == Type::Hash
+        {
             cap(
                 Confidence::Medium,
                 "a cache that warms up fills a hash just so; a fourth dump would tell whether it ends",
@@ -420,7 +423,7 @@ impl<'a> Course<'a> {
 
     /// Whether the place is an array that has one length in all dumps: it was made for so many, as a ring is.
     fn is_filled(&self, anchor: u32) -> bool {
-        if !self.is_node(anchor) || self.diff.heap().slot(NodeId(anchor)).ty != Type::Array {
+        if !self.is_node(anchor) || self.diff.heap().properties(NodeId(anchor)).ty != Type::Array {
             return false;
         }
         let length = self.diff.heap().length(NodeId(anchor));
@@ -431,9 +434,9 @@ impl<'a> Course<'a> {
 
 fn is_alike(heap: &Heap, id: NodeId, other: &Heap, node: NodeId) -> bool {
     let class = |heap: &Heap, id: NodeId| {
-        heap.names().tables.symbols.text(heap.names().instance_class(heap.slot(id).names.class)).into_owned()
+        heap.names().tables.symbols.text(heap.names().instance_class(heap.properties(id).names.class)).into_owned()
     };
-    heap.slot(id).ty == other.slot(node).ty && class(heap, id) == class(other, node)
+    heap.properties(id).ty == other.properties(node).ty && class(heap, id) == class(other, node)
 }
 
 /// Whether what came is a single text, list or table.
@@ -452,8 +455,8 @@ fn starting(diff: &Diff<'_>, tree: &Tree) -> Option<String> {
     let iseq = heap.names().tables.symbols.find(b"iseq")?;
     let (mut all, mut new) = (0u64, 0u64);
     for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        let slot = heap.slot(id);
-        if slot.ty == Type::Imemo && slot.names.label == iseq {
+        let properties = heap.properties(id);
+        if properties.ty == Type::Imemo && properties.names.label == iseq {
             all += 1;
             new += u64::from(diff.is_new(id));
         }

@@ -5,15 +5,16 @@ use super::origins::{self, Origin, Origins};
 use super::places::{Content, Place, sort_of};
 use super::{Confidence, Suspect, ruby, signs};
 use crate::Result;
-use crate::analysis::dominators::{Children, Dominator, Tree};
-use crate::analysis::paths::{self, Ways};
+use crate::analysis::paths::{self};
+use crate::graph::dominators::{Children, Dominator, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{DANGLING, Heap, NodeId};
+use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::source::Source;
 use crate::symbols::Symbol;
-use crate::view::human;
 use hashbrown::HashMap;
 
 /// Classes of Ruby's own whose objects are seldom what leaks, but what it is made of.
@@ -86,7 +87,7 @@ pub(super) fn name(
     heap: &Heap,
     tree: &Tree,
     children: &Children,
-    ways: &Ways,
+    shortest_paths: &ShortestPaths,
     source: &Source,
     places: &[(u32, Place)],
     came: impl Fn(NodeId) -> bool,
@@ -99,8 +100,8 @@ pub(super) fn name(
         .iter()
         .map(|(anchor, place)| {
             let id = is_node(*anchor).then_some(NodeId(*anchor));
-            let way = id.and_then(|id| ways.way(id)).unwrap_or_default();
-            let main = main_content(&labels, place, id.map(|id| heap.slot(id).ty));
+            let way = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
+            let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
             let strings = match (id, main.map(|content| sort_of(heap, content.sample))) {
                 (Some(id), Some(sort)) if sort.0 == Type::String => signs::strings(heap, children, id, sort),
                 _ => Vec::new(),
@@ -110,7 +111,7 @@ pub(super) fn name(
                 let inner = inner(heap, tree, children, &labels, sample);
                 inner.into_iter().chain([sample]).collect()
             });
-            let on = |end: NodeId| (end, onward(heap, ways, id.unwrap_or(end), end));
+            let on = |end: NodeId| (end, onward(heap, shortest_paths, id.unwrap_or(end), end));
             let ends = ends.into_iter().map(on).collect();
             let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, &came));
             Found { id, way, ends, main, sample, pile, strings }
@@ -141,7 +142,7 @@ pub(super) fn name(
         let Found { id, way, main, .. } = found;
         let Some(sample) = found.sample else { continue };
         let class = labels.class_name(sample);
-        let since = main.map_or(heap.slot(sample).generation, |content| content.since);
+        let since = main.map_or(heap.properties(sample).generation, |content| content.since);
         let (holder, holder_id) = match id {
             Some(_) => holder(heap, labels, &origins, &roots, way, &class),
             None => root_holder(heap, labels, *anchor, &class),
@@ -216,8 +217,8 @@ fn pile(
     main: Content,
     came: impl Fn(NodeId) -> bool,
 ) -> Option<Pile> {
-    let is_set = || heap.names().tables.symbols.bytes(heap.slot(id).names.label) == b"set";
-    match heap.slot(id).ty {
+    let is_set = || heap.names().tables.symbols.bytes(heap.properties(id).names.label) == b"set";
+    match heap.properties(id).ty {
         Type::Array | Type::Hash => {}
         Type::Data if is_set() => {}
         _ => return None,
@@ -291,8 +292,8 @@ fn app_location(labels: &Labels<'_>, place: &Place) -> Option<String> {
 }
 
 /// The way on from an accumulation point to an object in it: the end of the object's own way, else what a short search finds.
-fn onward(heap: &Heap, ways: &Ways, from: NodeId, to: NodeId) -> Vec<NodeId> {
-    let way = ways.way(to).unwrap_or_default();
+fn onward(heap: &Heap, shortest_paths: &ShortestPaths, from: NodeId, to: NodeId) -> Vec<NodeId> {
+    let way = shortest_paths.path(to).unwrap_or_default();
     if let Some(at) = way.iter().rposition(|id| *id == from) {
         return way[at + 1..].to_vec();
     }
@@ -405,7 +406,7 @@ const INNER: usize = 4;
 
 /// Whether a node is what a program makes of a class, and no class.
 fn is_object(heap: &Heap, id: NodeId) -> bool {
-    !matches!(heap.slot(id).ty, Type::Class | Type::Module | Type::Iclass | Type::Imemo)
+    !matches!(heap.properties(id).ty, Type::Class | Type::Module | Type::Iclass | Type::Imemo)
 }
 
 /// So many objects inside of one are looked at.
@@ -426,9 +427,9 @@ pub(in crate::analysis) fn holder(
     let mut between = 0;
     let known = |(name, id): Named| (name, Some(id));
     for id in way.iter().rev() {
-        let slot = heap.slot(*id);
+        let properties = heap.properties(*id);
         let name = labels.class_name(*id);
-        match slot.ty {
+        match properties.ty {
             Type::Class | Type::Module | Type::Iclass => {
                 let name = heap.names().class_name(heap.address(*id)).unwrap_or_default();
                 let inside = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>'));
@@ -489,12 +490,12 @@ fn root_holder(heap: &Heap, labels: &Labels<'_>, anchor: u32, class: &str) -> (S
 fn is_container(heap: &Heap, id: NodeId) -> bool {
     let targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING).take(SEARCHED);
     let holds = targets.filter(|target| {
-        let slot = heap.slot(NodeId(**target));
-        match slot.ty {
+        let properties = heap.properties(NodeId(**target));
+        match properties.ty {
             Type::Array | Type::Hash => heap.length(NodeId(**target)) != Some(0),
             Type::Object | Type::Struct => true,
             Type::Data => {
-                let label = heap.names().tables.symbols.bytes(slot.names.label);
+                let label = heap.names().tables.symbols.bytes(properties.names.label);
                 !matches!(label, b"proc" | b"method" | b"mutex" | b"monitor" | b"condvar" | b"encoding")
             }
             _ => false,

@@ -67,7 +67,7 @@ impl Origins {
         let mut around: HashSet<String> = HashSet::new();
         let mut classes: HashSet<NodeId> = HashSet::new();
         for id in nodes {
-            match (heap.slot(id).ty, class_of(heap, labels, id)) {
+            match (heap.properties(id).ty, class_of(heap, labels, id)) {
                 (_, Some(class)) => _ = classes.insert(class),
                 // Up to Ruby 3.0 a dump names no superclass of a singleton class.
                 (Type::Object | Type::Struct | Type::Data, None) => _ = around.insert(labels.class_name(id)),
@@ -115,7 +115,7 @@ impl Origins {
 
 /// The class of an object of a program, past singleton and included classes; of a class or module itself.
 fn class_of(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Option<NodeId> {
-    match heap.slot(id).ty {
+    match heap.properties(id).ty {
         Type::Class | Type::Module => Some(id),
         Type::Object | Type::Struct | Type::Data => {
             let (name, names) = (labels.class_name(id), heap.names());
@@ -138,9 +138,9 @@ fn main(labels: &Labels<'_>, methods: &[NodeId]) -> Option<Origin> {
 }
 
 fn evidence(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Evidence {
-    let slot = heap.slot(id);
+    let properties = heap.properties(id);
     let site = match labels.value(Key::File, id) {
-        KeyValue::Text(file) if slot.generation > 0 => of_file(&file),
+        KeyValue::Text(file) if properties.generation > 0 => of_file(&file),
         _ => None,
     };
     let superclass = heap.names().superclass(heap.address(id)).and_then(|address| heap.names().class_name(address));
@@ -150,7 +150,7 @@ fn evidence(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Evidence {
         site,
         methods: methods(heap, id),
         singleton_methods: own.map(|class| methods(heap, class)).unwrap_or_default(),
-        is_subclass: slot.ty == Type::Class && !is_plain,
+        is_subclass: properties.ty == Type::Class && !is_plain,
     }
 }
 
@@ -158,8 +158,8 @@ fn evidence(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Evidence {
 fn methods(heap: &Heap, class: NodeId) -> Vec<NodeId> {
     let targets = heap.targets(class.0).iter().take(REFERENCES).filter(|target| **target != DANGLING);
     let is_method = |id: &NodeId| {
-        let slot = heap.slot(*id);
-        slot.ty == Type::Imemo && heap.names().tables.symbols.bytes(slot.names.label) == b"ment"
+        let properties = heap.properties(*id);
+        properties.ty == Type::Imemo && heap.names().tables.symbols.bytes(properties.names.label) == b"ment"
     };
     targets
         .map(|target| NodeId(*target))

@@ -4,12 +4,12 @@ use super::Confidence;
 use super::anchors::Anchors;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
-use crate::analysis::dominators::{Dominator, Tree};
-use crate::analysis::paths::Ways;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::{Dominator, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::record::Type;
-use crate::scan::Options;
 use crate::symbols::{SiteId, Symbol};
 use hashbrown::{HashMap, HashSet};
 
@@ -104,11 +104,11 @@ impl Place {
 }
 
 pub(super) fn sort_of(heap: &Heap, id: NodeId) -> Sort {
-    let (slot, names) = (heap.slot(id), heap.names());
+    let (properties, names) = (heap.properties(id), heap.names());
     // A class made at run time has a singleton class of its own: that is not another one.
-    let is_metaclass = slot.ty == Type::Class && names.is_metaclass(heap.address(id));
-    let class = if is_metaclass { names.metaclass() } else { names.instance_class(slot.names.class) };
-    (slot.ty, class, slot.names.site, slot.names.label)
+    let is_metaclass = properties.ty == Type::Class && names.is_metaclass(heap.address(id));
+    let class = if is_metaclass { names.metaclass() } else { names.instance_class(properties.names.class) };
+    (properties.ty, class, properties.names.site, properties.names.label)
 }
 
 /// Where what is new since the first dump piles up: by accumulation point, as [`join`] has it. Only what `counts` is summed up.
@@ -118,21 +118,21 @@ pub(super) fn sort_of(heap: &Heap, id: NodeId) -> Sort {
 pub(in crate::analysis) fn places(
     diff: &Diff<'_>,
     tree: &Tree,
-    ways: &Ways,
-    options: &Options<'_>,
+    shortest_paths: &ShortestPaths,
+    control: &Control<'_>,
     mut counts: impl FnMut(NodeId) -> bool,
 ) -> Result<HashMap<u32, Place>> {
     let heap = diff.heap();
     let steps = diff.step_count();
     let known = known_classes(diff);
-    let mut anchors = Anchors::new(heap, tree, ways, |id| diff.step(id).is_none() || known.contains(&id));
+    let mut anchors = Anchors::new(heap, tree, shortest_paths, |id| diff.step(id).is_none() || known.contains(&id));
     let mut places: HashMap<u32, Place> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
-        let slot = heap.slot(id);
-        if slot.tracer || !tree.is_reachable(id) || !counts(id) {
+        let properties = heap.properties(id);
+        if properties.tracer || !tree.is_reachable(id) || !counts(id) {
             continue;
         }
         match diff.step(id) {
@@ -150,14 +150,15 @@ pub(in crate::analysis) fn places(
                     _ => false,
                 };
                 let retained = if is_inside { 0 } else { tree.retained(id) };
-                let content = Content { sample: id, count: 1, retained, since: slot.generation, bins: 0 };
+                let content = Content { sample: id, count: 1, retained, since: properties.generation, bins: 0 };
                 place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {
-                let sizes: Option<Vec<u64>> = (0..steps).map(|dump| bytes_before(diff, dump, id, slot.ty)).collect();
+                let sizes: Option<Vec<u64>> =
+                    (0..steps).map(|dump| bytes_before(diff, dump, id, properties.ty)).collect();
                 let Some(mut sizes) = sizes else { continue };
-                sizes.push(own_bytes(heap, id, slot.ty));
+                sizes.push(own_bytes(heap, id, properties.ty));
                 if sizes.is_sorted() && sizes[0] < sizes[steps] {
                     let place = places.entry(id.0).or_default();
                     place.steps.resize(steps, 0);
@@ -169,7 +170,7 @@ pub(in crate::analysis) fn places(
             }
         }
     }
-    let mut places = join(heap, tree, places, options)?;
+    let mut places = join(heap, tree, places, control)?;
     places.values_mut().for_each(Place::fold_untraced);
     Ok(places)
 }
@@ -218,7 +219,7 @@ pub(super) fn join(
     heap: &Heap,
     tree: &Tree,
     places: HashMap<u32, Place>,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<HashMap<u32, Place>> {
     let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
     let kind = |id: u32| {
@@ -251,12 +252,12 @@ pub(super) fn join(
     let mut places: Vec<(u32, Place)> = places.into_iter().collect();
     places.sort_unstable_by_key(|(anchor, _)| *anchor);
     for (step, (anchor, place)) in places.into_iter().enumerate() {
-        options.check_at(step)?;
+        control.check_at(step)?;
         let kinds: HashSet<(Type, Symbol)> = place.content.keys().map(|(ty, class, ..)| (*ty, *class)).collect();
         let mut at = anchor;
         while patience > 0 && is_node(at) && is_element(heap, at) && kinds.contains(&kind(at)) {
             at = top(at);
-            options.check_at(patience)?;
+            control.check_at(patience)?;
             patience -= 1;
         }
         climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
@@ -292,5 +293,5 @@ const FEW: usize = 4;
 
 /// Whether the node may be an element of a list that is made of its own kind.
 pub(super) fn is_element(heap: &Heap, node: u32) -> bool {
-    matches!(heap.slot(NodeId(node)).ty, Type::Object | Type::Struct | Type::Data)
+    matches!(heap.properties(NodeId(node)).ty, Type::Object | Type::Struct | Type::Data)
 }

@@ -14,7 +14,7 @@ pub(in crate::analysis) fn telling(heap: &Heap, way: &[NodeId]) -> Vec<NodeId> {
         return Vec::new();
     }
     let targets = heap.targets(table.0).iter().rev().filter(|target| **target != DANGLING);
-    let strings = targets.map(|target| NodeId(*target)).filter(|id| heap.slot(*id).ty == Type::String);
+    let strings = targets.map(|target| NodeId(*target)).filter(|id| heap.properties(*id).ty == Type::String);
     strings.take(TOLD_BY).collect()
 }
 
@@ -44,11 +44,11 @@ pub(super) fn store(
     let is_of_symbols = |id: NodeId| {
         let mut targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING);
         is_hidden(heap, id)
-            && heap.slot(id).ty == Type::Array
-            && targets.all(|target| matches!(heap.slot(NodeId(*target)).ty, Type::String | Type::Symbol))
+            && heap.properties(id).ty == Type::Array
+            && targets.all(|target| matches!(heap.properties(NodeId(*target)).ty, Type::String | Type::Symbol))
             && !heap.targets(id.0).is_empty()
     };
-    if heap.slot(*table).ty == Type::Array && targets().next().is_some() && targets().all(is_of_symbols) {
+    if heap.properties(*table).ty == Type::Array && targets().next().is_some() && targets().all(is_of_symbols) {
         return Some("the symbol table");
     }
     let texts: Vec<&str> = telling(heap, way).iter().filter_map(|id| labels.start(*id)).collect();
@@ -58,10 +58,10 @@ pub(super) fn store(
 
 /// An array or hash that has no class: Ruby's own.
 fn is_hidden(heap: &Heap, id: NodeId) -> bool {
-    matches!(heap.slot(id).ty, Type::Array | Type::Hash) && heap.class(id).is_none()
+    matches!(heap.properties(id).ty, Type::Array | Type::Hash) && heap.class(id).is_none()
 }
 
 fn label(heap: &Heap, id: NodeId) -> (Type, &[u8]) {
-    let slot = heap.slot(id);
-    (slot.ty, heap.names().tables.symbols.bytes(slot.names.label))
+    let properties = heap.properties(id);
+    (properties.ty, heap.names().tables.symbols.bytes(properties.names.label))
 }

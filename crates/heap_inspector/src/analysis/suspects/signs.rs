@@ -2,12 +2,12 @@
 
 use super::naming::SEARCHED;
 use super::places::{Content, Sort, sort_of};
-use crate::analysis::dominators::{Children, Dominator, Tree};
+use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
-use crate::record::{Traits, Type};
-use crate::view::human;
+use crate::record::{Flags, Type};
 use hashbrown::HashSet;
 
 /// So many strings of a suspect are looked at.
@@ -33,7 +33,7 @@ impl Lengths {
     pub(super) fn new(heap: &Heap) -> Lengths {
         let mut lengths = Lengths { arrays: Vec::new(), hashes: Vec::new() };
         for id in heap.nodes() {
-            let list = match heap.slot(id).ty {
+            let list = match heap.properties(id).ty {
                 Type::Array => &mut lengths.arrays,
                 Type::Hash => &mut lengths.hashes,
                 _ => continue,
@@ -45,7 +45,7 @@ impl Lengths {
 
     /// How a list stands among its kind.
     fn sign(&self, heap: &Heap, id: NodeId) -> Option<String> {
-        let (kind, all) = match heap.slot(id).ty {
+        let (kind, all) = match heap.properties(id).ty {
             Type::Array => ("arrays", &self.arrays),
             Type::Hash => ("hashes", &self.hashes),
             _ => return None,
@@ -126,7 +126,7 @@ impl Sight<'_, '_> {
     /// Where an object was allocated, as far as known.
     fn made(&self, id: NodeId) -> String {
         match self.labels.value(Key::Location, id) {
-            KeyValue::Text(location) if self.heap.slot(id).generation > 0 => format!(" of {location}"),
+            KeyValue::Text(location) if self.heap.properties(id).generation > 0 => format!(" of {location}"),
             _ => String::new(),
         }
     }
@@ -139,12 +139,12 @@ impl Sight<'_, '_> {
     }
 
     fn classes(&self, content: &Content) -> Option<String> {
-        let slot = self.heap.slot(content.sample);
-        let is_class = matches!(slot.ty, Type::Class | Type::Module);
-        if is_class && slot.traits.has(Traits::SINGLETON) {
+        let properties = self.heap.properties(content.sample);
+        let is_class = matches!(properties.ty, Type::Class | Type::Module);
+        if is_class && properties.flags.has(Flags::SINGLETON) {
             return Some("they are singleton classes, as `extend` and `def object.name` make them".into());
         }
-        let kind = if slot.ty == Type::Module { "modules" } else { "classes" };
+        let kind = if properties.ty == Type::Module { "modules" } else { "classes" };
         (is_class && content.count > 1)
             .then(|| format!("they are {kind} that were made one by one while the process ran"))
     }

@@ -3,11 +3,11 @@
 
 use super::{Confidence, Exceptions, Suspect, of_diff, of_heap};
 use crate::analysis::diff::{Diff, Dump};
-use crate::analysis::dominators::Tree;
+use crate::control::Control;
+use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
 use crate::heap::Heap;
 use crate::keys::KeyValue;
-use crate::scan::Options;
 use crate::source::Source;
 use std::fmt::Write as _;
 use std::fs;
@@ -93,13 +93,13 @@ fn list(count: u64, beside: impl Fn(u64) -> Option<u64>) -> String {
 fn suspects(dumps: &[String]) -> Vec<Suspect> {
     let loaded: Vec<(Heap, Source)> = dumps.iter().map(|lines| heap_of_lines(lines)).collect();
     let (last, source) = loaded.last().unwrap();
-    let options = Options::default();
-    let tree = Tree::new(last, &options).unwrap();
+    let control = Control::default();
+    let tree = Tree::new(last, &control).unwrap();
     if let [(heap, source)] = &loaded[..] {
-        return of_heap(heap, &tree, source, 10, &options).unwrap();
+        return of_heap(heap, &tree, source, 10, &control).unwrap();
     }
     let dumps: Vec<Dump<'_>> = loaded.iter().map(|(heap, _)| Dump { name: "", heap, tree: None }).collect();
-    of_diff(&Diff::new(&dumps, &options).unwrap(), &tree, source, 10, &options).unwrap()
+    of_diff(&Diff::new(&dumps, &control).unwrap(), &tree, source, 10, &control).unwrap()
 }
 
 fn location(text: &str) -> KeyValue {
@@ -313,7 +313,7 @@ fn holding(slots: std::ops::Range<u64>, length: u64) -> String {
         references(slots.clone().map(item))
     )
     .unwrap();
-    slots.for_each(|slot| lines += &allocated(item(slot), "Item", "", slot / 10 + 1));
+    slots.for_each(|properties| lines += &allocated(item(properties), "Item", "", properties / 10 + 1));
     lines
 }
 

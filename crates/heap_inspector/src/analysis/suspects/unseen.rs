@@ -9,11 +9,11 @@ use super::places::{Content, Sort, sort_of};
 use super::{Confidence, FEW_OBJECTS, Suspect};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
-use crate::analysis::dominators::Tree;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::Tree;
 use crate::keys::Key;
 use crate::labels::Labels;
-use crate::scan::Options;
 use hashbrown::HashMap;
 
 /// Who holds them, as far as one can say.
@@ -28,7 +28,7 @@ pub(super) fn unseen(
     tree: &Tree,
     earlier: &[&Tree],
     floor: u64,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Option<Suspect>> {
     let (heap, steps) = (diff.heap(), diff.step_count());
     let mut found: HashMap<Sort, (Vec<u64>, Content)> = HashMap::new();
@@ -37,11 +37,11 @@ pub(super) fn unseen(
         return Ok(None); // no object was seen to outlive anything
     }
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
-        let slot = heap.slot(id);
-        if slot.tracer || tree.is_reachable(id) {
+        let properties = heap.properties(id);
+        if properties.tracer || tree.is_reachable(id) {
             continue;
         }
         let Some(step) = diff.step(id) else { continue };
@@ -54,7 +54,7 @@ pub(super) fn unseen(
         }
         let (bytes, content) = found.entry(sort_of(heap, id)).or_insert_with(|| (vec![0; steps], Content::new(id)));
         bytes[step] += heap.bytes(id);
-        content.add(Content { count: 1, retained: heap.bytes(id), since: slot.generation, ..Content::new(id) });
+        content.add(Content { count: 1, retained: heap.bytes(id), since: properties.generation, ..Content::new(id) });
     }
     let is_even = |bytes: &[u64]| {
         let (least, most) = (bytes.iter().min().copied().unwrap_or(0), bytes.iter().max().copied().unwrap_or(0));

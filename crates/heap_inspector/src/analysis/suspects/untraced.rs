@@ -5,13 +5,13 @@ use super::origins::{Origin, Origins};
 use super::places::{Content, Place, SLOT, Sort, is_element, join, sort_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
-use crate::analysis::dominators::{Children, Dominator, Tree};
-use crate::analysis::paths::Ways;
-use crate::graph::{PATIENCE, ROOT};
+use crate::control::Control;
+use crate::graph::dominators::{Children, Dominator, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
+use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{DANGLING, Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
-use crate::scan::Options;
 use crate::source::Source;
 use hashbrown::HashMap;
 
@@ -20,15 +20,15 @@ pub(super) fn untraced(
     heap: &Heap,
     tree: &Tree,
     children: &Children,
-    ways: &Ways,
+    shortest_paths: &ShortestPaths,
     source: &Source,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     let large = LARGE.max(tree.reachable().memsize / 1000);
     let labels = Labels::new(heap);
-    let mut places = join(heap, tree, places(heap, tree, children, ways, &labels, floor, options)?, options)?;
+    let mut places = join(heap, tree, places(heap, tree, children, shortest_paths, &labels, floor, control)?, control)?;
     for (anchor, place) in &mut places {
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
@@ -48,16 +48,16 @@ pub(super) fn untraced(
     }
     let strings = heap
         .nodes()
-        .filter(|id| heap.slot(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
+        .filter(|id| heap.properties(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
     places.extend(strings.map(|id| (id.0, Place { bytes: heap.bytes(id), ..Place::default() })));
     let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
-    let ranked = by_doubt(heap, tree, ways, source, ranked, limit)?;
+    let ranked = by_doubt(heap, tree, shortest_paths, source, ranked, limit)?;
     name(
         heap,
         tree,
         children,
-        ways,
+        shortest_paths,
         source,
         &ranked,
         |_| true,
@@ -78,13 +78,13 @@ pub(super) fn untraced(
 fn by_doubt(
     heap: &Heap,
     tree: &Tree,
-    ways: &Ways,
+    shortest_paths: &ShortestPaths,
     source: &Source,
     mut places: Vec<(u32, Place)>,
     limit: usize,
 ) -> Result<Vec<(u32, Place)>> {
     let looked_at = places.len().min(limit.saturating_add(DOUBTED));
-    let way = |anchor: u32| ways.way(NodeId(anchor)).unwrap_or_default();
+    let way = |anchor: u32| shortest_paths.path(NodeId(anchor)).unwrap_or_default();
     let mut labels = Labels::new(heap);
     let origins = Origins::new(heap, &labels, places[..looked_at].iter().flat_map(|(anchor, _)| way(*anchor)));
     let code: Vec<NodeId> = origins.code().collect();
@@ -116,7 +116,7 @@ const NEIGHBOURS: usize = 1000;
 
 /// Whether the nearest class, module or object with a class on the way is of Ruby's library, or a table of Ruby's own is all there is.
 fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId]) -> bool {
-    let named = way.iter().rev().find_map(|id| match heap.slot(*id).ty {
+    let named = way.iter().rev().find_map(|id| match heap.properties(*id).ty {
         Type::Class | Type::Module | Type::Iclass => heap.names().class_name(heap.address(*id)),
         Type::Object | Type::Struct => Some(labels.class_name(*id)),
         Type::Data => Some(labels.class_name(*id)).filter(|class| !is_core(class) || class == "Thread"),
@@ -154,27 +154,27 @@ fn places(
     heap: &Heap,
     tree: &Tree,
     children: &Children,
-    ways: &Ways,
+    shortest_paths: &ShortestPaths,
     labels: &Labels<'_>,
     floor: u64,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<HashMap<u32, Place>> {
     let holders = holders(heap, tree, children);
     let mut places: HashMap<u32, Place> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(PATIENCE) {
-            options.check()?;
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
         }
-        if heap.slot(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
+        if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
             continue;
         }
         let holder = match holders[id.0 as usize] {
             // What several objects hold together stands under the nearest of them.
-            ROOT => ways.parent(id),
+            ROOT => shortest_paths.parent(id),
             holder if tree.retained(NodeId(holder)) < floor => continue,
             holder => holder,
         };
-        if holder == ROOT || heap.slot(NodeId(holder)).tracer {
+        if holder == ROOT || heap.properties(NodeId(holder)).tracer {
             continue;
         }
         // What a list's first element retains is not counted again for the second.
@@ -203,7 +203,7 @@ fn holders(heap: &Heap, tree: &Tree, children: &Children) -> Vec<u32> {
 }
 
 fn is_code(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> bool {
-    match heap.slot(id).ty {
+    match heap.properties(id).ty {
         Type::Imemo | Type::Iclass => true,
         Type::Class | Type::Module => {
             heap.names().class_name(heap.address(id)).is_some_and(|name| !name.starts_with("#<Class:0x"))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
+use crate::control::Control;
 use crate::select::Filter;
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -9,8 +10,8 @@ use std::io::Cursor;
 
 fn load(dump: String) -> (Heap, Tree, Source) {
     let source = Source::reader(Cursor::new(dump), "memory").spooled();
-    let heap = Heap::load(&source, &Options { threads: 1, ..Options::default() }).unwrap();
-    let tree = Tree::new(&heap, &Options::default()).unwrap();
+    let heap = Heap::load(&source, &Control { threads: 1, ..Control::default() }.into()).unwrap();
+    let tree = Tree::new(&heap, &Control::default()).unwrap();
     (heap, tree, source)
 }
 
@@ -56,7 +57,7 @@ fn dump() -> String {
 fn counts_each_object_to_one_structure() {
     let (heap, tree, source) = load(dump());
     let asked = by(&[Key::Type], "", 4);
-    let found = unreachable(&heap, &tree, &source, &asked, &Options::default()).unwrap();
+    let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!((found.total.count, found.total.memsize), (12, 740));
     // 3; 6; the ring; 10; four of Ruby's own.
     assert_eq!(found.structures, 8);
@@ -95,7 +96,7 @@ fn counts_each_object_to_one_structure() {
 #[test]
 fn tells_apart_what_may_be_held_weakly() {
     let (heap, tree, source) = load(dump());
-    let found = unreachable(&heap, &tree, &source, &by(&[], "", 1), &Options::default()).unwrap();
+    let found = unreachable(&heap, &tree, &source, &by(&[], "", 1), &Control::default()).unwrap();
     let Weak { strings, symbols, calls, maps } = found.weak;
     assert_eq!([strings, symbols, calls].map(|sum| (sum.count, sum.memsize)), [(1, 7), (1, 8), (1, 9)]);
     assert_eq!(maps, 1, "a reachable one");
@@ -105,7 +106,7 @@ fn tells_apart_what_may_be_held_weakly() {
 fn filters_objects_and_heads() {
     let (heap, tree, source) = load(dump());
     let asked = by(&[Key::Type], "type=OBJECT,memsize=5..40", 9);
-    let found = unreachable(&heap, &tree, &source, &asked, &Options::default()).unwrap();
+    let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!(found.total.memsize, 740, "the whole stays the whole");
     assert_eq!((found.groups.total.count, found.groups.total.memsize), (4, 95));
     let heads: Vec<u64> = found.biggest.iter().map(|head| heap.address(head.id)).collect();
@@ -116,7 +117,7 @@ fn filters_objects_and_heads() {
 fn without_roots_says_that_this_says_nothing() {
     let (heap, tree, source) = load(line(0x1000, "\"type\":\"OBJECT\"", &[], 40));
     let asked = by(&[Key::Class], "", 9);
-    let found = unreachable(&heap, &tree, &source, &asked, &Options::default()).unwrap();
+    let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!(found.total.count, 1);
     let report = found.report(&heap, &tree, &asked, "memory", &Context::of(&heap));
     let warned = report.sections.iter().any(|section| {
@@ -140,7 +141,7 @@ fn a_dead_list_of_a_million_is_one_structure() {
         .unwrap();
     }
     let (heap, tree, source) = load(dump);
-    let found = unreachable(&heap, &tree, &source, &by(&[], "", 9), &Options::default()).unwrap();
+    let found = unreachable(&heap, &tree, &source, &by(&[], "", 9), &Control::default()).unwrap();
     assert_eq!(found.structures, 1);
     assert_eq!((found.biggest[0].id, found.biggest[0].sum.count), (NodeId(COUNT as u32 - 1), COUNT));
 }
@@ -180,7 +181,7 @@ proptest! {
             dump += &line(address(node as u32), "\"type\":\"OBJECT\"", &list(edges), node as u64 + 1);
         }
         let (heap, tree, source) = load(dump);
-        let found = unreachable(&heap, &tree, &source, &by(&[], "", usize::MAX), &Options::default()).unwrap();
+        let found = unreachable(&heap, &tree, &source, &by(&[], "", usize::MAX), &Control::default()).unwrap();
         let reach = reach(&edges);
         let dead: Vec<usize> = (0..edges.len())
             .filter(|node| root.is_none_or(|root| root as usize != *node && !reach[root as usize][*node]))

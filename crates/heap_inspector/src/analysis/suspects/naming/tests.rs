@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use crate::analysis::diff::{Diff, Dump};
-use crate::analysis::dominators::Tree;
 use crate::analysis::suspects::{Suspect, of_diff};
+use crate::control::Control;
+use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
 use crate::heap::Heap;
-use crate::scan::Options;
 use crate::source::Source;
 
 const GEM: &str = "/bundle/gems/parts-1.2.3/lib/parts.rb";
@@ -79,10 +79,10 @@ fn dump(by: u64, holder: u64, beside: &[u64], fill: impl Fn(&mut Lines) -> Vec<u
 fn suspects(dump: impl Fn(u64) -> String) -> Vec<Suspect> {
     let loaded: Vec<(Heap, Source)> = [200, 400, 600].iter().map(|count| heap_of_lines(&dump(*count))).collect();
     let (last, source) = loaded.last().unwrap();
-    let options = Options::default();
-    let tree = Tree::new(last, &options).unwrap();
+    let control = Control::default();
+    let tree = Tree::new(last, &control).unwrap();
     let dumps: Vec<Dump<'_>> = loaded.iter().map(|(heap, _)| Dump { name: "", heap, tree: None }).collect();
-    of_diff(&Diff::new(&dumps, &options).unwrap(), &tree, source, 10, &options).unwrap()
+    of_diff(&Diff::new(&dumps, &control).unwrap(), &tree, source, 10, &control).unwrap()
 }
 
 fn items(count: u64, site: &'static str) -> impl Fn(&mut Lines) -> Vec<u64> {

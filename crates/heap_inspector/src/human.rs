@@ -3,7 +3,7 @@
 /// Bytes in the unit that fits: `512 B`, `1.5 MiB`.
 ///
 /// ```
-/// use heap_inspector::view::human::bytes;
+/// use heap_inspector::human::bytes;
 /// assert_eq!(bytes(1_572_864), "1.5 MiB");
 /// ```
 #[must_use]

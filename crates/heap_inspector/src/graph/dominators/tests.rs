@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{Dominator, Tree};
+use crate::control::Control;
 use crate::graph::random::{graph, heap};
 use crate::heap::{Heap, NodeId};
-use crate::scan::Options;
 use proptest::prelude::*;
 
 fn tree(heap: &Heap) -> Tree {
-    Tree::new(heap, &Options::default()).unwrap()
+    Tree::new(heap, &Control::default()).unwrap()
 }
 
 /// Which nodes the roots reach without `gone`.

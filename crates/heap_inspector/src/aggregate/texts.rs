@@ -7,8 +7,9 @@
 //! million texts do once in 400,000 dumps. Only the start of a text is kept, to show.
 
 use crate::names::{Numbers, Renumbering};
-use crate::record::{Record, Text, Traits};
-use crate::survey::{Slot, Sum, Sums};
+use crate::properties::ObjectProperties;
+use crate::record::{Flags, Record, Text};
+use crate::sums::{Sum, Sums};
 use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -29,7 +30,7 @@ const PARTS: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     text: Identity,
-    slot: Slot,
+    properties: ObjectProperties,
 }
 
 /// What tells texts apart.
@@ -70,16 +71,16 @@ fn hasher() -> &'static DefaultHashBuilder {
 
 impl Collector {
     /// Counts a string. Shared and non-ASCII ones come without their text and are counted apart.
-    pub(crate) fn take(&mut self, record: &Record<'_>, slot: Slot) {
+    pub(crate) fn take(&mut self, record: &Record<'_>, properties: ObjectProperties) {
         let sum = Sum { count: 1, memsize: record.memsize, references: 0 };
         let text = match record.value {
             Some(text) => text,
             // From Ruby 3.2 an empty value is left out.
             None if record.bytesize == Some(0) => Text::default(),
-            None => return self.without_text.entry(slot).or_default().add(sum),
+            None => return self.without_text.entry(properties).or_default().add(sum),
         };
         let bytesize = record.bytesize.unwrap_or(text.raw.len() as u64);
-        let key = Key { text: Identity { hash: hasher().hash_one(text.raw), bytesize }, slot };
+        let key = Key { text: Identity { hash: hasher().hash_one(text.raw), bytesize }, properties };
         let (entries, shown) = (&mut self.entries, &mut self.shown);
         let hash = hasher().hash_one(key);
         let same = |at: &u32| entries[*at as usize].0 == key;
@@ -167,12 +168,12 @@ fn part(hash: u64) -> usize {
 }
 
 fn write_entry(out: &mut Vec<u8>, key: &Key, held: &Held, shown: &[u8]) {
-    let Slot { names, generation, shape, slot_size, traits, ty: _, traced, tracer: _ } = key.slot;
+    let ObjectProperties { names, generation, shape, slot_size, flags, ty: _, traced, tracer: _ } = key.properties;
     for number in [key.text.hash, key.text.bytesize, held.sum.count, held.sum.memsize, held.biggest] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     for number in
-        [names.class.0, names.site.0, names.label.0, generation, shape, slot_size, traits.bits(), u32::from(traced)]
+        [names.class.0, names.site.0, names.label.0, generation, shape, slot_size, flags.bits(), u32::from(traced)]
     {
         out.extend_from_slice(&number.to_le_bytes());
     }
@@ -195,12 +196,12 @@ fn read_entry<'a>(rest: &mut &'a [u8]) -> Option<(Key, Held, &'a [u8])> {
         Some(u32::from_le_bytes(*number))
     };
     let names = Numbers { class: crate::names::ClassId(short()?), site: SiteId(short()?), label: Symbol(short()?) };
-    let slot = Slot {
+    let properties = ObjectProperties {
         names,
         generation: short()?,
         shape: short()?,
         slot_size: short()?,
-        traits: Traits::from_bits(short()?),
+        flags: Flags::from_bits(short()?),
         traced: short()? != 0,
         ty: crate::record::Type::String,
         tracer: false,
@@ -208,7 +209,7 @@ fn read_entry<'a>(rest: &mut &'a [u8]) -> Option<(Key, Held, &'a [u8])> {
     let (length, after) = rest.split_first()?;
     let (shown, after) = after.split_at_checked(usize::from(*length))?;
     *rest = after;
-    Some((Key { text, slot }, Held { sum, biggest, start: 0, length: shown.len() }, shown))
+    Some((Key { text, properties }, Held { sum, biggest, start: 0, length: shown.len() }, shown))
 }
 
 /// The texts that all threads met.
@@ -229,7 +230,7 @@ pub struct Duplicate {
     /// What they take beside the biggest of them.
     pub wasted: u64,
     /// The slots they are in.
-    pub slots: Vec<(Slot, Sum)>,
+    pub slots: Vec<(ObjectProperties, Sum)>,
 }
 
 /// What [`Texts::duplicates`] found.
@@ -262,7 +263,7 @@ impl Texts {
     pub fn duplicates(
         mut self,
         limit: usize,
-        mut pass: impl FnMut(&Slot) -> bool,
+        mut pass: impl FnMut(&ObjectProperties) -> bool,
         rank: impl Fn(&Duplicate) -> u64,
     ) -> Result<Found> {
         // All threads' entries must be in parts, or none's.
@@ -273,22 +274,23 @@ impl Texts {
         }
         let mut found = Found::default();
         for (collector, renumbering) in &self.collectors {
-            for (slot, sum) in &collector.without_text {
-                if pass(&Slot { names: renumbering.apply(slot.names), ..*slot }) {
+            for (properties, sum) in &collector.without_text {
+                if pass(&ObjectProperties { names: renumbering.apply(properties.names), ..*properties }) {
                     found.without_text.add(*sum);
                 }
             }
         }
-        let (mut entries, mut shown): (Vec<(Identity, Slot, Held)>, Vec<u8>) = Default::default();
+        let (mut entries, mut shown): (Vec<(Identity, ObjectProperties, Held)>, Vec<u8>) = Default::default();
         let mut least = None;
         for number in 0..PARTS {
             entries.clear();
             shown.clear();
             for (collector, renumbering) in &mut self.collectors {
                 let each = |key: Key, held: Held, text: &[u8]| {
-                    let slot = Slot { names: renumbering.apply(key.slot.names), ..key.slot };
-                    if pass(&slot) {
-                        entries.push((key.text, slot, Held { start: shown.len(), ..held }));
+                    let properties =
+                        ObjectProperties { names: renumbering.apply(key.properties.names), ..key.properties };
+                    if pass(&properties) {
+                        entries.push((key.text, properties, Held { start: shown.len(), ..held }));
                         shown.extend_from_slice(text);
                     }
                 };
@@ -320,7 +322,7 @@ impl Texts {
                 text.text = shown[held.start..held.start + held.length].to_vec();
                 // What several threads or runs found of one slot is one; a text may have many thousands of slots.
                 let mut slots = Sums::new();
-                alike.for_each(|(_, slot, held)| slots.entry(*slot).or_default().add(held.sum));
+                alike.for_each(|(_, properties, held)| slots.entry(*properties).or_default().add(held.sum));
                 text.slots = slots.into_iter().collect();
                 found.duplicates.push(text);
                 if found.duplicates.len() >= limit.saturating_mul(2).max(256) {

@@ -1,8 +1,8 @@
 //! The upper part of a dominator tree for people: the objects that retain much one by one, the many small ones by class.
 
-use super::dominators::{Children, Dominator, Tree};
 use super::{Context, address_cell, column, edge_cell, key_cell, retained, share};
 use crate::Result;
+use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
@@ -48,7 +48,7 @@ pub struct Row {
 ///
 /// # Errors
 /// Those of [`Heap::records`].
-pub fn outline(heap: &Heap, tree: &Tree, source: &Source, top: Dominator, shown: Shown) -> Result<Vec<Row>> {
+pub fn dominator_tree(heap: &Heap, tree: &Tree, source: &Source, top: Dominator, shown: Shown) -> Result<Vec<Row>> {
     let children = tree.children();
     let mut labels = Labels::new(heap);
     let mut rows = Vec::new();
@@ -165,9 +165,9 @@ fn below(
 pub fn report(heap: &Heap, tree: &Tree, rows: &[Row], dump: &str, context: &Context) -> Report {
     let all = tree.reachable().memsize;
     let several = |row: &Row| match (row.label.as_str(), row.count) {
-        ("", count) => format!("({} smaller)", crate::view::human::count(count)),
+        ("", count) => format!("({} smaller)", crate::human::count(count)),
         (label, 1) => label.to_owned(),
-        (label, count) => format!("{} × {label}", crate::view::human::count(count)),
+        (label, count) => format!("{} × {label}", crate::human::count(count)),
     };
     let nodes = rows
         .iter()
@@ -183,7 +183,7 @@ pub fn report(heap: &Heap, tree: &Tree, rows: &[Row], dump: &str, context: &Cont
                 edge_cell(&row.edge),
                 Cell::Text(several(row)),
             ],
-            is_tracer: row.id.is_some_and(|id| heap.slot(id).tracer),
+            is_tracer: row.id.is_some_and(|id| heap.properties(id).tracer),
         })
         .collect();
     let tree_section = crate::report::Tree {

@@ -3,19 +3,19 @@
 //! A row's objects are all those of its key that the row above's objects dominate immediately, so what they retain is nowhere counted
 //! twice, and rows add up to what stands above them but for that one's own bytes. Each object is looked at once; nothing recurses.
 
-use super::dominators::{Dominator, Tree};
+use super::dominator_tree::Shown;
 use super::grouping::Grouping;
-use super::outline::Shown;
 use super::{Context, address_cell, column, key_cell, retained, share};
 use crate::Result;
-use crate::graph::PATIENCE;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::{Dominator, Tree};
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
 use crate::report::{Cell, Column, Report, Section, TreeNode};
-use crate::scan::Options;
 use crate::select::Filter;
-use crate::view::human;
 
 /// Objects of one key that those of the row above dominate immediately.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,13 +68,13 @@ impl Sums {
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn merged(
+pub fn dominators_by_key(
     heap: &Heap,
     tree: &Tree,
     by: Key,
     top: Dominator,
     shown: Shown,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Vec<Row>> {
     let (filter, by) = (Filter::default(), [by]);
     let mut grouping = Grouping::new(heap, &by, &filter);
@@ -123,8 +123,8 @@ pub fn merged(
     let mut walked = 0;
     while let Some(members) = stack.pop() {
         walked += members.nodes.len();
-        if walked >= PATIENCE {
-            options.check()?;
+        if walked >= CHECK_INTERVAL {
+            control.check()?;
             walked = 0;
         }
         rows.push((members.depth, members.group, members.row));

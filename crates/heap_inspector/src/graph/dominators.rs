@@ -14,17 +14,17 @@
 //! Costs about 8 bytes for each node that stay, and while it runs 28 for each node and 12 for each edge from a greater number.
 //! Nothing recurses.
 
+use super::rows::{Counts, Rows};
+use super::{CHECK_INTERVAL, ROOT, roots, targets};
 use crate::Result;
 use crate::arrays::{Parts, Reader};
-use crate::graph::rows::{Counts, Rows};
-use crate::graph::{PATIENCE, ROOT, roots, targets};
+use crate::control::Control;
 use crate::heap::column::Column;
 use crate::heap::{Heap, NodeId};
-use crate::scan::Options;
-use crate::survey::Sum;
+use crate::sums::Sum;
 
 /// In place of a dominator: no root leads here.
-pub(super) const UNREACHABLE: u32 = u32::MAX - 1;
+pub(crate) const UNREACHABLE: u32 = u32::MAX - 1;
 
 /// What dominates an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +58,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(heap: &Heap, options: &Options<'_>) -> Result<Search> {
+    fn new(heap: &Heap, control: &Control<'_>) -> Result<Search> {
         let count = heap.object_count();
         let mut search = Search { order: vec![ROOT], numbers: vec![0; count], parents: vec![0] };
         search.order.reserve_exact(count);
@@ -87,8 +87,8 @@ impl Search {
                 if search.numbers.get(target as usize) == Some(&0) {
                     search.meet(target, parent);
                     stack.push((search.last(), 0));
-                    if search.order.len().is_multiple_of(PATIENCE) {
-                        options.check()?;
+                    if search.order.len().is_multiple_of(CHECK_INTERVAL) {
+                        control.check()?;
                     }
                 }
             }
@@ -122,7 +122,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn new(heap: &Heap, search: &Search, options: &Options<'_>) -> Result<Sources> {
+    fn new(heap: &Heap, search: &Search, control: &Control<'_>) -> Result<Sources> {
         let Search { order, numbers: number_of, .. } = search;
         let mut semis = vec![u32::MAX; order.len()];
         for root in roots(heap) {
@@ -144,10 +144,10 @@ impl Sources {
                 }
             }
         }
-        options.check()?;
+        control.check()?;
         let mut room = counts.room()?;
         back.into_iter().for_each(|(target, source)| room.put(target, source));
-        options.check()?;
+        control.check()?;
         Ok(Sources { semis, greater: room.rows() })
     }
 }
@@ -181,12 +181,12 @@ impl Forest {
 }
 
 /// By number, the immediate dominators' numbers.
-fn immediate(parents: Vec<u32>, sources: Sources, options: &Options<'_>) -> Result<Vec<u32>> {
+fn immediate(parents: Vec<u32>, sources: Sources, control: &Control<'_>) -> Result<Vec<u32>> {
     let Sources { mut semis, greater } = sources;
     let mut forest = Forest { ancestors: parents.clone(), least: semis.clone(), way: Vec::new() };
     for number in (1..parents.len()).rev() {
-        if number % PATIENCE == 0 {
-            options.check()?;
+        if number % CHECK_INTERVAL == 0 {
+            control.check()?;
         }
         let mut semi = semis[number];
         for source in greater.of(number as u32) {
@@ -212,11 +212,11 @@ impl Tree {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub fn new(heap: &Heap, options: &Options<'_>) -> Result<Tree> {
-        let search = Search::new(heap, options)?;
-        let sources = Sources::new(heap, &search, options)?;
+    pub fn new(heap: &Heap, control: &Control<'_>) -> Result<Tree> {
+        let search = Search::new(heap, control)?;
+        let sources = Sources::new(heap, &search, control)?;
         let Search { order, parents, .. } = search;
-        let idoms = immediate(parents, sources, options)?;
+        let idoms = immediate(parents, sources, control)?;
         // A dominator's number is smaller, so all that a node dominates is summed up before the node is.
         let mut sums: Vec<(u64, u32)> = order
             .iter()
@@ -295,7 +295,7 @@ impl Tree {
     }
 
     /// The node of the immediate dominator, [`ROOT`] where no object is it.
-    pub(super) fn above(&self, node: u32) -> u32 {
+    pub(crate) fn above(&self, node: u32) -> u32 {
         match self.idoms[node as usize] {
             UNREACHABLE => ROOT,
             above => above,
@@ -341,7 +341,7 @@ pub struct Children {
 }
 
 impl Children {
-    pub(super) fn new(idoms: &[u32]) -> Children {
+    pub(crate) fn new(idoms: &[u32]) -> Children {
         let root = idoms.len() as u32;
         let list = |idom: u32| match idom {
             UNREACHABLE => None,

@@ -1,0 +1,69 @@
+//! How work is done, whatever the work is: on how many threads, until when, and who is told how far it came.
+
+use crate::{Error, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a caller says of how a question is worked out; it changes no answer.
+#[derive(Clone, Copy, Default)]
+pub struct Control<'a> {
+    /// Threads at most; 0 for one a core.
+    pub threads: usize,
+    /// Stops the work with [`Error::Interrupted`] when raised.
+    pub cancel: Option<&'a AtomicBool>,
+    /// Told how many bytes of the file are read, and of how many if that is known; from any thread, about once a block.
+    pub progress: Option<&'a (dyn Fn(u64, Option<u64>) + Sync)>,
+}
+
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+impl Control<'_> {
+    /// The number of threads meant, at least 1.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads.min(256),
+        }
+    }
+
+    /// An error where the caller raised the cancel flag.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn check(&self) -> Result<()> {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
+        match self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Control::check`] at every so many steps of a loop, which `step` counts: a step that looks at a name or a hash takes a
+    /// microsecond, so the flag is heeded within a few hundredths of a second.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    #[inline]
+    pub(crate) fn check_at(&self, step: usize) -> Result<()> {
+        if step.is_multiple_of(CHECK_INTERVAL) { self.check() } else { Ok(()) }
+    }
+}
+
+/// How many steps are made between two looks at the cancel flag.
+const CHECK_INTERVAL: usize = 1 << 14;
+
+#[cfg(test)]
+thread_local! {
+    static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has looked at a cancel flag.
+#[cfg(test)]
+pub(crate) fn looks() -> u64 {
+    LOOKS.get()
+}

@@ -1,0 +1,366 @@
+//! The cheapest chain of references from the roots to each object.
+//!
+//! Short chains are cheap, but a step through Ruby's own machinery (inline caches, method entries), over an object's own class or from a
+//! stack that is scanned conservatively costs as much as several others, because it says little to a programmer. All shortest paths
+//! together are a tree, found in one run from the roots by Dial's algorithm (Communications of the ACM 12, 1969: Dijkstra's with a
+//! bucket for each of the few costs). It costs 12 bytes for each object and time for each edge.
+//!
+//! *Other* paths to one object follow the shortest path to some object, take one edge that is on no shortest path, and go on by the
+//! cheapest tail, which a second run, backwards from the object, finds for all. These are the paths with one detour as in Eppstein's
+//! "Finding the k Shortest Paths" (SIAM Journal on Computing 28, 1998); those with several are not looked for.
+
+use super::dominators::UNREACHABLE;
+use super::{CHECK_INTERVAL, ROOT, Referrers, targets};
+use crate::Result;
+use crate::control::Control;
+use crate::heap::{Heap, NodeId, Target};
+use crate::record::Type;
+use hashbrown::HashSet;
+
+/// What a step costs.
+const STEP: u32 = 1;
+/// What it costs beside that to an object's own class, ...
+const TO_CLASS: u32 = 3;
+/// ... out of Ruby's machinery or the allocation tracer, ...
+const MACHINERY: u32 = 4;
+/// ... off a thread or fiber, whose stack is another in the next dump, ...
+const STACK: u32 = 8;
+/// ... to an object that is to be gone round, ...
+const AVOIDED: u32 = 2;
+/// ... and from a root that is scanned conservatively.
+const CONSERVATIVE: u32 = 12;
+/// One more than the greatest cost of a step.
+const BUCKETS: usize = 16;
+
+/// Sorts of IMEMO that hold what a program holds, and no machinery.
+const PLAIN_IMEMO: [&[u8]; 5] = [b"env", b"fields", b"ifunc", b"memo", b"svar"];
+
+/// The cheapest chain from the roots to each object.
+#[derive(Debug)]
+pub struct ShortestPaths {
+    /// By node: the one before it; [`ROOT`] at the beginning.
+    parents: Vec<u32>,
+    costs: Vec<u32>,
+    /// The reachable nodes, cheapest first.
+    order: Vec<u32>,
+}
+
+impl ShortestPaths {
+    /// Finds the shortest paths to all objects.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn new(heap: &Heap, control: &Control<'_>) -> Result<ShortestPaths> {
+        ShortestPaths::around(heap, |_| false, control)
+    }
+
+    /// The shortest paths that rather go round what `avoids` says: a step to such an object costs as much as three.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn around(heap: &Heap, avoids: impl Fn(NodeId) -> bool, control: &Control<'_>) -> Result<ShortestPaths> {
+        let count = heap.object_count();
+        let mut search = Search::new(count);
+        for (node, cost) in beginnings(heap) {
+            search.reach(ROOT, node, cost);
+        }
+        let mut order = Vec::new();
+        while let Some((node, cost)) = search.next() {
+            if order.len().is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
+            }
+            order.push(node);
+            let from = cost_off(heap, node);
+            for target in targets(heap, node) {
+                let cost = cost + from + to_class(heap, node, target);
+                // Most edges lead to what is reached more cheaply already.
+                if cost < search.costs[target as usize] {
+                    let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
+                    search.reach(node, target, cost + avoided);
+                }
+            }
+        }
+        Ok(ShortestPaths { parents: search.from, costs: search.costs, order })
+    }
+
+    /// The object before one on its path, or [`ROOT`]; that, too, where there is no path.
+    pub(crate) fn parent(&self, id: NodeId) -> u32 {
+        match self.parents[id.0 as usize] {
+            UNREACHABLE => ROOT,
+            parent => parent,
+        }
+    }
+
+    /// The reachable nodes, cheapest first.
+    pub(crate) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        4 * (self.parents.capacity() + self.costs.capacity() + self.order.capacity())
+    }
+
+    /// Whether there is a path to the object.
+    #[must_use]
+    pub fn is_reachable(&self, id: NodeId) -> bool {
+        self.parents[id.0 as usize] != UNREACHABLE
+    }
+
+    /// The shortest path to the object, from what a root refers to down to itself; none where there is no path.
+    #[must_use]
+    pub fn path(&self, id: NodeId) -> Option<Vec<NodeId>> {
+        if !self.is_reachable(id) {
+            return None;
+        }
+        let mut path = vec![id];
+        let mut at = self.parents[id.0 as usize];
+        while at != ROOT {
+            path.push(NodeId(at));
+            at = self.parents[at as usize];
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    /// The shortest path to the object and up to `limit - 1` other chains, of those that are cheap and end unlike the shortest path; cheapest first. Costs about as much as [`ShortestPaths::new`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn chains(
+        &self,
+        heap: &Heap,
+        referrers: &Referrers,
+        id: NodeId,
+        limit: usize,
+        control: &Control<'_>,
+    ) -> Result<Vec<Vec<NodeId>>> {
+        let Some(path) = self.path(id) else { return Ok(Vec::new()) };
+        let tails = TailPaths::new(heap, referrers, &path, control)?;
+        let mut branches: Vec<Branch> = Vec::new();
+        let count = self.parents.len();
+        let (mut above, mut below) = (Junctions::new(count, &path), Junctions::new(count, &path));
+        let mut take = |branch: Branch| {
+            branches.push(branch);
+            if branches.len() >= 2 * EXAMINED {
+                branches.sort_unstable();
+                branches.dedup();
+                branches.truncate(EXAMINED);
+            }
+        };
+        let end = path.len() as u32;
+        for (node, cost) in beginnings(heap) {
+            if self.parents[node as usize] != ROOT && tails.costs[node as usize] != u32::MAX {
+                let cost = cost + tails.costs[node as usize];
+                take(Branch { rank: cost + ALIKE * (end - below.of(&tails.next, node)), cost, from: ROOT, to: node });
+            }
+        }
+        for from in &self.order {
+            // The shortest path to `from` begins with so many objects of the one path; what the object itself holds leads to it no other path.
+            let common = above.of(&self.parents, *from);
+            if common as usize == path.len() {
+                continue;
+            }
+            for to in targets(heap, *from) {
+                let tail = tails.costs[to as usize];
+                // A tail that comes back to one of those passes it twice.
+                if tail == u32::MAX || self.parents[to as usize] == *from {
+                    continue;
+                }
+                let met = below.of(&tails.next, to);
+                if met > common {
+                    let cost = self.costs[*from as usize] + step_cost(heap, *from, to) + tail;
+                    take(Branch { rank: cost + ALIKE * (end - met), cost, from: *from, to });
+                }
+            }
+        }
+        branches.sort_unstable();
+        branches.dedup();
+        let mut found: Vec<(u32, Vec<NodeId>)> = Vec::new();
+        let mut patience = count.max(1 << 16).saturating_mul(4);
+        for Branch { cost, from, to, .. } in branches.into_iter().take(EXAMINED) {
+            if found.len() + 1 >= limit || patience == 0 {
+                break;
+            }
+            let mut chain = if from == ROOT { Vec::new() } else { self.path(NodeId(from)).unwrap_or_default() };
+            let mut at = to;
+            while at != ROOT {
+                chain.push(NodeId(at));
+                at = tails.next[at as usize];
+            }
+            patience = patience.saturating_sub(chain.len());
+            let mut seen = HashSet::with_capacity(chain.len());
+            if chain.iter().all(|id| seen.insert(*id)) {
+                found.push((cost, chain));
+            }
+        }
+        found.sort_by_key(|(cost, _)| *cost);
+        let mut chains = vec![path];
+        chains.extend(found.into_iter().map(|(_, chain)| chain));
+        chains.truncate(limit);
+        Ok(chains)
+    }
+}
+
+/// What it costs to end like the shortest path: another holder of the object tells more than another path to the same one.
+const ALIKE: u32 = 2;
+/// So many of the cheapest branches are looked at for chains that pass no object twice.
+const EXAMINED: usize = 4096;
+
+/// Where a chain leaves all shortest paths: it follows the shortest path to `from`, goes on to `to` and from there by the cheapest tail. As it is the first
+/// edge that is on no path, no two branches are the same chain.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Branch {
+    /// The cost, and [`ALIKE`] for each object that the chain ends with as the shortest path does.
+    rank: u32,
+    cost: u32,
+    from: u32,
+    to: u32,
+}
+
+/// What the roots refer to, and what a chain costs that begins there.
+fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
+    heap.roots().iter().flat_map(|root| {
+        let cost = if is_conservative(&root.category) { CONSERVATIVE } else { 0 };
+        root.targets.iter().filter_map(move |target| match target {
+            Target::Node(node) => Some((node.0, cost)),
+            Target::Dangling(_) => None,
+        })
+    })
+}
+
+/// What the step from one node to another costs.
+fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
+    cost_off(heap, from) + to_class(heap, from, to)
+}
+
+/// What each step from a node costs.
+fn cost_off(heap: &Heap, from: u32) -> u32 {
+    let properties = heap.properties(NodeId(from));
+    let label = || heap.names().tables.symbols.bytes(properties.names.label);
+    let more = match properties.ty {
+        _ if properties.tracer => MACHINERY,
+        Type::Imemo if !PLAIN_IMEMO.contains(&label()) => MACHINERY,
+        Type::Data if matches!(label(), b"VM/thread" | b"fiber") => STACK,
+        _ => 0,
+    };
+    STEP + more
+}
+
+/// What it costs beside that to an object's own class.
+fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
+    if to == heap.class_target(from) { TO_CLASS } else { 0 }
+}
+
+/// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
+struct Search {
+    /// By node: the one it was reached from.
+    from: Vec<u32>,
+    costs: Vec<u32>,
+    buckets: Vec<Vec<u32>>,
+    waiting: usize,
+    cost: u32,
+}
+
+impl Search {
+    fn new(count: usize) -> Search {
+        Search {
+            from: vec![UNREACHABLE; count],
+            costs: vec![u32::MAX; count],
+            buckets: vec![Vec::new(); BUCKETS],
+            waiting: 0,
+            cost: 0,
+        }
+    }
+
+    fn reach(&mut self, from: u32, to: u32, cost: u32) {
+        if cost < self.costs[to as usize] {
+            self.costs[to as usize] = cost;
+            self.from[to as usize] = from;
+            self.buckets[cost as usize % BUCKETS].push(to);
+            self.waiting += 1;
+        }
+    }
+
+    /// The cheapest node that was not given yet, and its cost.
+    fn next(&mut self) -> Option<(u32, u32)> {
+        while self.waiting > 0 {
+            let Some(node) = self.buckets[self.cost as usize % BUCKETS].pop() else {
+                self.cost += 1;
+                continue;
+            };
+            self.waiting -= 1;
+            if self.costs[node as usize] == self.cost {
+                return Some((node, self.cost));
+            } // else a cheaper chain was found since
+        }
+        None
+    }
+}
+
+/// The cheapest chain from each node to one object.
+struct TailPaths {
+    costs: Vec<u32>,
+    /// By node: the one behind it; [`ROOT`] at the end.
+    next: Vec<u32>,
+}
+
+impl TailPaths {
+    /// Those to the end of `path`, which all that reach it follow.
+    fn new(heap: &Heap, referrers: &Referrers, path: &[NodeId], control: &Control<'_>) -> Result<TailPaths> {
+        let mut search = Search::new(heap.object_count());
+        let Some(end) = path.last() else { return Ok(TailPaths { costs: search.costs, next: search.from }) };
+        search.reach(ROOT, end.0, 0);
+        let mut walked = 0usize;
+        while let Some((node, cost)) = search.next() {
+            walked += 1;
+            if walked.is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
+            }
+            for from in referrers.raw(node) {
+                search.reach(node, *from, cost + step_cost(heap, *from, node));
+            }
+        }
+        // A part of a cheapest chain is one; of several that are equal this one is taken.
+        path.windows(2).for_each(|pair| search.from[pair[0].0 as usize] = pair[1].0);
+        Ok(TailPaths { costs: search.costs, next: search.from })
+    }
+}
+
+/// Where the chains that a tree of pointers tells meet one path. Each node is walked over once, whatever is asked.
+struct Junctions {
+    /// By node: the place on the shortest path of the first object of it that its chain meets, plus 1; 0 for none, `u32::MAX` where that is not
+    /// known yet.
+    known: Vec<u32>,
+    walked: Vec<u32>,
+}
+
+impl Junctions {
+    fn new(count: usize, path: &[NodeId]) -> Junctions {
+        let mut known = vec![u32::MAX; count];
+        for (place, id) in (1..).zip(path) {
+            known[id.0 as usize] = place;
+        }
+        Junctions { known, walked: Vec::new() }
+    }
+
+    fn of(&mut self, pointers: &[u32], node: u32) -> u32 {
+        let mut at = node;
+        while at != ROOT && self.known[at as usize] == u32::MAX {
+            self.walked.push(at);
+            at = pointers[at as usize];
+        }
+        let place = if at == ROOT { 0 } else { self.known[at as usize] };
+        self.walked.drain(..).for_each(|at| self.known[at as usize] = place);
+        place
+    }
+}
+
+/// Whether roots of the category may be no references at all.
+pub(crate) fn is_conservative(category: &str) -> bool {
+    category == "machine_context"
+}
+
+#[cfg(test)]
+mod tests;
