@@ -64,7 +64,7 @@ module HeapInspector
   autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
-  autoload :Packing, "heap_inspector/packing"
+  autoload :Compression, "heap_inspector/compression"
   autoload :Page, "heap_inspector/fragmentation"
   autoload :PageHolders, "heap_inspector/fragmentation"
   autoload :PageUse, "heap_inspector/summary"
@@ -89,8 +89,8 @@ module HeapInspector
   autoload :Size, "heap_inspector/size"
   autoload :SlotSizePages, "heap_inspector/fragmentation"
   autoload :Step, "heap_inspector/step"
-  autoload :Structure, "heap_inspector/unreachable"
-  autoload :StructureGroup, "heap_inspector/unreachable"
+  autoload :Component, "heap_inspector/unreachable"
+  autoload :ComponentGroup, "heap_inspector/unreachable"
   autoload :Summary, "heap_inspector/summary"
   autoload :Suspect, "heap_inspector/suspects"
   autoload :Suspects, "heap_inspector/suspects"
@@ -106,7 +106,7 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Packing, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Reader, :Replies, :Size, :Threshold, :Tracing
+  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Reader, :Replies, :Size, :Threshold, :Tracing
   private_constant :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
@@ -204,7 +204,7 @@ module HeapInspector
   #
   # @param output [String, Pathname, IO] a path, or where to write to
   # @param gc [Boolean] whether to collect garbage first, so that only what is held is dumped
-  # @param compress [Symbol, nil, false] `:zstd`, `:gzip` or `:plain`; by default what the path's end asks for, zstd for an IO
+  # @param compression [Symbol, nil, false] `:zstd`, `:gzip` or `:plain`; by default what the path's end asks for, zstd for an IO
   # @param redact [Boolean] whether to replace the values of strings by others of their length
   # @param timeout [Numeric] seconds after which to give up
   # @param force [Boolean] whether to go on where memory or disk look too small
@@ -216,9 +216,9 @@ module HeapInspector
   # @raise [Ractor::IsolationError] in another Ractor than the main one
   # @example
   #   HeapInspector.dump("/tmp/heap.json.zst")
-  def self.dump(output, gc: true, compress: nil, redact: false, timeout: 300, force: false, progress: nil)
+  def self.dump(output, gc: true, compression: nil, redact: false, timeout: 300, force: false, progress: nil)
     main_ractor!(:dump)
-    dump = Dump.new(gc: gc, compress: compress, redact: redact, timeout: timeout, force: force, progress: progress)
+    dump = Dump.new(gc: gc, compression: compression, redact: redact, timeout: timeout, force: force, progress: progress)
     output.is_a?(IO) ? dump.to_io(output) : dump.to_file(File.path(output))
   end
 

@@ -162,7 +162,7 @@ RSpec.describe HeapInspector::Heap do
     heap = HeapInspector.analyze(StringIO.new(text))
     unreachable = heap.unreachable
     expect(unreachable.total).to eq(HeapInspector::Total.new(2, 1040, 3))
-    expect(unreachable.biggest.map { |structure| [structure.object.address, structure.count, structure.memsize, structure.ring?] })
+    expect(unreachable.biggest.map { |component| [component.object.address, component.count, component.memsize, component.cycle?] })
       .to eq([["0x7f0000000078", 2, 1040, false]])
     dead = heap["0x7f00000000a0"]
     expect([dead.reachable?, dead.retained_memsize, dead.dominator, dead.path_to_root,

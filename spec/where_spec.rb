@@ -86,7 +86,7 @@ RSpec.describe "where:" do
       { type: :sting } => /there is no type "sting"; did you mean string; there are object, class, /,
       { "frozn" => true } => /did you mean :frozen/,
       { frozen: 3 } => /frozen cannot be "3"/,
-      { generation: "x" } => /is no number/,
+      { generation: "x" } => /is not a number/,
       { generation: 1.5 } => /cannot be 1.5/,
       { generation: 1.5..2.5 } => /whole numbers/,
       { memsize: 5...5 } => /empty/,

@@ -31,7 +31,7 @@ module HeapInspector
     private_constant :LOOK, :PULSE
 
     @mutex = Mutex.new
-    @guests = []
+    @connections = []
 
     class << self
       # @return [Integer, nil] the worker's index, where it was told
@@ -81,9 +81,9 @@ module HeapInspector
 
         @mutex = Mutex.new # another thread may have held it, and a trap may take none
         left = @path if daemon && own_socket?
-        close([@server, *@guests].compact)
+        close([@server, *@connections].compact)
         @owner = @server = @path = @inode = nil
-        @guests = []
+        @connections = []
         @daemon = daemon
         @worker = nil unless daemon
         @traces = false unless daemon
@@ -167,8 +167,8 @@ module HeapInspector
       def serve
         loop do
           if @server&.wait_readable(LOOK)
-            guest = @server.accept_nonblock(exception: false)
-            receive(guest) if guest.is_a?(UNIXSocket)
+            connection = @server.accept_nonblock(exception: false)
+            receive(connection) if connection.is_a?(UNIXSocket)
           elsif @server.nil? || !own_socket?
             reopen
           end
@@ -190,52 +190,52 @@ module HeapInspector
         @server ? nil : sleep(LOOK) # it is tried again
       end
 
-      def receive(guest)
-        @guests.reject!(&:closed?)
-        return guest.close if @guests.size >= MOST
+      def receive(connection)
+        @connections.reject!(&:closed?)
+        return connection.close if @connections.size >= MOST
 
-        @guests << guest
-        thread = Thread.new { attend(guest) }
+        @connections << connection
+        thread = Thread.new { handle(connection) }
         thread.name = "heap_inspector request"
         thread.report_on_exception = false
       end
 
-      def attend(guest)
-        uid, = guest.getpeereid
+      def handle(connection)
+        uid, = connection.getpeereid
         raise AgentError, "uid #{uid} may not ask a process of uid #{Process.euid}" unless [0, Process.euid].include?(uid)
 
-        tell(guest, ok: answer(guest, request(guest)))
+        tell(connection, ok: answer(connection, request(connection)))
       rescue StandardError, NotImplementedError => e
-        refuse(guest, e)
+        refuse(connection, e)
       ensure
-        dismiss(guest)
+        finish(connection)
       end
 
-      # The system tells a guest nothing but a reset where what it sent was not read.
-      def dismiss(guest)
-        guest.read_nonblock(4 * LONGEST, exception: false)
+      # The system tells a connection nothing but a reset where what it sent was not read.
+      def finish(connection)
+        connection.read_nonblock(4 * LONGEST, exception: false)
       rescue SystemCallError
         nil
       ensure
-        guest.close
+        connection.close
       end
 
-      def refuse(guest, error)
+      def refuse(connection, error)
         sort = error.is_a?(Error) || error.is_a?(ArgumentError) ? error.message : "#{error.class}: #{error.message}"
-        tell(guest, error: sort, class: error.class.name)
+        tell(connection, error: sort, class: error.class.name)
       rescue StandardError
         nil # there is nobody to tell
       end
 
-      def request(guest)
+      def request(connection)
         line = +""
         deadline = now + PATIENCE
         until line.include?("\n")
           left = deadline - now
-          raise AgentError, "no request came in #{PATIENCE} s" unless left.positive? && guest.wait_readable(left)
+          raise AgentError, "no request came in #{PATIENCE} s" unless left.positive? && connection.wait_readable(left)
 
           # The file of a dump comes only after it is asked for, so nothing of it is read here.
-          part = guest.read_nonblock(LONGEST, exception: false)
+          part = connection.read_nonblock(LONGEST, exception: false)
           raise AgentError, "the request ends early" if part.nil?
 
           line << part if part.is_a?(String)
@@ -254,13 +254,13 @@ module HeapInspector
         raise AgentError, "the request is no JSON"
       end
 
-      def answer(guest, request)
+      def answer(connection, request)
         case request["verb"]
         when "ping" then { pid: Process.pid, version: VERSION }
         when "status" then status
         when "trace" then trace(request["on"])
         when "gc" then collect
-        when "dump" then dump(guest, request)
+        when "dump" then dump(connection, request)
         end
       end
 
@@ -290,18 +290,18 @@ module HeapInspector
         status.merge(seconds: now - start)
       end
 
-      def dump(guest, request)
+      def dump(connection, request)
         turn = Mutex.new
         so_far = 0
         progress = lambda do |bytes, _|
-          turn.synchronize { tell(guest, progress: so_far = bytes) }
+          turn.synchronize { tell(connection, progress: so_far = bytes) }
         end
-        dump = Dump.new(gc: request.fetch("gc", true), compress: request["format"], redact: request["redact"] ? true : false,
+        dump = Dump.new(gc: request.fetch("gc", true), compression: request["compression"], redact: request["redact"] ? true : false,
                         timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
-        tell(guest, ready: true)
-        raise AgentError, "no file came in #{PATIENCE} s" unless guest.wait_readable(PATIENCE)
+        tell(connection, ready: true)
+        raise AgentError, "no file came in #{PATIENCE} s" unless connection.wait_readable(PATIENCE)
 
-        file = received(guest)
+        file = received(connection)
         begin
           # The collection and the fork say nothing, and may wait long for their turn.
           pulse = Thread.new { loop { sleep(PULSE) && progress.call(so_far, nil) } }
@@ -313,18 +313,18 @@ module HeapInspector
         end
       end
 
-      def received(guest)
-        guest.recv_io
+      def received(connection)
+        connection.recv_io
       rescue SocketError
         raise AgentError, "no open file came to write the dump to"
       end
 
-      def tell(guest, message)
+      def tell(connection, message)
         line = "#{message.to_json}\n"
         until line.empty?
-          written = guest.write_nonblock(line, exception: false)
+          written = connection.write_nonblock(line, exception: false)
           if written == :wait_writable
-            raise AgentError, "nobody takes the reply" unless guest.wait_writable(PATIENCE)
+            raise AgentError, "nobody takes the reply" unless connection.wait_writable(PATIENCE)
           else
             line = line.byteslice(written..)
           end

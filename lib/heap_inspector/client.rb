@@ -173,7 +173,7 @@ module HeapInspector
 
     # @return [String]
     def nonsense
-      "process #{@pid} answers what is no answer; is it an agent of another version?"
+      "process #{@pid} sent an invalid reply; is it an agent of another version?"
     end
 
     private

@@ -55,7 +55,7 @@ module HeapInspector
     fields :object, :label, :length, :capacity, :wasted, :memsize, :retained_memsize, :location
   end
 
-  # How full the arrays and hashes of a heap are and what their empty room wastes. An Enumerable of the groups, those that waste most
+  # How full the arrays and hashes of a heap are and what their unused capacity wastes. An Enumerable of the groups, those that waste most
   # first. An answer of {Heap#collections}.
   class Collections < GroupRows
     # @return [Fill] all arrays

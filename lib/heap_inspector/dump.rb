@@ -8,7 +8,7 @@ require_relative "dump_checks"
 require_relative "dump_file"
 require_relative "dump_meta"
 require_relative "folder"
-require_relative "packing"
+require_relative "compression"
 require_relative "proc_fs"
 require_relative "tracing"
 
@@ -33,10 +33,10 @@ module HeapInspector
     private_constant :LONGEST
 
     # See {HeapInspector.dump}.
-    def initialize(gc:, compress:, redact:, timeout:, force:, progress:)
+    def initialize(gc:, compression:, redact:, timeout:, force:, progress:)
       @start = now
       @gc = gc
-      @compress = compress
+      @compression = compression
       @redact = redact ? true : false
       @timeout = Float(timeout)
       raise ArgumentError, "a timeout of #{timeout} s is none; give it some seconds" unless @timeout.between?(0.001, LONGEST)
@@ -51,39 +51,39 @@ module HeapInspector
     # @param path [String]
     # @return [DumpFile]
     def to_file(path)
-      packing = Packing.choose(@compress, path)
+      compression = Compression.choose(@compression, path)
       path = File.expand_path(path)
-      take(path, -1, packing)
+      take(path, -1, compression)
     end
 
     # @param io [IO] a file, pipe, socket or terminal, which stays open
     # @return [DumpFile]
     def to_io(io)
       io.flush
-      take(nil, io.fileno, Packing.choose(@compress))
+      take(nil, io.fileno, Compression.choose(@compression))
     end
 
     private
 
-    def take(path, descriptor, packing)
+    def take(path, descriptor, compression)
       dumping, texts, free = Dumping.open(Folder.path, LOCK, path, descriptor, DumpMeta::FILES + DumpChecks::FILES)
       raise DumpRefused, "another dump is being taken on this host; try again when it is done" unless dumping
 
       begin
-        ProcFs.reading(texts) { write(dumping, path, packing, free) }
+        ProcFs.reading(texts) { write(dumping, path, compression, free) }
       ensure
         dumping.close
       end
     end
 
-    def write(dumping, path, packing, free)
-      DumpChecks.check(free, packing) unless @force
+    def write(dumping, path, compression, free)
+      DumpChecks.check(free, compression) unless @force
       gc_seconds = @gc ? measure { GC.start } : 0.0
-      fork_seconds = dumping.start(DumpMeta.line(gc: @gc, redact: @redact), packing.to_s, @redact, @timeout.ceil)
+      fork_seconds = dumping.start(DumpMeta.line(gc: @gc, redact: @redact), compression.to_s, @redact, @timeout.ceil)
       bytes, packed, lost, write_seconds = watch(dumping)
       seconds = now - @start
       wait_seconds = [seconds - gc_seconds - fork_seconds - write_seconds, 0.0].max
-      DumpFile.new(path, bytes, packed, packing, fork_seconds, gc_seconds, seconds, lost, write_seconds, wait_seconds)
+      DumpFile.new(path, bytes, packed, compression, fork_seconds, gc_seconds, seconds, lost, write_seconds, wait_seconds)
     end
 
     # Waits for the child's end. Progress goes to the caller, who may raise.

@@ -16,12 +16,12 @@ module HeapInspector
 
     class << self
       # @param free [Integer, nil] bytes on the disk where the dump goes; nil where that is none
-      # @param packing [Symbol]
+      # @param compression [Symbol]
       # @return [void]
       # @raise [DumpRefused] if there is not enough
-      def check(free, packing)
+      def check(free, compression)
         memory(ProcFs.status("self"), ProcFs.available_memory)
-        disk(free, packing) if free
+        disk(free, compression) if free
       end
 
       # @param status [Hash{String => Integer}] the process's sizes in bytes
@@ -40,9 +40,9 @@ module HeapInspector
 
       private
 
-      def disk(free, packing)
+      def disk(free, compression)
         need = GC.stat(:heap_live_slots) * PER_OBJECT
-        need /= SHRINKS unless packing == :plain
+        need /= SHRINKS unless compression == :plain
         return if need <= free
 
         raise DumpRefused, "not enough space for the dump: it may take #{mebibytes(need)} and there are #{mebibytes(free)}; give a path " \

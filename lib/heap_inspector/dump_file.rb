@@ -3,15 +3,15 @@
 module HeapInspector
   # A dump that was taken.
   class DumpFile < Value
-    fields :path, :bytes, :packed_bytes, :packing, :fork_seconds, :gc_seconds, :seconds, :lost, :write_seconds, :wait_seconds
+    fields :path, :bytes, :compressed_bytes, :compression, :fork_seconds, :gc_seconds, :seconds, :lost, :write_seconds, :wait_seconds
 
     # @!attribute [r] path
     #   @return [String, nil] the file; nil where an IO was written to
     # @!attribute [r] bytes
     #   @return [Integer] bytes of the dump before it was packed
-    # @!attribute [r] packed_bytes
+    # @!attribute [r] compressed_bytes
     #   @return [Integer] bytes that were written
-    # @!attribute [r] packing
+    # @!attribute [r] compression
     #   @return [Symbol] `:zstd`, `:gzip` or `:plain`
     # @!attribute [r] fork_seconds
     #   @return [Float] for how long the fork stopped all threads

@@ -28,8 +28,8 @@ module HeapInspector
 
       path = output || default_name(pid)
       path = File.join(path, default_name(pid)) if File.directory?(path)
-      packing = @ask[:format]&.to_sym || Packing.choose(nil, path)
-      answer = WholeFile.create(path) { |file, name| receive(pid, file, packing, name) }
+      compression = @ask[:compression]&.to_sym || Compression.choose(nil, path)
+      answer = WholeFile.create(path) { |file, name| receive(pid, file, compression, name) }
       @err.puts "#{Escape.terminal(path)}: #{told(answer)}"
       path
     end
@@ -37,7 +37,7 @@ module HeapInspector
     # @param pid [Integer]
     # @return [String] the name of a dump that is taken now
     def default_name(pid)
-      "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}.json#{Packing::ENDINGS.fetch(@ask[:format]&.to_sym || :zstd)}"
+      "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}.json#{Compression::ENDINGS.fetch(@ask[:compression]&.to_sym || :zstd)}"
     end
 
     private
@@ -46,25 +46,25 @@ module HeapInspector
       raise ArgumentError, "a dump is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
 
       @out.flush
-      @err.puts told(receive(pid, @out, @ask[:format]&.to_sym || :zstd))
+      @err.puts told(receive(pid, @out, @ask[:compression]&.to_sym || :zstd))
       nil
     end
 
-    def receive(pid, output, packing, name = nil)
+    def receive(pid, output, compression, name = nil)
       before = output.stat.size if output.stat.file?
-      answer = request(pid, output, packing)
+      answer = request(pid, output, compression)
       return answer unless before
 
-      check(pid, answer["packed_bytes"], output.stat.size - before)
-      raise DumpFailed, "process #{pid} wrote what is no dump" if name && !packed?(name, packing)
+      check(pid, answer["compressed_bytes"], output.stat.size - before)
+      raise DumpFailed, "process #{pid} wrote what is no dump" if name && !compressed?(name, compression)
 
       answer
     end
 
-    def request(pid, output, packing)
+    def request(pid, output, compression)
       shows = @err.tty?
       # The collection comes before the first bytes, and the end of all is more than the agent's own.
-      Client.new(pid).ask(:dump, output: output, longest: @ask[:timeout] + (2 * Client::PATIENCE), **@ask, format: packing) do |bytes|
+      Client.new(pid).ask(:dump, output: output, longest: @ask[:timeout] + (2 * Client::PATIENCE), **@ask, compression: compression) do |bytes|
         @err.print "\r#{Size.mebibytes(bytes)} dumped\e[K" if shows
       end
     ensure
@@ -76,14 +76,14 @@ module HeapInspector
       raise DumpFailed, "process #{pid} says that it wrote #{said} bytes, and #{came} came" unless said == came
     end
 
-    def packed?(name, packing)
-      head = HEADS.fetch(packing)
+    def compressed?(name, compression)
+      head = HEADS.fetch(compression)
       File.binread(name, head.bytesize) == head
     end
 
     # What the process did not do meanwhile, and what it and we waited for.
     def told(file)
-      packed, bytes, *times = file.values_at(*%w[packed_bytes bytes seconds write_seconds wait_seconds gc_seconds fork_seconds])
+      packed, bytes, *times = file.values_at(*%w[compressed_bytes bytes seconds write_seconds wait_seconds gc_seconds fork_seconds])
       seconds, write, wait, gc, fork = times.map(&:to_f)
       "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} unpacked, in #{seconds.round(1)} s (#{write.round(1)} writing, " \
         "#{wait.round(1)} waiting); the process paused for #{milliseconds(gc + fork)} ms (#{milliseconds(gc)} collecting garbage, " \

@@ -9,7 +9,7 @@ module HeapInspector
   # (`ObjectSpace.memsize_of` knows it) and goes with the object.
   #
   # Several methods take `where:`, which objects to look at:
-  # - a Hash from properties to what they must be, all of which must hold. A property is one of {KEYS}, {TRAITS} or `memsize`. An
+  # - a Hash from properties to what they must be, all of which must hold. A property is one of {KEYS}, {FLAGS} or `memsize`. An
   #   Array holds alternatives; numbers may be ranges; nil is "none" (`generation: nil` are untraced objects); a String is a pattern
   #   (`*`, `?`, `[a-z]`, `{a,b}`; a relative path matches below any directory); a Symbol, Class or Pathname is taken to the letter.
   #   The key `not` holds a Hash whose properties must not be so.
@@ -40,7 +40,7 @@ module HeapInspector
     #   NUMBERS = []
     #
     #   # The flags that a dump may set on an object, as Ruby names them: filters take them too.
-    #   TRAITS = []
+    #   FLAGS = []
 
     # @!method object_count
     #   @return [Integer] how many objects live: lines with an address, roots, shapes, free slots and zombies aside
@@ -234,7 +234,7 @@ module HeapInspector
     # @param by [Symbol, String, Array<Symbol, String>] keys: some of {KEYS}
     # @param where [Hash, String, nil] which objects; see {Heap}
     # @param sort [Symbol] what comes first: the most `:bytes`, `:count` or `:references`
-    # @param limit [Integer, nil] how many groups and structures
+    # @param limit [Integer, nil] how many groups and components
     # @return [Unreachable]
     # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
     # @example
@@ -245,7 +245,7 @@ module HeapInspector
       Unreachable.new(self, by, answer)
     end
 
-    # How full arrays and hashes are, what their empty room wastes, and which are the biggest.
+    # How full arrays and hashes are, what their unused capacity wastes, and which are the biggest.
     #
     # @param by [Symbol, String, Array<Symbol, String>] keys: some of {KEYS}
     # @param where [Hash, String, nil] which arrays and hashes; see {Heap}
@@ -280,7 +280,7 @@ module HeapInspector
     # @return [Suspects]
     # @raise (see Diff#suspects)
     # @example
-    #   heap.suspects.first&.headline # => "300 × Order, 26.9 KiB holding, held by Audit"
+    #   heap.suspects.first&.headline # => "300 × Order, retaining 26.9 KiB, held by Audit"
     def suspects(limit: 5, except: nil)
       Suspects.of([self], nil, limit: limit, except: except)
     end

@@ -57,7 +57,7 @@ module HeapInspector
     def dump(words)
       output = nil
       host = false
-      ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
+      ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil }
       words = parse(words, "dump PID|worker-N|all", "Take a dump of a running process, which goes on meanwhile", 1..1) do |options|
         options.on("-o", "--output FILE", "A file, a folder, - for standard output", "[default: heap-PID-TIME.json.zst]") do |given|
           output = given
@@ -83,7 +83,7 @@ module HeapInspector
       words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer", 2..2) do |options|
         host_option(options) { host = true }
       end || (return 0)
-      on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "on or off is meant, not #{words[1].inspect}" }
+      on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "expected `on` or `off`, got #{words[1].inspect}" }
       each_of(Processes.named(words.first, host: host), words.first) do |pid|
         tracing = Client.new(pid).ask(:trace, on: on)["tracing"]
         @out.puts "process #{pid} #{tracing ? "traces allocations" : "does not trace allocations"}"
@@ -98,14 +98,14 @@ module HeapInspector
       every = 600
       count = 3
       folder = "."
-      ask = { gc: true, redact: false, force: false, timeout: 300, format: nil }
+      ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil }
       words = parse(words, "watch PID|worker-N", "Take several dumps of one process, to find what it keeps", 1..1) do |options|
         options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = seconds(given) }
         options.on("--count N", Integer, "Dumps in all [default: 3]") { |given| count = given }
         options.on("-d", "--directory DIR", "Where to [default: the current one]") { |given| folder = given }
         dump_options(options, ask)
       end || (return 0)
-      raise ArgumentError, "at least one dump is meant" unless count.positive?
+      raise ArgumentError, "expected at least one dump" unless count.positive?
       raise ArgumentError, "#{folder} is not a directory" unless File.directory?(folder)
 
       process = one(Processes.named(words.first), words.first)
@@ -127,7 +127,7 @@ module HeapInspector
         @out.puts parser.help
         return
       end
-      raise ArgumentError, "#{rest.size} words behind the command, but `heap_inspector #{usage}` is meant" unless count.cover?(rest.size)
+      raise ArgumentError, "expected `heap_inspector #{usage}`, got #{rest.empty? ? "no argument" : rest.join(" ").inspect}" unless count.cover?(rest.size)
 
       rest
     end
@@ -135,9 +135,9 @@ module HeapInspector
     def dump_options(options, ask)
       options.on("--[no-]gc", "Collect garbage before, so that only what", "is held is dumped [default: yes]") { |given| ask[:gc] = given }
       options.on("--redact", "Replace the values of strings by others of", "their length") { ask[:redact] = true }
-      packings = Packing::ENDINGS.keys
-      options.on("-f", "--format FORMAT", packings, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
-        ask[:format] = given
+      compressions = Compression::ENDINGS.keys
+      options.on("-c", "--compression NAME", compressions, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
+        ask[:compression] = given
       end
       options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }

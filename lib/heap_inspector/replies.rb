@@ -23,7 +23,7 @@ module HeapInspector
     # The values that each verb's answer has, and what they must be.
     ANSWERS = {
       status: status, trace: status,
-      dump: { "bytes" => whole, "packed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
+      dump: { "bytes" => whole, "compressed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
               "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
               "wait_seconds" => maybe.call(seconds), "lost" => whole }
     }.freeze

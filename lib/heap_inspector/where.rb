@@ -21,7 +21,7 @@ module HeapInspector
     BOUND = (Heap::NUMBERS - Heap::KEYS - [:memsize]).freeze
 
     # What filters take.
-    FILTERED = (Heap::KEYS + Heap::TRAITS + %i[memsize not]).uniq.freeze
+    FILTERED = (Heap::KEYS + Heap::FLAGS + %i[memsize not]).uniq.freeze
 
     # What relations take.
     QUERIED = (FILTERED + BOUND + %i[reachable]).freeze

@@ -98,7 +98,7 @@ RSpec.describe "the agent" do
     Dir.mkdir(out)
     _, err, code = command("dump", "all", "-o", out)
     expect(code).to eq 1
-    told = "heap_inspector: process #{sleeper.pid}: process #{sleeper.pid} answers what is no answer; is it an agent of another version?"
+    told = "heap_inspector: process #{sleeper.pid}: process #{sleeper.pid} sent an invalid reply; is it an agent of another version?"
     expect(err.lines(chomp: true)).to match [told, /\A#{out}/]
     expect(Dir.children(out).size).to eq 1
     expect(command("dump", "all", "-o", File.join(folder, "one"))).to match [
@@ -113,7 +113,7 @@ RSpec.describe "the agent" do
       hostile_instead_of(process, reply)
       out, err, code = command("trace", process.pid.to_s, "on")
       expect([out, code]).to eq ["", 1]
-      expect(err).to match(/\Aheap_inspector: process \d+ (?:answers what is no answer|went away before it answered).*\n\z/)
+      expect(err).to match(/\Aheap_inspector: process \d+ (?:sent an invalid reply|went away before it answered).*\n\z/)
     end
     hostile_instead_of(process, "{\"ok\":{\"tracing\":\"\\u001b[2J\",\"tracing_since\":\"x\",\"worker\":{}}}")
     out, _, code = command("ps")

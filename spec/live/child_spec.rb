@@ -25,8 +25,8 @@ RSpec.describe HeapInspector, "and what a dump must not do" do
       File.write("kept", "kept")
       was = names.to_h { |name| [name, File.lstat("/dev/" + name).ftype] }
       names.each do |name|
-        file = HeapInspector.dump("/dev/" + name, compress: :zstd)
-        warn [name, file.packed_bytes > 10_000].join(" ")
+        file = HeapInspector.dump("/dev/" + name, compression: :zstd)
+        warn [name, file.compressed_bytes > 10_000].join(" ")
       rescue HeapInspector::Error, SystemCallError, ArgumentError => e
         warn [name, e.class, e.message].join(" ")
       end
@@ -111,7 +111,7 @@ RSpec.describe HeapInspector, "and what a dump must not do" do
       lock = File.open(#{lock.inspect}, "w")
       lock.flock(File::LOCK_EX)
       reader, writer = IO.pipe
-      Thread.new { HeapInspector.dump(writer, compress: :plain) }
+      Thread.new { HeapInspector.dump(writer, compression: :plain) }
       gets
       lock.close
       puts strings.size + files.size
@@ -134,8 +134,8 @@ RSpec.describe HeapInspector, "and what a dump must not do" do
     process = living(<<~RUBY, writer => writer)
       strings = Array.new(130_000) { |number| "text \#{number} \#{"x" * 600}" }
       puts "up"
-      file = HeapInspector.dump(IO.for_fd(#{writer.fileno}), compress: :plain, force: true)
-      puts [file.bytes, file.packed_bytes, strings.size].join(" ")
+      file = HeapInspector.dump(IO.for_fd(#{writer.fileno}), compression: :plain, force: true)
+      puts [file.bytes, file.compressed_bytes, strings.size].join(" ")
     RUBY
     writer.close
     process.line(/up/)
@@ -169,10 +169,10 @@ RSpec.describe HeapInspector, "and what a dump must not do" do
   it "says so where the reader leaves, and never that a shorter dump is whole" do
     process = living(<<~RUBY)
       strings = Array.new(20_000) { |number| "text \#{number} \#{"x" * 200}" }
-      %i[plain gzip zstd].each do |packing|
+      %i[plain gzip zstd].each do |compression|
         reader, writer = IO.pipe
         Thread.new { reader.read(1); reader.close }
-        HeapInspector.dump(writer, compress: packing)
+        HeapInspector.dump(writer, compression: compression)
         puts "taken"
       rescue HeapInspector::Error => e
         puts "\#{e.class}: \#{e.message}"

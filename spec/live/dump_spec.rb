@@ -15,7 +15,7 @@ RSpec.describe HeapInspector, ".dump" do
       #{before}
       Thread.new { puts "waiting" }
       begin
-        HeapInspector.dump(writer, compress: :plain #{options})
+        HeapInspector.dump(writer, compression: :plain #{options})
         puts "done"
       rescue HeapInspector::Error => e
         puts "\#{e.class}: \#{e.message}"
@@ -34,7 +34,7 @@ RSpec.describe HeapInspector, ".dump" do
     process = living(<<~RUBY)
       strings = Array.new(800_000) { |number| "text \#{number}" }
       puts "waiting"
-      HeapInspector.dump(#{path.inspect}, compress: :gzip)
+      HeapInspector.dump(#{path.inspect}, compression: :gzip)
       puts strings.size
     RUBY
     process.line(/waiting/)
@@ -76,14 +76,14 @@ RSpec.describe HeapInspector, ".dump" do
     magic = { "a.json" => "{\"ty", "a.json.gz" => "\x1f\x8b", "a.json.zst" => "\x28\xb5\x2f\xfd" }
     process = living(<<~RUBY)
       #{magic.keys.inspect}.each { |name| HeapInspector.dump(File.join(#{folder.inspect}, name)) }
-      HeapInspector.dump(File.join(#{folder.inspect}, "b"), compress: :gzip)
+      HeapInspector.dump(File.join(#{folder.inspect}, "b"), compression: :gzip)
       begin
-        HeapInspector.dump("never", compress: :lzma)
+        HeapInspector.dump("never", compression: :lzma)
       rescue ArgumentError => e
         puts e.message
       end
     RUBY
-    expect(process.line).to eq "there is no packing :lzma; there are zstd, gzip, plain"
+    expect(process.line).to eq "there is no compression :lzma; there are zstd, gzip, plain"
     process.wait
     magic.each { |name, bytes| expect(File.binread(File.join(folder, name))).to start_with(bytes.b) }
     expect(File.binread(File.join(folder, "b"), 2)).to eq "\x1f\x8b".b
@@ -198,7 +198,7 @@ RSpec.describe HeapInspector, ".dump" do
     process = living(<<~RUBY)
       strings = Array.new(800_000) { |number| "text \#{number}" }
       begin
-        HeapInspector.dump(#{path.inspect}, compress: :gzip, progress: ->(bytes, all) { raise "enough of \#{bytes.class} \#{all.inspect}" })
+        HeapInspector.dump(#{path.inspect}, compression: :gzip, progress: ->(bytes, all) { raise "enough of \#{bytes.class} \#{all.inspect}" })
       rescue RuntimeError => e
         puts e.message
       end
@@ -237,7 +237,7 @@ RSpec.describe HeapInspector, ".dump" do
       puts server.addr[1]
       guest = server.accept
       reader, writer = IO.pipe
-      Thread.new { HeapInspector.dump(writer, compress: :plain) }
+      Thread.new { HeapInspector.dump(writer, compression: :plain) }
       gets
       guest.close
       puts strings.size

@@ -19,11 +19,11 @@ RSpec.describe "agents that lie" do
   end
 
   status = { pid: 1, version: "1", ruby: "ruby", worker: nil, tracing: false, tracing_since: nil }.freeze
-  nonsense = /\Aheap_inspector: process \d+ (?:answers what is no answer; is it an agent of another version\?|went away .*)\n\z/
+  nonsense = /\Aheap_inspector: process \d+ (?:sent an invalid reply; is it an agent of another version\?|went away .*)\n\z/
   no_status = {
     "ready" => '{"ready":true}', "another shape" => '{"ok":{}}', "a list" => '{"ok":[]}', "a number" => "7",
     "progress" => '{"progress":1}', "ready and ok" => { ready: true, ok: status }.to_json,
-    "a worker that is no number" => { ok: status.merge(worker: "\e[2J") }.to_json,
+    "a worker that is not a number" => { ok: status.merge(worker: "\e[2J") }.to_json,
     "a worker below 0" => { ok: status.merge(worker: -1) }.to_json,
     "a time in a million years" => { ok: status.merge(tracing_since: 10**40) }.to_json,
     "an endless line" => "x" * 200_000, "deep nesting" => "[" * 60_000, "an error that is none" => '{"error":{"a":1}}',
@@ -69,14 +69,14 @@ RSpec.describe "agents that lie" do
     [closed, *guests].compact.each(&:close)
   end
 
-  dump = { path: nil, bytes: 10, packed_bytes: 10, packing: "plain", fork_seconds: 0.1, gc_seconds: 0, seconds: 1, lost: 0 }.freeze
+  dump = { path: nil, bytes: 10, compressed_bytes: 10, compression: "plain", fork_seconds: 0.1, gc_seconds: 0, seconds: 1, lost: 0 }.freeze
   no_dump = {
     "an empty answer" => ['{"ok":{}}', nonsense],
     "an answer before the file was asked for" => [{ ok: dump }.to_json, /says that it wrote 10 bytes, and 0 came\n\z/],
     "bytes that are not in the file" => ["{\"ready\":true}\n#{{ ok: dump }.to_json}", /says that it wrote 10 bytes, and 4 came\n\z/],
-    "a file of something else" => ["{\"ready\":true}\n#{{ ok: dump.merge(packed_bytes: 4) }.to_json}", /wrote what is no dump\n\z/],
+    "a file of something else" => ["{\"ready\":true}\n#{{ ok: dump.merge(compressed_bytes: 4) }.to_json}", /wrote what is no dump\n\z/],
     "asking for the file twice" => ["{\"ready\":true}\n{\"ready\":true}", nonsense],
-    "numbers that are none" => ["{\"ready\":true}\n#{{ ok: dump.merge(packed_bytes: 4, seconds: "\e[2J") }.to_json}", nonsense],
+    "numbers that are none" => ["{\"ready\":true}\n#{{ ok: dump.merge(compressed_bytes: 4, seconds: "\e[2J") }.to_json}", nonsense],
     "progress that is none" => ["{\"progress\":\"x\"}\n{\"progress\":-1}", nonsense]
   }
   no_dump.each do |name, (reply, message)|

@@ -31,7 +31,7 @@ use crate::sums::{Sum, Totals};
 
 /// How groups are ordered, the greatest first; equal ones by key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
+pub enum Order {
     /// By memsize.
     #[default]
     Bytes,
@@ -41,24 +41,24 @@ pub enum Sort {
     References,
 }
 
-impl Sort {
+impl Order {
     fn rank(self, sum: &Sum) -> u64 {
         match self {
-            Sort::Bytes => sum.memsize,
-            Sort::Count => sum.count,
-            Sort::References => sum.references,
+            Order::Bytes => sum.memsize,
+            Order::Count => sum.count,
+            Order::References => sum.references,
         }
     }
 }
 
-impl std::str::FromStr for Sort {
+impl std::str::FromStr for Order {
     type Err = crate::Error;
 
-    fn from_str(name: &str) -> crate::Result<Sort> {
+    fn from_str(name: &str) -> crate::Result<Order> {
         match name {
-            "bytes" | "memsize" => Ok(Sort::Bytes),
-            "count" => Ok(Sort::Count),
-            "references" => Ok(Sort::References),
+            "bytes" | "memsize" => Ok(Order::Bytes),
+            "count" => Ok(Order::Count),
+            "references" => Ok(Order::References),
             _ => Err(crate::Error::unknown(format!("cannot sort by {name:?}"), name, ["bytes", "count", "references"])),
         }
     }

@@ -92,7 +92,7 @@ impl Key {
     pub fn title(self) -> &'static str {
         match self {
             Key::Imemo => "Imemo type",
-            Key::SlotSize => "ObjectProperties size",
+            Key::SlotSize => "Slot size",
             Key::Generation => "Generation",
             Key::Type => "Type",
             Key::Class => "Class",

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 /// Version of the JSON that [`crate::view::json`] writes; raised whenever a key changes its name or meaning.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One value of a report, typed so that each view can write it in its own way.
 #[derive(Clone, Debug, PartialEq)]

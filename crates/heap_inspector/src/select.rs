@@ -363,7 +363,7 @@ pub fn bytes(text: &str) -> Result<u64> {
         .ok()
         .filter(|(low, high)| low == high)
         .map(|(bytes, _)| bytes)
-        .ok_or_else(|| Error::usage(format!("{text:?} is no number of bytes; write 1024, 100KiB or 10MiB")))
+        .ok_or_else(|| Error::usage(format!("{text:?} is not a number of bytes; write 1024, 100KiB or 10MiB")))
 }
 
 /// Reads `5`, `5..`, `..9`, `5..9` (both ends belong to it), with `KiB` and the like for bytes.
@@ -384,7 +384,7 @@ fn range(name: &str, text: &str) -> Result<(u64, u64)> {
         let number = text[..end].replace('_', "").parse::<u64>().ok().filter(|_| factor > 0);
         number
             .and_then(|number| number.checked_mul(factor))
-            .ok_or_else(|| Error::usage(format!("{name}: {text:?} is no number; write 5, 5.., ..9 or 5..9")))
+            .ok_or_else(|| Error::usage(format!("{name}: {text:?} is not a number; write 5, 5.., ..9 or 5..9")))
     };
     let (low, high) = match text.split_once("..") {
         None => {

@@ -1,9 +1,9 @@
 //! All that can take long ends when the caller raises the flag.
 
-use heap_inspector::analysis::objects::{Number, Objects, Order, Query, ordered};
+use heap_inspector::analysis::objects::{Number, Objects, OrderBy, Query, ordered};
 use heap_inspector::analysis::paths;
 use heap_inspector::analysis::{
-    Sort, collections, fragmentation, generations, grouping, groups, retained, strings, summary, suspects, unreachable,
+    Order, collections, fragmentation, generations, grouping, groups, retained, strings, summary, suspects, unreachable,
 };
 use heap_inspector::control::Control;
 use heap_inspector::graph::Referrers;
@@ -39,7 +39,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
 
     let flag = AtomicBool::new(true);
     let options = Control { cancel: Some(&flag), ..Control::default() };
-    let order = [(Order::Key(Key::Class), false)];
+    let order = [(OrderBy::Key(Key::Class), false)];
     let ended: [(&str, Result<()>); 22] = [
         ("load", Heap::load(&source, &options.into()).map(drop)),
         ("dominators", Tree::new(&heap, &options).map(drop)),
@@ -52,7 +52,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
         ("unreachable", unreachable::unreachable(&heap, &tree, &source, &asked, &options).map(drop)),
         ("collections", collections::collections(&heap, Some(&tree), &by, &filter, 3, &options).map(drop)),
         ("fragmentation", fragmentation::fragmentation(&heap, &by, &filter, 3, &options).map(drop)),
-        ("strings", strings::read(&source, &filter, Sort::Bytes, 3, &options.into()).map(drop)),
+        ("strings", strings::read(&source, &filter, Order::Bytes, 3, &options.into()).map(drop)),
         ("suspects", suspects::of_heap(&heap, &tree, &source, 3, &options).map(drop)),
         ("groups of a dump", groups::read(&source, &asked, &options.into()).map(drop)),
         ("groups of a heap", groups::groups(&heap, &asked, &options).map(drop)),

@@ -3,7 +3,7 @@
 
 use heap_inspector::control::Control;
 
-use heap_inspector::analysis::{Sort, fragmentation, generations, groups, strings, summary};
+use heap_inspector::analysis::{Order, fragmentation, generations, groups, strings, summary};
 use heap_inspector::heap::{Heap, Target};
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::scan::Options;
@@ -258,7 +258,7 @@ fn duplicate_strings_are_those_of_an_independent_count() {
         let wasted = |sizes: &[u64]| sizes.iter().sum::<u64>() - sizes.iter().max().unwrap();
         let source = Source::path(path(dump));
         let (found, _) =
-            strings::read(&source, &Filter::default(), Sort::Bytes, 1_000_000, &Options::default()).unwrap();
+            strings::read(&source, &Filter::default(), Order::Bytes, 1_000_000, &Options::default()).unwrap();
         assert_eq!(found.duplicate_texts, texts.len() as u64, "{dump}");
         assert_eq!(found.wasted, texts.values().map(|sizes| wasted(sizes)).sum::<u64>(), "{dump}");
         let mut seen = HashSet::new();

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use heap_inspector::analysis::Sort;
+use heap_inspector::analysis::Order;
 use heap_inspector::keys::Key;
 use heap_inspector::select::Filter;
 use heap_inspector::{Result, view};
@@ -183,8 +183,8 @@ Keys (--by):
         by: Vec<Key>,
         /// Order of the rows
         #[arg(long, short, value_name = "ORDER", default_value = "bytes")]
-        #[arg(value_parser = one_of::<Sort>(["bytes", "count", "references"]))]
-        sort: Sort,
+        #[arg(value_parser = one_of::<Order>(["bytes", "count", "references"]))]
+        sort: Order,
         /// Rows of the table, or `all`
         #[arg(long, short = 'n', value_name = "N", default_value = LINES)]
         lines: Lines,
@@ -200,8 +200,8 @@ Examples:
         common: Common,
         /// Order of the rows: by wasted bytes or by the number of copies
         #[arg(long, short, value_name = "ORDER", default_value = "bytes")]
-        #[arg(value_parser = one_of::<Sort>(["bytes", "count"]))]
-        sort: Sort,
+        #[arg(value_parser = one_of::<Order>(["bytes", "count"]))]
+        sort: Order,
         /// Rows of the table, or `all`
         #[arg(long, short = 'n', value_name = "N", default_value = LINES)]
         lines: Lines,
@@ -309,12 +309,12 @@ Examples:
     },
     /// List unreachable objects: garbage not collected yet
     ///
-    /// No root leads to them, or only a weak reference does. Such objects hang together in structures: one that no other of them
+    /// No root leads to them, or only a weak reference does. Such objects hang together in components: one that no other of them
     /// refers to, and all that it leads to. Each object counts to
-    /// one structure.
+    /// one component.
     #[command(after_help = UNREACHABLE_EXAMPLES, after_long_help = filters!("\
 Examples:
-  heap_inspector unreachable heap.json                by class, by structure
+  heap_inspector unreachable heap.json                by class, by component
   heap_inspector unreachable heap.json --by location  what was allocated in vain
   heap_inspector unreachable heap.json --by class,location --where old
 
@@ -330,8 +330,8 @@ Keys (--by): those of `top`"))]
         by: Vec<Key>,
         /// Order of the objects' groups
         #[arg(long, short, value_name = "ORDER", default_value = "bytes")]
-        #[arg(value_parser = one_of::<Sort>(["bytes", "count", "references"]))]
-        sort: Sort,
+        #[arg(value_parser = one_of::<Order>(["bytes", "count", "references"]))]
+        sort: Order,
         /// Rows of each table, or `all`
         #[arg(long, short = 'n', value_name = "N", default_value = "20")]
         lines: Lines,

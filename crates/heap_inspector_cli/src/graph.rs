@@ -3,7 +3,7 @@
 use super::Task;
 use crate::args::Lines;
 use heap_inspector::analysis::{
-    Sort, collections as sets, dominator_tree, dominators_by_key, fragmentation as pages, grouping, groups, paths,
+    Order, collections as sets, dominator_tree, dominators_by_key, fragmentation as pages, grouping, groups, paths,
     retained, show as object, unreachable as dead,
 };
 use heap_inspector::control::Control;
@@ -132,7 +132,7 @@ pub(crate) fn show(task: Task<'_>, address: &str, lines: Lines, is_graph: bool) 
     }
 }
 
-pub(crate) fn unreachable(task: Task<'_>, by: &[Key], sort: Sort, lines: Lines) -> Result<Report> {
+pub(crate) fn unreachable(task: Task<'_>, by: &[Key], sort: Order, lines: Lines) -> Result<Report> {
     let asked = load(task)?;
     let (heap, tree) = asked.graph()?;
     let groups = groups::Options { by: by.to_vec(), filter: asked.filter.clone(), sort, limit: Some(lines.0) };

@@ -11,7 +11,7 @@ mod several;
 
 use args::{Arguments, Command, Lines, Unfiltered, Verb, Which};
 use clap::FromArgMatches;
-use heap_inspector::analysis::{Sort, generation, generations, groups, hints, strings, summary};
+use heap_inspector::analysis::{Order, generation, generations, groups, hints, strings, summary};
 use heap_inspector::control::Control;
 use heap_inspector::human;
 use heap_inspector::keys::Key;
@@ -268,13 +268,13 @@ fn summary(task: &Task<'_>, lines: Lines) -> Result<Report, Error> {
     Ok(summary::read(&task.source, &task.filter, lines.0, &task.options)?.report(&task.dump))
 }
 
-fn top(task: Task<'_>, by: &[Key], sort: Sort, lines: Lines) -> Result<Report, Error> {
+fn top(task: Task<'_>, by: &[Key], sort: Order, lines: Lines) -> Result<Report, Error> {
     let asked = groups::Options { by: by.to_vec(), filter: task.filter, sort, limit: Some(lines.0) };
     let (groups, context) = groups::read(&task.source, &asked, &task.options)?;
     Ok(hints::after_groups(groups.report(&task.dump, &asked.filter, asked.sort, &context), &task.source))
 }
 
-fn strings(task: &Task<'_>, sort: Sort, lines: Lines) -> Result<Report, Error> {
+fn strings(task: &Task<'_>, sort: Order, lines: Lines) -> Result<Report, Error> {
     let (strings, context) = strings::read(&task.source, &task.filter, sort, lines.0, &task.options)?;
     Ok(strings.report(&task.dump, &task.filter, &context))
 }

@@ -3,7 +3,7 @@
 use crate::output::Output;
 use heap_inspector::human;
 use heap_inspector::redact::redact;
-use heap_inspector::sink::{Packing, Sink};
+use heap_inspector::sink::{Compression, Sink};
 use heap_inspector::source::Source;
 use heap_inspector::{Error, Result};
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ pub(crate) fn run(dump: &OsStr, output: &OsStr, out: &mut dyn Write, cancel: &Ar
     } else {
         let mut file = Output::open(Path::new(output), Some(cancel))?;
         let mut sink =
-            Sink::new(BufWriter::with_capacity(1 << 18, &mut file), Packing::of_name(&name)).map_err(failed)?;
+            Sink::new(BufWriter::with_capacity(1 << 18, &mut file), Compression::of_name(&name)).map_err(failed)?;
         let redacted = redact(&source, &mut sink, &name, Some(cancel))?;
         sink.finish().map_err(failed)?;
         file.finish().map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use crate::input::bytes;
 use crate::native::function;
-use crate::work::{self, Desk, Servants};
+use crate::work::{self, Callbacks, Channel};
 use heap_inspector_cli::Terminal;
 use magnus::{Error, Object, RArray, RModule, RString, Ruby, TryConvert};
 use std::ffi::OsString;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 fn run(ruby: &Ruby, words: RArray) -> Result<i32, Error> {
     let word = |word| Ok(OsString::from_vec(bytes(RString::try_convert(word)?)));
     let words = words.into_iter().map(word).collect::<Result<Vec<OsString>, Error>>()?;
-    let desk = Arc::new(Desk::default());
-    work::run(ruby, &desk, Servants::default(), || {
+    let channel = Arc::new(Channel::default());
+    work::run(ruby, &channel, Callbacks::default(), || {
         let (mut out, mut err) = (io::stdout(), io::stderr());
-        heap_inspector_cli::run(&words, Terminal::of_process(), &mut out, &mut err, &desk.cancel)
+        heap_inspector_cli::run(&words, Terminal::of_process(), &mut out, &mut err, &channel.cancel)
     })
 }
 

@@ -8,7 +8,7 @@ use crate::graph::{Facts, keys, row, rows, step};
 use crate::heap::{Heap, document, grouped, text};
 use crate::native::function;
 use crate::objects::{self, pack};
-use crate::work::{self, Desk, Servants};
+use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
 use heap_inspector::analysis::suspects::{self, Exceptions, Suspect};
 use heap_inspector::analysis::{Context, holders};
@@ -68,9 +68,9 @@ fn work<T: Send>(
         several.snapshots.push(heap.snapshot(ruby)?);
         several.names.push(heap.name().to_owned());
     }
-    let desk = Arc::new(Desk::default());
-    let done = work::run(ruby, &desk, Servants::default(), || {
-        work(&several, &Control { cancel: Some(&desk.cancel), ..Control::default() })
+    let channel = Arc::new(Channel::default());
+    let done = work::run(ruby, &channel, Callbacks::default(), || {
+        work(&several, &Control { cancel: Some(&channel.cancel), ..Control::default() })
     })?;
     for (heap, snapshot) in objects()?.iter().zip(&several.snapshots) {
         heap.settle(ruby, snapshot);

@@ -6,7 +6,7 @@
 
 use heap_inspector::Error as Failure;
 use heap_inspector::redact::redact;
-use heap_inspector::sink::{Packing, Sink};
+use heap_inspector::sink::{Compression, Sink};
 use heap_inspector::source::Source;
 use magnus::value::ReprValue;
 use magnus::{Module, RModule, Ruby, Value, kwargs};
@@ -29,7 +29,7 @@ pub(crate) struct Order {
     pub(crate) status: OwnedFd,
     /// The first line.
     pub(crate) meta: Vec<u8>,
-    pub(crate) packing: Packing,
+    pub(crate) compression: Compression,
     pub(crate) redacts: bool,
     /// Seconds after which to give up.
     pub(crate) seconds: u32,
@@ -156,14 +156,14 @@ fn dump(order: &Order) -> Result<Packed, String> {
     widen(&output);
     let held = input.try_clone().map_err(|error| system(&error))?;
     let told = Output::new(order);
-    let (packing, redacts, status) = (order.packing, order.redacts, order.status.as_raw_fd());
+    let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
     let input = Counted { pipe: input, bytes: Arc::clone(&told.bytes_in), last: 0 };
     let pack = move || {
-        let packed = match catch_unwind(AssertUnwindSafe(|| pack(input, told, packing, redacts))) {
+        let packed = match catch_unwind(AssertUnwindSafe(|| pack(input, told, compression, redacts))) {
             Ok(Ok(packed)) => packed,
             Ok(Err(Failure::File { source, .. })) => end(status, &system(&source)),
             Ok(Err(failure)) => end(status, &failed(0, &failure.to_string())),
-            Err(_) => end(status, &failed(0, "the packing thread panicked")),
+            Err(_) => end(status, &failed(0, "the compressing thread panicked")),
         };
         drop(held);
         packed
@@ -173,7 +173,7 @@ fn dump(order: &Order) -> Result<Packed, String> {
     let mut output = File::from(OwnedFd::from(output));
     output.write_all(&order.meta).map_err(|error| system(&error))?;
     dump_all(OwnedFd::from(output), order.parent).map_err(|reason| failed(0, &reason))?;
-    packer.join().map_err(|_| failed(0, "the packing thread panicked"))
+    packer.join().map_err(|_| failed(0, "the compressing thread panicked"))
 }
 
 /// Calls `ObjectSpace.dump_all` and closes what it wrote to.
@@ -202,7 +202,7 @@ fn dump_all(output: OwnedFd, parent: i32) -> Result<(), String> {
     Ok(())
 }
 
-/// More than a pipe usually holds means fewer switches between the dumping and the packing thread.
+/// More than a pipe usually holds means fewer switches between the dumping and the compressing thread.
 fn widen(pipe: &impl AsRawFd) {
     #[cfg(target_os = "linux")]
     // SAFETY: plain numbers. Beyond the user's limit it fails and works with less.
@@ -303,7 +303,7 @@ fn open_descriptors() -> Vec<RawFd> {
     (0..RawFd::try_from(most).unwrap_or(RawFd::MAX).min(1 << 16)).collect()
 }
 
-/// What the packing thread did.
+/// What the compressing thread did.
 struct Packed {
     bytes_in: u64,
     bytes_out: u64,
@@ -312,11 +312,11 @@ struct Packed {
 }
 
 /// Packs what comes down the pipe until its end.
-fn pack(mut input: Counted, output: Output, packing: Packing, redacts: bool) -> Result<Packed, Failure> {
+fn pack(mut input: Counted, output: Output, compression: Compression, redacts: bool) -> Result<Packed, Failure> {
     let name = PathBuf::from("the dump");
     let failed = |source: io::Error| Failure::File { path: name.clone(), source };
     let bytes_in = Arc::clone(&input.bytes);
-    let mut sink = Sink::new(BufWriter::with_capacity(BUFFER, output), packing).map_err(failed)?;
+    let mut sink = Sink::new(BufWriter::with_capacity(BUFFER, output), compression).map_err(failed)?;
     let lost = if redacts {
         redact(&Source::reader(input, "the dump"), &mut sink, "the dump", None)?.lost
     } else {

@@ -234,11 +234,11 @@ impl Dumping {
         ruby: &Ruby,
         dumping: &Dumping,
         meta: RString,
-        packing: String,
+        compression: String,
         redacts: bool,
         seconds: u32,
     ) -> Result<f64, Error> {
-        let packing = packing.parse().map_err(|error| errors::raised(ruby, &error))?;
+        let compression = compression.parse().map_err(|error| errors::raised(ruby, &error))?;
         let mut state = dumping.lock();
         let failed =
             |source: io::Error| errors::named(ruby, "DumpRefused", format!("the system refuses to fork: {source}"));
@@ -248,7 +248,7 @@ impl Dumping {
             output: state.descriptor,
             status: OwnedFd::from(told),
             meta: bytes(meta),
-            packing,
+            compression,
             redacts,
             seconds,
             parent: std::process::id().cast_signed(),

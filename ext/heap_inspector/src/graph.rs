@@ -44,7 +44,7 @@ pub(crate) fn rows<T, R: IntoValue>(
 ) -> Result<RArray, Error> {
     let rows = ruby.ary_new();
     for (at, item) in list.into_iter().enumerate() {
-        work::breathe(ruby, at)?;
+        work::check_interrupts(ruby, at)?;
         rows.push(row(item)?)?;
     }
     Ok(rows)
@@ -259,18 +259,28 @@ fn unreachable(
         let groups = found.groups.report(name, &asked.filter, asked.sort, &context);
         Ok((found, report, groups))
     })?;
-    let structure = |one: &dead::Structure| {
+    let component = |one: &dead::Component| {
         let location = objects::present(ruby, &one.location);
-        row!(ruby, one.id.0, text(ruby, &one.label), one.memsize, one.sum.count, one.sum.memsize, one.is_ring, location)
+        row!(
+            ruby,
+            one.id.0,
+            text(ruby, &one.label),
+            one.memsize,
+            one.sum.count,
+            one.sum.memsize,
+            one.is_cycle,
+            location
+        )
     };
-    let heads = |one: &dead::Heads| row!(ruby, key(ruby, &one.key)?, one.structures, one.sum.count, one.sum.memsize);
+    let component_roots =
+        |one: &dead::ComponentGroup| row!(ruby, key(ruby, &one.key)?, one.components, one.sum.count, one.sum.memsize);
     let weak = found.weak;
     Ok(Facts::new(ruby)
         .set("total", triple(found.total))?
-        .set("structures", found.structures)?
+        .set("components", found.components)?
         .set("groups", grouped(ruby, &found.groups, groups)?)?
-        .set("heads", rows(ruby, &found.heads, heads)?)?
-        .set("biggest", rows(ruby, &found.biggest, structure)?)?
+        .set("component_roots", rows(ruby, &found.component_roots, component_roots)?)?
+        .set("biggest", rows(ruby, &found.biggest, component)?)?
         .set("weak_strings", triple(weak.strings))?
         .set("weak_symbols", triple(weak.symbols))?
         .set("weak_calls", triple(weak.calls))?

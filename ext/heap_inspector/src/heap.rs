@@ -5,9 +5,9 @@ use crate::errors;
 use crate::filter::filter;
 use crate::input::{self, Input};
 use crate::native::{function, method};
-use crate::work::{self, Desk, Servants};
+use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::objects::Number;
-use heap_inspector::analysis::{Context, Sort, generations, groups, hints, strings, summary, untraced};
+use heap_inspector::analysis::{Context, Order, generations, groups, hints, strings, summary, untraced};
 use heap_inspector::control::Control;
 use heap_inspector::diagnostics::WarningKind;
 use heap_inspector::keys::{Key, KeyValue};
@@ -66,15 +66,15 @@ impl Heap {
         progress: Option<Value>,
         index: bool,
     ) -> Result<Obj<Heap>, Error> {
-        let desk = Arc::new(Desk::default());
+        let channel = Arc::new(Channel::default());
         let path = path.map(input::bytes);
-        let (source, input) = Input::new(ruby, what, head, name)?.source(&desk);
-        let report = |read: u64, all: Option<u64>| desk.report(read, all);
+        let (source, input) = Input::new(ruby, what, head, name)?.source(&channel);
+        let report = |read: u64, all: Option<u64>| channel.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
         let name = source.name().to_owned();
         let index = if index { Index::Kept } else { Index::Ignored };
-        let snapshot = work::run(ruby, &desk, Servants { progress, input }, || {
-            let control = Control { threads, cancel: Some(&desk.cancel), progress: report };
+        let snapshot = work::run(ruby, &channel, Callbacks { progress, input }, || {
+            let control = Control { threads, cancel: Some(&channel.cancel), progress: report };
             let options = scan::Options { strict, control };
             Snapshot::load(source, index, &options)
         })?;
@@ -136,11 +136,11 @@ impl Heap {
         progress: Option<Value>,
         work: impl FnOnce(&Snapshot, &Control<'_>) -> heap_inspector::Result<T> + Send,
     ) -> Result<T, Error> {
-        let (desk, snapshot) = (Arc::new(Desk::default()), self.snapshot(ruby)?);
-        let report = |read: u64, all: Option<u64>| desk.report(read, all);
+        let (channel, snapshot) = (Arc::new(Channel::default()), self.snapshot(ruby)?);
+        let report = |read: u64, all: Option<u64>| channel.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
-        let done = work::run(ruby, &desk, Servants { progress, input: None }, || {
-            work(&snapshot, &Control { cancel: Some(&desk.cancel), progress: report, ..Control::default() })
+        let done = work::run(ruby, &channel, Callbacks { progress, input: None }, || {
+            work(&snapshot, &Control { cancel: Some(&channel.cancel), progress: report, ..Control::default() })
         })?;
         self.settle(ruby, &snapshot);
         done.map_err(|error| errors::raised(ruby, &error))
@@ -215,7 +215,7 @@ impl Heap {
         })?;
         let rows = ruby.ary_new();
         for (at, generation) in found.generations.iter().enumerate() {
-            work::breathe(ruby, at)?;
+            work::check_interrupts(ruby, at)?;
             let Sum { count, memsize, references } = generation.sum;
             rows.push((generation.number, count, memsize, references))?;
         }
@@ -243,7 +243,7 @@ impl Heap {
         })?;
         let rows = ruby.ary_new();
         for (at, string) in found.duplicates.iter().enumerate() {
-            work::breathe(ruby, at)?;
+            work::check_interrupts(ruby, at)?;
             let sites = ruby.ary_new();
             for (site, count) in &string.sites {
                 sites.push((text(ruby, site), *count))?;
@@ -281,7 +281,7 @@ impl Heap {
         let filter = filter(ruby, terms)?;
         let (found, reports) = this.work(ruby, |snapshot, options| {
             let found = summary::summary(snapshot.heap(), &filter, limit, options)?;
-            let of = |groups: &groups::Groups| groups.report(this.name(), &filter, Sort::Bytes, &found.context);
+            let of = |groups: &groups::Groups| groups.report(this.name(), &filter, Order::Bytes, &found.context);
             let reports = (of(&found.types), of(&found.classes), found.report(this.name()));
             Ok((found, reports))
         })?;
@@ -330,7 +330,7 @@ impl Heap {
 pub(crate) fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Result<RArray, Error> {
     let rows = ruby.ary_new_capa(found.groups.len());
     for (at, group) in found.groups.iter().enumerate() {
-        work::breathe(ruby, at)?;
+        work::check_interrupts(ruby, at)?;
         let key = match &group.key[..] {
             [value] => key_value(ruby, value),
             values => {
@@ -364,7 +364,7 @@ pub(crate) fn document(ruby: &Ruby, report: Report) -> Obj<Document> {
     document
 }
 
-pub(crate) fn order(ruby: &Ruby, name: &str) -> Result<Sort, Error> {
+pub(crate) fn order(ruby: &Ruby, name: &str) -> Result<Order, Error> {
     name.parse().map_err(|error| errors::raised(ruby, &error))
 }
 

@@ -1,6 +1,6 @@
 //! What a Ruby user gives to be read, as a source.
 
-use crate::work::{Desk, Reader};
+use crate::work::{Channel, Reader};
 use heap_inspector::source::Source;
 use magnus::{Error, RString, Ruby, Value};
 use std::ffi::OsStr;
@@ -39,13 +39,13 @@ impl Input {
     }
 
     /// The source, which can be read more than once, and the object that must be read for it.
-    pub(crate) fn source(self, desk: &Arc<Desk>) -> (Source, Option<Value>) {
+    pub(crate) fn source(self, channel: &Arc<Channel>) -> (Source, Option<Value>) {
         let (source, object) = match self {
             Input::Path(path) => (Source::path(path), None),
             Input::Descriptor(file, head, name) => (Source::file_behind(head, file, name), None),
-            Input::Reader(object, name) => (Source::reader(Reader::new(Arc::clone(desk)), name), Some(object)),
+            Input::Reader(object, name) => (Source::reader(Reader::new(Arc::clone(channel)), name), Some(object)),
         };
-        (source.spooled().cancelled_by(Arc::clone(&desk.cancel)), object)
+        (source.spooled().cancelled_by(Arc::clone(&channel.cancel)), object)
     }
 }
 

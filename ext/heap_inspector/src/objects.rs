@@ -8,7 +8,7 @@ use crate::filter::filter;
 use crate::heap::{Heap, key_value, text};
 use crate::native::{function, method};
 use crate::work;
-use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, Order, Query, Retained, ordered};
+use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, OrderBy, Query, Retained, ordered};
 use heap_inspector::analysis::{grouping, show};
 use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::{Children, Dominator, Tree};
@@ -287,14 +287,14 @@ fn ids(
     let criteria = order.into_iter().map(|criterion| {
         let (name, descending): (String, bool) = TryConvert::try_convert(criterion)?;
         let order = match name.parse::<Number>() {
-            Ok(number) => Order::Number(number),
-            Err(_) => Order::Key(name.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?),
+            Ok(number) => OrderBy::Number(number),
+            Err(_) => OrderBy::Key(name.parse::<Key>().map_err(|error| errors::raised(ruby, &error))?),
         };
         Ok((order, descending))
     });
     let criteria = criteria.collect::<Result<Vec<_>, Error>>()?;
     let ids = heap.work(ruby, |snapshot, control| {
-        let by_tree = |(order, _): &(Order, bool)| matches!(order, Order::Number(number) if number.needs_tree());
+        let by_tree = |(order, _): &(OrderBy, bool)| matches!(order, OrderBy::Number(number) if number.needs_tree());
         let trees = trees(snapshot, query.needs_tree() || criteria.iter().any(by_tree), control)?;
         let ids = Objects::new(snapshot.heap(), trees, &query).ids(control)?;
         ordered(snapshot.heap(), trees.map(|(tree, _)| tree), ids, &criteria, from..to.unwrap_or(usize::MAX), control)
@@ -336,7 +336,7 @@ fn groups(
     })?;
     let hash = ruby.hash_new();
     for (at, (value, values)) in ranked.iter().enumerate() {
-        work::breathe(ruby, at)?;
+        work::check_interrupts(ruby, at)?;
         let value = match value {
             Some(bits) if statistic == "average" => f64::from_bits(*bits).into_value_with(ruby),
             value => value.into_value_with(ruby),
@@ -386,7 +386,7 @@ fn retained(
     })?;
     let hash = ruby.hash_new();
     for (at, (value, values)) in groups.iter().enumerate() {
-        work::breathe(ruby, at)?;
+        work::check_interrupts(ruby, at)?;
         hash.aset(key(ruby, values)?, *value)?;
     }
     hash.freeze();
@@ -399,7 +399,7 @@ fn values(ruby: &Ruby, heap: &Heap, key: String) -> Result<RArray, Error> {
     let found = heap.work(ruby, |snapshot, control| Objects::values(snapshot.heap(), key, control))?;
     let list = ruby.ary_new_capa(found.len());
     for (at, value) in found.iter().enumerate() {
-        work::breathe(ruby, at)?;
+        work::check_interrupts(ruby, at)?;
         list.push(key_value(ruby, value))?;
     }
     Ok(list)
@@ -422,7 +422,7 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
     for attribute in attributes {
         let column = ruby.ary_new_capa(ids.len());
         for (at, id) in ids.iter().enumerate() {
-            work::breathe(ruby, at)?;
+            work::check_interrupts(ruby, at)?;
             column.push(attribute.of(ruby, &snapshot, snapshot.made_tree(), *id))?;
         }
         columns.push(column)?;
@@ -445,7 +445,7 @@ fn texts(ruby: &Ruby, heap: &Heap, packed: RString) -> Result<RArray, Error> {
     })?;
     let list = ruby.ary_new_capa(ids.len());
     for (at, id) in ids.iter().enumerate() {
-        work::breathe(ruby, at)?;
+        work::check_interrupts(ruby, at)?;
         list.push(found.get(id).map(|bytes| text(ruby, &String::from_utf8_lossy(bytes))))?;
     }
     Ok(list)

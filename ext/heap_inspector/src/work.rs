@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Where the work leaves its wishes and the Ruby thread its answers.
+/// Where the work leaves its requests and the Ruby thread its answers.
 #[derive(Default)]
-pub(crate) struct Desk {
+pub(crate) struct Channel {
     state: Mutex<State>,
     changed: Condvar,
     /// Raised to end the work.
@@ -48,7 +48,7 @@ enum Input {
 }
 
 /// What the work wants next.
-struct Wishes {
+struct Requests {
     is_done: bool,
     progress: Option<(u64, Option<u64>)>,
     input: bool,
@@ -56,14 +56,14 @@ struct Wishes {
 
 /// The Ruby objects that serve the work.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Servants {
+pub(crate) struct Callbacks {
     /// Called with the bytes read and their total or nil.
     pub(crate) progress: Option<Value>,
     /// Read where the dump comes from an object with `read`.
     pub(crate) input: Option<Value>,
 }
 
-impl Desk {
+impl Channel {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,11 +86,11 @@ impl Desk {
         );
     }
 
-    fn take(&self) -> Wishes {
+    fn take(&self) -> Requests {
         let mut state = self.lock();
         state.is_interrupted = false;
         let input = matches!(state.input, Input::Wanted);
-        Wishes { is_done: state.is_done, progress: state.progress.take(), input }
+        Requests { is_done: state.is_done, progress: state.progress.take(), input }
     }
 
     fn give(&self, bytes: Vec<u8>) {
@@ -120,27 +120,27 @@ impl Desk {
     }
 }
 
-/// Reads a Ruby object through the desk.
+/// Reads a Ruby object through the channel.
 pub(crate) struct Reader {
-    desk: Arc<Desk>,
+    channel: Arc<Channel>,
     chunk: Vec<u8>,
     at: usize,
 }
 
 impl Reader {
-    pub(crate) fn new(desk: Arc<Desk>) -> Reader {
-        Reader { desk, chunk: Vec::new(), at: 0 }
+    pub(crate) fn new(channel: Arc<Channel>) -> Reader {
+        Reader { channel, chunk: Vec::new(), at: 0 }
     }
 
     /// The next bytes of the object; none at its end.
     fn fetch(&self) -> io::Result<Vec<u8>> {
-        let mut state = self.desk.lock();
+        let mut state = self.channel.lock();
         if !matches!(state.input, Input::Closed) {
             state.input = Input::Wanted;
-            self.desk.changed.notify_all();
+            self.channel.changed.notify_all();
         }
         let waits = |state: &mut State| matches!(state.input, Input::Wanted);
-        state = self.desk.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        state = self.channel.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
         match std::mem::take(&mut state.input) {
             Input::Given(bytes) => Ok(bytes),
             _ => {
@@ -167,12 +167,12 @@ impl io::Read for Reader {
 /// Runs `work` on a thread of its own and serves it until it is done.
 pub(crate) fn run<T: Send>(
     ruby: &Ruby,
-    desk: &Arc<Desk>,
-    servants: Servants,
+    channel: &Arc<Channel>,
+    callbacks: Callbacks,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, Error> {
     /// Says that the work is done, even if it panics.
-    struct Done<'a>(&'a Desk);
+    struct Done<'a>(&'a Channel);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
             self.0.done();
@@ -180,24 +180,24 @@ pub(crate) fn run<T: Send>(
     }
     let (served, ended) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("heap_inspector".into()).spawn_scoped(scope, || {
-            let _done = Done(desk);
+            let _done = Done(channel);
             // What nobody waits for is freed here, not by a Ruby thread that holds the GVL meanwhile.
-            Some(work()).filter(|_| !desk.cancel.load(Ordering::Relaxed))
+            Some(work()).filter(|_| !channel.cancel.load(Ordering::Relaxed))
         });
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => return (Err(errors::internal(ruby, &format!("no thread to work on: {error}"))), None),
         };
-        let mut served = serve(ruby, desk, servants);
+        let mut served = serve(ruby, channel, callbacks);
         if served.is_err() {
-            desk.close();
+            channel.close();
         }
-        while !desk.is_done() {
+        while !channel.is_done() {
             // As in an `ensure`, what is raised last goes on.
-            if let Err(later) = wait_without_gvl(desk).and_then(|()| ruby.thread_check_ints()) {
+            if let Err(later) = wait_without_gvl(channel).and_then(|()| ruby.thread_check_ints()) {
                 served = Err(later);
             }
-            desk.take();
+            channel.take();
         }
         (served, Some(thread.join()))
     });
@@ -210,25 +210,25 @@ pub(crate) fn run<T: Send>(
     }
 }
 
-fn serve(ruby: &Ruby, desk: &Desk, servants: Servants) -> Result<(), Error> {
+fn serve(ruby: &Ruby, channel: &Channel, callbacks: Callbacks) -> Result<(), Error> {
     loop {
-        wait_without_gvl(desk)?;
+        wait_without_gvl(channel)?;
         ruby.thread_check_ints()?;
-        let wishes = desk.take();
-        if let (Some((read, all)), Some(progress)) = (wishes.progress, servants.progress) {
+        let requests = channel.take();
+        if let (Some((read, all)), Some(progress)) = (requests.progress, callbacks.progress) {
             progress.funcall::<_, _, Value>("call", (read, all))?;
         }
-        if let (true, Some(input)) = (wishes.input, servants.input) {
-            desk.give(chunk(ruby, input)?);
+        if let (true, Some(input)) = (requests.input, callbacks.input) {
+            channel.give(chunk(ruby, input)?);
         }
-        if wishes.is_done {
+        if requests.is_done {
             return Ok(());
         }
     }
 }
 
 /// Has Ruby look now and then whether another thread wants to run, or this one is to end. For loops that make Ruby objects; `at` counts.
-pub(crate) fn breathe(ruby: &Ruby, at: usize) -> Result<(), Error> {
+pub(crate) fn check_interrupts(ruby: &Ruby, at: usize) -> Result<(), Error> {
     if at.is_multiple_of(1 << 10) { ruby.thread_check_ints() } else { Ok(()) }
 }
 
@@ -253,22 +253,22 @@ pub(crate) fn panic(ruby: &Ruby, words: String, beside: bool) -> Result<(), Erro
     if !beside {
         panic!("{words}");
     }
-    run(ruby, &Arc::new(Desk::default()), Servants::default(), || panic!("{words}"))
+    run(ruby, &Arc::new(Channel::default()), Callbacks::default(), || panic!("{words}"))
 }
 
 /// Waits without the GVL until there is something to do. Returns at once where an interrupt is pending already.
-fn wait_without_gvl(desk: &Desk) -> Result<(), Error> {
-    /// SAFETY: `desk` is the one that `wait_without_gvl` borrows until it returns. Nothing of Ruby's is touched.
-    unsafe extern "C" fn wait(desk: *mut c_void) -> *mut c_void {
-        unsafe { &*desk.cast_const().cast::<Desk>() }.wait();
+fn wait_without_gvl(channel: &Channel) -> Result<(), Error> {
+    /// SAFETY: `channel` is the one that `wait_without_gvl` borrows until it returns. Nothing of Ruby's is touched.
+    unsafe extern "C" fn wait(channel: *mut c_void) -> *mut c_void {
+        unsafe { &*channel.cast_const().cast::<Channel>() }.wait();
         std::ptr::null_mut()
     }
     /// SAFETY: as above. Ruby calls it from another thread, while it is in `wait` or about to call it. The lock it takes is never
     /// held for long, nor by anyone who waits for Ruby.
-    unsafe extern "C" fn unblock(desk: *mut c_void) {
-        unsafe { &*desk.cast_const().cast::<Desk>() }.interrupt();
+    unsafe extern "C" fn unblock(channel: *mut c_void) {
+        unsafe { &*channel.cast_const().cast::<Channel>() }.interrupt();
     }
-    let data = std::ptr::from_ref(desk).cast_mut().cast::<c_void>();
+    let data = std::ptr::from_ref(channel).cast_mut().cast::<c_void>();
     // SAFETY: this is a Ruby thread with the GVL, since the caller has a `Ruby`. Both functions keep to what is said at them, and
     // neither unwinds. The variant with the 2 is said to raise nothing; but where the main thread is the only one, Ruby 3.1 makes
     // another to unblock it, and raises pending interrupts when it joins that: so it is called protected, and no Rust frame that

@@ -586,7 +586,7 @@ impl Collections {
     }
 
     fn explain(&self) -> Vec<Section> {
-        let mut text = "what is wasted is room for elements that are not there, worked out from the bytes and Ruby's shortest_paths to grow: exact, but \
+        let mut text = "what is wasted is room for elements that are not there, worked out from the bytes and Ruby's ways to grow: exact, but \
                         for arrays and hashes that have instance variables"
             .to_owned();
         if self.estimated > 0 {
@@ -594,7 +594,7 @@ impl Collections {
         }
         let mut notes = vec![note(Level::Info, text)];
         if [Form::HashList, Form::HashListInSlot].iter().any(|form| self.forms[*form as usize].count > 0) {
-            let text = "a hash has room for 8 entries from its first one on, since Ruby 3.3 even before, in its properties; that room is among \
+            let text = "a hash has room for 8 entries from its first one on, since Ruby 3.3 even before, in its slot; that room is among \
                         the wasted, and only fewer hashes, or structs in their place, save it";
             notes.push(note(Level::Info, text));
         }

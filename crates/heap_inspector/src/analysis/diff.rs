@@ -13,7 +13,7 @@
 use super::grouping::Grouping;
 use super::groups::{self, Groups, Shows};
 use super::retained;
-use super::{Context, Sort, address_cell, column, fact, key_cell, note, titled};
+use super::{Context, Order, address_cell, column, fact, key_cell, note, titled};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::CHECK_INTERVAL;
@@ -52,9 +52,9 @@ pub struct Match {
     earlier: Vec<u32>,
     moved: u64,
     /// Objects without a generation that were not found though objects were traced in between.
-    strays: u64,
+    unmatched: u64,
     /// The part of the classes, of those whose addresses are in both dumps, that have one name in both.
-    likeness: f64,
+    similarity: f64,
     /// Objects of a time before the earlier dump that it lacks, and that no move explains.
     strangers: u64,
     /// The later dump was taken before the earlier one.
@@ -115,8 +115,8 @@ impl Match {
         let mut found = Match {
             earlier: Vec::with_capacity(later.object_count()),
             moved: 0,
-            strays: 0,
-            likeness: likeness(earlier, later),
+            unmatched: 0,
+            similarity: similarity(earlier, later),
             strangers: 0,
             reversed: false,
         };
@@ -138,13 +138,13 @@ impl Match {
                     MOVED
                 }
                 None => {
-                    found.strays += u64::from(was_traced && properties.generation == 0);
+                    found.unmatched += u64::from(was_traced && properties.generation == 0);
                     NEW
                 }
             });
         }
         found.strangers = found.strangers(later, last);
-        if later.newest_generation() < last && found.likeness > 0.5 && !is_backwards {
+        if later.newest_generation() < last && found.similarity > 0.5 && !is_backwards {
             // What was there before the one must be in the other, if they are of one process and only in the wrong order.
             let back = Match::looked_up(later, earlier, control, true)?;
             found.reversed = !back.is_strange();
@@ -210,15 +210,15 @@ impl Match {
     /// How many objects without a generation were not found, though allocations were traced in between: a compaction moved them (Ruby 3.1
     /// forgets where such were allocated), or tracing was off for a time. They count as new.
     #[must_use]
-    pub fn strays(&self) -> u64 {
-        self.strays
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched
     }
 
     /// Whether both dumps can be of one process: most of the classes at one address have one name, and the later one has no objects
     /// that the earlier one must have as well.
     #[must_use]
     pub fn is_one_process(&self) -> bool {
-        self.likeness > 0.5 && (self.reversed || !self.is_strange())
+        self.similarity > 0.5 && (self.reversed || !self.is_strange())
     }
 }
 
@@ -252,7 +252,7 @@ fn is_alike(ty: Type, length: Option<u32>, before: Option<u32>) -> bool {
 }
 
 /// The part of the earlier dump's classes that go by the same name in the later one.
-fn likeness(earlier: &Heap, later: &Heap) -> f64 {
+fn similarity(earlier: &Heap, later: &Heap) -> f64 {
     let (mut same, mut all) = (0u32, 0u32);
     for id in 1..earlier.names().tables.class_count() as u32 {
         let address = earlier.names().tables.class_address(ClassId(id));
@@ -415,9 +415,9 @@ impl<'a> Diff<'a> {
     }
 
     /// Whether so many objects lie elsewhere than in an earlier dump that what is new is not sure.
-    pub(super) fn has_strays(&self) -> bool {
+    pub(super) fn has_unmatched(&self) -> bool {
         let few = WARNED * self.heap().object_count() as f64;
-        self.matches.iter().any(|matched| (matched.strays() + matched.moved()) as f64 > few)
+        self.matches.iter().any(|matched| (matched.unmatched() + matched.moved()) as f64 > few)
     }
 
     /// The dumps, oldest first.
@@ -832,11 +832,11 @@ pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
             );
             notes.push(note(Level::Info, text));
         }
-        if matched.is_one_process() && matched.strays() as f64 > WARNED * diff.heap().object_count() as f64 {
+        if matched.is_one_process() && matched.unmatched() as f64 > WARNED * diff.heap().object_count() as f64 {
             let text = format!(
                 "{} objects without a generation are not where they were in {}, though allocations were traced in between: GC.compact \
                  moved them, or tracing was off for a time; they count as new",
-                human::count(matched.strays()),
+                human::count(matched.unmatched()),
                 dump.name
             );
             notes.push(note(Level::Warning, text));
@@ -951,7 +951,7 @@ fn titled_by(what: &str, by: &[Key], filter: &Filter) -> String {
 /// What came and stayed, in groups: the retained objects, of two dumps the new ones. The allocation tracer is left out.
 #[must_use]
 pub fn stayed(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: Option<usize>) -> Groups {
-    let asked = groups::Options { by: by.to_vec(), filter: without_tracer(filter), sort: Sort::Bytes, limit };
+    let asked = groups::Options { by: by.to_vec(), filter: without_tracer(filter), sort: Order::Bytes, limit };
     diff.groups(diff.retained_objects(), &asked)
 }
 

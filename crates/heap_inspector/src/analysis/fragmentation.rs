@@ -323,7 +323,7 @@ impl Fragmentation {
             name: "slot_sizes",
             title: "Pages by slot size".into(),
             columns: vec![
-                column("slot_size", "ObjectProperties size"),
+                column("slot_size", "Slot size"),
                 column("pages", "Pages"),
                 column("live_slots", "Live slots"),
                 column("free_slots", "Free slots"),
@@ -429,7 +429,7 @@ impl Fragmentation {
             title: "Emptiest pages, with the first object of each".into(),
             columns: vec![
                 column("page", "Page"),
-                column("slot_size", "ObjectProperties size"),
+                column("slot_size", "Slot size"),
                 column("live_slots", "Live"),
                 column("slots", "Slots"),
                 column("pinned", "Pinned"),

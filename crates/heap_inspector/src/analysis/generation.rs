@@ -3,7 +3,7 @@
 
 use super::groups::{Groups, Shows, Unordered};
 use super::strings::{self, Strings};
-use super::{Context, Sort, note};
+use super::{Context, Order, note};
 use crate::aggregate::{self, Aggregate};
 use crate::control::Control;
 use crate::keys::{Key, KeyValue, Values};
@@ -50,12 +50,12 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
         let mut values = Values::new(&aggregate.names);
         let mut by = |key: Key| Unordered::new(&mut values, &aggregate.sums, &[key], filter, &scanning.control);
         let (locations, classes) = (by(Key::Location)?, by(Key::Class)?);
-        let first = |of: &Unordered, sort: Sort| of.ordered(&values, sort, Some(limit), &scanning.control);
+        let first = |of: &Unordered, sort: Order| of.ordered(&values, sort, Some(limit), &scanning.control);
         Ok::<_, Error>(Detail {
-            memory: first(&locations, Sort::Bytes)?,
-            objects: first(&locations, Sort::Count)?,
-            classes: first(&classes, Sort::Count)?,
-            references: first(&locations, Sort::References)?,
+            memory: first(&locations, Order::Bytes)?,
+            objects: first(&locations, Order::Count)?,
+            classes: first(&classes, Order::Count)?,
+            references: first(&locations, Order::References)?,
             strings: Strings::default(),
             others: if locations.total().count == 0 {
                 numbers(&mut values, &aggregate.sums, &scanning.control)?
@@ -64,7 +64,7 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
             },
         })
     };
-    let by_texts = || strings::fold(&aggregate.names, texts, filter, Sort::Bytes, limit);
+    let by_texts = || strings::fold(&aggregate.names, texts, filter, Order::Bytes, limit);
     let (detail, strings) = threads::both(scanning.control.thread_count() > 1, by_groups, by_texts);
     let detail = Detail { strings: strings?, ..detail? };
     Ok((detail, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
@@ -73,7 +73,7 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
 /// All generations of the dump, the oldest first.
 fn numbers(values: &mut Values<'_>, sums: &Sums, control: &Control<'_>) -> Result<Vec<u64>> {
     let all = Unordered::new(values, sums, &[Key::Generation], &Filter::default(), control)?;
-    let groups = all.ordered(values, Sort::Bytes, None, control)?.groups;
+    let groups = all.ordered(values, Order::Bytes, None, control)?.groups;
     let mut numbers: Vec<u64> = groups
         .iter()
         .filter_map(|group| match group.key[..] {

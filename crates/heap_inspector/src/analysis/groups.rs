@@ -3,7 +3,7 @@
 //! Costs one value of each key for each distinct slot, and memory for the groups.
 
 use super::sorted::sort;
-use super::{Context, Sort, column, key_cell, share, titled};
+use super::{Context, Order, column, key_cell, share, titled};
 use crate::Result;
 use crate::aggregate::{self, Aggregate};
 use crate::control::Control;
@@ -27,7 +27,7 @@ pub struct Options {
     /// Which objects.
     pub filter: Filter,
     /// The order.
-    pub sort: Sort,
+    pub sort: Order,
     /// How many groups to keep; the others are summed up.
     pub limit: Option<usize>,
 }
@@ -148,7 +148,7 @@ impl Unordered {
     pub(crate) fn ordered(
         &self,
         values: &Values<'_>,
-        by: Sort,
+        by: Order,
         limit: Option<usize>,
         control: &Control<'_>,
     ) -> Result<Groups> {
@@ -193,11 +193,11 @@ pub(crate) enum Shows {
 
 impl Shows {
     /// What the groups are sorted by comes first.
-    pub(crate) fn of(sort: Sort) -> Shows {
+    pub(crate) fn of(sort: Order) -> Shows {
         match sort {
-            Sort::Bytes => Shows::BytesAndCount,
-            Sort::Count => Shows::CountAndBytes,
-            Sort::References => Shows::References,
+            Order::Bytes => Shows::BytesAndCount,
+            Order::Count => Shows::CountAndBytes,
+            Order::References => Shows::References,
         }
     }
 }
@@ -249,7 +249,7 @@ impl Groups {
 
     /// The answer of `top`.
     #[must_use]
-    pub fn report(&self, dump: &str, filter: &Filter, sort: Sort, context: &Context) -> Report {
+    pub fn report(&self, dump: &str, filter: &Filter, sort: Order, context: &Context) -> Report {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
         let title = titled(&format!("Objects by {}", names.join(", ")), filter);
         let mut sections = vec![context.facts(), Section::Table(self.table("groups", title, Shows::of(sort)))];

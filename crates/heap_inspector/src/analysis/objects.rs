@@ -96,7 +96,7 @@ impl FromStr for Number {
 
     fn from_str(name: &str) -> Result<Number> {
         Number::NAMED.iter().find(|(_, known)| *known == name).map(|(number, _)| *number).ok_or_else(|| {
-            Error::unknown(format!("{name:?} is no number"), name, Number::NAMED.iter().map(|(_, name)| *name))
+            Error::unknown(format!("{name:?} is not a number"), name, Number::NAMED.iter().map(|(_, name)| *name))
         })
     }
 }
@@ -234,7 +234,7 @@ pub struct Retained {
 
 /// What objects are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum OrderBy {
     /// A number; objects without it first.
     Number(Number),
     /// The value of a key.
@@ -416,7 +416,7 @@ fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<
 /// Orders `ids` by criteria, each ascending or (`true`) descending, equal ones as they came, and keeps those of a range of places.
 ///
 /// ```
-/// use heap_inspector::analysis::objects::{Number, Objects, Order, Query, ordered};
+/// use heap_inspector::analysis::objects::{Number, Objects, OrderBy, Query, ordered};
 /// use heap_inspector::heap::Heap;
 /// use heap_inspector::source::Source;
 ///
@@ -424,7 +424,7 @@ fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<
 /// let control = Default::default();
 /// let heap = Heap::load(&source, &Default::default())?;
 /// let ids = Objects::new(&heap, None, &Query::default()).ids(&control)?;
-/// let biggest = ordered(&heap, None, ids, &[(Order::Number(Number::Memsize), true)], 0..3, &control)?;
+/// let biggest = ordered(&heap, None, ids, &[(OrderBy::Number(Number::Memsize), true)], 0..3, &control)?;
 /// assert!(biggest.len() == 3 && heap.bytes(biggest[0]) >= heap.bytes(biggest[1]));
 /// # Ok::<(), heap_inspector::Error>(())
 /// ```
@@ -435,7 +435,7 @@ pub fn ordered(
     heap: &Heap,
     tree: Option<&Tree>,
     ids: Vec<NodeId>,
-    criteria: &[(Order, bool)],
+    criteria: &[(OrderBy, bool)],
     places: Range<usize>,
     control: &Control<'_>,
 ) -> Result<Vec<NodeId>> {
@@ -448,8 +448,8 @@ pub fn ordered(
         .map(|(order, descending)| {
             control.check()?;
             let mut ranks = match order {
-                Order::Key(key) => key_ranks(heap, *key, &ids),
-                Order::Number(number) => {
+                OrderBy::Key(key) => key_ranks(heap, *key, &ids),
+                OrderBy::Number(number) => {
                     // Those without the number first.
                     let rank = |id: &NodeId| number.of(heap, tree, *id).map_or(0, |number| number.saturating_add(1));
                     ids.iter().map(rank).collect()

@@ -2,7 +2,7 @@
 //!
 //! Ruby dumps the text of 7-bit strings that own it; of others (shared, not ASCII) it does not, and these are counted apart.
 
-use super::{Context, Sort, column, titled};
+use super::{Context, Order, column, titled};
 use crate::Result;
 use crate::aggregate::texts::SHOWN;
 use crate::aggregate::{self, Aggregate, Texts};
@@ -64,7 +64,7 @@ pub struct Strings {
 pub fn read(
     source: &Source,
     filter: &Filter,
-    sort: Sort,
+    sort: Order,
     limit: usize,
     scanning: &scan::Options<'_>,
 ) -> Result<(Strings, Context)> {
@@ -81,12 +81,12 @@ pub(crate) fn parts(filter: &Filter) -> PropertyMask {
     filter.parts().union(Key::Location.parts())
 }
 
-pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Sort, limit: usize) -> Result<Strings> {
+pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Order, limit: usize) -> Result<Strings> {
     let mut values = Values::new(names);
     let found = texts.duplicates(
         limit,
         |properties| filter.holds(&mut values, properties),
-        |text| if sort == Sort::Count { text.sum.count } else { text.wasted },
+        |text| if sort == Order::Count { text.sum.count } else { text.wasted },
     )?;
     let duplicates = found
         .duplicates

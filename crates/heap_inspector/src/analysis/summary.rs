@@ -3,7 +3,7 @@
 mod taking;
 
 use super::groups::{self, Groups, Shows};
-use super::{Context, Sort, column, fact, note, share, titled, untraced};
+use super::{Context, Order, column, fact, note, share, titled, untraced};
 use crate::Result;
 use crate::aggregate::{self, Aggregate};
 use crate::control::Control;
@@ -70,7 +70,7 @@ fn fold(
     control: &Control<'_>,
 ) -> Result<Summary> {
     let fold = |key: Key, limit: Option<usize>| {
-        let options = groups::Options { by: vec![key], filter: filter.clone(), sort: Sort::Bytes, limit };
+        let options = groups::Options { by: vec![key], filter: filter.clone(), sort: Order::Bytes, limit };
         groups::fold(names, sums, &options, control)
     };
     let (types, classes) = (fold(Key::Type, None)?, fold(Key::Class, Some(limit))?);
@@ -189,7 +189,7 @@ fn page_table(sizes: &[SizePages]) -> Table {
         name: "pages",
         title: "Heap pages by slot size".into(),
         columns: vec![
-            column("slot_size", "ObjectProperties size"),
+            column("slot_size", "Slot size"),
             column("pages", "Pages"),
             column("live_slots", "Live slots"),
             column("slots", "Slots"),

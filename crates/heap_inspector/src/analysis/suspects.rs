@@ -27,7 +27,7 @@ use anchors::{Anchors, older, older_on_way};
 use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
-use places::{Content, Place, join, sort_of};
+use points::{AccumulationPoint, Content, join, kind_of};
 use unseen::unseen;
 use untraced::untraced;
 
@@ -36,18 +36,18 @@ pub use answer::report;
 pub use exceptions::Exceptions;
 pub(super) use naming::holder;
 pub(super) use origins::Origins;
-pub(super) use places::places;
+pub(super) use points::places;
 pub(super) use ruby::telling;
 
 mod anchors;
 mod answer;
+mod evidence;
 mod exceptions;
 mod growth;
 mod naming;
 mod origins;
-mod places;
+mod points;
 mod ruby;
-mod signs;
 mod unseen;
 mod untraced;
 
@@ -177,7 +177,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         return untraced(heap, tree, &children, &shortest_paths, source, limit, control);
     }
     let span = (last - first + 1).max(1);
-    let mut places: HashMap<u32, Place> = HashMap::new();
+    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &shortest_paths, |_| false);
     let older = older(heap, &children, control)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
@@ -189,10 +189,13 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
             continue;
         }
-        let sort = sort_of(heap, id);
+        let sort = kind_of(heap, id);
         let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.targets(id.0).is_empty();
         if (properties.ty == Type::String || is_plain) && heap.bytes(id) >= large {
-            places.insert(id.0, Place { bytes: heap.bytes(id), bins: FEW_BINS, ..Place::default() });
+            places.insert(
+                id.0,
+                AccumulationPoint { bytes: heap.bytes(id), bins: FEW_BINS, ..AccumulationPoint::default() },
+            );
         }
         let anchor = match older[id.0 as usize] {
             ROOT => older_on_way(heap, &shortest_paths, id).unwrap_or_else(|| anchors.of(id).0),
@@ -204,7 +207,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         if above.is_some_and(|by| generation(by) == properties.generation) {
             continue;
         }
-        let is_inside = above.is_some_and(|by| by.0 != anchor && sort_of(heap, by) == sort);
+        let is_inside = above.is_some_and(|by| by.0 != anchor && kind_of(heap, by) == sort);
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let bins = 1 << (u64::from(properties.generation - first) * u64::from(BINS) / u64::from(span));
         let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
@@ -221,12 +224,12 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
     }
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     // Start-up code spreads over many collections too, but ends before the latest ones.
-    let score = |place: &Place| {
+    let score = |place: &AccumulationPoint| {
         let [all, latest] = [(place.bins, BINS), (place.bins >> (BINS - LATEST), LATEST)]
             .map(|(bins, parts)| f64::from(bins.count_ones()) / f64::from(parts));
         place.bytes as f64 * all * all * (0.1 + latest)
     };
-    let mut ranked: Vec<(u32, Place)> =
+    let mut ranked: Vec<(u32, AccumulationPoint)> =
         places.into_iter().filter(|(anchor, place)| *anchor != ROOT && place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit);
@@ -242,7 +245,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
             let parts = place.bins.count_ones();
             let recent = place.bins >> (BINS - LATEST) != 0;
             let text = format!(
-                "its objects come from {parts} of {BINS} parts of the traced time{}; two more dumps, taken as the app works, would tell a \
+                "allocated in {parts} of {BINS} slices of the traced period{}; two more dumps, taken as the app works, would tell a \
              leak from a cache",
                 if recent { ", the latest among them" } else { "" }
             );

@@ -1,10 +1,10 @@
 //! Objects that no root leads to: garbage that no GC has taken yet, and what is held only weakly.
 //!
-//! They hang together in *structures*: an object that no unreachable object refers to (of a ring one of its objects), and all that it
-//! leads to. What several structures lead to counts to one of them, so their sums make up the whole.
+//! They hang together in *components*: an object that no unreachable object refers to (of a cycle one of its objects), and all that it
+//! leads to. What several components lead to counts to one of them, so their sums make up the whole.
 //!
 //! The plain version finds the rings (strongly connected components) and takes those that nothing outside leads to. This one is
-//! Kosaraju's: of the objects not yet taken, the one that a depth-first search leaves last is in such a ring, or heads a structure
+//! Kosaraju's: of the objects not yet taken, the one that a depth-first search leaves last is in such a cycle, or roots a component
 //! alone. Costs time for each unreachable object and edge, and about 6 bytes for each object while it runs. Nothing recurses.
 
 use super::grouping::Grouping;
@@ -26,29 +26,29 @@ use crate::sums::{Sum, Sums};
 
 /// An unreachable object and what hangs on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Structure {
-    /// The object at its head; of a ring one of its objects.
+pub struct Component {
+    /// The object at its root; of a cycle one of its objects.
     pub id: NodeId,
     /// That object for people.
     pub label: String,
     /// Its own bytes.
     pub memsize: u64,
-    /// The whole structure, the head included.
+    /// The whole component, the root included.
     pub sum: Sum,
-    /// Whether the head is in a ring: references lead from it back to itself.
-    pub is_ring: bool,
-    /// Where the head was allocated.
+    /// Whether the root is in a cycle: references lead from it back to itself.
+    pub is_cycle: bool,
+    /// Where the root was allocated.
     pub location: KeyValue,
 }
 
-/// Structures whose heads have the same values of the keys.
+/// Components whose roots have the same values of the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heads {
+pub struct ComponentGroup {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
-    /// How many structures.
-    pub structures: u64,
-    /// The structures, heads included.
+    /// How many components.
+    pub components: u64,
+    /// The components, roots included.
     pub sum: Sum,
 }
 
@@ -70,23 +70,23 @@ pub struct Weak {
 pub struct Unreachable {
     /// All unreachable objects.
     pub total: Sum,
-    /// How many structures they make.
-    pub structures: u64,
+    /// How many components they make.
+    pub components: u64,
     /// The unreachable objects that pass the filter, in groups.
     pub groups: Groups,
-    /// Structures whose heads pass the filter, by the same keys, the biggest first.
-    pub heads: Vec<Heads>,
-    /// How many groups of structures the limit cut off, how many structures these are, and what they come to.
-    pub rest_heads: (u64, u64, Sum),
-    /// The biggest structures whose heads pass the filter.
-    pub biggest: Vec<Structure>,
-    /// How many structures the limit cut off, and what they come to.
+    /// Components whose roots pass the filter, by the same keys, the biggest first.
+    pub component_roots: Vec<ComponentGroup>,
+    /// How many groups of components the limit cut off, how many components these are, and what they come to.
+    pub rest_roots: (u64, u64, Sum),
+    /// The biggest components whose roots pass the filter.
+    pub biggest: Vec<Component>,
+    /// How many components the limit cut off, and what they come to.
     pub rest_biggest: (u64, Sum),
     /// What may be held weakly.
     pub weak: Weak,
 }
 
-/// The unreachable objects of a heap, in groups and structures. `asked.sort` orders the groups; the limit holds for each list. Texts of
+/// The unreachable objects of a heap, in groups and components. `asked.sort` orders the groups; the limit holds for each list. Texts of
 /// strings are read from `source`.
 ///
 /// # Errors
@@ -125,9 +125,9 @@ pub fn unreachable(
         }
     }
     found.groups = groups::fold(heap.names(), &sums, asked, control)?;
-    let heads = heads(heap, tree, control)?;
-    found.structures = heads.len() as u64;
-    found.by_heads(heap, heads, source, asked)?;
+    let component_roots = component_roots(heap, tree, control)?;
+    found.components = component_roots.len() as u64;
+    found.by_roots(heap, component_roots, source, asked)?;
     Ok(found)
 }
 
@@ -135,20 +135,20 @@ fn sum(heap: &Heap, node: u32) -> Sum {
     Sum { count: 1, memsize: heap.bytes(NodeId(node)), references: heap.targets(node).len() as u64 }
 }
 
-/// The head of a structure, what the structure comes to, and whether the head is in a ring.
-type Head = (NodeId, Sum, bool);
+/// The root of a component, what the component comes to, and whether the root is in a cycle.
+type ComponentRoot = (NodeId, Sum, bool);
 
-fn heads(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Vec<Head>> {
+fn component_roots(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Vec<ComponentRoot>> {
     let mut taken: Vec<bool> = heap.nodes().map(|id| tree.is_reachable(id)).collect();
-    let mut heads = Vec::new();
+    let mut component_roots = Vec::new();
     let mut stack = Vec::new();
     let mut walked = 0usize;
-    for head in left(heap, taken.clone(), control)?.into_iter().rev() {
-        if std::mem::replace(&mut taken[head as usize], true) {
+    for root in left(heap, taken.clone(), control)?.into_iter().rev() {
+        if std::mem::replace(&mut taken[root as usize], true) {
             continue;
         }
-        let (mut whole, mut is_ring) = (Sum::default(), false);
-        stack.push(head);
+        let (mut whole, mut is_cycle) = (Sum::default(), false);
+        stack.push(root);
         while let Some(node) = stack.pop() {
             whole.add(sum(heap, node));
             walked += 1;
@@ -156,15 +156,15 @@ fn heads(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Vec<Head>> {
                 control.check()?;
             }
             for target in targets(heap, node) {
-                is_ring |= target == head;
+                is_cycle |= target == root;
                 if !std::mem::replace(&mut taken[target as usize], true) {
                     stack.push(target);
                 }
             }
         }
-        heads.push((NodeId(head), whole, is_ring));
+        component_roots.push((NodeId(root), whole, is_cycle));
     }
-    Ok(heads)
+    Ok(component_roots)
 }
 
 /// The nodes that are not `seen`, in the order in which a depth-first search leaves them.
@@ -198,34 +198,40 @@ fn left(heap: &Heap, mut seen: Vec<bool>, control: &Control<'_>) -> Result<Vec<u
 }
 
 impl Unreachable {
-    fn by_heads(&mut self, heap: &Heap, heads: Vec<Head>, source: &Source, asked: &groups::Options) -> Result<()> {
+    fn by_roots(
+        &mut self,
+        heap: &Heap,
+        component_roots: Vec<ComponentRoot>,
+        source: &Source,
+        asked: &groups::Options,
+    ) -> Result<()> {
         let mut grouping = Grouping::new(heap, &asked.by, &asked.filter);
         let mut by_group: Vec<(u64, Sum)> = Vec::new();
-        let mut passed: Vec<Head> = Vec::new();
-        for head in heads {
-            let Some(group) = grouping.group(head.0) else { continue };
+        let mut passed: Vec<ComponentRoot> = Vec::new();
+        for root in component_roots {
+            let Some(group) = grouping.group(root.0) else { continue };
             if group >= by_group.len() {
                 by_group.resize(group + 1, Default::default());
             }
             by_group[group].0 += 1;
-            by_group[group].1.add(head.1);
-            passed.push(head);
+            by_group[group].1.add(root.1);
+            passed.push(root);
         }
-        let mut groups: Vec<Heads> = by_group
+        let mut groups: Vec<ComponentGroup> = by_group
             .into_iter()
             .zip(grouping.keys())
-            .map(|((structures, sum), key)| Heads { key, structures, sum })
+            .map(|((components, sum), key)| ComponentGroup { key, components, sum })
             .collect();
         groups.sort_unstable_by(|a, b| b.sum.memsize.cmp(&a.sum.memsize).then_with(|| a.key.cmp(&b.key)));
         passed.sort_unstable_by(|a, b| b.1.memsize.cmp(&a.1.memsize).then_with(|| a.0.cmp(&b.0)));
         let limit = asked.limit.unwrap_or(usize::MAX);
         for rest in &groups[limit.min(groups.len())..] {
-            self.rest_heads.0 += 1;
-            self.rest_heads.1 += rest.structures;
-            self.rest_heads.2.add(rest.sum);
+            self.rest_roots.0 += 1;
+            self.rest_roots.1 += rest.components;
+            self.rest_roots.2.add(rest.sum);
         }
         groups.truncate(limit);
-        self.heads = groups;
+        self.component_roots = groups;
         for (_, sum, _) in &passed[limit.min(passed.len())..] {
             self.rest_biggest.0 += 1;
             self.rest_biggest.1.add(*sum);
@@ -236,12 +242,12 @@ impl Unreachable {
         labels.read_texts(source, &ids, [])?;
         self.biggest = passed
             .into_iter()
-            .map(|(id, sum, is_ring)| Structure {
+            .map(|(id, sum, is_cycle)| Component {
                 id,
                 label: labels.node(id),
                 memsize: heap.bytes(id),
                 sum,
-                is_ring,
+                is_cycle,
                 location: labels.value(Key::Location, id),
             })
             .collect();
@@ -258,9 +264,9 @@ impl Unreachable {
             let title = titled(&format!("Unreachable objects by {names}"), &asked.filter);
             let shows = Shows::of(asked.sort);
             sections.push(Section::Table(self.groups.table("groups", title, shows)));
-            let title = titled(&format!("Structures by {names} of their heads"), &asked.filter);
-            sections.push(Section::Table(self.heads_table(title)));
-            sections.push(Section::Table(self.biggest_table(heap, titled("Biggest structures", &asked.filter))));
+            let title = titled(&format!("Components by {names} of their roots"), &asked.filter);
+            sections.push(Section::Table(self.roots_table(title)));
+            sections.push(Section::Table(self.biggest_table(heap, titled("Biggest components", &asked.filter))));
         }
         sections.push(self.explain(context));
         sections.extend(context.notes());
@@ -273,7 +279,7 @@ impl Unreachable {
             fact(name, title, Cell::Count(sum.count), format!("{}, perhaps held weakly", human::bytes(sum.memsize)))
         };
         let facts = vec![
-            fact("structures", "Structures", Cell::Count(self.structures), "that hang together".into()),
+            fact("components", "Components", Cell::Count(self.components), "that hang together".into()),
             weakly("interned_strings", "Interned strings", strings),
             weakly("symbols", "Dynamic symbols", symbols),
             weakly("call_caches", "Call caches", calls),
@@ -287,44 +293,45 @@ impl Unreachable {
         Section::Facts(Facts { name: "unreachable", title: "Unreachable".into(), facts })
     }
 
-    fn heads_table(&self, title: String) -> Table {
+    fn roots_table(&self, title: String) -> Table {
         let mut columns = vec![
             column("memsize", "Memory"),
             column("memsize_share", ""),
             column("count", "Objects"),
-            column("structures", "Structures"),
+            column("components", "Components"),
         ];
         columns.extend(self.groups.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
-        let numbers = |structures: u64, sum: Sum| {
+        let numbers = |components: u64, sum: Sum| {
             [
                 Cell::Bytes(sum.memsize),
                 Cell::Share(share(sum.memsize, self.total.memsize)),
                 Cell::Count(sum.count),
-                Cell::Count(structures),
+                Cell::Count(components),
             ]
         };
         let unlabelled =
-            |structures, sum| numbers(structures, sum).into_iter().chain(self.groups.by.iter().map(|_| Cell::Missing));
-        let (rows, rest_structures, rest) = self.rest_heads;
-        let (mut structures, mut sum) = (rest_structures, rest);
-        for heads in &self.heads {
-            structures += heads.structures;
-            sum.add(heads.sum);
+            |components, sum| numbers(components, sum).into_iter().chain(self.groups.by.iter().map(|_| Cell::Missing));
+        let (rows, rest_components, rest) = self.rest_roots;
+        let (mut components, mut sum) = (rest_components, rest);
+        for component_roots in &self.component_roots {
+            components += component_roots.components;
+            sum.add(component_roots.sum);
         }
         Table {
-            name: "heads",
+            name: "component_roots",
             title,
             columns,
             rows: self
-                .heads
+                .component_roots
                 .iter()
-                .map(|heads| {
-                    let keys = self.groups.by.iter().zip(&heads.key).map(|(key, value)| key_cell(*key, value));
-                    numbers(heads.structures, heads.sum).into_iter().chain(keys).collect()
+                .map(|component_roots| {
+                    let keys =
+                        self.groups.by.iter().zip(&component_roots.key).map(|(key, value)| key_cell(*key, value));
+                    numbers(component_roots.components, component_roots.sum).into_iter().chain(keys).collect()
                 })
                 .collect(),
-            rest: (rows > 0).then(|| Rest { rows, cells: unlabelled(rest_structures, rest).collect() }),
-            total: Some(unlabelled(structures, sum).collect()),
+            rest: (rows > 0).then(|| Rest { rows, cells: unlabelled(rest_components, rest).collect() }),
+            total: Some(unlabelled(components, sum).collect()),
             bar: None,
         }
     }
@@ -337,14 +344,14 @@ impl Unreachable {
         };
         let missing = || Cell::Missing;
         Table {
-            name: "structures",
+            name: "components",
             title,
             columns: vec![
                 column("memsize", "Memory"),
                 column("memsize_share", ""),
                 column("count", "Objects"),
-                column("head_memsize", "Head"),
-                column("is_ring", "Ring"),
+                column("root_memsize", "Root"),
+                column("is_cycle", "Cycle"),
                 column("address", "Address"),
                 Column { name: "object", title: "Object", shrinks: true },
                 Column { name: "location", title: "Allocated at", shrinks: true },
@@ -352,14 +359,14 @@ impl Unreachable {
             rows: self
                 .biggest
                 .iter()
-                .map(|head| {
+                .map(|root| {
                     cells(
-                        head.sum,
-                        Cell::Bytes(head.memsize),
-                        Cell::Flag(head.is_ring),
-                        address_cell(heap, head.id),
-                        Cell::Text(head.label.clone()),
-                        key_cell(Key::Location, &head.location),
+                        root.sum,
+                        Cell::Bytes(root.memsize),
+                        Cell::Flag(root.is_cycle),
+                        address_cell(heap, root.id),
+                        Cell::Text(root.label.clone()),
+                        key_cell(Key::Location, &root.location),
                     )
                 })
                 .collect(),

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
-use crate::analysis::{Sort, strings};
+use crate::analysis::{Order, strings};
 use crate::heap::Heap;
 use crate::scan;
 use proptest::prelude::*;
@@ -119,7 +119,7 @@ fn a_redacted_dump_is_counted_like_its_origin() {
         assert_eq!(sum.lost, 0);
         let texts = |source: &Source| {
             let (found, _) =
-                strings::read(source, &crate::select::Filter::default(), Sort::Count, usize::MAX, &options).unwrap();
+                strings::read(source, &crate::select::Filter::default(), Order::Count, usize::MAX, &options).unwrap();
             let mut rows: Vec<(u64, u64)> = found.duplicates.iter().map(|row| (row.count, row.bytesize)).collect();
             rows.sort_unstable();
             rows

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{load, path, read};
-use crate::analysis::{Context, Sort, groups, summary};
+use crate::analysis::{Context, Order, groups, summary};
 use crate::graph::dominators::Tree;
 use crate::heap::Heap;
 use crate::keys::Key;
@@ -55,7 +55,7 @@ fn gives_back_the_heap_and_its_tree() {
             assert_eq!((tree_again.dominator(id), tree_again.retained(id)), (tree.dominator(id), tree.retained(id)));
             assert_eq!(tree_again.retained_count(id), tree.retained_count(id));
         }
-        let options = groups::Options { by: vec![Key::Class, Key::Location], sort: Sort::Bytes, ..Default::default() };
+        let options = groups::Options { by: vec![Key::Class, Key::Location], sort: Order::Bytes, ..Default::default() };
         let groups = |heap: &Heap| groups::groups(heap, &options, &Default::default()).unwrap();
         assert_eq!(groups(&again), groups(&heap));
         let summary =

@@ -170,7 +170,7 @@ fn plain(cell: &Cell) -> String {
     }
 }
 
-/// A share to six places, more than anybody's question needs; none if it is no number.
+/// A share to six places, more than anybody's question needs; none if it is not a number.
 pub(super) fn fraction(share: f64) -> Option<f64> {
     Some((share * 1e6).round() / 1e6).filter(|share| share.is_finite())
 }

@@ -47,7 +47,7 @@ fn line(address: u64, object: &Object) -> String {
     line + ", \"memsize\":40}\n"
 }
 
-fn properties(number: usize) -> u64 {
+fn slot(number: usize) -> u64 {
     SLOTS + number as u64 * 40
 }
 
@@ -59,7 +59,7 @@ fn heap((classes, objects): &Drawn) -> Heap {
             .unwrap();
     }
     for (number, object) in objects.iter().enumerate() {
-        lines.extend(object.map(|object| line(properties(number), &object)));
+        lines.extend(object.map(|object| line(slot(number), &object)));
     }
     heap_of_lines(&lines).0
 }
@@ -114,9 +114,9 @@ proptest! {
             let there = identities(earlier);
             let newest = there.values().map(|(_, object, _)| generation(object)).max().unwrap_or(0);
             for (number, identity) in &last {
-                let id = heaps.last().unwrap().node(properties(*number)).unwrap();
+                let id = heaps.last().unwrap().node(slot(*number)).unwrap();
                 let before = match there.get(number) {
-                    Some(before) if told(at, before) == told(at, identity) => Before::Same(heaps[at].node(properties(*number)).unwrap()),
+                    Some(before) if told(at, before) == told(at, identity) => Before::Same(heaps[at].node(slot(*number)).unwrap()),
                     // A generation that was over when the earlier dump was taken.
                     _ if (1..newest).contains(&generation(&identity.1)) => Before::Moved,
                     _ => Before::New,
@@ -132,7 +132,7 @@ proptest! {
         prop_assert_eq!(of(&mut diff.retained_objects()), retained);
         let first = identities(&dumps[0]);
         // As many as were moved are still there, whatever their address.
-        let node = |number: usize| heaps.last().unwrap().node(properties(number)).unwrap();
+        let node = |number: usize| heaps.last().unwrap().node(slot(number)).unwrap();
         let moved = last.values().filter(|(number, ..)| diff.before(0, node(*number)) == Before::Moved);
         let mut moved: Vec<_> = moved.map(|(_, object, class)| (object, class)).collect();
         let mut gone = HashSet::new();
@@ -141,7 +141,7 @@ proptest! {
             match moved.iter().position(|one| *one == (object, class)) {
                 _ if last.get(number).is_some_and(|found| told(0, found) == told(0, identity)) => {}
                 Some(at) => drop(moved.swap_remove(at)),
-                None => drop(gone.insert(heaps[0].node(properties(*number)).unwrap())),
+                None => drop(gone.insert(heaps[0].node(slot(*number)).unwrap())),
             }
         }
         prop_assert_eq!(of(&mut diff.gone_objects().into_iter()), gone);
@@ -214,9 +214,9 @@ fn one_dump_is_no_diff() {
 fn a_slot_used_again_is_new_and_what_lay_there_is_gone() {
     let heaps = [objects(&[1, 2, 3]), objects(&[1, 5, 3])];
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
-    let reused = diff.heap().node(properties(1)).unwrap();
+    let reused = diff.heap().node(slot(1)).unwrap();
     assert_eq!(diff.new_objects().collect::<Vec<_>>(), [reused]);
-    assert_eq!(diff.gone_objects(), [heaps[0].node(properties(1)).unwrap()]);
+    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(1)).unwrap()]);
     assert_eq!((diff.gone.count, diff.gone.memsize), (1, 40));
     assert_eq!(told(&heaps), Vec::<String>::new());
 }
@@ -232,12 +232,12 @@ fn what_a_compaction_moved_is_kept_and_told() {
     };
     let heaps = [after(&[0, 1, 2, 3, 4]), after(&[1, 2, 3, 4, 9])];
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
-    let of = |number| diff.before(0, diff.heap().node(properties(number)).unwrap());
+    let of = |number| diff.before(0, diff.heap().node(slot(number)).unwrap());
     assert_eq!([0, 1, 2].map(of), [Before::Moved; 3]);
     // The first dump was taken in generation 4: what has it may have come after that.
     assert_eq!([3, 4].map(of), [Before::New; 2]);
     // That of generation 4 is not found again.
-    assert_eq!(diff.gone_objects(), [heaps[0].node(properties(4)).unwrap()]);
+    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(4)).unwrap()]);
     assert_eq!(diff.gone.count, 1);
     let told = told(&heaps);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -257,7 +257,7 @@ fn with_three_dumps_retained_is_what_came_after_the_first_and_stayed() {
     let heaps = [objects(&[1, 1, 1]), objects(&[1, 1, 5, 5, 6]), objects(&[1, 7, 8, 5, 6, 8])];
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
     let retained: Vec<NodeId> = diff.retained_objects().collect();
-    assert_eq!(retained, [3, 4].map(|number| diff.heap().node(properties(number)).unwrap()));
+    assert_eq!(retained, [3, 4].map(|number| diff.heap().node(slot(number)).unwrap()));
     assert_eq!(diff.new_objects().count(), 5);
 }
 
@@ -326,7 +326,7 @@ fn an_untraced_dump_among_traced_ones_is_told() {
     // By address, type and class the first two were there.
     let heaps = [objects(&[1]), objects(&[0, 0]), objects(&[1, 2, 9])];
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
-    assert_eq!(diff.retained_objects().collect::<Vec<_>>(), [diff.heap().node(properties(1)).unwrap()]);
+    assert_eq!(diff.retained_objects().collect::<Vec<_>>(), [diff.heap().node(slot(1)).unwrap()]);
 }
 
 #[test]
@@ -390,13 +390,13 @@ fn the_tracer_does_not_grow() {
 #[test]
 fn growth_knows_what_groups_retain() {
     let held = |count: u64| {
-        let held: Vec<String> = (0..count).map(|number| format!("\"0x{:x}\"", properties(number as usize))).collect();
+        let held: Vec<String> = (0..count).map(|number| format!("\"0x{:x}\"", slot(number as usize))).collect();
         let mut lines = format!(
             "{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x5000\"]}}\n\
              {{\"address\":\"0x5000\", \"type\":\"ARRAY\", \"references\":[{}], \"memsize\":40}}\n",
             held.join(", ")
         );
-        (0..count as usize).for_each(|number| lines += &line(properties(number), &object(1).unwrap()));
+        (0..count as usize).for_each(|number| lines += &line(slot(number), &object(1).unwrap()));
         heap_of_lines(&lines).0
     };
     let heaps = [held(1), held(2), held(4)];

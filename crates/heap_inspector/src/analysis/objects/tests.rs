@@ -97,9 +97,9 @@ fn orders_as_sorting_all_of_them_does() {
     let heap = heap();
     let ids: Vec<NodeId> = heap.nodes().collect();
     let criteria = [
-        (Order::Key(Key::Class), true),
-        (Order::Number(Number::Generation), false),
-        (Order::Number(Number::Memsize), true),
+        (OrderBy::Key(Key::Class), true),
+        (OrderBy::Number(Number::Generation), false),
+        (OrderBy::Number(Number::Memsize), true),
     ];
     let labels = crate::labels::Labels::new(&heap);
     let mut expected = ids.clone();

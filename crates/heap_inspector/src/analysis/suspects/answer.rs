@@ -77,9 +77,10 @@ impl Suspect {
         } else {
             format!("{} × {}", human::count(self.count), self.class)
         };
-        let grown = if self.steps.is_empty() { "holding" } else { "new" };
+        let bytes = human::bytes(self.memsize);
+        let memory = if self.steps.is_empty() { format!("retaining {bytes}") } else { format!("{bytes} new") };
         let mostly = self.mostly.as_ref().map_or_else(String::new, |mostly| format!(", most of it {mostly}"));
-        format!("{what}, {} {grown}{mostly}, held by {}", human::bytes(self.memsize), self.holder)
+        format!("{what}, {memory}{mostly}, held by {}", self.holder)
     }
 
     /// The command that goes on from it; none where a root itself holds the objects.

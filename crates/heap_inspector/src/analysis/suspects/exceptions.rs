@@ -14,7 +14,7 @@ impl Exceptions {
     /// Reads a pattern a line; `*` stands for anything, what stands behind `#` is not read.
     ///
     /// # Errors
-    /// [`Error::File`] where the file cannot be read, [`Error::Usage`] for a line that is no pattern.
+    /// [`Error::File`] where the file cannot be read, [`Error::Usage`] for a line that is not a pattern.
     pub fn read(path: &Path) -> Result<Exceptions> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
@@ -25,7 +25,7 @@ impl Exceptions {
     /// The patterns as such, without comments; errors name `place`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what is no pattern.
+    /// [`Error::Usage`] for what is not a pattern.
     pub fn of<'p>(patterns: impl Iterator<Item = &'p str>, place: &str) -> Result<Exceptions> {
         let globs = patterns::compile(patterns, false);
         globs.map(Exceptions).map_err(|reason| Error::usage(format!("{place}: {reason}")))

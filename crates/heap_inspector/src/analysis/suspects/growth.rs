@@ -6,7 +6,7 @@
 //! of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's ways are found.
 
 use super::Confidence;
-use super::places::{Place, Sort, own_bytes, sort_of};
+use super::points::{AccumulationPoint, ObjectKind, kind_of, own_bytes};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
 use crate::control::Control;
@@ -57,7 +57,7 @@ pub(super) struct Course<'a> {
     floor: u64,
     /// What all of them say against every suspicion.
     caps: Vec<(Confidence, String)>,
-    has_strays: bool,
+    has_unmatched: bool,
     /// What came may be so many times what was seen to come: without tracing, a new object in the place of another of its class is not.
     unseen: u64,
 }
@@ -78,7 +78,7 @@ impl<'a> Course<'a> {
         caps.extend(starting(diff, tree).map(|why| (Confidence::Medium, why)));
         let is_traced = diff.dumps().iter().all(|dump| dump.heap.newest_generation() > 0);
         let unseen = if is_traced { 1 } else { 2 };
-        Course { diff, tree, earlier, classes, floor, caps, has_strays: diff.has_strays(), unseen }
+        Course { diff, tree, earlier, classes, floor, caps, has_unmatched: diff.has_unmatched(), unseen }
     }
 
     /// The dominator trees of all dumps but the last.
@@ -95,11 +95,16 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub(super) fn rank(&self, places: HashMap<u32, Place>, control: &Control<'_>) -> Result<Vec<(u32, Place)>> {
-        let places: HashMap<u32, Place> = places.into_iter().filter(|(_, place)| place.total() >= self.floor).collect();
+    pub(super) fn rank(
+        &self,
+        places: HashMap<u32, AccumulationPoint>,
+        control: &Control<'_>,
+    ) -> Result<Vec<(u32, AccumulationPoint)>> {
+        let places: HashMap<u32, AccumulationPoint> =
+            places.into_iter().filter(|(_, place)| place.total() >= self.floor).collect();
         let sizes = self.sizes(&places);
         let parts = self.parts(&places, &sizes, control)?;
-        let mut ranked: Vec<(u8, u64, u32, Place)> = Vec::new();
+        let mut ranked: Vec<(u8, u64, u32, AccumulationPoint)> = Vec::new();
         let mut growths = Vec::new();
         let mut passing = Vec::new();
         for (anchor, place) in places {
@@ -131,7 +136,7 @@ impl<'a> Course<'a> {
     }
 
     /// A table of Ruby's own that grows by itself.
-    fn is_internal(&self, anchor: u32, place: &Place) -> bool {
+    fn is_internal(&self, anchor: u32, place: &AccumulationPoint) -> bool {
         if !self.is_node(anchor) || !place.content.is_empty() {
             return false;
         }
@@ -148,7 +153,7 @@ impl<'a> Course<'a> {
             if let Before::Same(before) = self.diff.before(dump, at) {
                 break before;
             }
-            if !self.has_strays || places.len() >= DEPTH {
+            if !self.has_unmatched || places.len() >= DEPTH {
                 return None;
             }
             let name = heap.names().class_name(heap.address(at));
@@ -169,7 +174,7 @@ impl<'a> Course<'a> {
     }
 
     /// By place, what it alone holds in each dump, what the places below it hold left out; only of those that are known in all dumps.
-    fn sizes(&self, places: &HashMap<u32, Place>) -> HashMap<u32, Vec<u64>> {
+    fn sizes(&self, places: &HashMap<u32, AccumulationPoint>) -> HashMap<u32, Vec<u64>> {
         let steps = self.diff.step_count();
         let size = |heap: &Heap, tree: &Tree, id: NodeId| {
             tree.retained(id).saturating_sub(heap.bytes(id)) + own_bytes(heap, id, heap.properties(id).ty)
@@ -211,11 +216,11 @@ impl<'a> Course<'a> {
     /// in all dumps, or not alone.
     fn parts(
         &self,
-        places: &HashMap<u32, Place>,
+        places: &HashMap<u32, AccumulationPoint>,
         sizes: &HashMap<u32, Vec<u64>>,
         control: &Control<'_>,
-    ) -> Result<HashMap<Sort, Vec<f64>>> {
-        let asked: HashSet<Sort> = places
+    ) -> Result<HashMap<ObjectKind, Vec<f64>>> {
+        let asked: HashSet<ObjectKind> = places
             .iter()
             .filter(|(anchor, place)| {
                 !sizes.contains_key(*anchor) || place.joint.iter().any(|bytes| *bytes > 0) || self.is_lacking(place)
@@ -226,13 +231,13 @@ impl<'a> Course<'a> {
             return Ok(HashMap::new());
         }
         let (heap, steps) = (self.diff.heap(), self.diff.step_count());
-        let mut counts: HashMap<Sort, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
-        let mut came: HashMap<Sort, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
+        let mut counts: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
+        let mut came: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
             if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
                 control.check()?;
             }
-            let sort = self.told(sort_of(heap, id));
+            let sort = self.told(kind_of(heap, id));
             if let Some(counts) = counts.get_mut(&sort) {
                 counts[steps] += 1;
                 if let (Some(step), Some(came)) = (self.diff.step(id), came.get_mut(&sort)) {
@@ -243,22 +248,22 @@ impl<'a> Course<'a> {
         for dump in 0..steps {
             let earlier = self.diff.dumps()[dump].heap;
             let translation = Translation::new(heap.names(), earlier.names());
-            let read = |(ty, class, site, label): &Sort| -> Option<Sort> {
+            let read = |(ty, class, site, label): &ObjectKind| -> Option<ObjectKind> {
                 let text = |sym: crate::symbols::Symbol| translation.labels[sym.0 as usize];
                 Some((*ty, text(*class)?, translation.sites[site.0 as usize]?, text(*label)?))
             };
-            let there: HashMap<Sort, Sort> =
+            let there: HashMap<ObjectKind, ObjectKind> =
                 asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
                 if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
                     control.check()?;
                 }
-                if let Some(sort) = there.get(&self.told(sort_of(earlier, id))) {
+                if let Some(sort) = there.get(&self.told(kind_of(earlier, id))) {
                     counts.entry(*sort).or_insert_with(|| vec![0; steps + 1])[dump] += 1;
                 }
             }
         }
-        let part = |sort: &Sort, step: usize| {
+        let part = |sort: &ObjectKind, step: usize| {
             let (before, after, came) = (counts[sort][step], counts[sort][step + 1], came[sort][step]);
             if came == 0 { 1.0 } else { (after.saturating_sub(before) as f64 / came as f64).min(self.unseen as f64) }
         };
@@ -267,23 +272,24 @@ impl<'a> Course<'a> {
 
     /// What goes from place to place, as from a list of the latest to an index of all, comes to each of them in one step only: such places,
     /// which hold most of one sort, as one, at the nearest object that holds them all, or else at the one that took in the most.
-    fn joined(&self, places: Vec<(u32, Place)>) -> Vec<(u32, Place)> {
-        let mut by_sort: HashMap<Sort, Vec<(u32, Place)>> = HashMap::new();
+    fn joined(&self, places: Vec<(u32, AccumulationPoint)>) -> Vec<(u32, AccumulationPoint)> {
+        let mut by_kind: HashMap<ObjectKind, Vec<(u32, AccumulationPoint)>> = HashMap::new();
         for (anchor, place) in places {
             let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
             // Without a line the strings of all the app are one sort.
-            let is_told = |(ty, _, site, _): &Sort| *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct);
+            let is_told =
+                |(ty, _, site, _): &ObjectKind| *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct);
             let main = main.map(|(sort, _)| *sort).filter(is_told);
             if let Some(sort) = main.map(|sort| self.told(sort)).filter(|_| self.is_lacking(&place)) {
-                by_sort.entry(sort).or_default().push((anchor, place));
+                by_kind.entry(sort).or_default().push((anchor, place));
             }
         }
         let mut joined = Vec::new();
-        for mut places in by_sort.into_values().filter(|places| places.len() > 1) {
+        for mut places in by_kind.into_values().filter(|places| places.len() > 1) {
             places.sort_by(|(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
             places.truncate(JOINED);
             let anchor = self.common(places.iter().map(|(anchor, _)| *anchor)).unwrap_or(places[0].0);
-            let mut all = Place::default();
+            let mut all = AccumulationPoint::default();
             places.into_iter().for_each(|(_, place)| all.add(place));
             joined.push((anchor, all));
         }
@@ -291,7 +297,7 @@ impl<'a> Course<'a> {
     }
 
     /// Whether nothing came in some step.
-    fn is_lacking(&self, place: &Place) -> bool {
+    fn is_lacking(&self, place: &AccumulationPoint) -> bool {
         place.steps.iter().any(|came| *came < self.floor)
     }
 
@@ -313,17 +319,17 @@ impl<'a> Course<'a> {
     }
 
     /// What a sort is told by: where objects were moved their lines are lost.
-    fn told(&self, (ty, class, site, label): Sort) -> Sort {
-        (ty, class, if self.has_strays { SiteId::NONE } else { site }, label)
+    fn told(&self, (ty, class, site, label): ObjectKind) -> ObjectKind {
+        (ty, class, if self.has_unmatched { SiteId::NONE } else { site }, label)
     }
 
     /// The growth of a place; none where it gave back what it took in, or did not grow in each step.
     fn growth(
         &self,
         anchor: u32,
-        place: &Place,
+        place: &AccumulationPoint,
         sizes: Option<&Vec<u64>>,
-        parts: &HashMap<Sort, Vec<f64>>,
+        parts: &HashMap<ObjectKind, Vec<f64>>,
     ) -> Option<Growth> {
         let count: u64 = place.count();
         let part = |step: usize| {
@@ -346,7 +352,7 @@ impl<'a> Course<'a> {
                 let joint = place.joint.get(step).copied().unwrap_or(0);
                 match &grown {
                     // What was moved looks new in a later step than it came in.
-                    Some(grown) if self.has_strays => grown[step],
+                    Some(grown) if self.has_unmatched => grown[step],
                     Some(grown) => {
                         grown[step].min((came - joint).saturating_mul(self.unseen)) + (joint as f64 * part(step)) as u64
                     }
@@ -440,7 +446,7 @@ fn is_alike(heap: &Heap, id: NodeId, other: &Heap, node: NodeId) -> bool {
 }
 
 /// Whether what came is a single text, list or table.
-fn is_one_value(place: &Place) -> bool {
+fn is_one_value(place: &AccumulationPoint) -> bool {
     let most = place.content.iter().max_by_key(|(_, content)| content.retained);
     most.is_some_and(|((ty, ..), content)| {
         matches!(ty, Type::String | Type::Array | Type::Hash)

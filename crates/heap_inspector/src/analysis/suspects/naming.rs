@@ -2,8 +2,8 @@
 
 use super::anchors::root_label;
 use super::origins::{self, Origin, Origins};
-use super::places::{Content, Place, sort_of};
-use super::{Confidence, Suspect, ruby, signs};
+use super::points::{AccumulationPoint, Content, kind_of};
+use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
 use crate::analysis::paths::{self};
 use crate::graph::dominators::{Children, Dominator, Tree};
@@ -89,9 +89,9 @@ pub(super) fn name(
     children: &Children,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    places: &[(u32, Place)],
+    places: &[(u32, AccumulationPoint)],
     came: impl Fn(NodeId) -> bool,
-    judge: impl Fn(&Place) -> (Confidence, String),
+    judge: impl Fn(&AccumulationPoint) -> (Confidence, String),
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
     let roots = paths::root_categories(heap);
@@ -102,8 +102,8 @@ pub(super) fn name(
             let id = is_node(*anchor).then_some(NodeId(*anchor));
             let way = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
             let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
-            let strings = match (id, main.map(|content| sort_of(heap, content.sample))) {
-                (Some(id), Some(sort)) if sort.0 == Type::String => signs::strings(heap, children, id, sort),
+            let strings = match (id, main.map(|content| kind_of(heap, content.sample))) {
+                (Some(id), Some(sort)) if sort.0 == Type::String => evidence::strings(heap, children, id, sort),
                 _ => Vec::new(),
             };
             let sample = main.map(|content| inside(heap, tree, children, &labels, content.sample)).or(id);
@@ -134,8 +134,8 @@ pub(super) fn name(
     });
     labels.read_texts(source, &read, edges)?;
     let labels = &labels;
-    let lengths = signs::Lengths::new(heap);
-    let sight = signs::Sight { heap, tree, children, labels, lengths: &lengths };
+    let lengths = evidence::Lengths::new(heap);
+    let seen = evidence::Evidence { heap, tree, children, labels, lengths: &lengths };
     let mut suspects = Vec::new();
     for ((anchor, place), found) in places.iter().zip(&found) {
         let (confidence, growth) = judge(place);
@@ -178,7 +178,7 @@ pub(super) fn name(
             path: paths::steps(labels, &roots, &chain),
             confidence,
             reasons: std::iter::once(growth)
-                .chain(sight.signs(way, place.total(), main.as_ref(), &found.strings))
+                .chain(seen.of(way, place.total(), main.as_ref(), &found.strings))
                 .collect(),
         });
     }
@@ -212,7 +212,7 @@ fn pile(
     heap: &Heap,
     tree: &Tree,
     labels: &Labels<'_>,
-    place: &Place,
+    place: &AccumulationPoint,
     id: NodeId,
     main: Content,
     came: impl Fn(NodeId) -> bool,
@@ -228,7 +228,7 @@ fn pile(
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
     for target in heap.targets(id.0).iter().filter(|target| **target != DANGLING) {
         let target = NodeId(*target);
-        let sort = sort_of(heap, target);
+        let sort = kind_of(heap, target);
         if came(target) && place.content.contains_key(&sort) {
             let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));
             entry.0 += 1;
@@ -278,7 +278,7 @@ fn is_app_line(labels: &Labels<'_>, id: NodeId) -> bool {
 }
 
 /// The line of the app that allocated most of what piles up in a place.
-fn app_location(labels: &Labels<'_>, place: &Place) -> Option<String> {
+fn app_location(labels: &Labels<'_>, place: &AccumulationPoint) -> Option<String> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     for content in place.content.values().filter(|content| is_app_line(labels, content.sample)) {
         if let KeyValue::Text(location) = labels.value(Key::Location, content.sample) {
@@ -327,7 +327,7 @@ const LOOKS: u32 = 20_000;
 
 /// What piles up in a place: of an application's class if such objects hold a good part of it, else what holds the most; none where the
 /// place itself grows.
-fn main_content(labels: &Labels<'_>, place: &Place, anchor: Option<Type>) -> Option<Content> {
+fn main_content(labels: &Labels<'_>, place: &AccumulationPoint, anchor: Option<Type>) -> Option<Content> {
     let mut best: Option<(u8, Content)> = None;
     let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
     // An array, hash or string grows itself; in another object it is many sorts of things that came.

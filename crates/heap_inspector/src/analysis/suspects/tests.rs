@@ -179,7 +179,7 @@ fn says_what_else_speaks_for_it() {
     let found = suspects(&[lines]);
     let [suspect] = &found[..] else { panic!("{found:?}") };
     let signs = [
-        "of 1,001 arrays none is longer",
+        "longest of 1,001 arrays",
         "the place retains 7.9 KiB, each object in it 40 B at most",
         "a closure of /app/hook.rb:4 holds it, by a local variable around the block",
         "200 of these strings have 2 texts in all",
@@ -313,7 +313,7 @@ fn holding(slots: std::ops::Range<u64>, length: u64) -> String {
         references(slots.clone().map(item))
     )
     .unwrap();
-    slots.for_each(|properties| lines += &allocated(item(properties), "Item", "", properties / 10 + 1));
+    slots.for_each(|slot| lines += &allocated(item(slot), "Item", "", slot / 10 + 1));
     lines
 }
 

@@ -5,7 +5,7 @@
 //! the next as came in the last, they are held.
 
 use super::naming::is_core;
-use super::places::{Content, Sort, sort_of};
+use super::points::{Content, ObjectKind, kind_of};
 use super::{Confidence, FEW_OBJECTS, Suspect};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
@@ -31,9 +31,9 @@ pub(super) fn unseen(
     control: &Control<'_>,
 ) -> Result<Option<Suspect>> {
     let (heap, steps) = (diff.heap(), diff.step_count());
-    let mut found: HashMap<Sort, (Vec<u64>, Content)> = HashMap::new();
+    let mut found: HashMap<ObjectKind, (Vec<u64>, Content)> = HashMap::new();
     let has_roots = diff.dumps().iter().all(|dump| !dump.heap.roots().is_empty());
-    if steps < 2 || !has_roots || diff.has_strays() {
+    if steps < 2 || !has_roots || diff.has_unmatched() {
         return Ok(None); // no object was seen to outlive anything
     }
     for id in heap.nodes() {
@@ -52,7 +52,7 @@ pub(super) fn unseen(
         if !(step + 1..steps).all(is_unseen) {
             continue; // it was let go since
         }
-        let (bytes, content) = found.entry(sort_of(heap, id)).or_insert_with(|| (vec![0; steps], Content::new(id)));
+        let (bytes, content) = found.entry(kind_of(heap, id)).or_insert_with(|| (vec![0; steps], Content::new(id)));
         bytes[step] += heap.bytes(id);
         content.add(Content { count: 1, retained: heap.bytes(id), since: properties.generation, ..Content::new(id) });
     }

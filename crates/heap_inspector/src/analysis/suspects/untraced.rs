@@ -2,7 +2,7 @@
 
 use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
-use super::places::{Content, Place, SLOT, Sort, is_element, join, sort_of};
+use super::points::{AccumulationPoint, Content, ObjectKind, SLOT, is_element, join, kind_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::control::Control;
@@ -35,7 +35,7 @@ pub(super) fn untraced(
         let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
         let own = children.of(Dominator::Node(NodeId(*anchor)));
         let own = own
-            .filter(|id| place.content.contains_key(&sort_of(heap, *id)))
+            .filter(|id| place.content.contains_key(&kind_of(heap, *id)))
             .fold(0u64, |sum, id| sum.saturating_add(tree.retained(id)));
         place.bytes = most.max(own);
         let dominates = |id: NodeId| {
@@ -49,8 +49,10 @@ pub(super) fn untraced(
     let strings = heap
         .nodes()
         .filter(|id| heap.properties(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
-    places.extend(strings.map(|id| (id.0, Place { bytes: heap.bytes(id), ..Place::default() })));
-    let mut ranked: Vec<(u32, Place)> = places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
+    places
+        .extend(strings.map(|id| (id.0, AccumulationPoint { bytes: heap.bytes(id), ..AccumulationPoint::default() })));
+    let mut ranked: Vec<(u32, AccumulationPoint)> =
+        places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
     let ranked = by_doubt(heap, tree, shortest_paths, source, ranked, limit)?;
     name(
@@ -80,16 +82,16 @@ fn by_doubt(
     tree: &Tree,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    mut places: Vec<(u32, Place)>,
+    mut places: Vec<(u32, AccumulationPoint)>,
     limit: usize,
-) -> Result<Vec<(u32, Place)>> {
+) -> Result<Vec<(u32, AccumulationPoint)>> {
     let looked_at = places.len().min(limit.saturating_add(DOUBTED));
     let way = |anchor: u32| shortest_paths.path(NodeId(anchor)).unwrap_or_default();
     let mut labels = Labels::new(heap);
     let origins = Origins::new(heap, &labels, places[..looked_at].iter().flat_map(|(anchor, _)| way(*anchor)));
     let code: Vec<NodeId> = origins.code().collect();
     labels.read_texts(source, &code, std::iter::empty())?;
-    let mut weighed: Vec<(u64, u32, Place)> = Vec::new();
+    let mut weighed: Vec<(u64, u32, AccumulationPoint)> = Vec::new();
     for (anchor, mut place) in places.drain(..looked_at) {
         let doubt = if is_of_ruby(heap, &labels, &origins, &way(anchor)) {
             Some("Ruby's own library holds many objects of one kind")
@@ -134,9 +136,9 @@ fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId
 
 /// Whether the objects of a sort that a place refers to lie as close together as what each of them holds takes, as they do where they
 /// were made one after another and nothing else in between.
-fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: Sort) -> bool {
+fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) -> bool {
     let targets = heap.targets(place.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
-    let objects: Vec<NodeId> = targets.filter(|id| sort_of(heap, *id) == sort).take(NEIGHBOURS).collect();
+    let objects: Vec<NodeId> = targets.filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
     let is_near = |pair: &&[NodeId]| {
         let slots = tree.retained_count(pair[0]).max(tree.retained_count(pair[1]));
         heap.address(pair[0]).abs_diff(heap.address(pair[1])) <= 3 * SLOT * slots
@@ -158,9 +160,9 @@ fn places(
     labels: &Labels<'_>,
     floor: u64,
     control: &Control<'_>,
-) -> Result<HashMap<u32, Place>> {
+) -> Result<HashMap<u32, AccumulationPoint>> {
     let holders = holders(heap, tree, children);
-    let mut places: HashMap<u32, Place> = HashMap::new();
+    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
     for id in heap.nodes() {
         if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
             control.check()?;
@@ -181,7 +183,7 @@ fn places(
         let is_inside = tree.above(id.0) != holder && holders[id.0 as usize] != ROOT;
         let content = Content { count: 1, retained: if is_inside { 0 } else { tree.retained(id) }, ..Content::new(id) };
         let place = places.entry(holder).or_default();
-        place.content.entry(sort_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
+        place.content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
     }
     Ok(places)
 }
@@ -194,7 +196,7 @@ fn holders(heap: &Heap, tree: &Tree, children: &Children) -> Vec<u32> {
     while let Some(id) = stack.pop() {
         let above = tree.above(id.0);
         if above != ROOT {
-            let is_next = is_element(heap, above) && sort_of(heap, NodeId(above)) == sort_of(heap, id);
+            let is_next = is_element(heap, above) && kind_of(heap, NodeId(above)) == kind_of(heap, id);
             holders[id.0 as usize] = if is_next { holders[above as usize] } else { above };
         }
         stack.extend(children.of(Dominator::Node(id)));

@@ -60,11 +60,11 @@ fn counts_each_object_to_one_structure() {
     let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!((found.total.count, found.total.memsize), (12, 740));
     // 3; 6; the ring; 10; four of Ruby's own.
-    assert_eq!(found.structures, 8);
+    assert_eq!(found.components, 8);
     let biggest: Vec<(u64, u64, u64, bool)> = found
         .biggest
         .iter()
-        .map(|head| (heap.address(head.id), head.sum.memsize, head.sum.count, head.is_ring))
+        .map(|root| (heap.address(root.id), root.sum.memsize, root.sum.count, root.is_cycle))
         .collect();
     // 5 hangs on 6, which is later in the dump than 3.
     assert_eq!(
@@ -75,15 +75,18 @@ fn counts_each_object_to_one_structure() {
     assert_eq!(found.rest_biggest.1.memsize, 5 + 7 + 8 + 9);
     assert_eq!(found.biggest[0].label, "(HASH), 1 entry");
     assert_eq!(found.biggest[0].location, KeyValue::Text("/app/x.rb:28672".into()));
-    let heads: Vec<(&KeyValue, u64, u64)> =
-        found.heads.iter().map(|heads| (&heads.key[0], heads.structures, heads.sum.memsize)).collect();
+    let component_roots: Vec<(&KeyValue, u64, u64)> = found
+        .component_roots
+        .iter()
+        .map(|component_roots| (&component_roots.key[0], component_roots.components, component_roots.sum.memsize))
+        .collect();
     let text = |text: &str| KeyValue::Text(text.into());
     assert_eq!(
-        heads,
+        component_roots,
         [(&text("HASH"), 1, 600), (&text("OBJECT"), 2, 75), (&text("ARRAY"), 1, 30), (&text("IMEMO"), 2, 20)]
     );
-    assert_eq!(found.rest_heads.0, 2);
-    assert_eq!(found.rest_heads.2.memsize, 15);
+    assert_eq!(found.rest_roots.0, 2);
+    assert_eq!(found.rest_roots.2.memsize, 15);
     let groups: Vec<(&KeyValue, u64, u64)> =
         found.groups.groups.iter().map(|group| (&group.key[0], group.sum.count, group.sum.memsize)).collect();
     assert_eq!(
@@ -109,8 +112,8 @@ fn filters_objects_and_heads() {
     let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!(found.total.memsize, 740, "the whole stays the whole");
     assert_eq!((found.groups.total.count, found.groups.total.memsize), (4, 95));
-    let heads: Vec<u64> = found.biggest.iter().map(|head| heap.address(head.id)).collect();
-    assert_eq!(heads, [0x6000, 0xa000]);
+    let component_roots: Vec<u64> = found.biggest.iter().map(|root| heap.address(root.id)).collect();
+    assert_eq!(component_roots, [0x6000, 0xa000]);
 }
 
 #[test]
@@ -130,7 +133,7 @@ fn without_roots_says_that_this_says_nothing() {
 fn a_dead_list_of_a_million_is_one_structure() {
     const COUNT: u64 = 1_000_000;
     let mut dump = "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[]}\n".to_owned();
-    // The head stands last, so that a walk in the order of the dump meets the tail first.
+    // The root stands last, so that a walk in the order of the dump meets the tail first.
     for at in 0..COUNT {
         let next = if at == 0 { String::new() } else { format!("\"0x{:x}\"", 0x10000 + (at - 1) * 40) };
         let address = 0x10000 + at * 40;
@@ -142,7 +145,7 @@ fn a_dead_list_of_a_million_is_one_structure() {
     }
     let (heap, tree, source) = load(dump);
     let found = unreachable(&heap, &tree, &source, &by(&[], "", 9), &Control::default()).unwrap();
-    assert_eq!(found.structures, 1);
+    assert_eq!(found.components, 1);
     assert_eq!((found.biggest[0].id, found.biggest[0].sum.count), (NodeId(COUNT as u32 - 1), COUNT));
 }
 
@@ -186,18 +189,18 @@ proptest! {
         let dead: Vec<usize> = (0..edges.len())
             .filter(|node| root.is_none_or(|root| root as usize != *node && !reach[root as usize][*node]))
             .collect();
-        // A node can head a structure if whatever dead node leads to it can be reached from it too.
+        // A node can root a component if whatever dead node leads to it can be reached from it too.
         let can_head = |node: &&usize| dead.iter().all(|other| !reach[*other][**node] || reach[**node][*other]);
-        let heads: Vec<usize> = dead.iter().filter(can_head).copied().collect();
+        let component_roots: Vec<usize> = dead.iter().filter(can_head).copied().collect();
         // Of each ring one.
-        let rings = heads.iter().filter(|node| !heads.iter().any(|other| other < *node && reach[*other][**node]));
-        prop_assert_eq!(found.structures as usize, rings.count());
-        for head in &found.biggest {
-            let node = head.id.0 as usize;
-            prop_assert!(heads.contains(&node));
-            prop_assert_eq!(head.is_ring, reach[node][node]);
+        let rings = component_roots.iter().filter(|node| !component_roots.iter().any(|other| other < *node && reach[*other][**node]));
+        prop_assert_eq!(found.components as usize, rings.count());
+        for root in &found.biggest {
+            let node = root.id.0 as usize;
+            prop_assert!(component_roots.contains(&node));
+            prop_assert_eq!(root.is_cycle, reach[node][node]);
         }
-        let whole: u64 = found.biggest.iter().map(|head| head.sum.memsize).sum();
+        let whole: u64 = found.biggest.iter().map(|root| root.sum.memsize).sum();
         prop_assert_eq!(whole, dead.iter().map(|node| *node as u64 + 1).sum::<u64>());
         prop_assert_eq!(whole, found.total.memsize);
     }

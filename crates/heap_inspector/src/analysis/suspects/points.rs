@@ -14,7 +14,7 @@ use crate::symbols::{SiteId, Symbol};
 use hashbrown::{HashMap, HashSet};
 
 /// What a group of objects is told by: type, class (an object's own singleton class aside), allocation site and label.
-pub(super) type Sort = (Type, Symbol, SiteId, Symbol);
+pub(super) type ObjectKind = (Type, Symbol, SiteId, Symbol);
 
 /// Objects of one class and site under one accumulation point.
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +45,20 @@ impl Content {
 
 /// What was found of an accumulation point.
 #[derive(Clone, Debug, Default)]
-pub(in crate::analysis) struct Place {
+pub(in crate::analysis) struct AccumulationPoint {
     /// The bytes that came in each step.
     pub(in crate::analysis) steps: Vec<u64>,
     /// Those of them that it holds together with others.
     pub(super) joint: Vec<u64>,
     /// How sure it is that it leaks, and why; of several dumps, set when they are compared.
     pub(super) verdict: Option<(Confidence, String)>,
-    pub(super) content: HashMap<Sort, Content>,
+    pub(super) content: HashMap<ObjectKind, Content>,
     /// By generation, one bit for each part of the time.
     pub(super) bins: u32,
     pub(super) bytes: u64,
 }
 
-impl Place {
+impl AccumulationPoint {
     /// How many objects came and stayed.
     pub(in crate::analysis) fn count(&self) -> u64 {
         self.content.values().map(|content| content.count).sum()
@@ -73,7 +73,7 @@ impl Place {
         }
     }
 
-    pub(super) fn add(&mut self, other: Place) {
+    pub(super) fn add(&mut self, other: AccumulationPoint) {
         self.steps.resize(other.steps.len().max(self.steps.len()), 0);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.joint.resize(other.joint.len().max(self.joint.len()), 0);
@@ -86,12 +86,14 @@ impl Place {
     }
 }
 
-impl Place {
+impl AccumulationPoint {
     /// Counts what has no line to the most of its class that has one: a compaction takes the lines of what it moves.
     fn fold_untraced(&mut self) {
-        let untraced: Vec<Sort> = self.content.keys().filter(|(.., site, _)| *site == SiteId::NONE).copied().collect();
+        let untraced: Vec<ObjectKind> =
+            self.content.keys().filter(|(.., site, _)| *site == SiteId::NONE).copied().collect();
         for sort in untraced {
-            let is_like = |other: &Sort| (other.0, other.1, other.3) == (sort.0, sort.1, sort.3) && other.2 != sort.2;
+            let is_like =
+                |other: &ObjectKind| (other.0, other.1, other.3) == (sort.0, sort.1, sort.3) && other.2 != sort.2;
             let traced = self.content.iter().filter(|(other, _)| is_like(other));
             let Some(to) = traced.max_by_key(|(other, content)| (content.retained, **other)).map(|(to, _)| *to) else {
                 continue;
@@ -103,7 +105,7 @@ impl Place {
     }
 }
 
-pub(super) fn sort_of(heap: &Heap, id: NodeId) -> Sort {
+pub(super) fn kind_of(heap: &Heap, id: NodeId) -> ObjectKind {
     let (properties, names) = (heap.properties(id), heap.names());
     // A class made at run time has a singleton class of its own: that is not another one.
     let is_metaclass = properties.ty == Type::Class && names.is_metaclass(heap.address(id));
@@ -121,12 +123,12 @@ pub(in crate::analysis) fn places(
     shortest_paths: &ShortestPaths,
     control: &Control<'_>,
     mut counts: impl FnMut(NodeId) -> bool,
-) -> Result<HashMap<u32, Place>> {
+) -> Result<HashMap<u32, AccumulationPoint>> {
     let heap = diff.heap();
     let steps = diff.step_count();
     let known = known_classes(diff);
     let mut anchors = Anchors::new(heap, tree, shortest_paths, |id| diff.step(id).is_none() || known.contains(&id));
-    let mut places: HashMap<u32, Place> = HashMap::new();
+    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
     for id in heap.nodes() {
         if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
             control.check()?;
@@ -143,10 +145,10 @@ pub(in crate::analysis) fn places(
                 place.joint.resize(steps, 0);
                 place.steps[step] = place.steps[step].saturating_add(heap.bytes(id));
                 place.joint[step] = place.joint[step].saturating_add(if is_alone { 0 } else { heap.bytes(id) });
-                let sort = sort_of(heap, id);
+                let sort = kind_of(heap, id);
                 // A list holds its own kind: what the first element retains is not counted again for the second.
                 let is_inside = match tree.dominator(id) {
-                    Dominator::Node(by) => diff.step(by).is_some() && sort_of(heap, by) == sort,
+                    Dominator::Node(by) => diff.step(by).is_some() && kind_of(heap, by) == sort,
                     _ => false,
                 };
                 let retained = if is_inside { 0 } else { tree.retained(id) };
@@ -171,13 +173,13 @@ pub(in crate::analysis) fn places(
         }
     }
     let mut places = join(heap, tree, places, control)?;
-    places.values_mut().for_each(Place::fold_untraced);
+    places.values_mut().for_each(AccumulationPoint::fold_untraced);
     Ok(places)
 }
 
 /// The classes and modules that every dump has under their names: where objects were moved, they are old wherever they lie.
 fn known_classes(diff: &Diff<'_>) -> HashSet<NodeId> {
-    if !diff.has_strays() {
+    if !diff.has_unmatched() {
         return HashSet::new();
     }
     let earlier: Vec<HashMap<String, NodeId>> =
@@ -218,12 +220,12 @@ pub(super) const SLOT: u64 = 40;
 pub(super) fn join(
     heap: &Heap,
     tree: &Tree,
-    places: HashMap<u32, Place>,
+    places: HashMap<u32, AccumulationPoint>,
     control: &Control<'_>,
-) -> Result<HashMap<u32, Place>> {
+) -> Result<HashMap<u32, AccumulationPoint>> {
     let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
     let kind = |id: u32| {
-        let (ty, class, ..) = sort_of(heap, NodeId(id));
+        let (ty, class, ..) = kind_of(heap, NodeId(id));
         (ty, class)
     };
     let above = |node: u32| tree.above(node);
@@ -245,11 +247,11 @@ pub(super) fn join(
         tops.extend(walked.drain(..).map(|node| (node, top)));
         top
     };
-    let mut climbed: HashMap<u32, Place> = HashMap::new();
+    let mut climbed: HashMap<u32, AccumulationPoint> = HashMap::new();
     // A list whose elements are of two classes in turn is climbed step by step, from each place in it anew: a hostile one of a million
     // elements for years. In an order, so that the same places are left when patience ends.
     let mut patience = CLIMBS.saturating_mul(heap.object_count());
-    let mut places: Vec<(u32, Place)> = places.into_iter().collect();
+    let mut places: Vec<(u32, AccumulationPoint)> = places.into_iter().collect();
     places.sort_unstable_by_key(|(anchor, _)| *anchor);
     for (step, (anchor, place)) in places.into_iter().enumerate() {
         control.check_at(step)?;
@@ -264,13 +266,13 @@ pub(super) fn join(
     }
     // Brothers are places of one sort under one object, or under several of one sort that one object holds.
     for levels in 1..=2 {
-        let mut brothers: HashMap<(u32, [Option<Sort>; 2]), Vec<u32>> = HashMap::new();
+        let mut brothers: HashMap<(u32, [Option<ObjectKind>; 2]), Vec<u32>> = HashMap::new();
         for anchor in climbed.keys().copied().filter(|anchor| is_node(*anchor)) {
             let between = above(anchor);
             if levels == 1 {
-                brothers.entry((between, [Some(sort_of(heap, NodeId(anchor))), None])).or_default().push(anchor);
+                brothers.entry((between, [Some(kind_of(heap, NodeId(anchor))), None])).or_default().push(anchor);
             } else if is_node(between) {
-                let sorts = [anchor, between].map(|node| Some(sort_of(heap, NodeId(node))));
+                let sorts = [anchor, between].map(|node| Some(kind_of(heap, NodeId(node))));
                 brothers.entry((above(between), sorts)).or_default().push(anchor);
             }
         }

@@ -1,7 +1,7 @@
 //! What beside its growth speaks about a suspect, in words: no guess, only what the dump shows.
 
 use super::naming::SEARCHED;
-use super::places::{Content, Sort, sort_of};
+use super::points::{Content, ObjectKind, kind_of};
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::human;
@@ -52,23 +52,36 @@ impl Lengths {
         };
         let own = heap.length(id).filter(|length| *length >= LONG)?;
         let longer = all.iter().filter(|length| **length > own).count();
-        let few = match longer {
-            0 => "none is longer".to_owned(),
-            1 => "one is longer".to_owned(),
-            longer => format!("{longer} are longer"),
+        let rank = match longer {
+            0 => "longest".to_owned(),
+            1 => "second longest".to_owned(),
+            2 => "third longest".to_owned(),
+            longer => format!("{} longest", ordinal(longer + 1)),
         };
         (all.len() >= MANY && longer <= all.len() / LONGER_PART)
-            .then(|| format!("of {} {kind} {few}", human::count(all.len() as u64)))
+            .then(|| format!("{rank} of {} {kind}", human::count(all.len() as u64)))
     }
 }
 
+/// 4th, 21st, 112th.
+fn ordinal(number: usize) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{}{ending}", human::count(number as u64))
+}
+
 /// Up to so many strings of a sort among what an object holds alone, found in a short search.
-pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, sort: Sort) -> Vec<NodeId> {
+pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, sort: ObjectKind) -> Vec<NodeId> {
     let mut found = Vec::new();
     let mut stack: Vec<NodeId> = children.of(Dominator::Node(of)).take(STRINGS).collect();
     for _ in 0..STRINGS * SEARCHED {
         let Some(id) = stack.pop().filter(|_| found.len() < STRINGS) else { break };
-        if sort_of(heap, id) == sort {
+        if kind_of(heap, id) == sort {
             found.push(id);
         }
         stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
@@ -77,7 +90,7 @@ pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, sort: Sort) 
 }
 
 /// What is seen where, for one suspect.
-pub(super) struct Sight<'a, 'heap> {
+pub(super) struct Evidence<'a, 'heap> {
     pub(super) heap: &'a Heap,
     pub(super) tree: &'a Tree,
     pub(super) children: &'a Children,
@@ -85,10 +98,10 @@ pub(super) struct Sight<'a, 'heap> {
     pub(super) lengths: &'a Lengths,
 }
 
-impl Sight<'_, '_> {
+impl Evidence<'_, '_> {
     /// The signs of a place of so many bytes: `way` leads to it, `main` is what piles up there, `strings` are some of these where they
     /// are strings.
-    pub(super) fn signs(&self, way: &[NodeId], bytes: u64, main: Option<&Content>, strings: &[NodeId]) -> Vec<String> {
+    pub(super) fn of(&self, way: &[NodeId], bytes: u64, main: Option<&Content>, strings: &[NodeId]) -> Vec<String> {
         let place = way.last().copied();
         let signs = [
             place.and_then(|id| self.lengths.sign(self.heap, id)),
