@@ -35,7 +35,8 @@ const BUCKETS: usize = 16;
 /// Sorts of IMEMO that hold what a program holds, and no machinery.
 const PLAIN_IMEMO: [&[u8]; 5] = [b"env", b"fields", b"ifunc", b"memo", b"svar"];
 
-/// The cheapest chain from the roots to each object.
+/// The cheapest chain from the roots to each object. Of several that cost the same the search takes the one it meets first, which follows
+/// from the order of roots, objects and references in the dump and from nothing else: one dump has one answer.
 #[derive(Debug)]
 pub struct ShortestPaths {
     /// By node: the one before it; [`ROOT`] at the beginning.
