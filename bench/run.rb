@@ -235,15 +235,26 @@ class DiffBench < Bench
   end
 end
 
-# The machine and the programs, as text.
+# The commit, the machine and the programs, as text.
 module Machine
   def self.facts
     cpu = File.read("/proc/cpuinfo")[/^model name\s*: (.*)/, 1]
     memory = File.read("/proc/meminfo")[/^MemTotal:\s*(\d+)/, 1].to_i >> 20
     duckdb, = Open3.capture2(Bench::PYTHON, "-c", "import duckdb; print(duckdb.__version__, end='')")
-    "#{cpu}, #{Etc.nprocessors} cores, #{memory} GiB, Linux #{Etc.uname[:release]}; #{`rustc --version`.strip}; " \
+    "#{commit}; #{cpu}, #{Etc.nprocessors} cores, #{memory} GiB, Linux #{Etc.uname[:release]}; #{`rustc --version`.strip}; " \
       "Ruby #{RUBY_VERSION}; heapy #{Gem::Specification.find_by_name("heapy").version}; DuckDB #{duckdb}; " \
       "load average before #{File.read("/proc/loadavg").split.first}"
+  end
+
+  # Figures of several commits must not get into one table.
+  def self.commit
+    commit, = Open3.capture2("git", "log", "-1", "--format=commit %h of %cs", err: File::NULL)
+    changes, = Open3.capture2("git", "status", "--porcelain", "--untracked-files=no", err: File::NULL)
+    return "no commit" if commit.empty?
+
+    changes.empty? ? commit.strip : "#{commit.strip} and changes since"
+  rescue Errno::ENOENT
+    "no commit"
   end
 
   def self.prepare
