@@ -268,6 +268,11 @@ impl Heap {
         }
     }
 
+    /// The node's type: less work than its slot, where all nodes are looked at.
+    pub(crate) fn ty(&self, id: NodeId) -> Type {
+        self.columns.types[at(id)]
+    }
+
     /// The greatest generation of an object, plus 1 as in [`ObjectProperties::generation`]; 0 where nothing is traced.
     pub(crate) fn newest_generation(&self) -> u32 {
         self.columns.generations.max() as u32

@@ -238,6 +238,9 @@ fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
 
 /// What each step from a node costs.
 fn cost_off(heap: &Heap, from: u32) -> u32 {
+    if !matches!(heap.ty(NodeId(from)), Type::Imemo | Type::Data) {
+        return STEP; // the tracer is data
+    }
     let properties = heap.properties(NodeId(from));
     let label = || heap.names().tables.symbols.bytes(properties.names.label);
     let more = match properties.ty {

@@ -33,7 +33,7 @@ impl Lengths {
     pub(super) fn new(heap: &Heap) -> Lengths {
         let mut lengths = Lengths { arrays: Vec::new(), hashes: Vec::new() };
         for id in heap.nodes() {
-            let list = match heap.properties(id).ty {
+            let list = match heap.ty(id) {
                 Type::Array => &mut lengths.arrays,
                 Type::Hash => &mut lengths.hashes,
                 _ => continue,

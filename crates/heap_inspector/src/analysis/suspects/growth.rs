@@ -230,12 +230,16 @@ impl<'a> Course<'a> {
         if asked.is_empty() {
             return Ok(HashMap::new());
         }
+        let types: HashSet<Type> = asked.iter().map(|(ty, ..)| *ty).collect();
         let (heap, steps) = (self.diff.heap(), self.diff.step_count());
         let mut counts: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
         let mut came: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
             if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
                 control.check()?;
+            }
+            if !types.contains(&heap.ty(id)) {
+                continue;
             }
             let sort = self.told(kind_of(heap, id));
             if let Some(counts) = counts.get_mut(&sort) {
@@ -257,6 +261,9 @@ impl<'a> Course<'a> {
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
                 if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
                     control.check()?;
+                }
+                if !types.contains(&earlier.ty(id)) {
+                    continue;
                 }
                 if let Some(sort) = there.get(&self.told(kind_of(earlier, id))) {
                     counts.entry(*sort).or_insert_with(|| vec![0; steps + 1])[dump] += 1;
@@ -460,9 +467,8 @@ fn starting(diff: &Diff<'_>, tree: &Tree) -> Option<String> {
     let heap = diff.heap();
     let iseq = heap.names().tables.symbols.find(b"iseq")?;
     let (mut all, mut new) = (0u64, 0u64);
-    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        let properties = heap.properties(id);
-        if properties.ty == Type::Imemo && properties.names.label == iseq {
+    for id in heap.nodes().filter(|id| heap.ty(*id) == Type::Imemo && tree.is_reachable(*id)) {
+        if heap.properties(id).names.label == iseq {
             all += 1;
             new += u64::from(diff.is_new(id));
         }

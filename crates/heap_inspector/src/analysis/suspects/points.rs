@@ -157,11 +157,16 @@ pub(in crate::analysis) fn places(
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {
+                let last = own_bytes(heap, id, properties.ty);
+                // Nearly all objects are as they were.
+                if bytes_before(diff, 0, id, properties.ty).is_none_or(|first| first >= last) {
+                    continue;
+                }
                 let sizes: Option<Vec<u64>> =
                     (0..steps).map(|dump| bytes_before(diff, dump, id, properties.ty)).collect();
                 let Some(mut sizes) = sizes else { continue };
-                sizes.push(own_bytes(heap, id, properties.ty));
-                if sizes.is_sorted() && sizes[0] < sizes[steps] {
+                sizes.push(last);
+                if sizes.is_sorted() {
                     let place = places.entry(id.0).or_default();
                     place.steps.resize(steps, 0);
                     sizes
@@ -295,5 +300,5 @@ const FEW: usize = 4;
 
 /// Whether the node may be an element of a list that is made of its own kind.
 pub(super) fn is_element(heap: &Heap, node: u32) -> bool {
-    matches!(heap.properties(NodeId(node)).ty, Type::Object | Type::Struct | Type::Data)
+    matches!(heap.ty(NodeId(node)), Type::Object | Type::Struct | Type::Data)
 }

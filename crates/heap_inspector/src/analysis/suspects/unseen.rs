@@ -40,11 +40,14 @@ pub(super) fn unseen(
         if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
             control.check()?;
         }
-        let properties = heap.properties(id);
-        if properties.tracer || tree.is_reachable(id) {
+        if tree.is_reachable(id) {
             continue;
         }
         let Some(step) = diff.step(id) else { continue };
+        let properties = heap.properties(id);
+        if properties.tracer {
+            continue;
+        }
         let is_unseen = |dump: usize| match diff.before(dump, id) {
             Before::Same(node) => !earlier[dump].is_reachable(node),
             _ => false,
