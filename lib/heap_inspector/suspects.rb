@@ -25,7 +25,8 @@ module HeapInspector
     # @!attribute [r] location
     #   @return [String, nil] where the objects were allocated, as `"app/models/user.rb:12"`
     # @!attribute [r] app_location
-    #   @return [String, nil] where {#location} is no line of the app: the line of the app that allocated most of what came with them
+    #   @return [String, nil] where {#location} is no line of the app: the line of the app that allocated most of what came with them,
+    #     or else made what takes them in
     # @!attribute [r] mostly
     #   @return [String, nil] what takes most of the bytes, as `"666 × ProductsController"`, where that is not what {#object} itself holds
     # @!attribute [r] since

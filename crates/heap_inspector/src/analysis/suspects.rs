@@ -93,9 +93,9 @@ pub struct Suspect {
     pub memsize: u64,
     /// The bytes that came in each step and are in the last dump; empty for one dump.
     pub steps: Vec<u64>,
-    /// Where the objects were allocated.
+    /// Where the objects were allocated; where that is lost, most of what came with them.
     pub location: KeyValue,
-    /// Where that is in no file of the app: where in the app most of what came with them was allocated.
+    /// Where that is in no file of the app: where in the app most of what came with them was allocated, or else what takes them in.
     pub app_location: Option<String>,
     /// Where the place holds objects of another class directly than what most of the bytes are: what these are.
     pub mostly: Option<String>,

@@ -10,7 +10,7 @@ use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{DANGLING, Heap, NodeId};
 use crate::human;
-use crate::keys::{Key, KeyValue};
+use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::source::Source;
@@ -162,6 +162,7 @@ pub(super) fn name(
             }
             None => (sample, class, count, None),
         };
+        let line = Line::of(labels, place, sample, way, holder_id);
         suspects.push(Suspect {
             holder,
             holder_id,
@@ -171,14 +172,15 @@ pub(super) fn name(
             count,
             memsize: place.total(),
             steps: place.steps.clone(),
-            location: labels.value(Key::Location, sample),
-            app_location: if is_app_line(labels, sample) { None } else { app_location(labels, place) },
+            location: line.own,
+            app_location: line.app,
             mostly,
             since: since.checked_sub(1),
             path: paths::steps(labels, &roots, &chain),
             confidence,
             reasons: std::iter::once(growth)
                 .chain(seen.of(way, place.total(), main.as_ref(), &found.strings))
+                .chain(line.why.map(str::to_owned))
                 .collect(),
         });
     }
@@ -274,6 +276,56 @@ fn is_app_line(labels: &Labels<'_>, id: NodeId) -> bool {
     match labels.value(Key::File, id) {
         KeyValue::Text(file) => origins::of_file(&file) == Some(Origin::App),
         _ => false,
+    }
+}
+
+/// Where a suspect's objects come from.
+struct Line {
+    /// Where they were allocated.
+    own: KeyValue,
+    /// Where that is in no file of the app: the line of the app.
+    app: Option<String>,
+    /// What is to be said of it.
+    why: Option<&'static str>,
+}
+
+impl Line {
+    /// Of a sample at the end of a way. The app's line is that of what came with it, else that of what takes it in.
+    fn of(
+        labels: &Labels<'_>,
+        place: &AccumulationPoint,
+        sample: NodeId,
+        way: &[NodeId],
+        holder: Option<NodeId>,
+    ) -> Line {
+        let own = labels.value(Key::Location, sample);
+        if is_app_line(labels, sample) {
+            return Line { own, app: None, why: None };
+        }
+        match (own, app_location(labels, place)) {
+            // Its own is lost, so that of what came with it stands for it.
+            (KeyValue::Absent(Absent::Untraced), Some(app)) => {
+                let why =
+                    "the line is that of objects that came with them: their own is lost, as a compaction loses it";
+                Line { own: KeyValue::Text(app), app: None, why: Some(why) }
+            }
+            (own, Some(app)) => Line { own, app: Some(app), why: None },
+            (own, None) => {
+                let app = place_location(labels, way, holder);
+                let why = "no line of the app allocated what came; the one told made what takes it in";
+                Line { own, why: app.is_some().then_some(why), app }
+            }
+        }
+    }
+}
+
+/// The line of the app that allocated a place, or else what is nearest above it, up to its holder.
+fn place_location(labels: &Labels<'_>, way: &[NodeId], holder: Option<NodeId>) -> Option<String> {
+    let holder = way.iter().rposition(|id| Some(*id) == holder)?;
+    let id = way[holder..].iter().rev().find(|id| is_app_line(labels, **id))?;
+    match labels.value(Key::Location, *id) {
+        KeyValue::Text(location) => Some(location),
+        _ => None,
     }
 }
 
