@@ -153,7 +153,8 @@ module Leaks
       @leaks = program.leaks
       @three = command.suspects(*program.dumps)
       @one = command.suspects(program.dumps.last)
-      @heavy = @leaks.select do |leak|
+      # What was moved has no generation, and by these one dump tells.
+      @heavy = @leaks.reject(&:moved?).select do |leak|
         bytes, heap = command.weigh(leak, program.dumps.last)
         bytes * LIGHT >= heap
       end
