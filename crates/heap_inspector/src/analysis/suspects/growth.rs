@@ -6,7 +6,7 @@
 //! of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's ways are found.
 
 use super::Confidence;
-use super::points::{AccumulationPoint, ObjectKind, kind_of, own_bytes};
+use super::points::{AccumulationPoint, Content, ObjectKind, kind_of, own_bytes};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
 use crate::control::Control;
@@ -34,6 +34,8 @@ const DEPTH: usize = 12;
 /// So many places that take in objects of one sort are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
+/// The sorts of IMEMO that are caches of calls and constants.
+const CACHES: [&[u8]; 3] = [b"callcache", b"callinfo", b"constcache"];
 /// So much new code, and such a part of all of it, and the app was still starting.
 const NEW_CODE: u64 = 20;
 const NEW_CODE_PART: u64 = 100;
@@ -116,10 +118,15 @@ impl<'a> Course<'a> {
         for (anchor, place) in self.joined(passing) {
             growths.extend(self.growth(anchor, &place, None, &parts).map(|growth| (anchor, place, growth)));
         }
-        for (anchor, mut place, growth) in growths {
+        for (anchor, mut place, mut growth) in growths {
+            let is_cache = self.is_of_caches(&place);
+            if is_cache {
+                growth.verdict.0 = Confidence::Low;
+                growth.verdict.1 += "; they are caches of Ruby's own, which come with code and classes";
+            }
             let least = growth.steps.iter().copied().min().unwrap_or(0);
             let tier = match growth.verdict.0 {
-                _ if self.is_internal(anchor, &place) => 0,
+                _ if is_cache || self.is_internal(anchor, &place) => 0,
                 Confidence::Low => 1,
                 _ => 2,
             };
@@ -142,6 +149,17 @@ impl<'a> Course<'a> {
         }
         let properties = self.diff.heap().properties(NodeId(anchor));
         matches!(properties.ty, Type::Data | Type::Imemo | Type::Other) && properties.names.class == ClassId::NONE
+    }
+
+    /// Whether most of what came are the caches that Ruby makes for each place of a call, and each class that is called there.
+    fn is_of_caches(&self, place: &AccumulationPoint) -> bool {
+        let heap = self.diff.heap();
+        let is_cache = |content: &Content| {
+            let label = heap.names().tables.symbols.bytes(heap.properties(content.sample).names.label);
+            heap.ty(content.sample) == Type::Imemo && CACHES.contains(&label)
+        };
+        let most = place.content.values().max_by_key(|content| (content.retained, content.count, content.sample));
+        most.is_some_and(is_cache)
     }
 
     /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of places that lead to it.

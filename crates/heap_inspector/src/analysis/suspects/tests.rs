@@ -277,6 +277,33 @@ fn what_lost_its_line_is_told_by_the_line_of_what_came_with_it() {
 }
 
 #[test]
+fn caches_of_calls_stand_behind_the_classes_that_they_come_with() {
+    let dump = |count: u64| {
+        let cache = |number: u64| item(200_000 + number);
+        let mut lines = array((0..count / 2).map(|_| 1));
+        writeln!(
+            lines,
+            "{{\"type\":\"ROOT\", \"root\":\"global_tbl\", \"references\":[{}]}}",
+            references((0..count).map(cache))
+        )
+        .unwrap();
+        for number in 0..count {
+            writeln!(
+                lines,
+                "{{\"address\":\"0x{:x}\", \"type\":\"IMEMO\", \"imemo_type\":\"callcache\", \"generation\":1, \"memsize\":40}}",
+                cache(number)
+            )
+            .unwrap();
+        }
+        lines
+    };
+    let found = suspects(&[1000, 2000, 3000].map(dump));
+    let [first, caches] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((first.holder.as_str(), first.class.as_str()), ("App", "Item"));
+    assert_eq!((caches.class.as_str(), caches.confidence), ("(IMEMO callcache)", Confidence::Low));
+}
+
+#[test]
 fn a_list_that_is_appended_to_is_named_by_its_holder() {
     let found = suspects(&[10_000, 20_000, 30_000].map(|count| list(count, |_| None)));
     let [suspect] = &found[..] else { panic!("{found:?}") };
