@@ -28,6 +28,7 @@ use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
 use points::{AccumulationPoint, Content, join, kind_of};
+use unheld::unheld;
 use unseen::unseen;
 use untraced::untraced;
 
@@ -48,6 +49,7 @@ mod naming;
 mod origins;
 mod points;
 mod ruby;
+mod unheld;
 mod unseen;
 mod untraced;
 
@@ -177,6 +179,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         return untraced(heap, tree, &children, &shortest_paths, source, limit, control);
     }
     let span = (last - first + 1).max(1);
+    let bin = |generation: u32| (u64::from(generation - first) * u64::from(BINS) / u64::from(span)) as u32;
     let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, &shortest_paths, |_| false);
     let older = older(heap, &children, control)?;
@@ -209,7 +212,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         }
         let is_inside = above.is_some_and(|by| by.0 != anchor && kind_of(heap, by) == sort);
         let retained = if is_inside { 0 } else { tree.retained(id) };
-        let bins = 1 << (u64::from(properties.generation - first) * u64::from(BINS) / u64::from(span));
+        let bins = 1 << bin(properties.generation);
         let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
         places.entry(anchor).or_default().content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
     }
@@ -233,7 +236,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         places.into_iter().filter(|(anchor, place)| *anchor != ROOT && place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit);
-    name(
+    let mut found = name(
         heap,
         tree,
         &children,
@@ -252,7 +255,13 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
             let confidence = if recent && parts * 2 >= BINS { Confidence::Medium } else { Confidence::Low };
             (confidence, text)
         },
-    )
+    )?;
+    if let Some((place, unheld)) = unheld(heap, tree, bin, floor, control)? {
+        let before = ranked.iter().take_while(|(_, other)| score(other) >= score(&place)).count();
+        found.insert(before.min(found.len()), unheld);
+        found.truncate(limit);
+    }
+    Ok(found)
 }
 
 /// So many objects of one sort do not pile up yet.

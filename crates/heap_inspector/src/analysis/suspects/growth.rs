@@ -119,14 +119,20 @@ impl<'a> Course<'a> {
             growths.extend(self.growth(anchor, &place, None, &parts).map(|growth| (anchor, place, growth)));
         }
         for (anchor, mut place, mut growth) in growths {
-            let is_cache = self.is_of_caches(&place);
-            if is_cache {
+            let own = if self.is_of_caches(&place) {
+                Some("they are caches of Ruby's own, which come with code and classes")
+            } else if self.is_internal(anchor, &place) {
+                Some("it is a table of Ruby's own, which grows with what the app does")
+            } else {
+                None
+            };
+            if let Some(reason) = own {
                 growth.verdict.0 = Confidence::Low;
-                growth.verdict.1 += "; they are caches of Ruby's own, which come with code and classes";
+                growth.verdict.1 += &format!("; {reason}");
             }
             let least = growth.steps.iter().copied().min().unwrap_or(0);
             let tier = match growth.verdict.0 {
-                _ if is_cache || self.is_internal(anchor, &place) => 0,
+                _ if own.is_some() => 0,
                 Confidence::Low => 1,
                 _ => 2,
             };
@@ -142,13 +148,17 @@ impl<'a> Course<'a> {
         (anchor as usize) < self.diff.heap().object_count()
     }
 
-    /// A table of Ruby's own that grows by itself.
+    /// A table of Ruby's own that grows by itself, or takes in such tables: shapes grow with an app's instance variables, up to 3.3 in
+    /// the `RubyVM` itself, from 3.4 on in a tree of tables.
     fn is_internal(&self, anchor: u32, place: &AccumulationPoint) -> bool {
-        if !self.is_node(anchor) || !place.content.is_empty() {
-            return false;
-        }
-        let properties = self.diff.heap().properties(NodeId(anchor));
-        matches!(properties.ty, Type::Data | Type::Imemo | Type::Other) && properties.names.class == ClassId::NONE
+        let heap = self.diff.heap();
+        let is_own = |id: NodeId| {
+            let properties = heap.properties(id);
+            properties.names.class == ClassId::NONE && matches!(properties.ty, Type::Data | Type::Imemo | Type::Other)
+                || properties.ty == Type::Data && heap.names().tables.symbols.bytes(properties.names.label) == b"VM"
+        };
+        let is_table = |id: NodeId| heap.properties(id).ty == Type::Data && is_own(id);
+        self.is_node(anchor) && is_own(NodeId(anchor)) && place.content.values().all(|content| is_table(content.sample))
     }
 
     /// Whether most of what came are the caches that Ruby makes for each place of a call, and each class that is called there.

@@ -501,6 +501,20 @@ fn what_nothing_holds_and_yet_stays_is_a_suspect_of_its_own() {
 }
 
 #[test]
+fn what_nothing_holds_in_one_dump_is_low_where_it_is_of_many_collections() {
+    let found = suspects(&[unheld(1..=400)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert!(suspect.holder.contains("dumps do not show"), "{}", suspect.holder);
+    assert_eq!((suspect.class.as_str(), suspect.count, suspect.confidence), ("Node", 400, Confidence::Low));
+    assert_eq!((suspect.memsize, &suspect.location), (16_000, &location("/app/leak.rb:7")));
+    // What is only of the last ones is garbage, what ended long ago waits for a full collection; what was lost may have held it.
+    let last = unheld(301..=400);
+    assert_eq!(suspects(&[last.clone()]), []);
+    assert_eq!(suspects(&[unheld(1..=300) + &allocated(0x50_0000, "Item", "", 400)]), []);
+    assert_eq!(suspects(&[unheld(1..=400) + "{\"address\":\"0x99"]), []);
+}
+
+#[test]
 fn garbage_that_goes_is_no_suspect() {
     assert_eq!(suspects(&[unheld(1..=200), unheld(201..=600), unheld(601..=1200)]), []);
     // It was held in the second dump, and is garbage of the last.
@@ -551,4 +565,46 @@ fn what_was_made_in_one_go_stands_behind_what_came_bit_by_bit_where_nothing_was_
     let told: Vec<(u64, bool)> =
         found.iter().map(|suspect| (suspect.count, suspect.reasons[0].contains("side by side"))).collect();
     assert_eq!(told, [(300, false), (600, true)]);
+}
+
+/// Ruby's shapes and an array of so many items: of what kind grows more is the same to the app.
+fn beside_shapes(count: u64, shapes: &str) -> String {
+    array((0..count).map(|number| number / 100 + 1))
+        + "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x500\"]}\n{\"address\":\"0x10f0\", \"type\":\"CLASS\", \
+           \"name\":\"RubyVM\", \"memsize\":40}\n"
+        + shapes
+}
+
+#[test]
+fn rubys_own_tables_stand_behind_what_the_app_holds() {
+    let places = |shapes: &dyn Fn(u64) -> String| -> Vec<(String, Confidence)> {
+        let dumps: Vec<String> = (1..=3).map(|dump| beside_shapes(dump * 300, &shapes(dump))).collect();
+        suspects(&dumps).into_iter().map(|suspect| (suspect.holder, suspect.confidence)).collect()
+    };
+    let app = || ("App".to_owned(), Confidence::High);
+    let of_the_vm = |dump: u64| {
+        let bytes = dump * 100_000;
+        format!(
+            "{{\"address\":\"0x500\", \"type\":\"DATA\", \"class\":\"0x10f0\", \"struct\":\"VM\", \"memsize\":{bytes}}}\n"
+        )
+    };
+    assert_eq!(places(&of_the_vm), [app(), ("RubyVM".to_owned(), Confidence::Low)]);
+    let in_tables = |dump: u64| {
+        let tables = 0x20_0000..0x20_0000 + dump;
+        let mut lines = format!(
+            "{{\"address\":\"0x500\", \"type\":\"DATA\", \"struct\":\"VM/shape_tree\", \"references\":[{}], \"memsize\":40}}\n",
+            references(tables.clone().map(|number| number * 40))
+        );
+        for number in tables {
+            let address = number * 40;
+            writeln!(
+                lines,
+                "{{\"address\":\"0x{address:x}\", \"type\":\"DATA\", \"struct\":\"VM/managed_id_table\", \"memsize\":100000}}"
+            )
+            .unwrap();
+        }
+        lines
+    };
+    let found = places(&in_tables);
+    assert_eq!((found.len(), &found[0], found[1].1), (2, &app(), Confidence::Low), "{found:?}");
 }

@@ -17,7 +17,7 @@ use crate::labels::Labels;
 use hashbrown::HashMap;
 
 /// Who holds them, as far as one can say.
-const HOLDER: &str = "something that dumps do not show, as finalizers";
+pub(super) const HOLDER: &str = "something that dumps do not show, as finalizers";
 
 /// The suspect that dumps show no holder of, where there is one; `earlier` are the trees of all dumps but the last.
 ///

@@ -1,0 +1,99 @@
+//! What nothing in a single dump leads to, though it is of many collections: as [`super::unseen`], with less to go by.
+//!
+//! Young garbage goes with the next collection, so it is of the last generations. What is of many, the latest among them, is held by
+//! something that the dump does not show, or it grew old and waits for a full collection: one dump does not tell.
+
+use super::naming::is_core;
+use super::points::{AccumulationPoint, Content, ObjectKind, kind_of};
+use super::unseen::HOLDER;
+use super::{BINS, Confidence, FEW_OBJECTS, LATEST, Suspect};
+use crate::Result;
+use crate::control::Control;
+use crate::graph::CHECK_INTERVAL;
+use crate::graph::dominators::Tree;
+use crate::heap::Heap;
+use crate::keys::Key;
+use crate::labels::Labels;
+use hashbrown::HashMap;
+
+/// The suspect that the dump shows no holder of, where there is one, and what it ranks by. `bin` says in which part of the traced time a
+/// generation lies.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub(super) fn unheld(
+    heap: &Heap,
+    tree: &Tree,
+    bin: impl Fn(u32) -> u32,
+    floor: u64,
+    control: &Control<'_>,
+) -> Result<Option<(AccumulationPoint, Suspect)>> {
+    let diagnostics = heap.diagnostics();
+    if heap.roots().is_empty() || diagnostics.lost > 0 {
+        return Ok(None); // what was lost may have held it
+    }
+    let mut found: HashMap<ObjectKind, Content> = HashMap::new();
+    for id in heap.nodes() {
+        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+            control.check()?;
+        }
+        if tree.is_reachable(id) {
+            continue;
+        }
+        let properties = heap.properties(id);
+        if properties.tracer || properties.generation == 0 {
+            continue;
+        }
+        let content = Content {
+            count: 1,
+            retained: heap.bytes(id),
+            since: properties.generation,
+            bins: 1 << bin(properties.generation),
+            ..Content::new(id)
+        };
+        found.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
+    }
+    found.retain(|_, content| {
+        let is_recent = content.bins >> (BINS - LATEST) != 0;
+        content.count > FEW_OBJECTS && is_recent && content.bins.count_ones() * 2 >= BINS
+    });
+    let place = found.values().fold(AccumulationPoint::default(), |mut place, content| {
+        place.bytes = place.bytes.saturating_add(content.retained);
+        place.bins |= content.bins;
+        place
+    });
+    if place.bytes < floor {
+        return Ok(None);
+    }
+    let labels = Labels::new(heap);
+    let rank = |content: &Content| {
+        let class = labels.class_name(content.sample);
+        (!class.starts_with('('), !is_core(&class), content.retained, std::cmp::Reverse(content.sample))
+    };
+    let main = found.into_values().max_by_key(rank);
+    Ok(main.map(|content| {
+        let suspect = Suspect {
+            holder: HOLDER.to_owned(),
+            holder_id: None,
+            id: None,
+            label: HOLDER.to_owned(),
+            class: labels.class_name(content.sample),
+            count: content.count,
+            memsize: place.bytes,
+            location: labels.value(Key::Location, content.sample),
+            app_location: None,
+            mostly: None,
+            since: content.since.checked_sub(1),
+            steps: Vec::new(),
+            path: Vec::new(),
+            confidence: Confidence::Low,
+            reasons: vec![format!(
+                "nothing in the dump leads to it, and yet it comes from {} of {BINS} parts of the traced time: something that dumps do not \
+                 show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full collection; two \
+                 more dumps would tell",
+                content.bins.count_ones()
+            )],
+        };
+        (place, suspect)
+    }))
+}
