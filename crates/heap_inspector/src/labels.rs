@@ -30,7 +30,7 @@ pub enum Edge {
     Variable(String),
     /// An instance variable, by what other objects of the shape hold in it.
     Likely(String),
-    /// One of these instance variables.
+    /// One of these instance variables, or what the last word says.
     OneOf(Vec<String>),
     /// An element of an array, by its place.
     Element(u32),
@@ -480,7 +480,16 @@ impl<'a> Labels<'a> {
         } else if fits && *most == names.len() {
             Edge::Likely(names[place].clone())
         } else if place >= *least {
-            Edge::Other("instance variable or its own")
+            // Or numbers and nil stand in them, which leave no reference, and this is what the object itself holds.
+            let own = match properties.ty {
+                Type::Array => "an element",
+                Type::Hash => "a key or value",
+                _ => "its own",
+            };
+            match names.get(place..).filter(|names| names.len() < CANDIDATES) {
+                Some(names) => Edge::OneOf(names.iter().cloned().chain([own.to_owned()]).collect()),
+                None => Edge::Other("instance variable or its own"),
+            }
         } else {
             // Some hold no object; they stand in order.
             let candidates = &names[place..=place + names.len() - least];

@@ -139,7 +139,8 @@ fn variables_of_strings_arrays_and_hashes_come_before_what_these_hold() {
     assert_eq!(of("ARRAY", "\"length\":1, ", &[STRING, STRING, HASH]), ["@a", "@b", "[0]"]);
     // One variable or the one element is nil.
     let either = "@a or @b (one of these)";
-    assert_eq!(of("ARRAY", "\"length\":1, ", &[STRING, HASH]), [either, "instance variable or its own"]);
+    assert_eq!(of("ARRAY", "\"length\":1, ", &[STRING, HASH]), [either, "@b or an element (one of these)"]);
+    assert_eq!(of("HASH", "\"size\":1, ", &[STRING])[0], "@a or @b or a key or value (one of these)");
     assert_eq!(
         of("HASH", "\"size\":1, ", &[HASH, ARRAY, STRING, ARRAY, HASH]),
         ["@a", "@b", "key", "[\"s\"]", "default"]
@@ -171,6 +172,61 @@ fn fields_of_an_array_or_set_come_before_its_elements() {
     assert_eq!(of("\"type\":\"ARRAY\", \"length\":2,"), ["instance variables", "[0]", "[1]"]);
     assert_eq!(of("\"type\":\"DATA\", \"struct\":\"set\","), ["instance variables", "element", "element"]);
     assert_eq!(of("\"type\":\"HASH\", \"size\":1,"), ["instance variables", "key", "[\"s\"]"]);
+}
+
+/// What the zoos' program put into its objects is known: the names of all that hold one of these texts, by class.
+#[test]
+fn variables_of_all_kinds_have_their_names_in_the_zoos() {
+    let by_3_4 = [
+        ("StrSub", "smeta ", "@smeta", 5),
+        ("ArrSub", "meta ", "@meta or an element (one of these)", 5), // the one element is a number
+        ("HashSub", "hmeta ", "@hmeta or a key or value (one of these)", 5), // its key is a symbol
+        ("String", "gen 4 0", "@gi0", 1),
+        ("String", "gen 4 7", "@gi7", 1),
+        ("String", "generic ivar", "@gen", 1),
+        ("Array", "generic ivar", "@gen or an element (one of these)", 1),
+        ("Hash", "generic ivar", "@gen or a key or value (one of these)", 1),
+        ("Regexp", "generic ivar", "@gen or its own (one of these)", 1),
+    ];
+    let by_4_1 = [
+        ("StrSub", "smeta ", "@smeta", 5),
+        ("ArrSub", "meta ", "@meta", 5),
+        ("HashSub", "hmeta ", "@hmeta", 5),
+        ("String", "gen 4 0", "@gi0", 1),
+        ("String", "gen 4 7", "@gi7", 1),
+        ("String", "generic ivar", "@gen", 1),
+        ("Array", "generic ivar", "@gen", 1),
+        ("Hash", "generic ivar", "@gen", 1),
+        ("MySet", "extra ", "@extra", 3),
+        ("Set", "ivar of set", "@on_set", 1),
+        ("MySet", "ms ", "element", 3),
+        ("Set", "set ", "element", 10),
+        ("Set", "bigset ", "element", 1000),
+    ];
+    for (ruby, expected) in [("3.4", &by_3_4[..]), ("4.1", &by_4_1[..])] {
+        let dumps = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
+        let source = Source::path(dumps.join(format!("ruby-{ruby}-native-zoo.json.zst")));
+        let heap = Heap::load(&source, &crate::scan::Options::default()).unwrap();
+        let mut labels = Labels::new(&heap);
+        let strings: Vec<NodeId> = heap.nodes().filter(|id| heap.properties(*id).ty == Type::String).collect();
+        labels.read_texts(&source, &strings, []).unwrap();
+        for (class, text, name, count) in expected {
+            let mut names = Vec::new();
+            for holder in heap.nodes().filter(|id| labels.class_name(*id) == *class) {
+                // From 4.0 on one object holds the variables, which a path leaves out.
+                let first = labels.target(holder, 0).filter(|first| labels.is_fields(*first));
+                for from in std::iter::once(holder).chain(first) {
+                    for place in 0..heap.references(from).len() {
+                        let target = labels.target(from, place);
+                        if target.and_then(|target| labels.start(target)).is_some_and(|held| held.starts_with(text)) {
+                            names.push(labels.reference(from, place).to_string());
+                        }
+                    }
+                }
+            }
+            assert_eq!(names, vec![(*name).to_owned(); *count], "{ruby}: {class} {text}");
+        }
+    }
 }
 
 /// All ways to lay the references, in order, on variables that fit.
