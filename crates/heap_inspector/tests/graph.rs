@@ -136,7 +136,7 @@ fn what_no_root_of_a_zoo_leads_to_is_explained() {
     let of_4_1 = [("garbage: what a constant led to", 1), ("garbage: a table of call caches that was replaced", 23)];
     for (name, garbage) in [("ruby-3.4-native-zoo", &of_3_4[..]), ("ruby-4.1-native-zoo", &of_4_1[..])] {
         let heap = load(name);
-        let tree = Tree::new(&heap, &Options::default()).unwrap();
+        let tree = Tree::new(&heap, &Control::default()).unwrap();
         let text = zstd::decode_all(std::fs::File::open(path(name)).unwrap()).unwrap();
         let lines: Vec<Value> = text
             .split(|byte| *byte == b'\n')
