@@ -75,6 +75,7 @@ module HeapInspector
   autoload :Processes, "heap_inspector/processes"
   autoload :ProcessTable, "heap_inspector/process_table"
   autoload :ProgressBar, "heap_inspector/progress_bar"
+  autoload :Questions, "heap_inspector/questions"
   autoload :Reader, "heap_inspector/reader"
   autoload :Reference, "heap_inspector/reference"
   autoload :Relation, "heap_inspector/relation"
@@ -106,8 +107,8 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Reader, :Replies, :Size, :Threshold, :Tracing
-  private_constant :Where, :WholeFile
+  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Questions, :Reader, :Replies, :Size
+  private_constant :Threshold, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.

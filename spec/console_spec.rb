@@ -15,7 +15,7 @@ RSpec.describe "The console and the Rake tasks" do
     expect(status).to be_success, err
     expect(err).to eq("") # "can't alias context" was IRB's word for a method of ours
     expect(out.gsub(/\n ?/, "")).to include("[:diff,:heaps,:heap]", "[1,nil]")
-    expect(out.lines(chomp: true)).to include("55602", "2", "heap.retained       what keeps memory alive",
+    expect(out.lines(chomp: true)).to include("55602", "2", "heap.retained      Show how much objects, and groups of them, keep in memory",
                                               "#<HeapInspector::Heap #{Helpers::DUMP.inspect}: 27,801 objects, 3,921,857 bytes>")
     strings = objects("ruby-3.1-x86_64").count { |object| object["type"] == "STRING" }
     expect(out.lines(chomp: true)).to include(strings.to_s, "false")
@@ -43,6 +43,7 @@ RSpec.describe "The console and the Rake tasks" do
   it "has all that its help names, in a console of another kind, too" do
     words = HeapInspector::Console::HELP
     expect(words.lines(chomp: true).map(&:length).max).to be <= 80
+    HeapInspector.const_get(:Questions)::LIST.each { |question| expect(words).to include(question[:about]) }
     code = <<~RUBY
       HeapInspector::Console.const_get(:Methods)
       extend HeapInspector::Console::Methods
@@ -119,19 +120,43 @@ RSpec.describe "The console and the Rake tasks" do
     end
 
     it "says in a line how a task is called" do
-      { "read" => "heap.json,GENERATION", "summary" => "heap.json", "top" => "heap.json,class", "retained" => "heap.json,class",
-        "path" => "heap.json,Order" }.each do |task, words|
+      { "read" => "heap.json,GENERATION", "summary" => "heap.json", "top" => "heap.json,KEY", "retained" => "heap.json,KEY",
+        "path" => "heap.json,ADDRESS|CLASS", "diff" => "a.json,b.json,c.json", "show" => "heap.json,ADDRESS" }.each do |task, words|
         out, err, status = rake("heap:#{task}")
         expect([out, err, status.exitstatus]).to eq(["", "Usage: rake 'heap:#{task}[#{words}]'\n", 1])
       end
-      expect(rake("heap:path[heap.json.zst]")[1]).to eq("Usage: rake 'heap:path[heap.json,Order]'\n")
+      expect(rake("heap:path[heap.json.zst]")[1]).to eq("Usage: rake 'heap:path[heap.json,ADDRESS|CLASS]'\n")
+      expect(rake("heap:diff[heap.json.zst]")[1]).to eq("Usage: rake 'heap:diff[a.json,b.json,c.json]'\n")
+    end
+
+    it "has a task for each question, which answers as the command does" do
+      dump = "heap.json.zst"
+      address = objects("ruby-3.1-x86_64").find { |object| object["type"] == "CLASS" }["address"]
+      dumps = Array.new(2) { |at| "shop-#{at + 1}.json.zst" }
+      dumps.each { |name| FileUtils.cp("#{Helpers::ROOT}/crates/heap_inspector_cli/tests/dumps/#{name}", @folder) }
+      HeapInspector.const_get(:Questions)::LIST.each do |question|
+        words = question[:dumps].end ? [dump, *(address if question[:word]&.fetch(:needed))] : dumps
+        out, err, status = rake("heap:#{question[:name]}[#{words.join(",")}]", LINES: "2", FORMAT: "json")
+        expect(status).to be_success, err
+        command = [question[:name], *words, "--lines", "2", "--format", "json"]
+        expected, = Open3.capture3(RbConfig.ruby, "-I#{Helpers::ROOT}/lib", "#{Helpers::ROOT}/exe/heap_inspector", *command,
+                                   chdir: @folder)
+        expect(out).to eq(expected).and match(/"verb": "#{question[:name]}"/)
+      end
     end
 
     it "takes options of the environment, and lists its tasks" do
       out, = rake("heap:top[heap.json.zst]", BY: "type", WHERE: "type=STRING|ARRAY", LINES: "1", FORMAT: "csv")
       expect(out.lines.size).to eq(2)
       expect(out).to include("STRING")
-      expect(rake("-T").first).to match(/heap:path.*heap:read.*heap:retained.*heap:summary.*heap:top/m)
+      listed = rake("-T").first
+      HeapInspector.const_get(:Questions)::LIST.each { |question| expect(listed).to match(/^rake heap:#{question[:name]}\b/) }
+      dumps = Array.new(2) { |at| "#{Helpers::ROOT}/crates/heap_inspector_cli/tests/dumps/shop-#{at + 1}.json.zst" }
+      { "1" => true, "no" => false }.each do |given, told|
+        out, err, status = rake("heap:diff[#{dumps.join(",")}]", RETAINED: given, FORMAT: "csv")
+        expect(status).to be_success, err
+        expect(out.include?("retained_memsize")).to be(told)
+      end
     end
   end
 end

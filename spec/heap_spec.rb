@@ -32,8 +32,8 @@ RSpec.describe HeapInspector::Heap do
       end
 
       it "groups by type, location and generation as an independent reader does" do
-        expect(found(heap.groups(by: :type))).to eq(sums(objects(dump)) { |object| object["type"] })
-        expect(found(heap.groups(by: :location))).to eq(sums(objects(dump)) { |object| location(object) })
+        expect(found(heap.groups(by: :type, limit: nil))).to eq(sums(objects(dump)) { |object| object["type"] })
+        expect(found(heap.groups(by: :location, limit: nil))).to eq(sums(objects(dump)) { |object| location(object) })
         expect(found(heap.generations)).to eq(sums(objects(dump)) { |object| object["generation"] })
       end
 
@@ -54,7 +54,7 @@ RSpec.describe HeapInspector::Heap do
         texts = objects(dump).select { |object| object["type"] == "STRING" }
                              .filter_map { |object| [object["value"] || next, object["memsize"]] }
                              .reject { |text, _| text.empty? }.group_by(&:first).select { |_, group| group.size > 1 }
-        strings = heap.duplicate_strings.reject { |string| string.cut? || string.value.empty? }
+        strings = heap.duplicate_strings(limit: nil).reject { |string| string.cut? || string.value.empty? }
         expect(strings.to_h { |string| [string.value, string.count] })
           .to eq(texts.transform_values(&:size).slice(*strings.map(&:value)))
         expect(strings.size).to be > 0.9 * texts.size
@@ -77,7 +77,7 @@ RSpec.describe HeapInspector::Heap do
     end
 
     it "sums up what the limit cuts off, and the parts make the whole" do
-      all = heap.groups(by: :class)
+      all = heap.groups(by: :class, limit: nil)
       some = heap.groups(by: :class, limit: 3)
       expect(all.rest).to be_nil
       expect(some.to_a).to eq(all.first(3))
@@ -97,7 +97,7 @@ RSpec.describe HeapInspector::Heap do
 
     it "has every key that it says it has" do
       HeapInspector::Heap::KEYS.each do |key|
-        groups = heap.groups(by: key)
+        groups = heap.groups(by: key, limit: nil)
         expect(groups.sum(&:count)).to eq(heap.object_count), key.to_s
       end
     end

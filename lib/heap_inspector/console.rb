@@ -7,30 +7,33 @@ module HeapInspector
   #
   # In another console {install} adds {Methods}; in Rails' the Railtie does.
   module Console
+    # What asks a question in Ruby, and what it is for: a line for each of {Questions::LIST}.
+    QUESTIONS = Questions::LIST.map do |question|
+      methods = question[:methods].grep(/\A(?:(?:Heap|Diff)#|HeapInspector\.)/)
+      calls = methods.map { |name| name.delete_prefix("HeapInspector.").sub("#", ".").downcase }
+      line = calls.join(", ")
+      "#{line.size < 18 ? line.ljust(19) : "#{line}\n#{" " * 19}"}#{question[:about]}\n"
+    end.join.freeze
+
+    private_constant :QUESTIONS
+
     # What `heap_help` says.
-    HELP = <<~TEXT
-      heap                the dump; heaps are all of them, in order
+    HELP = <<~TEXT.freeze
+      heap               the dump; heaps are all of them, in order
       heap("a.json", "b.json")
-                          loads others
-      heap.suspects       what looks like a leak; of several dumps diff.suspects
-      heap.summary        what the dump is
-      heap.groups(by: :class, limit: 10)
-                          objects and bytes by class, location, generation, ...
-      heap.retained       what keeps memory alive
-      heap.objects        all objects, to be asked as ActiveRecord is:
-                          .where(type: :string, memsize: 1024..),
-                          .order(memsize: :desc), .where(value: /token/),
-                          .group(:location).sum(:memsize)
+                         loads others; diff is how several dumps differ
+
+      #{QUESTIONS}
+      heap.objects       all objects, to be asked as ActiveRecord is:
+                         .where(type: :string, memsize: 1024..),
+                         .order(memsize: :desc), .where(value: /token/),
+                         .group(:location).sum(:memsize)
       heap.find_by(class: "User"), heap.strings, hashes, arrays, classes,
       heap.instances_of("User"), heap["0x7f1386ee2a78"]
-                          objects: .show, .references, .referrers, .path_to_root,
-                          .retained_memsize, .value
-      heap.paths_to(object), heap.paths_to_class("User"), heap.dominators
-      heap.unreachable, heap.collections, heap.fragmentation,
-      heap.duplicate_strings
-      diff                how several dumps differ: diff.suspects, .leaks, .gone,
-                          .growth(by: :class), .new_objects, .retained_objects
-      puts answer         the whole answer; answer.to_markdown, answer.to_json
+                         objects: .show, .references, .referrers, .path_to_root,
+                         .retained_memsize, .value
+      diff               also: diff.gone, .new_objects, .retained_objects
+      puts answer        the whole answer; answer.to_markdown, answer.to_json
     TEXT
 
     # What the words are.

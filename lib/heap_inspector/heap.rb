@@ -93,7 +93,7 @@ module HeapInspector
     # @param by [Symbol, String, Array<Symbol, String>] keys: some of {KEYS}
     # @param where [Hash, String, nil] which objects; see {Heap}
     # @param sort [Symbol] what comes first: the most `:bytes`, `:count` or `:references`
-    # @param limit [Integer, nil] how many groups; the others are summed up in {Groups#rest}
+    # @param limit [Integer, nil] how many groups, nil for all; the others are summed up in {Groups#rest}
     # @return [Groups]
     # @raise [ArgumentError] if a key, value or option is unknown; it says which ones there are
     # @example
@@ -101,7 +101,7 @@ module HeapInspector
     #     klass, location = group.key
     #     puts "#{klass} at #{location}: #{group.count} objects, #{group.memsize} bytes"
     #   end
-    def groups(by:, where: nil, sort: :bytes, limit: nil)
+    def groups(by: :class, where: nil, sort: :bytes, limit: 50)
       by = Where.keys(by)
       Groups.new(by, native_groups(by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit)))
     end
@@ -134,7 +134,7 @@ module HeapInspector
     #
     # @param where [Hash, String, nil] which strings; see {Heap}
     # @param sort [Symbol] what comes first: the most wasted `:bytes`, or the highest `:count`
-    # @param limit [Integer, nil] how many texts
+    # @param limit [Integer, nil] how many texts, nil for all
     # @param threads [Integer, nil] how many threads work; one a core by default
     # @param progress [Boolean, #call, nil] see {HeapInspector.analyze}
     # @return [DuplicateStrings]
@@ -142,7 +142,7 @@ module HeapInspector
     # @raise [SystemCallError, FormatError] if the file was changed since
     # @example
     #   heap.duplicate_strings(limit: 10).sum(&:wasted)
-    def duplicate_strings(where: nil, sort: :bytes, limit: nil, threads: nil, progress: nil)
+    def duplicate_strings(where: nil, sort: :bytes, limit: 50, threads: nil, progress: nil)
       asked = [Where.terms(where, self), Where.sort(sort), Where.limit(limit) || Where::NO_LIMIT, Where.threads(threads)]
       ProgressBar.during(progress) { |callee| DuplicateStrings.new(native_strings(*asked, callee)) }
     end
@@ -395,6 +395,12 @@ module HeapInspector
     alias to_s inspect
 
     private
+
+    # The document of a question of the list, with its options by name.
+    def answer(question, where: nil, **options)
+      words = options.to_h { |name, value| [name.to_s, [value.nil? ? "all" : value.to_s]] }
+      Native.answer(self, question, words, Where.terms(where, self))
+    end
 
     def merged_paths(relation, what, limit)
       MergedPaths.new(self, Native.merged_paths(self, relation.query, what, limit))

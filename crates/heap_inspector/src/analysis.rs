@@ -42,6 +42,10 @@ pub enum Order {
 }
 
 impl Order {
+    /// Every order with its name.
+    pub const NAMED: [(Order, &'static str); 3] =
+        [(Order::Bytes, "bytes"), (Order::Count, "count"), (Order::References, "references")];
+
     fn rank(self, sum: &Sum) -> u64 {
         match self {
             Order::Bytes => sum.memsize,

@@ -31,6 +31,8 @@
 //! # }
 //! ```
 //!
+//! What may be asked at all stands in one list, [`questions`], of which the command line and other doors are made.
+//!
 //! Data goes one way: a [`source`] gives blocks of whole lines, a [`scan`] makes [`record`]s of them on several threads, and these end
 //! in sums (the streaming functions `read` of each [`analysis`], in memory for the groups) or in a [`heap`], which keeps every object
 //! and reference. A [`select::Filter`] says which objects count, [`keys`] what they are grouped by. An analysis gives a finished
@@ -54,6 +56,7 @@ pub mod labels;
 pub mod names;
 mod patterns;
 pub mod properties;
+pub mod questions;
 pub mod record;
 pub mod redact;
 pub mod report;

@@ -219,6 +219,27 @@ pub enum Section {
     Note(Note),
 }
 
+/// What of a report can be drawn as a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A [`Tree`].
+    Tree,
+    /// A [`Path`].
+    Path,
+}
+
+impl Section {
+    /// What a picture of it would be of.
+    #[must_use]
+    pub fn shape(&self) -> Option<Shape> {
+        match self {
+            Section::Tree(_) => Some(Shape::Tree),
+            Section::Path(_) => Some(Shape::Path),
+            _ => None,
+        }
+    }
+}
+
 /// A finished answer to one question about one dump (or several).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {

@@ -14,7 +14,7 @@ pub mod markdown;
 pub mod text;
 
 use crate::human;
-use crate::report::{Cell, Report, Rest, Table, TreeNode};
+use crate::report::{Cell, Report, Rest, Shape, Table, TreeNode};
 use crate::{Error, Result};
 use std::str::FromStr;
 
@@ -39,7 +39,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format with its name. The first four fit any report, the others only such as have trees or paths.
+    /// Every format with its name.
     pub const NAMED: [(Format, &'static str); 7] = [
         (Format::Text, "text"),
         (Format::Json, "json"),
@@ -49,6 +49,37 @@ impl Format {
         (Format::Folded, "folded"),
         (Format::Flamegraph, "flamegraph"),
     ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Format::NAMED.iter().find(|(format, _)| *format == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether any report can be written so, whatever its sections are.
+    #[must_use]
+    pub fn fits_all(self) -> bool {
+        match self {
+            Format::Text | Format::Json | Format::Markdown | Format::Csv => true,
+            Format::Dot | Format::Folded | Format::Flamegraph => false,
+        }
+    }
+
+    /// Whether it draws such a part of a report.
+    #[must_use]
+    pub fn draws(self, shape: Shape) -> bool {
+        match self {
+            Format::Text | Format::Json | Format::Markdown | Format::Csv => false,
+            Format::Dot => true,
+            Format::Folded | Format::Flamegraph => shape == Shape::Tree,
+        }
+    }
+
+    /// Whether it shows frames under frames, where what is small takes little room.
+    #[must_use]
+    pub fn is_flame(self) -> bool {
+        matches!(self, Format::Folded | Format::Flamegraph)
+    }
 }
 
 impl FromStr for Format {

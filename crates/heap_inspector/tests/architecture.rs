@@ -6,36 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 29] = [
-    "error",
-    "control",
-    "diagnostics",
-    "human",
-    "threads",
-    "patterns",
-    "arrays",
-    "symbols",
-    "report",
-    "gems",
-    "record",
-    "ruby",
-    "source",
-    "sink",
-    "redact",
-    "names",
-    "properties",
-    "sums",
-    "scan",
-    "aggregate",
-    "heap",
-    "keys",
-    "select",
-    "graph",
-    "labels",
-    "analysis",
-    "stored",
-    "snapshot",
-    "view",
+const ORDER: [&str; 30] = [
+    "error", "control", "diagnostics", "human", "threads", "patterns", "arrays", "symbols", "report", "gems", "record",
+    "ruby", "source", "sink", "redact", "names", "properties", "sums", "scan", "aggregate", "heap", "keys", "select",
+    "graph", "labels", "analysis", "stored", "snapshot", "view", "questions",
 ];
 
 fn sources() -> PathBuf {
@@ -127,6 +101,24 @@ fn the_library_knows_neither_ruby_nor_the_command_line() {
         let code = code(&path);
         for word in ["magnus", "rb_sys", "clap", "heap_inspector_cli", "println!", "eprintln!", "unsafe "] {
             assert!(!code.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// The doors are made of the list: where their code named a question, that would be another file to be changed with it.
+#[test]
+fn no_door_names_a_question() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let doors = ["reading_tasks.rb", "tasks.rb", "console.rb", "irb_commands.rb", "command_line.rb"];
+    let mut files: Vec<PathBuf> = doors.iter().map(|file| root.join("lib/heap_inspector").join(file)).collect();
+    files.extend(rust_files(&root.join("crates/heap_inspector_cli/src")));
+    files.extend(["question.rs", "command_line.rs"].map(|file| root.join("ext/heap_inspector/src").join(file)));
+    assert!(files.len() > 10, "{files:?}");
+    for file in files {
+        let code = code(&file);
+        for question in heap_inspector::questions::QUESTIONS {
+            let word = format!("\"{}\"", question.name);
+            assert!(!code.contains(&word), "{} names {word}", file.display());
         }
     }
 }

@@ -3,27 +3,24 @@
 //! It has two doors, the standalone binary and the gem's executable, and both give the same bytes.
 
 mod args;
-mod graph;
+mod man;
 pub mod output;
 mod progress;
 mod redact;
-mod several;
 
-use args::{Arguments, Command, Lines, Unfiltered, Verb, Which};
-use clap::FromArgMatches;
-use heap_inspector::analysis::{Order, generation, generations, groups, hints, strings, summary};
-use heap_inspector::control::Control;
-use heap_inspector::human;
-use heap_inspector::keys::Key;
+use args::{Asked, Other};
+use clap::ArgMatches;
+use heap_inspector::questions::{self, Answer, Named, Question, Words};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan;
-use heap_inspector::select::Filter;
 use heap_inspector::source::Source;
-use heap_inspector::view::{self, Format, TextStyle};
+use heap_inspector::view::{self, Format, TextStyle, human};
 use heap_inspector::{Error, ErrorKind};
+use output::Output;
 use progress::Progress;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -82,8 +79,8 @@ pub fn run(
     err: &mut dyn Write,
     cancel: &Arc<AtomicBool>,
 ) -> i32 {
-    let arguments = match parse(arguments, terminal) {
-        Ok(arguments) => arguments,
+    let asked = match parse(arguments, terminal) {
+        Ok(asked) => asked,
         Err(message) => {
             let color = terminal.color && !message.use_stderr();
             let text = if color { message.render().ansi().to_string() } else { message.render().to_string() };
@@ -92,42 +89,38 @@ pub fn run(
                 let _ = err.write_all(text.as_bytes());
                 return USAGE;
             }
-            return write(&text, out, err);
+            return write(text.as_bytes(), out, err);
         }
     };
-    let verb = match arguments.command {
-        Command::Answered(verb) => verb,
-        Command::Redact { dump, output } => {
-            return match redact::run(&dump, &output, out, cancel) {
-                Ok(told) => {
-                    let _ = writeln!(err, "heap_inspector: {told}");
-                    SUCCESS
-                }
-                Err(error) => refuse(&error, Some(&dump), err),
-            };
+    match asked {
+        Asked::Question(question, matches) => answer(question, &matches, terminal, out, err, cancel),
+        Asked::Other(Other::Redact { dump, output }) => match redact::run(&dump, &output, out, cancel) {
+            Ok(told) => {
+                let _ = writeln!(err, "heap_inspector: {told}");
+                SUCCESS
+            }
+            Err(error) => refuse(&error, Some(&dump), err),
+        },
+        Asked::Other(Other::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut args::grammar(), "heap_inspector", &mut text);
+            write(&text, out, err)
         }
-        Command::Living(living) => {
+        Asked::Other(Other::Man { directory }) => match man::write(Path::new(&directory)) {
+            Ok(count) => {
+                let _ = writeln!(err, "heap_inspector: {count} pages written");
+                SUCCESS
+            }
+            Err(error) => refuse(&error, None, err),
+        },
+        Asked::Other(Other::Living(living)) => {
             let name = living.name();
             let _ = writeln!(
                 err,
                 "heap_inspector: `{name}` needs Ruby, which this program is without: install the gem (gem install \
                  heap_inspector) and use its `heap_inspector {name}`"
             );
-            return USAGE;
-        }
-    };
-    let common = verb.common();
-    match answer(&verb, terminal, cancel) {
-        Ok(report) => {
-            if common.format == Format::Csv {
-                let _ = err.write_all(beside_csv(&report).as_bytes());
-            }
-            write(&view::render(&report, common.format, &terminal.style()), out, err)
-        }
-        Err(error) => {
-            // Of several dumps the error itself says which.
-            let names_its_dump = matches!(verb, Verb::Diff { .. } | Verb::Suspects { .. });
-            refuse(&error, (!names_its_dump).then_some(&common.dump), err)
+            USAGE
         }
     }
 }
@@ -150,19 +143,19 @@ fn refuse(error: &Error, dump: Option<&OsString>, err: &mut dyn Write) -> i32 {
     }
 }
 
-fn parse(arguments: &[OsString], terminal: Terminal) -> Result<Arguments, clap::Error> {
-    let mut command = Arguments::grammar().term_width(terminal.width.unwrap_or(HELP_WIDTH).min(HELP_WIDTH).into());
+fn parse(arguments: &[OsString], terminal: Terminal) -> Result<Asked, clap::Error> {
+    let mut command = args::grammar().term_width(terminal.width.unwrap_or(HELP_WIDTH).min(HELP_WIDTH).into());
     let program = OsString::from("heap_inspector");
     let words: Vec<OsString> = match arguments {
         [] => vec![program, "--help".into()],
         words => std::iter::once(program).chain(words.iter().cloned()).collect(),
     };
-    Arguments::from_arg_matches(&command.try_get_matches_from_mut(words)?).map_err(|error| error.format(&mut command))
+    args::asked(&command.try_get_matches_from_mut(words)?).map_err(|error| error.format(&mut command))
 }
 
 /// Writes the answer. A reader that has seen enough closes the pipe: no error.
-fn write(text: &str, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+fn write(text: &[u8], out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+    match out.write_all(text).and_then(|()| out.flush()) {
         Ok(()) => SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
         Err(error) => {
@@ -194,90 +187,76 @@ fn beside_csv(report: &Report) -> String {
     text
 }
 
-/// What every verb works with.
-struct Task<'a> {
-    source: Source,
-    /// The dump's name for the report.
-    dump: String,
-    filter: Filter,
-    /// Whether an index file beside the dump may be read and written.
-    has_index: bool,
-    options: scan::Options<'a>,
-}
-
-fn answer(verb: &Verb, terminal: Terminal, cancel: &Arc<AtomicBool>) -> Result<Report, Error> {
-    let common @ Unfiltered { dump, threads, strict, .. } = verb.common();
-    let progress = Progress::new(terminal.progress);
-    let task = Task {
-        source: if dump == "-" { Source::stdin() } else { Source::path(dump) }.cancelled_by(Arc::clone(cancel)),
-        dump: common.name(),
-        filter: Filter::parse(verb.filter())?,
-        has_index: verb.has_index(),
-        options: scan::Options {
-            strict: *strict,
-            control: Control {
-                threads: *threads,
-                cancel: Some(cancel),
-                progress: Some(&|read, all| progress.update(read, all)),
-            },
+/// Puts a question and writes its answer.
+fn answer(
+    question: &Question,
+    matches: &ArgMatches,
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    cancel: &Arc<AtomicBool>,
+) -> i32 {
+    let given = |name: &str| args::words(matches, name);
+    let words = Words(&given);
+    let paths: Vec<OsString> = ["dump", "later"].into_iter().filter_map(given).flatten().collect();
+    match ask(question, &paths, &words, terminal, cancel) {
+        Ok((report, format)) => {
+            if format == Format::Csv {
+                let _ = err.write_all(beside_csv(&report).as_bytes());
+            }
+            write(view::render(&report, format, &terminal.style()).as_bytes(), out, err)
+        }
+        // Of several dumps the error itself says which.
+        Err(error) => match question.answer {
+            Answer::Heaps { .. } => refuse(&error, None, err),
+            _ => refuse(&error, paths.first(), err),
         },
-    };
-    match verb {
-        Verb::Read { generation: None, lines, .. } => read(task, *lines),
-        Verb::Read { generation: Some(which), lines, .. } => read_generation(task, *which, *lines),
-        Verb::Summary { lines, .. } => summary(&task, *lines),
-        Verb::Top { by, sort, lines, .. } => top(task, by, *sort, *lines),
-        Verb::Strings { sort, lines, .. } => strings(&task, *sort, *lines),
-        Verb::Retained { by, lines, .. } => graph::retained(task, by, *lines),
-        Verb::Dominators { address, by, depth, min, lines, .. } => {
-            let shown = graph::Shown { by: *by, depth: *depth, min: *min, lines: *lines, format: common.format };
-            graph::dominators(task, address.as_deref(), shown)
-        }
-        Verb::Path { address: Some(_), .. } if matches!(common.format, Format::Folded | Format::Flamegraph) => {
-            let message = "the paths to one object are no flame graph; --format dot draws them, and with --class or --where there is one";
-            Err(Error::Usage { message: message.into() })
-        }
-        Verb::Path { address: Some(address), paths, .. } => graph::path(task, address, *paths),
-        Verb::Path { class, lines, .. } => graph::merged_paths(task, class.as_deref(), *lines),
-        Verb::Show { address, lines, .. } => graph::show(task, address, *lines, common.format == Format::Dot),
-        Verb::Unreachable { by, sort, lines, .. } => graph::unreachable(task, by, *sort, *lines),
-        Verb::Collections { by, lines, .. } => graph::collections(task, by, *lines),
-        Verb::Fragmentation { by, lines, .. } => graph::fragmentation(task, by, *lines),
-        Verb::Suspects { later, lines, except, .. } => several::suspects(task, later, *lines, except.as_deref()),
-        Verb::Diff { later, by, retained, lines, output, .. } => {
-            several::diff(task, later, several::Shown { by, retained: *retained, lines: *lines }, output.as_deref())
-        }
     }
 }
 
-fn read(task: Task<'_>, lines: Option<Lines>) -> Result<Report, Error> {
-    let limit = lines.map(|lines| lines.0);
-    let (generations, context) = generations::read(&task.source, task.filter.clone(), limit, &task.options)?;
-    let report = generations.report(&task.dump, &task.filter, &context);
-    Ok(hints::after_generations(report, &task.source))
+fn ask(
+    question: &Question,
+    paths: &[OsString],
+    words: &Words<'_>,
+    terminal: Terminal,
+    cancel: &Arc<AtomicBool>,
+) -> Result<(Report, Format), Error> {
+    let shared = question.shared(words)?;
+    let progress = Progress::new(terminal.progress);
+    let asked = questions::Asked {
+        dump: paths.first().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        filter: shared.filter,
+        format: shared.format,
+        control: scan::Options {
+            threads: shared.threads,
+            strict: shared.strict,
+            cancel: Some(cancel),
+            progress: Some(&|read, all| progress.update(read, all)),
+        },
+        save: &|path, fill| save(path, cancel, fill),
+    };
+    let dump = |(at, path): (usize, &OsString)| {
+        // Standard input can be read once.
+        let source = if path == "-" && at == 0 { Source::stdin() } else { Source::path(path) };
+        Named { name: path.to_string_lossy().into_owned(), source: source.cancelled_by(Arc::clone(cancel)) }
+    };
+    let dumps = paths.iter().enumerate().map(dump).collect();
+    Ok((question.ask(dumps, words, shared.no_index, &asked)?, shared.format))
 }
 
-fn read_generation(task: Task<'_>, which: Which, lines: Option<Lines>) -> Result<Report, Error> {
-    let filter = task.filter.and(&which.filter()?);
-    let limit = lines.map_or(LINES, |lines| lines.0);
-    let (detail, context) = generation::read(&task.source, &filter, limit, &task.options)?;
-    Ok(detail.report(&task.dump, &which.title(), &filter, &context))
+/// Writes a new file that only its owner may read; a file that is there is left as it is.
+fn save(
+    path: &Path,
+    cancel: &AtomicBool,
+    fill: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let failed = |source: io::Error| Error::File { path: PathBuf::from(path), source };
+    let output = Output::open(path, Some(cancel))?;
+    if output.unfinished().is_some() && path.symlink_metadata().is_ok() {
+        return Err(failed(rustix::io::Errno::EXIST.into()));
+    }
+    let mut out = BufWriter::new(output);
+    fill(&mut out)?;
+    let output = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    output.finish().map_err(failed)
 }
-
-fn summary(task: &Task<'_>, lines: Lines) -> Result<Report, Error> {
-    Ok(summary::read(&task.source, &task.filter, lines.0, &task.options)?.report(&task.dump))
-}
-
-fn top(task: Task<'_>, by: &[Key], sort: Order, lines: Lines) -> Result<Report, Error> {
-    let asked = groups::Options { by: by.to_vec(), filter: task.filter, sort, limit: Some(lines.0) };
-    let (groups, context) = groups::read(&task.source, &asked, &task.options)?;
-    Ok(hints::after_groups(groups.report(&task.dump, &asked.filter, asked.sort, &context), &task.source))
-}
-
-fn strings(task: &Task<'_>, sort: Order, lines: Lines) -> Result<Report, Error> {
-    let (strings, context) = strings::read(&task.source, &task.filter, sort, lines.0, &task.options)?;
-    Ok(strings.report(&task.dump, &task.filter, &context))
-}
-
-/// Rows of each of a generation's tables where nothing else is asked for.
-const LINES: usize = 20;

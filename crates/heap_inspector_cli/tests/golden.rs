@@ -4,11 +4,16 @@
 
 mod dumps;
 
+use heap_inspector::questions::QUESTIONS;
+use heap_inspector::view::Format;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 const RUBIES: [&str; 6] =
     ["ruby-2.7-x86_64", "ruby-3.1-x86_64", "ruby-3.2-wasm32", "ruby-3.3-x86_64", "ruby-3.4-x86_64", "ruby-4.0-wasm32"];
+
+/// Of a program that holds objects of every kind.
+const ZOO: &str = "ruby-3.4-native-zoo";
 
 /// What `heap_inspector VERB DUMP WORDS` writes, in a folder with links to the dumps: index files go there too.
 fn answer(verb: &str, ruby: &str, words: &[&str]) -> String {
@@ -32,6 +37,48 @@ fn golden(name: &str, verb: &str, words: &[&str]) {
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, answer(verb, ruby, words));
         });
+    }
+}
+
+/// Help, in the order of the list of questions.
+#[test]
+fn help() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_heap_inspector")).arg("--help").env_remove("COLUMNS").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("help", text);
+    });
+}
+
+/// A question that needs no more than a dump has a golden file for each, and one for each format. Those above all are shown in part, by
+/// the tests below.
+#[test]
+fn questions() {
+    const OWN: [&str; 13] = [
+        "read",
+        "summary",
+        "top",
+        "strings",
+        "retained",
+        "dominators",
+        "path",
+        "show",
+        "unreachable",
+        "collections",
+        "fragmentation",
+        "diff",
+        "suspects",
+    ];
+    for question in QUESTIONS.iter().filter(|question| !OWN.contains(&question.name)) {
+        golden(question.name, question.name, &[]);
+        for format in question.formats().map(Format::name) {
+            let name = format!("{}-format-{format}", question.name);
+            let words = ["--lines", "3", "--format", format];
+            insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+                insta::assert_snapshot!(name, answer(question.name, ZOO, &words));
+            });
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The binary as a process: exit codes, pipes, signals, bad inputs, and what reaches the terminal.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use heap_inspector::questions::QUESTIONS;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -136,14 +137,14 @@ fn wrong_words_are_told_the_right_ones_with_code_2() {
     let path = dump("ruby-3.4-x86_64");
     let path = path.to_str().unwrap();
     let wrong: [(&[&str], &str); 14] = [
-        (&["raed", path], "similar subcommands exist: 'redact', 'read'"),
+        (&["raed", path], "'read'"),
         (&["top", path, "--by", "clas"], "a similar value exists: 'class'"),
         (&["top", path, "--sort", "size"], "possible values: bytes, count, references"),
         (&["top", path, "--format", "yaml"], "possible values: text, json, markdown, csv]"),
         (&["top", path, "--format", "dot"], "possible values: text, json, markdown, csv]"),
         (&["show", path, "0x1", "--format", "folded"], "possible values: text, json, markdown, csv, dot]"),
         (&["dominators", path, "--format", "svg"], "csv, dot, folded, flamegraph]"),
-        (&["path", path, "0x1", "--format", "folded"], "are no flame graph"),
+        (&["path", path, "0x1", "--format", "folded"], "with --class or --where it does"),
         (&["path", path, "--class", "Gem::Specificaton"], "did you mean Gem::Specification"),
         (&["read"], "<DUMP>"),
         (&["read", path, "old"], "a number, `untraced` or `all` is meant"),
@@ -275,11 +276,13 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
     let hostile = "\\u001b]0;owned\\u0007\\u001b[2J\\u007f\\n|<b>`";
     let raw = "\u{1b}[31m\u{202e}\u{9b}2J";
     let lines = format!(
-        r#"{{"type":"ROOT", "root":"vm{raw}", "references":["0x7f0000000028"]}}
+        r#"{{"type":"ROOT", "root":"vm{raw}", "references":["0x7f0000000028", "0x7f00000000c8"]}}
 {{"address":"0x7f0000000028", "type":"CLASS", "class":"0x7f0000000028", "name":"{raw}{hostile}", "references":[], "memsize":40}}
 {{"address":"0x7f0000000050", "type":"STRING", "class":"0x7f0000000028", "bytesize":3, "value":"{hostile}", "encoding":"{raw}", "file":"/a{raw}.rb", "line":1, "method":"{hostile}", "generation":3, "memsize":40, "flags":{{"old":true}}}}
 {{"address":"0x7f0000000078", "type":"STRING", "class":"0x7f0000000028", "bytesize":3, "value":"{hostile}", "encoding":"{raw}", "file":"/a{raw}.rb", "line":1, "method":"{hostile}", "generation":3, "memsize":40, "flags":{{"old":true}}}}
 {{"address":"0x7f00000000a0", "type":"DATA", "struct":"{raw}", "references":[], "memsize":40}}
+{{"address":"0x7f00000000c8", "type":"DATA", "struct":"ractor", "references":["0x7f0000000050", "0x7f0000000078", "0x7f00000000f0"], "memsize":40}}
+{{"address":"0x7f00000000f0", "type":"FILE", "references":[], "memsize":40}}
 {{"broken {raw}
 "#
     );
@@ -300,9 +303,10 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
         &["path", path, "0x7f0000000028"],
         &["show", path, "0x7f0000000050"],
     ];
-    for words in verbs {
+    let plain = QUESTIONS.iter().map(|question| vec![question.name, path]);
+    for words in plain.chain(verbs.map(<[&str]>::to_vec)) {
         for format in ["text", "json", "markdown", "csv", "dot", "folded", "flamegraph"] {
-            let (_, out, err) = run(&[words, &["--format", format]].concat());
+            let (_, out, err) = run(&[&words[..], &["--format", format]].concat());
             let is_raw = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
             assert!(!out.contains(is_raw) && !err.contains(is_raw), "{words:?} {format}: {out:?} {err:?}");
             assert!(!(out.is_empty() && err.is_empty()));

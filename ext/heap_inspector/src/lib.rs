@@ -18,6 +18,7 @@ mod heap;
 mod input;
 mod native;
 mod objects;
+mod question;
 mod work;
 
 use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};
@@ -44,6 +45,7 @@ fn define_reading(ruby: &Ruby) -> Result<(), Error> {
     document::define(ruby, module)?;
     heap::define(ruby, module)?;
     graph::define(native)?;
+    question::define(native)?;
     diff::define(ruby, module, native)?;
     objects::define(ruby, module, native)
 }

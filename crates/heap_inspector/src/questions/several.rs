@@ -1,0 +1,158 @@
+//! Several dumps of one process: how they are loaded and put in order, and the longer answers about them.
+
+use super::options::{DiffKey, Lines};
+use super::{Asked, Named};
+use crate::analysis::Context;
+use crate::analysis::diff::{self, By, Diff, Dump};
+use crate::analysis::holders;
+use crate::analysis::suspects::{self, Exceptions};
+use crate::heap::{Heap, NodeId};
+use crate::keys::Key;
+use crate::report::{Report, Section};
+use crate::scan::Options;
+use crate::snapshot::{Index, Snapshot};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// A dump of several.
+#[derive(Debug)]
+pub struct Loaded {
+    name: String,
+    snapshot: Snapshot,
+}
+
+/// The dumps in order, and the word that they were given in another.
+pub type InOrder = (Vec<Loaded>, Option<Section>);
+
+/// Loads them.
+pub type Load<'a> = &'a mut dyn FnMut() -> Result<InOrder>;
+
+/// Loads dumps one after another, and puts them in order.
+pub(super) fn load(dumps: Vec<Named>, index: Index, options: &Options<'_>) -> Result<InOrder> {
+    let load = |Named { name, source }: Named| {
+        let snapshot = Snapshot::load(source, index, options).map_err(|error| of(&name, error))?;
+        Ok(Loaded { name, snapshot })
+    };
+    Ok(in_order(dumps.into_iter().map(load).collect::<Result<_>>()?))
+}
+
+/// Says of which dump an error is; nobody else does.
+fn of(name: &str, error: Error) -> Error {
+    let name = if name == "-" { "standard input" } else { name };
+    match error {
+        Error::Format { position, message } => {
+            let place = position.map_or_else(String::new, |place| format!("{place}: "));
+            Error::Format { position: None, message: format!("{name}: {place}{message}") }
+        }
+        Error::Compression { message } => Error::Compression { message: format!("{name}: {message}") },
+        error => error,
+    }
+}
+
+/// Puts dumps that tell when they were taken in that order; says so where they stood in another.
+fn in_order(loaded: Vec<Loaded>) -> InOrder {
+    let heaps: Vec<&Heap> = loaded.iter().map(|dump| dump.snapshot.heap()).collect();
+    let Some(order) = diff::order(&heaps) else { return (loaded, None) };
+    let mut numbered: Vec<(usize, Loaded)> = loaded
+        .into_iter()
+        .enumerate()
+        .map(|(at, dump)| (order.iter().position(|other| *other == at).unwrap_or(at), dump))
+        .collect();
+    numbered.sort_by_key(|(place, _)| *place);
+    let loaded: Vec<Loaded> = numbered.into_iter().map(|(_, dump)| dump).collect();
+    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
+    let word = diff::sorted_note(&names);
+    (loaded, Some(word))
+}
+
+fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
+    loaded.iter().map(|dump| Dump { name: &dump.name, heap: dump.snapshot.heap(), tree: None }).collect()
+}
+
+pub(super) fn suspects(
+    lines: Lines,
+    except: Option<&Exceptions>,
+    (loaded, word): InOrder,
+    options: &Options<'_>,
+) -> Result<Report> {
+    let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
+    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(options)?);
+    // Those left out must not take the places of others.
+    let limit = if except.is_some() { usize::MAX } else { lines.0 };
+    let mut dumps = dumps(&loaded);
+    // What came with index files is not made anew.
+    dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.snapshot.made_tree());
+    let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, options)?) } else { None };
+    let mut found = match &diff {
+        None => suspects::of_heap(heap, tree, source, limit, options),
+        Some(diff) => suspects::of_diff(diff, tree, source, limit, options),
+    }
+    .map_err(|error| of(&last.name, error))?;
+    if let Some(except) = except {
+        found.retain(|suspect| !except.name(suspect));
+        found.truncate(lines.0);
+    }
+    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
+    let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
+    let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref());
+    report.sections.splice(0..0, word);
+    Ok(report)
+}
+
+/// What of a diff is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) by: &'a [DiffKey],
+    pub(super) retained: bool,
+    pub(super) lines: Lines,
+    pub(super) output: Option<&'a Path>,
+}
+
+pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
+    let Lines(limit) = shown.lines;
+    let keys: Vec<Key> = shown
+        .by
+        .iter()
+        .filter_map(|by| match by {
+            DiffKey::Key(key) => Some(*key),
+            DiffKey::Holder => None,
+        })
+        .collect();
+    let is_by_holder = keys.len() < shown.by.len();
+    if is_by_holder && shown.by.len() > 1 {
+        return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
+    }
+    let (loaded, word) = load()?;
+    let options = &asked.control;
+    let mut dumps = dumps(&loaded);
+    if shown.retained {
+        for (dump, loaded) in dumps.iter_mut().zip(&loaded) {
+            dump.tree = Some(loaded.snapshot.tree(options)?);
+        }
+    }
+    let diff = Diff::new(&dumps, options)?;
+    let [.., Loaded { name, snapshot }] = &loaded[..] else { return Err(Error::Interrupted) };
+    if let Some(path) = shown.output {
+        let ids: Vec<NodeId> = diff.retained_objects().collect();
+        write_lines(path, snapshot, &ids, asked).map_err(|error| of(name, error))?;
+    }
+    let mut report = if is_by_holder {
+        let (tree, shortest_paths) = (snapshot.tree(options)?, snapshot.shortest_paths(options)?);
+        let holders = holders::growth(&diff, tree, shortest_paths, snapshot.source(), &asked.filter, limit, options)?;
+        diff::report(&diff, By::Holder(&holders), &asked.filter, limit, options)
+    } else {
+        diff::report(&diff, By::Keys(&keys), &asked.filter, limit, options)
+    }?;
+    report.sections.splice(0..0, word);
+    Ok(report)
+}
+
+/// Writes the lines of objects where the door lets it.
+fn write_lines(path: &Path, snapshot: &Snapshot, ids: &[NodeId], asked: &Asked<'_>) -> Result<()> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    (asked.save)(path, &mut |out| {
+        snapshot.heap().records(snapshot.source(), ids, |_, _, line| {
+            out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(failed)
+        })
+    })
+}
