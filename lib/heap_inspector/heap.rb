@@ -24,7 +24,7 @@ module HeapInspector
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
       Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Grouping Groups Growth MergedPaths Reference Relation
-      Retained Rows Step Summary Suspects Unreachable Warning Where WhereChain
+      Retained Rows Step Summary Suspects Threads Unreachable Warning Where WhereChain
     ].freeze
 
     private_constant :ANSWERS
@@ -271,6 +271,17 @@ module HeapInspector
     def fragmentation(by: :class, where: nil, limit: 20)
       by = Where.keys(by).map(&:to_s)
       Fragmentation.new(self, Native.fragmentation(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
+    end
+
+    # The threads, fibers and ractors, what each is called and runs, and what it keeps alive.
+    #
+    # @param limit [Integer, nil] how many
+    # @return [Threads]
+    # @raise [ArgumentError] if the limit is none
+    # @example
+    #   heap.threads.first # => #<HeapInspector::HeapThread object=… kind=:thread name="worker one" …>
+    def threads(limit: 20)
+      Threads.new(self, answer("threads", lines: Where.limit(limit)))
     end
 
     # What looks like a leak, the most suspect first: what one dump can tell. {HeapInspector.diff} of three dumps tells more.

@@ -102,6 +102,15 @@ module HeapInspector
         formats: %w[text json markdown csv dot]
       },
       {
+        name: "threads",
+        about: "Show threads, fibers and ractors, and what each holds",
+        methods: %w[Heap#threads],
+        dumps: (1..1),
+        word: nil,
+        options: { format: :text, lines: 20 },
+        formats: %w[text json markdown csv]
+      },
+      {
         name: "collections",
         about: "Show unused capacity of arrays and hashes, and the largest",
         methods: %w[Heap#collections],

@@ -19,6 +19,7 @@ mod sorted;
 pub mod strings;
 pub mod summary;
 pub mod suspects;
+pub mod threads;
 pub mod unreachable;
 
 use crate::diagnostics::Diagnostics;

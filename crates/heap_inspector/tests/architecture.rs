@@ -105,6 +105,25 @@ fn the_library_knows_neither_ruby_nor_the_command_line() {
     }
 }
 
+/// What ARCHITECTURE.md lists under "Adding a question" is true of `threads`, and short.
+#[test]
+fn a_question_takes_ten_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (_, section) = text.split_once("## Adding a question\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let files: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("- `"))
+        .map(|line| line.split('`').next().unwrap())
+        .collect();
+    assert!((8..=10).contains(&files.len()), "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(text.contains("threads") || text.contains("Threads"), "{file} has nothing of it");
+    }
+}
+
 /// The doors are made of the list: where their code named a question, that would be another file to be changed with it.
 #[test]
 fn no_door_names_a_question() {

@@ -6,7 +6,8 @@ use crate::Result;
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::suspects::Exceptions;
 use crate::analysis::{
-    Order, collections, fragmentation, generation, generations, groups, hints, show, strings, summary, unreachable,
+    Order, collections, fragmentation, generation, generations, groups, hints, show, strings, summary, threads,
+    unreachable,
 };
 use crate::keys::Key;
 use crate::report::Shape;
@@ -27,6 +28,7 @@ pub static QUESTIONS: &[Question] = &[
     STRINGS,
     DOMINATORS,
     SHOW,
+    THREADS,
     COLLECTIONS,
     FRAGMENTATION,
     UNREACHABLE,
@@ -449,6 +451,32 @@ const SHOW: Question = Question {
             Format::Dot => object.graph(heap, tree, &asked.dump),
             _ => object.report(heap, tree, &asked.dump, &snapshot.context()),
         })
+    }),
+};
+
+options! {
+    Threads {
+        lines: Lines = Lines(20) => lines("Rows of the table, or `all`"),
+    }
+}
+
+const THREADS: Question = Question {
+    name: "threads",
+    about: "Show threads, fibers and ractors, and what each holds",
+    details: "A thread holds what its stack and its variables lead to; the stack itself is its fiber's. What is shared is nobody's: an object \
+        that two threads hold, or that something else holds too, counts to neither. With `dominators DUMP ADDRESS` all that one retains.",
+    examples: &[first("threads heap.json", ""), first("threads heap.json --format json", "")],
+    more: "",
+    filtered: false,
+    own: Threads::choices,
+    drawings: &[],
+    ruby: &["Heap#threads"],
+    answer: Answer::Heap(|snapshot, words, asked| {
+        let Threads { lines } = Threads::read(words)?;
+        let (heap, control) = (snapshot.heap(), &asked.control);
+        let (tree, children) = (snapshot.tree(control)?, snapshot.children(control)?);
+        let found = threads::threads(heap, tree, children, snapshot.source(), lines.0, control)?;
+        Ok(found.report(heap, tree, &asked.dump, &snapshot.context()))
     }),
 };
 
