@@ -98,7 +98,7 @@ pub struct Asked<'a> {
     /// How the report will be written.
     pub format: Format,
     /// How to work.
-    pub control: scan::Options<'a>,
+    pub options: scan::Options<'a>,
     /// Where the door lets a question write.
     pub save: Save<'a>,
 }
@@ -195,7 +195,7 @@ impl Question {
     /// # Errors
     /// [`Error::Usage`] for a filter or another word that is none.
     pub fn shared(&self, words: &Words<'_>) -> Result<Shared> {
-        let Common { format, threads, strict, filter, no_index, .. } = Common::read(words)?;
+        let Common { format, threads, strict, filter, no_index, .. } = Common::of(words)?;
         let filter = if self.filtered { filter.0 } else { Filter::default() };
         Ok(Shared { format, threads, strict, filter, no_index })
     }
@@ -226,8 +226,8 @@ impl Question {
             Answer::Pass(answer) => answer(&one(&mut dumps)?, words, asked),
             Answer::Heap(answer) => {
                 let index = if no_index { Index::Ignored } else { Index::Kept };
-                let snapshot = Snapshot::load(one(&mut dumps)?, index, &asked.control)?;
-                snapshot.tree(&asked.control)?; // for the index file, should the question not need it
+                let snapshot = Snapshot::load(one(&mut dumps)?, index, &asked.options)?;
+                snapshot.tree(&asked.options.control)?; // for the index file, should the question not need it
                 answer(&snapshot, words, asked)
             }
             Answer::Heaps { least, .. } if dumps.len() < least => {
@@ -235,7 +235,7 @@ impl Question {
             }
             Answer::Heaps { answer, .. } => {
                 let index = if no_index { Index::Ignored } else { Index::Read };
-                answer(words, asked, &mut || several::load(std::mem::take(&mut dumps), index, &asked.control))
+                answer(words, asked, &mut || several::load(std::mem::take(&mut dumps), index, &asked.options))
             }
         }
     }

@@ -10,11 +10,13 @@ mod redact;
 
 use args::{Asked, Other};
 use clap::ArgMatches;
+use heap_inspector::control::Control;
+use heap_inspector::human;
 use heap_inspector::questions::{self, Answer, Named, Question, Words};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan;
 use heap_inspector::source::Source;
-use heap_inspector::view::{self, Format, TextStyle, human};
+use heap_inspector::view::{self, Format, TextStyle};
 use heap_inspector::{Error, ErrorKind};
 use output::Output;
 use progress::Progress;
@@ -227,11 +229,13 @@ fn ask(
         dump: paths.first().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         filter: shared.filter,
         format: shared.format,
-        control: scan::Options {
-            threads: shared.threads,
+        options: scan::Options {
             strict: shared.strict,
-            cancel: Some(cancel),
-            progress: Some(&|read, all| progress.update(read, all)),
+            control: Control {
+                threads: shared.threads,
+                cancel: Some(cancel),
+                progress: Some(&|read, all| progress.update(read, all)),
+            },
         },
         save: &|path, fill| save(path, cancel, fill),
     };

@@ -26,7 +26,7 @@ fn answer(ruby: &Ruby, heap: &Heap, name: String, options: RHash, terms: RArray)
             dump: heap.name().to_owned(),
             filter,
             format: Format::Text,
-            control: *control,
+            options: (*control).into(),
             save: &|_, _| Err(heap_inspector::Error::Usage { message: refuse.into() }),
         };
         question.of(snapshot, &Words(&given), &asked)

@@ -7,6 +7,7 @@
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, retained, share};
 use crate::Result;
+use crate::control::Control;
 use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId, Target};
@@ -15,7 +16,6 @@ use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Report, Rest, Section, Table};
-use crate::scan::Options;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
@@ -112,13 +112,13 @@ pub fn threads(
     children: &Children,
     source: &Source,
     limit: usize,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Threads> {
     let mut found = Threads::default();
     let mut kinds: Vec<(NodeId, Kind)> = Vec::new();
     for id in heap.nodes() {
         if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            options.check()?;
+            control.check()?;
         }
         let Some(kind) = Kind::of(heap, id) else { continue };
         if !tree.is_reachable(id) {
@@ -151,7 +151,7 @@ pub fn threads(
             memsize: heap.bytes(id),
             retained_memsize: tree.retained(id),
             retained_count: tree.retained_count(id),
-            mostly: below.mostly(id, &labels, options)?,
+            mostly: below.mostly(id, &labels, control)?,
             location: labels.value(Key::Location, id),
         });
     }
@@ -172,13 +172,13 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
-    fn mostly(&mut self, id: NodeId, labels: &Labels<'_>, options: &Options<'_>) -> Result<Option<Mostly>> {
+    fn mostly(&mut self, id: NodeId, labels: &Labels<'_>, control: &Control<'_>) -> Result<Option<Mostly>> {
         // By class: the first object that was met, how many there are, and their bytes.
         let mut sums: HashMap<usize, (NodeId, u64, u64)> = HashMap::new();
         let mut stack: Vec<NodeId> = self.children.of(Dominator::Node(id)).collect();
         while let Some(id) = stack.pop() {
             if self.walked.is_multiple_of(CHECK_INTERVAL) {
-                options.check()?;
+                control.check()?;
             }
             self.walked += 1;
             if self.all.contains(&id) {
@@ -335,10 +335,10 @@ mod tests {
     use std::io::Cursor;
 
     fn asked(dump: Source, limit: usize) -> (Heap, Threads) {
-        let (source, options) = (dump.spooled(), Options::default());
-        let heap = Heap::load(&source, &options).unwrap();
-        let tree = Tree::new(&heap, &options).unwrap();
-        let found = threads(&heap, &tree, &tree.children(), &source, limit, &options).unwrap();
+        let (source, control) = (dump.spooled(), Control::default());
+        let heap = Heap::load(&source, &control.into()).unwrap();
+        let tree = Tree::new(&heap, &control).unwrap();
+        let found = threads(&heap, &tree, &tree.children(), &source, limit, &control).unwrap();
         (heap, found)
     }
 
@@ -398,7 +398,7 @@ mod tests {
         let (heap, found) = asked(lines(SMALL), 1);
         assert_eq!((found.holders.len(), found.rest.count, found.rest.memsize), (1, 3, 1300));
         assert_eq!(found.counts, [1, 2, 1]);
-        let tree = Tree::new(&heap, &Options::default()).unwrap();
+        let tree = Tree::new(&heap, &Control::default()).unwrap();
         let report = found.report(&heap, &tree, "memory", &Context::of(&heap));
         let json: serde_json::Value = serde_json::from_str(&crate::view::json::render(&report)).unwrap();
         assert_eq!(json["threads"]["rest"]["memsize"], 1300);

@@ -11,20 +11,20 @@ use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
 pub(super) fn retained(snapshot: &Snapshot, by: &[Key], limit: usize, asked: &Asked<'_>) -> Result<Report> {
-    let (heap, options) = (snapshot.heap(), &asked.control);
-    let tree = snapshot.tree(options)?;
+    let (heap, control) = (snapshot.heap(), &asked.options.control);
+    let tree = snapshot.tree(control)?;
     let holders = match by {
-        [] => Some(retained::holders(heap, tree, snapshot.source(), &asked.filter, limit, options)?),
+        [] => Some(retained::holders(heap, tree, snapshot.source(), &asked.filter, limit, control)?),
         _ => None,
     };
     let by = if by.is_empty() { &[Key::Class] } else { by };
-    let groups = retained::groups(heap, tree, by, &asked.filter, Some(limit), options)?;
+    let groups = retained::groups(heap, tree, by, &asked.filter, Some(limit), control)?;
     Ok(retained::report(heap, tree, holders.as_deref(), &groups, &asked.filter, &asked.dump, &snapshot.context()))
 }
 
 pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked<'_>) -> Result<Report> {
-    let (heap, options) = (snapshot.heap(), &asked.control);
-    let tree = snapshot.tree(options)?;
+    let (heap, control) = (snapshot.heap(), &asked.options.control);
+    let tree = snapshot.tree(control)?;
     let top = match &chosen.address {
         Some(address) => Dominator::Node(show::find(heap, address)?),
         None => Dominator::Root,
@@ -36,7 +36,7 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
     let (by, shown) = chosen.shown(all, asked.format);
     match by {
         Some(by) => {
-            let rows = dominators_by_key::dominators_by_key(heap, tree, by, top, shown, options)?;
+            let rows = dominators_by_key::dominators_by_key(heap, tree, by, top, shown, control)?;
             Ok(dominators_by_key::report(heap, tree, by, top, &rows, &asked.dump, &snapshot.context()))
         }
         None => {
@@ -47,26 +47,26 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
 }
 
 pub(super) fn path(snapshot: &Snapshot, chosen: &Path, asked: &Asked<'_>) -> Result<Report> {
-    let (heap, options) = (snapshot.heap(), &asked.control);
+    let (heap, control) = (snapshot.heap(), &asked.options.control);
     if let Some(address) = &chosen.address {
         let id = show::find(heap, address)?;
-        let paths = paths::paths(heap, snapshot.source(), id, chosen.paths, options)?;
-        return Ok(paths.report(heap, snapshot.tree(options)?, &asked.dump, &snapshot.context()));
+        let paths = paths::paths(heap, snapshot.source(), id, chosen.paths, control)?;
+        return Ok(paths.report(heap, snapshot.tree(control)?, &asked.dump, &snapshot.context()));
     }
     let class = chosen.class.as_deref();
     let filter = match class {
         Some(class) => asked.filter.clone().with("class", false, &[Wanted::Text(class.to_owned())])?,
         None => asked.filter.clone(),
     };
-    let ids = grouping::nodes(heap, &filter, options)?;
+    let ids = grouping::nodes(heap, &filter, control)?;
     if let Some(class) = class.filter(|_| ids.is_empty()) {
-        let hint = match grouping::similar_classes(heap, class, 3, options)?.as_slice() {
+        let hint = match grouping::similar_classes(heap, class, 3, control)?.as_slice() {
             [] => "; `heap_inspector top DUMP` lists the classes".to_owned(),
             names => format!("; did you mean {}?", names.join(", ")),
         };
         return Err(Error::Usage { message: format!("the dump has no object of a class {class:?}{hint}") });
     }
     let shown = paths::Shown { width: chosen.lines.0, ..paths::Shown::default() };
-    let merged = paths::merged(heap, snapshot.source(), &ids, shown, options)?;
+    let merged = paths::merged(heap, snapshot.source(), &ids, shown, control)?;
     Ok(merged.report(&format!("objects where {}", filter.words().join(", ")), &asked.dump, &snapshot.context()))
 }

@@ -78,9 +78,9 @@ class or file:line of a suspect, with * for anything; # begins a comment.",
     answer: Answer::Heaps {
         least: 1,
         answer: |words, asked, load| {
-            let Suspects { lines, except } = Suspects::read(words)?;
+            let Suspects { lines, except } = Suspects::of(words)?;
             let except = except.map(|path| Exceptions::read(File::new(&path))).transpose()?;
-            several::suspects(lines, except.as_ref(), load()?, &asked.control)
+            several::suspects(lines, except.as_ref(), load()?, &asked.options.control)
         },
     },
 };
@@ -120,9 +120,9 @@ Keys (--by):
     drawings: &[],
     ruby: &["Heap#groups"],
     answer: Answer::Pass(|source, words, asked| {
-        let Top { by, sort, lines } = Top::read(words)?;
+        let Top { by, sort, lines } = Top::of(words)?;
         let options = groups::Options { by, filter: asked.filter.clone(), sort, limit: Some(lines.0) };
-        let (groups, context) = groups::read(source, &options, &asked.control)?;
+        let (groups, context) = groups::read(source, &options, &asked.options)?;
         Ok(hints::after_groups(groups.report(&asked.dump, &options.filter, sort, &context), source))
     }),
 };
@@ -156,16 +156,16 @@ const READ: Question = Question {
     drawings: &[],
     ruby: &["Heap#generations"],
     answer: Answer::Pass(|source, words, asked| {
-        let Read { generation, lines } = Read::read(words)?;
+        let Read { generation, lines } = Read::of(words)?;
         let Some(which) = generation else {
             let limit = lines.map(|lines| lines.0);
-            let (generations, context) = generations::read(source, asked.filter.clone(), limit, &asked.control)?;
+            let (generations, context) = generations::read(source, asked.filter.clone(), limit, &asked.options)?;
             let report = generations.report(&asked.dump, &asked.filter, &context);
             return Ok(hints::after_generations(report, source));
         };
         let filter: Filter = asked.filter.clone().and(&which.filter()?);
         let limit = lines.map_or(GENERATION_LINES, |lines| lines.0);
-        let (detail, context) = generation::read(source, &filter, limit, &asked.control)?;
+        let (detail, context) = generation::read(source, &filter, limit, &asked.options)?;
         Ok(detail.report(&asked.dump, &which.title(), &filter, &context))
     }),
 };
@@ -199,7 +199,7 @@ const PATH: Question = Question {
         Drawing { shape: Shape::Tree, with: &["class", "where"] },
     ],
     ruby: &["Heap#paths_to", "Heap#paths_to_class"],
-    answer: Answer::Heap(|snapshot, words, asked| graph::path(snapshot, &Path::read(words)?, asked)),
+    answer: Answer::Heap(|snapshot, words, asked| graph::path(snapshot, &Path::of(words)?, asked)),
 };
 
 options! {
@@ -227,7 +227,7 @@ const RETAINED: Question = Question {
     drawings: &[],
     ruby: &["Heap#retained"],
     answer: Answer::Heap(|snapshot, words, asked| {
-        let Retained { by, lines } = Retained::read(words)?;
+        let Retained { by, lines } = Retained::of(words)?;
         graph::retained(snapshot, &by, lines.0, asked)
     }),
 };
@@ -271,7 +271,7 @@ dominator tree, that was there in the first dump",
     answer: Answer::Heaps {
         least: 2,
         answer: |words, asked, load| {
-            let Diff { by, retained, lines, output } = Diff::read(words)?;
+            let Diff { by, retained, lines, output } = Diff::of(words)?;
             let output = output.as_deref().map(File::new);
             several::diff(several::Shown { by: &by, retained, lines, output }, asked, load)
         },
@@ -299,8 +299,8 @@ const SUMMARY: Question = Question {
     drawings: &[],
     ruby: &["Heap#summary"],
     answer: Answer::Pass(|source, words, asked| {
-        let Summary { lines } = Summary::read(words)?;
-        Ok(summary::read(source, &asked.filter, lines.0, &asked.control)?.report(&asked.dump))
+        let Summary { lines } = Summary::of(words)?;
+        Ok(summary::read(source, &asked.filter, lines.0, &asked.options)?.report(&asked.dump))
     }),
 };
 
@@ -328,8 +328,8 @@ const STRINGS: Question = Question {
     drawings: &[],
     ruby: &["Heap#duplicate_strings"],
     answer: Answer::Pass(|source, words, asked| {
-        let Strings { sort, lines } = Strings::read(words)?;
-        let (strings, context) = strings::read(source, &asked.filter, sort, lines.0, &asked.control)?;
+        let Strings { sort, lines } = Strings::of(words)?;
+        let (strings, context) = strings::read(source, &asked.filter, sort, lines.0, &asked.options)?;
         Ok(strings.report(&asked.dump, &asked.filter, &context))
     }),
 };
@@ -420,7 +420,7 @@ const DOMINATORS: Question = Question {
     own: Dominators::choices,
     drawings: &[TREE],
     ruby: &["Heap#dominators"],
-    answer: Answer::Heap(|snapshot, words, asked| graph::dominators(snapshot, &Dominators::read(words)?, asked)),
+    answer: Answer::Heap(|snapshot, words, asked| graph::dominators(snapshot, &Dominators::of(words)?, asked)),
 };
 
 options! {
@@ -444,8 +444,8 @@ const SHOW: Question = Question {
     drawings: &[Drawing { shape: Shape::Path, with: &[] }],
     ruby: &["Heap#show", "HeapObject#show"],
     answer: Answer::Heap(|snapshot, words, asked| {
-        let Show { address, lines } = Show::read(words)?;
-        let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.control)?, &asked.control);
+        let Show { address, lines } = Show::of(words)?;
+        let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.options.control)?, &asked.options.control);
         let object = show::show(heap, tree, snapshot.source(), show::find(heap, &address)?, lines.0, control)?;
         Ok(match asked.format {
             Format::Dot => object.graph(heap, tree, &asked.dump),
@@ -472,8 +472,8 @@ const THREADS: Question = Question {
     drawings: &[],
     ruby: &["Heap#threads"],
     answer: Answer::Heap(|snapshot, words, asked| {
-        let Threads { lines } = Threads::read(words)?;
-        let (heap, control) = (snapshot.heap(), &asked.control);
+        let Threads { lines } = Threads::of(words)?;
+        let (heap, control) = (snapshot.heap(), &asked.options.control);
         let (tree, children) = (snapshot.tree(control)?, snapshot.children(control)?);
         let found = threads::threads(heap, tree, children, snapshot.source(), lines.0, control)?;
         Ok(found.report(heap, tree, &asked.dump, &snapshot.context()))
@@ -502,8 +502,8 @@ const COLLECTIONS: Question = Question {
     drawings: &[],
     ruby: &["Heap#collections"],
     answer: Answer::Heap(|snapshot, words, asked| {
-        let Collections { by, lines } = Collections::read(words)?;
-        let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.control)?, &asked.control);
+        let Collections { by, lines } = Collections::of(words)?;
+        let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.options.control)?, &asked.options.control);
         let found = collections::collections(heap, Some(tree), &by, &asked.filter, lines.0, control)?;
         Ok(found.report(heap, &asked.filter, &asked.dump, &snapshot.context()))
     }),
@@ -531,9 +531,9 @@ const FRAGMENTATION: Question = Question {
     drawings: &[],
     ruby: &["Heap#fragmentation"],
     answer: Answer::Heap(|snapshot, words, asked| {
-        let Fragmentation { by, lines } = Fragmentation::read(words)?;
+        let Fragmentation { by, lines } = Fragmentation::of(words)?;
         let heap = snapshot.heap();
-        let found = fragmentation::fragmentation(heap, &by, &asked.filter, lines.0, &asked.control)?;
+        let found = fragmentation::fragmentation(heap, &by, &asked.filter, lines.0, &asked.options.control)?;
         Ok(found.report(heap, &asked.filter, &asked.dump, &snapshot.context()))
     }),
 };
@@ -562,8 +562,8 @@ const UNREACHABLE: Question = Question {
     drawings: &[],
     ruby: &["Heap#unreachable"],
     answer: Answer::Heap(|snapshot, words, asked| {
-        let Unreachable { by, sort, lines } = Unreachable::read(words)?;
-        let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.control)?, &asked.control);
+        let Unreachable { by, sort, lines } = Unreachable::of(words)?;
+        let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.options.control)?, &asked.options.control);
         let groups = groups::Options { by, filter: asked.filter.clone(), sort, limit: Some(lines.0) };
         let found = unreachable::unreachable(heap, tree, snapshot.source(), &groups, control)?;
         Ok(found.report(heap, tree, &groups, &asked.dump, &snapshot.context()))

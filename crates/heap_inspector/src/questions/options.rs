@@ -468,7 +468,7 @@ macro_rules! options {
                 vec![$($told.choice::<$type>(&default.$field)),*]
             }
 
-            pub(super) fn read(words: &Words<'_>) -> Result<$name> {
+            pub(super) fn of(words: &Words<'_>) -> Result<$name> {
                 let default = $name::default();
                 Ok($name { $($field: words.value($told.name)?.unwrap_or(default.$field),)* })
             }

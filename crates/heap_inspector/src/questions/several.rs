@@ -6,6 +6,7 @@ use crate::analysis::Context;
 use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
 use crate::analysis::suspects::{self, Exceptions};
+use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::keys::Key;
 use crate::report::{Report, Section};
@@ -73,19 +74,19 @@ pub(super) fn suspects(
     lines: Lines,
     except: Option<&Exceptions>,
     (loaded, word): InOrder,
-    options: &Options<'_>,
+    control: &Control<'_>,
 ) -> Result<Report> {
     let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
-    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(options)?);
+    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(control)?);
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
     let mut dumps = dumps(&loaded);
     // What came with index files is not made anew.
     dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.snapshot.made_tree());
-    let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, options)?) } else { None };
+    let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, control)?) } else { None };
     let mut found = match &diff {
-        None => suspects::of_heap(heap, tree, source, limit, options),
-        Some(diff) => suspects::of_diff(diff, tree, source, limit, options),
+        None => suspects::of_heap(heap, tree, source, limit, control),
+        Some(diff) => suspects::of_diff(diff, tree, source, limit, control),
     }
     .map_err(|error| of(&last.name, error))?;
     if let Some(except) = except {
@@ -123,25 +124,25 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
         return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
     }
     let (loaded, word) = load()?;
-    let options = &asked.control;
+    let control = &asked.options.control;
     let mut dumps = dumps(&loaded);
     if shown.retained {
         for (dump, loaded) in dumps.iter_mut().zip(&loaded) {
-            dump.tree = Some(loaded.snapshot.tree(options)?);
+            dump.tree = Some(loaded.snapshot.tree(control)?);
         }
     }
-    let diff = Diff::new(&dumps, options)?;
+    let diff = Diff::new(&dumps, control)?;
     let [.., Loaded { name, snapshot }] = &loaded[..] else { return Err(Error::Interrupted) };
     if let Some(path) = shown.output {
         let ids: Vec<NodeId> = diff.retained_objects().collect();
         write_lines(path, snapshot, &ids, asked).map_err(|error| of(name, error))?;
     }
     let mut report = if is_by_holder {
-        let (tree, shortest_paths) = (snapshot.tree(options)?, snapshot.shortest_paths(options)?);
-        let holders = holders::growth(&diff, tree, shortest_paths, snapshot.source(), &asked.filter, limit, options)?;
-        diff::report(&diff, By::Holder(&holders), &asked.filter, limit, options)
+        let (tree, shortest_paths) = (snapshot.tree(control)?, snapshot.shortest_paths(control)?);
+        let holders = holders::growth(&diff, tree, shortest_paths, snapshot.source(), &asked.filter, limit, control)?;
+        diff::report(&diff, By::Holder(&holders), &asked.filter, limit, control)
     } else {
-        diff::report(&diff, By::Keys(&keys), &asked.filter, limit, options)
+        diff::report(&diff, By::Keys(&keys), &asked.filter, limit, control)
     }?;
     report.sections.splice(0..0, word);
     Ok(report)

@@ -16,7 +16,7 @@ fn ask(name: &str, dump: &str, given: &[(&str, &str)]) -> Result<Report> {
         dump: dump.into(),
         filter: shared.filter,
         format: shared.format,
-        control: scan::Options::default(),
+        options: scan::Options::default(),
         save: &|_, _| Ok(()),
     };
     let path = format!("{}/tests/dumps/{dump}.json.zst", env!("CARGO_MANIFEST_DIR"));

@@ -509,7 +509,7 @@ fn what_nothing_holds_in_one_dump_is_low_where_it_is_of_many_collections() {
     assert_eq!((suspect.memsize, &suspect.location), (16_000, &location("/app/leak.rb:7")));
     // What is only of the last ones is garbage, what ended long ago waits for a full collection; what was lost may have held it.
     let last = unheld(301..=400);
-    assert_eq!(suspects(&[last.clone()]), []);
+    assert_eq!(suspects(std::slice::from_ref(&last)), []);
     assert_eq!(suspects(&[unheld(1..=300) + &allocated(0x50_0000, "Item", "", 400)]), []);
     assert_eq!(suspects(&[unheld(1..=400) + "{\"address\":\"0x99"]), []);
 }
