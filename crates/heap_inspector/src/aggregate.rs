@@ -10,6 +10,7 @@ pub use texts::Texts;
 
 use crate::Result;
 use crate::diagnostics::Diagnostics;
+use crate::memory::{STRIDE, map};
 use crate::names::{NameParts, Names, TRACER_STRUCT, Tables};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Record, Type};
@@ -34,6 +35,11 @@ impl Default for Summing {
 
 impl Summing {
     const RECENT: usize = 1 << 13;
+
+    /// Room for what the records of a block may bring, and what is at hand.
+    fn room(&mut self) -> Result<()> {
+        map(&mut self.sums, 5 * Summing::RECENT)
+    }
 
     #[inline]
     fn add(&mut self, properties: ObjectProperties, sum: Sum) {
@@ -111,7 +117,10 @@ impl Aggregate {
                 sums = found; // its numbers are the whole's
             } else {
                 for (step, (properties, sum)) in found.into_iter().enumerate() {
-                    check(step)?;
+                    if step.is_multiple_of(STRIDE) {
+                        scan.control.check()?;
+                        map(&mut sums, STRIDE)?;
+                    }
                     sums.entry(ObjectProperties { names: renumbering.apply(properties.names), ..properties })
                         .or_default()
                         .add(sum);
@@ -187,6 +196,10 @@ impl Visitor for Worker<'_> {
     }
 
     fn end_of_block(&mut self, _: u64) -> Result<()> {
+        self.tables.room()?;
+        if self.wants.summing {
+            self.sums.room()?;
+        }
         self.texts.as_mut().map_or(Ok(()), texts::Collector::end_of_block)
     }
 }

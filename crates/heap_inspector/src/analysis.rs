@@ -203,3 +203,6 @@ pub(crate) fn edge_cell(edge: &Edge) -> Cell {
         words => Cell::Text(words),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! adds and how many arrays there are, the caller's words, for each array the width of a number in bytes, its length in bytes and its
 //! checksum (XXH3), and a checksum of all that; then the arrays, each begun at a multiple of 8 bytes.
 
+use crate::memory::filled;
 use crate::threads;
 use std::borrow::Cow;
 use std::fs::File;
@@ -73,7 +74,8 @@ impl Part<'_> {
         macro_rules! read {
             ($number:ty) => {{
                 let count = section.length / size_of::<$number>();
-                let mut numbers: Vec<$number> = vec![0; count];
+                // An index file is never an error.
+                let mut numbers: Vec<$number> = filled(0, count).ok()?;
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut numbers);
                 if bytes.len() != section.length {
                     return None;

@@ -36,7 +36,12 @@ impl Control<'_> {
     /// [`Error::Interrupted`].
     pub fn check(&self) -> Result<()> {
         #[cfg(test)]
-        LOOKS.set(LOOKS.get() + 1);
+        {
+            LOOKS.set(LOOKS.get() + 1);
+            if LOOKS.get() == TRIP.get() {
+                return Err(Error::Interrupted);
+            }
+        }
         match self.cancel {
             Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
             _ => Ok(()),
@@ -60,6 +65,13 @@ const CHECK_INTERVAL: usize = 1 << 14;
 #[cfg(test)]
 thread_local! {
     static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    static TRIP: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Has the look after so many more of this thread find the flag up, and no other.
+#[cfg(test)]
+pub(crate) fn trip_after(looks: u64) {
+    TRIP.set(LOOKS.get() + looks + 1);
 }
 
 /// How often this thread has looked at a cancel flag.

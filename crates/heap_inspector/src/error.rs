@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Usage,
     /// The caller's cancel flag was raised.
     Interrupted,
+    /// The process may not have as much memory as the answer needs.
+    Memory,
 }
 
 /// Why an operation of this library failed.
@@ -76,6 +78,12 @@ pub enum Error {
     /// The cancel flag was raised.
     #[error("interrupted")]
     Interrupted,
+    /// The system refused memory.
+    #[error("out of memory: {} more at a stretch are not to be had; `read`, `summary` and `top` need memory for groups alone", mib(*bytes))]
+    Memory {
+        /// How much was asked for at last.
+        bytes: usize,
+    },
 }
 
 impl Error {
@@ -92,6 +100,7 @@ impl Error {
             Error::Compression { .. } => ErrorKind::Compression,
             Error::Usage { .. } => ErrorKind::Usage,
             Error::Interrupted => ErrorKind::Interrupted,
+            Error::Memory { .. } => ErrorKind::Memory,
         }
     }
 
@@ -130,6 +139,10 @@ impl Error {
 
 /// The library's result.
 pub type Result<T> = std::result::Result<T, Error>;
+
+fn mib(bytes: usize) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
 
 fn at(position: &Option<Position>) -> String {
     position.map_or_else(String::new, |place| format!("{place}: "))

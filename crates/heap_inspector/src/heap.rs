@@ -93,11 +93,12 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn new(addresses: &[u64]) -> Addresses {
+    fn new(addresses: &[u64]) -> Result<Addresses> {
         let lowest = addresses.iter().copied().min().unwrap_or(0);
         let all = addresses.iter().fold(0, |all, address| all | (address - lowest));
         let grain = all.trailing_zeros().min(63);
-        Addresses { lowest, grain, steps: Column::new(addresses.len(), |row| (addresses[row] - lowest) >> grain) }
+        let steps = Column::new(addresses.len(), |row| (addresses[row] - lowest) >> grain)?;
+        Ok(Addresses { lowest, grain, steps })
     }
 
     #[inline]

@@ -233,6 +233,7 @@ impl serde::Serialize for Absent {
 /// Works out the values of slots.
 pub struct Values<'a> {
     names: &'a Names,
+    /// Texts that are none of the dump's own, numbered behind those: a name is not kept twice.
     texts: Symbols,
     cache: HashMap<(Key, u32), std::result::Result<Symbol, Absent>>,
 }
@@ -250,6 +251,25 @@ impl<'a> Values<'a> {
         Values { names, texts: Symbols::default(), cache: HashMap::new() }
     }
 
+    /// The number of a text: that of the dump's own, where it is one.
+    fn intern(&mut self, text: &[u8]) -> Symbol {
+        let own = &self.names.tables.symbols;
+        own.find(text).unwrap_or_else(|| Symbol(self.texts.intern(text).0 + own.len() as u32))
+    }
+
+    /// The value of one of the dump's own texts.
+    fn own(&mut self, sym: Symbol) -> Value {
+        Value::Text(if sym.is_some() { sym } else { self.intern(b"") })
+    }
+
+    fn bytes_of(&self, sym: Symbol) -> &[u8] {
+        let own = &self.names.tables.symbols;
+        match sym.0.checked_sub(own.len() as u32) {
+            Some(number) => self.texts.bytes(Symbol(number)),
+            None => own.bytes(sym),
+        }
+    }
+
     /// The value of `key` for `slot`, which must hold the parts that the key needs.
     pub fn value(&mut self, key: Key, properties: &ObjectProperties) -> Value {
         let number = |number: u32| if number == 0 { Value::None } else { Value::Number(u64::from(number) - 1) };
@@ -264,11 +284,11 @@ impl<'a> Values<'a> {
             Key::Shared => Value::Flag(properties.flags.has(Flags::SHARED)),
             Key::Traced => Value::Flag(properties.traced),
             Key::Type if properties.ty == Type::Other => self.label(properties),
-            Key::Type => Value::Text(self.texts.intern(properties.ty.name().as_bytes())),
+            Key::Type => Value::Text(self.intern(properties.ty.name().as_bytes())),
             Key::Imemo if properties.ty == Type::Imemo => self.label(properties),
             Key::Struct if properties.ty == Type::Data => self.label(properties),
             Key::Encoding if properties.ty == Type::String && !properties.names.label.is_some() => {
-                Value::Text(self.texts.intern(b"BINARY")) // Ruby prints no encoding for it
+                Value::Text(self.intern(b"BINARY")) // Ruby prints no encoding for it
             }
             Key::Encoding if properties.ty == Type::String => self.label(properties),
             Key::Imemo | Key::Struct | Key::Encoding => Value::None,
@@ -304,7 +324,7 @@ impl<'a> Values<'a> {
             Value::None => KeyValue::None,
             Value::Number(number) => KeyValue::Number(number),
             Value::Flag(flag) => KeyValue::Flag(flag),
-            Value::Text(sym) => KeyValue::Text(self.texts.text(sym).into_owned()),
+            Value::Text(sym) => KeyValue::Text(String::from_utf8_lossy(self.bytes_of(sym)).into_owned()),
             Value::Absent(absent) => KeyValue::Absent(absent),
         }
     }
@@ -323,7 +343,7 @@ impl<'a> Values<'a> {
     #[must_use]
     pub fn bytes(&self, value: Value) -> Option<&[u8]> {
         match value {
-            Value::Text(sym) => Some(self.texts.bytes(sym)),
+            Value::Text(sym) => Some(self.bytes_of(sym)),
             Value::Absent(absent) => Some(absent.words().as_bytes()),
             _ => None,
         }
@@ -333,7 +353,7 @@ impl<'a> Values<'a> {
         if !properties.names.label.is_some() {
             return Value::None;
         }
-        Value::Text(self.texts.intern(self.names.tables.symbols.bytes(properties.names.label)))
+        self.own(properties.names.label)
     }
 
     fn class(&mut self, properties: &ObjectProperties) -> Value {
@@ -342,20 +362,15 @@ impl<'a> Values<'a> {
         }
         let class = properties.names.class;
         if class != crate::names::ClassId::NONE {
-            let (names, texts) = (self.names, &mut self.texts);
-            let name = || Ok(texts.intern(names.tables.symbols.bytes(names.instance_class(class))));
-            let name = *self.cache.entry((Key::Class, class.0)).or_insert_with(name);
-            return name.map_or_else(Value::Absent, Value::Text);
+            return self.own(self.names.instance_class(class));
         }
         let label = match properties.ty {
             Type::Imemo | Type::Data => self.names.tables.symbols.text(properties.names.label),
-            Type::Other => {
-                return Value::Text(self.texts.intern(self.names.tables.symbols.bytes(properties.names.label)));
-            }
+            Type::Other => return self.own(properties.names.label),
             _ => "".into(),
         };
         let separator = if label.is_empty() { "" } else { " " };
-        Value::Text(self.texts.intern(format!("({}{separator}{label})", properties.ty).as_bytes()))
+        Value::Text(self.intern(format!("({}{separator}{label})", properties.ty).as_bytes()))
     }
 
     fn site(&mut self, key: Key, properties: &ObjectProperties) -> Value {
@@ -383,27 +398,28 @@ impl<'a> Values<'a> {
     }
 
     fn part_of_site(&mut self, key: Key, id: SiteId) -> std::result::Result<Symbol, Absent> {
-        let symbols = &self.names.tables.symbols;
+        let names = self.names;
+        let symbols = &names.tables.symbols;
         let Site { file, line, method } = self.names.tables.sites.get(id);
         if key == Key::Method {
-            return if method.is_some() { Ok(self.texts.intern(symbols.bytes(method))) } else { Err(Absent::NoMethod) };
+            return if method.is_some() { Ok(method) } else { Err(Absent::NoMethod) };
         }
         let path = symbols.bytes(file);
         if path.is_empty() || path == b"(null)" {
             return Err(Absent::NoFile); // up to Ruby 2.7 "(null)"
         }
         Ok(match key {
-            Key::Location if line > 0 => self.texts.intern(&[path, format!(":{line}").as_bytes()].concat()),
+            Key::Location if line > 0 => self.intern(&[path, format!(":{line}").as_bytes()].concat()),
             Key::Directory => {
                 let end = memchr::memrchr(b'/', path);
-                self.texts.intern(match end {
+                self.intern(match end {
                     Some(0) => b"/",
                     Some(end) => &path[..end],
                     None => b".",
                 })
             }
-            Key::Gem => self.texts.intern(gems::gem(&symbols.text(file)).as_bytes()),
-            _ => self.texts.intern(path),
+            Key::Gem => self.intern(gems::gem(&symbols.text(file)).as_bytes()),
+            _ => file,
         })
     }
 }

@@ -121,6 +121,26 @@ impl Start {
     }
 }
 
+/// The starts of texts by node, behind one another.
+#[derive(Default)]
+struct Starts {
+    text: String,
+    /// Where each begins and ends, and whether it is cut.
+    places: HashMap<NodeId, (usize, u32, bool)>,
+}
+
+impl Starts {
+    fn insert(&mut self, id: NodeId, start: &Start) {
+        let begin = self.text.len();
+        self.text.push_str(&start.shown);
+        self.places.insert(id, (begin, start.shown.len() as u32, start.is_cut)); // a start is as long as it is shown
+    }
+
+    fn get(&self, id: NodeId) -> Option<(&str, bool)> {
+        self.places.get(&id).map(|(begin, length, is_cut)| (&self.text[*begin..][..*length as usize], *is_cut))
+    }
+}
+
 /// Names nodes and edges of one heap.
 pub struct Labels<'a> {
     heap: &'a Heap,
@@ -130,7 +150,7 @@ pub struct Labels<'a> {
     /// How many names stand in `variables`: they are forgotten when they are too many.
     kept: Cell<usize>,
     votes: OnceCell<HashMap<u32, Votes>>,
-    texts: HashMap<NodeId, Start>,
+    texts: Starts,
     /// Texts that may be labels or paths of code, whole.
     code_texts: HashMap<NodeId, Start>,
     places: RefCell<HashMap<NodeId, Places>>,
@@ -145,7 +165,7 @@ struct Places {
 
 impl fmt::Debug for Labels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Labels").field("texts", &self.texts.len()).finish_non_exhaustive()
+        f.debug_struct("Labels").field("texts", &self.texts.places.len()).finish_non_exhaustive()
     }
 }
 
@@ -161,10 +181,15 @@ impl<'a> Labels<'a> {
             variables: RefCell::default(),
             kept: Cell::default(),
             votes: OnceCell::new(),
-            texts: HashMap::new(),
+            texts: Starts::default(),
             code_texts: HashMap::new(),
             places: RefCell::default(),
         }
+    }
+
+    /// The heap whose nodes it names.
+    pub(crate) fn heap(&self) -> &'a Heap {
+        self.heap
     }
 
     /// Reads the texts of the strings among `ids`, of the code of the closures and methods among them, and of the string keys of those
@@ -181,7 +206,7 @@ impl<'a> Labels<'a> {
         let is_string = |id: &NodeId| self.heap.properties(*id).ty == Type::String;
         let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
         let mut wanted: Vec<NodeId> =
-            ids.iter().copied().chain(keys).filter(|id| is_string(id) && !self.texts.contains_key(id)).collect();
+            ids.iter().copied().chain(keys).filter(|id| is_string(id) && self.texts.get(*id).is_none()).collect();
         let mut iseqs: Vec<NodeId> = ids.iter().filter_map(|id| code::iseq_of(self.heap, *id)).collect();
         iseqs.sort_unstable();
         iseqs.dedup();
@@ -199,7 +224,7 @@ impl<'a> Labels<'a> {
                 code_texts.insert(id, Start::of(text, SHOWN_OF_CODE));
             }
             if asked.contains(&id) {
-                texts.insert(id, Start::of(text, SHOWN));
+                texts.insert(id, &Start::of(text, SHOWN));
             }
             Ok(())
         });
@@ -219,12 +244,12 @@ impl<'a> Labels<'a> {
 
     /// The text of a string, where it was read and is short enough to be known whole.
     pub(crate) fn text(&self, id: NodeId) -> Option<&str> {
-        self.texts.get(&id).filter(|start| !start.is_cut).map(|start| start.shown.as_str())
+        self.texts.get(id).filter(|(_, is_cut)| !is_cut).map(|(text, _)| text)
     }
 
     /// The text of a string as far as it was read.
     pub(crate) fn start(&self, id: NodeId) -> Option<&str> {
-        self.texts.get(&id).map(|start| start.shown.as_str())
+        self.texts.get(id).map(|(text, _)| text)
     }
 
     /// The value of a key for a node, as [`crate::analysis::groups`] has it.

@@ -53,6 +53,7 @@ pub mod heap;
 pub mod human;
 pub mod keys;
 pub mod labels;
+mod memory;
 pub mod names;
 mod patterns;
 pub mod properties;
@@ -69,7 +70,7 @@ pub mod source;
 pub mod stored;
 pub mod sums;
 pub mod symbols;
-mod threads;
+pub mod threads;
 pub mod view;
 
 pub use error::{Error, ErrorKind, Position, Result};

@@ -6,6 +6,7 @@
 
 use crate::Result;
 use crate::arrays::{Parts, Reader};
+use crate::memory::{filled, list, map, room};
 use crate::record::{Flags, Record, Type};
 use crate::symbols::{SiteId, Sites, Symbol, Symbols};
 use hashbrown::HashMap;
@@ -55,6 +56,13 @@ impl Default for Classes {
 }
 
 impl Classes {
+    /// Room for so many more.
+    fn room(&mut self, more: usize) -> Result<()> {
+        room(&mut self.addresses, more)?;
+        room(&mut self.records, more)?;
+        map(&mut self.numbers, more)
+    }
+
     #[inline]
     fn number(&mut self, address: u64) -> ClassId {
         let at = (address >> 3) as usize & (self.recent.len() - 1);
@@ -112,7 +120,21 @@ impl NameParts {
     pub const ALL: NameParts = NameParts { class: true, site: true, label: true };
 }
 
+/// Bytes of a block, and how many records, texts and classes' addresses may stand in it.
+const BLOCK: usize = 1 << 20;
+const RECORDS: usize = BLOCK / 32;
+const TEXTS: usize = BLOCK / 16;
+const CLASSES: usize = BLOCK / 16;
+
 impl Tables {
+    /// Room for what the records of a block may bring: a block has a mebibyte, or one record. Called between blocks, so that what is new
+    /// in one finds its room, however much is there already.
+    pub(crate) fn room(&mut self) -> Result<()> {
+        self.symbols.room(TEXTS, BLOCK)?;
+        self.sites.room(&self.symbols, RECORDS)?;
+        self.classes.room(CLASSES)
+    }
+
     /// Numbers the names of a record that `parts` asks for, and keeps what a class says of itself.
     #[inline]
     pub fn take(&mut self, record: &Record<'_>, parts: NameParts) -> Numbers {
@@ -256,9 +278,13 @@ impl Tables {
     fn merge(&mut self, other: &Tables, check: &impl Fn(usize) -> Result<()>) -> Result<Renumbering> {
         let symbols = self.symbols.merge(&other.symbols, check)?;
         let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols, check)?;
-        let mut classes = vec![ClassId::NONE];
+        let mut classes = list(other.class_count())?;
+        classes.push(ClassId::NONE);
         for address in &other.classes.addresses[1..] {
             check(classes.len())?;
+            if classes.len() % RECORDS == 1 {
+                self.classes.room(RECORDS)?;
+            }
             classes.push(self.classes.number(*address));
         }
         for (id, known) in other.classes.records.iter().enumerate() {
@@ -371,16 +397,21 @@ enum Attached {
 impl Names {
     /// Works out the names of all classes. `check` is called with the number of each, and may stop it.
     pub(crate) fn new(tables: Tables, check: impl Fn(usize) -> Result<()>) -> Result<Names> {
-        let mut attached = vec![Attached::None; tables.class_count()];
+        let mut attached = filled(Attached::None, tables.class_count())?;
         for (id, known) in tables.classes.records.iter().enumerate() {
+            check(id)?;
             let Some(known) = known.filter(|known| known.ty != Type::Iclass) else { continue };
             let place = &mut attached[known.class.0 as usize];
             *place = if *place == Attached::None { Attached::One(ClassId(id as u32)) } else { Attached::Many };
         }
-        let mut names =
-            Names { tables, instances: vec![Symbol::NONE], attached, tracer: Symbol::NONE, metaclass: Symbol::NONE };
+        let mut instances = list(attached.len())?;
+        instances.push(Symbol::NONE);
+        let mut names = Names { tables, instances, attached, tracer: Symbol::NONE, metaclass: Symbol::NONE };
         for id in 1..names.tables.class_count() {
             check(id)?;
+            if id % RECORDS == 1 {
+                names.tables.symbols.room(RECORDS, BLOCK)?;
+            }
             let sym = match names.name_of_instances(ClassId(id as u32)) {
                 Named::Given(sym) => sym,
                 Named::Made(name) => names.tables.symbols.intern(&name),

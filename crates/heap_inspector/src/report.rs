@@ -4,6 +4,9 @@
 //! (what a limit cut off is summed in a `rest` row) and holds resolved names, never ids. Text in it is raw, straight from the
 //! dump, and may hold anything: every view escapes it for where it goes.
 
+mod rows;
+
+pub use rows::{Reader, Row, Rows};
 use serde::Serialize;
 
 /// Version of the JSON that [`crate::view::json`] writes; raised whenever a key changes its name or meaning.
@@ -83,7 +86,7 @@ pub struct Table {
     /// What stands in each place of a row.
     pub columns: Vec<Column>,
     /// The rows that are shown, in order.
-    pub rows: Vec<Vec<Cell>>,
+    pub rows: Rows,
     /// The sum of the rows that the limit cut off.
     pub rest: Option<Rest>,
     /// The sum of all rows, shown and cut off; what is no sum is [`Cell::Missing`].
@@ -114,7 +117,7 @@ pub struct Tree {
     /// What stands in each place of a node; the last is the label, which text draws under its parent's.
     pub columns: Vec<Column>,
     /// The nodes, each behind its parent.
-    pub nodes: Vec<TreeNode>,
+    pub nodes: Rows<TreeNode>,
 }
 
 /// The place of the column that says by what a row of a [`Tree`] or [`Path`] is held.
@@ -123,7 +126,7 @@ pub(crate) fn edge_column(columns: &[Column]) -> Option<usize> {
 }
 
 /// A row of a [`Tree`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TreeNode {
     /// 0 for a top row; at most one more than the node's before.
     pub depth: usize,
@@ -143,7 +146,7 @@ pub struct Path {
     /// What stands in each place of a step; the last is the label.
     pub columns: Vec<Column>,
     /// The steps, the root first.
-    pub steps: Vec<Vec<Cell>>,
+    pub steps: Rows,
 }
 
 /// Named single values (totals, the Ruby series, counts of roots): an object in JSON, aligned lines in text.
@@ -249,4 +252,19 @@ pub struct Report {
     pub dump: String,
     /// The parts, in reading order.
     pub sections: Vec<Section>,
+}
+
+impl Report {
+    /// How many rows its tables, trees and paths have.
+    #[must_use]
+    pub fn row_count(&self) -> usize {
+        let rows = self.sections.iter().map(|section| match section {
+            Section::Table(table) => table.rows.len(),
+            Section::Tree(tree) => tree.nodes.len(),
+            Section::Path(path) => path.steps.len(),
+            Section::List(list) => list.items.len(),
+            Section::Facts(_) | Section::Note(_) => 0,
+        });
+        rows.sum()
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::Result;
 use crate::arrays::{Parts, Reader};
+use crate::memory::{list, room, table};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
@@ -66,6 +67,14 @@ impl Symbols {
         Some(symbols)
     }
 
+    /// Room for so many more texts of so many bytes in all.
+    pub(crate) fn room(&mut self, texts: usize, bytes: usize) -> Result<()> {
+        room(&mut self.bytes, bytes)?;
+        room(&mut self.ends, texts)?;
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
+        table(&mut self.table, texts, |id| hasher.hash_one(slice(bytes, ends, *id)))
+    }
+
     /// The number of `text`, a new one where it was not met before.
     pub fn intern(&mut self, text: &[u8]) -> Symbol {
         let hash = self.hasher.hash_one(text);
@@ -114,14 +123,22 @@ impl Symbols {
 
     /// Takes in all of `other`; the result maps its numbers to ours. `check` is called with each number, and may stop it.
     pub(crate) fn merge(&mut self, other: &Symbols, check: &impl Fn(usize) -> Result<()>) -> Result<Vec<Symbol>> {
-        let mut map = vec![Symbol::NONE];
+        let mut map = list(other.len())?;
+        map.push(Symbol::NONE);
         for id in 1..other.len() {
             check(id)?;
+            if id % STEP == 1 {
+                let end = other.ends[(id + STEP).min(other.len()) - 1];
+                self.room(STEP, end - other.ends[id - 1])?;
+            }
             map.push(self.intern(other.bytes(Symbol(id as u32))));
         }
         Ok(map)
     }
 }
+
+/// So many texts are made room for at a time.
+const STEP: usize = 1 << 10;
 
 fn slice<'a>(bytes: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
     &bytes[ends[id as usize - 1]..ends[id as usize]]
@@ -175,6 +192,16 @@ impl Sites {
     /// About how many bytes of memory the sites take.
     pub(crate) fn footprint(&self) -> usize {
         (self.list.capacity() + self.recent.capacity()) * size_of::<Site>() + self.table.allocation_size()
+    }
+
+    /// Room for so many more sites.
+    pub(crate) fn room(&mut self, symbols: &Symbols, sites: usize) -> Result<()> {
+        room(&mut self.list, sites)?;
+        let (list, hasher) = (&self.list, &self.hasher);
+        table(&mut self.table, sites, |id| {
+            let site = &list[*id as usize];
+            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
+        })
     }
 
     /// The number of the site with these parts, found without interning its texts first.
@@ -268,9 +295,13 @@ impl Sites {
         map: &[Symbol],
         check: &impl Fn(usize) -> Result<()>,
     ) -> Result<Vec<SiteId>> {
-        let mut sites = vec![SiteId::NONE];
+        let mut sites = list(other.len())?;
+        sites.push(SiteId::NONE);
         for site in &other.list[1..] {
             check(sites.len())?;
+            if sites.len() % STEP == 1 {
+                self.room(symbols, STEP)?;
+            }
             let file = symbols.bytes(map[site.file.0 as usize]).to_vec();
             let method = symbols.bytes(map[site.method.0 as usize]).to_vec();
             sites.push(self.intern(symbols, &file, site.line, &method));

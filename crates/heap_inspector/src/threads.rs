@@ -1,7 +1,27 @@
 //! Threads made for one call, as many as the system gives: where it refuses one (`ulimit -u`), the work is done by the caller.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+
+thread_local! {
+    /// Whether this thread gets no other ones.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` as where the system gives no thread: for tests.
+#[doc(hidden)]
+pub fn without<T>(work: impl FnOnce() -> T) -> T {
+    ALONE.set(true);
+    let done = work();
+    ALONE.set(false);
+    done
+}
+
+/// A thread of its own for `job`, where the system gives one.
+pub fn beside(name: &str, job: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    if ALONE.get() { None } else { Builder::new().name(name.to_owned()).spawn(job).ok() }
+}
 
 /// Does all jobs, each on a thread of its own but for the last, which the caller does; the results in the order of the jobs.
 pub(crate) fn all<T: Send, F: FnOnce() -> T + Send>(jobs: Vec<F>) -> Vec<T> {
@@ -43,28 +63,17 @@ fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     job: impl FnOnce() -> T + Send + 'scope,
 ) -> Option<ScopedJoinHandle<'scope, T>> {
-    #[cfg(test)]
-    if tests::NONE.get() {
-        return None;
-    }
-    Builder::new().spawn_scoped(scope, job).ok()
+    if ALONE.get() { None } else { Builder::new().spawn_scoped(scope, job).ok() }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use std::cell::Cell;
-
-    thread_local! {
-        /// Whether this thread gets no other ones.
-        pub(crate) static NONE: Cell<bool> = const { Cell::new(false) };
-    }
 
     #[test]
     fn without_threads_the_caller_does_all() {
         let caller = std::thread::current().id();
-        for none in [false, true] {
-            NONE.set(none);
+        let look = |none: bool| {
             let where_each = || std::thread::current().id();
             let done = all((0..5).map(|number| move || (number, where_each())).collect::<Vec<_>>());
             assert_eq!(done.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
@@ -72,7 +81,9 @@ pub(crate) mod tests {
             let (one, other) = both(true, where_each, where_each);
             assert_eq!((one == caller, other == caller), (none, true));
             assert_eq!(both(false, where_each, || 7), (caller, 7));
-        }
-        NONE.set(false);
+            assert_eq!(beside("test", || {}).is_none(), none);
+        };
+        look(false);
+        without(|| look(true));
     }
 }

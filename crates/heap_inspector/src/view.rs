@@ -1,21 +1,25 @@
 //! Reports as people and programs read them: text for a terminal, JSON, Markdown, CSV; their trees and paths also as pictures.
 //!
-//! A [`Report`] goes in, a string comes out. Views know the few shapes a report is made of and nothing of heaps. Whatever a dump's
-//! texts hold, no view lets a control character through, nor one that hides or reorders its neighbours. No view recurses over a
-//! report's depth. Costs the string.
+//! A [`Report`] goes in, a string comes out, or pieces of it one after another. Views know the few shapes a report is made of and
+//! nothing of heaps. Whatever a dump's texts hold, no view lets a control character through, nor one that hides or reorders its
+//! neighbours. No view recurses over a report's depth. Text, JSON, Markdown and CSV are made row by row and cost nothing beside what
+//! is not yet handed on; the others cost the whole string.
 
-pub mod csv;
-pub mod dot;
+mod csv;
+mod dot;
 pub mod escape;
-pub mod flamegraph;
-pub mod folded;
-pub mod json;
-pub mod markdown;
-pub mod text;
+mod flamegraph;
+mod folded;
+mod json;
+mod markdown;
+pub(crate) mod text;
 
+use crate::control::Control;
 use crate::human;
-use crate::report::{Cell, Report, Rest, Shape, Table, TreeNode};
+use crate::report::{Cell, Report, Rest, Row, Rows, Shape, Table, TreeNode};
 use crate::{Error, Result};
+use std::fmt::{self, Write as _};
+use std::io;
 use std::str::FromStr;
 
 /// How to write a report.
@@ -120,15 +124,135 @@ impl Default for TextStyle {
 /// ```
 #[must_use]
 pub fn render(report: &Report, format: Format, style: &TextStyle) -> String {
+    Out::string(|out| put(report, format, style, out))
+}
+
+/// Writes `report` as [`render`] does, in pieces.
+///
+/// # Errors
+/// Those of `out`; an [`Error::Interrupted`] inside of one of kind `Other` when cancelled.
+pub fn write(
+    report: &Report,
+    format: Format,
+    style: &TextStyle,
+    control: &Control<'_>,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let mut out = Out { text: String::new(), to: Some(out), control, failure: None, steps: 0 };
+    let written = control.check().is_ok() && put(report, format, style, &mut out).is_ok();
+    out.finish(written)
+}
+
+/// As [`render`], unless cancelled.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub fn rendered(report: &Report, format: Format, style: &TextStyle, control: &Control<'_>) -> Result<String> {
+    let mut out = Out { text: String::new(), to: None, control, failure: None, steps: 0 };
+    control.check()?;
+    put(report, format, style, &mut out).map_err(|_| Error::Interrupted)?;
+    control.check()?;
+    Ok(out.text)
+}
+
+fn put(report: &Report, format: Format, style: &TextStyle, out: &mut Out<'_>) -> fmt::Result {
     match format {
-        Format::Text => text::render(report, style),
-        Format::Json => json::render(report),
-        Format::Markdown => markdown::render(report),
-        Format::Csv => csv::render(report),
-        Format::Dot => dot::render(report),
-        Format::Folded => folded::render(report),
-        Format::Flamegraph => flamegraph::render(report),
+        Format::Text => text::write(report, style, out),
+        Format::Json => json::write(report, out),
+        Format::Markdown => markdown::write(report, out),
+        Format::Csv => csv::write(report, out),
+        Format::Dot => dot::write(report, out),
+        Format::Folded => folded::write(report, out),
+        Format::Flamegraph => out.write_str(&flamegraph::render(report)),
     }
+}
+
+/// Where views write to. An error of it is the stream's, which is kept, or that somebody cancelled: the view ends at once.
+struct Out<'a> {
+    /// What is not yet handed on.
+    text: String,
+    to: Option<&'a mut dyn io::Write>,
+    control: &'a Control<'a>,
+    failure: Option<io::Error>,
+    steps: usize,
+}
+
+impl Out<'_> {
+    /// So much is handed on at a time.
+    const PIECE: usize = 1 << 16;
+
+    /// What `put` writes.
+    fn string(put: impl FnOnce(&mut Out<'_>) -> fmt::Result) -> String {
+        let control = Control::default();
+        let mut out = Out { text: String::new(), to: None, control: &control, failure: None, steps: 0 };
+        put(&mut out).expect("nobody cancels, and writing to a string cannot fail");
+        out.text
+    }
+
+    /// Does `each` with every row, looking at the cancel flag now and then.
+    fn each<R: Row>(&mut self, rows: &Rows<R>, mut each: impl FnMut(&mut Self, &R) -> fmt::Result) -> fmt::Result {
+        let mut reader = rows.reader();
+        while let Some(row) = reader.next_row() {
+            self.step()?;
+            each(self, row)?;
+        }
+        Ok(())
+    }
+
+    /// A row is looked at.
+    fn step(&mut self) -> fmt::Result {
+        self.steps += 1;
+        if self.steps.is_multiple_of(1 << 10) && self.control.check().is_err() { Err(fmt::Error) } else { Ok(()) }
+    }
+
+    fn hand_on(&mut self) -> fmt::Result {
+        let Some(to) = &mut self.to else { return Ok(()) };
+        let handed = to.write_all(self.text.as_bytes());
+        self.text.clear();
+        handed.map_err(|error| {
+            self.failure = Some(error);
+            fmt::Error
+        })
+    }
+
+    fn finish(mut self, written: bool) -> io::Result<()> {
+        let is_handed = written && self.hand_on().is_ok();
+        match (is_handed, self.failure, self.to) {
+            (true, _, Some(to)) => to.flush(),
+            (true, ..) => Ok(()),
+            (false, Some(failure), _) => Err(failure),
+            (false, None, _) => Err(io::Error::other(Error::Interrupted)),
+        }
+    }
+}
+
+impl fmt::Write for Out<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text.push_str(text);
+        if self.text.len() >= Self::PIECE { self.hand_on() } else { Ok(()) }
+    }
+}
+
+/// What there is among the cells of a column.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    list: bool,
+    text: bool,
+    share: bool,
+}
+
+/// What there is in each of so many columns.
+fn seen<R: Row>(rows: &Rows<R>, columns: usize, out: &mut Out<'_>) -> std::result::Result<Vec<Seen>, fmt::Error> {
+    let mut seen = vec![Seen::default(); columns];
+    out.each(rows, |_, row| {
+        for (seen, cell) in seen.iter_mut().zip(row.cells()) {
+            seen.list |= matches!(cell, Cell::List(_));
+            seen.text |= cell.is_text();
+            seen.share |= matches!(cell, Cell::Share(_));
+        }
+        Ok(())
+    })?;
+    Ok(seen)
 }
 
 /// A cell in words, escaped for a terminal.
@@ -200,16 +324,16 @@ fn tint(label: &str) -> &'static str {
 }
 
 /// The nodes' depths, each at most one more than the one before, whatever the tree says.
-fn depths(nodes: &[TreeNode]) -> Vec<usize> {
+fn depths(nodes: &Rows<TreeNode>) -> Vec<u32> {
     let mut next = 0;
-    nodes
-        .iter()
-        .map(|node| {
-            let depth = node.depth.min(next);
-            next = depth + 1;
-            depth
-        })
-        .collect()
+    let mut depths = Vec::with_capacity(nodes.len());
+    let mut reader = nodes.reader();
+    while let Some(node) = reader.next_row() {
+        let depth = u32::try_from(node.depth).map_or(next, |depth| depth.min(next));
+        next = depth.saturating_add(1);
+        depths.push(depth);
+    }
+    depths
 }
 
 #[cfg(test)]

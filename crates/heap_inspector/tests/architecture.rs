@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "error",
     "control",
     "diagnostics",
     "human",
+    "memory",
     "threads",
     "patterns",
     "arrays",

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use cap::Cap;
-use heap_inspector::analysis::{groups, paths, show, suspects};
+use heap_inspector::analysis::{Context, dominator_tree, groups, paths, show, suspects};
 use heap_inspector::control::Control;
-use heap_inspector::graph::dominators::Tree;
+use heap_inspector::graph::dominators::{Dominator, Tree};
 use heap_inspector::heap::{Heap, NodeId};
 use heap_inspector::keys::Key;
 use heap_inspector::scan::Options;
 use heap_inspector::source::Source;
+use heap_inspector::view::{self, Format, TextStyle};
 use std::alloc::System;
 use std::fmt::Write as _;
 use std::io::{Cursor, Read};
@@ -137,6 +138,81 @@ fn rising_generations_under_each_other_take_a_few_bytes_each() {
         drop(suspects::of_heap(&heap, &tree, source, 3, &ONE_THREAD.control).unwrap());
     });
     assert_linear("suspects", found, 40.0);
+}
+
+/// Counts what is written, and how much memory is held meanwhile.
+struct Held(usize, usize);
+
+impl std::io::Write for Held {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        self.1 = self.1.max(ALLOCATOR.allocated());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_row_of_a_long_answer_takes_two_hundred_bytes() {
+    let _alone = ALONE.lock().unwrap();
+    // A hash of many keys, each with an object of its own.
+    let count = 40_000;
+    let pair = |at: usize| format!("\"{}\", \"{}\"", address(2 * at), address(2 * at + 1));
+    let pairs: Vec<String> = (1..=count).map(pair).collect();
+    let mut dump = format!(
+        "{ROOT}{{\"address\":\"{}\", \"type\":\"HASH\", \"size\":{count}, \"references\":[{}], \"memsize\":40}}\n",
+        address(0),
+        pairs.join(", ")
+    );
+    for at in 1..=count {
+        let (key, value) = (address(2 * at), address(2 * at + 1));
+        writeln!(dump, "{{\"address\":\"{key}\", \"type\":\"STRING\", \"value\":\"key {at}\", \"memsize\":40}}")
+            .unwrap();
+        writeln!(dump, "{{\"address\":\"{value}\", \"type\":\"OBJECT\", \"file\":\"app/models/order.rb\", \"line\":{}, \"memsize\":40}}", at % 100).unwrap();
+    }
+    let source = source(dump);
+    let heap = Heap::load(&source, &ONE_THREAD).unwrap();
+    let tree = Tree::new(&heap, &ONE_THREAD.control).unwrap();
+    let before = ALLOCATOR.allocated();
+    let shown = dominator_tree::Shown { depth: 4, min: 0, width: usize::MAX };
+    let rows =
+        dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ONE_THREAD.control).unwrap();
+    let report = dominator_tree::report(&rows, "a dump", &Context::of(&heap), &ONE_THREAD.control).unwrap();
+    for format in [Format::Text, Format::Json, Format::Markdown, Format::Csv] {
+        let mut out = Held(0, 0);
+        view::write(&report, format, &TextStyle::default(), &ONE_THREAD.control, &mut out).unwrap();
+        let held = (out.1 - before) / report.row_count();
+        assert!(report.row_count() > 2 * count && out.0 > 0 && held < 200, "{format:?}: {held} bytes a row");
+    }
+}
+
+#[test]
+fn a_group_takes_a_few_hundred_bytes() {
+    let _alone = ALONE.lock().unwrap();
+    // Classes with an object each.
+    let count = 200_000;
+    let mut dump = ROOT.to_owned();
+    for number in 0..count {
+        let (class, object) = (address(2 * number), address(2 * number + 1));
+        writeln!(
+            dump,
+            "{{\"address\":\"{class}\", \"type\":\"CLASS\", \"name\":\"Some::Class{number}\", \"memsize\":40}}"
+        )
+        .unwrap();
+        writeln!(dump, "{{\"address\":\"{object}\", \"type\":\"OBJECT\", \"class\":\"{class}\", \"memsize\":40}}")
+            .unwrap();
+    }
+    let source = source(dump);
+    let some = groups::Options { by: vec![Key::Class], limit: Some(10), ..groups::Options::default() };
+    let before = ALLOCATOR.total_allocated();
+    let (found, _) = groups::read(&source, &some, &ONE_THREAD).unwrap();
+    // What is asked for in all, each doubling of a table anew: what is held at once is less than half of it.
+    let each = (ALLOCATOR.total_allocated() - before) / count;
+    assert_eq!(found.rest_groups as usize, count + 1 - 10);
+    assert!(each < 1200, "{each} bytes a group");
 }
 
 /// Zeros without end, as a file that lost its blocks in a crash has them.

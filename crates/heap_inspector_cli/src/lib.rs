@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// All went well, or the reader closed the pipe.
 pub const SUCCESS: i32 = 0;
@@ -91,7 +91,7 @@ pub fn run(
                 let _ = err.write_all(text.as_bytes());
                 return USAGE;
             }
-            return write(text.as_bytes(), out, err);
+            return answered(out.write_all(text.as_bytes()).and_then(|()| out.flush()), cancel, err);
         }
     };
     match asked {
@@ -106,7 +106,7 @@ pub fn run(
         Asked::Other(Other::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut args::grammar(), "heap_inspector", &mut text);
-            write(&text, out, err)
+            answered(out.write_all(&text).and_then(|()| out.flush()), cancel, err)
         }
         Asked::Other(Other::Man { directory }) => match man::write(Path::new(&directory)) {
             Ok(count) => {
@@ -155,11 +155,12 @@ fn parse(arguments: &[OsString], terminal: Terminal) -> Result<Asked, clap::Erro
     args::asked(&command.try_get_matches_from_mut(words)?).map_err(|error| error.format(&mut command))
 }
 
-/// Writes the answer. A reader that has seen enough closes the pipe: no error.
-fn write(text: &[u8], out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    match out.write_all(text).and_then(|()| out.flush()) {
+/// How the writing of the answer went. A reader that has seen enough closes the pipe: no error.
+fn answered(written: io::Result<()>, cancel: &AtomicBool, err: &mut dyn Write) -> i32 {
+    match written {
         Ok(()) => SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
+        Err(_) if cancel.load(Ordering::Relaxed) => refuse(&Error::Interrupted, None, err),
         Err(error) => {
             let reason = error.to_string().to_lowercase();
             let reason = reason.split(" (os error").next().unwrap_or_default();
@@ -206,7 +207,9 @@ fn answer(
             if format == Format::Csv {
                 let _ = err.write_all(beside_csv(&report).as_bytes());
             }
-            write(view::render(&report, format, &terminal.style()).as_bytes(), out, err)
+            let control = Control { cancel: Some(cancel), ..Control::default() };
+            let written = view::write(&report, format, &terminal.style(), &control, out);
+            answered(written, cancel, err)
         }
         // Of several dumps the error itself says which.
         Err(error) => match question.answer {

@@ -1,7 +1,10 @@
 //! A progress bar on standard error for work that takes longer than a moment.
 
+use heap_inspector::threads;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::sync::OnceLock;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Shorter work shows no bar.
@@ -13,11 +16,33 @@ pub(crate) struct Progress {
     wanted: bool,
     start: Instant,
     bar: OnceLock<ProgressBar>,
+    ticker: Mutex<Option<Ticker>>,
+}
+
+/// What moves the bar while nothing is read. Where there is no thread for it the bar moves with what is read alone.
+struct Ticker {
+    /// The thread ends when this goes.
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Ticker {
+    /// The bar's own ticker would panic where the system gives no thread.
+    fn of(bar: &ProgressBar) -> Option<Ticker> {
+        let (end, ended) = channel();
+        let bar = bar.clone();
+        let tick = move || {
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                bar.tick();
+            }
+        };
+        threads::beside("progress", tick).map(|thread| Ticker { end, thread })
+    }
 }
 
 impl Progress {
     pub(crate) fn new(wanted: bool) -> Progress {
-        Progress { wanted, start: Instant::now(), bar: OnceLock::new() }
+        Progress { wanted, start: Instant::now(), bar: OnceLock::new(), ticker: Mutex::new(None) }
     }
 
     /// So many bytes of the input are read, of so many if that is known. When all are, a spinner stays while the sums are made.
@@ -31,7 +56,7 @@ impl Progress {
                 "{spinner} {bytes} read in {elapsed}",
                 |_| "{bar:30} {percent:>3} %  {bytes} of {total_bytes}, {eta} left",
             )));
-            bar.enable_steady_tick(TICK);
+            *self.ticker.lock().unwrap_or_else(PoisonError::into_inner) = Ticker::of(&bar);
             bar
         });
         bar.set_position(read);
@@ -47,6 +72,10 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        if let Some(Ticker { end, thread }) = self.ticker.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(end);
+            let _ = thread.join(); // a bar that could not be drawn
+        }
         if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();
         }
@@ -69,10 +98,20 @@ mod tests {
             long.update(1, all);
             long.update(2, all);
             assert_eq!(long.bar.get().map(ProgressBar::position), Some(2));
+            assert!(long.ticker.get_mut().expect("nobody panicked").is_some());
         }
         let mut unwanted = Progress::new(false);
         unwanted.start = long_ago;
         unwanted.update(1, Some(2));
         assert!(unwanted.bar.get().is_none());
+    }
+
+    #[test]
+    fn shows_a_bar_where_there_is_no_further_thread() {
+        let mut alone = Progress::new(true);
+        alone.start = Instant::now().checked_sub(2 * MOMENT).expect("the machine is up that long");
+        threads::without(|| alone.update(2, Some(2)));
+        assert_eq!(alone.bar.get().map(ProgressBar::position), Some(2));
+        assert!(alone.ticker.get_mut().expect("nobody panicked").is_none());
     }
 }

@@ -151,3 +151,24 @@ fn value(choice: &Choice) -> String {
         _ => default.clone(),
     }
 }
+
+/// What `docs/reliability.md` says of tests: each is there under its name.
+#[test]
+fn the_tests_that_are_promised_are_there() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    let page = fs::read_to_string(format!("{root}docs/reliability.md")).unwrap();
+    let named: Vec<(&str, &str)> = page
+        .split('`')
+        .filter(|words| words.starts_with("spec/") || words.starts_with("crates/"))
+        .map(|words| words.split_once(": ").unwrap_or((words, "")))
+        .collect();
+    assert!(named.len() > 30, "{named:?}");
+    for (path, name) in named {
+        let tests = fs::read_to_string(format!("{root}{path}")).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(tests.contains(name), "{path} has no test of the name {name:?}");
+    }
+    for point in 1..=17 {
+        let number = |cell: &str| cell.split(',').any(|word| word.trim() == point.to_string());
+        assert!(page.lines().any(|line| line.split('|').nth(1).is_some_and(number)), "point {point} is not told of");
+    }
+}

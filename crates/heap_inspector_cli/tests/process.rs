@@ -101,6 +101,53 @@ fn where_there_are_no_further_threads_it_works_alone() {
     }
 }
 
+/// The dump's own size is asked for, and refused with words: the process does not end by a signal.
+#[test]
+fn too_little_memory_is_an_error_in_words() {
+    let mut dump = b"{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x7f0000000028\"]}\n".to_vec();
+    for number in 1..300_000_u64 {
+        let (at, next) = (0x7f00_0000_0000 + 40 * number, 0x7f00_0000_0000 + 40 * (number + 1));
+        writeln!(dump, "{{\"address\":\"0x{at:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"references\":[\"0x{next:x}\"], \"memsize\":40}}", number % 100_000 * 8 + 8).unwrap();
+    }
+    let dump = file(&dump);
+    for verb in ["summary", "top", "dominators", "path"] {
+        let mut words = vec![OsStr::new(verb), dump.path().as_os_str(), OsStr::new("--threads=1")];
+        match verb {
+            "path" => words.extend(["0x7f0000000028", "--no-index"].map(OsStr::new)),
+            "dominators" => words.push(OsStr::new("--no-index")),
+            _ => {}
+        }
+        let limited = |megabytes: u64| {
+            let mut limited = Command::new("prlimit");
+            limited.arg(format!("--as={}", megabytes << 20)).arg(env!("CARGO_BIN_EXE_heap_inspector")).args(&words);
+            let output = limited.stdin(Stdio::null()).output().unwrap();
+            assert!(
+                output.status.code().is_some(),
+                "{verb} with {megabytes} MB: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            told(&output)
+        };
+        let mut refused = 0;
+        for megabytes in LIMITS {
+            match limited(*megabytes) {
+                (0, ..) => {}
+                (code, _, err) => {
+                    assert!(
+                        code == 1 && err.starts_with("heap_inspector: out of memory: "),
+                        "{verb} with {megabytes} MB: {err}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+        assert!((1..LIMITS.len()).contains(&refused), "{verb}: {refused}");
+    }
+}
+
+/// Megabytes of address space, the program's own files among them: from what is too little for all to what is enough.
+const LIMITS: &[u64] = &[24, 32, 40, 48, 512];
+
 #[test]
 fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {
     let lines = plain("ruby-3.4-x86_64");

@@ -5,7 +5,7 @@
 use crate::errors;
 use crate::filter::filter;
 use crate::graph::{Facts, keys, row, rows, step};
-use crate::heap::{Heap, document, grouped, text};
+use crate::heap::{Heap, Kept, document, grouped, text};
 use crate::native::function;
 use crate::objects::{self, pack};
 use crate::work::{self, Callbacks, Channel};
@@ -41,7 +41,7 @@ impl DataTypeFunctions for Matches {
 
 /// Heaps that are compared, the oldest first.
 struct Several {
-    snapshots: Vec<Arc<Snapshot>>,
+    snapshots: Vec<Arc<Kept>>,
     names: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Several {
     }
 
     fn last(&self) -> heap_inspector::Result<&Snapshot> {
-        self.snapshots.last().map(Arc::as_ref).ok_or(heap_inspector::Error::Interrupted)
+        self.snapshots.last().map(|kept| &***kept).ok_or(heap_inspector::Error::Interrupted)
     }
 }
 
@@ -121,12 +121,12 @@ fn warnings(ruby: &Ruby, report: &Report) -> Result<RArray, Error> {
 
 /// The objects that became what is said: of the first heap the `gone`, of the last one the `new`, `kept` and `retained`.
 fn objects_that(ruby: &Ruby, heaps: RArray, matches: &Matches, became: String) -> Result<RString, Error> {
-    let ids: Vec<NodeId> = work(ruby, heaps, |several, _| {
+    let ids: Vec<NodeId> = work(ruby, heaps, |several, options| {
         let diff = Diff::of(&several.dumps(&[]), &matches.0);
         Ok(match became.as_str() {
             "new" => diff.new_objects().collect(),
             "retained" => diff.retained_objects().collect(),
-            "gone" => diff.gone_objects(),
+            "gone" => diff.gone_objects(options)?,
             _ => diff.heap().nodes().filter(|id| !diff.is_new(*id)).collect(),
         })
     })?;
@@ -143,10 +143,10 @@ fn leaks(
     limit: Option<usize>,
 ) -> Result<RArray, Error> {
     let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
-    let (found, report) = work(ruby, heaps, |several, _| {
+    let (found, report) = work(ruby, heaps, |several, options| {
         let diff = Diff::of(&several.dumps(&[]), &matches.0);
-        let found = diff::stayed(&diff, &by, &filter, limit);
-        Ok((found, diff::stayed_report(&diff, &by, &filter, limit.unwrap_or(usize::MAX))))
+        let found = diff::stayed(&diff, &by, &filter, limit, options)?;
+        Ok((found, diff::stayed_report(&diff, &by, &filter, limit.unwrap_or(usize::MAX), options)?))
     })?;
     grouped(ruby, &found, report)
 }

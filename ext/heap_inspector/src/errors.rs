@@ -17,6 +17,7 @@ fn exception(ruby: &Ruby, error: &Error) -> Result<Exception, Raised> {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::Io => system(ruby, error),
         ErrorKind::Usage => ruby.exception_arg_error().new_instance((message,)),
+        ErrorKind::Memory => ruby.exception_no_mem_error().new_instance((message,)),
         ErrorKind::Compression => class(ruby, "CompressionError")?.new_instance((message,)),
         ErrorKind::Format => {
             let (line, byte) = error.position().map(|place| (place.line, place.byte)).unzip();

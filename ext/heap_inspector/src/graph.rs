@@ -148,9 +148,9 @@ fn dominators(
         let context = Context::of(dump);
         Ok(match by {
             None => {
-                let rows = dominator_tree::dominator_tree(dump, tree, snapshot.source(), top, shown)?;
-                let report = dominator_tree::report(dump, tree, &rows, name, &context);
-                (DominatorRows::Objects(rows), report)
+                let rows = dominator_tree::dominator_tree(dump, tree, snapshot.source(), top, shown, control)?;
+                let report = dominator_tree::report(&rows, name, &context, control)?;
+                (DominatorRows::Objects(rows.rows().collect()), report)
             }
             Some(by) => {
                 let rows = dominators_by_key::dominators_by_key(dump, tree, by, top, shown, control)?;

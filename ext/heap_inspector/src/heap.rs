@@ -16,11 +16,13 @@ use heap_inspector::report::Report;
 use heap_inspector::scan;
 use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::sums::Sum;
+use heap_inspector::threads;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
     Value, typed_data::Obj,
 };
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,12 +31,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[magnus(class = "HeapInspector::Heap", free_immediately, size, frozen_shareable)]
 pub(crate) struct Heap {
     /// None when closed.
-    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    snapshot: Mutex<Option<Arc<Kept>>>,
     name: String,
     /// The file's path in Ruby's bytes.
     path: Option<Vec<u8>>,
     /// The bytes the GC was told of.
     accounted: AtomicUsize,
+}
+
+/// A snapshot dump that is freed on a thread of its own when nobody works with it any more, if it is large: freeing gigabytes takes a
+/// second, in which no thread of Ruby's would run.
+#[derive(Debug)]
+pub(crate) struct Kept(Option<Snapshot>);
+
+/// A smaller one is freed at once.
+const LARGE: usize = 4 << 20;
+
+/// How many were freed on threads of their own: for specs.
+static FREED_BESIDE: AtomicUsize = AtomicUsize::new(0);
+
+impl Deref for Kept {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        self.0.as_ref().expect("it goes when it is dropped alone")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Where the system gives no thread, what was to be done there is dropped here.
+        if let Some(snapshot) = self.0.take().filter(|snapshot| snapshot.footprint() >= LARGE) {
+            let free = move || {
+                drop(snapshot);
+                FREED_BESIDE.fetch_add(1, Ordering::Relaxed);
+            };
+            drop(threads::beside("heap_inspector", free));
+        }
+    }
 }
 
 impl DataTypeFunctions for Heap {
@@ -80,7 +114,7 @@ impl Heap {
         })?;
         let snapshot = snapshot.map_err(|error| errors::raised(ruby, &error))?;
         let bytes = snapshot.footprint();
-        let snapshot = Mutex::new(Some(Arc::new(snapshot)));
+        let snapshot = Mutex::new(Some(Arc::new(Kept(Some(snapshot)))));
         let object = ruby.obj_wrap(Heap { snapshot, name, path, accounted: AtomicUsize::new(0) });
         object.freeze();
         object.account(ruby, bytes);
@@ -105,7 +139,7 @@ impl Heap {
     }
 
     /// The snapshot dump.
-    pub(crate) fn snapshot(&self, ruby: &Ruby) -> Result<Arc<Snapshot>, Error> {
+    pub(crate) fn snapshot(&self, ruby: &Ruby) -> Result<Arc<Kept>, Error> {
         let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
         snapshot.ok_or_else(|| errors::closed(ruby))
     }
@@ -384,7 +418,7 @@ pub(crate) fn text(ruby: &Ruby, text: &str) -> RString {
     text
 }
 
-pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
+pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("Heap", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_singleton_method("native_load", function!(Heap::load, 8))?;
@@ -400,6 +434,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule) -> Result<(), Error> {
     class.define_private_method("native_generations", method!(Heap::generations, 2))?;
     class.define_private_method("native_strings", method!(Heap::strings, 5))?;
     class.define_private_method("native_summary", method!(Heap::summary, 2))?;
+    native.define_singleton_method("freed_beside", function!(|_: &Ruby| FREED_BESIDE.load(Ordering::Relaxed), 0))?;
     let names = |names: Vec<&str>| {
         let list = ruby.ary_new();
         for name in names {

@@ -43,7 +43,7 @@ fn define_reading(ruby: &Ruby) -> Result<(), Error> {
     let module = ruby.define_module("HeapInspector")?;
     let native = module.define_module("Native")?;
     document::define(ruby, module)?;
-    heap::define(ruby, module)?;
+    heap::define(ruby, module, native)?;
     graph::define(native)?;
     question::define(native)?;
     diff::define(ruby, module, native)?;

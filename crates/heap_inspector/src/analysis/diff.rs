@@ -478,13 +478,16 @@ impl<'a> Diff<'a> {
 
     /// The objects of the first dump that the last one lacks. Of those that a compaction moved as many are left out as there are of their
     /// sort in the last dump, wherever they lie.
-    #[must_use]
-    pub fn gone_objects(&self) -> Vec<NodeId> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn gone_objects(&self, control: &Control<'_>) -> Result<Vec<NodeId>> {
         let first = self.dumps[0].heap;
         let mut kept = vec![false; first.object_count()];
         let mut moved: HashMap<(Type, ClassId, SiteId, u32), u32> = HashMap::new();
         let translation = (self.matches[0].moved > 0).then(|| Translation::new(self.heap().names(), first.names()));
         for id in self.heap().nodes() {
+            control.check_at(id.0 as usize)?;
             match (self.before(0, id), &translation) {
                 (Before::Same(before), _) => kept[before.0 as usize] = true,
                 (Before::Moved, Some(translation)) => {
@@ -504,7 +507,12 @@ impl<'a> Diff<'a> {
                 moved.get_mut(&(properties.ty, properties.names.class, properties.names.site, properties.generation));
             left.filter(|left| **left > 0).map(|left| *left -= 1).is_some()
         };
-        first.nodes().filter(|id| !kept[id.0 as usize] && !is_moved(id)).collect()
+        let mut gone = Vec::new();
+        for id in first.nodes() {
+            control.check_at(id.0 as usize)?;
+            gone.extend((!kept[id.0 as usize] && !is_moved(&id)).then_some(id));
+        }
+        Ok(gone)
     }
 
     /// Count and bytes of some objects of the last dump.
@@ -516,9 +524,16 @@ impl<'a> Diff<'a> {
     }
 
     /// Groups some objects of the last dump.
-    #[must_use]
-    pub fn groups(&self, ids: impl Iterator<Item = NodeId>, control: &groups::Options) -> Groups {
-        groups::of(self.heap(), ids, control, &Control::default()).expect("nobody cancels")
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn groups(
+        &self,
+        ids: impl Iterator<Item = NodeId>,
+        asked: &groups::Options,
+        control: &Control<'_>,
+    ) -> Result<Groups> {
+        groups::of(self.heap(), ids, asked, control)
     }
 }
 
@@ -895,7 +910,7 @@ pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, contro
     match by {
         By::Keys(by) => {
             if is_one {
-                sections.push(Section::Table(stayed_table(diff, by, filter, limit)));
+                sections.push(Section::Table(stayed_table(diff, by, filter, limit, control)?));
             }
             let all = growth(diff, by, filter, true, control)?;
             sections.push(Section::Table(growth_table(&all, by, filter, limit)));
@@ -907,9 +922,17 @@ pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, contro
 }
 
 /// What came and stayed, in groups: the middle part of the answer of `diff`.
-#[must_use]
-pub fn stayed_report(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize) -> Report {
-    with_notes(diff, vec![Section::Table(stayed_table(diff, by, filter, limit))])
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn stayed_report(
+    diff: &Diff<'_>,
+    by: &[Key],
+    filter: &Filter,
+    limit: usize,
+    control: &Control<'_>,
+) -> Result<Report> {
+    Ok(with_notes(diff, vec![Section::Table(stayed_table(diff, by, filter, limit, control)?)]))
 }
 
 /// The growth by keys or holders alone, the last part of the answer of `diff`.
@@ -949,15 +972,24 @@ fn titled_by(what: &str, by: &[Key], filter: &Filter) -> String {
 }
 
 /// What came and stayed, in groups: the retained objects, of two dumps the new ones. The allocation tracer is left out.
-#[must_use]
-pub fn stayed(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: Option<usize>) -> Groups {
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn stayed(
+    diff: &Diff<'_>,
+    by: &[Key],
+    filter: &Filter,
+    limit: Option<usize>,
+    control: &Control<'_>,
+) -> Result<Groups> {
     let asked = groups::Options { by: by.to_vec(), filter: without_tracer(filter), sort: Order::Bytes, limit };
-    diff.groups(diff.retained_objects(), &asked)
+    diff.groups(diff.retained_objects(), &asked, control)
 }
 
-fn stayed_table(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize) -> Table {
+fn stayed_table(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Table> {
     let (name, what) = if diff.dumps().len() > 2 { ("retained", "Retained objects") } else { ("new", "New objects") };
-    stayed(diff, by, filter, Some(limit)).table(name, titled_by(what, by, filter), Shows::BytesAndCount)
+    let stayed = stayed(diff, by, filter, Some(limit), control)?;
+    Ok(stayed.table(name, titled_by(what, by, filter), Shows::BytesAndCount))
 }
 
 fn dump_table(diff: &Diff<'_>) -> Table {

@@ -2,11 +2,13 @@
 
 use super::{Context, address_cell, column, edge_cell, key_cell, retained, share};
 use crate::Result;
+use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
-use crate::report::{Cell, Column, Report, Section, TreeNode};
+use crate::memory::{STRIDE, room};
+use crate::report::{Cell, Column, Report, Rows, Section, TreeNode};
 use crate::source::Source;
 use hashbrown::HashMap;
 
@@ -44,55 +46,120 @@ pub struct Row {
     pub location: KeyValue,
 }
 
+/// The rows below an object or the roots, each to be named when it is asked for: of a million rows the names take many times what the
+/// rows do.
+#[derive(Debug)]
+pub struct DominatorRows<'a> {
+    heap: &'a Heap,
+    tree: &'a Tree,
+    labels: Labels<'a>,
+    rows: Vec<Found>,
+}
+
 /// The rows below `top`, which is the first row where it is an object; each row behind the one that dominates it.
 ///
 /// # Errors
-/// Those of [`Heap::records`].
-pub fn dominator_tree(heap: &Heap, tree: &Tree, source: &Source, top: Dominator, shown: Shown) -> Result<Vec<Row>> {
-    let children = tree.children();
+/// Those of [`Heap::records`]; [`crate::Error::Interrupted`] when cancelled.
+pub fn dominator_tree<'a>(
+    heap: &'a Heap,
+    tree: &'a Tree,
+    source: &Source,
+    top: Dominator,
+    shown: Shown,
+    control: &Control<'_>,
+) -> Result<DominatorRows<'a>> {
+    let children = tree.try_children()?;
     let mut labels = Labels::new(heap);
-    let mut rows = Vec::new();
-    let mut stack: Vec<(Dominator, Found)> = match top {
-        Dominator::Node(id) => vec![(Dominator::Root, Found::one(heap, tree, id, 0))],
-        _ => below(heap, tree, &labels, &children, top, 0, shown),
-    };
-    stack.reverse();
-    while let Some((above, found)) = stack.pop() {
-        let depth = found.depth;
-        if let Some(id) = found.id.filter(|_| depth < shown.depth) {
-            let more = below(heap, tree, &labels, &children, Dominator::Node(id), depth + 1, shown);
-            stack.extend(more.into_iter().rev());
-        }
-        rows.push((above, found));
+    let mut rows: Vec<Found> = Vec::new();
+    let mut stack: Vec<Found> = Vec::new();
+    match top {
+        Dominator::Node(id) => stack.push(Found { above: Dominator::Root, depth: 0, what: What::One(id) }),
+        _ => below(tree, &labels, &children, (top, 0), shown, control, &mut stack)?,
     }
-    let ids: Vec<NodeId> = rows.iter().filter_map(|(_, found)| found.id).collect();
-    let edges = rows.iter().filter_map(|(above, found)| match (above, found.id) {
-        (Dominator::Node(above), Some(id)) => Some((*above, id)),
+    while let Some(found) = stack.pop() {
+        control.check_at(rows.len())?;
+        if let What::One(id) = found.what
+            && found.depth < shown.depth
+        {
+            below(tree, &labels, &children, (Dominator::Node(id), found.depth + 1), shown, control, &mut stack)?;
+        }
+        room(&mut rows, 1)?;
+        rows.push(found);
+    }
+    let ids: Vec<NodeId> = rows.iter().filter_map(Found::id).collect();
+    let edges = rows.iter().filter_map(|found| match (found.above, found.id()) {
+        (Dominator::Node(above), Some(id)) => Some((above, id)),
         _ => None,
     });
     labels.read_texts(source, &ids, edges)?;
-    let row = |(above, found): (Dominator, Found)| Row {
-        depth: found.depth,
-        id: found.id,
-        count: found.count,
-        edge: match (above, found.id) {
-            (Dominator::Node(above), Some(id)) => labels.edge(above, id),
+    Ok(DominatorRows { heap, tree, labels, rows })
+}
+
+impl DominatorRows<'_> {
+    /// The rows, one after another.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row> + '_ {
+        self.rows.iter().map(|found| self.row(found))
+    }
+
+    fn row(&self, found: &Found) -> Row {
+        let (id, depth) = (found.id(), found.depth);
+        let edge = match (found.above, id) {
+            (Dominator::Node(above), Some(id)) => self.labels.edge(above, id),
             _ => Edge::Other(""),
-        },
-        label: found.id.map_or(found.class, |id| labels.node(id)),
-        memsize: found.memsize,
-        retained_memsize: found.retained,
-        retained_count: found.retained_count,
-        location: found.id.map_or(KeyValue::None, |id| labels.value(Key::Location, id)),
-    };
-    Ok(rows.into_iter().map(row).collect())
+        };
+        match &found.what {
+            What::One(id) => Row {
+                depth,
+                id: Some(*id),
+                count: 1,
+                edge,
+                label: self.labels.node(*id),
+                memsize: self.heap.bytes(*id),
+                retained_memsize: self.tree.retained(*id),
+                retained_count: self.tree.retained_count(*id),
+                location: self.labels.value(Key::Location, *id),
+            },
+            What::Several(several) => Row {
+                depth,
+                id: None,
+                count: several.count,
+                edge,
+                label: several.class.clone(),
+                memsize: several.memsize,
+                retained_memsize: several.retained,
+                retained_count: several.retained_count,
+                location: KeyValue::None,
+            },
+        }
+    }
 }
 
 /// A row before it is named.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Found {
+    above: Dominator,
     depth: usize,
-    id: Option<NodeId>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    One(NodeId),
+    Several(Box<Several>),
+}
+
+impl Found {
+    fn id(&self) -> Option<NodeId> {
+        match self.what {
+            What::One(id) => Some(id),
+            What::Several(_) => None,
+        }
+    }
+}
+
+/// The small ones of a class, or of several.
+#[derive(Debug, Default)]
+struct Several {
     class: String,
     count: u64,
     memsize: u64,
@@ -100,21 +167,8 @@ struct Found {
     retained_count: u64,
 }
 
-impl Found {
-    fn one(heap: &Heap, tree: &Tree, id: NodeId, depth: usize) -> Found {
-        let mut found = Found { depth, ..Found::default() };
-        found.add(heap, tree, id);
-        Found { id: Some(id), ..found }
-    }
-
-    fn add(&mut self, heap: &Heap, tree: &Tree, id: NodeId) {
-        self.count += 1;
-        self.memsize = self.memsize.saturating_add(heap.bytes(id));
-        self.retained = self.retained.saturating_add(tree.retained(id));
-        self.retained_count = self.retained_count.saturating_add(tree.retained_count(id));
-    }
-
-    fn join(&mut self, other: &Found) {
+impl Several {
+    fn join(&mut self, other: &Several) {
         self.count += other.count;
         self.memsize = self.memsize.saturating_add(other.memsize);
         self.retained = self.retained.saturating_add(other.retained);
@@ -122,20 +176,27 @@ impl Found {
     }
 }
 
+/// Puts the rows below an object on the stack, the first on top.
 fn below(
-    heap: &Heap,
     tree: &Tree,
     labels: &Labels<'_>,
     children: &Children,
-    top: Dominator,
-    depth: usize,
+    (top, depth): (Dominator, usize),
     shown: Shown,
-) -> Vec<(Dominator, Found)> {
-    let mut single: Vec<(u64, NodeId)> =
-        children.of(top).map(|id| (tree.retained(id), id)).filter(|(bytes, _)| *bytes >= shown.min).collect();
+    control: &Control<'_>,
+    stack: &mut Vec<Found>,
+) -> Result<()> {
+    let mut single: Vec<(u64, NodeId)> = Vec::new();
+    for (step, id) in children.of(top).enumerate() {
+        if step.is_multiple_of(STRIDE) {
+            control.check()?;
+            room(&mut single, STRIDE.min(children.of(top).len() - step))?;
+        }
+        single.extend(Some((tree.retained(id), id)).filter(|(bytes, _)| *bytes >= shown.min));
+    }
     single.sort_unstable_by(|(one, a), (other, b)| other.cmp(one).then(a.cmp(b)));
     single.truncate(shown.width);
-    let mut classes: HashMap<String, Found> = HashMap::new();
+    let mut classes: HashMap<String, Several> = HashMap::new();
     let last = single.last().copied();
     let is_single = |id: NodeId| {
         last.is_some_and(|(bytes, last)| {
@@ -143,35 +204,48 @@ fn below(
             own >= shown.min && (own > bytes || own == bytes && id <= last)
         })
     };
-    for id in children.of(top).filter(|id| !is_single(*id)) {
+    for (step, id) in children.of(top).filter(|id| !is_single(*id)).enumerate() {
+        control.check_at(step)?;
         let class = labels.class_name(id);
         let found =
-            classes.entry(class).or_insert_with_key(|class| Found { depth, class: class.clone(), ..Found::default() });
-        found.add(heap, tree, id);
+            classes.entry_ref(&class[..]).or_insert_with(|| Several { class: class.clone(), ..Several::default() });
+        found.join(&Several {
+            class: String::new(),
+            count: 1,
+            memsize: labels.heap().bytes(id),
+            retained: tree.retained(id),
+            retained_count: tree.retained_count(id),
+        });
     }
-    let mut classes: Vec<Found> = classes.into_values().collect();
+    let mut classes: Vec<Several> = classes.into_values().collect();
     classes.sort_unstable_by(|a, b| b.retained.cmp(&a.retained).then_with(|| a.class.cmp(&b.class)));
     let kept = classes.iter().take(shown.width).take_while(|found| found.retained >= shown.min).count();
-    let mut rest = Found { depth, ..Found::default() };
+    let mut rest = Several::default();
     classes[kept..].iter().for_each(|found| rest.join(found));
     classes.truncate(kept);
-    let rest = (rest.count > 0).then_some(rest);
-    let single = single.into_iter().map(|(_, id)| Found::one(heap, tree, id, depth));
-    single.chain(classes).chain(rest).map(|found| (top, found)).collect()
+    room(stack, single.len() + kept + 1)?;
+    let several = classes.into_iter().chain((rest.count > 0).then_some(rest)).rev();
+    stack.extend(several.map(|found| Found { above: top, depth, what: What::Several(Box::new(found)) }));
+    stack.extend(single.into_iter().rev().map(|(_, id)| Found { above: top, depth, what: What::One(id) }));
+    Ok(())
 }
 
 /// The answer of `dominators`.
-#[must_use]
-pub fn report(heap: &Heap, tree: &Tree, rows: &[Row], dump: &str, context: &Context) -> Report {
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn report(found: &DominatorRows<'_>, dump: &str, context: &Context, control: &Control<'_>) -> Result<Report> {
+    let (heap, tree) = (found.heap, found.tree);
     let all = tree.reachable().memsize;
     let several = |row: &Row| match (row.label.as_str(), row.count) {
         ("", count) => format!("({} smaller)", crate::human::count(count)),
         (label, 1) => label.to_owned(),
         (label, count) => format!("{} × {label}", crate::human::count(count)),
     };
-    let nodes = rows
-        .iter()
-        .map(|row| TreeNode {
+    let mut nodes = Rows::default();
+    for (step, row) in found.rows().enumerate() {
+        control.check_at(step)?;
+        nodes.push(TreeNode {
             depth: row.depth,
             cells: vec![
                 Cell::Bytes(row.retained_memsize),
@@ -181,11 +255,11 @@ pub fn report(heap: &Heap, tree: &Tree, rows: &[Row], dump: &str, context: &Cont
                 row.id.map_or(Cell::Missing, |id| address_cell(heap, id)),
                 key_cell(Key::Location, &row.location),
                 edge_cell(&row.edge),
-                Cell::Text(several(row)),
+                Cell::Text(several(&row)),
             ],
             is_tracer: row.id.is_some_and(|id| heap.properties(id).tracer),
-        })
-        .collect();
+        });
+    }
     let tree_section = crate::report::Tree {
         name: "dominators",
         title: "Dominators".into(),
@@ -204,5 +278,5 @@ pub fn report(heap: &Heap, tree: &Tree, rows: &[Row], dump: &str, context: &Cont
     let mut sections = vec![retained::facts(tree, context), Section::Tree(tree_section)];
     sections.extend(retained::explain(tree, context));
     sections.extend(context.notes());
-    Report { verb: "dominators", dump: dump.to_owned(), sections }
+    Ok(Report { verb: "dominators", dump: dump.to_owned(), sections })
 }

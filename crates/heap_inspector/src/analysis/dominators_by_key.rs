@@ -78,7 +78,8 @@ pub fn dominators_by_key(
 ) -> Result<Vec<Row>> {
     let (filter, by) = (Filter::default(), [by]);
     let mut grouping = Grouping::new(heap, &by, &filter);
-    let children = tree.children();
+    control.check()?;
+    let children = tree.try_children()?;
     // By group: the place of its members among those of the row at hand.
     let mut places: Vec<usize> = Vec::new();
     let mut sort = |nodes: &mut dyn Iterator<Item = NodeId>, depth: usize| -> Vec<Members> {

@@ -4,11 +4,11 @@
 
 use super::sorted::sort;
 use super::{Context, Order, column, key_cell, share, titled};
-use crate::Result;
 use crate::aggregate::{self, Aggregate};
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
+use crate::memory::{STRIDE, list, room, table};
 use crate::names::Names;
 use crate::properties::PropertyMask;
 use crate::report::{Cell, Column, Report, Rest, Section, Table};
@@ -16,8 +16,10 @@ use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::{Sum, Sums};
-use hashbrown::HashMap;
+use crate::{Error, Result};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use std::cmp::Reverse;
+use std::hash::BuildHasher;
 
 /// Which groups, in which order.
 #[derive(Clone, Debug, Default)]
@@ -102,10 +104,13 @@ pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options, control: &Cont
     groups.ordered(&values, options.sort, options.limit, control)
 }
 
-/// All groups, to be put in one order or several.
+/// All groups, to be put in one order or several. A group is a number: the values of its keys stand in a row, so that it takes a few
+/// dozen bytes.
 pub(crate) struct Unordered {
     by: Vec<Key>,
-    groups: Vec<(Vec<Value>, Sum)>,
+    /// As many for each group as there are keys.
+    values: Vec<Value>,
+    sums: Vec<Sum>,
     total: Sum,
 }
 
@@ -118,25 +123,41 @@ impl Unordered {
         filter: &Filter,
         control: &Control<'_>,
     ) -> Result<Unordered> {
-        let mut folded: HashMap<Vec<Value>, Sum> = HashMap::new();
+        let hasher = DefaultHashBuilder::default();
+        let mut groups = Unordered { by: by.to_vec(), values: Vec::new(), sums: Vec::new(), total: Sum::default() };
+        let mut numbers: HashTable<u32> = HashTable::new();
         let mut key = Vec::new();
-        let mut total = Sum::default();
         for (step, (properties, sum)) in sums.iter().enumerate() {
-            control.check_at(step)?;
+            if step.is_multiple_of(STRIDE) {
+                control.check()?;
+                room(&mut groups.values, STRIDE * by.len())?;
+                room(&mut groups.sums, STRIDE)?;
+                table(&mut numbers, STRIDE, |group| hasher.hash_one(groups.key(*group)))?;
+            }
             if !filter.holds(values, properties) {
                 continue;
             }
             key.clear();
             key.extend(by.iter().map(|by| values.value(*by, properties)));
-            total.add(*sum);
-            match folded.get_mut(&key) {
-                Some(known) => known.add(*sum),
+            groups.total.add(*sum);
+            let hash = hasher.hash_one(&key[..]);
+            match numbers.find(hash, |group| groups.key(*group) == key) {
+                Some(group) => groups.sums[*group as usize].add(*sum),
                 None => {
-                    folded.insert(key.clone(), *sum);
+                    let group = u32::try_from(groups.sums.len()).map_err(|_| Error::format("more than 2^32 groups"))?;
+                    groups.values.extend_from_slice(&key);
+                    groups.sums.push(*sum);
+                    numbers.insert_unique(hash, group, |group| hasher.hash_one(groups.key(*group)));
                 }
             }
         }
-        Ok(Unordered { by: by.to_vec(), groups: folded.into_iter().collect(), total })
+        Ok(groups)
+    }
+
+    /// The values of a group's keys.
+    fn key(&self, group: u32) -> &[Value] {
+        let (at, keys) = (group as usize, self.by.len());
+        &self.values[at * keys..(at + 1) * keys]
     }
 
     /// What all groups come to.
@@ -152,32 +173,35 @@ impl Unordered {
         limit: Option<usize>,
         control: &Control<'_>,
     ) -> Result<Groups> {
-        let mut groups: Vec<&(Vec<Value>, Sum)> = self.groups.iter().collect();
-        let count = groups.len();
+        let count = self.sums.len();
+        let sum = |group: &u32| self.sums[*group as usize];
+        let mut groups: Vec<u32> = list(count)?;
+        groups.extend(0..count as u32);
         let kept = limit.unwrap_or(count).min(count);
-        let rank = |sum: &Sum| by.rank(sum);
+        let rank = |group: &u32| by.rank(&sum(group));
         let mut rest = Sum::default();
         // Names are dear to compare, and most groups of a large heap have the numbers of others: those that cannot be shown go first.
         if 0 < kept && kept < count {
-            let (_, (_, last), _) = groups.select_nth_unstable_by_key(kept - 1, |(_, sum)| Reverse(rank(sum)));
+            let (_, last, _) = groups.select_nth_unstable_by_key(kept - 1, |group| Reverse(rank(group)));
             let least = rank(last);
-            groups.retain(|(_, sum)| {
-                let may_be_shown = rank(sum) >= least;
+            groups.retain(|group| {
+                let may_be_shown = rank(group) >= least;
                 if !may_be_shown {
-                    rest.add(*sum);
+                    rest.add(sum(group));
                 }
                 may_be_shown
             });
         }
         // A million groups of one count are told by their names: in place, since to make the texts takes ten times as long.
-        sort(&mut groups, control, |(a, one), (b, other)| {
-            rank(other).cmp(&rank(one)).then_with(|| values.compare(a, b))
+        sort(&mut groups, control, |a, b| {
+            rank(b).cmp(&rank(a)).then_with(|| values.compare(self.key(*a), self.key(*b)))
         })?;
-        groups[kept..].iter().for_each(|(_, sum)| rest.add(*sum));
-        let mut shown = Vec::with_capacity(kept);
-        for (step, (key, sum)) in groups[..kept].iter().enumerate() {
+        groups[kept..].iter().for_each(|group| rest.add(sum(group)));
+        let mut shown = list(kept)?;
+        for (step, group) in groups[..kept].iter().enumerate() {
             control.check_at(step)?;
-            shown.push(Group { key: key.iter().map(|value| values.outside(*value)).collect(), sum: *sum });
+            let key = self.key(*group).iter().map(|value| values.outside(*value)).collect();
+            shown.push(Group { key, sum: sum(group) });
         }
         Ok(Groups { by: self.by.clone(), rest_groups: (count - kept) as u64, groups: shown, rest, total: self.total })
     }

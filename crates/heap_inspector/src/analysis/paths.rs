@@ -286,7 +286,7 @@ pub fn merged_by(
             held.1 = held.1.saturating_add(bytes);
         }
     }
-    let children = Children::new(&parents);
+    let children = Children::new(&parents)?;
     control.check()?;
     let mut labels = Labels::new(heap);
     let least = ((merged.count - merged.unreachable) as f64 * shown.share).ceil() as u64;

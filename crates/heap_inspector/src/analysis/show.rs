@@ -267,7 +267,12 @@ impl Object {
             cells(heap, tree, &Neighbour { edge: edge.clone(), ..neighbour.clone() })
         };
         let path = |steps: Vec<Vec<Cell>>| {
-            Section::Path(Path { name: "edges", title: String::new(), columns: neighbour_columns(), steps })
+            Section::Path(Path {
+                name: "edges",
+                title: String::new(),
+                columns: neighbour_columns(),
+                steps: steps.into(),
+            })
         };
         let none = Edge::Other("");
         let mut sections = self.paths.sections(heap, tree);

@@ -149,9 +149,17 @@ pub fn of_diff(
     let mut ranked = course.rank(places, control)?;
     ranked.truncate(limit);
     let came = |id: NodeId| diff.step(id).is_some();
-    let mut found = name(heap, tree, &tree.children(), &shortest_paths, source, &ranked, came, |place| {
-        place.verdict.clone().unwrap_or((Confidence::Low, String::new()))
-    })?;
+    let mut found = name(
+        heap,
+        tree,
+        &tree.try_children()?,
+        &shortest_paths,
+        source,
+        &ranked,
+        came,
+        |place| place.verdict.clone().unwrap_or((Confidence::Low, String::new())),
+        control,
+    )?;
     if let Some(mut unseen) = unseen(diff, tree, course.earlier(), floor, control)? {
         unseen.confidence = course.at_most(unseen.confidence);
         let least = |suspect: &Suspect| suspect.steps.iter().copied().min();
@@ -171,7 +179,7 @@ pub fn of_diff(
 /// # Errors
 /// Those of [`ShortestPaths::new`] and [`Heap::records`].
 pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control: &Control<'_>) -> Result<Vec<Suspect>> {
-    let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.children());
+    let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.try_children()?);
     let generation = |id: NodeId| heap.properties(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
@@ -255,6 +263,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
             let confidence = if recent && parts * 2 >= BINS { Confidence::Medium } else { Confidence::Low };
             (confidence, text)
         },
+        control,
     )?;
     if let Some((place, unheld)) = unheld(heap, tree, bin, floor, control)? {
         let before = ranked.iter().take_while(|(_, other)| score(other) >= score(&place)).count();

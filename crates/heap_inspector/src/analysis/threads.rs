@@ -400,7 +400,12 @@ mod tests {
         assert_eq!(found.counts, [1, 2, 1]);
         let tree = Tree::new(&heap, &Control::default()).unwrap();
         let report = found.report(&heap, &tree, "memory", &Context::of(&heap));
-        let json: serde_json::Value = serde_json::from_str(&crate::view::json::render(&report)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&crate::view::render(
+            &report,
+            crate::view::Format::Json,
+            &crate::view::TextStyle::default(),
+        ))
+        .unwrap();
         assert_eq!(json["threads"]["rest"]["memsize"], 1300);
         assert_eq!(json["threads"]["rows"][0]["mostly"], "2 × (HASH)");
     }

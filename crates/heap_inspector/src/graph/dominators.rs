@@ -21,6 +21,7 @@ use crate::arrays::{Parts, Reader};
 use crate::control::Control;
 use crate::heap::column::Column;
 use crate::heap::{Heap, NodeId};
+use crate::memory::{STRIDE, copied, filled, list, room};
 use crate::sums::Sum;
 
 /// In place of a dominator: no root leads here.
@@ -60,9 +61,9 @@ struct Search {
 impl Search {
     fn new(heap: &Heap, control: &Control<'_>) -> Result<Search> {
         let count = heap.object_count();
-        let mut search = Search { order: vec![ROOT], numbers: vec![0; count], parents: vec![0] };
-        search.order.reserve_exact(count);
-        search.parents.reserve_exact(count);
+        let mut search = Search { order: list(count + 1)?, numbers: filled(0, count)?, parents: list(count + 1)? };
+        search.order.push(ROOT);
+        search.parents.push(0);
         // A frame is a node's number and the place of its next edge; behind its references comes its class.
         let mut stack: Vec<(u32, u32)> = Vec::new();
         for root in roots(heap) {
@@ -86,6 +87,7 @@ impl Search {
                 // The node that a dangling reference leads to has no place among the numbers.
                 if search.numbers.get(target as usize) == Some(&0) {
                     search.meet(target, parent);
+                    room(&mut stack, 1)?;
                     stack.push((search.last(), 0));
                     if search.order.len().is_multiple_of(CHECK_INTERVAL) {
                         control.check()?;
@@ -124,14 +126,17 @@ struct Sources {
 impl Sources {
     fn new(heap: &Heap, search: &Search, control: &Control<'_>) -> Result<Sources> {
         let Search { order, numbers: number_of, .. } = search;
-        let mut semis = vec![u32::MAX; order.len()];
+        let mut semis = filled(u32::MAX, order.len())?;
         for root in roots(heap) {
             semis[number_of[root as usize] as usize] = 0;
         }
-        let mut counts = Counts::new(order.len());
+        let mut counts = Counts::new(order.len())?;
         // Edges from greater numbers, target first: to walk all edges again would cost more than to keep these.
         let mut back: Vec<(u32, u32)> = Vec::new();
         for (source, node) in order.iter().enumerate().skip(1) {
+            if source.is_multiple_of(STRIDE) {
+                control.check()?;
+            }
             let source = source as u32;
             for target in targets(heap, *node) {
                 let target = number_of[target as usize];
@@ -140,6 +145,7 @@ impl Sources {
                     *semi = source.min(*semi);
                 } else if source > target {
                     counts.add(target);
+                    room(&mut back, 1)?;
                     back.push((target, source));
                 }
             }
@@ -183,7 +189,7 @@ impl Forest {
 /// By number, the immediate dominators' numbers.
 fn immediate(parents: Vec<u32>, sources: Sources, control: &Control<'_>) -> Result<Vec<u32>> {
     let Sources { mut semis, greater } = sources;
-    let mut forest = Forest { ancestors: parents.clone(), least: semis.clone(), way: Vec::new() };
+    let mut forest = Forest { ancestors: copied(&parents)?, least: copied(&semis)?, way: Vec::new() };
     for number in (1..parents.len()).rev() {
         if number % CHECK_INTERVAL == 0 {
             control.check()?;
@@ -218,10 +224,9 @@ impl Tree {
         let Search { order, parents, .. } = search;
         let idoms = immediate(parents, sources, control)?;
         // A dominator's number is smaller, so all that a node dominates is summed up before the node is.
-        let mut sums: Vec<(u64, u32)> = order
-            .iter()
-            .map(|node| if *node != ROOT { (heap.bytes(NodeId(*node)), 1) } else { Default::default() })
-            .collect();
+        let mut sums: Vec<(u64, u32)> = list(order.len())?;
+        let own = |node: &u32| if *node != ROOT { (heap.bytes(NodeId(*node)), 1) } else { Default::default() };
+        sums.extend(order.iter().map(own));
         for number in (1..order.len()).rev() {
             let (bytes, count) = sums[number];
             let held = &mut sums[idoms[number] as usize];
@@ -230,7 +235,8 @@ impl Tree {
         }
         // By node, written once and read in order: the columns look at each number twice.
         let count = heap.object_count();
-        let (mut by_node, mut retained, mut counts) = (vec![UNREACHABLE; count], vec![0u64; count], vec![0u32; count]);
+        let (mut by_node, mut retained, mut counts) =
+            (filled(UNREACHABLE, count)?, filled(0u64, count)?, filled(0u32, count)?);
         for (number, node) in order.iter().enumerate().skip(1) {
             let node = *node as usize;
             by_node[node] = order[idoms[number] as usize];
@@ -239,8 +245,8 @@ impl Tree {
         let reachable = Sum { count: u64::from(sums[0].1), memsize: sums[0].0, references: 0 };
         drop((order, idoms, sums));
         let idoms = by_node;
-        let retained = Column::new(count, |row| retained[row]);
-        let counts = Column::new(count, |row| u64::from(counts[row]));
+        let retained = Column::new(count, |row| retained[row])?;
+        let counts = Column::new(count, |row| u64::from(counts[row]))?;
         Ok(Tree { idoms, retained, counts, reachable })
     }
 
@@ -327,8 +333,19 @@ impl Tree {
     }
 
     /// The tree from above.
+    ///
+    /// # Panics
+    /// Where there is no memory for it; [`Tree::try_children`] says so.
     #[must_use]
     pub fn children(&self) -> Children {
+        self.try_children().expect("there are 8 bytes for each object")
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`].
+    pub fn try_children(&self) -> Result<Children> {
         Children::new(&self.idoms)
     }
 }
@@ -341,22 +358,22 @@ pub struct Children {
 }
 
 impl Children {
-    pub(crate) fn new(idoms: &[u32]) -> Children {
+    pub(crate) fn new(idoms: &[u32]) -> Result<Children> {
         let root = idoms.len() as u32;
         let list = |idom: u32| match idom {
             UNREACHABLE => None,
             ROOT => Some(root),
             node => Some(node),
         };
-        let mut counts = Counts::new(idoms.len() + 1);
+        let mut counts = Counts::new(idoms.len() + 1)?;
         idoms.iter().filter_map(|idom| list(*idom)).for_each(|idom| counts.add(idom));
-        let mut room = counts.room().expect("each node has one dominator, and nodes have numbers");
+        let mut room = counts.room()?;
         for (node, idom) in idoms.iter().enumerate().rev() {
             if let Some(idom) = list(*idom) {
                 room.put(idom, node as u32);
             }
         }
-        Children { rows: room.rows() }
+        Ok(Children { rows: room.rows() })
     }
 
     /// About how many bytes of memory they take.

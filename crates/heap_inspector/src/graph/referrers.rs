@@ -22,11 +22,13 @@ impl Referrers {
                 "more than 4,294,967,295 references and objects; the referrers cannot be numbered",
             ));
         }
-        let mut counts = Counts::new(count);
+        let mut counts = Counts::new(count)?;
         for node in 0..count as u32 {
+            if (node as usize).is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
+            }
             targets(heap, node).for_each(|target| counts.add(target));
         }
-        control.check()?;
         let mut room = counts.room()?;
         for node in (0..count as u32).rev() {
             if (node as usize).is_multiple_of(CHECK_INTERVAL) {

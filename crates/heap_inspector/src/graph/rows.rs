@@ -4,6 +4,7 @@
 //! last first. So the lists are in the order of the pairs where the second pass goes backwards. Costs 4 bytes for each list and pair,
 //! and time for both.
 
+use crate::memory::filled;
 use crate::{Error, Result};
 
 /// How many each list will hold; at first nothing.
@@ -12,8 +13,11 @@ pub(crate) struct Counts(Vec<u32>);
 
 impl Counts {
     /// So many empty lists.
-    pub(crate) fn new(lists: usize) -> Counts {
-        Counts(vec![0; lists + 1])
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn new(lists: usize) -> Result<Counts> {
+        Ok(Counts(filled(0, lists + 1)?))
     }
 
     /// One more for a list.
@@ -25,7 +29,7 @@ impl Counts {
     /// Room for all that was counted.
     ///
     /// # Errors
-    /// [`Error::Format`] for more than 4,294,967,295.
+    /// [`Error::Format`] for more than 4,294,967,295, [`Error::Memory`].
     pub(crate) fn room(self) -> Result<Room> {
         let Counts(mut begins) = self;
         let mut sum = 0u32;
@@ -34,7 +38,7 @@ impl Counts {
             sum = sum.checked_add(*begin).ok_or_else(|| Error::format(message))?;
             *begin = sum;
         }
-        Ok(Room(Rows { begins, items: vec![0; sum as usize] }))
+        Ok(Room(Rows { begins, items: filled(0, sum as usize)? }))
     }
 }
 
@@ -94,7 +98,7 @@ mod tests {
         #[test]
         fn are_the_pairs_of_each_list_in_order(lists in 1u32..20, pairs in proptest::collection::vec((0u32..20, any::<u32>()), 0..200)) {
             let pairs: Vec<(u32, u32)> = pairs.into_iter().map(|(list, item)| (list % lists, item)).collect();
-            let mut counts = Counts::new(lists as usize);
+            let mut counts = Counts::new(lists as usize).unwrap();
             pairs.iter().for_each(|(list, _)| counts.add(*list));
             let mut room = counts.room().unwrap();
             pairs.iter().rev().for_each(|(list, item)| room.put(*list, *item));

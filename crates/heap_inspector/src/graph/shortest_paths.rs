@@ -14,6 +14,7 @@ use super::{CHECK_INTERVAL, ROOT, Referrers, targets};
 use crate::Result;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId, Target};
+use crate::memory::{filled, room};
 use crate::record::Type;
 use hashbrown::HashSet;
 
@@ -61,7 +62,7 @@ impl ShortestPaths {
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn around(heap: &Heap, avoids: impl Fn(NodeId) -> bool, control: &Control<'_>) -> Result<ShortestPaths> {
         let count = heap.object_count();
-        let mut search = Search::new(count);
+        let mut search = Search::new(count)?;
         for (node, cost) in beginnings(heap) {
             search.reach(ROOT, node, cost);
         }
@@ -70,6 +71,7 @@ impl ShortestPaths {
             if order.len().is_multiple_of(CHECK_INTERVAL) {
                 control.check()?;
             }
+            room(&mut order, 1)?;
             order.push(node);
             let from = cost_off(heap, node);
             for target in targets(heap, node) {
@@ -268,14 +270,14 @@ struct Search {
 }
 
 impl Search {
-    fn new(count: usize) -> Search {
-        Search {
-            from: vec![UNREACHABLE; count],
-            costs: vec![u32::MAX; count],
+    fn new(count: usize) -> Result<Search> {
+        Ok(Search {
+            from: filled(UNREACHABLE, count)?,
+            costs: filled(u32::MAX, count)?,
             buckets: vec![Vec::new(); BUCKETS],
             waiting: 0,
             cost: 0,
-        }
+        })
     }
 
     fn reach(&mut self, from: u32, to: u32, cost: u32) {
@@ -313,7 +315,7 @@ struct TailPaths {
 impl TailPaths {
     /// Those to the end of `path`, which all that reach it follow.
     fn new(heap: &Heap, referrers: &Referrers, path: &[NodeId], control: &Control<'_>) -> Result<TailPaths> {
-        let mut search = Search::new(heap.object_count());
+        let mut search = Search::new(heap.object_count())?;
         let Some(end) = path.last() else { return Ok(TailPaths { costs: search.costs, next: search.from }) };
         search.reach(ROOT, end.0, 0);
         let mut walked = 0usize;

@@ -6,6 +6,7 @@ use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
+use crate::memory::{STRIDE, filled, list, map, room};
 use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables, bounded};
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Type};
@@ -86,19 +87,26 @@ impl Joined {
             let message = "more than 4,294,967,294 objects or references; the streaming verbs read, summary, top and strings have no limit";
             return Err(Error::format(message));
         }
+        let from = &mut chunk.columns;
+        macro_rules! append {
+            ($($name:ident)*) => {
+                $(room(&mut whole.columns.$name, from.$name.len())?;)*
+                room(&mut whole.columns.edge_ends, from.edge_ends.len())?;
+                room(&mut whole.references, chunk.references.len())?;
+                room(&mut whole.memsizes_big, chunk.memsizes_big.len())?;
+                room(&mut whole.shapes, chunk.shapes.len())?;
+                $(whole.columns.$name.append(&mut from.$name);)*
+            };
+        }
+        append!(addresses types flags memsizes generations classes sites labels shapes slot_sizes lengths offsets);
         whole.memsizes_big.extend(chunk.memsizes_big.drain(..).map(|(at, bytes)| (at + nodes as u32, bytes)));
-        whole.columns.edge_ends.extend(chunk.columns.edge_ends.drain(..).map(|end| end + edges as u32));
+        whole.columns.edge_ends.extend(from.edge_ends.drain(..).map(|end| end + edges as u32));
         whole.references.append(&mut chunk.references);
         whole.roots.append(&mut chunk.roots);
         whole.shapes.append(&mut chunk.shapes);
-        if !chunk.columns.addresses.is_empty() {
+        if whole.columns.addresses.len() > nodes {
             whole.begins.push((nodes as u32, chunk.begin));
         }
-        let from = &mut chunk.columns;
-        macro_rules! append {
-            ($($name:ident)*) => { $(whole.columns.$name.append(&mut from.$name);)* };
-        }
-        append!(addresses types flags memsizes generations classes sites labels shapes slot_sizes lengths offsets);
         self.segments.push((worker, whole.columns.addresses.len()));
         Ok(())
     }
@@ -162,6 +170,7 @@ impl Visitor for Worker<'_> {
     }
 
     fn end_of_block(&mut self, number: u64) -> Result<()> {
+        self.tables.room()?;
         let chunk = std::mem::take(&mut self.chunk);
         let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         joined.add(number, self.number, chunk)?;
@@ -235,10 +244,11 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     let (edges, dangling) = resolve(&index, &references, &options.control)?;
     drop(references);
     let names = Names::new(tables, check)?;
-    let class_nodes = (0..names.tables.class_count())
+    let mut class_nodes = list(names.tables.class_count())?;
+    let nodes = (0..names.tables.class_count())
         .map(|id| index.find(names.tables.class_address(crate::names::ClassId(id as u32))).filter(|_| id > 0))
-        .map(|node| node.unwrap_or(DANGLING))
-        .collect();
+        .map(|node| node.unwrap_or(DANGLING));
+    class_nodes.extend(nodes);
     let target = |address: u64| match index.find(address) {
         Some(node) => Target::Node(super::NodeId(node)),
         None => Target::Dangling(address),
@@ -248,7 +258,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
     options.control.check()?;
-    let columns = pack(columns, &memsizes_big, is_parallel);
+    let columns = pack(columns, &memsizes_big, is_parallel)?;
     note_partial(&roots, dangling.len(), &mut diagnostics, options)?;
     Ok(Heap {
         columns,
@@ -267,33 +277,34 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
 }
 
 /// Puts the properties in columns as narrow as they may be, each wide one gone when its column is done.
-fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
+fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<Columns> {
     let Rows { addresses, types, flags, memsizes, generations, classes, sites, labels, shapes, .. } = rows;
     let Rows { slot_sizes, lengths, offsets, edge_ends, .. } = rows;
     let count = types.len();
     macro_rules! column {
         ($name:ident, $number:expr) => {{
             let number = $number;
-            let column = Column::new(count, |row| u64::from(number(&$name[row])));
+            let column = Column::new(count, |row| u64::from(number(&$name[row])))?;
             drop($name);
             column
         }};
     }
     let some = move || {
-        let mut big = memsizes_big.iter().copied().collect::<HashMap<u32, u64>>();
-        big.shrink_to_fit();
+        let mut big = HashMap::new();
+        map(&mut big, memsizes_big.len())?;
+        big.extend(memsizes_big.iter().copied());
         let bytes = |row: usize| match memsizes[row] {
             u32::MAX => big.get(&(row as u32)).copied().unwrap_or(u64::from(u32::MAX)),
             bytes => u64::from(bytes),
         };
-        let memsizes = Column::new(count, bytes);
-        let (trait_sets, flags) = sets(&flags);
-        let addresses = { Addresses::new(&addresses) };
-        (memsizes, trait_sets, flags, addresses, column!(lengths, |number: &u32| *number))
+        let memsizes = Column::new(count, bytes)?;
+        let (trait_sets, flags) = sets(&flags)?;
+        let addresses = { Addresses::new(&addresses)? };
+        Ok::<_, Error>((memsizes, trait_sets, flags, addresses, column!(lengths, |number: &u32| *number)))
     };
     let others = move || {
         let number = |number: &u32| *number;
-        (
+        Ok::<_, Error>((
             column!(offsets, number),
             column!(generations, number),
             column!(classes, |id: &ClassId| id.0),
@@ -301,12 +312,12 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
             column!(labels, |sym: &Symbol| sym.0),
             column!(shapes, number),
             column!(slot_sizes, |bytes: &u16| *bytes),
-        )
+        ))
     };
     let (others, some) = threads::both(is_parallel, others, some);
-    let (memsizes, trait_sets, flags, addresses, lengths) = some;
-    let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others;
-    Columns {
+    let (memsizes, trait_sets, flags, addresses, lengths) = some?;
+    let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others?;
+    Ok(Columns {
         addresses,
         types,
         flags,
@@ -321,29 +332,28 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Columns {
         offsets,
         edge_ends,
         trait_sets,
-    }
+    })
 }
 
 /// The distinct sets of flags, and which of them each node has.
-fn sets(flags: &[Flags]) -> (Vec<Flags>, Column) {
+fn sets(flags: &[Flags]) -> Result<(Vec<Flags>, Column)> {
     let mut sets: Vec<Flags> = Vec::new();
     let mut numbers: HashMap<Flags, u32> = HashMap::new();
     let mut last = (None, 0);
-    let places: Vec<u32> = flags
-        .iter()
-        .map(|set| {
-            if last.0 != Some(*set) {
-                let next = sets.len() as u32;
-                let number = *numbers.entry(*set).or_insert(next);
-                if number == next {
-                    sets.push(*set);
-                }
-                last = (Some(*set), number);
+    let mut places: Vec<u32> = list(flags.len())?;
+    places.extend(flags.iter().map(|set| {
+        if last.0 != Some(*set) {
+            let next = sets.len() as u32;
+            let number = *numbers.entry(*set).or_insert(next);
+            if number == next {
+                sets.push(*set);
             }
-            last.1
-        })
-        .collect();
-    (sets, Column::new(places.len(), |row| u64::from(places[row])))
+            last = (Some(*set), number);
+        }
+        last.1
+    }));
+    let places = Column::new(places.len(), |row| u64::from(places[row]))?;
+    Ok((sets, places))
 }
 
 /// Joins the segments of neighbours while an offset fits, so that there are few.
@@ -381,10 +391,10 @@ fn renumber(columns: &mut Rows, segments: &[(usize, usize)], renumberings: &[Ren
 /// Indexes the addresses; two nodes at one address are a warning.
 fn index(addresses: &[u64], diagnostics: &mut Diagnostics, options: &Options<'_>) -> Result<Index> {
     let (mut count, mut first) = (0u64, None);
-    let index = Index::new(addresses, |id| {
+    let index = Index::new(addresses, &options.control, |id| {
         count += 1;
         first.get_or_insert(addresses[id as usize]);
-    });
+    })?;
     if let Some(address) = first {
         let message = format!(
             "{count} objects have the address of an earlier one, the first 0x{address:x}; references to it lead to the earlier one \
@@ -419,12 +429,15 @@ type Dangling = Vec<(u32, u64)>;
 
 /// Looks up the references' addresses, a part of them on each thread.
 fn resolve(index: &Index, references: &[u64], control: &Control<'_>) -> Result<(Vec<u32>, Dangling)> {
-    let mut edges = vec![0; references.len()];
+    let mut edges = filled(0, references.len())?;
     let part = references.len().div_ceil(control.thread_count()).max(1 << 16);
     let look_up = &|first: usize, edges: &mut [u32], references: &[u64]| {
         let mut dangling = Vec::new();
         for (at, (edge, address)) in edges.iter_mut().zip(references).enumerate() {
-            control.check_at(at)?;
+            if at.is_multiple_of(STRIDE) {
+                control.check()?;
+                room(&mut dangling, STRIDE)?;
+            }
             *edge = index.find(*address).unwrap_or_else(|| {
                 dangling.push(((first + at) as u32, *address));
                 DANGLING
@@ -436,7 +449,9 @@ fn resolve(index: &Index, references: &[u64], control: &Control<'_>) -> Result<(
     let parts = parts.map(|(at, (edges, references))| move || look_up(at * part, edges, references));
     let mut dangling = Vec::new();
     for part in threads::all(parts.collect()) {
-        dangling.extend(part?);
+        let part: Dangling = part?;
+        room(&mut dangling, part.len())?;
+        dangling.extend(part);
     }
     Ok((edges, dangling))
 }

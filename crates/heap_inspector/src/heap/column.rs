@@ -3,6 +3,9 @@
 //! The plain version is a `Vec<u64>`. Most properties of objects are small numbers, or the same for all, so a cell is 0, 1, 2 or 4
 //! bytes wide and the few numbers that do not fit stand beside it, by row. A heap is half as large so, and an index file too.
 
+use crate::Result;
+use crate::memory::{list, room};
+
 /// Numbers by row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Column {
@@ -32,7 +35,10 @@ const RARE: usize = 64;
 
 impl Column {
     /// The numbers of `rows` rows.
-    pub(crate) fn new(rows: usize, number: impl Fn(usize) -> u64) -> Column {
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`].
+    pub(crate) fn new(rows: usize, number: impl Fn(usize) -> u64) -> Result<Column> {
         let first = if rows == 0 { 0 } else { number(0) };
         let (mut same, mut beyond_u8, mut beyond_u16) = (true, 0usize, 0usize);
         for row in 0..rows {
@@ -43,30 +49,30 @@ impl Column {
         }
         let mut big = Vec::new();
         macro_rules! cells {
-            ($variant:ident, $cell:ty) => {
-                Cells::$variant(
-                    (0..rows)
-                        .map(|row| {
-                            let number = number(row);
-                            if number >= u64::from(<$cell>::MAX) {
-                                big.push((row as u32, number));
-                            }
-                            number.min(u64::from(<$cell>::MAX)) as $cell
-                        })
-                        .collect(),
-                )
-            };
+            ($variant:ident, $cell:ty, $beyond:expr) => {{
+                room(&mut big, $beyond)?;
+                let mut cells = list(rows)?;
+                cells.extend((0..rows).map(|row| {
+                    let number = number(row);
+                    if number >= u64::from(<$cell>::MAX) {
+                        big.push((row as u32, number));
+                    }
+                    number.min(u64::from(<$cell>::MAX)) as $cell
+                }));
+                Cells::$variant(cells)
+            }};
         }
         let cells = if same {
             Cells::Same(rows, first)
         } else if beyond_u8 <= rows / RARE {
-            cells!(U8, u8)
+            cells!(U8, u8, beyond_u8)
         } else if beyond_u16 <= rows / RARE {
-            cells!(U16, u16)
+            cells!(U16, u16, beyond_u16)
         } else {
-            cells!(U32, u32)
+            let beyond = (0..rows).filter(|row| number(*row) >= u64::from(u32::MAX)).count();
+            cells!(U32, u32, beyond)
         };
-        Column { cells, big }
+        Ok(Column { cells, big })
     }
 
     /// How many rows there are.
@@ -135,7 +141,7 @@ mod tests {
             // Mostly numbers below a width, so that each sort of cell is met.
             let numbers: Vec<u64> =
                 small.iter().enumerate().map(|(at, number)| if at % 100 == 99 { *number } else { number % width }).collect();
-            let column = Column::new(numbers.len(), |row| numbers[row]);
+            let column = Column::new(numbers.len(), |row| numbers[row]).expect("there is memory");
             prop_assert_eq!(column.rows(), numbers.len());
             for (row, number) in numbers.iter().enumerate() {
                 prop_assert_eq!(column.get(row), *number);
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn takes_the_narrowest_cells() {
-        let bytes = |number: &dyn Fn(usize) -> u64| Column::new(1 << 12, number).footprint();
+        let bytes = |number: &dyn Fn(usize) -> u64| Column::new(1 << 12, number).expect("there is memory").footprint();
         assert_eq!(bytes(&|_| u64::MAX), 0);
         assert!(bytes(&|row| row as u64 % 255) <= 1 << 12);
         assert!(bytes(&|row| if row == 9 { u64::MAX } else { row as u64 % 9 }) < 5 << 10);

@@ -6,7 +6,10 @@
 //! them, the rank added to the page's first node is the node. Other pages, and dumps whose addresses are scattered, keep a map.
 
 use super::bytes_of;
+use crate::Result;
 use crate::arrays::{Parts, Reader};
+use crate::control::Control;
+use crate::memory::{map, room};
 use hashbrown::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
@@ -100,23 +103,30 @@ impl Index {
     }
 
     /// Indexes the nodes' addresses, in the order of the nodes; tells each node whose address an earlier one has.
-    pub(super) fn new(addresses: &[u64], mut duplicate: impl FnMut(u32)) -> Index {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
+    pub(super) fn new(addresses: &[u64], control: &Control<'_>, mut duplicate: impl FnMut(u32)) -> Result<Index> {
         let all = addresses.iter().fold(0, |all, address| all | address);
         let grain = all.trailing_zeros().clamp(2, 3);
         let mut index = Index { grain, ..Index::default() };
-        if all.trailing_zeros() < grain || !index.take_pages(addresses) {
+        if all.trailing_zeros() < grain || !index.take_pages(addresses, control)? {
             index = Index { grain, ..Index::default() };
+            map(&mut index.loose, addresses.len())?;
             for (id, address) in addresses.iter().enumerate() {
+                control.check_at(id)?;
                 index.take_loose(*address, id as u32, &mut duplicate);
             }
-            return index;
+            return Ok(index);
         }
-        index.rank();
+        index.rank()?;
         // A second look finds the nodes that pages cannot: out of order, or at an address that an earlier node has.
         let pages = &index.pages;
         if pages.iter().any(|page| !page.in_order) {
             let mut loose = HashMap::new();
+            map(&mut loose, pages.iter().filter(|page| !page.in_order).map(|page| page.count as usize).sum())?;
             for (id, address) in addresses.iter().enumerate() {
+                control.check_at(id)?;
                 let page = pages[index.numbers[&(address >> PAGE_LOG)] as usize];
                 if !page.in_order {
                     let node = *loose.entry(*address).or_insert(id as u32);
@@ -127,7 +137,7 @@ impl Index {
             }
             index.loose = loose;
         }
-        index
+        Ok(index)
     }
 
     pub(super) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
@@ -170,7 +180,7 @@ impl Index {
             }
             index.pages.push(Page { first: *first, last: 0, count: *in_page, in_order: *in_order != 0 });
         }
-        index.rank();
+        index.rank().ok()?;
         for [address, node] in loose {
             index.loose.insert(*address, u32::try_from(*node).ok().filter(|node| (*node as usize) < count)?);
         }
@@ -184,20 +194,24 @@ impl Index {
     }
 
     /// Sets the bits of all nodes; `false` where the addresses are too scattered for pages.
-    fn take_pages(&mut self, addresses: &[u64]) -> bool {
+    fn take_pages(&mut self, addresses: &[u64], control: &Control<'_>) -> Result<bool> {
         let words_per_page = self.words_per_page();
         let most = addresses.len() / NODES_PER_PAGE + 64;
         let (mut number, mut at) = (u64::MAX, 0);
         for (id, address) in addresses.iter().enumerate() {
+            control.check_at(id)?;
             let id = id as u32;
             if address >> PAGE_LOG != number {
                 number = address >> PAGE_LOG;
                 let next = self.pages.len() as u32;
+                map(&mut self.numbers, 1)?;
                 at = *self.numbers.entry(number).or_insert(next) as usize;
                 if at == self.pages.len() {
                     if self.pages.len() == most {
-                        return false;
+                        return Ok(false);
                     }
+                    room(&mut self.pages, 1)?;
+                    room(&mut self.words, words_per_page)?;
                     self.pages.push(Page { first: id, last: 0, count: 0, in_order: true });
                     self.words.resize(self.words.len() + words_per_page, 0);
                 }
@@ -206,12 +220,12 @@ impl Index {
             self.pages[at].take(id, bit);
             self.words[at * words_per_page + (bit / 64) as usize] |= 1 << (bit % 64);
         }
-        true
+        Ok(true)
     }
 
-    fn rank(&mut self) {
+    fn rank(&mut self) -> Result<()> {
         let words_per_page = self.words_per_page();
-        self.ranks.reserve_exact(self.words.len());
+        room(&mut self.ranks, self.words.len())?;
         for page in self.words.chunks_exact(words_per_page) {
             let mut rank = 0;
             for word in page {
@@ -219,6 +233,7 @@ impl Index {
                 rank += word.count_ones() as u16;
             }
         }
+        Ok(())
     }
 
     fn words_per_page(&self) -> usize {

@@ -40,8 +40,8 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
             Ok(dominators_by_key::report(heap, tree, by, top, &rows, &asked.dump, &snapshot.context()))
         }
         None => {
-            let rows = dominator_tree::dominator_tree(heap, tree, snapshot.source(), top, shown)?;
-            Ok(dominator_tree::report(heap, tree, &rows, &asked.dump, &snapshot.context()))
+            let rows = dominator_tree::dominator_tree(heap, tree, snapshot.source(), top, shown, control)?;
+            dominator_tree::report(&rows, &asked.dump, &snapshot.context(), control)
         }
     }
 }

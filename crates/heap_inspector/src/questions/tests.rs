@@ -27,7 +27,12 @@ fn ask(name: &str, dump: &str, given: &[(&str, &str)]) -> Result<Report> {
 /// The address of some object of the dump.
 fn address(dump: &str) -> String {
     let report = ask("retained", dump, &[("where", "type=HASH"), ("lines", "1")]).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&crate::view::json::render(&report)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&crate::view::render(
+        &report,
+        crate::view::Format::Json,
+        &crate::view::TextStyle::default(),
+    ))
+    .unwrap();
     json["holders"]["rows"][0]["address"].as_str().unwrap().to_owned()
 }
 

@@ -4,51 +4,61 @@
 //! begin with a column `depth`. Bytes and counts are exact; absent values are empty; the values of a list stand apart by `; `. Control
 //! characters are written out, so a row is a line; a text that a spreadsheet would take for a formula gets a `'` in front.
 
-use super::{depths, escape, json};
-use crate::report::{Cell, Column, Report, Section};
-use std::fmt::Write as _;
+use super::{Out, depths, escape, json};
+use crate::report::{Cell, Column, Report, Row, Rows, Section};
+use std::fmt::{self, Write as _};
 
 /// Writes the report's tables.
-#[must_use]
-pub fn render(report: &Report) -> String {
-    let tables: Vec<String> = report
-        .sections
-        .iter()
-        .filter_map(|section| match section {
-            Section::Table(table) => Some(write(&table.columns, None, table.rows.iter())),
-            Section::Tree(tree) => {
-                Some(write(&tree.columns, Some(depths(&tree.nodes)), tree.nodes.iter().map(|node| &node.cells)))
-            }
-            Section::Path(path) => Some(write(&path.columns, Some((0..path.steps.len()).collect()), path.steps.iter())),
-            Section::List(list) => {
+pub(super) fn write(report: &Report, out: &mut Out<'_>) -> fmt::Result {
+    let mut is_first = true;
+    for section in &report.sections {
+        let has_rows = match section {
+            Section::Table(_) | Section::Tree(_) | Section::Path(_) => true,
+            Section::List(list) => !list.items.is_empty(),
+            Section::Facts(_) | Section::Note(_) => false,
+        };
+        if has_rows && !std::mem::take(&mut is_first) {
+            out.write_str("\n")?;
+        }
+        match section {
+            Section::Table(table) => rows(&table.columns, None::<std::iter::Empty<u32>>, &table.rows, out)?,
+            Section::Tree(tree) => rows(&tree.columns, Some(depths(&tree.nodes).into_iter()), &tree.nodes, out)?,
+            Section::Path(path) => rows(&path.columns, Some(0_u32..), &path.steps, out)?,
+            Section::List(list) if has_rows => {
                 let facts = list.items.first().map_or(&[][..], |facts| &facts[..]);
                 let columns: Vec<Column> =
                     facts.iter().map(|fact| Column { name: fact.name, title: fact.title, shrinks: false }).collect();
-                let rows: Vec<Vec<Cell>> =
-                    list.items.iter().map(|facts| facts.iter().map(|fact| fact.cell.clone()).collect()).collect();
-                (!rows.is_empty()).then(|| write(&columns, None, rows.iter()))
+                let items = list.items.iter().map(|facts| facts.iter().map(|fact| fact.cell.clone()).collect());
+                rows(&columns, None::<std::iter::Empty<u32>>, &items.collect::<Rows>(), out)?;
             }
-            Section::Facts(_) | Section::Note(_) => None,
-        })
-        .collect();
-    tables.join("\n")
+            Section::List(_) | Section::Facts(_) | Section::Note(_) => {}
+        }
+    }
+    Ok(())
 }
 
-fn write<'a>(columns: &[Column], depths: Option<Vec<usize>>, rows: impl Iterator<Item = &'a Vec<Cell>>) -> String {
-    let mut text = String::new();
+fn rows<R: Row>(
+    columns: &[Column],
+    mut depths: Option<impl Iterator<Item = u32>>,
+    rows: &Rows<R>,
+    out: &mut Out<'_>,
+) -> fmt::Result {
     let depth = depths.is_some().then(|| "depth".to_owned());
-    let mut records = vec![depth.into_iter().chain(columns.iter().map(|column| column.name.to_owned())).collect()];
-    records.extend(rows.enumerate().map(|(at, row)| {
-        let depth = depths.as_ref().and_then(|depths| depths.get(at)).map(usize::to_string);
-        let cells = (0..columns.len()).map(|column| row.get(column).map_or_else(String::new, field));
-        depth.into_iter().chain(cells).collect::<Vec<String>>()
-    }));
-    for record in records {
-        let fields: Vec<String> = record.iter().map(|field| quoted(field, record.len() == 1)).collect();
-        text += &fields.join(",");
-        text.push('\n');
+    record(depth.into_iter().chain(columns.iter().map(|column| column.name.to_owned())), out)?;
+    out.each(rows, |out, row| {
+        let depth = depths.as_mut().and_then(Iterator::next).map(|depth| depth.to_string());
+        let cells = (0..columns.len()).map(|column| row.cells().get(column).map_or_else(String::new, field));
+        record(depth.into_iter().chain(cells), out)
+    })
+}
+
+fn record(fields: impl Iterator<Item = String>, out: &mut Out<'_>) -> fmt::Result {
+    let fields: Vec<String> = fields.collect();
+    let is_alone = fields.len() == 1;
+    for (at, field) in fields.iter().enumerate() {
+        write!(out, "{}{}", if at > 0 { "," } else { "" }, quoted(field, is_alone))?;
     }
-    text
+    out.write_str("\n")
 }
 
 /// A field in quotes where it needs them: for what separates here, or where a spreadsheet separates by `;`; and for a record of nothing.

@@ -3,47 +3,50 @@
 //! Rows with the same address are one object, so several paths meet where they share one. Tables and facts are left out. Texts of the
 //! dump are quoted, and stand for themselves: neither Graphviz's escapes nor its entities work in them.
 
-use super::{depths, escape, tint, words};
+use super::{Out, depths, escape, tint, words};
 use crate::report::{Cell, Column, Report, Section, edge_column};
 use hashbrown::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// A label is not longer than this, in letters.
 const LABEL: usize = 60;
 
 /// Writes the report's trees and paths as one graph.
-#[must_use]
-pub fn render(report: &Report) -> String {
+pub(super) fn write(report: &Report, out: &mut Out<'_>) -> fmt::Result {
     let mut graph = Graph::default();
     for section in &report.sections {
         match section {
             Section::Tree(tree) => {
                 let mut above: Vec<String> = Vec::new();
-                for (node, depth) in tree.nodes.iter().zip(depths(&tree.nodes)) {
-                    above.truncate(depth);
+                let mut depths = depths(&tree.nodes).into_iter();
+                out.each(&tree.nodes, |_, node| {
+                    above.truncate(depths.next().unwrap_or_default() as usize);
                     let id = graph.row(&tree.columns, &node.cells, above.last().map(String::as_str));
                     above.push(id);
-                }
+                    Ok(())
+                })?;
             }
             Section::Path(path) => {
                 let mut before: Option<String> = None;
-                for step in &path.steps {
+                out.each(&path.steps, |_, step| {
                     before = Some(graph.row(&path.columns, step, before.as_deref()));
-                }
+                    Ok(())
+                })?;
             }
             Section::Table(_) | Section::Facts(_) | Section::List(_) | Section::Note(_) => {}
         }
     }
-    let mut out = String::from("digraph heap {\n");
-    // Writing to a string cannot fail, here and below.
-    let _ = writeln!(out, "  graph [label={}, labelloc=t, rankdir=LR, fontname=\"Helvetica\"];", quote(&report.dump));
-    out.push_str(
+    out.write_str("digraph heap {\n")?;
+    writeln!(out, "  graph [label={}, labelloc=t, rankdir=LR, fontname=\"Helvetica\"];", quote(&report.dump))?;
+    out.write_str(
         "  node [shape=box, style=\"rounded,filled\", color=\"#00000055\", fontname=\"Helvetica\", fontsize=11];\n",
-    );
-    out.push_str("  edge [color=\"#00000088\", fontname=\"Helvetica\", fontsize=10];\n");
-    graph.lines.iter().for_each(|line| out.push_str(line));
-    out.push_str("}\n");
-    out
+    )?;
+    out.write_str("  edge [color=\"#00000088\", fontname=\"Helvetica\", fontsize=10];\n")?;
+    for line in &graph.lines {
+        out.step()?;
+        out.write_str(line)?;
+    }
+    out.write_str("}\n")
 }
 
 /// What is written of the graph.
@@ -78,6 +81,7 @@ impl Graph {
                     .map(|(column, cell)| format!("{} {}", column.title.to_lowercase(), words(cell)))
                     .collect();
                 text.pop();
+                // Writing to a string cannot fail, here and below.
                 if let Some(address) = address {
                     let _ = write!(text, "\\n{}", inside(address));
                 }

@@ -15,7 +15,7 @@ const MOST: u128 = 1 << 53;
 
 /// Writes the first tree of the report; without one, or one of nothing, a picture that says so.
 #[must_use]
-pub fn render(report: &Report) -> String {
+pub(super) fn render(report: &Report) -> String {
     let tree = report.sections.iter().find_map(|section| match section {
         Section::Tree(tree) => Some(tree),
         _ => None,
@@ -26,18 +26,23 @@ pub fn render(report: &Report) -> String {
 fn draw(report: &Report, tree: &Tree) -> Option<String> {
     let root = folded::frame(&report.dump);
     let mut total = 0u128;
-    folded::stacks(tree, &root, Tracer::LeftOut, |_, amount| total += u128::from(amount));
+    let counted = folded::stacks(tree, &root, Tracer::LeftOut, |_, amount| {
+        total += u128::from(amount);
+        Ok(())
+    });
     let shift = (0..u128::BITS).find(|shift| total >> shift <= MOST).unwrap_or_default();
     let mut lines = Lines::default();
-    folded::stacks(tree, &root, Tracer::LeftOut, |stack, amount| {
+    let told = folded::stacks(tree, &root, Tracer::LeftOut, |stack, amount| {
         lines.push(format!("{} {}", xml(stack), amount >> shift));
+        Ok(())
     });
+    counted.and(told).ok()?;
     let lines = lines.finish();
     let mut palette = palette(&lines);
     let mut options = Options::default();
     options.title = xml(&escape::terminal(&tree.title));
     options.subtitle = Some(xml(&format!("{} {}", report.verb, escape::terminal(&report.dump))));
-    options.count_name = match tree.nodes.first()?.cells.first() {
+    options.count_name = match tree.nodes.iter().next()?.cells.first() {
         Some(Cell::Bytes(_)) => "bytes",
         _ => "objects",
     }

@@ -4,24 +4,24 @@
 //! The amount is that of the tree's first column (bytes or a count) without what stands below. The first frame is the dump. Semicolons
 //! and hostile characters are written as Ruby does.
 
-use super::{depths, escape, words};
+use super::{Out, depths, escape, words};
 use crate::report::{Report, Section, Tree};
+use std::fmt::{self, Write as _};
 
 /// Deeper rows count as their ancestor at this depth: each line names all its frames.
 const DEEPEST: usize = 200;
 
 /// Writes the report's trees as stacks.
-#[must_use]
-pub fn render(report: &Report) -> String {
-    let mut out = String::new();
+pub(super) fn write(report: &Report, out: &mut Out<'_>) -> fmt::Result {
     for section in &report.sections {
         if let Section::Tree(tree) = section {
             stacks(tree, &frame(&report.dump), Tracer::Shown, |stack, amount| {
-                out.push_str(&format!("{stack} {amount}\n"));
-            });
+                out.step()?;
+                writeln!(out, "{stack} {amount}")
+            })?;
         }
     }
-    out
+    Ok(())
 }
 
 /// Whether the allocation tracer's own store is among the rows.
@@ -32,14 +32,21 @@ pub(super) enum Tracer {
 }
 
 /// Hands out the stacks of the rows under `root`, each with the amount of its own, which is not 0.
-pub(super) fn stacks(tree: &Tree, root: &str, tracer: Tracer, mut each: impl FnMut(&str, u64)) {
+pub(super) fn stacks(
+    tree: &Tree,
+    root: &str,
+    tracer: Tracer,
+    mut each: impl FnMut(&str, u64) -> fmt::Result,
+) -> fmt::Result {
     let amounts = own(tree);
     // Where each open frame's name begins in the stack.
     let mut stack = root.to_owned();
     let mut begins: Vec<usize> = Vec::new();
     // The depth of a row that is left out with all below it.
     let mut left_out: Option<usize> = None;
-    for ((node, depth), amount) in tree.nodes.iter().zip(depths(&tree.nodes)).zip(amounts) {
+    let mut nodes = tree.nodes.reader();
+    for (depth, amount) in depths(&tree.nodes).into_iter().zip(amounts) {
+        let (Some(node), depth) = (nodes.next_row(), depth as usize) else { break };
         if depth > DEEPEST {
             continue;
         }
@@ -58,21 +65,27 @@ pub(super) fn stacks(tree: &Tree, root: &str, tracer: Tracer, mut each: impl FnM
         stack.push(';');
         stack.push_str(&frame(&node.cells.last().map(words).unwrap_or_default()));
         if amount > 0 {
-            each(&stack, amount);
+            each(&stack, amount)?;
         }
     }
+    Ok(())
 }
 
 /// By node: its amount without those of its children that are written.
 fn own(tree: &Tree) -> Vec<u64> {
     let depths = depths(&tree.nodes);
-    let mut own: Vec<u64> = tree.nodes.iter().map(super::measure).collect();
+    let mut own: Vec<u64> = Vec::with_capacity(tree.nodes.len());
+    let mut nodes = tree.nodes.reader();
+    while let Some(node) = nodes.next_row() {
+        own.push(super::measure(node));
+    }
+    let amounts = own.clone();
     let mut open: Vec<usize> = Vec::new();
-    for (at, depth) in depths.into_iter().enumerate().filter(|(_, depth)| *depth <= DEEPEST) {
+    let depths = depths.into_iter().map(|depth| depth as usize).enumerate();
+    for (at, depth) in depths.filter(|(_, depth)| *depth <= DEEPEST) {
         open.truncate(depth);
-        let amount = super::measure(&tree.nodes[at]);
         if let Some(above) = open.last() {
-            own[*above] = own[*above].saturating_sub(amount);
+            own[*above] = own[*above].saturating_sub(amounts[at]);
         }
         open.push(at);
     }

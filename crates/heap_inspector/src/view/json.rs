@@ -2,63 +2,72 @@
 //!
 //! Written piece by piece instead of as a tree of values, whose printing and freeing would recurse over a report's depth.
 
-use super::{depths, escape};
-use crate::report::{Cell, Column, Fact, Note, Report, SCHEMA_VERSION, Section, Table, Tree};
-use std::fmt::Write as _;
+use super::{Out, depths, escape};
+use crate::report::{Cell, Column, Fact, Facts, List, Note, Path, Report, Rows, SCHEMA_VERSION, Section, Table, Tree};
+use std::fmt::{self, Write as _};
 
 /// Further levels of a tree are not indented further: the spaces of a deep one would outweigh it.
 const INDENTED: usize = 32;
 
 /// Writes the report as one object: `schema_version`, `verb`, `dump`, each section under its name, `notes`.
-#[must_use]
-pub fn render(report: &Report) -> String {
+pub(super) fn write(report: &Report, out: &mut Out<'_>) -> fmt::Result {
     let mut notes: Vec<&Note> = Vec::new();
-    let mut entries: Vec<(String, String)> = vec![
-        ("schema_version".into(), SCHEMA_VERSION.to_string()),
-        ("verb".into(), string(report.verb)),
-        ("dump".into(), string(&report.dump)),
-    ];
+    let mut names: Vec<String> = ["schema_version", "verb", "dump"].map(str::to_owned).into();
+    write!(out, "{{\n  \"schema_version\": {SCHEMA_VERSION},\n  \"verb\": {}", string(report.verb))?;
+    write!(out, ",\n  \"dump\": {}", string(&report.dump))?;
     for section in &report.sections {
-        let (name, body) = match section {
-            Section::Table(table) => (table.name, self::table(table)),
-            Section::Facts(facts) => {
-                let name = facts.name;
-                let facts: Vec<String> =
-                    facts.facts.iter().map(|fact| format!("{}: {}", string(fact.name), cell(&fact.cell))).collect();
-                (name, lines("{", &facts, "}", 2))
-            }
-            Section::List(list) => {
-                let member = |fact: &Fact| format!("{}: {}", string(fact.name), cell(&fact.cell));
-                let item = |facts: &Vec<Fact>| lines("{", &facts.iter().map(member).collect::<Vec<_>>(), "}", 4);
-                (list.name, lines("[", &list.items.iter().map(item).collect::<Vec<_>>(), "]", 2))
-            }
-            Section::Tree(tree) => (tree.name, self::tree(tree)),
-            Section::Path(path) => {
-                let steps: Vec<String> = path.steps.iter().map(|step| object(&path.columns, step)).collect();
-                (path.name, lines("[", &steps, "]", 2))
-            }
+        let name = match section {
+            Section::Table(Table { name, .. })
+            | Section::Facts(Facts { name, .. })
+            | Section::List(List { name, .. })
+            | Section::Tree(Tree { name, .. })
+            | Section::Path(Path { name, .. }) => unused(name, &names),
             Section::Note(note) => {
                 notes.push(note);
                 continue;
             }
         };
-        entries.push((unused(name, &entries), body));
+        write!(out, ",\n  {}: ", string(&name))?;
+        names.push(name);
+        match section {
+            Section::Table(table) => self::table(table, out)?,
+            Section::Facts(facts) => members_of(&facts.facts, 2, out)?,
+            Section::List(list) => {
+                let mut items = Items::new("[", "]", 2);
+                for facts in &list.items {
+                    items.next(out)?;
+                    members_of(facts, 4, out)?;
+                }
+                items.end(out)?;
+            }
+            Section::Tree(tree) => self::tree(tree, out)?,
+            Section::Path(path) => rows(&path.columns, &path.steps, 2, out)?,
+            Section::Note(_) => {}
+        }
     }
-    let notes: Vec<String> = notes
-        .iter()
-        .map(|note| {
-            let level = serde_json::to_string(&note.level).unwrap_or_default();
-            format!("{{\"level\": {level}, \"text\": {}}}", string(&note.text))
-        })
-        .collect();
-    entries.push(("notes".into(), lines("[", &notes, "]", 2)));
-    let entries: Vec<String> = entries.iter().map(|(name, body)| format!("{}: {body}", string(name))).collect();
-    lines("{", &entries, "}", 0) + "\n"
+    out.write_str(",\n  \"notes\": ")?;
+    let mut items = Items::new("[", "]", 2);
+    for note in notes {
+        items.next(out)?;
+        let level = serde_json::to_string(&note.level).unwrap_or_default();
+        write!(out, "{{\"level\": {level}, \"text\": {}}}", string(&note.text))?;
+    }
+    items.end(out)?;
+    out.write_str("\n}\n")
+}
+
+fn members_of(facts: &[Fact], indent: usize, out: &mut Out<'_>) -> fmt::Result {
+    let mut items = Items::new("{", "}", indent);
+    for fact in facts {
+        items.next(out)?;
+        write!(out, "{}: {}", string(fact.name), cell(&fact.cell))?;
+    }
+    items.end(out)
 }
 
 /// The name, or `name_2` and so on where sections before have it.
-fn unused(name: &str, entries: &[(String, String)]) -> String {
-    let is_used = |name: &str| name == "notes" || entries.iter().any(|(known, _)| known == name);
+fn unused(name: &str, names: &[String]) -> String {
+    let is_used = |name: &str| name == "notes" || names.iter().any(|known| known == name);
     let mut candidate = name.to_owned();
     let mut number = 1;
     while is_used(&candidate) {
@@ -68,62 +77,84 @@ fn unused(name: &str, entries: &[(String, String)]) -> String {
     candidate
 }
 
-fn table(table: &Table) -> String {
-    let rows: Vec<String> = table.rows.iter().map(|row| object(&table.columns, row)).collect();
+fn table(table: &Table, out: &mut Out<'_>) -> fmt::Result {
+    out.write_str("{\n    \"rows\": ")?;
+    rows(&table.columns, &table.rows, 4, out)?;
     let rest = table.rest.as_ref().map_or_else(
         || "null".into(),
         |rest| format!("{{\"rows\": {}, {}}}", rest.rows, members(&table.columns, &rest.cells)),
     );
     let total = table.total.as_ref().map_or_else(|| "null".into(), |total| object(&table.columns, total));
-    let parts = [
-        format!("\"rows\": {}", lines("[", &rows, "]", 4)),
-        format!("\"rest\": {rest}"),
-        format!("\"total\": {total}"),
-    ];
-    lines("{", &parts, "}", 2)
+    write!(out, ",\n    \"rest\": {rest},\n    \"total\": {total}\n  }}")
+}
+
+fn rows(columns: &[Column], rows: &Rows, indent: usize, out: &mut Out<'_>) -> fmt::Result {
+    let mut items = Items::new("[", "]", indent);
+    out.each(rows, |out, row| {
+        items.next(out)?;
+        out.write_str(&object(columns, row))
+    })?;
+    items.end(out)
 }
 
 /// The top nodes as a list; each holds its own in `children`.
-fn tree(tree: &Tree) -> String {
+fn tree(tree: &Tree, out: &mut Out<'_>) -> fmt::Result {
     if tree.nodes.is_empty() {
-        return "[]".into();
+        return out.write_str("[]");
     }
     let depths = depths(&tree.nodes);
-    let mut out = String::from("[");
-    let indent = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n(' ', 4 + 2 * depth.min(INDENTED)));
+    out.write_str("[")?;
+    let indent = |out: &mut Out<'_>, depth: u32| {
+        let spaces = 4 + 2 * (depth as usize).min(INDENTED);
+        write!(out, "\n{:spaces$}", "")
     };
-    for (at, node) in tree.nodes.iter().enumerate() {
+    let mut at = 0;
+    out.each(&tree.nodes, |out, node| {
         let depth = depths[at];
-        indent(&mut out, depth);
+        at += 1;
+        indent(out, depth)?;
         let members = members(&tree.columns, &node.cells);
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{{{members}{}\"children\": [", if members.is_empty() { "" } else { ", " });
-        let next = depths.get(at + 1).copied();
+        write!(out, "{{{members}{}\"children\": [", if members.is_empty() { "" } else { ", " })?;
+        let next = depths.get(at).copied();
         if next.is_some_and(|next| next > depth) {
-            continue;
+            return Ok(());
         }
-        out.push_str("]}");
+        out.write_str("]}")?;
         for closed in (next.unwrap_or(0)..depth).rev() {
-            indent(&mut out, closed);
-            out.push_str("]}");
+            indent(out, closed)?;
+            out.write_str("]}")?;
         }
-        if next.is_some() {
-            out.push(',');
-        }
-    }
-    out.push_str("\n  ]");
-    out
+        if next.is_some() { out.write_str(",") } else { Ok(()) }
+    })?;
+    out.write_str("\n  ]")
 }
 
 /// Items between brackets, one a line; the closing bracket stands at `indent`.
-fn lines(open: &str, items: &[String], close: &str, indent: usize) -> String {
-    if items.is_empty() {
-        return format!("{open}{close}");
+struct Items {
+    open: &'static str,
+    close: &'static str,
+    indent: usize,
+    is_empty: bool,
+}
+
+impl Items {
+    fn new(open: &'static str, close: &'static str, indent: usize) -> Items {
+        Items { open, close, indent, is_empty: true }
     }
-    let space = " ".repeat(indent);
-    format!("{open}\n{space}  {}\n{space}{close}", items.join(&format!(",\n{space}  ")))
+
+    /// What is written then is an item.
+    fn next(&mut self, out: &mut Out<'_>) -> fmt::Result {
+        let before = if self.is_empty { self.open } else { "," };
+        self.is_empty = false;
+        write!(out, "{before}\n{:1$}", "", self.indent + 2)
+    }
+
+    fn end(self, out: &mut Out<'_>) -> fmt::Result {
+        match self.is_empty {
+            true => write!(out, "{}{}", self.open, self.close),
+            false => write!(out, "\n{:1$}{2}", "", self.indent, self.close),
+        }
+    }
 }
 
 fn object(columns: &[Column], cells: &[Cell]) -> String {

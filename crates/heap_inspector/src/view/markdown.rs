@@ -3,77 +3,78 @@
 //! Texts of the dump stand in code, where nothing is markup, a mention or a link; our own sentences, which may quote such text, are
 //! escaped mark by mark.
 
-use super::{TOTAL_LABEL, depths, escape, label_column, rest_label, words};
+use super::{Out, TOTAL_LABEL, depths, escape, label_column, rest_label, seen, words};
 use crate::human;
-use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
-use std::fmt::Write as _;
+use crate::report::{Cell, Column, Fact, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
+use std::fmt::{self, Write as _};
 
 /// Deeper levels of a tree are not indented further; Markdown renderers give up long before.
 const NESTED: usize = 32;
 
 /// Writes the report as a heading and its sections.
-#[must_use]
-pub fn render(report: &Report) -> String {
-    let mut parts = vec![format!("# {} {}\n", prose(report.verb), code(&report.dump))];
+pub(super) fn write(report: &Report, out: &mut Out<'_>) -> fmt::Result {
+    writeln!(out, "# {} {}", prose(report.verb), code(&report.dump))?;
     for section in &report.sections {
-        let part = match section {
-            Section::Table(table) => self::table(table),
-            Section::Facts(facts) => self::facts(facts),
-            Section::List(list) => self::list(list),
-            Section::Tree(tree) => self::tree(tree),
-            Section::Path(path) => self::path(path),
-            Section::Note(note) => self::note(note),
-        };
-        parts.push(part);
+        out.write_str("\n")?;
+        match section {
+            Section::Table(table) => self::table(table, out),
+            Section::Facts(facts) => self::facts(facts, out),
+            Section::List(list) => self::list(list, out),
+            Section::Tree(tree) => self::tree(tree, out),
+            Section::Path(path) => self::path(path, out),
+            Section::Note(note) => self::note(note, out),
+        }?;
     }
-    parts.join("\n")
+    Ok(())
 }
 
-fn heading(title: &str) -> String {
-    if title.is_empty() { String::new() } else { format!("## {}\n\n", prose(title)) }
+fn heading(title: &str, out: &mut Out<'_>) -> fmt::Result {
+    if title.is_empty() { Ok(()) } else { write!(out, "## {}\n\n", prose(title)) }
 }
 
-fn facts(facts: &Facts) -> String {
-    let mut out = heading(&facts.title);
+fn remark(fact: &Fact) -> String {
+    if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) }
+}
+
+fn facts(facts: &Facts, out: &mut Out<'_>) -> fmt::Result {
+    heading(&facts.title, out)?;
     for fact in &facts.facts {
-        let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
-        // Writing to a string cannot fail, here and below.
-        let _ = writeln!(out, "- {}: {}{remark}", prose(fact.title), cell(&fact.cell));
+        writeln!(out, "- {}: {}{}", prose(fact.title), cell(&fact.cell), remark(fact))?;
     }
-    out
+    Ok(())
 }
 
-fn list(list: &List) -> String {
-    let mut out = heading(&list.title);
+fn list(list: &List, out: &mut Out<'_>) -> fmt::Result {
+    heading(&list.title, out)?;
     for (number, facts) in list.items.iter().enumerate() {
+        out.step()?;
         for (at, fact) in facts.iter().enumerate() {
-            let remark = if fact.remark.is_empty() { String::new() } else { format!(" ({})", prose(&fact.remark)) };
-            let _ = match at {
+            match at {
                 0 => writeln!(out, "{}. **{}**", number + 1, cell(&fact.cell)),
                 _ if fact.title.is_empty() => Ok(()),
-                _ => writeln!(out, "   - {}: {}{remark}", prose(fact.title), cell(&fact.cell)),
-            };
+                _ => writeln!(out, "   - {}: {}{}", prose(fact.title), cell(&fact.cell), remark(fact)),
+            }?;
         }
     }
-    out
+    Ok(())
 }
 
-fn note(note: &Note) -> String {
+fn note(note: &Note, out: &mut Out<'_>) -> fmt::Result {
     let level = match note.level {
         Level::Info => "Note",
         Level::Warning => "Warning",
     };
-    format!("> **{level}:** {}\n", prose(&note.text))
+    writeln!(out, "> **{level}:** {}", prose(&note.text))
 }
 
-fn table(table: &Table) -> String {
-    let mut out = heading(&table.title);
-    line(&mut out, table.columns.iter().map(|column| prose(column.title)));
-    let is_label: Vec<bool> = (0..table.columns.len()).map(|at| is_label(&table.columns, &table.rows, at)).collect();
-    line(&mut out, is_label.iter().map(|is_label| if *is_label { ":--" } else { "--:" }.to_owned()));
-    for row in &table.rows {
-        line(&mut out, row.iter().map(cell));
-    }
+fn table(table: &Table, out: &mut Out<'_>) -> fmt::Result {
+    heading(&table.title, out)?;
+    line(out, table.columns.iter().map(|column| prose(column.title)))?;
+    let seen = seen(&table.rows, table.columns.len(), out)?;
+    // Labels are aligned to the left.
+    let is_label = table.columns.iter().zip(seen).map(|(column, seen)| column.shrinks || seen.text);
+    line(out, is_label.map(|is_label| if is_label { ":--" } else { "--:" }.to_owned()))?;
+    out.each(&table.rows, |out, row| line(out, row.iter().map(cell)))?;
     let labelled = |cells: &[Cell], label: &str| -> Vec<String> {
         let at = label_column(table);
         let words = |(place, value): (usize, &Cell)| match value {
@@ -84,29 +85,31 @@ fn table(table: &Table) -> String {
         cells.iter().enumerate().map(words).collect()
     };
     if let Some(rest) = &table.rest {
-        line(&mut out, labelled(&rest.cells, &rest_label(rest)).into_iter());
+        line(out, labelled(&rest.cells, &rest_label(rest)).into_iter())?;
     }
     if let Some(total) = &table.total {
         let strong = |text: String| if text.is_empty() { text } else { format!("**{text}**") };
-        line(&mut out, labelled(total, TOTAL_LABEL).into_iter().map(strong));
+        line(out, labelled(total, TOTAL_LABEL).into_iter().map(strong))?;
     }
-    out
+    Ok(())
 }
 
-fn tree(tree: &Tree) -> String {
-    let mut out = heading(&tree.title);
-    for (node, depth) in tree.nodes.iter().zip(depths(&tree.nodes)) {
-        let _ = writeln!(out, "{}- {}", "  ".repeat(depth.min(NESTED)), entry(&tree.columns, &node.cells));
-    }
-    out
+fn tree(tree: &Tree, out: &mut Out<'_>) -> fmt::Result {
+    heading(&tree.title, out)?;
+    let mut depths = depths(&tree.nodes).into_iter();
+    out.each(&tree.nodes, |out, node| {
+        let indent = 2 * (depths.next().unwrap_or_default() as usize).min(NESTED);
+        writeln!(out, "{:indent$}- {}", "", entry(&tree.columns, &node.cells))
+    })
 }
 
-fn path(path: &Path) -> String {
-    let mut out = heading(&path.title);
-    for (number, step) in (1u64..).zip(&path.steps) {
-        let _ = writeln!(out, "{number}. {}", entry(&path.columns, step));
-    }
-    out
+fn path(path: &Path, out: &mut Out<'_>) -> fmt::Result {
+    heading(&path.title, out)?;
+    let mut number = 0;
+    out.each(&path.steps, |out, step| {
+        number += 1;
+        writeln!(out, "{number}. {}", entry(&path.columns, step))
+    })
 }
 
 /// A node or step on one line: its label, then the other columns by name.
@@ -131,17 +134,12 @@ fn entry(columns: &[Column], cells: &[Cell]) -> String {
     if others.is_empty() { label } else { format!("{label} ({})", others.join(", ")) }
 }
 
-fn line(out: &mut String, cells: impl Iterator<Item = String>) {
-    out.push('|');
+fn line(out: &mut Out<'_>, cells: impl Iterator<Item = String>) -> fmt::Result {
+    out.write_str("|")?;
     for cell in cells {
-        let _ = write!(out, " {cell} |");
+        write!(out, " {cell} |")?;
     }
-    out.push('\n');
-}
-
-/// Whether a column holds labels, which are aligned to the left.
-fn is_label(columns: &[Column], rows: &[Vec<Cell>], at: usize) -> bool {
-    columns[at].shrinks || rows.iter().any(|row| row.get(at).is_some_and(Cell::is_text))
+    out.write_str("\n")
 }
 
 fn cell(cell: &Cell) -> String {

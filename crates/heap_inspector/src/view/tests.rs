@@ -2,6 +2,10 @@ use super::*;
 use crate::report::{Column, Fact, Facts, Level, Note, Path, Section, Tree};
 use proptest::prelude::*;
 
+fn written(format: Format, report: &Report) -> String {
+    render(report, format, &TextStyle::default())
+}
+
 fn column(name: &'static str, title: &'static str, shrinks: bool) -> Column {
     Column { name, title, shrinks }
 }
@@ -34,7 +38,7 @@ fn sample() -> Report {
             column("class", "Class", true),
             column("sites", "Allocated at", true),
         ],
-        rows: vec![
+        rows: Rows::from(vec![
             vec![
                 Cell::Bytes(1_048_576),
                 Cell::Share(2.0 / 3.0),
@@ -47,7 +51,7 @@ fn sample() -> Report {
             ],
             vec![Cell::Bytes(4096), Cell::Share(0.0026), Cell::Cut("=cmd|'/c calc'!A1".into()), Cell::List(vec![])],
             vec![Cell::Bytes(40), Cell::Share(0.00002), Cell::Null("(untraced)"), Cell::Missing],
-        ],
+        ]),
         rest: Some(Rest {
             rows: 1200,
             cells: vec![Cell::Bytes(520_152), Cell::Share(0.33), Cell::Missing, Cell::Missing],
@@ -72,7 +76,12 @@ fn sample() -> Report {
         sections: vec![
             Section::Facts(facts),
             Section::Table(table),
-            Section::Tree(Tree { name: "dominators", title: "Dominators".into(), columns: label(), nodes }),
+            Section::Tree(Tree {
+                name: "dominators",
+                title: "Dominators".into(),
+                columns: label(),
+                nodes: nodes.into(),
+            }),
             Section::Path(Path { name: "path", title: "Path".into(), columns: label(), steps }),
             Section::Note(Note { level: Level::Info, text: "a note of @you, #1 and <script>".into() }),
             Section::Note(Note { level: Level::Warning, text: "line 3, byte 88: a line was\u{9b}lost".into() }),
@@ -95,7 +104,8 @@ fn text_shortens_labels_before_it_drops_shares() {
 }
 
 fn table(columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Report {
-    let table = Table { name: "t", title: String::new(), columns, rows, rest: None, total: None, bar: Some(0) };
+    let table =
+        Table { name: "t", title: String::new(), columns, rows: rows.into(), rest: None, total: None, bar: Some(0) };
     Report { verb: "top", dump: "-".into(), sections: vec![Section::Table(table)] }
 }
 
@@ -205,7 +215,7 @@ fn drawn() -> Report {
     };
     let steps = |last: Vec<Cell>| {
         let steps = vec![cells(5000, "0x28", "root vm", "class Cache"), cells(4000, "0x50", "@entries", "Hash"), last];
-        Section::Path(Path { name: "paths", title: "Path".into(), columns: columns(), steps })
+        Section::Path(Path { name: "paths", title: "Path".into(), columns: columns(), steps: steps.into() })
     };
     let nodes = [
         (0, cells(5000, "0x28", "root vm", "class Cache")),
@@ -243,7 +253,7 @@ fn flamegraph_is_of_frames_under_frames() {
 /// A tree of the bytes of rows by a key.
 fn by(key: &'static str, nodes: Vec<TreeNode>) -> Report {
     let columns = vec![column("retained", "Retained", false), column(key, "Key", true)];
-    let tree = Tree { name: "dominators", title: "Dominators".into(), columns, nodes };
+    let tree = Tree { name: "dominators", title: "Dominators".into(), columns, nodes: nodes.into() };
     Report { verb: "dominators", dump: "heap.json".into(), sections: vec![Section::Tree(tree)] }
 }
 
@@ -261,7 +271,7 @@ fn tips(written: &str) -> Vec<String> {
 fn flamegraph_leaves_the_tracer_out() {
     let mut nodes = vec![node(0, 900, "A"), node(1, 600, "(allocation tracer)"), node(2, 50, "B"), node(1, 100, "C")];
     nodes[1].is_tracer = true;
-    let tips = tips(&flamegraph::render(&by("class", nodes)));
+    let tips = tips(&written(Format::Flamegraph, &by("class", nodes)));
     let expected =
         ["A (300 bytes, 100.00%)", "C (100 bytes, 33.33%)", "all (300 bytes, 100%)", "heap.json (300 bytes, 100.00%)"];
     assert_eq!(tips, expected);
@@ -271,7 +281,7 @@ fn flamegraph_leaves_the_tracer_out() {
 #[test]
 fn flamegraph_keeps_the_order_of_the_report() {
     let nodes = vec![node(0, 1000, "Z"), node(1, 500, "Y"), node(2, 100, "X"), node(1, 300, "A")];
-    let written = flamegraph::render(&by("class", nodes));
+    let written = written(Format::Flamegraph, &by("class", nodes));
     let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
     let xml = roxmltree::Document::parse_with_options(&written, options).expect("it is XML");
     let begins = |name: &str| {
@@ -287,7 +297,7 @@ fn flamegraph_keeps_the_order_of_the_report() {
 #[test]
 fn flamegraph_cuts_paths_at_their_start_and_names_at_their_end() {
     let cut = |key| {
-        let written = flamegraph::render(&by(key, vec![node(0, 9, "/srv/app/models/order.rb:12")]));
+        let written = written(Format::Flamegraph, &by(key, vec![node(0, 9, "/srv/app/models/order.rb:12")]));
         ["unzoom", "search"].iter().for_each(|id| assert!(written.contains(&format!("id=\"{id}\"")), "{id}"));
         written.contains("truncate_text_right = true")
     };
@@ -301,7 +311,7 @@ fn flamegraph_cuts_paths_at_their_start_and_names_at_their_end() {
 fn flamegraph_has_all_of_the_amounts() {
     let mut report = by("file", vec![node(0, 7, "/srv/app 12"), node(0, 5, "x 1.5")]);
     report.dump = "# of 3".into();
-    let tips = tips(&flamegraph::render(&report));
+    let tips = tips(&written(Format::Flamegraph, &report));
     let expected = [
         "/srv/app\u{a0}12 (7 bytes, 58.33%)",
         "\\u{23} of\u{a0}3 (12 bytes, 100.00%)",
@@ -310,9 +320,9 @@ fn flamegraph_has_all_of_the_amounts() {
     ];
     assert_eq!(tips, expected);
     let huge = by("class", vec![node(0, u64::MAX, "A"), node(0, u64::MAX, "B")]);
-    let shares = self::tips(&flamegraph::render(&huge));
+    let shares = self::tips(&written(Format::Flamegraph, &huge));
     assert!(shares[0].starts_with("A (") && shares[0].ends_with(" bytes, 50.00%)"), "{shares:?}");
-    assert!(flamegraph::render(&by("class", vec![node(0, 0, "A")])).contains("nothing to show"));
+    assert!(written(Format::Flamegraph, &by("class", vec![node(0, 0, "A")])).contains("nothing to show"));
 }
 
 #[test]
@@ -322,7 +332,7 @@ fn csv_defuses_formulas() {
             name: "t",
             title: String::new(),
             columns: vec![column("a", "A", true), column("b", "B", true)],
-            rows: vec![vec![Cell::Text(text.into()), Cell::List(vec![Cell::Text(text.into())])]],
+            rows: vec![vec![Cell::Text(text.into()), Cell::List(vec![Cell::Text(text.into())])]].into(),
             rest: None,
             total: None,
             bar: None,
@@ -340,7 +350,7 @@ fn a_name_that_is_taken_gets_a_number() {
         Section::Path(Path { name: "path", title: String::new(), columns: vec![column("label", "", true)], steps })
     };
     let report = Report { verb: "path", dump: "-".into(), sections: vec![path(&["a"]), path(&["b"])] };
-    let json: serde_json::Value = serde_json::from_str(&json::render(&report)).expect("it is JSON");
+    let json: serde_json::Value = serde_json::from_str(&written(Format::Json, &report)).expect("it is JSON");
     assert_eq!(json["path"][0]["label"], "a");
     assert_eq!(json["path_2"][0]["label"], "b");
 }
@@ -368,7 +378,7 @@ fn deep_trees_and_long_paths_are_written() {
         verb: "dominators",
         dump: "-".into(),
         sections: vec![
-            Section::Tree(Tree { name: "tree", title: String::new(), columns: columns(), nodes }),
+            Section::Tree(Tree { name: "tree", title: String::new(), columns: columns(), nodes: nodes.into() }),
             Section::Path(Path { name: "path", title: String::new(), columns: columns(), steps }),
         ],
     };
@@ -416,15 +426,24 @@ fn reports() -> impl Strategy<Value = Report> {
     let table = (texts(), proptest::collection::vec(row(), 0..6), proptest::option::of((any::<u64>(), row())), row())
         .prop_map(move |(title, rows, rest, total)| {
             let rest = rest.map(|(rows, cells)| Rest { rows, cells });
-            let table = Table { name: "t", title, columns: columns(), rows, rest, total: Some(total), bar: Some(0) };
+            let table = Table {
+                name: "t",
+                title,
+                columns: columns(),
+                rows: rows.into(),
+                rest,
+                total: Some(total),
+                bar: Some(0),
+            };
             Section::Table(table)
         });
     let tree = proptest::collection::vec((0usize..9, row()), 0..9).prop_map(move |nodes| {
         let nodes = nodes.into_iter().map(|(depth, cells)| TreeNode { depth, cells, is_tracer: false }).collect();
         Section::Tree(Tree { name: "tree", title: "Tree".into(), columns: columns(), nodes })
     });
-    let path = proptest::collection::vec(row(), 0..9)
-        .prop_map(move |steps| Section::Path(Path { name: "p", title: "P".into(), columns: columns(), steps }));
+    let path = proptest::collection::vec(row(), 0..9).prop_map(move |steps| {
+        Section::Path(Path { name: "p", title: "P".into(), columns: columns(), steps: steps.into() })
+    });
     let facts = proptest::collection::vec((cells(), texts()), 0..4).prop_map(|facts| {
         let facts = facts.into_iter().map(|(cell, remark)| Fact { name: "f", title: "A fact", cell, remark }).collect();
         Section::Facts(Facts { name: "facts", title: "Facts".into(), facts })
@@ -465,7 +484,7 @@ proptest! {
 
     #[test]
     fn json_is_json_and_complete(report in reports()) {
-        let json: serde_json::Value = serde_json::from_str(&json::render(&report)).expect("it is JSON");
+        let json: serde_json::Value = serde_json::from_str(&written(Format::Json, &report)).expect("it is JSON");
         prop_assert_eq!(&json["dump"], &report.dump);
         let notes = report.sections.iter().filter(|section| matches!(section, Section::Note(_))).count();
         prop_assert_eq!(json["notes"].as_array().map(Vec::len), Some(notes));
@@ -477,7 +496,7 @@ proptest! {
     fn dot_quotes_whatever_stands_in_it(report in reports()) {
         let mut bare = String::new();
         let (mut quoted, mut escaped) = (false, false);
-        for letter in dot::render(&report).chars() {
+        for letter in written(Format::Dot, &report).chars() {
             match letter {
                 _ if escaped => escaped = false,
                 '\\' if quoted => escaped = true,
@@ -498,7 +517,7 @@ proptest! {
 
     #[test]
     fn folded_lines_are_stacks_and_amounts(report in reports()) {
-        for line in folded::render(&report).lines() {
+        for line in written(Format::Folded, &report).lines() {
             let (stack, amount) = line.rsplit_once(' ').expect("an amount");
             prop_assert!(amount.parse::<u64>().is_ok_and(|amount| amount > 0), "{line}");
             prop_assert!(stack.split(';').all(|frame| !frame.is_empty() && frame.trim() == frame), "{line}");
@@ -507,16 +526,19 @@ proptest! {
 
     #[test]
     fn flamegraph_is_xml_of_the_first_trees_amounts(report in reports()) {
-        let written = flamegraph::render(&report);
+        let written = written(Format::Flamegraph, &report);
         let tips = tips(&written);
         let tree = report.sections.iter().find_map(|section| match section {
             Section::Tree(tree) => Some(tree),
             _ => None,
         });
         let mut total = 0u128;
-        let sum = |_: &str, amount| total += u128::from(amount);
+        let sum = |_: &str, amount| {
+            total += u128::from(amount);
+            Ok(())
+        };
         if let Some(tree) = tree {
-            folded::stacks(tree, "-", folded::Tracer::LeftOut, sum);
+            folded::stacks(tree, "-", folded::Tracer::LeftOut, sum).expect("the sum goes on");
         }
         prop_assert_eq!(tips.is_empty(), total == 0);
         if (1..1 << 53).contains(&total) {
@@ -540,5 +562,75 @@ proptest! {
             prop_assert_eq!(Some(rows.len()), tables.next());
         }
         prop_assert_eq!(tables.next(), None);
+    }
+}
+
+/// A report of so many rows.
+fn long(rows: u64) -> Report {
+    let row = |at: u64| vec![Cell::Bytes(at), Cell::Text(format!("0x{at:x}"))];
+    let columns = || vec![column("memsize", "Memory", false), column("object", "Object", true)];
+    let nodes: Rows<TreeNode> =
+        (0..rows).map(|at| TreeNode { depth: at as usize % 9, cells: row(at), is_tracer: false }).collect();
+    let mut report = table(columns(), (0..rows).map(row).collect());
+    report.sections.push(Section::Tree(Tree { name: "tree", title: String::new(), columns: columns(), nodes }));
+    let steps = (0..rows).map(row).collect();
+    report.sections.push(Section::Path(Path { name: "path", title: String::new(), columns: columns(), steps }));
+    report
+}
+
+/// What is written piece by piece is what is rendered whole, and no piece is large.
+#[test]
+fn pieces_are_the_whole() {
+    struct Pieces(Vec<u8>, usize);
+    impl std::io::Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.extend_from_slice(bytes);
+            self.1 = self.1.max(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let report = long(9_000);
+    for (format, name) in Format::NAMED {
+        let mut pieces = Pieces(Vec::new(), 0);
+        write(&report, format, &TextStyle::default(), &Control::default(), &mut pieces).expect("the writer takes all");
+        assert!(pieces.0 == written(format, &report).into_bytes(), "{name}");
+        assert!(format == Format::Flamegraph || pieces.1 <= 2 * Out::PIECE, "{name}: {}", pieces.1);
+    }
+}
+
+/// Nothing more is made of a report whose reader is gone, or that somebody cancels while it is written.
+#[test]
+fn writing_ends_with_its_reader_and_when_it_is_cancelled() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    struct Gone<'a>(usize, Option<&'a AtomicBool>);
+    impl std::io::Write for Gone<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            match self.1 {
+                Some(flag) => flag.store(true, Ordering::Relaxed),
+                None => return Err(std::io::ErrorKind::BrokenPipe.into()),
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let report = long(50_000);
+    for format in [Format::Text, Format::Json, Format::Markdown, Format::Csv] {
+        let flag = AtomicBool::new(false);
+        let options = Control { cancel: Some(&flag), ..Control::default() };
+        for cancel in [None, Some(&flag)] {
+            let mut out = Gone(0, cancel);
+            let error = write(&report, format, &TextStyle::default(), &options, &mut out).expect_err("it ends");
+            assert_eq!(error.kind() == std::io::ErrorKind::BrokenPipe, cancel.is_none(), "{format:?}");
+            assert!(out.0 < 6 * Out::PIECE, "{format:?}: {}", out.0);
+        }
+        let before = crate::control::looks();
+        let error = rendered(&report, format, &TextStyle::default(), &options).expect_err("the flag is up");
+        assert!(matches!(error, Error::Interrupted) && crate::control::looks() - before == 1, "{format:?}");
     }
 }

@@ -5,9 +5,12 @@
 //! their middle, and other labels go on in the next line; further labels and numbers are left out last. Widths are those of Unicode's
 //! East Asian Width, summed by character.
 
-use super::{TOTAL_LABEL, TextStyle, depths, escape, label_column, rest_label, words};
+use super::{Out, Seen, TOTAL_LABEL, TextStyle, depths, escape, label_column, rest_label, seen, words};
 use crate::human;
-use crate::report::{Cell, Column, Facts, Level, List, Note, Path, Report, Section, Table, Tree, edge_column};
+use crate::report::{
+    Cell, Column, Facts, Level, List, Note, Path, Report, Row, Rows, Section, Table, Tree, edge_column,
+};
+use std::fmt::{self, Write as _};
 use textwrap::WordSeparator;
 use textwrap::core::Word;
 use unicode_width::UnicodeWidthChar;
@@ -29,16 +32,15 @@ const BAR: std::ops::RangeInclusive<usize> = 8..=40;
 /// Guides and indents of trees and paths take no more than this part of the width.
 const INDENTS: usize = 3;
 
-/// Writes the report's sections, an empty line between them.
-#[must_use]
-pub fn render(report: &Report, style: &TextStyle) -> String {
-    let mut page = Page { out: String::new(), style: TextStyle { width: style.width.max(1), ..*style } };
-    page.heading(&report.dump);
+/// Writes the report's sections, an empty line between them. Rows are looked at twice: for the columns' widths, and to be written.
+pub(super) fn write(report: &Report, style: &TextStyle, out: &mut Out<'_>) -> fmt::Result {
+    let mut page = Page { out, style: TextStyle { width: style.width.max(1), ..*style } };
+    page.heading(&report.dump)?;
     let mut was_note = false;
     for section in &report.sections {
         let is_note = matches!(section, Section::Note(_));
         if !(is_note && was_note) {
-            page.out.push('\n');
+            page.out.write_str("\n")?;
         }
         was_note = is_note;
         match section {
@@ -48,9 +50,9 @@ pub fn render(report: &Report, style: &TextStyle) -> String {
             Section::Tree(tree) => page.tree(tree),
             Section::Path(path) => page.path(path),
             Section::Note(note) => page.note(note),
-        }
+        }?;
     }
-    page.out
+    Ok(())
 }
 
 /// What a piece of text is, for its colour.
@@ -75,9 +77,30 @@ impl Paint {
     }
 }
 
-struct Page {
-    out: String,
+struct Page<'a, 'b> {
+    out: &'a mut Out<'b>,
     style: TextStyle,
+}
+
+/// What the texts of columns take.
+struct Measured {
+    widths: Vec<usize>,
+    /// The same at least, while there is something else to leave out.
+    needs: Vec<usize>,
+}
+
+impl Measured {
+    fn of(columns: &[Column]) -> Measured {
+        let widths: Vec<usize> = columns.iter().map(|column| width(column.title)).collect();
+        Measured { needs: widths.clone(), widths }
+    }
+
+    fn row(&mut self, kinds: &[Kind], row: &[String]) {
+        for (at, (kind, text)) in kinds.iter().zip(row).enumerate() {
+            self.widths[at] = self.widths[at].max(width(text));
+            self.needs[at] = self.needs[at].max(kind.needs(text));
+        }
+    }
 }
 
 /// The columns of a table, tree or path, made ready to be set out.
@@ -108,15 +131,13 @@ enum Kind {
 }
 
 impl Kind {
-    fn of<'a>(column: &Column, cells: impl Iterator<Item = Option<&'a Cell>> + Clone) -> Kind {
-        let is = |wanted: fn(&Cell) -> bool| cells.clone().flatten().any(wanted);
-        let is_list = is(|cell| matches!(cell, Cell::List(_)));
+    fn of(column: &Column, seen: Seen) -> Kind {
         match column.shrinks {
-            true if is_list => Kind::Values,
+            true if seen.list => Kind::Values,
             true if matches!(column.name, "value" | "text") => Kind::Value,
             true => Kind::Name,
-            false if is_list => Kind::Each,
-            false if is(Cell::is_text) => Kind::Word,
+            false if seen.list => Kind::Each,
+            false if seen.text => Kind::Word,
             false => Kind::Number,
         }
     }
@@ -139,9 +160,9 @@ impl Kind {
     }
 }
 
-impl Page {
+impl Page<'_, '_> {
     /// Writes pieces as one line: nothing over the edge, no spaces at the end.
-    fn line(&mut self, pieces: &[(Paint, String)]) {
+    fn line(&mut self, pieces: &[(Paint, String)]) -> fmt::Result {
         let mut left = self.style.width;
         let mut cut: Vec<(Paint, String)> = Vec::with_capacity(pieces.len());
         for (paint, text) in pieces {
@@ -158,34 +179,42 @@ impl Page {
         }
         for (paint, text) in &cut {
             let code = if self.style.color && !text.trim().is_empty() { paint.code() } else { "" };
-            self.out.push_str(code);
-            self.out.push_str(text);
+            self.out.write_str(code)?;
+            self.out.write_str(text)?;
             if !code.is_empty() {
-                self.out.push_str("\u{1b}[0m");
+                self.out.write_str("\u{1b}[0m")?;
             }
         }
-        self.out.push('\n');
+        self.out.write_str("\n")
     }
 
-    fn heading(&mut self, title: &str) {
+    fn heading(&mut self, title: &str) -> fmt::Result {
         if !title.is_empty() {
             for line in wrap(&escape::terminal(title), self.style.width) {
-                self.line(&[(Paint::Heading, line)]);
+                self.line(&[(Paint::Heading, line)])?;
             }
         }
+        Ok(())
     }
 
     /// A title on the left and lines beside it, of which the first has the title.
-    fn beside(&mut self, title: &str, title_width: usize, lines: Vec<Vec<(Paint, String)>>, paint: Paint) {
+    fn beside(
+        &mut self,
+        title: &str,
+        title_width: usize,
+        lines: Vec<Vec<(Paint, String)>>,
+        paint: Paint,
+    ) -> fmt::Result {
         for (at, mut line) in lines.into_iter().enumerate() {
             let title = if at == 0 { title } else { "" };
             line.insert(0, (paint, pad_end(title, title_width) + &gap()));
-            self.line(&line);
+            self.line(&line)?;
         }
+        Ok(())
     }
 
-    fn facts(&mut self, facts: &Facts) {
-        self.heading(&facts.title);
+    fn facts(&mut self, facts: &Facts) -> fmt::Result {
+        self.heading(&facts.title)?;
         let values: Vec<String> = facts.facts.iter().map(|fact| words(&fact.cell)).collect();
         let title_width = facts.facts.iter().map(|fact| width(fact.title)).max().unwrap_or(0);
         // Numbers line up on the right; a long text does not push them there.
@@ -209,23 +238,25 @@ impl Page {
                     }
                 }
             }
-            self.beside(fact.title, title_width, lines, Paint::Plain);
+            self.beside(fact.title, title_width, lines, Paint::Plain)?;
         }
+        Ok(())
     }
 
     /// Each thing under its headline; a list of texts, as a path is, takes a line for each.
-    fn list(&mut self, list: &List) {
-        self.heading(&list.title);
+    fn list(&mut self, list: &List) -> fmt::Result {
+        self.heading(&list.title)?;
         for (number, facts) in list.items.iter().enumerate() {
             let Some((headline, facts)) = facts.split_first() else { continue };
+            self.out.step()?;
             if number > 0 {
-                self.out.push('\n');
+                self.out.write_str("\n")?;
             }
             let lead = format!("{}. ", number + 1);
             let indent = " ".repeat(lead.len());
             let room = self.style.width.saturating_sub(lead.len()).max(1);
             for (at, line) in wrap(&words(&headline.cell), room).into_iter().enumerate() {
-                self.line(&[(Paint::Heading, format!("{}{line}", if at == 0 { &lead } else { &indent }))]);
+                self.line(&[(Paint::Heading, format!("{}{line}", if at == 0 { &lead } else { &indent }))])?;
             }
             let title_width = facts.iter().map(|fact| width(fact.title)).max().unwrap_or(0);
             let room = room.saturating_sub(title_width + GAP).max(1);
@@ -246,12 +277,13 @@ impl Page {
                     cell => wrap(&format!("{}: {}", words(cell), escape::terminal(&fact.remark)), room),
                 };
                 let lines = values.into_iter().map(|value| vec![(Paint::Plain, value)]).collect();
-                self.beside(&(indent.clone() + fact.title), indent.len() + title_width, lines, Paint::Dim);
+                self.beside(&(indent.clone() + fact.title), indent.len() + title_width, lines, Paint::Dim)?;
             }
         }
+        Ok(())
     }
 
-    fn note(&mut self, note: &Note) {
+    fn note(&mut self, note: &Note) -> fmt::Result {
         let (level, paint) = match note.level {
             Level::Info => ("note: ", Paint::Dim),
             Level::Warning => ("warning: ", Paint::Warning),
@@ -262,12 +294,13 @@ impl Page {
         let text = if indent == 0 { format!("{level}{text}") } else { text.into_owned() };
         for (at, line) in wrap(&text, room).into_iter().enumerate() {
             let lead = if at == 0 { &level[..indent] } else { &"         "[..indent] };
-            self.line(&[(paint, lead.to_owned()), (if paint == Paint::Dim { Paint::Plain } else { paint }, line)]);
+            self.line(&[(paint, lead.to_owned()), (if paint == Paint::Dim { Paint::Plain } else { paint }, line)])?;
         }
+        Ok(())
     }
 
-    fn table(&mut self, table: &Table) {
-        self.heading(&table.title);
+    fn table(&mut self, table: &Table) -> fmt::Result {
+        self.heading(&table.title)?;
         let columns = &table.columns;
         let place = label_column(table);
         let labelled = |cells: &[Cell], label: String| -> Vec<String> {
@@ -278,14 +311,11 @@ impl Page {
             };
             cells.iter().enumerate().map(words).collect()
         };
-        let rows: Vec<Vec<String>> = table.rows.iter().map(|row| row.iter().map(words).collect()).collect();
         let rest = table.rest.as_ref().map(|rest| labelled(&rest.cells, rest_label(rest)));
         let total = table.total.as_ref().map(|total| labelled(total, TOTAL_LABEL.to_owned()));
-        let all = || rows.iter().chain(&rest).chain(&total);
-        let cells = |at: usize| table.rows.iter().map(move |row| row.get(at));
-        let kinds: Vec<Kind> = columns.iter().enumerate().map(|(at, column)| Kind::of(column, cells(at))).collect();
-        let shares = |at: usize| table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
-        let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
+        let seen = seen(&table.rows, columns.len(), self.out)?;
+        let kinds: Vec<Kind> = columns.iter().zip(&seen).map(|(column, seen)| Kind::of(column, *seen)).collect();
+        let shares: Vec<bool> = seen.iter().map(|seen| seen.share).collect();
         // Growth and trend say most of what there is of each dump, the first two of many labels.
         let each = (0..columns.len()).filter(|at| kinds[*at] == Kind::Each);
         let labels = (0..columns.len()).filter(|at| columns[*at].shrinks).skip(2);
@@ -296,95 +326,110 @@ impl Page {
             .chain(each)
             .chain(labels.collect::<Vec<_>>().into_iter().rev())
             .collect();
-        let layout = self.layout(columns, kinds, all(), &dropped, None);
-
-        let used = layout.width();
-        let bar = table.bar.filter(|_| self.style.width >= used + GAP + BAR.start());
-        let bar_width = (self.style.width.saturating_sub(used + GAP)).min(*BAR.end());
         // What has no place among the others (untraced objects) has no bar, and does not make theirs short.
-        let amount = |row: &[Cell]| match bar.and_then(|bar| row.get(bar)) {
+        let amount = |row: &[Cell]| match table.bar.and_then(|bar| row.get(bar)) {
             Some(Cell::Count(amount) | Cell::Bytes(amount)) if !matches!(row.get(place), Some(Cell::Null(_))) => {
                 *amount
             }
             _ => 0,
         };
-        let most = table.rows.iter().map(|row| amount(row)).max().unwrap_or(0);
+        let (mut measured, mut most) = (Measured::of(columns), 0);
+        self.out.each(&table.rows, |_, row| {
+            most = most.max(amount(row));
+            measured.row(&kinds, &row.iter().map(words).collect::<Vec<_>>());
+            Ok(())
+        })?;
+        rest.iter().chain(&total).for_each(|row| measured.row(&kinds, row));
+        let layout = self.layout(columns, kinds, measured, &dropped, None);
 
-        self.line(&layout.header(columns));
-        for (row, cells) in rows.iter().zip(&table.rows) {
-            let mut lines = layout.lines(row, cells, &shares, "");
-            if bar.is_some() {
+        let used = layout.width();
+        let has_bar = table.bar.is_some() && self.style.width >= used + GAP + BAR.start();
+        let bar_width = (self.style.width.saturating_sub(used + GAP)).min(*BAR.end());
+
+        self.line(&layout.header(columns))?;
+        let mut rows = table.rows.reader();
+        while let Some(cells) = rows.next_row() {
+            self.out.step()?;
+            let row: Vec<String> = cells.iter().map(words).collect();
+            let mut lines = layout.lines(&row, cells, &shares, "");
+            if has_bar {
                 lines[0].push((Paint::Bar, gap() + &self::bar(amount(cells), most, bar_width)));
             }
-            lines.iter().for_each(|line| self.line(line));
+            self.lines(&lines)?;
         }
         if let (Some(row), Some(rest)) = (&rest, &table.rest) {
-            layout.lines(row, &rest.cells, &shares, "").iter().for_each(|line| self.line(line));
+            self.lines(&layout.lines(row, &rest.cells, &shares, ""))?;
         }
         if let (Some(row), Some(cells)) = (&total, &table.total) {
-            self.line(&[(Paint::Dim, "─".repeat(used.min(self.style.width)))]);
-            layout.lines(row, cells, &shares, "").iter().for_each(|line| self.line(line));
+            self.line(&[(Paint::Dim, "─".repeat(used.min(self.style.width)))])?;
+            self.lines(&layout.lines(row, cells, &shares, ""))?;
         }
+        Ok(())
     }
 
-    fn tree(&mut self, tree: &Tree) {
-        self.heading(&tree.title);
+    fn lines(&mut self, lines: &[Vec<(Paint, String)>]) -> fmt::Result {
+        lines.iter().try_for_each(|line| self.line(line))
+    }
+
+    fn tree(&mut self, tree: &Tree) -> fmt::Result {
+        self.heading(&tree.title)?;
         let depths = depths(&tree.nodes);
         let is_last = last_children(&depths);
-        let rows: Vec<Vec<Cell>> = tree.nodes.iter().map(|node| node.cells.clone()).collect();
         let most = (self.style.width / INDENTS / 3).max(1);
-        // Whether the ancestor at each depth has children to come, for the lines that pass by.
-        let mut goes_on: Vec<bool> = Vec::new();
-        let prefixes = depths.iter().zip(&is_last).map(|(&depth, &is_last)| {
-            goes_on.truncate(depth);
-            goes_on.push(!is_last);
-            if depth == 0 {
-                return String::new();
-            }
-            let from = depth.saturating_sub(most).max(1);
-            let mut prefix = if from > 1 { format!("+{} ", from - 1) } else { String::new() };
-            prefix.extend(goes_on[from..depth].iter().map(|goes_on| if *goes_on { "│  " } else { "   " }));
-            prefix + if is_last { "└─ " } else { "├─ " }
-        });
-        let prefixes = prefixes.collect();
-        self.chart(&tree.columns, &rows, prefixes);
+        let prefixes = || {
+            // Whether the ancestor at each depth has children to come, for the lines that pass by.
+            let mut goes_on: Vec<bool> = Vec::new();
+            depths.iter().zip(&is_last).map(move |(&depth, &is_last)| {
+                let depth = depth as usize;
+                goes_on.truncate(depth);
+                goes_on.push(!is_last);
+                if depth == 0 {
+                    return String::new();
+                }
+                let from = depth.saturating_sub(most).max(1);
+                let mut prefix = if from > 1 { format!("+{} ", from - 1) } else { String::new() };
+                prefix.extend(goes_on[from..depth].iter().map(|goes_on| if *goes_on { "│  " } else { "   " }));
+                prefix + if is_last { "└─ " } else { "├─ " }
+            })
+        };
+        self.chart(&tree.columns, &tree.nodes, prefixes)
     }
 
-    fn path(&mut self, path: &Path) {
-        self.heading(&path.title);
+    fn path(&mut self, path: &Path) -> fmt::Result {
+        self.heading(&path.title)?;
         let most = (self.style.width / INDENTS / 2).max(1);
-        let prefix = |step: usize| {
+        let prefix = move |step: usize| {
             if step == 0 { String::new() } else { "  ".repeat((step - 1).min(most)) + "└ " }
         };
-        self.chart(&path.columns, &path.steps, (0..path.steps.len()).map(prefix).collect());
+        self.chart(&path.columns, &path.steps, || (0..).map(prefix))
     }
 
     /// Rows whose last column, the label, stands behind a prefix of its own and by what the row is held.
-    fn chart(&mut self, columns: &[Column], rows: &[Vec<Cell>], prefixes: Vec<String>) {
+    fn chart<R: Row, P: Iterator<Item = String>>(
+        &mut self,
+        columns: &[Column],
+        rows: &Rows<R>,
+        prefixes: impl Fn() -> P,
+    ) -> fmt::Result {
         let last = columns.len().saturating_sub(1);
         let edge = edge_column(columns);
-        let texts: Vec<Vec<String>> = rows
-            .iter()
-            .zip(&prefixes)
-            .map(|(row, prefix)| {
-                let mut texts: Vec<String> = row.iter().map(words).collect();
-                let edge = match edge.and_then(|edge| row.get(edge)) {
-                    None | Some(Cell::Missing | Cell::Null(_)) => String::new(),
-                    Some(edge) => words(edge) + ARROW,
-                };
-                if let Some(label) = texts.get_mut(last) {
-                    label.insert_str(0, &format!("{prefix}{edge}"));
-                }
-                texts
-            })
-            .collect();
-        let cells = |at: usize| rows.iter().map(move |row| row.get(at));
-        let mut kinds: Vec<Kind> = columns.iter().enumerate().map(|(at, column)| Kind::of(column, cells(at))).collect();
+        let texts = |cells: &[Cell], prefix: &str| {
+            let mut texts: Vec<String> = cells.iter().map(words).collect();
+            let edge = match edge.and_then(|edge| cells.get(edge)) {
+                None | Some(Cell::Missing | Cell::Null(_)) => String::new(),
+                Some(edge) => words(edge) + ARROW,
+            };
+            if let Some(label) = texts.get_mut(last) {
+                label.insert_str(0, &format!("{prefix}{edge}"));
+            }
+            texts
+        };
+        let seen = seen(rows, columns.len(), self.out)?;
+        let mut kinds: Vec<Kind> = columns.iter().zip(&seen).map(|(column, seen)| Kind::of(column, *seen)).collect();
         if let Some(label) = kinds.last_mut() {
             *label = Kind::Branch;
         }
-        let shares = |at: usize| rows.iter().any(|row| matches!(row.get(at), Some(Cell::Share(_))));
-        let shares: Vec<bool> = (0..columns.len()).map(shares).collect();
+        let shares: Vec<bool> = seen.iter().map(|seen| seen.share).collect();
         // Shares go first, then addresses, the other labels, numbers; what rows are measured by stays.
         let places = || (1..last).rev();
         let others = || places().filter(|at| !shares[*at] && columns[*at].name != "address");
@@ -394,31 +439,34 @@ impl Page {
             .chain(others().filter(|at| columns[*at].shrinks))
             .chain(others().filter(|at| !columns[*at].shrinks))
             .collect();
-        let layout = self.layout(columns, kinds, texts.iter(), &dropped, edge);
-        self.line(&layout.header(columns));
-        for ((row, cells), prefix) in texts.iter().zip(rows).zip(&prefixes) {
-            layout.lines(row, cells, &shares, prefix).iter().for_each(|line| self.line(line));
+        let mut measured = Measured::of(columns);
+        let mut before = prefixes();
+        self.out.each(rows, |_, row| {
+            measured.row(&kinds, &texts(row.cells(), &before.next().unwrap_or_default()));
+            Ok(())
+        })?;
+        let layout = self.layout(columns, kinds, measured, &dropped, edge);
+        self.line(&layout.header(columns))?;
+        let (mut rows, mut before) = (rows.reader(), prefixes());
+        while let Some(row) = rows.next_row() {
+            self.out.step()?;
+            let prefix = before.next().unwrap_or_default();
+            self.lines(&layout.lines(&texts(row.cells(), &prefix), row.cells(), &shares, &prefix))?;
         }
+        Ok(())
     }
 
     /// Chooses the widths: what the texts need; where that is too much, columns are left out in the order of `dropped`, `hidden` always.
     /// What is left over goes to those that would like more.
-    fn layout<'a>(
+    fn layout(
         &self,
         columns: &[Column],
         kinds: Vec<Kind>,
-        rows: impl Iterator<Item = &'a Vec<String>>,
+        measured: Measured,
         dropped: &[usize],
         hidden: Option<usize>,
     ) -> Layout {
-        let mut widths: Vec<usize> = columns.iter().map(|column| width(column.title)).collect();
-        let mut needs = widths.clone();
-        for row in rows {
-            for (at, text) in row.iter().enumerate().take(columns.len()) {
-                widths[at] = widths[at].max(width(text));
-                needs[at] = needs[at].max(kinds[at].needs(text));
-            }
-        }
+        let Measured { mut widths, mut needs } = measured;
         // One deep or long branch does not cost all rows their numbers.
         for (needs, kind) in needs.iter_mut().zip(&kinds) {
             if *kind == Kind::Branch {
@@ -533,14 +581,15 @@ fn branch(text: &str, prefix: &str, columns: usize) -> Vec<String> {
 }
 
 /// For each node whether no sister comes after it.
-fn last_children(depths: &[usize]) -> Vec<bool> {
+fn last_children(depths: &[u32]) -> Vec<bool> {
     let mut is_last = vec![false; depths.len()];
     // From the end: the depths at which a node came since the last shallower one.
     let mut seen: Vec<bool> = Vec::new();
     for (at, depth) in depths.iter().enumerate().rev() {
+        let depth = *depth as usize;
         seen.resize(depth + 1, false);
-        is_last[at] = !seen[*depth];
-        seen[*depth] = true;
+        is_last[at] = !seen[depth];
+        seen[depth] = true;
     }
     is_last
 }

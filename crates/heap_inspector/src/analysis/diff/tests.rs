@@ -144,7 +144,7 @@ proptest! {
                 None => drop(gone.insert(heaps[0].node(slot(*number)).unwrap())),
             }
         }
-        prop_assert_eq!(of(&mut diff.gone_objects().into_iter()), gone);
+        prop_assert_eq!(of(&mut diff.gone_objects(&Control::default()).unwrap().into_iter()), gone);
     }
 
     #[test]
@@ -216,7 +216,7 @@ fn a_slot_used_again_is_new_and_what_lay_there_is_gone() {
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
     let reused = diff.heap().node(slot(1)).unwrap();
     assert_eq!(diff.new_objects().collect::<Vec<_>>(), [reused]);
-    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(1)).unwrap()]);
+    assert_eq!(diff.gone_objects(&Control::default()).unwrap(), [heaps[0].node(slot(1)).unwrap()]);
     assert_eq!((diff.gone.count, diff.gone.memsize), (1, 40));
     assert_eq!(told(&heaps), Vec::<String>::new());
 }
@@ -237,7 +237,7 @@ fn what_a_compaction_moved_is_kept_and_told() {
     // The first dump was taken in generation 4: what has it may have come after that.
     assert_eq!([3, 4].map(of), [Before::New; 2]);
     // That of generation 4 is not found again.
-    assert_eq!(diff.gone_objects(), [heaps[0].node(slot(4)).unwrap()]);
+    assert_eq!(diff.gone_objects(&Control::default()).unwrap(), [heaps[0].node(slot(4)).unwrap()]);
     assert_eq!(diff.gone.count, 1);
     let told = told(&heaps);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -301,7 +301,7 @@ fn the_tracer_is_not_among_what_is_new() {
                {\"address\":\"0x5050\", \"type\":\"DATA\", \"struct\":\"other\", \"memsize\":50}\n";
     let heaps = [lines(""), lines(new)].map(|lines| heap_of_lines(&lines).0);
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
-    assert_eq!(stayed(&diff, &[Key::Class], &Filter::default(), None).total.memsize, 50);
+    assert_eq!(stayed(&diff, &[Key::Class], &Filter::default(), None, &Control::default()).unwrap().total.memsize, 50);
     let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
     let facts = report.sections.iter().find_map(|section| match section {
         Section::Facts(facts) => Some(&facts.facts[..2]),

@@ -5,7 +5,8 @@ use super::origins::{self, Origin, Origins};
 use super::points::{AccumulationPoint, Content, kind_of};
 use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
-use crate::analysis::paths::{self};
+use crate::analysis::paths;
+use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{DANGLING, Heap, NodeId};
@@ -92,6 +93,7 @@ pub(super) fn name(
     places: &[(u32, AccumulationPoint)],
     came: impl Fn(NodeId) -> bool,
     judge: impl Fn(&AccumulationPoint) -> (Confidence, String),
+    control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
     let roots = paths::root_categories(heap);
@@ -99,6 +101,7 @@ pub(super) fn name(
     let found: Vec<Found> = places
         .iter()
         .map(|(anchor, place)| {
+            control.check()?;
             let id = is_node(*anchor).then_some(NodeId(*anchor));
             let way = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
             let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
@@ -114,9 +117,9 @@ pub(super) fn name(
             let on = |end: NodeId| (end, onward(heap, shortest_paths, id.unwrap_or(end), end));
             let ends = ends.into_iter().map(on).collect();
             let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, &came));
-            Found { id, way, ends, main, sample, pile, strings }
+            Ok(Found { id, way, ends, main, sample, pile, strings })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let ends = found.iter().flat_map(|found| found.ends.iter().map(|(end, _)| end));
     let origins = Origins::new(heap, &labels, found.iter().flat_map(|found| &found.way).chain(ends).copied());
     let told = found.iter().flat_map(|found| ruby::telling(heap, &found.way));
@@ -138,6 +141,7 @@ pub(super) fn name(
     let seen = evidence::Evidence { heap, tree, children, labels, lengths: &lengths };
     let mut suspects = Vec::new();
     for ((anchor, place), found) in places.iter().zip(&found) {
+        control.check()?;
         let (confidence, growth) = judge(place);
         let Found { id, way, main, .. } = found;
         let Some(sample) = found.sample else { continue };

@@ -54,6 +54,7 @@ pub(super) fn untraced(
     let mut ranked: Vec<(u32, AccumulationPoint)> =
         places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    control.check()?;
     let ranked = by_doubt(heap, tree, shortest_paths, source, ranked, limit)?;
     name(
         heap,
@@ -72,6 +73,7 @@ pub(super) fn untraced(
             let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
             (Confidence::Low, format!("{what}; {text}"))
         },
+        control,
     )
 }
 

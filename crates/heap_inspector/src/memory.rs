@@ -1,0 +1,67 @@
+//! Room for what is as large as the input says. It is asked for, so that a dump too large for the memory is an error: the standard
+//! library's own way is to end the process.
+
+use crate::{Error, Result};
+use hashbrown::{HashMap, HashTable};
+use std::hash::{BuildHasher, Hash};
+
+/// What loops make room for at a time.
+pub(crate) const STRIDE: usize = 1 << 14;
+
+fn refused<T>(count: usize) -> Error {
+    Error::Memory { bytes: count.saturating_mul(size_of::<T>()) }
+}
+
+/// Room for so many more.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn room<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
+    list.try_reserve(more).map_err(|_| refused::<T>(list.len() + more))
+}
+
+/// An empty list with room for exactly so many.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn list<T>(count: usize) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).map_err(|_| refused::<T>(count))?;
+    Ok(list)
+}
+
+/// So many of one value.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>> {
+    let mut list = list(count)?;
+    list.resize(count, value);
+    Ok(list)
+}
+
+/// Another list of the same.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn copied<T: Copy>(of: &[T]) -> Result<Vec<T>> {
+    let mut list = list(of.len())?;
+    list.extend_from_slice(of);
+    Ok(list)
+}
+
+/// Room for so many more entries.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>, more: usize) -> Result<()> {
+    map.try_reserve(more).map_err(|_| refused::<(K, V)>(map.len() + more))
+}
+
+/// Room for so many more numbers; `hash` tells the hash of one that is there.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn table(table: &mut HashTable<u32>, more: usize, hash: impl Fn(&u32) -> u64) -> Result<()> {
+    table.try_reserve(more, hash).map_err(|_| refused::<u32>(table.len() + more))
+}
