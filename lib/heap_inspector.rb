@@ -130,6 +130,7 @@ module HeapInspector
   # @raise [CompressionError] if it is packed in a way that cannot be read
   # @raise [SystemCallError] if the file cannot be read: `Errno::ENOENT`, `Errno::EACCES`, `Errno::EISDIR`, ...
   # @raise [ArgumentError, TypeError] if an argument cannot be understood
+  # @raise [NoMemoryError] if the process may not have as much memory as it takes, here and wherever a heap is asked
   # @example
   #   HeapInspector.analyze("heap.json.zst", progress: true).summary
   # @example from a process

@@ -233,6 +233,37 @@ RSpec.describe "An analysis" do
     expect(Timeout.timeout(60) { ruby(code).first }).to eq("interrupted")
   end
 
+  it "frees a large heap on a thread of its own" do
+    native = HeapInspector::Heap && HeapInspector.const_get(:Native)
+    text = Helpers.text(600_000)
+    before = native.freed_beside
+    2.times do |at|
+      heap = HeapInspector.analyze(StringIO.new(text))
+      heap.close
+      eventually { native.freed_beside == before + at + 1 }
+    end
+    HeapInspector.analyze(Helpers::DUMP, index: false).close # which is done sooner than a thread is made
+    expect(native.freed_beside).to eq(before + 2)
+  end
+
+  it "renders a long report while other threads run, and ends when it is killed" do
+    text = Helpers.line(0, type: "ARRAY", references: (1..60_000).map { |number| format("0x7f%010x", number * 40) }) +
+           %({"type":"ROOT", "root":"vm", "references":["#{format("0x7f%010x", 0)}"]}\n) + Helpers.text(60_000)
+    heap = HeapInspector.analyze(StringIO.new(text))
+    report = heap.dominators(depth: nil, min: 0, limit: nil)
+    ticks = Queue.new
+    ticker = Thread.new { loop { ticks << true && Thread.pass } }
+    before = ticks.size
+    json = report.to_json
+    expect(ticks.size).to be > before
+    expect(JSON.parse(json).dig("dominators", 0, "children").size).to eq(60_000)
+    ticker.kill
+    thread = Thread.new { loop { report.to_json } }
+    sleep(0.05)
+    thread.kill
+    expect(thread.join(20)).to be(thread)
+  end
+
   describe "of a loaded heap" do
     let(:heap) { HeapInspector.analyze(Helpers::DUMP, index: false) }
 

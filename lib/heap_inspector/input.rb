@@ -27,15 +27,24 @@ module HeapInspector
       # @param source [Object]
       # @return [String] the name for people, without a look at what is to be read
       def name(source)
-        return File.path(source) if source.is_a?(String) || (source.respond_to?(:to_path) && source.to_path)
+        return path_of(source) if source.is_a?(String) || (source.respond_to?(:to_path) && source.to_path)
 
         "(#{source.class})"
+      end
+
+      # @param source [String, #to_path]
+      # @return [String] the path
+      # @raise [ArgumentError] if it is none: with a null byte, or in UTF-16
+      def path_of(source)
+        File.path(source)
+      rescue EncodingError => e
+        raise ArgumentError, e.message
       end
 
       private
 
       def path(source)
-        path = File.path(source)
+        path = path_of(source)
         [path, nil, path, path]
       end
 

@@ -210,7 +210,7 @@ module HeapInspector
     # @param random [Random]
     # @return [HeapObject, nil, Array<HeapObject>] an object at random, nil if there is none; with a count so many different ones at most
     def sample(count = nil, random: Random)
-      found = Native.objects(heap, numbers.unpack("L*").sample(count || 1, random: random).pack("L*"))
+      found = Native.objects(heap, numbers.unpack("L*").sample(Where.limit(count) || 1, random: random).pack("L*"))
       count ? found : found.first
     end
 

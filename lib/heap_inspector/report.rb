@@ -12,16 +12,24 @@ module HeapInspector
     # Columns of text that goes to no terminal.
     PLAIN_WIDTH = 120
 
+    # No terminal is wider.
+    MOST_COLUMNS = 65_535
+
     # Lines that IRB shows; `puts` shows all.
     SHOWN_LINES = 40
 
-    private_constant :PLAIN_WIDTH, :SHOWN_LINES
+    private_constant :PLAIN_WIDTH, :MOST_COLUMNS, :SHOWN_LINES
 
     # @param width [Integer, nil] columns that no line exceeds; by default the terminal's, 120 where standard output is none
     # @param color [Boolean] whether to colour headings and bars
     # @return [String] aligned tables for a terminal
+    # @raise [ArgumentError] if the width is not a number of columns
     def to_s(width: nil, color: false)
-      @document.render("text", width || terminal_width, color)
+      unless width.nil? || (width.is_a?(Integer) && width.between?(1, MOST_COLUMNS))
+        raise ArgumentError, "width: is a number of columns from 1 to #{MOST_COLUMNS} or nil, not #{width.inspect}"
+      end
+
+      @document.render("text", width || terminal_width, color ? true : false)
     end
 
     # @return [String] the JSON object that the command line writes with `--format json`

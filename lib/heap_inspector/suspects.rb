@@ -69,8 +69,8 @@ module HeapInspector
 
     # A path, patterns or nil.
     def self.exceptions(except)
-      return except && File.path(except) unless except.is_a?(Array)
-      return except if except.all?(String)
+      return except && Input.path_of(except) unless except.is_a?(Array)
+      return except.map { |pattern| Where.text(pattern) } if except.all?(String)
 
       raise TypeError, "except: is a path or an Array of patterns, not #{except.inspect}"
     end

@@ -156,7 +156,7 @@ module HeapInspector
       # @param more [Array<Symbol>] what else is allowed
       # @return [Array<Symbol>]
       def keys(keys, more = [])
-        names = Array(keys).flat_map { |key| key.to_s.split(",").map { |name| name.strip.to_sym } }
+        names = Array(keys).flat_map { |key| text(key.to_s).split(",").map { |name| name.strip.to_sym } }
         raise ArgumentError, "by: needs a key; there are #{(Heap::KEYS + more).join(", ")}" if names.empty?
 
         names.map { |name| known(name, Heap::KEYS + more, "by:") }
@@ -207,15 +207,19 @@ module HeapInspector
         end
       end
 
-      private
-
       # The words of a filter in UTF-8, as the extension takes them.
+      #
+      # @param words [String]
+      # @return [String]
+      # @raise [ArgumentError] if they are no text
       def text(words)
         text = words.encoding == Encoding::BINARY ? words.dup.force_encoding(Encoding::UTF_8) : words.encode(Encoding::UTF_8)
         text.valid_encoding? ? text.freeze : raise(ArgumentError, "#{words.inspect} is no text in UTF-8")
       rescue EncodingError
         raise ArgumentError, "#{words.inspect} is no text in UTF-8"
       end
+
+      private
 
       def suggest(name, word, known)
         like = known.select { |value| alike?(value, word) }.min_by { |value| DidYouMean::Levenshtein.distance(value, word) }
