@@ -130,6 +130,10 @@ impl State {
         self.unlock();
     }
 
+    fn is_closed(&self) -> bool {
+        self.child.is_none() && self.output.is_none() && self.lock.is_none()
+    }
+
     fn unlock(&mut self) {
         if let Some(lock) = self.lock.take() {
             // SAFETY: an open descriptor. Children that were forked meanwhile hold the file open, so closing it is not enough.
@@ -287,8 +291,12 @@ impl Dumping {
         })
     }
 
-    /// Ends what is under way: a child is killed, an unfinished file removed, the lock given back.
+    /// Ends what is under way: a child is killed, an unfinished file removed, the lock given back. Where all has ended the GVL is kept:
+    /// beside a busy thread it would be waited for again, and that is not in the time that is told.
     fn close(_ruby: &Ruby, dumping: &Dumping) -> Result<(), Error> {
+        if dumping.0.try_lock().is_ok_and(|state| state.is_closed()) {
+            return Ok(());
+        }
         gvl::without_if_possible(|| dumping.lock().close())
     }
 }
