@@ -96,7 +96,7 @@ options! {
 const TOP: Question = Question {
     name: "top",
     about: "Group objects by class, location, gem, ...: largest first",
-    details: "",
+    details: "Takes 64 MiB of memory, however large the dump, and 400 bytes and a name for each group.",
     examples: &[
         also("top heap.json", "by class"),
         first("top heap.json --by gem", "which gems allocated it"),
@@ -143,7 +143,7 @@ const READ: Question = Question {
     about: "Show objects by generation, or one generation in detail",
     details: "A generation is the number of garbage collections before an object was allocated. What an app needs was allocated at its \
         start; a leak leaves some objects in each later generation. With GENERATION: memory, objects and references by location, objects \
-        by class, duplicate strings.",
+        by class, duplicate strings. Takes 64 MiB of memory, however large the dump, and 400 bytes and a name for each group.",
     examples: &[
         first("read heap.json", "all generations"),
         first("read heap.json 47", "generation 47: classes, locations"),
@@ -287,7 +287,7 @@ options! {
 const SUMMARY: Question = Question {
     name: "summary",
     about: "Show totals: types, classes, heap pages, roots, Ruby version",
-    details: "",
+    details: "Takes 64 MiB of memory, however large the dump, and 400 bytes and a name for each class.",
     examples: &[
         first("summary heap.json", ""),
         also("summary heap.json --lines 5 --where old", ""),
