@@ -19,7 +19,7 @@ RSpec.describe "A public method" do
 
   # Ruby's own protocols, with whose arguments users have nothing to do; and what has no argument of a user's.
   protocols = %i[initialize == eql? <=> === hash deconstruct_keys pretty_print to_json method_missing respond_to_missing? query clauses
-                 doubt among at of].freeze
+                 doubt among at of words].freeze
 
   before(:context) do
     @heap = HeapInspector.analyze(Helpers::DUMP, index: false)

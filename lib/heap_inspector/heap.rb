@@ -419,7 +419,7 @@ module HeapInspector
 
     # The conditions for people.
     def words(where)
-      return where if where.is_a?(String)
+      return Where.text(where) if where.is_a?(String)
 
       where.map { |name, value| "#{name}=#{Array(value).map { |one| one.is_a?(Regexp) ? one.inspect : one }.join("|")}" }.join(", ")
     end

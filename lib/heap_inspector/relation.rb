@@ -78,6 +78,8 @@ module HeapInspector
     #   heap.objects.find_by(class: "Cache")&.show
     def find_by(conditions, &block)
       Where.no_block(block, "find_by", "find { |object| ... }")
+      raise TypeError, "find_by takes conditions, not nil" if conditions.nil?
+
       where(conditions).first
     end
 
@@ -210,6 +212,8 @@ module HeapInspector
     # @param random [Random]
     # @return [HeapObject, nil, Array<HeapObject>] an object at random, nil if there is none; with a count so many different ones at most
     def sample(count = nil, random: Random)
+      raise TypeError, "random: has `rand`, unlike #{random.inspect}" unless random.respond_to?(:rand)
+
       found = Native.objects(heap, numbers.unpack("L*").sample(Where.limit(count) || 1, random: random).pack("L*"))
       count ? found : found.first
     end
@@ -237,6 +241,7 @@ module HeapInspector
     # @example
     #   heap.instances_of("User").sum(:retained_memsize)
     def sum(name = nil, &block)
+      raise TypeError, "a sum begins with what can be added to, not #{name.inspect}" unless name.nil? || name.respond_to?(:+)
       return block ? super(name || 0, &block) : super(name || 0) unless name.is_a?(Symbol) || name.is_a?(String)
 
       name = number(name)

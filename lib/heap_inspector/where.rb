@@ -156,7 +156,11 @@ module HeapInspector
       # @param more [Array<Symbol>] what else is allowed
       # @return [Array<Symbol>]
       def keys(keys, more = [])
-        names = Array(keys).flat_map { |key| text(key.to_s).split(",").map { |name| name.strip.to_sym } }
+        keys = [keys] unless keys.is_a?(Array)
+        wrong = keys.find { |key| !(key.is_a?(Symbol) || key.is_a?(String)) }
+        raise TypeError, "by: is a key or an Array of keys, not #{wrong.inspect}" unless wrong.nil?
+
+        names = keys.flat_map { |key| text(key.to_s).split(",").map { |name| name.strip.to_sym } }
         raise ArgumentError, "by: needs a key; there are #{(Heap::KEYS + more).join(", ")}" if names.empty?
 
         names.map { |name| known(name, Heap::KEYS + more, "by:") }
@@ -286,7 +290,7 @@ module HeapInspector
       end
 
       def number(address)
-        Integer(address, 16).then { |number| number.between?(0, LARGEST) ? number : raise(ArgumentError) }
+        Integer(text(address), 16).then { |number| number.between?(0, LARGEST) ? number : raise(ArgumentError) }
       rescue ArgumentError
         raise ArgumentError, "#{address.inspect} is no address; write it as the dump does, as in \"0x7f1386ee2a78\""
       end

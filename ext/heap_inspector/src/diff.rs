@@ -6,6 +6,7 @@ use crate::errors;
 use crate::filter::filter;
 use crate::graph::{Facts, keys, row, rows, step};
 use crate::heap::{Heap, Kept, document, grouped, text};
+use crate::input;
 use crate::native::function;
 use crate::objects::{self, pack};
 use crate::work::{self, Callbacks, Channel};
@@ -25,7 +26,9 @@ use magnus::{
     Class, DataTypeFunctions, Error, Module, Object, RArray, RHash, RModule, RString, Ruby, TryConvert, TypedData,
     Value,
 };
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What was found out about several heaps. Never changes.
@@ -296,7 +299,7 @@ fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>
         return Ok(Ok(None));
     }
     if let Some(path) = RString::from_value(except) {
-        return Ok(Exceptions::read(&PathBuf::from(path.to_string()?)).map(Some));
+        return Ok(Exceptions::read(Path::new(OsStr::from_bytes(&input::bytes(path)))).map(Some));
     }
     let patterns: Vec<String> = TryConvert::try_convert(except)?;
     Ok(Exceptions::of(patterns.iter().map(String::as_str), "except").map(Some))

@@ -93,6 +93,7 @@ pub fn groups(heap: &Heap, options: &Options, control: &Control<'_>) -> Result<G
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
 pub fn of(heap: &Heap, ids: impl Iterator<Item = NodeId>, options: &Options, control: &Control<'_>) -> Result<Groups> {
+    control.check()?; // there may be none to walk over
     let sums = heap.sums_of(ids, options.parts(), options.filter.memsize(), control)?;
     fold(heap.names(), &sums, options, control)
 }
