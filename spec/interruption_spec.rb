@@ -252,7 +252,7 @@ RSpec.describe "An analysis" do
     heap = HeapInspector.analyze(StringIO.new(text))
     report = heap.dominators(depth: nil, min: 0, limit: nil)
     ticks = Queue.new
-    ticker = Thread.new { loop { ticks << true && Thread.pass } }
+    ticker = Thread.new { loop { (ticks << true) && Thread.pass } }
     before = ticks.size
     json = report.to_json
     expect(ticks.size).to be > before

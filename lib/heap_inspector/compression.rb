@@ -17,9 +17,9 @@ module HeapInspector
       return name ? ENDINGS.find { |_, ending| name.end_with?(ending) }.first : :zstd if compression.nil?
 
       compression = compression.to_sym
-      raise ArgumentError, "there is no compression #{compression.inspect}; there are #{ENDINGS.keys.join(", ")}" unless ENDINGS.key?(compression)
+      return compression if ENDINGS.key?(compression)
 
-      compression
+      raise ArgumentError, "there is no compression #{compression.inspect}; there are #{ENDINGS.keys.join(", ")}"
     end
   end
 

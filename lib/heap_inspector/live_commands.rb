@@ -127,9 +127,9 @@ module HeapInspector
         @out.puts parser.help
         return
       end
-      raise ArgumentError, "expected `heap_inspector #{usage}`, got #{rest.empty? ? "no argument" : rest.join(" ").inspect}" unless count.cover?(rest.size)
+      return rest if count.cover?(rest.size)
 
-      rest
+      raise ArgumentError, "expected `heap_inspector #{usage}`, got #{rest.empty? ? "no argument" : rest.join(" ").inspect}"
     end
 
     def dump_options(options, ask)

@@ -53,7 +53,7 @@ RSpec.describe "the agent" do
     expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB unpacked, #{times}\n\z/)
     expect(File.stat(path).mode & 0o777).to eq 0o600
     expect(meta(path)).to include("pid" => process.pid, "worker" => 7, "redacted" => true, "stacks" => "dumping thread only")
-    out, _, code = command("dump", process.pid.to_s, "-o", "-", "--format", "plain", "--no-gc")
+    out, _, code = command("dump", process.pid.to_s, "-o", "-", "--compression", "plain", "--no-gc")
     expect(code).to eq 0
     values = out.each_line.map { |line| JSON.parse(line)["value"] }
     expect(values.count { |value| value.is_a?(String) && value.match?(/\Aheld \d+\z/) }).to eq 321
@@ -63,7 +63,7 @@ RSpec.describe "the agent" do
   it "gives up a dump that nobody reads, in the time it was given" do
     process = armed("$held = Array.new(20_000) { |number| \"text \#{number} \#{\"x\" * 200}\" }")
     err = File.join(folder, "err")
-    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--format", "plain", "--timeout", "1"]
+    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--compression", "plain", "--timeout", "1"]
     IO.popen([environment, *words], err: err) { eventually { File.read(err).include?("\n") } }
     expect(File.read(err)).to eq "heap_inspector: the dump was not done after 1 s and was given up; give it more time\n"
     expect(ping(process.pid)).to eq process.pid
@@ -222,7 +222,7 @@ RSpec.describe "the agent" do
     process = living("$0 = 'puma: cluster worker 0: 1 [shop]'; $held = Array.new(200_000) { |at| \"text \#{at}\" }\n" \
                      "HeapInspector.arm; puts 'armed'; gets")
     process.line(/armed/)
-    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--format", "plain"]
+    words = [RbConfig.ruby, Living::EXE, "dump", process.pid.to_s, "-o", "-", "--compression", "plain"]
     IO.popen([environment, *words], err: File::NULL) do |dump|
       rows = lambda do
         family = [process.pid, *children(process.pid)]
