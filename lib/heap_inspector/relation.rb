@@ -241,9 +241,11 @@ module HeapInspector
     # @example
     #   heap.instances_of("User").sum(:retained_memsize)
     def sum(name = nil, &block)
-      raise TypeError, "a sum begins with what can be added to, not #{name.inspect}" unless name.nil? || name.respond_to?(:+)
-      return block ? super(name || 0, &block) : super(name || 0) unless name.is_a?(Symbol) || name.is_a?(String)
+      unless name.is_a?(Symbol) || name.is_a?(String)
+        raise TypeError, "a sum begins with what can be added to, not #{name.inspect}" unless name.nil? || name.respond_to?(:+)
 
+        return block ? super(name || 0, &block) : super(name || 0)
+      end
       name = number(name)
       return measure(name)[2] unless RETAINED.include?(name)
 

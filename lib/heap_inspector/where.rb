@@ -158,7 +158,7 @@ module HeapInspector
       def keys(keys, more = [])
         keys = [keys] unless keys.is_a?(Array)
         wrong = keys.find { |key| !(key.is_a?(Symbol) || key.is_a?(String)) }
-        raise TypeError, "by: is a key or an Array of keys, not #{wrong.inspect}" unless wrong.nil?
+        raise ArgumentError, "by: is a key or an Array of keys, not #{wrong.inspect}" unless wrong.nil?
 
         names = keys.flat_map { |key| text(key.to_s).split(",").map { |name| name.strip.to_sym } }
         raise ArgumentError, "by: needs a key; there are #{(Heap::KEYS + more).join(", ")}" if names.empty?

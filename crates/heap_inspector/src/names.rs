@@ -135,6 +135,15 @@ impl Tables {
         self.classes.room(CLASSES)
     }
 
+    /// Gives back the room that nothing came for, when all records are read.
+    fn fit(&mut self) {
+        self.symbols.fit();
+        self.sites.fit(&self.symbols);
+        self.classes.addresses.shrink_to_fit();
+        self.classes.records.shrink_to_fit();
+        self.classes.numbers.shrink_to_fit();
+    }
+
     /// Numbers the names of a record that `parts` asks for, and keeps what a class says of itself.
     #[inline]
     pub fn take(&mut self, record: &Record<'_>, parts: NameParts) -> Numbers {
@@ -420,6 +429,7 @@ impl Names {
         }
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
         names.metaclass = names.tables.symbols.intern(b"(metaclass)");
+        names.tables.fit();
         Ok(names)
     }
 

@@ -75,6 +75,14 @@ impl Symbols {
         table(&mut self.table, texts, |id| hasher.hash_one(slice(bytes, ends, *id)))
     }
 
+    /// Gives back the room that no text came for.
+    pub(crate) fn fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
+        self.table.shrink_to_fit(|id| hasher.hash_one(slice(bytes, ends, *id)));
+    }
+
     /// The number of `text`, a new one where it was not met before.
     pub fn intern(&mut self, text: &[u8]) -> Symbol {
         let hash = self.hasher.hash_one(text);
@@ -202,6 +210,16 @@ impl Sites {
             let site = &list[*id as usize];
             Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
         })
+    }
+
+    /// Gives back the room that no site came for.
+    pub(crate) fn fit(&mut self, symbols: &Symbols) {
+        self.list.shrink_to_fit();
+        let (list, hasher) = (&self.list, &self.hasher);
+        self.table.shrink_to_fit(|id| {
+            let site = &list[*id as usize];
+            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
+        });
     }
 
     /// The number of the site with these parts, found without interning its texts first.

@@ -7,6 +7,9 @@ mod man;
 pub mod output;
 mod progress;
 mod redact;
+mod waiting;
+
+pub use waiting::Waiting;
 
 use args::{Asked, Other};
 use clap::ArgMatches;

@@ -1,6 +1,6 @@
 //! The standalone binary: the command line at the process's own doors.
 
-use heap_inspector_cli::{INTERRUPTED, Terminal, run};
+use heap_inspector_cli::{INTERRUPTED, Terminal, Waiting, run};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -14,7 +14,8 @@ fn main() -> ExitCode {
     let ended_by = Arc::new(AtomicI32::new(SIGINT));
     watch(Arc::clone(&cancel), Arc::clone(&ended_by));
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let code = run(&arguments, Terminal::of_process(), &mut std::io::stdout(), &mut std::io::stderr(), &cancel);
+    let (mut out, mut err) = (Waiting::new(std::io::stdout(), &cancel), Waiting::new(std::io::stderr(), &cancel));
+    let code = run(&arguments, Terminal::of_process(), &mut out, &mut err, &cancel);
     let code = if code == INTERRUPTED { BY_SIGNAL + ended_by.load(Ordering::Relaxed) } else { code };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

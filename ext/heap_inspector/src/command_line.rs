@@ -3,7 +3,7 @@
 use crate::input::bytes;
 use crate::native::function;
 use crate::work::{self, Callbacks, Channel};
-use heap_inspector_cli::Terminal;
+use heap_inspector_cli::{Terminal, Waiting};
 use magnus::{Error, Object, RArray, RModule, RString, Ruby, TryConvert};
 use std::ffi::OsString;
 use std::io;
@@ -16,7 +16,8 @@ fn run(ruby: &Ruby, words: RArray) -> Result<i32, Error> {
     let words = words.into_iter().map(word).collect::<Result<Vec<OsString>, Error>>()?;
     let channel = Arc::new(Channel::default());
     work::run(ruby, &channel, Callbacks::default(), || {
-        let (mut out, mut err) = (io::stdout(), io::stderr());
+        let cancel = &channel.cancel;
+        let (mut out, mut err) = (Waiting::new(io::stdout(), cancel), Waiting::new(io::stderr(), cancel));
         heap_inspector_cli::run(&words, Terminal::of_process(), &mut out, &mut err, &channel.cancel)
     })
 }
