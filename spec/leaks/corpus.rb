@@ -153,8 +153,7 @@ module Leaks
       @leaks = program.leaks
       @three = command.suspects(*program.dumps)
       @one = command.suspects(program.dumps.last)
-      # What was moved has no generation, and by these one dump tells.
-      @heavy = @leaks.reject(&:moved?).select do |leak|
+      @heavy = @leaks.select do |leak|
         bytes, heap = command.weigh(leak, program.dumps.last)
         bytes * LIGHT >= heap
       end
