@@ -59,7 +59,6 @@ module Leaks
     attr_reader :holders, :classes, :lines
 
     def initialize(truth)
-      @moved = truth.fetch("moved", false)
       @holders, @classes, @lines = %w[holder leaked line].map { |key| truth.fetch("#{key}_any") { [truth.fetch(key)] } }
     end
 
@@ -78,9 +77,6 @@ module Leaks
 
     # "#<Class" stands for every class without a name.
     def class?(text) = classes.any? { |name| text == name || (name == "#<Class" && text.to_s.start_with?("#{name}:")) }
-
-    # Whether compaction loses the lines of what leaks.
-    def moved? = @moved
 
     # A file without a line stands for all its lines.
     def location?(text) = lines.any? { |line| text.to_s.match?(%r{(\A|/)#{Regexp.escape(line)}(:\d+)?\z}) }
@@ -107,9 +103,8 @@ module Leaks
     # Bytes of what leaks in a dump, of the whole dump without the tracer's.
     def weigh(leak, dump)
       files = leak.lines.map { |line| line.sub(/:\d+\z/, "") }.uniq.join("|")
-      where = leak.moved? ? [] : ["--where", "file=#{files}"]
-      answer = ask("top", dump, "--by", "class,location", *where, "--lines", "all")
-      rows = answer.dig("groups", "rows").select { |row| leak.class?(row["class"]) && (leak.moved? || leak.location?(row["location"])) }
+      answer = ask("top", dump, "--by", "class,location", "--where", "file=#{files}", "--lines", "all")
+      rows = answer.dig("groups", "rows").select { |row| leak.class?(row["class"]) && leak.location?(row["location"]) }
       totals = answer.fetch("totals")
       [rows.sum { |row| row["memsize"] }, totals["memsize"] - totals.fetch("tracer_memsize", 0)]
     end

@@ -49,9 +49,8 @@ class Harness
   end
 
   # Several right answers: the best is first, `…_any` has all.
-  def complete(holder:, leaked:, elsewhere: [], moved: false, mark: "LEAK")
-    answers = { holder: Array(holder), leaked: Array(leaked), line: lines(mark) + Array(elsewhere) }
-    answers.each_with_object({ moved: }) do |(key, right), truth|
+  def complete(holder:, leaked:, elsewhere: [], mark: "LEAK")
+    { holder: Array(holder), leaked: Array(leaked), line: lines(mark) + Array(elsewhere) }.each_with_object({}) do |(key, right), truth|
       truth[key] = right.first
       truth[:"#{key}_any"] = right if right.size > 1
     end
@@ -74,9 +73,9 @@ end
 # Ruby 3.1.2 refuses `&` without a name beside keywords.
 
 # One leak: who keeps it (what a programmer would search for), the class that grows; arrays where several answers are right.
-# elsewhere: a file of a library that allocates it. moved: compaction moves what leaks, so its lines are lost.
-def leak(holder:, leaked:, elsewhere: [], moved: false, requests: 300, &request)
-  Harness.new(requests).run([{ holder:, leaked:, elsewhere:, moved: }], &request)
+# elsewhere: a file of a library that allocates it.
+def leak(holder:, leaked:, elsewhere: [], requests: 300, &request)
+  Harness.new(requests).run([{ holder:, leaked:, elsewhere: }], &request)
 end
 
 # Several leaks, the heaviest first; each has a mark of its own.
