@@ -124,7 +124,8 @@ RSpec.describe "In a Rails app" do
     expect(status).to be_success, err
     expect(out).to include("STRING")
     tasks = rake("-T", "heap:").first.scan(/^rake (heap:\w+)/).flatten
-    expect(tasks).to match_array(%w[heap:dump heap:ps] + HeapInspector.const_get(:Questions)::LIST.map { |question| "heap:#{question[:name]}" })
+    questions = HeapInspector.const_get(:Questions)::LIST.map { |question| "heap:#{question[:name]}" }
+    expect(tasks).to match_array(%w[heap:dump heap:ps] + questions)
   end
 
   it "loads next to nothing at boot, and neither arms nor traces unasked" do
