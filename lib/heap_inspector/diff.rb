@@ -125,7 +125,7 @@ module HeapInspector
       limit = Where.limit(limit)
       terms = terms(where)
       retained = retained ? true : false
-      if Array(by).map(&:to_s) == ["holder"]
+      if [by].flatten.map(&:to_s) == ["holder"]
         return Growth.new(heaps.last, [:holder], Native.holder_growth(heaps, @matches, terms, limit, retained))
       end
 

@@ -383,7 +383,7 @@ module HeapInspector
     # @raise [ObjectNotFound] if there is none
     # @raise [ArgumentError] if it is no address
     def find(object)
-      self[object] || raise(ObjectNotFound, "the heap has no object at #{object.is_a?(Integer) ? "0x#{object.to_s(16)}" : object}")
+      self[object] || raise(ObjectNotFound, "the heap has no object at #{address_words(object)}")
     end
 
     # @return [Hash{Symbol => Object}] what {#summary} says, as a Hash
