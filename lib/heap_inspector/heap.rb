@@ -407,6 +407,14 @@ module HeapInspector
 
     private
 
+    def address_words(object)
+      case object
+      when String then Where.text(object)
+      when Integer then "0x#{object.to_s(16)}"
+      else object.address
+      end
+    end
+
     # The document of a question of the list, with its options by name.
     def answer(question, where: nil, **options)
       words = options.to_h { |name, value| [name.to_s, [value.nil? ? "all" : value.to_s]] }
