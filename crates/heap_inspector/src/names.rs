@@ -135,8 +135,8 @@ impl Tables {
         self.classes.room(CLASSES)
     }
 
-    /// Gives back the room that nothing came for, when all records are read.
-    fn fit(&mut self) {
+    /// Gives back the room that nothing came for, when all records are read: for those who keep the tables.
+    pub(crate) fn fit(&mut self) {
         self.symbols.fit();
         self.sites.fit(&self.symbols);
         self.classes.addresses.shrink_to_fit();
@@ -429,7 +429,6 @@ impl Names {
         }
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
         names.metaclass = names.tables.symbols.intern(b"(metaclass)");
-        names.tables.fit();
         Ok(names)
     }
 

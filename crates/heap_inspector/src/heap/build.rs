@@ -243,7 +243,8 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     options.control.check()?;
     let (edges, dangling) = resolve(&index, &references, &options.control)?;
     drop(references);
-    let names = Names::new(tables, check)?;
+    let mut names = Names::new(tables, check)?;
+    names.tables.fit();
     let mut class_nodes = list(names.tables.class_count())?;
     let nodes = (0..names.tables.class_count())
         .map(|id| index.find(names.tables.class_address(crate::names::ClassId(id as u32))).filter(|_| id > 0))
