@@ -3,17 +3,13 @@
 //! Young garbage goes with the next collection, so it is of the last generations. What is of many, the latest among them, is held by
 //! something that the dump does not show, or it grew old and waits for a full collection: one dump does not tell.
 
-use super::naming::is_core;
 use super::points::{AccumulationPoint, Content, ObjectKind, kind_of};
-use super::unseen::HOLDER;
-use super::{BINS, Confidence, FEW_OBJECTS, LATEST, Suspect};
+use super::unseen::hidden;
+use super::{BINS, FEW_OBJECTS, LATEST, Suspect};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
 use crate::heap::Heap;
-use crate::keys::Key;
-use crate::labels::Labels;
 use hashbrown::HashMap;
 
 /// The suspect that the dump shows no holder of, where there is one, and what it ranks by. `bin` says in which part of the traced time a
@@ -34,9 +30,7 @@ pub(super) fn unheld(
     }
     let mut found: HashMap<ObjectKind, Content> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         if tree.is_reachable(id) {
             continue;
         }
@@ -65,35 +59,15 @@ pub(super) fn unheld(
     if place.bytes < floor {
         return Ok(None);
     }
-    let labels = Labels::new(heap);
-    let rank = |content: &Content| {
-        let class = labels.class_name(content.sample);
-        (!class.starts_with('('), !is_core(&class), content.retained, std::cmp::Reverse(content.sample))
-    };
-    let main = found.into_values().max_by_key(rank);
-    Ok(main.map(|content| {
-        let suspect = Suspect {
-            holder: HOLDER.to_owned(),
-            holder_id: None,
-            id: None,
-            label: HOLDER.to_owned(),
-            class: labels.class_name(content.sample),
-            count: content.count,
-            memsize: place.bytes,
-            location: labels.value(Key::Location, content.sample),
-            app_location: None,
-            mostly: None,
-            since: content.since.checked_sub(1),
-            steps: Vec::new(),
-            path: Vec::new(),
-            confidence: Confidence::Low,
-            reasons: vec![format!(
-                "nothing in the dump leads to it, and yet it comes from {} of {BINS} parts of the traced time: something that dumps do not \
-                 show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full collection; two \
-                 more dumps would tell",
-                content.bins.count_ones()
-            )],
-        };
+    let main = hidden(heap, found.into_values());
+    Ok(main.map(|(content, suspect)| {
+        let reason = format!(
+            "nothing in the dump leads to it, and yet it comes from {} of {BINS} parts of the traced time: something that dumps do not \
+             show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full collection; two more \
+             dumps would tell",
+            content.bins.count_ones()
+        );
+        let suspect = Suspect { memsize: place.bytes, reasons: vec![reason], ..suspect };
         (place, suspect)
     }))
 }

@@ -12,12 +12,13 @@ use crate::analysis::diff::{Before, Diff};
 use crate::control::Control;
 use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
+use crate::heap::Heap;
 use crate::keys::Key;
 use crate::labels::Labels;
 use hashbrown::HashMap;
 
 /// Who holds them, as far as one can say.
-pub(super) const HOLDER: &str = "something that dumps do not show, as finalizers";
+const HOLDER: &str = "something that dumps do not show, as finalizers";
 
 /// The suspect that dumps show no holder of, where there is one; `earlier` are the trees of all dumps but the last.
 ///
@@ -69,31 +70,43 @@ pub(super) fn unseen(
     if all.iter().any(|bytes| *bytes < floor) {
         return Ok(None);
     }
+    let reason = "nothing in the dumps leads to it, and yet it outlived a step in each dump: something that dumps do not show holds it, as a \
+                  finalizer (from Ruby 3.4 on), a weak table or a C extension";
+    let main = hidden(heap, found.into_values().map(|(_, content)| content));
+    Ok(main.map(|(_, suspect)| Suspect {
+        memsize: all.iter().sum(),
+        steps: all,
+        confidence: Confidence::Medium,
+        reasons: vec![reason.to_owned()],
+        ..suspect
+    }))
+}
+
+/// The suspect of a holder that dumps do not show: of the app's classes rather than Ruby's that of most. Steps and reasons are the
+/// caller's to tell.
+pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Option<(Content, Suspect)> {
     let labels = Labels::new(heap);
     let rank = |content: &Content| {
         let class = labels.class_name(content.sample);
         (!class.starts_with('('), !is_core(&class), content.retained, std::cmp::Reverse(content.sample))
     };
-    let main = found.into_values().map(|(_, content)| content).max_by_key(rank);
-    Ok(main.map(|content| Suspect {
+    let content = found.max_by_key(rank)?;
+    let suspect = Suspect {
         holder: HOLDER.to_owned(),
         holder_id: None,
         id: None,
         label: HOLDER.to_owned(),
         class: labels.class_name(content.sample),
         count: content.count,
-        memsize: all.iter().sum(),
+        memsize: content.retained,
         location: labels.value(Key::Location, content.sample),
         app_location: None,
         mostly: None,
         since: content.since.checked_sub(1),
-        steps: all,
+        steps: Vec::new(),
         path: Vec::new(),
-        confidence: Confidence::Medium,
-        reasons: vec![
-            "nothing in the dumps leads to it, and yet it outlived a step in each dump: something that dumps do not show holds it, as a \
-             finalizer (from Ruby 3.4 on), a weak table or a C extension"
-                .to_owned(),
-        ],
-    }))
+        confidence: Confidence::Low,
+        reasons: Vec::new(),
+    };
+    Some((content, suspect))
 }
