@@ -115,7 +115,7 @@ impl Snapshot {
     /// Those of [`Snapshot::tree`].
     pub fn children(&self, control: &Control<'_>) -> Result<&Children> {
         let tree = self.tree(control)?;
-        self.children.get(control, || tree.try_children())
+        self.children.get(control, || tree.children())
     }
 
     /// The cheapest way from a root to each object.

@@ -31,7 +31,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
     let source = Source::reader(std::io::Cursor::new(dump.into_bytes()), "a chain").spooled();
     let heap = Heap::load(&source, &Options::default()).expect("all lines are good");
     let tree = Tree::new(&heap, &Control::default()).expect("nobody cancels");
-    let children = tree.children();
+    let children = tree.children().expect("a chain is small");
     let (filter, by, all) = (Filter::default(), [Key::Class], Query::default());
     let ids: Vec<NodeId> = heap.nodes().collect();
     let asked = groups::Options { by: by.to_vec(), ..groups::Options::default() };

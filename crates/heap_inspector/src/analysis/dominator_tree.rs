@@ -68,7 +68,7 @@ pub fn dominator_tree<'a>(
     shown: Shown,
     control: &Control<'_>,
 ) -> Result<DominatorRows<'a>> {
-    let children = tree.try_children()?;
+    let children = tree.children()?;
     let mut labels = Labels::new(heap);
     let mut rows: Vec<Found> = Vec::new();
     let mut stack: Vec<Found> = Vec::new();

@@ -79,7 +79,7 @@ pub fn dominators_by_key(
     let (filter, by) = (Filter::default(), [by]);
     let mut grouping = Grouping::new(heap, &by, &filter);
     control.check()?;
-    let children = tree.try_children()?;
+    let children = tree.children()?;
     // By group: the place of its members among those of the row at hand.
     let mut places: Vec<usize> = Vec::new();
     let mut sort = |nodes: &mut dyn Iterator<Item = NodeId>, depth: usize| -> Vec<Members> {

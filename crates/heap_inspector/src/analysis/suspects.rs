@@ -152,7 +152,7 @@ pub fn of_diff(
     let mut found = name(
         heap,
         tree,
-        &tree.try_children()?,
+        &tree.children()?,
         &shortest_paths,
         source,
         &ranked,
@@ -179,7 +179,7 @@ pub fn of_diff(
 /// # Errors
 /// Those of [`ShortestPaths::new`] and [`Heap::records`].
 pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control: &Control<'_>) -> Result<Vec<Suspect>> {
-    let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.try_children()?);
+    let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.children()?);
     let generation = |id: NodeId| heap.properties(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();

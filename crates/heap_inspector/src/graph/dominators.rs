@@ -334,18 +334,9 @@ impl Tree {
 
     /// The tree from above.
     ///
-    /// # Panics
-    /// Where there is no memory for it; [`Tree::try_children`] says so.
-    #[must_use]
-    pub fn children(&self) -> Children {
-        self.try_children().expect("there are 8 bytes for each object")
-    }
-
-    /// The same.
-    ///
     /// # Errors
     /// [`crate::Error::Memory`].
-    pub fn try_children(&self) -> Result<Children> {
+    pub fn children(&self) -> Result<Children> {
         Children::new(&self.idoms)
     }
 }

@@ -62,7 +62,7 @@ fn retains_by_group_what_the_groups_of_the_filter_do() {
     let heap = heap();
     let control = Control::default();
     let tree = Tree::new(&heap, &control).unwrap();
-    let children = tree.children();
+    let children = tree.children().unwrap();
     let query = Query { any: vec![clause("traced")] };
     let expected = retained::groups(&heap, &tree, &[Key::Class], &query.any[0].filter, None, &control).unwrap();
     let expected: HashMap<_, _> =
@@ -82,7 +82,7 @@ fn members_are_what_an_object_retains() {
     let heap = heap();
     let control = Control::default();
     let tree = Tree::new(&heap, &control).unwrap();
-    let children = tree.children();
+    let children = tree.children().unwrap();
     let holder = heap.nodes().max_by_key(|id| tree.retained(*id)).unwrap();
     let query = Query { any: vec![Clause { retained_by: vec![holder], ..Clause::default() }] };
     assert!(query.needs_tree());

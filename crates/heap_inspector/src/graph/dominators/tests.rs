@@ -63,7 +63,7 @@ proptest! {
         }
         let sum: u64 = (0..edges.len()).filter(|node| all[*node]).map(|node| node as u64 + 1).sum();
         prop_assert_eq!(tree.reachable().memsize, sum);
-        let children = tree.children();
+        let children = tree.children().unwrap();
         let top: u64 = children.of(Dominator::Root).map(|id| tree.retained(id)).sum();
         prop_assert_eq!(top, sum);
         for node in heap.nodes() {
