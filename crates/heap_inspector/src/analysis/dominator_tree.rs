@@ -1,6 +1,6 @@
 //! The upper part of a dominator tree for people: the objects that retain much one by one, the many small ones by class.
 
-use super::{Context, address_cell, column, edge_cell, key_cell, retained, share};
+use super::{Context, address_cell, column, edge_cell, key_cell, retained};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
@@ -247,36 +247,32 @@ pub fn report(found: &DominatorRows<'_>, dump: &str, context: &Context, control:
         control.check_at(step)?;
         nodes.push(TreeNode {
             depth: row.depth,
-            cells: vec![
-                Cell::Bytes(row.retained_memsize),
-                Cell::Share(share(row.retained_memsize, all)),
-                Cell::Count(row.retained_count),
-                Cell::Bytes(row.memsize),
-                row.id.map_or(Cell::Missing, |id| address_cell(heap, id)),
-                key_cell(Key::Location, &row.location),
-                edge_cell(&row.edge),
-                Cell::Text(several(&row)),
-            ],
+            cells: retained::cells(row.retained_memsize, all, row.retained_count, row.memsize)
+                .into_iter()
+                .chain([
+                    row.id.map_or(Cell::Missing, |id| address_cell(heap, id)),
+                    key_cell(Key::Location, &row.location),
+                    edge_cell(&row.edge),
+                    Cell::Text(several(&row)),
+                ])
+                .collect(),
             is_tracer: row.id.is_some_and(|id| heap.properties(id).tracer),
         });
     }
     let tree_section = crate::report::Tree {
         name: "dominators",
         title: "Dominators".into(),
-        columns: vec![
-            column("retained_memsize", "Retained"),
-            column("retained_share", ""),
-            column("retained_count", "Objects"),
-            column("memsize", "Own"),
-            column("address", "Address"),
-            Column { name: "location", title: "Allocated at", shrinks: true },
-            Column { name: "edge", title: "Held by", shrinks: true },
-            Column { name: "object", title: "Object", shrinks: true },
-        ],
+        columns: retained::columns()
+            .into_iter()
+            .chain([
+                column("address", "Address"),
+                Column { name: "location", title: "Allocated at", shrinks: true },
+                Column { name: "edge", title: "Held by", shrinks: true },
+                Column { name: "object", title: "Object", shrinks: true },
+            ])
+            .collect(),
         nodes,
     };
-    let mut sections = vec![retained::facts(tree, context), Section::Tree(tree_section)];
-    sections.extend(retained::explain(tree, context));
-    sections.extend(context.notes());
+    let sections = retained::with_facts(tree, context, [Section::Tree(tree_section)]);
     Ok(Report { verb: "dominators", dump: dump.to_owned(), sections })
 }

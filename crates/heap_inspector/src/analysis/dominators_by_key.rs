@@ -5,7 +5,7 @@
 
 use super::dominator_tree::Shown;
 use super::grouping::Grouping;
-use super::{Context, address_cell, column, key_cell, retained, share};
+use super::{Context, address_cell, column, key_cell, retained};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::CHECK_INTERVAL;
@@ -162,17 +162,16 @@ pub fn report(
     let all = tree.reachable().memsize;
     let nodes = rows.iter().map(|row| TreeNode {
         depth: row.depth,
-        cells: vec![
-            Cell::Bytes(row.retained_memsize),
-            Cell::Share(share(row.retained_memsize, all)),
-            Cell::Count(row.retained_count),
-            Cell::Bytes(row.memsize),
-            Cell::Count(row.count),
-            match &row.key {
-                Some(value) => key_cell(by, value),
-                None => Cell::Text(format!("({} smaller)", human::count(row.rows))),
-            },
-        ],
+        cells: retained::cells(row.retained_memsize, all, row.retained_count, row.memsize)
+            .into_iter()
+            .chain([
+                Cell::Count(row.count),
+                match &row.key {
+                    Some(value) => key_cell(by, value),
+                    None => Cell::Text(format!("({} smaller)", human::count(row.rows))),
+                },
+            ])
+            .collect(),
         is_tracer: row.key == Some(KeyValue::Absent(Absent::Tracer)),
     });
     let title = format!("Dominators by {}", by.name());
@@ -185,18 +184,12 @@ pub fn report(
             },
             _ => title,
         },
-        columns: vec![
-            column("retained_memsize", "Retained"),
-            column("retained_share", ""),
-            column("retained_count", "Objects"),
-            column("memsize", "Own"),
-            column("count", "Own objects"),
-            Column { name: by.name(), title: by.title(), shrinks: true },
-        ],
+        columns: retained::columns()
+            .into_iter()
+            .chain([column("count", "Own objects"), Column { name: by.name(), title: by.title(), shrinks: true }])
+            .collect(),
         nodes: nodes.collect(),
     };
-    let mut sections = vec![retained::facts(tree, context), Section::Tree(section)];
-    sections.extend(retained::explain(tree, context));
-    sections.extend(context.notes());
+    let sections = retained::with_facts(tree, context, [Section::Tree(section)]);
     Report { verb: "dominators", dump: dump.to_owned(), sections }
 }

@@ -232,14 +232,38 @@ pub fn report(
     dump: &str,
     context: &Context,
 ) -> Report {
+    let holders = holders.map(|holders| holder_table(heap, tree, holders, filter));
+    let tables = holders.into_iter().chain([groups.table(filter)]).map(Section::Table);
+    Report { verb: "retained", dump: dump.to_owned(), sections: with_facts(tree, context, tables) }
+}
+
+/// The sections of an answer about what retains: the facts of all before it, what is to be known behind it.
+pub(crate) fn with_facts(tree: &Tree, context: &Context, answer: impl IntoIterator<Item = Section>) -> Vec<Section> {
     let mut sections = vec![facts(tree, context)];
-    if let Some(holders) = holders {
-        sections.push(Section::Table(holder_table(heap, tree, holders, filter)));
-    }
-    sections.push(Section::Table(groups.table(filter)));
+    sections.extend(answer);
     sections.extend(explain(tree, context));
     sections.extend(context.notes());
-    Report { verb: "retained", dump: dump.to_owned(), sections }
+    sections
+}
+
+/// The columns that rows of what retains begin with.
+pub(crate) fn columns() -> [Column; 4] {
+    [
+        column("retained_memsize", "Retained"),
+        column("retained_share", ""),
+        column("retained_count", "Objects"),
+        column("memsize", "Own"),
+    ]
+}
+
+/// Their cells; `all` are the bytes of all reachable objects.
+pub(crate) fn cells(retained_memsize: u64, all: u64, retained_count: u64, memsize: u64) -> [Cell; 4] {
+    [
+        Cell::Bytes(retained_memsize),
+        Cell::Share(share(retained_memsize, all)),
+        Cell::Count(retained_count),
+        Cell::Bytes(memsize),
+    ]
 }
 
 fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -> Table {
@@ -247,29 +271,26 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
     Table {
         name: "holders",
         title: titled("Biggest holders", filter),
-        columns: vec![
-            column("retained_memsize", "Retained"),
-            column("retained_share", ""),
-            column("retained_count", "Objects"),
-            column("memsize", "Own"),
-            column("address", "Address"),
-            Column { name: "object", title: "Object", shrinks: true },
-            Column { name: "location", title: "Allocated at", shrinks: true },
-            Column { name: "held_by", title: "Held by", shrinks: true },
-        ],
+        columns: columns()
+            .into_iter()
+            .chain([
+                column("address", "Address"),
+                Column { name: "object", title: "Object", shrinks: true },
+                Column { name: "location", title: "Allocated at", shrinks: true },
+                Column { name: "held_by", title: "Held by", shrinks: true },
+            ])
+            .collect(),
         rows: holders
             .iter()
             .map(|holder| {
-                vec![
-                    Cell::Bytes(holder.retained_memsize),
-                    Cell::Share(share(holder.retained_memsize, all)),
-                    Cell::Count(holder.retained_count),
-                    Cell::Bytes(holder.memsize),
+                let numbers = cells(holder.retained_memsize, all, holder.retained_count, holder.memsize);
+                let others = [
                     address_cell(heap, holder.id),
                     Cell::Text(holder.label.clone()),
                     key_cell(Key::Location, &holder.location),
                     holder.held_by.clone().map_or(Cell::Missing, Cell::Text),
-                ]
+                ];
+                numbers.into_iter().chain(others).collect()
             })
             .collect(),
         rest: None,
@@ -281,13 +302,8 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
 impl Groups {
     fn table(&self, filter: &Filter) -> Table {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
-        let mut columns = vec![
-            column("retained_memsize", "Retained"),
-            column("retained_share", ""),
-            column("retained_count", "Objects"),
-            column("memsize", "Own"),
-            column("count", "Own objects"),
-        ];
+        let mut columns = columns().to_vec();
+        columns.push(column("count", "Own objects"));
         columns.extend(self.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
         let none = || self.by.iter().map(|_| Cell::Missing);
         let sums = |sum: &Sum| -> Vec<Cell> {
@@ -295,16 +311,11 @@ impl Groups {
                 [Cell::Missing, Cell::Missing, Cell::Missing, Cell::Bytes(sum.memsize), Cell::Count(sum.count)];
             numbers.into_iter().chain(none()).collect()
         };
-        let cells = |group: &Group| -> Vec<Cell> {
-            let numbers = [
-                Cell::Bytes(group.retained_memsize),
-                Cell::Share(share(group.retained_memsize, self.reachable.memsize)),
-                Cell::Count(group.retained_count),
-                Cell::Bytes(group.sum.memsize),
-                Cell::Count(group.sum.count),
-            ];
-            numbers
+        let row = |group: &Group| -> Vec<Cell> {
+            let all = self.reachable.memsize;
+            cells(group.retained_memsize, all, group.retained_count, group.sum.memsize)
                 .into_iter()
+                .chain([Cell::Count(group.sum.count)])
                 .chain(self.by.iter().zip(&group.key).map(|(key, value)| key_cell(*key, value)))
                 .collect()
         };
@@ -312,7 +323,7 @@ impl Groups {
             name: "groups",
             title: titled(&format!("Retained by {}", names.join(", ")), filter),
             columns,
-            rows: self.groups.iter().map(cells).collect(),
+            rows: self.groups.iter().map(row).collect(),
             rest: (self.rest_groups > 0).then(|| Rest { rows: self.rest_groups, cells: sums(&self.rest) }),
             total: Some(sums(&self.total)),
             bar: None,

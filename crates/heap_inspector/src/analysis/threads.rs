@@ -5,10 +5,9 @@
 //! they retain, and the groups of them by class.
 
 use super::grouping::Grouping;
-use super::{Context, address_cell, column, fact, key_cell, retained, share};
+use super::{Context, address_cell, column, fact, key_cell, retained};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId, Target};
 use crate::human;
@@ -117,9 +116,7 @@ pub fn threads(
     let mut found = Threads::default();
     let mut kinds: Vec<(NodeId, Kind)> = Vec::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let Some(kind) = Kind::of(heap, id) else { continue };
         if !tree.is_reachable(id) {
             found.unreachable += 1;
@@ -177,9 +174,7 @@ impl Below<'_> {
         let mut sums: HashMap<usize, (NodeId, u64, u64)> = HashMap::new();
         let mut stack: Vec<NodeId> = self.children.of(Dominator::Node(id)).collect();
         while let Some(id) = stack.pop() {
-            if self.walked.is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(self.walked)?;
             self.walked += 1;
             if self.all.contains(&id) {
                 continue;
@@ -256,9 +251,8 @@ impl Threads {
     /// The answer of `threads`.
     #[must_use]
     pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
-        let mut sections = vec![retained::facts(tree, context), self.facts(), Section::Table(self.table(heap, tree))];
-        sections.extend(retained::explain(tree, context));
-        sections.extend(context.notes());
+        let answer = [self.facts(), Section::Table(self.table(heap, tree))];
+        let sections = retained::with_facts(tree, context, answer);
         Report { verb: "threads", dump: dump.to_owned(), sections }
     }
 
@@ -278,11 +272,8 @@ impl Threads {
         let text = |text: &Option<String>| text.clone().map_or(Cell::Missing, Cell::Text);
         let row = |holder: &Holder| {
             let mostly = holder.mostly.as_ref();
-            vec![
-                Cell::Bytes(holder.retained_memsize),
-                Cell::Share(share(holder.retained_memsize, all)),
-                Cell::Count(holder.retained_count),
-                Cell::Bytes(holder.memsize),
+            let numbers = retained::cells(holder.retained_memsize, all, holder.retained_count, holder.memsize);
+            let others = [
                 Cell::Text(holder.kind.name().into()),
                 address_cell(heap, holder.id),
                 text(&holder.name),
@@ -293,13 +284,10 @@ impl Threads {
                 }),
                 text(&holder.code),
                 key_cell(Key::Location, &holder.location),
-            ]
+            ];
+            numbers.into_iter().chain(others).collect()
         };
-        let columns = vec![
-            column("retained_memsize", "Retained"),
-            column("retained_share", ""),
-            column("retained_count", "Objects"),
-            column("memsize", "Own"),
+        let own_columns = [
             column("kind", "Kind"),
             column("address", "Address"),
             Column { name: "name", title: "Name", shrinks: true },
@@ -308,6 +296,7 @@ impl Threads {
             Column { name: "code", title: "Runs", shrinks: true },
             Column { name: "location", title: "Allocated at", shrinks: true },
         ];
+        let columns: Vec<Column> = retained::columns().into_iter().chain(own_columns).collect();
         let sums = |sum: Sum| -> Vec<Cell> {
             let own = columns.iter().map(|column| match column.name {
                 "memsize" => Cell::Bytes(sum.memsize),
