@@ -51,8 +51,5 @@ pub(crate) fn roots(heap: &Heap) -> Vec<NodeId> {
     heap.roots().iter().flat_map(|root| &root.targets).filter_map(Target::node).collect()
 }
 
-/// How many edges are walked between two looks at the cancel flag.
-pub(crate) const CHECK_INTERVAL: usize = 1 << 20;
-
 #[cfg(test)]
 pub(crate) mod random;

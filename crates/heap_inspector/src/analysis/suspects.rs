@@ -15,7 +15,6 @@ use super::diff::Diff;
 use super::paths::Step;
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
@@ -193,9 +192,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
     let older = older(heap, &children, control)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
             continue;

@@ -14,7 +14,7 @@ use super::{Context, address_cell, column, fact, key_cell, note, share, titled};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
-use crate::graph::{CHECK_INTERVAL, targets};
+use crate::graph::targets;
 use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Key, KeyValue};
@@ -101,9 +101,7 @@ pub fn unreachable(
     let mut found = Unreachable::default();
     let mut sums = Sums::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         let label = || heap.names().tables.symbols.bytes(properties.names.label);
         if properties.ty == Type::Data && matches!(label(), b"weakmap" | b"weakkeymap") {
@@ -152,9 +150,7 @@ fn component_roots(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Ve
         while let Some(node) = stack.pop() {
             whole.add(sum(heap, node));
             walked += 1;
-            if walked.is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(walked)?;
             for target in targets(heap, node) {
                 is_cycle |= target == root;
                 if !std::mem::replace(&mut taken[target.0 as usize], true) {
@@ -181,9 +177,7 @@ fn left(heap: &Heap, mut seen: Vec<bool>, control: &Control<'_>) -> Result<Vec<N
             let at = *next as usize;
             if at > edges {
                 order.push(*node);
-                if order.len().is_multiple_of(CHECK_INTERVAL) {
-                    control.check()?;
-                }
+                control.check_at(order.len())?;
                 stack.pop();
                 continue;
             }

@@ -15,13 +15,13 @@
 //! Nothing recurses.
 
 use super::rows::{Counts, Rows};
-use super::{CHECK_INTERVAL, ROOT, roots, targets};
+use super::{ROOT, roots, targets};
 use crate::Result;
 use crate::arrays::{Parts, Reader};
 use crate::control::Control;
 use crate::heap::column::Column;
 use crate::heap::{Heap, NodeId};
-use crate::memory::{STRIDE, copied, filled, list, room};
+use crate::memory::{copied, filled, list, room};
 use crate::sums::Sum;
 
 /// In place of a dominator: no root leads here.
@@ -89,9 +89,7 @@ impl Search {
                     search.meet(target, parent);
                     room(&mut stack, 1)?;
                     stack.push((search.last(), 0));
-                    if search.order.len().is_multiple_of(CHECK_INTERVAL) {
-                        control.check()?;
-                    }
+                    control.check_at(search.order.len())?;
                 }
             }
         }
@@ -134,9 +132,7 @@ impl Sources {
         // Edges from greater numbers, target first: to walk all edges again would cost more than to keep these.
         let mut back: Vec<(u32, u32)> = Vec::new();
         for (source, node) in order.iter().enumerate().skip(1) {
-            if source.is_multiple_of(STRIDE) {
-                control.check()?;
-            }
+            control.check_at(source)?;
             let source = source as u32;
             for target in targets(heap, NodeId(*node)) {
                 let target = number_of[target.0 as usize];
@@ -191,9 +187,7 @@ fn immediate(parents: Vec<u32>, sources: Sources, control: &Control<'_>) -> Resu
     let Sources { mut semis, greater } = sources;
     let mut forest = Forest { ancestors: copied(&parents)?, least: copied(&semis)?, way: Vec::new() };
     for number in (1..parents.len()).rev() {
-        if number % CHECK_INTERVAL == 0 {
-            control.check()?;
-        }
+        control.check_at(number)?;
         let mut semi = semis[number];
         for source in greater.of(number as u32) {
             semi = semi.min(forest.evaluate(*source, number as u32));

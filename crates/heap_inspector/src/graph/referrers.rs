@@ -1,7 +1,7 @@
 //! The edges of the reference graph turned round.
 
 use super::rows::{Counts, Rows};
-use super::{CHECK_INTERVAL, targets};
+use super::targets;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::{Error, Result};
@@ -24,16 +24,12 @@ impl Referrers {
         }
         let mut counts = Counts::new(count)?;
         for id in heap.nodes() {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(id.0 as usize)?;
             targets(heap, id).for_each(|target| counts.add(target.0));
         }
         let mut room = counts.room()?;
         for id in heap.nodes().rev() {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(id.0 as usize)?;
             targets(heap, id).for_each(|target| room.put(target.0, id.0));
         }
         Ok(Referrers(room.rows()))

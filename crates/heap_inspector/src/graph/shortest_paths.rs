@@ -10,7 +10,7 @@
 //! "Finding the k Shortest Paths" (SIAM Journal on Computing 28, 1998); those with several are not looked for.
 
 use super::dominators::UNREACHABLE;
-use super::{CHECK_INTERVAL, ROOT, Referrers, targets};
+use super::{ROOT, Referrers, targets};
 use crate::Result;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId, Target};
@@ -68,9 +68,7 @@ impl ShortestPaths {
         }
         let mut order = Vec::new();
         while let Some((node, cost)) = search.next() {
-            if order.len().is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(order.len())?;
             room(&mut order, 1)?;
             order.push(node);
             let from = cost_off(heap, node);
@@ -315,9 +313,7 @@ impl TailPaths {
         let mut walked = 0usize;
         while let Some((node, cost)) = search.next() {
             walked += 1;
-            if walked.is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(walked)?;
             for NodeId(from) in referrers.of(NodeId(node)) {
                 search.reach(node, from, cost + step_cost(heap, from, node));
             }

@@ -6,7 +6,6 @@ use crate::analysis::grouping::Grouping;
 use crate::analysis::groups::{self, Groups};
 use crate::analysis::{Order, retained};
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::names::TRACER_STRUCT;
@@ -170,9 +169,7 @@ struct Grouped<'a> {
 fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, control: &Control<'_>) -> Result<Grouped<'a>> {
     let (mut grouping, mut sums) = (Grouping::new(heap, by, filter), Vec::<Sum>::new());
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         if let Some(group) = grouping.group(id) {
             if group >= sums.len() {
                 sums.resize(group + 1, Sum::default());

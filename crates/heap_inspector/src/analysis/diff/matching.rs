@@ -2,7 +2,6 @@
 
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::heap::{Heap, NodeId};
 use crate::names::{ClassId, Names};
 use crate::properties::ObjectProperties;
@@ -100,9 +99,7 @@ impl Match {
             reversed: false,
         };
         for id in later.nodes() {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(id.0 as usize)?;
             let properties = later.properties(id);
             let same = earlier.node(later.address(id)).filter(|before| {
                 let length = |heap: &Heap, id: NodeId| heap.length(id);

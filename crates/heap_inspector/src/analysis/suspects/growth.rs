@@ -11,7 +11,6 @@ use super::points::{Accumulation, Content, ObjectKind, kind_of, own_bytes};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
 use crate::human;
@@ -255,9 +254,7 @@ impl<'a> Course<'a> {
         let mut counts: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
         let mut came: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(id.0 as usize)?;
             if !types.contains(&heap.ty(id)) {
                 continue;
             }
@@ -279,9 +276,7 @@ impl<'a> Course<'a> {
             let there: HashMap<ObjectKind, ObjectKind> =
                 asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
-                if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                    control.check()?;
-                }
+                control.check_at(id.0 as usize)?;
                 if !types.contains(&earlier.ty(id)) {
                     continue;
                 }

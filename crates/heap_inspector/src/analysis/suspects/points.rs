@@ -5,7 +5,6 @@ use super::anchors::{AccumulationPoint, Anchors};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
@@ -131,9 +130,7 @@ pub(in crate::analysis) fn places(
     let mut anchors = Anchors::new(heap, tree, shortest_paths, is_old)?;
     let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         if properties.tracer || !tree.is_reachable(id) || !counts(id) {
             continue;

@@ -7,9 +7,9 @@ use super::points::{Accumulation, Content, ObjectKind, SLOT, is_element, join, k
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::control::Control;
+use crate::graph::Links;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::graph::{CHECK_INTERVAL, Links};
 use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
@@ -166,9 +166,7 @@ fn places(
     let holders = holders(heap, tree, children)?;
     let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
             continue;
         }
