@@ -20,7 +20,7 @@ module HeapInspector
     # Bytes of a request.
     LONGEST = 4096
     # Seconds in which a request must be there, and in which a reply must be taken.
-    PATIENCE = 5
+    TIMEOUT = 5
     # Connections at a time.
     MOST = 8
     # Seconds after which to look whether the socket is still in its folder.
@@ -62,7 +62,7 @@ module HeapInspector
           @owner = nil
           File.unlink(@path) if own_socket?
           # A socket that is closed under a waiting thread waits for the thread; so that goes first.
-          @thread.kill.join(PATIENCE)
+          @thread.kill.join(TIMEOUT)
           @server&.close
         end
       end
@@ -229,10 +229,10 @@ module HeapInspector
 
       def request(connection)
         line = +""
-        deadline = now + PATIENCE
+        deadline = now + TIMEOUT
         until line.include?("\n")
           left = deadline - now
-          raise AgentError, "no request came in #{PATIENCE} s" unless left.positive? && connection.wait_readable(left)
+          raise AgentError, "no request came in #{TIMEOUT} s" unless left.positive? && connection.wait_readable(left)
 
           # The file of a dump comes only after it is asked for, so nothing of it is read here.
           part = connection.read_nonblock(LONGEST, exception: false)
@@ -299,7 +299,7 @@ module HeapInspector
         dump = Dump.new(gc: request.fetch("gc", true), compression: request["compression"], redact: request["redact"] ? true : false,
                         timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
         tell(connection, ready: true)
-        raise AgentError, "no file came in #{PATIENCE} s" unless connection.wait_readable(PATIENCE)
+        raise AgentError, "no file came in #{TIMEOUT} s" unless connection.wait_readable(TIMEOUT)
 
         file = received(connection)
         begin
@@ -324,7 +324,7 @@ module HeapInspector
         until line.empty?
           written = connection.write_nonblock(line, exception: false)
           if written == :wait_writable
-            raise AgentError, "nobody takes the reply" unless connection.wait_writable(PATIENCE)
+            raise AgentError, "nobody takes the reply" unless connection.wait_writable(TIMEOUT)
           else
             line = line.byteslice(written..)
           end

@@ -15,9 +15,9 @@ module HeapInspector
     config.heap_inspector = ActiveSupport::OrderedOptions.new
 
     config.after_initialize do |app|
-      wishes = app.config.heap_inspector
-      Settings.apply(environment: false, agent: wishes.agent || false, trace: wishes.trace,
-                     dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
+      options = app.config.heap_inspector
+      Settings.apply(environment: false, agent: options.agent || false, trace: options.trace,
+                     dump_above: options.dump_above, dump_dir: options.dump_dir)
     end
 
     rake_tasks { load File.expand_path("tasks.rb", __dir__) }

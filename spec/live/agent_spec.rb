@@ -327,7 +327,7 @@ RSpec.describe "the agent" do
     expect(command("dump", process.pid.to_s, "-o", File.join(folder, "after.json.zst")).last).to eq 0
   end
 
-  it "does not let silent guests keep others out" do
+  it "does not let silent connections keep others out" do
     process = armed
     silent = Array.new(8) { UNIXSocket.new(socket(process.pid)) }
     eventually(20) { reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }
