@@ -19,6 +19,7 @@ mod input;
 mod native;
 mod objects;
 mod question;
+mod tracer;
 mod work;
 
 use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};
@@ -35,6 +36,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     native.define_singleton_method("panic", native::function!(work::panic, 2))?;
     native.define_singleton_method("define_reading", native::function!(define_reading, 0))?;
     command_line::define(native)?;
+    tracer::define(native)?;
     dumping::define(ruby, module, native)
 }
 
