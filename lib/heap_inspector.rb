@@ -99,6 +99,7 @@ module HeapInspector
   autoload :Threads, "heap_inspector/threads"
   autoload :Threshold, "heap_inspector/threshold"
   autoload :Total, "heap_inspector/value"
+  autoload :TracerStatus, "heap_inspector/tracer_status"
   autoload :Tracing, "heap_inspector/tracing"
   autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
@@ -110,7 +111,7 @@ module HeapInspector
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
   private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Questions, :Reader, :Replies, :Size
-  private_constant :Threshold, :Tracing, :Where, :WholeFile
+  private_constant :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -154,23 +155,34 @@ module HeapInspector
     Diff.of(dumps.size == 1 && dumps.first.is_a?(Array) ? dumps.first : dumps, **options)
   end
 
-  # Begins to note where and when objects are allocated, so that a later dump tells it. With Ruby's own tracer every allocation takes
-  # some 230 ns and 115 bytes more, and a Rails request about twice its CPU time: trace in one process of several.
+  # Begins to note where and when objects are allocated, so that a later dump taken by {dump} tells it.
   #
-  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing.
+  # - `:full` notes file, line, method and generation of every allocation, and the stack of one of `every`: 8 bytes an object
+  # - `:sampled` notes all this of one allocation of `every` alone: a fraction of the cost, and it can stay on
+  # - `:continuous` does so in short windows that come at random, as many as `budget` allows
+  #
+  # Where this Ruby lacks what that needs (4.0 and later) Ruby's own tracer serves, which takes some 230 ns and 115 bytes an allocation, and
+  # a warning says so. Dumps by `ObjectSpace.dump_all` know Ruby's own tracer alone: `ObjectSpace.trace_object_allocations_start`.
+  #
+  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing; if it asks for
+  # more, in the order continuous, sampled, full, it gets it.
   #
   # @param only [Boolean, #call] whether to trace at all, in this process
   # @param one_per_host [Boolean] whether to trace only if no other process of this user on this host was told so; when that one is
   #   gone another may begin. What the process forks does not trace.
+  # @param mode [Symbol, String] `:full`, `:sampled` or `:continuous`
+  # @param every [Integer] allocations for each stack, on average; they are drawn at random
+  # @param budget [Numeric] the share of the process's CPU time that continuous tracing may take
   # @return [Boolean] whether tracing began
   # @raise [AgentError] if `one_per_host` and the folder for the lock cannot be used
+  # @raise [ArgumentError] if the mode is unknown, or a number out of range
   # @example in config/puma.rb, in one worker
   #   on_worker_boot { |index| HeapInspector.trace_object_allocations_start(only: index.zero?) }
   # @example on one dyno
   #   HeapInspector.trace_object_allocations_start(only: -> { ENV["DYNO"] == "web.1" })
-  def self.trace_object_allocations_start(only: true, one_per_host: false)
+  def self.trace_object_allocations_start(only: true, one_per_host: false, mode: :full, every: 512, budget: 0.01)
     main_ractor!(:trace_object_allocations_start)
-    Tracing.start(only: only, one_per_host: one_per_host)
+    Tracing.start(only: only, one_per_host: one_per_host, mode: mode, every: every, budget: budget)
   end
 
   # Ends what {trace_object_allocations_start} began. What was noted stays, for a dump, until the objects are gone.
@@ -184,13 +196,28 @@ module HeapInspector
 
   # Traces allocations while the block runs.
   #
+  # @param mode [Symbol, String] as of {trace_object_allocations_start}
+  # @param every [Integer] likewise
   # @yield
   # @return [Object] what the block returns
-  def self.trace_object_allocations
-    Tracing.start
-    yield
-  ensure
-    Tracing.stop
+  def self.trace_object_allocations(mode: :full, every: 512)
+    main_ractor!(:trace_object_allocations)
+    Tracing.start(mode: mode, every: every)
+    begin
+      yield
+    ensure
+      Tracing.stop
+    end
+  end
+
+  # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),
+  # `:since`, `:every`, `:seen` (allocations while it was looked), `:samples` (stacks taken), `:live` (objects known), `:sites`, `:stacks`,
+  # `:memory` (bytes), `:lost` (what had no room), `:cpu` (its share of the process's CPU time since it began, as measured at the samples),
+  # `:fallback` (why it is Ruby's tracer).
+  #
+  # @return [Hash{Symbol => Object}] empty where nothing is traced
+  def self.tracing_status
+    Tracing.status
   end
 
   # @return [Boolean] whether allocations are traced in this process, whoever began it

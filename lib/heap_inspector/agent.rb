@@ -258,7 +258,7 @@ module HeapInspector
         case request["verb"]
         when "ping" then { pid: Process.pid, version: VERSION }
         when "status" then status
-        when "trace" then trace(request["on"])
+        when "trace" then trace(request)
         when "gc" then collect
         when "dump" then dump(connection, request)
         end
@@ -267,19 +267,22 @@ module HeapInspector
       def status
         { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker,
           daemon: @daemon ? true : false, tracing: Tracing.tracing?, tracing_since: Tracing.since&.to_i,
+          tracer: Tracing.tracing? ? Tracing.status.except(:since) : nil,
           gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 
       # Switching on what was switched on here changes nothing. It is this process that traces; what it forks does not. Off is off,
       # whoever began: HEAP_INSPECTOR_TRACE or the app.
-      def trace(on)
+      def trace(request)
+        on = request["on"]
         raise AgentError, "trace is switched on or off" unless [true, false].include?(on)
 
-        if !on
-          Tracing.off
-          @traces = false
-        elsif !(@traces && Tracing.tracing?)
-          @traces = Tracing.start(inherited: false)
+        # Another mode is begun anew, so what is on ends.
+        mode = request["mode"] || Tracing::DEFAULT
+        Tracing.off if !on || (Tracing.mode && Tracing.mode.to_s != mode.to_s)
+        @traces = false unless on && Tracing.tracing?
+        if on && !(@traces && Tracing.tracing?)
+          @traces = Tracing.start(inherited: false, mode: mode, every: request["every"] || Tracing::EVERY)
         end
         status
       end

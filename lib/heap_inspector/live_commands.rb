@@ -80,14 +80,22 @@ module HeapInspector
     # @return [Integer]
     def trace(words)
       host = false
-      words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer", 2..2) do |options|
+      ask = {}
+      about = "Note where objects are allocated from now on, or no longer, or say how it\nstands"
+      words = parse(words, "trace PID|worker-N|all on|off|status", about, 2..2) do |options|
+        options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of many,", "with its stack; continuous: sampled in short",
+                   "windows [default: sampled]") { |given| ask[:mode] = given }
+        options.on("--every N", Integer, "Allocations for each stack [default: 512]") { |given| ask[:every] = given }
         host_option(options) { host = true }
       end || (return 0)
-      on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "expected `on` or `off`, got #{words[1].inspect}" }
+      request = { "on" => { on: true, **ask }, "off" => { on: false }, "status" => nil }.fetch(words[1]) do
+        raise ArgumentError, "expected `on`, `off` or `status`, got #{words[1].inspect}"
+      end
       each_of(Processes.named(words.first, host: host), words.first) do |pid|
-        tracing = Client.new(pid).ask(:trace, on: on)["tracing"]
-        @out.puts "process #{pid} #{tracing ? "traces allocations" : "does not trace allocations"}"
-        raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if tracing && !on
+        client = Client.new(pid)
+        status = request ? client.ask(:trace, **request) : client.ask(:status)
+        @out.puts "process #{pid} #{TracerStatus.text(status)}"
+        raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if status["tracing"] && request == { on: false }
       end
     end
 

@@ -5,7 +5,8 @@ require "rails/railtie"
 
 module HeapInspector
   # Switches on in a Rails process what `config.heap_inspector` asks for, all of it off by default:
-  # `agent` (true), `trace` (`:one`, `:all`), `dump_above` (`"2GB"`), `dump_dir`. What the process forks later has the same, so this
+  # `agent` (true), `trace` (`:one`, `:all`), `trace_mode` (`:sampled`, `:full`, `:continuous`), `trace_every`, `dump_above` (`"2GB"`),
+  # `dump_dir`. What the process forks later has the same, so this
   # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
   #
   # @example in config/environments/production.rb
@@ -16,8 +17,8 @@ module HeapInspector
 
     config.after_initialize do |app|
       wishes = app.config.heap_inspector
-      Settings.apply(environment: false, agent: wishes.agent || false, trace: wishes.trace,
-                     dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
+      Settings.apply(environment: false, agent: wishes.agent || false, trace: wishes.trace, trace_mode: wishes.trace_mode,
+                     trace_every: wishes.trace_every, dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
     end
 
     rake_tasks { load File.expand_path("tasks.rb", __dir__) }

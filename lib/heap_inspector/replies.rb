@@ -15,9 +15,15 @@ module HeapInspector
     text = ->(value) { value.is_a?(String) && value.valid_encoding? }
     flag = ->(value) { [true, false].include?(value) }
     maybe = ->(shape) { ->(value) { value.nil? || shape.call(value) } }
+    tracer = lambda do |value|
+      numbers = %w[every seen samples live sites stacks memory lost cpu seconds]
+      value.is_a?(Hash) && text.call(value.fetch("mode", "")) && value.values_at(*numbers).all?(&maybe.call(seconds)) &&
+        maybe.call(text).call(value["fallback"])
+    end
     status = {
       "pid" => whole, "version" => text, "ruby" => text, "worker" => maybe.call(whole), "tracing" => flag, "daemon" => maybe.call(flag),
-      "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) })
+      "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) }),
+      "tracer" => maybe.call(tracer)
     }
 
     # The values that each verb's answer has, and what they must be.

@@ -455,7 +455,9 @@ impl State {
             };
             frame.map(|frame| (frame, u32::try_from(*line).unwrap_or(0)))
         });
-        stacks.intern(found)
+        // Beneath the program Ruby has a frame without a line, in which nothing happens.
+        let bottom = addresses.last().zip(lines.last()).is_some_and(|(_, line)| *line == 0);
+        stacks.intern(found.skip(usize::from(bottom && count > 1)))
     }
 
     fn sweep(&mut self) {
