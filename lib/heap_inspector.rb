@@ -65,6 +65,7 @@ module HeapInspector
   autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
+  autoload :Allocation, "heap_inspector/allocation"
   autoload :Compression, "heap_inspector/compression"
   autoload :Page, "heap_inspector/fragmentation"
   autoload :PageHolders, "heap_inspector/fragmentation"
@@ -208,6 +209,17 @@ module HeapInspector
     ensure
       Tracing.stop
     end
+  end
+
+  # Where a living object of this process was allocated, as far as our tracer noted it.
+  #
+  # @param object [Object]
+  # @return [Allocation, nil]
+  # @example
+  #   HeapInspector.allocation(feed).stack.first # => app/models/feed.rb:31:in `Feed.load'
+  def self.allocation(object)
+    main_ractor!(:allocation)
+    Tracing.allocation(object)
   end
 
   # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),

@@ -54,9 +54,8 @@ module HeapInspector
         # @return [void]
         def start(mode:, every:, budget:)
           watch_stress
+          close_windows
           Native.tracer_start(mode.to_s, every, budget)
-          @thread&.kill
-          @thread = nil
           return unless mode == :continuous
 
           ForkHook.install
@@ -65,8 +64,7 @@ module HeapInspector
 
         # @return [void]
         def stop
-          @thread&.kill
-          @thread = nil
+          close_windows
           Native.tracer_stop
         end
 
@@ -91,6 +89,11 @@ module HeapInspector
           Native.tracer_stress(true) if GC.stress
           GC.singleton_class.prepend(Stress)
           @watches = true
+        end
+
+        def close_windows
+          @thread&.kill&.join
+          @thread = nil
         end
 
         # The windows come at random, so that what happens in a rhythm is seen as often as the rest.
@@ -196,6 +199,14 @@ module HeapInspector
         return ruby_traces? ? { mode: :ruby } : {} unless @count.positive?
 
         tracer.status.merge({ since: @since, fallback: @fallback }.compact)
+      end
+
+      # See {HeapInspector.allocation}.
+      #
+      # @return [Allocation, nil]
+      def allocation(object)
+        *site, stack = Native.tracer_lookup(object)
+        Allocation.new(*site, stack.map { |frame| Allocation::Frame.new(*frame).freeze }.freeze) if stack
       end
 
       # Ends in the child what was meant for its parent alone.
