@@ -94,7 +94,7 @@ module HeapInspector
       each_of(Processes.named(words.first, host: host), words.first) do |pid|
         client = Client.new(pid)
         status = request ? client.ask(:trace, **request) : client.ask(:status)
-        @out.puts "process #{pid} #{TracerStatus.text(status)}"
+        @out.puts "process #{pid} #{TracerStatus.text(status, cost: request.nil?)}"
         raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if status["tracing"] && request == { on: false }
       end
     end

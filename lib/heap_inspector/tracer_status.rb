@@ -6,12 +6,14 @@ module HeapInspector
   # @api private
   module TracerStatus
     # @param status [Hash] what the agent said
+    # @param cost [Boolean] whether to tell what it costs
     # @return [String]
-    def self.text(status)
+    def self.text(status, cost: false)
       return "does not trace allocations" unless status["tracing"]
 
       tracer = status["tracer"] || {}
-      [what(tracer), cost(tracer), tracer["fallback"] && Escape.terminal(tracer["fallback"])].compact.join("; ")
+      fallback = tracer["fallback"] && "since #{Escape.terminal(tracer["fallback"])}"
+      [what(tracer), cost ? cost(tracer) : nil, fallback].compact.join("; ")
     end
 
     def self.what(tracer)

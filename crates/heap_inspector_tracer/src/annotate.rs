@@ -230,7 +230,7 @@ mod tests {
         });
         tracer.stacks.intern([(frames[0], 99)].into_iter()); // of no living object
         let stack = tracer.stacks.intern([(frames[0], 3), (frames[1], 7)].into_iter());
-        tracer.sample(0x1000, 40, Sample { site, stack, generation: 5, weight: 1.0 });
+        tracer.sample(0x1000, 40, Sample { site, stack, generation: 5, weight: 1.0, serial: 0 });
         tracer
     }
 

@@ -6,6 +6,7 @@
 pub mod annotate;
 pub mod distance;
 pub mod pages;
+pub mod profile;
 pub mod sites;
 pub mod stacks;
 pub mod texts;

@@ -18,6 +18,8 @@ pub struct Sample {
     pub generation: u32,
     /// For how many allocations it stands.
     pub weight: f32,
+    /// The count of samples then: what came since another is told by it.
+    pub serial: u32,
 }
 
 /// What was allocated by a stack and site since tracing began: estimates.
@@ -75,6 +77,7 @@ impl Tracer {
     /// Keeps a sample of a new object.
     pub fn sample(&mut self, address: u64, slot: u32, sample: Sample) {
         self.sampled += 1;
+        let sample = Sample { serial: self.sampled as u32, ..sample };
         let is_kept = self.samples.insert(address, sample) && self.allocated.try_reserve(1).is_ok();
         if is_kept {
             let allocated = self.allocated.entry((sample.stack, sample.site)).or_default();

@@ -383,7 +383,7 @@ impl State {
         let stack = self.stack();
         let weight = self.distances.mean() as f32;
         let site = site.unwrap_or(u32::MAX);
-        self.tracer.sample(object as u64, slot, Sample { site, stack, generation, weight });
+        self.tracer.sample(object as u64, slot, Sample { site, stack, generation, weight, serial: 0 });
         let window = &mut self.window;
         if self.mode == Mode::Continuous {
             window.count += 1;
