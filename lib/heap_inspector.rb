@@ -57,6 +57,7 @@ module HeapInspector
   autoload :Growth, "heap_inspector/growth"
   autoload :Heap, "heap_inspector/heap"
   autoload :HeapObject, "heap_inspector/heap"
+  autoload :HeapProfile, "heap_inspector/heap_profile"
   autoload :HeapThread, "heap_inspector/threads"
   autoload :Holder, "heap_inspector/retained"
   autoload :HolderGrowth, "heap_inspector/growth"
@@ -76,6 +77,7 @@ module HeapInspector
   autoload :ProcFs, "heap_inspector/proc_fs"
   autoload :Processes, "heap_inspector/processes"
   autoload :ProcessTable, "heap_inspector/process_table"
+  autoload :Profiles, "heap_inspector/profiles"
   autoload :ProgressBar, "heap_inspector/progress_bar"
   autoload :Questions, "heap_inspector/questions"
   autoload :Reader, "heap_inspector/reader"
@@ -111,7 +113,7 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Questions, :Reader, :Replies, :Size
+  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :Size
   private_constant :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
@@ -220,6 +222,35 @@ module HeapInspector
   def self.allocation(object)
     main_ractor!(:allocation)
     Tracing.allocation(object)
+  end
+
+  # What is alive in this process by the stack that allocated it, without a dump: what the tracer sampled, scaled to what it stands for.
+  # Bytes are those of the slots and of the content of Strings, Arrays and Hashes; of what is counted as allocated those of the slots.
+  #
+  # @param since [HeapProfile, Integer, nil] an earlier profile, or its serial: only what came since and stayed
+  # @return [HeapProfile, nil] nil where nothing was traced, or by Ruby's own tracer
+  # @example
+  #   HeapInspector.trace_object_allocations_start(mode: :sampled)
+  #   HeapInspector.heap_profile.write("heap.pb.gz") # go tool pprof -top heap.pb.gz
+  def self.heap_profile(since: nil)
+    main_ractor!(:heap_profile)
+    Tracing.profile(since.respond_to?(:serial) ? since.serial : since)
+  end
+
+  # Writes a profile of this process every while, as `heap-profile-PID-TIME.pb.gz` with mode 0600, and so does what it forks later. Where
+  # nothing is traced yet, tracing begins in mode `:continuous`.
+  #
+  # @param seconds [Numeric, nil] at least 1; nil ends it
+  # @param folder [String, nil] where to; by default that of temporary files
+  # @param keep [Integer] so many stay in the folder, of all processes; the oldest are removed
+  # @return [void]
+  # @raise [ArgumentError] if a number is out of range
+  def self.profile_every(seconds, folder: nil, keep: 60)
+    main_ractor!(:profile_every)
+    return Profiles.stop if seconds.nil?
+
+    Profiles.write_every(seconds, folder: folder, keep: keep)
+    Tracing.start(mode: :continuous) unless Tracing.tracing?
   end
 
   # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),

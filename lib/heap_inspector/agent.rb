@@ -16,7 +16,7 @@ module HeapInspector
   # @api private
   module Agent
     # What may be asked.
-    VERBS = %w[ping status trace gc dump].freeze
+    VERBS = %w[ping status trace gc dump profile].freeze
     # Bytes of a request.
     LONGEST = 4096
     # Seconds in which a request must be there, and in which a reply must be taken.
@@ -261,6 +261,7 @@ module HeapInspector
         when "trace" then trace(request)
         when "gc" then collect
         when "dump" then dump(connection, request)
+        when "profile" then profile(connection, request)
         end
       end
 
@@ -314,6 +315,26 @@ module HeapInspector
           pulse&.kill&.join
           file.close
         end
+      end
+
+      def profile(connection, request)
+        since = request["since"] == "last" ? @serial : request["since"]
+        profile = HeapInspector.heap_profile(since: since)
+        raise AgentError, "nothing was traced here; switch it on: heap_inspector trace #{Process.pid} on" unless profile
+
+        bytes = profile.render(request["format"] || :pprof)
+        tell(connection, ready: true)
+        raise AgentError, "no file came in #{PATIENCE} s" unless connection.wait_readable(PATIENCE)
+
+        file = received(connection)
+        begin
+          file.write(bytes)
+          file.flush
+        ensure
+          file.close
+        end
+        @serial = profile.serial
+        { bytes: bytes.bytesize, samples: profile.serial - since.to_i, serial: profile.serial }
       end
 
       def received(connection)

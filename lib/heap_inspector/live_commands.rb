@@ -4,12 +4,12 @@ require "io/console/size"
 require "optparse"
 
 module HeapInspector
-  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `watch`. Exit codes are those of all commands.
+  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`. Exit codes are those of all commands.
   #
   # @api private
   class LiveCommands
     # What it answers.
-    VERBS = %w[ps dump trace watch].freeze
+    VERBS = %w[ps dump trace profile watch].freeze
 
     # @param arguments [Array<String>]
     # @param out [IO]
@@ -99,6 +99,38 @@ module HeapInspector
       end
     end
 
+    # Takes a profile of what is alive.
+    #
+    # @return [Integer]
+    def profile(words)
+      output = format = since = nil
+      about = "Take a profile of what is alive in a running process, by the stacks that its\ntracer sampled: for go tool pprof, speedscope, Perfetto"
+      words = parse(words, "profile PID|worker-N", about, 1..1) do |options|
+        options.on("-o", "--output FILE", "A file, - for standard output", "[default: heap-PID-TIME.pb.gz]") { |given| output = given }
+        options.on("-f", "--format FORMAT", HeapProfile::FORMATS.keys.map(&:to_s), "pprof, folded, flamegraph or json", "[default: as the file's name ends]") do |given|
+          format = given
+        end
+        options.on("--since last|SERIAL", /\A(?:last|\d+)\z/, "Only what came since another profile, and stayed:", "the last that was asked for, or that with this serial") do |given|
+          since = given == "last" ? given : Integer(given, 10)
+        end
+      end || (return 0)
+
+      process = one(Processes.named(words.first), words.first)
+      pid = pid_of(process)
+      if output == "-"
+        raise ArgumentError, "a profile is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
+
+        @out.flush
+        answer = Client.new(pid).ask(:profile, output: @out, format: format || "pprof", since: since)
+      else
+        output ||= "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}#{HeapProfile::FORMATS.fetch((format || "pprof").to_sym).first}"
+        format ||= HeapProfile.format_of(output).to_s
+        answer = WholeFile.create(output) { |file, _| Client.new(pid).ask(:profile, output: file, format: format, since: since) }
+      end
+      @err.puts "#{"#{Escape.terminal(output)}: " unless output == "-"}#{Size.count(answer["bytes"])} bytes, of #{Size.count(answer["samples"])} samples; its serial is #{answer["serial"]}"
+      0
+    end
+
     # Takes the dumps of a leak hunt.
     #
     # @return [Integer]
@@ -108,7 +140,7 @@ module HeapInspector
       folder = "."
       ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil }
       words = parse(words, "watch PID|worker-N", "Take several dumps of one process, to find what it keeps", 1..1) do |options|
-        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = seconds(given) }
+        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = Size.seconds(given) }
         options.on("--count N", Integer, "Dumps in all [default: 3]") { |given| count = given }
         options.on("-d", "--directory DIR", "Where to [default: the current one]") { |given| folder = given }
         dump_options(options, ask)
@@ -191,13 +223,6 @@ module HeapInspector
       raise ArgumentError, "#{word} are several processes; watch one" if processes.size > 1
 
       processes.first
-    end
-
-    def seconds(word)
-      number, unit = word.match(/\A(\d+(?:\.\d+)?)([smh]?)\z/)&.captures
-      raise ArgumentError, "#{word.inspect} is no time; write 30s, 10m or 1h" unless number
-
-      Float(number) * { "" => 1, "s" => 1, "m" => 60, "h" => 3600 }.fetch(unit)
     end
   end
 

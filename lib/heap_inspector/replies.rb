@@ -28,7 +28,7 @@ module HeapInspector
 
     # The values that each verb's answer has, and what they must be.
     ANSWERS = {
-      status: status, trace: status,
+      status: status, trace: status, profile: { "bytes" => whole, "samples" => whole, "serial" => whole },
       dump: { "bytes" => whole, "compressed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
               "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
               "wait_seconds" => maybe.call(seconds), "lost" => whole }
@@ -45,7 +45,7 @@ module HeapInspector
       when ["ok"] then :ok if answer?(reply["ok"], ANSWERS.fetch(verb))
       when ["error"], %w[error class] then :error if reply["error"].is_a?(String) && reply["error"].valid_encoding?
       when ["progress"] then :progress if verb == :dump && reply["progress"].is_a?(Integer) && reply["progress"].between?(0, MOST)
-      when ["ready"] then :ready if verb == :dump && ready && reply["ready"] == true
+      when ["ready"] then :ready if %i[dump profile].include?(verb) && ready && reply["ready"] == true
       end
     end
 

@@ -201,6 +201,17 @@ module HeapInspector
         tracer.status.merge({ since: @since, fallback: @fallback }.compact)
       end
 
+      # See {HeapInspector.heap_profile}.
+      #
+      # @param since [Integer, nil]
+      # @return [HeapProfile, nil]
+      def profile(since)
+        raise ArgumentError, "since is a profile or its serial, got #{since.inspect}" unless since.nil? || (since.is_a?(Integer) && since.between?(0, 0xffffffff))
+
+        taken = Native.tracer_profile(since)
+        HeapProfile.new(taken) if taken
+      end
+
       # See {HeapInspector.allocation}.
       #
       # @return [Allocation, nil]

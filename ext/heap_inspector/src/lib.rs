@@ -36,7 +36,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     native.define_singleton_method("panic", native::function!(work::panic, 2))?;
     native.define_singleton_method("define_reading", native::function!(define_reading, 0))?;
     command_line::define(native)?;
-    tracer::define(native)?;
+    tracer::define(ruby, module, native)?;
     dumping::define(ruby, module, native)
 }
 

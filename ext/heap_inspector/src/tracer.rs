@@ -10,22 +10,25 @@
 //! collection then: [`add_while_marking`] sees to that, and under `GC.stress` the hook stays in.
 
 use crate::errors;
-use crate::native::function;
+use crate::gvl;
+use crate::native::{function, method};
 use heap_inspector_tracer::distance::Distances;
 use heap_inspector_tracer::pages::Allocation;
+use heap_inspector_tracer::profile::Profile;
 use heap_inspector_tracer::sites::Key;
 use heap_inspector_tracer::stacks::{Frame, NO_NODE, NodeId};
 use heap_inspector_tracer::texts::{TextId, Texts};
 use heap_inspector_tracer::tracer::{Sample, Tracer};
 use heap_inspector_tracer::weak::Mark;
-use magnus::{Error, RArray, RHash, RModule, Ruby, Value};
+use magnus::value::ReprValue;
+use magnus::{Class, Error, Module, Object, RArray, RHash, RModule, RString, Ruby, Value};
 use rb_sys::{ID, Qfalse, Qnil, VALUE};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::hint;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Frames of a stack at most; of a deeper one the innermost.
 const DEPTH: usize = 256;
@@ -820,6 +823,67 @@ pub(crate) fn name_frames(ruby: &Ruby) {
     }
 }
 
+/// The bytes of a living object, as far as its header tells them: the slot, and the content of Strings, Arrays and Hashes beside it.
+/// `ObjectSpace.memsize_of` asks more, and crashes for some classes of Ruby 4.0.
+fn size(api: &Api, address: u64) -> u64 {
+    use rb_sys::ruby_value_type::{RUBY_T_ARRAY, RUBY_T_HASH, RUBY_T_STRING};
+    /// `RSTRING_NOEMBED`, and of Arrays `RARRAY_EMBED_FLAG`.
+    const EMBEDDING: u64 = rb_sys::ruby_fl_type::RUBY_FL_USER1 as u64;
+    /// Bytes of a Hash's entry, about.
+    const ENTRY: u64 = 24;
+    let object = address as VALUE;
+    let slot = u64::from(api.slot(object));
+    // SAFETY: a living object, of the type that is asked for.
+    let content = unsafe {
+        let has_flag = (*(object as *const rb_sys::RBasic)).flags as u64 & EMBEDDING != 0;
+        match rb_sys::RB_BUILTIN_TYPE(object) {
+            RUBY_T_STRING if has_flag => rb_sys::RSTRING_LEN(object) as u64,
+            RUBY_T_ARRAY if !has_flag => rb_sys::RARRAY_LEN(object) as u64 * 8,
+            RUBY_T_HASH => rb_sys::rb_hash_size_num(object) as u64 * ENTRY,
+            _ => 0,
+        }
+    };
+    slot + content
+}
+
+/// What is alive by stack, as it was at a moment.
+#[magnus::wrap(class = "HeapInspector::TakenProfile", free_immediately)]
+struct TakenProfile {
+    profile: Profile,
+    time: SystemTime,
+    duration: Duration,
+}
+
+impl TakenProfile {
+    /// As `pprof`, `folded`, `flamegraph` or `json`.
+    fn render(ruby: &Ruby, taken: &TakenProfile, format: String) -> Result<RString, Error> {
+        let profile = &taken.profile;
+        let bytes = gvl::without(ruby, &AtomicBool::new(false), || match format.as_str() {
+            "pprof" => profile.pprof(taken.time, taken.duration),
+            "folded" => Ok(profile.folded().into_bytes()),
+            "flamegraph" => profile.flamegraph().map(String::into_bytes),
+            _ => Ok(profile.json().into_bytes()),
+        })?;
+        let bytes = bytes.map_err(|error| errors::named(ruby, "Error", error.to_string()))?;
+        Ok(if format == "pprof" { ruby.str_from_slice(&bytes) } else { ruby.enc_str_new(&bytes, ruby.utf8_encoding()) })
+    }
+
+    /// The number of the last sample.
+    fn serial(_ruby: &Ruby, taken: &TakenProfile) -> u32 {
+        taken.profile.serial
+    }
+}
+
+/// Takes a profile; only of what came after a sample, where its number is given. Nil where nothing was traced.
+fn profile(ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
+    name_frames(ruby);
+    with_certainly(|state| {
+        let State { api, tracer, .. } = state;
+        let profile = Profile::new(tracer, state.distances.mean(), generation(), since, |address| size(api, address));
+        TakenProfile { profile, time: SystemTime::now(), duration: state.began.elapsed() }
+    })
+}
+
 /// What is known of an object: `[path, line, method, class, generation, [[path, line, label], …]]`, innermost frame first; nil for none.
 fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RArray>, Error> {
     use magnus::rb_sys::AsRawValue;
@@ -854,8 +918,12 @@ fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RArray>, Error> {
     Ok(Some(row))
 }
 
-pub(crate) fn define(native: RModule) -> Result<(), Error> {
-    use magnus::Object;
+pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
+    let class = module.define_class("TakenProfile", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("TakenProfile"),))?;
+    class.define_method("render", method!(TakenProfile::render, 1))?;
+    class.define_method("serial", method!(TakenProfile::serial, 0))?;
     native.define_singleton_method("tracer_missing", function!(missing, 0))?;
     native.define_singleton_method("tracer_start", function!(start, 3))?;
     native.define_singleton_method("tracer_stress", function!(stress, 1))?;
@@ -864,5 +932,6 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("tracer_open_window", function!(open_window, 0))?;
     native.define_singleton_method("tracer_close_window", function!(close_window, 0))?;
     native.define_singleton_method("tracer_status", function!(status, 0))?;
+    native.define_singleton_method("tracer_profile", function!(profile, 1))?;
     native.define_singleton_method("tracer_lookup", function!(lookup, 1))
 }
