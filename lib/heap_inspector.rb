@@ -77,6 +77,7 @@ module HeapInspector
   autoload :ProcFs, "heap_inspector/proc_fs"
   autoload :Processes, "heap_inspector/processes"
   autoload :ProcessTable, "heap_inspector/process_table"
+  autoload :ProfileRequest, "heap_inspector/profile_request"
   autoload :Profiles, "heap_inspector/profiles"
   autoload :ProgressBar, "heap_inspector/progress_bar"
   autoload :Questions, "heap_inspector/questions"
@@ -113,8 +114,8 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :Size
-  private_constant :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
+  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles, :ProgressBar, :Questions
+  private_constant :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -167,8 +168,8 @@ module HeapInspector
   # Where this Ruby lacks what that needs (4.0 and later) Ruby's own tracer serves, which takes some 230 ns and 115 bytes an allocation, and
   # a warning says so. Dumps by `ObjectSpace.dump_all` know Ruby's own tracer alone: `ObjectSpace.trace_object_allocations_start`.
   #
-  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing; if it asks for
-  # more, in the order continuous, sampled, full, it gets it.
+  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing; if it asks
+  # for more, in the order continuous, sampled, full, it gets it.
   #
   # @param only [Boolean, #call] whether to trace at all, in this process
   # @param one_per_host [Boolean] whether to trace only if no other process of this user on this host was told so; when that one is

@@ -83,9 +83,7 @@ module HeapInspector
       ask = {}
       about = "Note where objects are allocated from now on, or no longer, or say how it\nstands"
       words = parse(words, "trace PID|worker-N|all on|off|status", about, 2..2) do |options|
-        options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of many,", "with its stack; continuous: sampled in short",
-                   "windows [default: sampled]") { |given| ask[:mode] = given }
-        options.on("--every N", Integer, "Allocations for each stack [default: 512]") { |given| ask[:every] = given }
+        trace_options(options, ask)
         host_option(options) { host = true }
       end || (return 0)
       request = { "on" => { on: true, **ask }, "off" => { on: false }, "status" => nil }.fetch(words[1]) do
@@ -95,7 +93,8 @@ module HeapInspector
         client = Client.new(pid)
         status = request ? client.ask(:trace, **request) : client.ask(:status)
         @out.puts "process #{pid} #{TracerStatus.text(status, cost: request.nil?)}"
-        raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if status["tracing"] && request == { on: false }
+        goes_on = status["tracing"] && words[1] == "off"
+        raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if goes_on
       end
     end
 
@@ -103,31 +102,16 @@ module HeapInspector
     #
     # @return [Integer]
     def profile(words)
-      output = format = since = nil
-      about = "Take a profile of what is alive in a running process, by the stacks that its\ntracer sampled: for go tool pprof, speedscope, Perfetto"
+      output = nil
+      ask = { format: nil, since: nil }
+      about = "Take a profile of what is alive in a running process, by the stacks that its\n" \
+              "tracer sampled: for go tool pprof, speedscope, Perfetto"
       words = parse(words, "profile PID|worker-N", about, 1..1) do |options|
         options.on("-o", "--output FILE", "A file, - for standard output", "[default: heap-PID-TIME.pb.gz]") { |given| output = given }
-        options.on("-f", "--format FORMAT", HeapProfile::FORMATS.keys.map(&:to_s), "pprof, folded, flamegraph or json", "[default: as the file's name ends]") do |given|
-          format = given
-        end
-        options.on("--since last|SERIAL", /\A(?:last|\d+)\z/, "Only what came since another profile, and stayed:", "the last that was asked for, or that with this serial") do |given|
-          since = given == "last" ? given : Integer(given, 10)
-        end
+        profile_options(options, ask)
       end || (return 0)
 
-      process = one(Processes.named(words.first), words.first)
-      pid = pid_of(process)
-      if output == "-"
-        raise ArgumentError, "a profile is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
-
-        @out.flush
-        answer = Client.new(pid).ask(:profile, output: @out, format: format || "pprof", since: since)
-      else
-        output ||= "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}#{HeapProfile::FORMATS.fetch((format || "pprof").to_sym).first}"
-        format ||= HeapProfile.format_of(output).to_s
-        answer = WholeFile.create(output) { |file, _| Client.new(pid).ask(:profile, output: file, format: format, since: since) }
-      end
-      @err.puts "#{"#{Escape.terminal(output)}: " unless output == "-"}#{Size.count(answer["bytes"])} bytes, of #{Size.count(answer["samples"])} samples; its serial is #{answer["serial"]}"
+      ProfileRequest.new(ask, @out, @err).run(pid_of(one(Processes.named(words.first), words.first)), output)
       0
     end
 
@@ -181,6 +165,21 @@ module HeapInspector
       end
       options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
+    end
+
+    def trace_options(options, ask)
+      options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of many,",
+                 "with its stack; continuous: sampled in short", "windows [default: sampled]") { |given| ask[:mode] = given }
+      options.on("--every N", Integer, "Allocations for each stack [default: 512]") { |given| ask[:every] = given }
+    end
+
+    def profile_options(options, ask)
+      options.on("-f", "--format FORMAT", HeapProfile::FORMATS.keys.map(&:to_s), "pprof, folded, flamegraph or json",
+                 "[default: as the file's name ends]") { |given| ask[:format] = given }
+      options.on("--since last|SERIAL", /\A(?:last|\d+)\z/, "Only what came since another profile, and stayed:",
+                 "the last that was asked for, or that with this", "serial") do |given|
+        ask[:since] = given == "last" ? given : Integer(given, 10)
+      end
     end
 
     def host_option(options, &)

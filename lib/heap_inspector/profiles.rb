@@ -59,7 +59,8 @@ module HeapInspector
           next unless (profile = HeapInspector.heap_profile)
 
           FileUtils.mkdir_p(@folder, mode: 0o700)
-          profile.write(File.join(@folder, format(NAME, pid: Process.pid, time: Time.now.utc.strftime("%Y%m%dT%H%M%S.%LZ"))), format: :pprof)
+          name = format(NAME, pid: Process.pid, time: Time.now.utc.strftime("%Y%m%dT%H%M%S.%LZ"))
+          profile.write(File.join(@folder, name), format: :pprof)
           sweep
         rescue StandardError, ScriptError => e
           tell("no profile in #{@folder}: #{e.message}")

@@ -206,7 +206,8 @@ module HeapInspector
       # @param since [Integer, nil]
       # @return [HeapProfile, nil]
       def profile(since)
-        raise ArgumentError, "since is a profile or its serial, got #{since.inspect}" unless since.nil? || (since.is_a?(Integer) && since.between?(0, 0xffffffff))
+        is_serial = since.is_a?(Integer) && since.between?(0, 0xffffffff)
+        raise ArgumentError, "since is a profile or its serial, got #{since.inspect}" unless since.nil? || is_serial
 
         taken = Native.tracer_profile(since)
         HeapProfile.new(taken) if taken
@@ -250,7 +251,8 @@ module HeapInspector
         end
         raise ArgumentError, "every is 1 to #{MOST}, got #{every.inspect}" unless every.is_a?(Integer) && every.between?(1, MOST)
 
-        raise ArgumentError, "budget is a share of 1, as 0.01, got #{budget.inspect}" unless budget.is_a?(Numeric) && budget.between?(1e-6, 1)
+        is_share = budget.is_a?(Numeric) && budget.between?(1e-6, 1)
+        raise ArgumentError, "budget is a share of 1, as 0.01, got #{budget.inspect}" unless is_share
 
         mode.to_sym
       end

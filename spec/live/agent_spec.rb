@@ -158,7 +158,8 @@ RSpec.describe "the agent" do
   it "switches tracing on in all, each for itself" do
     processes = [armed, armed]
     out, _, code = command("trace", "all", "on")
-    expect([out.lines(chomp: true).sort, code]).to eq [processes.map { |each| "process #{each.pid} traces one allocation of 512, with its stack" }.sort, 0]
+    told = processes.map { |each| "process #{each.pid} traces one allocation of 512, with its stack" }
+    expect([out.lines(chomp: true).sort, code]).to eq [told.sort, 0]
   end
 
   it "means those of the folder at hand by all, and the rest with --host" do

@@ -32,13 +32,14 @@ RSpec.describe HeapInspector, ".heap_profile" do
   end
 
   it "estimates what is alive by stack and class, and what was allocated" do
-    classes = told(<<~RUBY).map { |line| line.split.map { |word| Float(word) rescue word } }.to_h { |name, *sums| [name, sums] }
+    lines = told(<<~RUBY)
       GC.start
       rows = HeapInspector.heap_profile.to_h.fetch("rows")
       rows.group_by { |row| row["class"] }.each do |name, all|
         puts [name, *%w[inuse_objects alloc_objects].map { |key| all.sum { |row| row[key] } }].join(" ")
       end
     RUBY
+    classes = lines.map(&:split).to_h { |*name, alive, allocated| [name.first, [alive, allocated].map(&:to_f)] }
     expect(classes["Small"]).to all(be_within(3_000).of(20_000))
     expect(classes["Big"]).to all(be_within(6_000).of(60_000))
     expect(classes["Object"].last).to be_within(3_000).of(20_000)
@@ -75,7 +76,8 @@ RSpec.describe HeapInspector, ".heap_profile" do
     expect(bytes["heap.folded"].lines).to include(match(/Object#big -e:\d+;.*Big \d+$/))
     expect(bytes["heap.svg"]).to include("<svg", "Object#big")
     expect(JSON.parse(bytes["heap.json"])["every"]).to eq 16
-    expect(command("profile", process.pid.to_s, "-o", "-", "-f", "folded", "--since", "last").values_at(0, 2)).to match [/\A(?:.*\n){0,4}\z/, 0]
+    since = command("profile", process.pid.to_s, "-o", "-", "-f", "folded", "--since", "last")
+    expect(since.values_at(0, 2)).to match [/\A(?:.*\n){0,4}\z/, 0]
     expect(command("profile", process.pid.to_s, "-f", "other").last).to eq 2
   end
 

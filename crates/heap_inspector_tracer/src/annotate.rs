@@ -145,7 +145,9 @@ impl<'a, R: Read> Annotated<'a, R> {
         if find(b", \"generation\":").is_none() {
             self.put_site(&traced);
         }
-        if let Some(number) = traced.stack.and_then(|stack| self.numbers.get(stack as usize)).filter(|number| **number != NO_NODE) {
+        if let Some(number) =
+            traced.stack.and_then(|stack| self.numbers.get(stack as usize)).filter(|number| **number != NO_NODE)
+        {
             self.out.extend_from_slice(format!(", \"stack\":{number}").as_bytes());
         }
         self.out.extend_from_slice(&line[end..]);
@@ -236,7 +238,9 @@ mod tests {
 
     fn annotated(input: &str, tracer: &Tracer) -> String {
         let mut out = String::new();
-        Annotated::new(input.as_bytes(), tracer).read_to_string(&mut out).map_or_else(|error| error.to_string(), |_| out)
+        Annotated::new(input.as_bytes(), tracer)
+            .read_to_string(&mut out)
+            .map_or_else(|error| error.to_string(), |_| out)
     }
 
     #[test]
@@ -248,7 +252,10 @@ mod tests {
             assert_eq!(annotated(&line("", tail), &tracer), line(site, tail));
         }
         let ruby = ", \"file\":\"c.rb\", \"line\":1, \"generation\":2";
-        assert_eq!(annotated(&line(ruby, ", \"memsize\":40"), &tracer), line(&format!("{ruby}, \"stack\":1"), ", \"memsize\":40"));
+        assert_eq!(
+            annotated(&line(ruby, ", \"memsize\":40"), &tracer),
+            line(&format!("{ruby}, \"stack\":1"), ", \"memsize\":40")
+        );
     }
 
     #[test]
@@ -296,7 +303,8 @@ mod tests {
         assert!(Annotated::new(&b""[..], &tracer).write_frames(&mut out).is_ok());
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap_or_default();
         let value: serde_json::Value = serde_json::from_str(line["value"].as_str().unwrap_or("")).unwrap_or_default();
-        let expected = serde_json::json!({"first": 0, "frames": [[-1, "a.rb", 3, "main"], [0, "b \"x\".rb", 7, "block in load"]]});
+        let expected =
+            serde_json::json!({"first": 0, "frames": [[-1, "a.rb", 3, "main"], [0, "b \"x\".rb", 7, "block in load"]]});
         assert_eq!((line["root"].as_str(), value), (Some(ROOT), expected));
         let mut none = Vec::new();
         assert!(Annotated::new(&b""[..], &Tracer::default()).write_frames(&mut none).is_ok());

@@ -38,7 +38,7 @@ impl Distances {
     }
 
     /// The next distance; 1 is the very next allocation.
-    pub fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         if self.mean == 1 {
             return 1;
         }
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn distances_have_the_mean_and_the_spread_of_independent_draws() {
         let mut distances = Distances::new(512, 7);
-        let drawn: Vec<f64> = (0..200_000).map(|_| f64::from(distances.next())).collect();
+        let drawn: Vec<f64> = (0..200_000).map(|_| f64::from(distances.draw())).collect();
         let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
         let variance = drawn.iter().map(|distance| (distance - mean).powi(2)).sum::<f64>() / drawn.len() as f64;
         assert!((mean - 512.0).abs() < 5.0, "{mean}");
@@ -65,9 +65,9 @@ mod tests {
     #[test]
     fn each_and_the_far() {
         let mut each = Distances::new(0, 1);
-        assert!((0..100).all(|_| each.next() == 1));
+        assert!((0..100).all(|_| each.draw() == 1));
         let mut far = Distances::new(u32::MAX, 1);
         assert_eq!(far.mean(), Distances::MOST);
-        assert!((0..1000).all(|_| far.next() >= 1));
+        assert!((0..1000).all(|_| far.draw() >= 1));
     }
 }

@@ -186,14 +186,15 @@ impl Pages {
 
     /// All, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Allocation)> {
-        self.numbers.iter().filter_map(|(number, at)| Some((number << BITS, self.regions.get(*at)?.as_ref()?))).flat_map(
-            |(base, region)| {
+        self.numbers
+            .iter()
+            .filter_map(|(number, at)| Some((number << BITS, self.regions.get(*at)?.as_ref()?)))
+            .flat_map(|(base, region)| {
                 let entries = region.entries.iter().enumerate();
                 entries.filter_map(move |(index, packed)| {
                     Some((base + u64::from(region.offset(index)), packed.allocation()?))
                 })
-            },
-        )
+            })
     }
 
     /// Drops what is dead; a minor collection leaves what was old.
@@ -261,7 +262,8 @@ impl Pages {
     #[must_use]
     pub fn memory(&self) -> usize {
         let regions = self.regions.iter().flatten();
-        let entries: usize = regions.map(|region| region.entries.capacity() * size_of::<Packed>() + size_of::<Region>()).sum();
+        let entries: usize =
+            regions.map(|region| region.entries.capacity() * size_of::<Packed>() + size_of::<Region>()).sum();
         entries + self.regions.capacity() * size_of::<usize>() + self.numbers.allocation_size()
     }
 }

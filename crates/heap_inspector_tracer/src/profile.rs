@@ -67,7 +67,13 @@ impl Profile {
     /// What `tracer` knows. Only samples after `since`, where it is given, and then nothing of what was allocated and died. `size` tells
     /// the bytes of a living object by its address.
     #[must_use]
-    pub fn new(tracer: &Tracer, every: u32, generation: u32, since: Option<u32>, mut size: impl FnMut(u64) -> u64) -> Profile {
+    pub fn new(
+        tracer: &Tracer,
+        every: u32,
+        generation: u32,
+        since: Option<u32>,
+        mut size: impl FnMut(u64) -> u64,
+    ) -> Profile {
         let mut profile = Profile { every, serial: tracer.sampled as u32, ..Profile::default() };
         let mut numbers = HashMap::new();
         let mut rows: HashMap<(NodeId, TextId, Option<u32>), Row> = HashMap::new();
@@ -98,10 +104,26 @@ impl Profile {
         profile
     }
 
-    fn row(&mut self, tracer: &Tracer, numbers: &mut HashMap<NodeId, u32>, stack: NodeId, class: TextId, age: Option<u32>) -> Row {
+    fn row(
+        &mut self,
+        tracer: &Tracer,
+        numbers: &mut HashMap<NodeId, u32>,
+        stack: NodeId,
+        class: TextId,
+        age: Option<u32>,
+    ) -> Row {
         let frame = self.frame(tracer, numbers, stack);
         let class = String::from_utf8_lossy(tracer.texts.get(class)).into_owned();
-        Row { frame, class, age, inuse_objects: 0.0, inuse_space: 0.0, alloc_objects: 0.0, alloc_space: 0.0, samples: 0 }
+        Row {
+            frame,
+            class,
+            age,
+            inuse_objects: 0.0,
+            inuse_space: 0.0,
+            alloc_objects: 0.0,
+            alloc_space: 0.0,
+            samples: 0,
+        }
     }
 
     /// The number of a node's frame; those of its callers are made before.
@@ -118,7 +140,12 @@ impl Profile {
             let frame = tracer.frames.get(known.frame);
             let text = |id| String::from_utf8_lossy(tracer.texts.get(id)).into_owned();
             let number = self.frames.len() as u32;
-            self.frames.push(ProfileFrame { parent, file: text(frame.path), line: known.line, label: text(frame.label) });
+            self.frames.push(ProfileFrame {
+                parent,
+                file: text(frame.path),
+                line: known.line,
+                label: text(frame.label),
+            });
             numbers.insert(node, number);
             parent = Some(number);
         }
@@ -161,7 +188,8 @@ impl Profile {
         out.default_sample_type = text(&mut out, "inuse_space");
         out.time_nanos = time.duration_since(UNIX_EPOCH).map_or(0, nanoseconds);
         out.duration_nanos = nanoseconds(duration);
-        let (class_key, age_key, collections) = (text(&mut out, "class"), text(&mut out, "age"), text(&mut out, "collections"));
+        let (class_key, age_key, collections) =
+            (text(&mut out, "class"), text(&mut out, "age"), text(&mut out, "collections"));
         let mut functions: HashMap<(&str, &str), u64> = HashMap::new();
         for (at, frame) in self.frames.iter().enumerate() {
             let next = functions.len() as u64 + 1;
@@ -180,7 +208,12 @@ impl Profile {
                 label.push(pprof::Label { key: class_key, str: text(&mut out, &row.class), ..pprof::Label::default() });
             }
             if let Some(age) = row.age {
-                label.push(pprof::Label { key: age_key, num: age.into(), num_unit: collections, ..pprof::Label::default() });
+                label.push(pprof::Label {
+                    key: age_key,
+                    num: age.into(),
+                    num_unit: collections,
+                    ..pprof::Label::default()
+                });
             }
             out.sample.push(pprof::Sample {
                 location_id: self.stack(row).map(|(number, _)| u64::from(number) + 1).collect(),
@@ -359,16 +392,18 @@ mod tests {
     fn tracer() -> Tracer {
         let mut tracer = Tracer::default();
         let key = Key { path: 8, line: 7, method: 1, class: 16 };
-        let texts = |texts: &mut crate::texts::Texts, address| texts.intern(if address == 16 { b"Fo;o" } else { b"b.rb" });
+        let texts =
+            |texts: &mut crate::texts::Texts, address| texts.intern(if address == 16 { b"Fo;o" } else { b"b.rb" });
         let site = tracer.learn_site(key, b"load", texts).unwrap_or(9);
-        let frames = [(8, "a.rb", "main"), (16, "b.rb", "load"), (24, "", "Array#map")].map(|(address, path, label)| {
-            let frame = Frame {
-                path: tracer.texts.intern(path.as_bytes()),
-                label: tracer.texts.intern(label.as_bytes()),
-                first_line: 1,
-            };
-            tracer.frames.learn(address, frame).unwrap_or(9)
-        });
+        let frames =
+            [(8, "a.rb", "main"), (16, "b.rb", "load"), (24, "", "Array#map")].map(|(address, path, label)| {
+                let frame = Frame {
+                    path: tracer.texts.intern(path.as_bytes()),
+                    label: tracer.texts.intern(label.as_bytes()),
+                    first_line: 1,
+                };
+                tracer.frames.learn(address, frame).unwrap_or(9)
+            });
         let one = tracer.stacks.intern([(frames[0], 3), (frames[1], 7)].into_iter());
         let other = tracer.stacks.intern([(frames[0], 3), (frames[2], 0)].into_iter());
         for (address, stack, generation) in [(0x1000, one, 5), (0x2000, one, 6), (0x3000, other, 20)] {
@@ -397,30 +432,38 @@ mod tests {
         assert_eq!(profile.rows.iter().filter_map(|row| row.age).collect::<Vec<_>>(), [8]);
         assert_eq!(profile.folded(), "main a.rb:3;load b.rb:7;Fo?o 1500\n");
         assert!(profile.flamegraph().is_ok_and(|svg| svg.contains("<svg") && svg.contains("load b.rb:7")));
-        assert!(profile.frames.iter().enumerate().all(|(at, frame)| frame.parent.is_none_or(|parent| (parent as usize) < at)));
+        assert!(
+            profile
+                .frames
+                .iter()
+                .enumerate()
+                .all(|(at, frame)| frame.parent.is_none_or(|parent| (parent as usize) < at))
+        );
     }
 
     #[test]
     fn what_came_since_another_profile() {
         let profile = profile(Some(1));
-        assert_eq!(profile.rows.iter().map(|row| (row.inuse_space, row.alloc_objects)).collect::<Vec<_>>(), [(500.0, 0.0)]);
+        assert_eq!(
+            profile.rows.iter().map(|row| (row.inuse_space, row.alloc_objects)).collect::<Vec<_>>(),
+            [(500.0, 0.0)]
+        );
         assert_eq!(self::profile(Some(3)).rows, []);
         assert!(self::profile(Some(3)).flamegraph().is_err());
     }
 
     #[test]
     fn pprof_reads_what_is_written() {
-        let packed = profile(None).pprof(UNIX_EPOCH + Duration::from_secs(7), Duration::from_secs(2)).unwrap_or_default();
+        let packed =
+            profile(None).pprof(UNIX_EPOCH + Duration::from_secs(7), Duration::from_secs(2)).unwrap_or_default();
         let mut bytes = Vec::new();
         assert!(GzDecoder::new(&packed[..]).read_to_end(&mut bytes).is_ok());
         let read = pprof::Profile::decode(&bytes[..]).unwrap_or_default();
         let text = |number: i64| read.string_table[number as usize].as_str();
-        assert_eq!(read.sample_type.iter().map(|kind| text(kind.r#type)).collect::<Vec<_>>(), [
-            "inuse_objects",
-            "inuse_space",
-            "alloc_objects",
-            "alloc_space"
-        ]);
+        assert_eq!(
+            read.sample_type.iter().map(|kind| text(kind.r#type)).collect::<Vec<_>>(),
+            ["inuse_objects", "inuse_space", "alloc_objects", "alloc_space"]
+        );
         assert_eq!((read.time_nanos, read.duration_nanos, read.period), (7_000_000_000, 2_000_000_000, 10));
         let names = read.sample[0].location_id.iter().map(|id| {
             let line = &read.location[*id as usize - 1].line[0];

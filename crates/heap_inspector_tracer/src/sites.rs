@@ -60,7 +60,8 @@ impl Default for Sites {
 const RECENT: usize = 1 << 12;
 
 fn slot_of(key: &Key) -> usize {
-    let mixed = (key.path >> 3) ^ (key.class >> 3).rotate_left(20) ^ key.method.rotate_left(40) ^ u64::from(key.line) << 7;
+    let mixed =
+        (key.path >> 3) ^ (key.class >> 3).rotate_left(20) ^ key.method.rotate_left(40) ^ u64::from(key.line) << 7;
     (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize
 }
 
@@ -151,7 +152,9 @@ impl Sites {
     pub fn sweep(&mut self, is_major: bool, mark: impl FnMut(u64) -> Mark) {
         if self.texts.sweep(is_major, mark, |text| !is_major || *text != TextId::NONE) > 0 {
             let Sites { by_key, texts, .. } = self;
-            by_key.retain(|key, _| [key.path, key.class].iter().all(|address| *address == 0 || texts.get(*address).is_some()));
+            by_key.retain(|key, _| {
+                [key.path, key.class].iter().all(|address| *address == 0 || texts.get(*address).is_some())
+            });
             self.recent.fill((Key::default(), u32::MAX));
         }
     }
@@ -163,7 +166,9 @@ impl Sites {
         if by_key.try_reserve(self.by_key.len()).is_ok() {
             let mut place = |address| if address == 0 { 0 } else { moved(address) };
             let keys = self.by_key.drain();
-            by_key.extend(keys.map(|(key, number)| (Key { path: place(key.path), class: place(key.class), ..key }, number)));
+            by_key.extend(
+                keys.map(|(key, number)| (Key { path: place(key.path), class: place(key.class), ..key }, number)),
+            );
         }
         self.by_key = by_key;
         self.recent.fill((Key::default(), u32::MAX));

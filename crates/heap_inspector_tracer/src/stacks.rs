@@ -251,7 +251,9 @@ mod tests {
         assert_eq!(frames, [(2, 4), (1, 2), (0, 1)]);
         assert_eq!(stacks.intern(std::iter::empty()), NO_NODE);
         assert_eq!(stacks.walk(NO_NODE).count(), 0);
-        assert!(stacks.nodes().iter().enumerate().all(|(at, node)| node.parent == NO_NODE || (node.parent as usize) < at));
+        assert!(
+            stacks.nodes().iter().enumerate().all(|(at, node)| node.parent == NO_NODE || (node.parent as usize) < at)
+        );
     }
 
     #[test]

@@ -131,7 +131,8 @@ impl Tracer {
         let sample = self.samples.get(address);
         let allocation = self.pages.get(address);
         let site = allocation.map(|allocation| allocation.site).or(sample.map(|sample| sample.site));
-        let generation = allocation.map(|allocation| allocation.generation).or(sample.map(|sample| sample.generation))?;
+        let generation =
+            allocation.map(|allocation| allocation.generation).or(sample.map(|sample| sample.generation))?;
         let stack = sample.map(|sample| sample.stack).filter(|stack| *stack != NO_NODE);
         Some(Traced { site: site.and_then(|site| self.sites.get(site)), generation, stack })
     }
@@ -142,7 +143,12 @@ impl Tracer {
     }
 
     /// The number of a site that `find` did not know: its texts are asked for by `text`, which gets an address.
-    pub fn learn_site(&mut self, key: Key, method: &[u8], mut text: impl FnMut(&mut Texts, u64) -> TextId) -> Option<u32> {
+    pub fn learn_site(
+        &mut self,
+        key: Key,
+        method: &[u8],
+        mut text: impl FnMut(&mut Texts, u64) -> TextId,
+    ) -> Option<u32> {
         let mut known = |address: u64| {
             if address == 0 {
                 return TextId::NONE;

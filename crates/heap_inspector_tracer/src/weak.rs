@@ -59,7 +59,12 @@ impl<V: Copy> WeakMap<V> {
     }
 
     /// Drops what is dead, and what `keep` does not want. A minor collection leaves what was old. Returns how many there are less.
-    pub fn sweep(&mut self, is_major: bool, mut mark: impl FnMut(u64) -> Mark, mut keep: impl FnMut(&V) -> bool) -> usize {
+    pub fn sweep(
+        &mut self,
+        is_major: bool,
+        mut mark: impl FnMut(u64) -> Mark,
+        mut keep: impl FnMut(&V) -> bool,
+    ) -> usize {
         let before = self.entries.len();
         self.entries.retain(|address, entry| {
             if entry.is_old && !is_major {

@@ -368,7 +368,7 @@ impl State {
             LEFT.store(u32::MAX, Ordering::Relaxed);
             return;
         }
-        LEFT.store(self.distances.next(), Ordering::Relaxed);
+        LEFT.store(self.distances.draw(), Ordering::Relaxed);
         let start = Instant::now();
         // SAFETY: as in `note`.
         let object = unsafe { rb_sys::rb_tracearg_object(argument) };
@@ -416,10 +416,10 @@ impl State {
         let is_nil = |value: VALUE| value == Qnil as VALUE || value == Qfalse as VALUE;
         let line = if is_nil(line) { 0 } else { (line >> 1) as u32 };
         let key = Key {
-            path: if is_nil(path) { 0 } else { path as u64 },
+            path: if is_nil(path) { 0 } else { path },
             line,
-            method: if is_nil(method) { 0 } else { method as u64 },
-            class: class as u64,
+            method: if is_nil(method) { 0 } else { method },
+            class,
         };
         match self.tracer.sites.find(&key) {
             Some(site) => Some(site),
@@ -444,14 +444,13 @@ impl State {
     /// The stack of the running thread.
     fn stack(&mut self) -> NodeId {
         // SAFETY: both have room for so many.
-        let count = unsafe {
-            rb_sys::rb_profile_frames(0, DEPTH as c_int, self.frames.as_mut_ptr(), self.lines.as_mut_ptr())
-        };
+        let count =
+            unsafe { rb_sys::rb_profile_frames(0, DEPTH as c_int, self.frames.as_mut_ptr(), self.lines.as_mut_ptr()) };
         let count = usize::try_from(count).unwrap_or(0).min(DEPTH);
         let Tracer { texts, frames, stacks, .. } = &mut self.tracer;
         let (addresses, lines) = (&self.frames[..count], &self.lines[..count]);
         let found = addresses.iter().zip(lines).rev().map_while(|(address, line)| {
-            let address = *address as u64;
+            let address = *address;
             let frame = match frames.find(address) {
                 Some(frame) => Some(frame),
                 None => frames.learn(address, described(texts, address)),
@@ -492,7 +491,7 @@ impl State {
         }
         self.is_hooked = true;
         self.hooked_at = self.total_allocated();
-        LEFT.store(self.distances.next(), Ordering::Relaxed);
+        LEFT.store(self.distances.draw(), Ordering::Relaxed);
         let function: Hook = if self.mode == Mode::Full { on_each_allocation } else { on_allocation };
         Some((function, rb_sys::RUBY_INTERNAL_EVENT_NEWOBJ))
     }
@@ -609,7 +608,8 @@ fn intern(texts: &mut Texts, string: VALUE) -> TextId {
 fn string_bytes<'a>(string: VALUE) -> Option<&'a [u8]> {
     // SAFETY: where it is a String its pointer and length are so.
     unsafe {
-        if rb_sys::SPECIAL_CONST_P(string) || rb_sys::RB_BUILTIN_TYPE(string) != rb_sys::ruby_value_type::RUBY_T_STRING {
+        if rb_sys::SPECIAL_CONST_P(string) || rb_sys::RB_BUILTIN_TYPE(string) != rb_sys::ruby_value_type::RUBY_T_STRING
+        {
             return None;
         }
         let length = usize::try_from(rb_sys::RSTRING_LEN(string)).ok()?;
@@ -835,7 +835,7 @@ fn size(api: &Api, address: u64) -> u64 {
     let slot = u64::from(api.slot(object));
     // SAFETY: a living object, of the type that is asked for.
     let content = unsafe {
-        let has_flag = (*(object as *const rb_sys::RBasic)).flags as u64 & EMBEDDING != 0;
+        let has_flag = (*(object as *const rb_sys::RBasic)).flags & EMBEDDING != 0;
         match rb_sys::RB_BUILTIN_TYPE(object) {
             RUBY_T_STRING if has_flag => rb_sys::RSTRING_LEN(object) as u64,
             RUBY_T_ARRAY if !has_flag => rb_sys::RARRAY_LEN(object) as u64 * 8,
@@ -888,7 +888,7 @@ fn profile(ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
 fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RArray>, Error> {
     use magnus::rb_sys::AsRawValue;
     name_frames(ruby);
-    let address = object.as_raw() as u64;
+    let address = object.as_raw();
     let found = with_certainly(|state| {
         let tracer = &state.tracer;
         let traced = tracer.get(address)?;
