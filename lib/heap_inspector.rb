@@ -67,6 +67,7 @@ module HeapInspector
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :Allocation, "heap_inspector/allocation"
+  autoload :BlockProfile, "heap_inspector/block_profile"
   autoload :Compression, "heap_inspector/compression"
   autoload :Page, "heap_inspector/fragmentation"
   autoload :PageHolders, "heap_inspector/fragmentation"
@@ -79,6 +80,8 @@ module HeapInspector
   autoload :ProcessTable, "heap_inspector/process_table"
   autoload :ProfileRequest, "heap_inspector/profile_request"
   autoload :Profiles, "heap_inspector/profiles"
+  autoload :ProfiledGroup, "heap_inspector/block_profile"
+  autoload :ProfiledString, "heap_inspector/block_profile"
   autoload :ProgressBar, "heap_inspector/progress_bar"
   autoload :Questions, "heap_inspector/questions"
   autoload :Reader, "heap_inspector/reader"
@@ -236,6 +239,25 @@ module HeapInspector
   def self.heap_profile(since: nil)
     main_ractor!(:heap_profile)
     Tracing.profile(since.respond_to?(:serial) ? since.serial : since)
+  end
+
+  # Says what a block allocates, and what of it is alive when it has ended and garbage was collected: every allocation, by gem, file,
+  # location, class, method and line of the app. What other threads do meanwhile is in it, what the profiling itself does is not.
+  #
+  # @param limit [Integer] rows of a table at most
+  # @yield
+  # @return [BlockProfile]
+  # @raise [Error] where allocations are traced already, or this Ruby cannot be traced by our tracer
+  # @raise [LocalJumpError] without a block
+  # @example
+  #   puts HeapInspector.profile { Feed.load }
+  #   HeapInspector.profile { Feed.load }.by(:gem).first.key # => "json 2.6.3"
+  def self.profile(limit: 50, &block)
+    main_ractor!(:profile)
+    raise LocalJumpError, "no block given" unless block
+    raise ArgumentError, "limit is a number of rows, got #{limit.inspect}" unless limit.is_a?(Integer) && limit.between?(1, 1 << 32)
+
+    Tracing.profile_block(limit, &block)
   end
 
   # Writes a profile of this process every while, as `heap-profile-PID-TIME.pb.gz` with mode 0600, and so does what it forks later. Where

@@ -51,9 +51,20 @@ module HeapInspector
         # @return [String, nil] why this Ruby cannot be traced so
         def missing = Native.tracer_missing
 
+        # Makes ready for what `GC.stress` does.
+        #
+        # @return [void]
+        def prepare
+          return if @watches
+
+          Native.tracer_stress(true) if GC.stress
+          GC.singleton_class.prepend(Stress)
+          @watches = true
+        end
+
         # @return [void]
         def start(mode:, every:, budget:)
-          watch_stress
+          prepare
           close_windows
           Native.tracer_start(mode.to_s, every, budget)
           return unless mode == :continuous
@@ -82,14 +93,6 @@ module HeapInspector
         def status = Native.tracer_status || {}
 
         private
-
-        def watch_stress
-          return if @watches
-
-          Native.tracer_stress(true) if GC.stress
-          GC.singleton_class.prepend(Stress)
-          @watches = true
-        end
 
         def close_windows
           @thread&.kill&.join
@@ -211,6 +214,31 @@ module HeapInspector
 
         taken = Native.tracer_profile(since)
         HeapProfile.new(taken) if taken
+      end
+
+      # See {HeapInspector.profile}. Between the natives nothing of ours is allocated.
+      #
+      # @return [BlockProfile]
+      def profile_block(limit)
+        BlockProfile # is loaded before
+        @mutex.synchronize do
+          raise Error, "allocations are traced already; stop that first (HeapInspector.trace_object_allocations_stop)" if tracing?
+          raise Error, "this Ruby cannot be profiled: #{@fallback}" unless tracer == NativeTracer
+
+          tracer.prepare
+          GC.start
+          begin
+            Native.tracer_start("sampled", 1, BUDGET)
+            yield
+            nil
+          ensure
+            Native.tracer_stop
+          end
+          GC.start
+          BlockProfile.new(*Native.tracer_report(limit))
+        ensure
+          tracer.clear
+        end
       end
 
       # See {HeapInspector.allocation}.

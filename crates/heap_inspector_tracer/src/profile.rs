@@ -3,6 +3,7 @@
 //! The forms are pprof's (github.com/google/pprof, proto/profile.proto), folded stacks (Gregg 2016, "The Flame Graph"), a flame graph of
 //! them, and JSON.
 
+use crate::sites::Site;
 use crate::stacks::{NO_NODE, NodeId};
 use crate::texts::TextId;
 use crate::tracer::Tracer;
@@ -64,22 +65,24 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What `tracer` knows. Only samples after `since`, where it is given, and then nothing of what was allocated and died. `size` tells
-    /// the bytes of a living object by its address.
+    /// What `tracer` knows of the sites that `wanted` lets through. Only samples after `since`, where it is given, and then nothing of what
+    /// was allocated and died. `size` tells the bytes of a living object by its address.
     #[must_use]
     pub fn new(
         tracer: &Tracer,
         every: u32,
         generation: u32,
         since: Option<u32>,
+        wanted: impl Fn(Site) -> bool,
         mut size: impl FnMut(u64) -> u64,
     ) -> Profile {
         let mut profile = Profile { every, serial: tracer.sampled as u32, ..Profile::default() };
+        let wanted = |site: u32| tracer.sites.get(site).is_none_or(&wanted);
         let mut numbers = HashMap::new();
         let mut rows: HashMap<(NodeId, TextId, Option<u32>), Row> = HashMap::new();
         let class_of = |site: u32| tracer.sites.get(site).map_or(TextId::NONE, |site| site.class);
         let new = |sample: u32| since.is_none_or(|since| sample.wrapping_sub(since).cast_signed() > 0);
-        for (address, sample) in tracer.samples.iter().filter(|(_, sample)| new(sample.serial)) {
+        for (address, sample) in tracer.samples.iter().filter(|(_, sample)| new(sample.serial) && wanted(sample.site)) {
             let age = match generation.saturating_sub(sample.generation) {
                 0 => 0,
                 collections => 1 << collections.ilog2(),
@@ -91,7 +94,7 @@ impl Profile {
             row.inuse_space += f64::from(sample.weight) * size(address) as f64;
             row.samples += 1;
         }
-        for (stack, site, allocated) in tracer.allocated().filter(|_| since.is_none()) {
+        for (stack, site, allocated) in tracer.allocated().filter(|(_, site, _)| since.is_none() && wanted(*site)) {
             let class = class_of(site);
             let row = rows.entry((stack, class, None));
             let row = row.or_insert_with(|| profile.row(tracer, &mut numbers, stack, class, None));
@@ -414,7 +417,7 @@ mod tests {
     }
 
     fn profile(since: Option<u32>) -> Profile {
-        Profile::new(&tracer(), 10, 20, since, |address| if address == 0x1000 { 100 } else { 50 })
+        Profile::new(&tracer(), 10, 20, since, |_| true, |address| if address == 0x1000 { 100 } else { 50 })
     }
 
     #[test]

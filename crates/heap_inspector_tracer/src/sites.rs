@@ -28,6 +28,8 @@ pub struct Site {
     pub method: TextId,
     /// The class of the object, where it has a name.
     pub class: TextId,
+    /// Whether the object is Ruby's own and no program sees it: it has no class at all.
+    pub is_internal: bool,
 }
 
 /// The sites.

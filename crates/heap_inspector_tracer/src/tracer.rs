@@ -161,7 +161,7 @@ impl Tracer {
         };
         let (path, class) = (known(key.path), known(key.class));
         let method = self.texts.intern(method);
-        self.sites.learn(key, Site { path, line: key.line, method, class })
+        self.sites.learn(key, Site { path, line: key.line, method, class, is_internal: key.class == 0 })
     }
 
     /// How many living objects it knows.

@@ -5,6 +5,7 @@
 //! render. Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them (`work`).
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
 
+mod block_profile;
 mod command_line;
 mod diff;
 mod document;

@@ -9,6 +9,8 @@
 //! function of an object of ours, with which marking comes by, and taken out when it has run. Ruby's room for a hook must not bring a
 //! collection then: [`add_while_marking`] sees to that, and under `GC.stress` the hook stays in.
 
+use crate::block_profile::{self, KeptString};
+use crate::document::Document;
 use crate::errors;
 use crate::gvl;
 use crate::native::{function, method};
@@ -879,9 +881,53 @@ fn profile(ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
     name_frames(ruby);
     with_certainly(|state| {
         let State { api, tracer, .. } = state;
-        let profile = Profile::new(tracer, state.distances.mean(), generation(), since, |address| size(api, address));
+        let profile =
+            Profile::new(tracer, state.distances.mean(), generation(), since, |_| true, |address| size(api, address));
         TakenProfile { profile, time: SystemTime::now(), duration: state.began.elapsed() }
     })
+}
+
+/// Bytes of a text that are shown.
+const SHOWN: usize = 80;
+
+/// What lives and what was allocated since the tables were last cleared, as a report with at most `limit` rows a table, and the profile
+/// itself. For a block that was traced alone, each allocation with its stack. What is Ruby's own, as inline caches, is left out.
+fn report(ruby: &Ruby, limit: usize) -> Result<Option<RArray>, Error> {
+    name_frames(ruby);
+    let Some((taken, strings)) = with_certainly(|state| {
+        let State { api, tracer, .. } = state;
+        let profile =
+            Profile::new(tracer, 1, generation(), None, |site| !site.is_internal, |address| size(api, address));
+        let mut strings = Vec::new();
+        for (address, sample) in tracer.samples.iter() {
+            let is_internal = tracer.sites.get(sample.site).is_some_and(|site| site.is_internal);
+            let Some(bytes) = string_bytes(address as VALUE).filter(|_| !is_internal) else { continue };
+            let mut shown = bytes.get(..SHOWN).unwrap_or(bytes);
+            let is_cut = shown.len() < bytes.len();
+            // A letter is not cut in the middle, where it is UTF-8.
+            while is_cut
+                && shown.last().is_some_and(|last| *last >= 0x80)
+                && std::str::from_utf8(shown).is_err()
+                && shown.len() > SHOWN - 4
+            {
+                shown = &shown[..shown.len() - 1];
+            }
+            let mut frames = tracer.stacks.walk(sample.stack).map(|node| (tracer.frames.get(node.frame), node.line));
+            let site = frames.find(|(frame, _)| frame.path != TextId::NONE);
+            let location =
+                site.map(|(frame, line)| format!("{}:{line}", String::from_utf8_lossy(tracer.texts.get(frame.path))));
+            let (value, memsize) = (String::from_utf8_lossy(shown).into_owned(), size(api, address));
+            strings.push(KeptString { value, is_cut, memsize, location });
+        }
+        let taken = TakenProfile { profile, time: SystemTime::now(), duration: state.began.elapsed() };
+        (taken, strings)
+    }) else {
+        return Ok(None);
+    };
+    let row = ruby.ary_new();
+    row.push(ruby.obj_wrap(Document(block_profile::report(&taken.profile, strings, limit))))?;
+    row.push(ruby.obj_wrap(taken))?;
+    Ok(Some(row))
 }
 
 /// What is known of an object: `[path, line, method, class, generation, [[path, line, label], …]]`, innermost frame first; nil for none.
@@ -933,5 +979,6 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("tracer_close_window", function!(close_window, 0))?;
     native.define_singleton_method("tracer_status", function!(status, 0))?;
     native.define_singleton_method("tracer_profile", function!(profile, 1))?;
+    native.define_singleton_method("tracer_report", function!(report, 1))?;
     native.define_singleton_method("tracer_lookup", function!(lookup, 1))
 }
