@@ -220,7 +220,7 @@ module HeapInspector
       #
       # @return [BlockProfile]
       def profile_block(limit)
-        BlockProfile # is loaded before
+        report = BlockProfile # loaded before
         @mutex.synchronize do
           raise Error, "allocations are traced already; stop that first (HeapInspector.trace_object_allocations_stop)" if tracing?
           raise Error, "this Ruby cannot be profiled: #{@fallback}" unless tracer == NativeTracer
@@ -235,7 +235,7 @@ module HeapInspector
             Native.tracer_stop
           end
           GC.start
-          BlockProfile.new(*Native.tracer_report(limit))
+          report.new(*Native.tracer_report(limit))
         ensure
           tracer.clear
         end

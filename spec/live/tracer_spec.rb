@@ -108,6 +108,18 @@ RSpec.describe HeapInspector, ".allocation" do
     RUBY
   end
 
+  it "tells methods in C of one name apart" do
+    expect(program("sampled", 1, <<~RUBY)).to eq ['["Array#map"]', '["Integer#times"]', '["Array#each"]', '["Hash#each"]']
+      known = ->(object) { HeapInspector.allocation(object).stack.map(&:label) & %w[Array#map Integer#times Array#each Hash#each] }
+      objects = []
+      [1].map { objects << Object.new }
+      1.times { objects << Object.new }
+      [1].each { objects << Object.new }
+      { 1 => 1 }.each { objects << Object.new }
+      objects.each { |object| p known.call(object) }
+    RUBY
+  end
+
   it "takes another mode when more is asked for" do
     expect(program("continuous", 4, <<~RUBY)).to eq %w[continuous full full]
       puts HeapInspector.tracing_status[:mode]

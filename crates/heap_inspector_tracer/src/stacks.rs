@@ -12,7 +12,7 @@ pub struct Frame {
     pub path: TextId,
     /// Its name, as `block in index`.
     pub label: TextId,
-    /// The line where it begins, which tells methods of one name in one file apart.
+    /// The line where it begins, which tells methods of one name in one file apart; any other number that does.
     pub first_line: u32,
 }
 

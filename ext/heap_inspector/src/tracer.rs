@@ -639,8 +639,8 @@ fn described(texts: &mut Texts, frame: u64) -> Frame {
             rb_sys::rb_profile_frame_first_lineno(frame),
         )
     };
-    // A Fixnum, or nil.
-    let first_line = if line & 1 == 1 { (line >> 1) as u32 } else { 0 };
+    // A Fixnum, or nil for what is written in C. Of that many have one name, as `Array#each` and `Hash#each`, and no file tells them apart.
+    let first_line = if line & 1 == 1 { (line >> 1) as u32 } else { (frame >> 3) as u32 };
     Frame { path: intern(texts, path), label: intern(texts, label), first_line }
 }
 
