@@ -16,7 +16,7 @@ module HeapInspector
   # @api private
   module Agent
     # What may be asked.
-    VERBS = %w[ping status trace gc dump].freeze
+    VERBS = %w[ping status trace gc dump profile].freeze
     # Bytes of a request.
     LONGEST = 4096
     # Seconds in which a request must be there, and in which a reply must be taken.
@@ -258,28 +258,32 @@ module HeapInspector
         case request["verb"]
         when "ping" then { pid: Process.pid, version: VERSION }
         when "status" then status
-        when "trace" then trace(request["on"])
+        when "trace" then trace(request)
         when "gc" then collect
         when "dump" then dump(connection, request)
+        when "profile" then profile(connection, request)
         end
       end
 
       def status
         { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker,
           daemon: @daemon ? true : false, tracing: Tracing.tracing?, tracing_since: Tracing.since&.to_i,
+          tracer: Tracing.tracing? ? Tracing.status.except(:since) : nil,
           gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 
       # Switching on what was switched on here changes nothing. It is this process that traces; what it forks does not. Off is off,
       # whoever began: HEAP_INSPECTOR_TRACE or the app.
-      def trace(on)
+      def trace(request)
+        on = request["on"]
         raise AgentError, "trace is switched on or off" unless [true, false].include?(on)
 
-        if !on
-          Tracing.off
-          @traces = false
-        elsif !(@traces && Tracing.tracing?)
-          @traces = Tracing.start(inherited: false)
+        # Another mode is begun anew, so what is on ends.
+        mode = request["mode"] || Tracing::DEFAULT
+        Tracing.off if !on || (Tracing.mode && Tracing.mode.to_s != mode.to_s)
+        @traces = false unless on && Tracing.tracing?
+        if on && !(@traces && Tracing.tracing?)
+          @traces = Tracing.start(inherited: false, mode: mode, every: request["every"] || Tracing::EVERY)
         end
         status
       end
@@ -311,6 +315,26 @@ module HeapInspector
           pulse&.kill&.join
           file.close
         end
+      end
+
+      def profile(connection, request)
+        since = request["since"] == "last" ? @serial : request["since"]
+        profile = HeapInspector.heap_profile(since: since)
+        raise AgentError, "nothing was traced here; switch it on: heap_inspector trace #{Process.pid} on" unless profile
+
+        bytes = profile.render(request["format"] || :pprof)
+        tell(connection, ready: true)
+        raise AgentError, "no file came in #{TIMEOUT} s" unless connection.wait_readable(TIMEOUT)
+
+        file = received(connection)
+        begin
+          file.write(bytes)
+          file.flush
+        ensure
+          file.close
+        end
+        @serial = profile.serial
+        { bytes: bytes.bytesize, samples: profile.serial - since.to_i, serial: profile.serial }
       end
 
       def received(connection)
