@@ -63,7 +63,7 @@ rounds = compare(allocate)
 puts "\nan allocation, 25 frames deep: #{(median(rounds.map { |times| times[:none] }) * 1e9 / COUNT).round} ns; more by"
 [*MODES, :off].each do |mode|
   more = median(rounds.map { |times| times[mode] - times[:none] }) * 1e9 / COUNT
-  puts format("  %-10s %+7.1f ns", mode, more)
+  puts format("  %<mode>-10s %<more>+7.1f ns", mode: mode, more: more)
 end
 
 puts "\na retained object"
@@ -76,7 +76,7 @@ MODES.each do |mode|
     list = Array.new(kept) { Object.new }
     list.size && ((HeapInspector.tracing_status[:memory] - before) / kept.to_f)
   end
-  puts format("  %-10s %7.2f B", mode, bytes)
+  puts format("  %<mode>-10s %<bytes>7.2f B", mode: mode, bytes: bytes)
 end
 
 # A list of 50 records rendered by ERB, and a small request, without a server between.
@@ -110,7 +110,9 @@ begin
     request = Rack::MockRequest.new(BenchApp)
     rounds = compare(-> { count.times { raise unless request.get(path).status == 200 } })
     puts "\nCPU of a Rails request, #{name} (#{(median(rounds.map { |times| times[:none] }) * 1e6 / count).round} µs): times"
-    [*MODES, :off].each { |mode| puts format("  %-10s %5.2f", mode, median(rounds.map { |times| times[mode] / times[:none] })) }
+    [*MODES, :off].each do |mode|
+      puts format("  %<mode>-10s %<times>5.2f", mode: mode, times: median(rounds.map { |times| times[mode] / times[:none] }))
+    end
   end
 rescue LoadError => e
   puts "\nno Rails here: #{e.message}"
@@ -119,21 +121,33 @@ end
 # Ten lines that keep ever less; what each mode says they keep, against the truth.
 puts "\nbytes alive by line, estimated, beside the truth (greatest error of the ten biggest lines)"
 SHARES = [20, 18, 16, 14, 12, 10, 9, 8, 7, 6].freeze
-keepers = SHARES.each_index.map { |line| eval("->(list) { list << Object.new }", binding, __FILE__, __LINE__) }
+FIRST = __LINE__ + 2
+KEEPERS = [
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new },
+  ->(list) { list << Object.new }
+].freeze
 MODES.drop(2).unshift(:full).each do |mode|
   list = []
   said = traced(mode) do
-    15_000.times { SHARES.each_with_index { |share, line| share.times { keepers[line].call(list) } } }
+    15_000.times { SHARES.each_with_index { |share, line| share.times { KEEPERS[line].call(list) } } }
     HeapInspector.heap_profile.to_h
   end
   frames = said["frames"]
-  file = lambda do |at|
+  line_of = lambda do |at|
     at = frames[at]["parent"] while at && frames[at]["file"].empty?
-    at && frames[at]["file"]
+    at && frames[at]["line"]
   end
-  sums = said["rows"].group_by { |row| file.call(row["frame"]) }.transform_values { |rows| rows.sum { |row| row["inuse_objects"] } }
-  told = SHARES.each_index.map { |line| sums.fetch("line#{line}.rb", 0.0) }
+  sums = said["rows"].group_by { |row| line_of.call(row["frame"]) }.transform_values { |rows| rows.sum { |row| row["inuse_objects"] } }
+  told = SHARES.each_index.map { |line| sums.fetch(FIRST + line, 0.0) }
   errors = SHARES.each_with_index.map { |share, line| ((told[line] / (15_000.0 * share)) - 1).abs }
   ordered = told == told.sort.reverse
-  puts format("  %-10s %5.1f %%, %s order", mode, errors.max * 100, ordered ? "in the same" : "in another")
+  puts "  #{mode.to_s.ljust(10)} #{(errors.max * 100).round(1)} %, in #{ordered ? "the same" : "another"} order"
 end
