@@ -47,6 +47,18 @@ module HeapInspector
         end
       end
 
+      # Ruby 3.1 and 3.2 crash where another Ractor allocates while anything hooks allocations. So tracing ends before there is one.
+      module Ractors
+        # @return [Ractor]
+        def new(...)
+          if Tracing.tracing?
+            Tracing.off
+            warn "heap_inspector: tracing has ended, since this Ruby crashes when Ractors allocate under it"
+          end
+          super
+        end
+      end
+
       class << self
         # @return [String, nil] why this Ruby cannot be traced so
         def missing = Native.tracer_missing
@@ -59,11 +71,14 @@ module HeapInspector
 
           Native.tracer_stress(true) if GC.stress
           GC.singleton_class.prepend(Stress)
+          Ractor.singleton_class.prepend(Ractors) if RUBY_VERSION < "3.3"
           @watches = true
         end
 
         # @return [void]
         def start(mode:, every:, budget:)
+          raise Error, "this Ruby crashes when Ractors allocate under tracing, and some run" if RUBY_VERSION < "3.3" && Ractor.count > 1
+
           prepare
           close_windows
           Native.tracer_start(mode.to_s, every, budget)
@@ -156,13 +171,13 @@ module HeapInspector
         @mutex.synchronize do
           return false if one_per_host && !elected?
 
-          @count += 1
-          if @count == 1
+          if @count.zero?
             begin_tracing(mode, every, budget, alone: one_per_host || !inherited)
           elsif @mode && MODES.index(mode) > MODES.index(@mode)
             @mode = mode
             tracer.start(mode: mode, every: every, budget: budget)
           end
+          @count += 1
         end
         true
       end
@@ -290,9 +305,9 @@ module HeapInspector
       def begin_tracing(mode, every, budget, alone:)
         @alone = alone
         ForkHook.install if alone
+        tracer.start(mode: mode, every: every, budget: budget)
         @since = Time.now
         @mode = mode
-        tracer.start(mode: mode, every: every, budget: budget)
         warn "heap_inspector: Ruby's own tracer serves, which costs more: #{@fallback}" if @fallback
       end
 

@@ -120,6 +120,31 @@ RSpec.describe HeapInspector, ".allocation" do
     RUBY
   end
 
+  it "survives Ractors: where Ruby would crash tracing ends, elsewhere it goes on" do
+    lines = program("full", 7, <<~RUBY)
+      Warning[:experimental] = false
+      $stderr.reopen($stdout)
+      made = Array.new(3) { Ractor.new { last = nil; 50_000.times { |number| last = Foo.new(number.to_s) }; 7 } }
+      p made.map { |ractor| ractor.respond_to?(:value) ? ractor.value : ractor.take }
+      p HeapInspector.tracing?, check.call
+      if RUBY_VERSION < "3.3"
+        waiting = Ractor.new { Ractor.receive }
+        begin
+          HeapInspector.trace_object_allocations_start
+        rescue HeapInspector::Error => e
+          puts e.message
+        end
+        waiting.send(1)
+      end
+    RUBY
+    if RUBY_VERSION < "3.3"
+      expect(lines.first).to eq "heap_inspector: tracing has ended, since this Ruby crashes when Ractors allocate under it"
+      expect(lines.drop(1)).to eq ["[7, 7, 7]", "false", "[[], 0]", "this Ruby crashes when Ractors allocate under tracing, and some run"]
+    else
+      expect(lines).to eq ["[7, 7, 7]", "true", "[[], 0]"]
+    end
+  end
+
   it "takes another mode when more is asked for" do
     expect(program("continuous", 4, <<~RUBY)).to eq %w[continuous full full]
       puts HeapInspector.tracing_status[:mode]
