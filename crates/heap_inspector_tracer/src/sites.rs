@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(sites.find(&key), None);
         sites.learn_text(8, TextId(1));
         sites.learn_text(16, TextId(2));
-        let site = Site { path: TextId(1), line: 3, method: TextId(5), class: TextId(2) };
+        let site = Site { path: TextId(1), line: 3, method: TextId(5), class: TextId(2), is_internal: false };
         let number = sites.learn(key, site);
         assert_eq!(sites.find(&key), number);
         sites.sweep(false, |address| if address == 16 { Mark::Dead } else { Mark::Young });
