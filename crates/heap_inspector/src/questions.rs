@@ -14,6 +14,7 @@ pub use list::QUESTIONS;
 pub use options::{Choice, Kind, Place, Words};
 pub use several::{InOrder, Load, Loaded};
 
+use crate::gems::App;
 use crate::report::Shape;
 use crate::scan;
 use crate::select::Filter;
@@ -195,9 +196,9 @@ impl Question {
     /// # Errors
     /// [`Error::Usage`] for a filter or another word that is none.
     pub fn shared(&self, words: &Words<'_>) -> Result<Shared> {
-        let Common { format, threads, strict, filter, no_index, .. } = Common::of(words)?;
+        let Common { format, threads, strict, filter, no_index, app, .. } = Common::of(words)?;
         let filter = if self.filtered { filter.0 } else { Filter::default() };
-        Ok(Shared { format, threads, strict, filter, no_index })
+        Ok(Shared { format, threads, strict, filter, no_index, app: App::below(app.0) })
     }
 
     /// Asks a loaded dump.
@@ -254,6 +255,8 @@ pub struct Shared {
     pub filter: Filter,
     /// Whether the index file is neither read nor written.
     pub no_index: bool,
+    /// Which files are the app's.
+    pub app: App,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use heap_inspector::analysis::objects::Number;
 use heap_inspector::analysis::{Context, Order, generations, groups, hints, strings, summary, untraced};
 use heap_inspector::control::Control;
 use heap_inspector::diagnostics::WarningKind;
+use heap_inspector::gems::App;
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::record::Flags;
 use heap_inspector::report::Report;
@@ -99,6 +100,7 @@ impl Heap {
         threads: usize,
         progress: Option<Value>,
         index: bool,
+        app: Vec<String>,
     ) -> Result<Obj<Heap>, Error> {
         let channel = Arc::new(Channel::default());
         let path = path.map(input::bytes);
@@ -107,9 +109,10 @@ impl Heap {
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
         let name = source.name().to_owned();
         let index = if index { Index::Kept } else { Index::Ignored };
+        let app = App::below(app);
         let snapshot = work::run(ruby, &channel, Callbacks { progress, input }, || {
             let control = Control { threads, cancel: Some(&channel.cancel), progress: report };
-            let options = scan::Options { strict, control };
+            let options = scan::Options { strict, control, app: Some(&app) };
             Snapshot::load(source, index, &options)
         })?;
         let snapshot = snapshot.map_err(|error| errors::raised(ruby, &error))?;
@@ -211,6 +214,7 @@ impl Heap {
                 WarningKind::Truncated => "truncated",
                 WarningKind::Duplicate => "duplicate",
                 WarningKind::Partial => "partial",
+                WarningKind::Stacks => "stacks",
                 _ => "other",
             };
             let (line, byte) = warning.position.map(|place| (place.line, place.byte)).unzip();
@@ -408,6 +412,7 @@ pub(crate) fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
         KeyValue::Number(number) => number.into_value_with(ruby),
         KeyValue::Flag(flag) => flag.into_value_with(ruby),
         KeyValue::Text(words) => text(ruby, words).as_value(),
+        KeyValue::Stack(stack) => text(ruby, &stack.text).as_value(),
         KeyValue::Absent(absent) => text(ruby, absent.words()).as_value(),
     }
 }
@@ -421,7 +426,7 @@ pub(crate) fn text(ruby: &Ruby, text: &str) -> RString {
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("Heap", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("native_load", function!(Heap::load, 8))?;
+    class.define_singleton_method("native_load", function!(Heap::load, 9))?;
     class.define_method("object_count", method!(Heap::object_count, 0))?;
     class.define_method("memsize", method!(Heap::memsize, 0))?;
     class.define_method("close", method!(Heap::close, 0))?;

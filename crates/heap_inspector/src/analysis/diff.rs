@@ -20,7 +20,7 @@ use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
 use crate::human;
-use crate::keys::{Key, KeyValue, Value, Values};
+use crate::keys::{Key, KeyValue, StackText, Value, Values};
 use crate::names::{ClassId, Names, TRACER_STRUCT};
 use crate::properties::ObjectProperties;
 use crate::record::Type;
@@ -715,7 +715,7 @@ fn at_once<'a, T: Send>(dumps: &[Dump<'a>], work: impl Fn(&Dump<'a>) -> Result<T
 
 /// The texts of all dumps as numbers of one table, so that groups are matched without making texts of those that did not grow.
 #[derive(Default)]
-struct Texts(Symbols);
+struct Texts(Symbols, HashMap<Symbol, StackText>);
 
 impl Texts {
     fn value(&mut self, value: &KeyValue) -> Value {
@@ -725,6 +725,11 @@ impl Texts {
             KeyValue::Flag(flag) => Value::Flag(*flag),
             KeyValue::Text(text) => Value::Text(self.0.intern(text.as_bytes())),
             KeyValue::Absent(absent) => Value::Absent(*absent),
+            KeyValue::Stack(stack) => {
+                let sym = self.0.intern(stack.text.as_bytes());
+                self.1.entry(sym).or_insert_with(|| stack.clone());
+                Value::Text(sym)
+            }
         }
     }
 
@@ -733,7 +738,11 @@ impl Texts {
             Value::None => KeyValue::None,
             Value::Number(number) => KeyValue::Number(number),
             Value::Flag(flag) => KeyValue::Flag(flag),
-            Value::Text(sym) => KeyValue::Text(self.0.text(sym).into_owned()),
+            Value::Text(sym) => match self.1.get(&sym) {
+                Some(stack) => KeyValue::Stack(stack.clone()),
+                None => KeyValue::Text(self.0.text(sym).into_owned()),
+            },
+            Value::Stack(_) => KeyValue::None, // none is made here
             Value::Absent(absent) => KeyValue::Absent(absent),
         }
     }

@@ -22,7 +22,8 @@ pub fn report(
     let last = dumps.last().copied().unwrap_or_default();
     let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
     // What makes all of it doubtful is read before it is believed.
-    let mut sections = doubts(heap, dumps, contexts, diff);
+    let mut sections: Vec<Section> = contexts.iter().rev().find_map(Context::sampled).into_iter().collect();
+    sections.extend(doubts(heap, dumps, contexts, diff));
     sections.push(Section::List(List { name: "suspects", title: "Suspects".into(), items }));
     let is_told =
         heaps(heap, diff).iter().all(|heap| !heap.roots().is_empty()) && diff.is_none_or(Diff::is_one_process);

@@ -278,7 +278,7 @@ fn common_class(heap: &Heap, labels: &Labels<'_>, objects: impl Iterator<Item = 
 /// Whether an object was allocated in a file of the app.
 fn is_app_line(labels: &Labels<'_>, id: NodeId) -> bool {
     match labels.value(Key::File, id) {
-        KeyValue::Text(file) => origins::of_file(&file) == Some(Origin::App),
+        KeyValue::Text(file) => origins::of_file(&labels.heap().names().app, &file) == Some(Origin::App),
         _ => false,
     }
 }
