@@ -136,7 +136,7 @@ impl Aggregate {
             diagnostics.add(warning, scan.strict)?;
         }
         let mut names = Names::new(tables, check)?;
-        names.app = scan.app.cloned().unwrap_or_default();
+        names.set_app(scan.app);
         names.sampling = totals.sampling();
         Ok(Aggregate { totals, sums, names, diagnostics, pages, texts })
     }

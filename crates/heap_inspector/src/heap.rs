@@ -221,7 +221,7 @@ impl Heap {
 
     /// Says which files are the app's: what an index file keeps does not depend on it.
     pub(crate) fn set_app(&mut self, app: Option<&App>) {
-        self.names.app = app.cloned().unwrap_or_default();
+        self.names.set_app(app);
     }
 
     /// The ROOT lines, in order.

@@ -11,7 +11,6 @@ use crate::symbols::{Site, SiteId, Symbol, Symbols};
 use crate::{Error, Result};
 use hashbrown::{HashMap, HashSet};
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -264,9 +263,6 @@ pub struct Values<'a> {
     /// Texts that are none of the dump's own, numbered behind those: a name is not kept twice.
     texts: Symbols,
     cache: HashMap<(Key, u32), std::result::Result<Symbol, Absent>>,
-    /// By frame, the nearest one of the app, and how deep it stands; worked out when first asked for.
-    in_app: OnceCell<Vec<FrameId>>,
-    depths: OnceCell<Vec<u32>>,
 }
 
 impl fmt::Debug for Values<'_> {
@@ -279,13 +275,7 @@ impl<'a> Values<'a> {
     /// Values by these names.
     #[must_use]
     pub fn new(names: &'a Names) -> Self {
-        Values {
-            names,
-            texts: Symbols::default(),
-            cache: HashMap::new(),
-            in_app: OnceCell::new(),
-            depths: OnceCell::new(),
-        }
+        Values { names, texts: Symbols::default(), cache: HashMap::new() }
     }
 
     /// The names that they are values of.
@@ -480,7 +470,7 @@ impl<'a> Values<'a> {
                     None => b".",
                 })
             }
-            Key::Gem => self.intern(names.app.owner(&symbols.text(file)).as_bytes()),
+            Key::Gem => self.intern(names.app().owner(&symbols.text(file)).as_bytes()),
             _ => file,
         })
     }
@@ -489,7 +479,7 @@ impl<'a> Values<'a> {
     fn app_location(&mut self, properties: &ObjectProperties) -> Value {
         let names = self.names;
         let site = if properties.stack.is_some() {
-            match self.in_app(properties.stack) {
+            match names.in_app(properties.stack) {
                 FrameId::NONE => return Value::Absent(Absent::NoAppLine),
                 frame => names.tables.stacks.site(frame),
             }
@@ -509,12 +499,6 @@ impl<'a> Values<'a> {
         part.map_or_else(Value::Absent, Value::Text)
     }
 
-    /// The nearest frame of the app, from this on outwards.
-    pub(crate) fn in_app(&self, frame: FrameId) -> FrameId {
-        let nearest = || self.names.tables.stacks.nearest(|site| self.names.is_app(site));
-        self.in_app.get_or_init(nearest)[frame.0 as usize]
-    }
-
     /// In the order of what frames are read as, the innermost first. So far as stacks are shown; what differs beyond, by number.
     fn compare_stacks(&self, one: FrameId, other: FrameId) -> Ordering {
         let stacks = &self.names.tables.stacks;
@@ -532,8 +516,8 @@ impl<'a> Values<'a> {
 
     fn stack_text(&self, innermost: FrameId) -> StackText {
         let stacks = &self.names.tables.stacks;
-        let depth = self.depths.get_or_init(|| stacks.depths())[innermost.0 as usize] as usize;
-        let first_of_app = self.in_app(innermost);
+        let depth = self.names.depth(innermost) as usize;
+        let first_of_app = self.names.in_app(innermost);
         let (mut text, mut brief) = (String::new(), String::new());
         // How many frames stand in the text, and in what people read; how far the latter goes.
         let (mut told, mut shown, mut end) = (0, 0, 0);
@@ -563,16 +547,21 @@ impl<'a> Values<'a> {
     /// `app/models/feed.rb:31 in load_feed`.
     pub(crate) fn frame_text(&self, site: SiteId, is_short: bool) -> String {
         let symbols = &self.names.tables.symbols;
-        let Site { file, line, method } = self.names.tables.sites.get(site);
-        let path = symbols.text(file);
-        let path = if is_short { self.names.app.short(&path) } else { &path };
-        let location = if line > 0 { format!("{path}:{line}") } else { path.to_owned() };
+        let (location, method) = (self.frame_location(site, is_short), self.names.tables.sites.get(site).method);
         match (location.is_empty(), method.is_some()) {
-            (true, false) => "(no Ruby file)".to_owned(),
+            (true, false) => Absent::NoFile.words().to_owned(),
             (true, true) => symbols.text(method).into_owned(),
             (false, false) => location,
             (false, true) => format!("{location} in {}", symbols.text(method)),
         }
+    }
+
+    /// File and line of a frame; empty where it has no file.
+    pub(crate) fn frame_location(&self, site: SiteId, is_short: bool) -> String {
+        let Site { file, line, .. } = self.names.tables.sites.get(site);
+        let path = self.names.tables.symbols.text(file);
+        let path = if is_short { self.names.app().short(&path) } else { &path };
+        if line > 0 && !path.is_empty() { format!("{path}:{line}") } else { path.to_owned() }
     }
 }
 

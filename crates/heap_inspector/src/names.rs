@@ -11,9 +11,9 @@ use crate::memory::{filled, list, map, room};
 use crate::record::{Flags, Record, Type};
 use crate::sampling::Sampling;
 use crate::stacks::{self, FrameId, Numbered, Stacks};
-use crate::symbols::{LONGEST, SiteId, Sites, Symbol, Symbols, bounded};
+use crate::symbols::{LONGEST, Site, SiteId, Sites, Symbol, Symbols, bounded};
 use hashbrown::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A class's number: the place of its address in the table. Number 0 is "no class".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -411,7 +411,10 @@ pub struct Names {
     /// The numbered names.
     pub tables: Tables,
     /// Which files are the app's.
-    pub app: App,
+    app: App,
+    /// By frame, the nearest one of the app, and how deep it stands; worked out when first asked for.
+    in_app: OnceLock<Vec<FrameId>>,
+    depths: OnceLock<Vec<u32>>,
     /// How allocations were sampled, where they were.
     pub sampling: Option<Sampling>,
     /// For each class number the name its instances go by.
@@ -420,6 +423,28 @@ pub struct Names {
     attached: Vec<Attached>,
     tracer: Symbol,
     metaclass: Symbol,
+}
+
+/// A frame of the stack in which an object was allocated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackFrame {
+    /// The file's path as Ruby knew it.
+    pub file: Option<String>,
+    /// The line that was run.
+    pub line: Option<u32>,
+    /// What was run, as backtraces have it: `block in FeedsController#index`.
+    pub label: Option<String>,
+    /// Whether the file is the app's.
+    pub is_app: bool,
+}
+
+impl StackFrame {
+    /// `app/models/feed.rb:31`, as far as it is known.
+    #[must_use]
+    pub fn location(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        Some(self.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -444,7 +469,8 @@ impl Names {
         instances.push(Symbol::NONE);
         let (tracer, metaclass) = (Symbol::NONE, Symbol::NONE);
         let (app, sampling) = (App::default(), None);
-        let mut names = Names { tables, app, sampling, instances, attached, tracer, metaclass };
+        let (in_app, depths) = (OnceLock::new(), OnceLock::new());
+        let mut names = Names { tables, app, in_app, depths, sampling, instances, attached, tracer, metaclass };
         for id in 1..names.tables.class_count() {
             check(id)?;
             if id % RECORDS == 1 {
@@ -459,6 +485,40 @@ impl Names {
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
         names.metaclass = names.tables.symbols.intern(b"(metaclass)");
         Ok(names)
+    }
+
+    /// Which files are the app's.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Says which they are; by default those that are no gem's and not Ruby's own.
+    pub fn set_app(&mut self, app: Option<&App>) {
+        self.app = app.cloned().unwrap_or_default();
+        self.in_app = OnceLock::new();
+    }
+
+    /// The nearest frame of the app, from this one on outwards.
+    #[must_use]
+    pub fn in_app(&self, frame: FrameId) -> FrameId {
+        self.in_app.get_or_init(|| self.tables.stacks.nearest(|site| self.is_app(site)))[frame.0 as usize]
+    }
+
+    /// How many frames a stack has.
+    pub(crate) fn depth(&self, innermost: FrameId) -> u32 {
+        self.depths.get_or_init(|| self.tables.stacks.depths())[innermost.0 as usize]
+    }
+
+    /// The frames of a stack, the innermost first.
+    pub fn frames(&self, innermost: FrameId) -> impl Iterator<Item = StackFrame> + '_ {
+        let text = |sym: Symbol| sym.is_some().then(|| self.tables.symbols.text(sym).into_owned());
+        self.tables.stacks.frames(innermost).map(move |frame| {
+            let site = self.tables.stacks.site(frame);
+            let Site { file, line, method } = self.tables.sites.get(site);
+            let line = Some(line).filter(|line| *line > 0);
+            StackFrame { file: text(file), line, label: text(method), is_app: self.is_app(site) }
+        })
     }
 
     /// Whether a frame or an allocation is in a file of the app.

@@ -67,7 +67,7 @@ pub struct Example {
 pub struct Drawing {
     /// What it is like.
     pub shape: Shape,
-    /// It is there where one of these options is given; always where there are none.
+    /// It is there where one of these options is given, or given such a word (`by=stack`); always where there are none.
     pub with: &'static [&'static str],
 }
 
@@ -159,7 +159,12 @@ impl Question {
     fn drawn(&self, format: Format, words: Option<&Words<'_>>) -> bool {
         format.fits_all()
             || self.drawings.iter().any(|drawing| {
-                let is_there = |words: &Words<'_>| drawing.with.iter().any(|name| words.is_given(name));
+                let is_there = |words: &Words<'_>| {
+                    drawing.with.iter().any(|with| match with.split_once('=') {
+                        Some((name, word)) => words.has(name, word),
+                        None => words.is_given(with),
+                    })
+                };
                 format.draws(drawing.shape) && (drawing.with.is_empty() || words.is_none_or(is_there))
             })
     }

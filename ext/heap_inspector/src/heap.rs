@@ -7,7 +7,8 @@ use crate::input::{self, Input};
 use crate::native::{function, method};
 use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::objects::Number;
-use heap_inspector::analysis::{Context, Order, generations, groups, hints, strings, summary, untraced};
+use heap_inspector::analysis::groups::Estimate;
+use heap_inspector::analysis::{Context, Order, by_stack, generations, groups, hints, strings, summary, untraced};
 use heap_inspector::control::Control;
 use heap_inspector::diagnostics::WarningKind;
 use heap_inspector::gems::App;
@@ -235,12 +236,19 @@ impl Heap {
         let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
         let by = by.map_err(|error| errors::raised(ruby, &error))?;
         let options = groups::Options { by, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
-        let (found, report) = this.work(ruby, |snapshot, working| {
-            let found = groups::groups(snapshot.heap(), &options, working)?;
-            let report = found.report(this.name(), &options.filter, options.sort, &Context::of(snapshot.heap()));
-            Ok((found, hints::after_groups(report, snapshot.source())))
+        let (found, report, drawing) = this.work(ruby, |snapshot, working| {
+            let (heap, context) = (snapshot.heap(), snapshot.context());
+            let found = groups::groups(heap, &options, working)?;
+            let report = found.report(this.name(), &options.filter, options.sort, &context);
+            let drawing = options.by.contains(&Key::Stack).then(|| {
+                let sums = heap.sums(options.parts(), options.filter.memsize(), working)?;
+                by_stack::report(heap.names(), &sums, &options, this.name(), &context, working)
+            });
+            Ok((found, hints::after_groups(report, snapshot.source()), drawing.transpose()?))
         })?;
-        grouped(ruby, &found, report)
+        let parts = grouped(ruby, &found, report)?;
+        parts.push(drawing.map(|drawing| document(ruby, drawing)))?;
+        Ok(parts)
     }
 
     /// `[rows, rest, total, document]`, a row being `[number, count, memsize, references]`.
@@ -381,7 +389,8 @@ pub(crate) fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Re
             }
         };
         let Sum { count, memsize, references } = group.sum;
-        rows.push((key, count, memsize, references))?;
+        let estimate = group.estimate.map(|Estimate { samples, sum }| (samples, sum.count, sum.memsize));
+        rows.push((key, count, memsize, references, estimate))?;
     }
     let rest = (found.rest_groups, found.rest.count, found.rest.memsize, found.rest.references);
     answer(ruby, rows, rest, found.total, report)

@@ -37,7 +37,9 @@ pub struct Options {
 }
 
 impl Options {
-    pub(crate) fn parts(&self) -> PropertyMask {
+    /// The parts of slots that the keys and the filter need.
+    #[must_use]
+    pub fn parts(&self) -> PropertyMask {
         self.by.iter().fold(self.filter.parts(), |parts, key| parts.union(key.parts()))
     }
 }
@@ -141,6 +143,8 @@ pub(crate) fn fold(names: &Names, sums: &Sums, options: &Options, control: &Cont
 /// and the estimates of all groups come to what there is: by class all is exact.
 struct Estimates {
     sampling: Sampling,
+    /// Whether stacks are asked for, which no line stands for.
+    is_of_stacks: bool,
     /// By key whether it is known of samples alone.
     is_sampled: Vec<bool>,
     /// Of each group what was sampled, and what is in the pool; where in `scopes` it stands.
@@ -156,15 +160,16 @@ impl Estimates {
         let sampling = values.names().sampling?;
         let is_sampled: Vec<bool> = by.iter().map(|key| is_sampled_key(*key, sampling)).collect();
         let is_asked = is_sampled.contains(&true) || filter.keys().any(|key| is_sampled_key(key, sampling));
+        let is_of_stacks = by.iter().copied().chain(filter.keys()).any(|key| key == Key::Stack);
         let (groups, scopes, sampled) = Default::default();
-        is_asked.then_some(Estimates { sampling, is_sampled, groups, scopes, sampled })
+        is_asked.then_some(Estimates { sampling, is_of_stacks, is_sampled, groups, scopes, sampled })
     }
 
     fn add(
         &mut self,
         group: u32,
         key: &[Value],
-        values: &mut Values<'_>,
+        values: &Values<'_>,
         properties: &ObjectProperties,
         sum: Sum,
     ) {
@@ -178,7 +183,7 @@ impl Estimates {
             self.groups.push((Sum::default(), Sum::default(), scope));
         }
         let (sampled, pool, scope) = &mut self.groups[group as usize];
-        match part(self.sampling, values, properties) {
+        match part(self.sampling, self.is_of_stacks, values, properties) {
             Part::Known => {}
             Part::Pool => pool.add(sum),
             Part::Sample => {
@@ -228,7 +233,7 @@ pub(crate) fn times(sum: Sum, times: u64) -> Sum {
 }
 
 /// Whether a key is known of sampled objects alone.
-pub(crate) fn is_sampled_key(key: Key, sampling: Sampling) -> bool {
+fn is_sampled_key(key: Key, sampling: Sampling) -> bool {
     match key {
         Key::Generation | Key::Traced | Key::Line => sampling.is_of_lines(),
         key => key.is_of_stack() || key.is_site() && sampling.is_of_lines(),
@@ -237,7 +242,7 @@ pub(crate) fn is_sampled_key(key: Key, sampling: Sampling) -> bool {
 
 /// What an object is to estimates.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+enum Part {
     /// All is known of it; it stands for itself.
     Known,
     /// It stands for others too.
@@ -246,13 +251,13 @@ pub(crate) enum Part {
     Pool,
 }
 
-pub(crate) fn part(sampling: Sampling, values: &mut Values<'_>, properties: &ObjectProperties) -> Part {
+fn part(sampling: Sampling, is_of_stacks: bool, values: &Values<'_>, properties: &ObjectProperties) -> Part {
     match sampling.is_of_lines() {
         _ if properties.tracer => Part::Known,
         true if properties.traced || properties.stack.is_some() => Part::Sample,
         true => Part::Pool,
         // Who allocated it is known without a stack.
-        false if values.names().is_app(properties.names.site) => Part::Known,
+        false if !is_of_stacks && values.names().is_app(properties.names.site) => Part::Known,
         false if properties.stack.is_some() => Part::Sample,
         false if properties.traced => Part::Pool,
         false => Part::Known,

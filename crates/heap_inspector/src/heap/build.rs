@@ -258,7 +258,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     drop(references);
     let mut names = Names::new(tables, check)?;
     names.tables.fit();
-    names.app = options.app.cloned().unwrap_or_default();
+    names.set_app(options.app);
     names.sampling = totals.sampling();
     let mut class_nodes = list(names.tables.class_count())?;
     let nodes = (0..names.tables.class_count())

@@ -77,6 +77,13 @@ impl Words<'_> {
         (self.0)(name).is_some_and(|words| !words.is_empty())
     }
 
+    /// Whether it was given this word, alone or with others and commas between.
+    #[must_use]
+    pub fn has(&self, name: &str, word: &str) -> bool {
+        let words = (self.0)(name).unwrap_or_default();
+        words.iter().filter_map(|words| words.to_str()).any(|words| words.split(',').any(|one| one.trim() == word))
+    }
+
     pub(super) fn value<T: Value>(&self, name: &str) -> Result<Option<T>> {
         let words = (self.0)(name).filter(|words| !words.is_empty());
         words.map(|words| T::read(&words)).transpose().map_err(Error::usage)

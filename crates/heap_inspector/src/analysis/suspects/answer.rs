@@ -98,6 +98,15 @@ impl Suspect {
         let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
         let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
         let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
+        // Of a line of the app that stacks tell, and the gem's that it called.
+        let location = match (self.location.words(), &self.app_location) {
+            (Some(own), Some(app)) if self.is_by_stack && own != app => {
+                let brief = format!("{app}, in {}", heap.names().app().short(own));
+                Cell::Brief { text: own.to_owned(), brief }
+            }
+            _ => key_cell(Key::Location, &self.location),
+        };
+        let in_app = if self.is_by_stack { "" } else { "In the app at" };
         vec![
             fact("headline", "", Cell::Text(self.headline()), String::new()),
             fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reasons.join("; ")),
@@ -112,8 +121,8 @@ impl Suspect {
                 String::new(),
             ),
             fact("mostly", "", text(self.mostly.clone()), String::new()),
-            fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
-            fact("app_location", "In the app at", text(self.app_location.clone()), String::new()),
+            fact("location", "Allocated at", location, String::new()),
+            fact("app_location", in_app, text(self.app_location.clone()), String::new()),
             fact(
                 "since",
                 "Since generation",

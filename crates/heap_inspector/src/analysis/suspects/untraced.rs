@@ -1,4 +1,4 @@
-//! The places of a dump without generations: who holds many objects of one kind.
+//! The places of a dump without generations, or with those of samples alone: who holds many objects of one kind.
 
 use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
@@ -12,6 +12,7 @@ use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{DANGLING, Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
+use crate::sampling::Sampling;
 use crate::source::Source;
 use hashbrown::HashMap;
 
@@ -30,6 +31,9 @@ pub(super) fn untraced(
     let labels = Labels::new(heap);
     let mut places = join(heap, tree, places(heap, tree, children, shortest_paths, &labels, floor, control)?, control)?;
     for (anchor, place) in &mut places {
+        if heap.names().sampling.is_some_and(Sampling::is_of_lines) {
+            place.fold_untraced();
+        }
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
         let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
@@ -186,6 +190,7 @@ fn places(
         let content = Content { count: 1, retained: if is_inside { 0 } else { tree.retained(id) }, ..Content::new(id) };
         let place = places.entry(holder).or_default();
         place.content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
+        place.add_stack(kind_of(heap, id), heap.stack(id));
     }
     Ok(places)
 }
