@@ -79,8 +79,15 @@ module HeapInspector
       # A process in a container has another folder for temporary files and another pid, and services may have the former too.
       folders = [Folder.path, "/run/user/#{uid}/heap_inspector", Folder.of_user(uid)].flat_map { |each| [each, "/proc/#{pid}/root#{each}"] }
       name = "#{ProcFs.own_pid(pid) || pid}-#{ticks}.sock"
-      folders.map { |folder| File.join(folder, name) }.find { |path| trusted?(path, uid) }
+      folders.map { |folder| File.join(folder, name) }.find { |path| trusted?(path, uid) } || elsewhere(pid, name, uid)
     end
+
+    # Another app's HEAP_INSPECTOR_DIR may be any folder; the system knows what its sockets are bound to.
+    def self.elsewhere(pid, name, uid)
+      bound = ProcFs.bound_sockets(pid).select { |path| path.end_with?("/#{name}") }
+      bound.flat_map { |path| [path, "/proc/#{pid}/root#{path}"] }.find { |path| trusted?(path, uid) }
+    end
+    private_class_method :elsewhere
 
     # Whether it is the process's own user who put the socket there.
     def self.trusted?(path, uid)

@@ -169,8 +169,9 @@ RSpec.describe "the agent" do
     code = <<~RUBY
       $stdout.sync = true
       words = [#{RbConfig.ruby.inspect}, "-rheap_inspector", "-e", "HeapInspector.arm; $stdout.sync = true; puts 1; sleep"]
-      ours, others = [{}, { "HEAP_INSPECTOR_DIR" => nil }].map { |settings| IO.popen([settings, *words]).tap(&:gets) }
-      puts "pids", ours.pid, others.pid
+      folders = [#{run.inspect}, nil, #{File.join(folder, "another app").inspect}]
+      ours, *others = folders.map { |path| IO.popen([{ "HEAP_INSPECTOR_DIR" => path }, *words]).tap(&:gets) }
+      puts "pids", ours.pid, *others.map(&:pid)
       [%w[all on], %w[all on --host], %w[all off]].each do |asked|
         system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", *asked)
         puts "."
@@ -178,18 +179,17 @@ RSpec.describe "the agent" do
       Process.kill(:TERM, ours.pid)
       ours.close
       system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
-      Process.kill(:TERM, others.pid)
-      others.close
+      others.each { |other| Process.kill(:TERM, other.pid) && other.close }
       system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
     RUBY
     process = started([*inside, RbConfig.ruby, "-e", code])
     process.wait
     lines = process.rest.lines(chomp: true)
-    ours, others = lines[1, 2]
+    ours, *others = lines[1, 3]
     on = ->(pid) { "process #{pid} traces allocations" }
-    expect(lines.drop(3)).to eq [
-      on.call(ours), ".", on.call(ours), on.call(others), ".", "process #{ours} does not trace allocations", ".",
-      "heap_inspector: no process with its socket in #{run} is armed, but 1 elsewhere on this host: name one by its pid, " \
+    expect(lines.drop(4)).to eq [
+      on.call(ours), ".", on.call(ours), *others.map(&on), ".", "process #{ours} does not trace allocations", ".",
+      "heap_inspector: no process with its socket in #{run} is armed, but 2 elsewhere on this host: name one by its pid, " \
       "set HEAP_INSPECTOR_DIR, or say --host for all",
       "heap_inspector: no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart"
     ]
@@ -254,8 +254,9 @@ RSpec.describe "the agent" do
     bare.kill
     bare.finish
     expect(command("dump", bare.pid.to_s)[1]).to eq "heap_inspector: there is no process #{bare.pid}\n"
-    none = "heap_inspector: there is no armed worker-3; `heap_inspector ps` lists the processes\n"
-    expect(command("dump", "worker-3")[1..]).to eq [none, 1]
+    index = rand(100_000_000..999_999_999) # that no process of another's on this machine has
+    none = "heap_inspector: there is no armed worker-#{index}; `heap_inspector ps` lists the processes\n"
+    expect(command("dump", "worker-#{index}")[1..]).to eq [none, 1]
     expect(command("dump", "master").last).to eq 2
     expect(command("trace", "1", "maybe").last).to eq 2
     expect(command("dump", "1", "--nonsense").last).to eq 2

@@ -7,7 +7,7 @@
 use super::diff::{Before, Diff, HolderGrowth, Holders, Trend};
 use super::grouping::Grouping;
 use super::paths::{self};
-use super::suspects;
+use super::suspects::{self, AccumulationPoint};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -37,7 +37,7 @@ pub fn growth(
     let heap = diff.heap();
     let mut grouping = Grouping::new(heap, &[], filter);
     let places = suspects::places(diff, tree, shortest_paths, control, |id| grouping.group(id).is_some())?;
-    let mut places: Vec<(u32, Vec<u64>, u64)> = places
+    let mut places: Vec<(AccumulationPoint, Vec<u64>, u64)> = places
         .into_iter()
         .map(|(anchor, place)| {
             let sums = place.steps.iter().scan(0, |sum, step| {
@@ -55,18 +55,15 @@ pub fn growth(
     }
     let roots = paths::root_categories(heap);
     let mut labels = Labels::new(heap);
-    let way = |anchor: &u32| {
-        let id = ((*anchor as usize) < heap.object_count()).then_some(NodeId(*anchor));
-        id.and_then(|id| shortest_paths.path(id)).unwrap_or_default()
-    };
+    let way = |anchor: &AccumulationPoint| anchor.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
     let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| way(anchor)).collect();
     let origins = suspects::Origins::new(heap, &labels, nodes.iter().copied());
-    let anchors = places.iter().map(|(anchor, ..)| NodeId(*anchor)).filter(|id| (id.0 as usize) < heap.object_count());
+    let anchors = places.iter().filter_map(|(anchor, ..)| anchor.node());
     let told = places.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &way(anchor)));
     labels.read_texts(source, &anchors.chain(origins.code()).chain(told).collect::<Vec<_>>(), [])?;
     let with_trees = diff.dumps().iter().all(|dump| dump.tree.is_some());
-    let growth = |(anchor, memsizes, count): (u32, Vec<u64>, u64)| {
-        let id = ((anchor as usize) < heap.object_count()).then_some(NodeId(anchor));
+    let growth = |(anchor, memsizes, count): (AccumulationPoint, Vec<u64>, u64)| {
+        let id = anchor.node();
         let retained_memsizes = with_trees.then(|| retained(diff, id));
         let known =
             retained_memsizes.iter().flatten().copied().collect::<Option<Vec<u64>>>().filter(|known| !known.is_empty());

@@ -1,15 +1,15 @@
 //! Puts accumulation points in words: the holder, what piles up, its line, the path.
 
-use super::anchors::root_label;
+use super::anchors::AccumulationPoint;
 use super::origins::{self, Origin, Origins};
-use super::points::{AccumulationPoint, Content, kind_of};
+use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
 use crate::analysis::paths;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
@@ -91,19 +91,18 @@ pub(super) fn name(
     children: &Children,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    places: &[(u32, AccumulationPoint)],
+    places: &[(AccumulationPoint, Accumulation)],
     came: impl Fn(NodeId) -> bool,
-    judge: impl Fn(&AccumulationPoint) -> (Confidence, String),
+    judge: impl Fn(&Accumulation) -> (Confidence, String),
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
     let roots = paths::root_categories(heap);
-    let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
     let found: Vec<Found> = places
         .iter()
         .map(|(anchor, place)| {
             control.check()?;
-            let id = is_node(*anchor).then_some(NodeId(*anchor));
+            let id = anchor.node();
             let way = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
             let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
             let strings = match (id, main.map(|content| kind_of(heap, content.sample))) {
@@ -220,7 +219,7 @@ fn pile(
     heap: &Heap,
     tree: &Tree,
     labels: &Labels<'_>,
-    place: &AccumulationPoint,
+    place: &Accumulation,
     id: NodeId,
     main: Content,
     came: impl Fn(NodeId) -> bool,
@@ -234,8 +233,7 @@ fn pile(
     /// How many, what they retain, one of them.
     type Held = (u64, u64, NodeId);
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
-    for target in heap.targets(id.0).iter().filter(|target| **target != DANGLING) {
-        let target = NodeId(*target);
+    for target in heap.targets(id) {
         let sort = kind_of(heap, target);
         if came(target) && place.content.contains_key(&sort) {
             let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));
@@ -299,13 +297,7 @@ struct Line {
 
 impl Line {
     /// Of a sample at the end of a way. The app's line is that of what came with it, else that of what takes it in.
-    fn of(
-        labels: &Labels<'_>,
-        place: &AccumulationPoint,
-        sample: NodeId,
-        way: &[NodeId],
-        holder: Option<NodeId>,
-    ) -> Line {
+    fn of(labels: &Labels<'_>, place: &Accumulation, sample: NodeId, way: &[NodeId], holder: Option<NodeId>) -> Line {
         let own = labels.value(Key::Location, sample);
         if is_app_line(labels, sample) {
             return Line { own, app: None, is_by_stack: false, why: None };
@@ -335,7 +327,7 @@ impl Line {
 
 /// The line of the app in the stacks of most objects of the sample's class, or of any where these have none, and the innermost line of
 /// most such stacks.
-fn stack_location(labels: &Labels<'_>, place: &AccumulationPoint, sample: NodeId) -> Option<(String, String)> {
+fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> Option<(String, String)> {
     let (ty, class, ..) = kind_of(labels.heap(), sample);
     let of = |is_counted: &dyn Fn(&(Type, Symbol)) -> bool| {
         let stacks = place.stacks.iter().filter(|((ty, class, _), _)| is_counted(&(*ty, *class)));
@@ -361,7 +353,7 @@ fn place_location(labels: &Labels<'_>, way: &[NodeId], holder: Option<NodeId>) -
 }
 
 /// The line of the app that allocated most of what piles up in a place.
-fn app_location(labels: &Labels<'_>, place: &AccumulationPoint) -> Option<String> {
+fn app_location(labels: &Labels<'_>, place: &Accumulation) -> Option<String> {
     let of_app = place.content.values().filter(|content| is_app_line(labels, content.sample));
     commonest(of_app.filter_map(|content| match labels.value(Key::Location, content.sample) {
         KeyValue::Text(location) => Some((location, content.count)),
@@ -383,26 +375,26 @@ fn onward(heap: &Heap, shortest_paths: &ShortestPaths, from: NodeId, to: NodeId)
     if let Some(at) = way.iter().rposition(|id| *id == from) {
         return way[at + 1..].to_vec();
     }
-    let mut before: HashMap<u32, u32> = HashMap::from([(from.0, from.0)]);
-    let mut waiting = std::collections::VecDeque::from([from.0]);
+    let mut before: HashMap<NodeId, NodeId> = HashMap::from([(from, from)]);
+    let mut waiting = std::collections::VecDeque::from([from]);
     let mut looks = LOOKS;
     while let Some(at) = waiting.pop_front() {
-        for target in heap.targets(at).iter().filter(|target| **target != DANGLING) {
+        for target in heap.targets(at) {
             looks -= 1;
             if looks == 0 {
                 return Vec::new();
             }
-            if before.contains_key(target) {
+            if before.contains_key(&target) {
                 continue;
             }
-            before.insert(*target, at);
-            if *target == to.0 {
-                let back = std::iter::successors(Some(to.0), |node| before.get(node).copied());
-                let mut on: Vec<NodeId> = back.take_while(|node| *node != from.0).map(NodeId).collect();
+            before.insert(target, at);
+            if target == to {
+                let back = std::iter::successors(Some(to), |node| before.get(node).copied());
+                let mut on: Vec<NodeId> = back.take_while(|node| *node != from).collect();
                 on.reverse();
                 return on;
             }
-            waiting.push_back(*target);
+            waiting.push_back(target);
         }
     }
     Vec::new()
@@ -413,7 +405,7 @@ const LOOKS: u32 = 20_000;
 
 /// What piles up in a place: of an application's class if such objects hold a good part of it, else what holds the most; none where the
 /// place itself grows.
-fn main_content(labels: &Labels<'_>, place: &AccumulationPoint, anchor: Option<Type>) -> Option<Content> {
+fn main_content(labels: &Labels<'_>, place: &Accumulation, anchor: Option<Type>) -> Option<Content> {
     let mut best: Option<(u8, Content)> = None;
     let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
     // An array, hash or string grows itself; in another object it is many sorts of things that came.
@@ -565,20 +557,22 @@ fn root_name(category: &str) -> String {
 }
 
 /// The holder where a root itself is the place.
-fn root_holder(heap: &Heap, labels: &Labels<'_>, anchor: u32, class: &str) -> (String, Option<NodeId>) {
-    let label = root_label(heap, anchor);
-    let category = label.strip_prefix("root ").unwrap_or_default();
-    let store = ruby::store(heap, labels, category, &[], class);
-    (store.map_or_else(|| label.clone(), str::to_owned), None)
+fn root_holder(heap: &Heap, labels: &Labels<'_>, root: AccumulationPoint, class: &str) -> (String, Option<NodeId>) {
+    let store = ruby::store(heap, labels, root.category(heap).unwrap_or_default(), &[], class);
+    (store.map_or_else(|| root_label(heap, root), str::to_owned), None)
+}
+
+/// A root as an accumulation point, for people.
+pub(in crate::analysis) fn root_label(heap: &Heap, root: AccumulationPoint) -> String {
+    format!("root {}", root.category(heap).unwrap_or_default())
 }
 
 /// Whether an object holds no more than one thing that holds others: a list, map or reference with what guards and describes it.
 fn is_container(heap: &Heap, id: NodeId) -> bool {
-    let targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING).take(SEARCHED);
-    let holds = targets.filter(|target| {
-        let properties = heap.properties(NodeId(**target));
+    let holds = heap.targets(id).take(SEARCHED).filter(|target| {
+        let properties = heap.properties(*target);
         match properties.ty {
-            Type::Array | Type::Hash => heap.length(NodeId(**target)) != Some(0),
+            Type::Array | Type::Hash => heap.length(*target) != Some(0),
             Type::Object | Type::Struct => true,
             Type::Data => {
                 let label = heap.names().tables.symbols.bytes(properties.names.label);

@@ -1,11 +1,10 @@
 //! What is new, summed up by the accumulation point that holds it.
 
 use super::Confidence;
-use super::anchors::Anchors;
+use super::anchors::{AccumulationPoint, Anchors};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
@@ -46,7 +45,7 @@ impl Content {
 
 /// What was found of an accumulation point.
 #[derive(Clone, Debug, Default)]
-pub(in crate::analysis) struct AccumulationPoint {
+pub(in crate::analysis) struct Accumulation {
     /// The bytes that came in each step.
     pub(in crate::analysis) steps: Vec<u64>,
     /// Those of them that it holds together with others.
@@ -61,7 +60,7 @@ pub(in crate::analysis) struct AccumulationPoint {
     pub(super) bytes: u64,
 }
 
-impl AccumulationPoint {
+impl Accumulation {
     /// How many objects came and stayed.
     pub(in crate::analysis) fn count(&self) -> u64 {
         self.content.values().map(|content| content.count).sum()
@@ -76,7 +75,7 @@ impl AccumulationPoint {
         }
     }
 
-    pub(super) fn add(&mut self, other: AccumulationPoint) {
+    pub(super) fn add(&mut self, other: Accumulation) {
         self.steps.resize(other.steps.len().max(self.steps.len()), 0);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.joint.resize(other.joint.len().max(self.joint.len()), 0);
@@ -92,7 +91,7 @@ impl AccumulationPoint {
     }
 }
 
-impl AccumulationPoint {
+impl Accumulation {
     /// Counts the stack of an object, where it is known.
     pub(super) fn add_stack(&mut self, (ty, class, ..): ObjectKind, stack: FrameId) {
         if stack.is_some() {
@@ -137,23 +136,22 @@ pub(in crate::analysis) fn places(
     shortest_paths: &ShortestPaths,
     control: &Control<'_>,
     mut counts: impl FnMut(NodeId) -> bool,
-) -> Result<HashMap<u32, AccumulationPoint>> {
+) -> Result<HashMap<AccumulationPoint, Accumulation>> {
     let heap = diff.heap();
     let steps = diff.step_count();
     let known = known_classes(diff);
-    let mut anchors = Anchors::new(heap, tree, shortest_paths, |id| diff.step(id).is_none() || known.contains(&id));
-    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
+    let is_old = |id: NodeId| diff.step(id).is_none() || known.contains(&id);
+    let mut anchors = Anchors::new(heap, tree, shortest_paths, is_old)?;
+    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         if properties.tracer || !tree.is_reachable(id) || !counts(id) {
             continue;
         }
         match diff.step(id) {
             Some(step) => {
-                let (anchor, is_alone) = anchors.of(id);
+                let Some((anchor, is_alone)) = anchors.of(id) else { continue };
                 let place = places.entry(anchor).or_default();
                 place.steps.resize(steps, 0);
                 place.joint.resize(steps, 0);
@@ -182,7 +180,7 @@ pub(in crate::analysis) fn places(
                 let Some(mut sizes) = sizes else { continue };
                 sizes.push(last);
                 if sizes.is_sorted() {
-                    let place = places.entry(id.0).or_default();
+                    let place = places.entry(AccumulationPoint::Node(id)).or_default();
                     place.steps.resize(steps, 0);
                     sizes
                         .windows(2)
@@ -193,7 +191,7 @@ pub(in crate::analysis) fn places(
         }
     }
     let mut places = join(heap, tree, places, control)?;
-    places.values_mut().for_each(AccumulationPoint::fold_untraced);
+    places.values_mut().for_each(Accumulation::fold_untraced);
     Ok(places)
 }
 
@@ -240,66 +238,65 @@ pub(super) const SLOT: u64 = 40;
 pub(super) fn join(
     heap: &Heap,
     tree: &Tree,
-    places: HashMap<u32, AccumulationPoint>,
+    places: HashMap<AccumulationPoint, Accumulation>,
     control: &Control<'_>,
-) -> Result<HashMap<u32, AccumulationPoint>> {
-    let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
-    let kind = |id: u32| {
-        let (ty, class, ..) = kind_of(heap, NodeId(id));
+) -> Result<HashMap<AccumulationPoint, Accumulation>> {
+    let kind = |id: NodeId| {
+        let (ty, class, ..) = kind_of(heap, id);
         (ty, class)
     };
-    let above = |node: u32| tree.above(node);
     // The nearest object above one that is of another class; a list is walked over once.
-    let mut tops: HashMap<u32, u32> = HashMap::new();
+    let mut tops: HashMap<NodeId, Option<NodeId>> = HashMap::new();
     let mut walked = Vec::new();
-    let mut top = |from: u32| {
-        let mut at = from;
+    let mut top = |from: NodeId| {
+        let mut at = Some(from);
         let top = loop {
-            if !is_node(at) || kind(at) != kind(from) {
-                break at;
-            }
-            if let Some(top) = tops.get(&at) {
+            let Some(node) = at.filter(|node| kind(*node) == kind(from)) else { break at };
+            if let Some(top) = tops.get(&node) {
                 break *top;
             }
-            walked.push(at);
-            at = above(at);
+            walked.push(node);
+            at = tree.above(node);
         };
         tops.extend(walked.drain(..).map(|node| (node, top)));
         top
     };
-    let mut climbed: HashMap<u32, AccumulationPoint> = HashMap::new();
+    let mut climbed: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     // A list whose elements are of two classes in turn is climbed step by step, from each place in it anew: a hostile one of a million
     // elements for years. In an order, so that the same places are left when patience ends.
     let mut patience = CLIMBS.saturating_mul(heap.object_count());
-    let mut places: Vec<(u32, AccumulationPoint)> = places.into_iter().collect();
+    let mut places: Vec<(AccumulationPoint, Accumulation)> = places.into_iter().collect();
     places.sort_unstable_by_key(|(anchor, _)| *anchor);
     for (step, (anchor, place)) in places.into_iter().enumerate() {
         control.check_at(step)?;
         let kinds: HashSet<(Type, Symbol)> = place.content.keys().map(|(ty, class, ..)| (*ty, *class)).collect();
-        let mut at = anchor;
-        while patience > 0 && is_node(at) && is_element(heap, at) && kinds.contains(&kind(at)) {
-            at = top(at);
+        let is_climbed = |id: &NodeId| is_element(heap, *id) && kinds.contains(&kind(*id));
+        let mut at = anchor.node();
+        while let Some(id) = at.filter(|id| patience > 0 && is_climbed(id)) {
+            at = top(id);
             control.check_at(patience)?;
             patience -= 1;
         }
-        climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
+        climbed.entry(at.map_or(anchor, AccumulationPoint::Node)).or_default().add(place);
     }
     // Brothers are places of one sort under one object, or under several of one sort that one object holds.
     for levels in 1..=2 {
-        let mut brothers: HashMap<(u32, [Option<ObjectKind>; 2]), Vec<u32>> = HashMap::new();
-        for anchor in climbed.keys().copied().filter(|anchor| is_node(*anchor)) {
-            let between = above(anchor);
+        let mut brothers: HashMap<(NodeId, [Option<ObjectKind>; 2]), Vec<NodeId>> = HashMap::new();
+        for id in climbed.keys().filter_map(|anchor| anchor.node()) {
+            let Some(between) = tree.above(id) else { continue };
             if levels == 1 {
-                brothers.entry((between, [Some(kind_of(heap, NodeId(anchor))), None])).or_default().push(anchor);
-            } else if is_node(between) {
-                let sorts = [anchor, between].map(|node| Some(kind_of(heap, NodeId(node))));
-                brothers.entry((above(between), sorts)).or_default().push(anchor);
+                brothers.entry((between, [Some(kind_of(heap, id)), None])).or_default().push(id);
+            } else if let Some(holder) = tree.above(between) {
+                let sorts = [id, between].map(|id| Some(kind_of(heap, id)));
+                brothers.entry((holder, sorts)).or_default().push(id);
             }
         }
-        for ((holder, _), anchors) in brothers {
-            if anchors.len() > FEW && is_node(holder) {
-                for place in anchors.iter().filter_map(|anchor| climbed.remove(anchor)).collect::<Vec<_>>() {
-                    climbed.entry(holder).or_default().add(place);
+        for ((holder, _), ids) in brothers {
+            if ids.len() > FEW {
+                for id in ids {
+                    if let Some(place) = climbed.remove(&AccumulationPoint::Node(id)) {
+                        climbed.entry(AccumulationPoint::Node(holder)).or_default().add(place);
+                    }
                 }
             }
         }
@@ -314,6 +311,6 @@ const CLIMBS: usize = 32;
 const FEW: usize = 4;
 
 /// Whether the node may be an element of a list that is made of its own kind.
-pub(super) fn is_element(heap: &Heap, node: u32) -> bool {
-    matches!(heap.ty(NodeId(node)), Type::Object | Type::Struct | Type::Data)
+pub(super) fn is_element(heap: &Heap, id: NodeId) -> bool {
+    matches!(heap.ty(id), Type::Object | Type::Struct | Type::Data)
 }

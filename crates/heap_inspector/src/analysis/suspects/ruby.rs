@@ -1,6 +1,6 @@
 //! What Ruby itself holds objects in, by its name instead of `root vm`.
 
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
 
@@ -13,9 +13,7 @@ pub(in crate::analysis) fn telling(heap: &Heap, way: &[NodeId]) -> Vec<NodeId> {
     if !is_hidden(heap, *table) {
         return Vec::new();
     }
-    let targets = heap.targets(table.0).iter().rev().filter(|target| **target != DANGLING);
-    let strings = targets.map(|target| NodeId(*target)).filter(|id| heap.properties(*id).ty == Type::String);
-    strings.take(TOLD_BY).collect()
+    heap.targets(*table).rev().filter(|id| heap.properties(*id).ty == Type::String).take(TOLD_BY).collect()
 }
 
 /// The store of Ruby's own on a way from a root of this category, objects of such a class piling up at its end.
@@ -40,15 +38,14 @@ pub(super) fn store(
     if !is_hidden(heap, *table) {
         return None;
     }
-    let targets = || heap.targets(table.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
     let is_of_symbols = |id: NodeId| {
-        let mut targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING);
         is_hidden(heap, id)
             && heap.properties(id).ty == Type::Array
-            && targets.all(|target| matches!(heap.properties(NodeId(*target)).ty, Type::String | Type::Symbol))
-            && !heap.targets(id.0).is_empty()
+            && heap.targets(id).all(|target| matches!(heap.properties(target).ty, Type::String | Type::Symbol))
+            && heap.references(id).len() > 0
     };
-    if heap.properties(*table).ty == Type::Array && targets().next().is_some() && targets().all(is_of_symbols) {
+    let mut elements = heap.targets(*table).peekable();
+    if heap.properties(*table).ty == Type::Array && elements.peek().is_some() && elements.all(is_of_symbols) {
         return Some("the symbol table");
     }
     let texts: Vec<&str> = telling(heap, way).iter().filter_map(|id| labels.start(*id)).collect();

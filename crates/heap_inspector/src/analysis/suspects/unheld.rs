@@ -3,7 +3,7 @@
 //! Young garbage goes with the next collection, so it is of the last generations. What is of many, the latest among them, is held by
 //! something that the dump does not show, or it grew old and waits for a full collection: one dump does not tell.
 
-use super::points::{AccumulationPoint, Content, ObjectKind, kind_of};
+use super::points::{Accumulation, Content, ObjectKind, kind_of};
 use super::unseen::hidden;
 use super::{BINS, FEW_OBJECTS, LATEST, Suspect};
 use crate::Result;
@@ -23,7 +23,7 @@ pub(super) fn unheld(
     bin: impl Fn(u32) -> u32,
     floor: u64,
     control: &Control<'_>,
-) -> Result<Option<(AccumulationPoint, Suspect)>> {
+) -> Result<Option<(Accumulation, Suspect)>> {
     let diagnostics = heap.diagnostics();
     if heap.roots().is_empty() || diagnostics.lost > 0 {
         return Ok(None); // what was lost may have held it
@@ -51,7 +51,7 @@ pub(super) fn unheld(
         let is_recent = content.bins >> (BINS - LATEST) != 0;
         content.count > FEW_OBJECTS && is_recent && content.bins.count_ones() * 2 >= BINS
     });
-    let place = found.values().fold(AccumulationPoint::default(), |mut place, content| {
+    let place = found.values().fold(Accumulation::default(), |mut place, content| {
         place.bytes = place.bytes.saturating_add(content.retained);
         place.bins |= content.bins;
         place

@@ -1,15 +1,16 @@
 //! The places of a dump without generations, or with those of samples alone: who holds many objects of one kind.
 
+use super::anchors::AccumulationPoint;
 use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
-use super::points::{AccumulationPoint, Content, ObjectKind, SLOT, is_element, join, kind_of};
+use super::points::{Accumulation, Content, ObjectKind, SLOT, is_element, join, kind_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::control::Control;
+use crate::graph::Links;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::graph::{CHECK_INTERVAL, ROOT};
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::sampling::Sampling;
@@ -31,31 +32,30 @@ pub(super) fn untraced(
     let labels = Labels::new(heap);
     let mut places = join(heap, tree, places(heap, tree, children, shortest_paths, &labels, floor, control)?, control)?;
     for (anchor, place) in &mut places {
+        let Some(anchor) = anchor.node() else { continue };
         if heap.names().sampling.is_some_and(Sampling::is_of_lines) {
             place.fold_untraced();
         }
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
         let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
-        let own = children.of(Dominator::Node(NodeId(*anchor)));
+        let own = children.of(Dominator::Node(anchor));
         let own = own
             .filter(|id| place.content.contains_key(&kind_of(heap, *id)))
             .fold(0u64, |sum, id| sum.saturating_add(tree.retained(id)));
         place.bytes = most.max(own);
-        let dominates = |id: NodeId| {
-            std::iter::successors(Some(id.0), |node| Some(tree.above(*node)).filter(|node| *node != ROOT))
-                .any(|node| node == *anchor)
-        };
+        let dominates =
+            |id: NodeId| std::iter::successors(Some(id), |node| tree.above(*node)).any(|node| node == anchor);
         if place.content.values().all(|content| dominates(content.sample)) {
-            place.bytes = place.bytes.min(tree.retained(NodeId(*anchor)));
+            place.bytes = place.bytes.min(tree.retained(anchor));
         }
     }
     let strings = heap
         .nodes()
         .filter(|id| heap.properties(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
-    places
-        .extend(strings.map(|id| (id.0, AccumulationPoint { bytes: heap.bytes(id), ..AccumulationPoint::default() })));
-    let mut ranked: Vec<(u32, AccumulationPoint)> =
+    let own = |id: NodeId| Accumulation { bytes: heap.bytes(id), ..Accumulation::default() };
+    places.extend(strings.map(|id| (AccumulationPoint::Node(id), own(id))));
+    let mut ranked: Vec<(AccumulationPoint, Accumulation)> =
         places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
     control.check()?;
@@ -88,22 +88,23 @@ fn by_doubt(
     tree: &Tree,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    mut places: Vec<(u32, AccumulationPoint)>,
+    mut places: Vec<(AccumulationPoint, Accumulation)>,
     limit: usize,
-) -> Result<Vec<(u32, AccumulationPoint)>> {
+) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
     let looked_at = places.len().min(limit.saturating_add(DOUBTED));
-    let way = |anchor: u32| shortest_paths.path(NodeId(anchor)).unwrap_or_default();
+    let way = |at: AccumulationPoint| at.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
     let mut labels = Labels::new(heap);
     let origins = Origins::new(heap, &labels, places[..looked_at].iter().flat_map(|(anchor, _)| way(*anchor)));
     let code: Vec<NodeId> = origins.code().collect();
     labels.read_texts(source, &code, std::iter::empty())?;
-    let mut weighed: Vec<(u64, u32, AccumulationPoint)> = Vec::new();
+    let mut weighed: Vec<(u64, AccumulationPoint, Accumulation)> = Vec::new();
     for (anchor, mut place) in places.drain(..looked_at) {
         let doubt = if is_of_ruby(heap, &labels, &origins, &way(anchor)) {
             Some("Ruby's own library holds many objects of one kind")
         } else {
             let is_at_once = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
-            let is_at_once = is_at_once.is_some_and(|(sort, _)| is_side_by_side(heap, tree, NodeId(anchor), *sort));
+            let is_at_once =
+                is_at_once.zip(anchor.node()).is_some_and(|((sort, _), id)| is_side_by_side(heap, tree, id, *sort));
             is_at_once.then_some("it holds many objects of one kind, side by side as if they were made in one go")
         };
         let weight = if doubt.is_some() { place.bytes / DOUBTFUL } else { place.bytes };
@@ -143,8 +144,7 @@ fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId
 /// Whether the objects of a sort that a place refers to lie as close together as what each of them holds takes, as they do where they
 /// were made one after another and nothing else in between.
 fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) -> bool {
-    let targets = heap.targets(place.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
-    let objects: Vec<NodeId> = targets.filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
+    let objects: Vec<NodeId> = heap.targets(place).filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
     let is_near = |pair: &&[NodeId]| {
         let slots = tree.retained_count(pair[0]).max(tree.retained_count(pair[1]));
         heap.address(pair[0]).abs_diff(heap.address(pair[1])) <= 3 * SLOT * slots
@@ -166,49 +166,45 @@ fn places(
     labels: &Labels<'_>,
     floor: u64,
     control: &Control<'_>,
-) -> Result<HashMap<u32, AccumulationPoint>> {
-    let holders = holders(heap, tree, children);
-    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
+) -> Result<HashMap<AccumulationPoint, Accumulation>> {
+    let holders = holders(heap, tree, children)?;
+    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
             continue;
         }
-        let holder = match holders[id.0 as usize] {
-            // What several objects hold together stands under the nearest of them.
-            ROOT => shortest_paths.parent(id),
-            holder if tree.retained(NodeId(holder)) < floor => continue,
-            holder => holder,
-        };
-        if holder == ROOT || heap.properties(NodeId(holder)).tracer {
+        let alone = holders.get(id);
+        if alone.is_some_and(|holder| tree.retained(holder) < floor) {
+            continue;
+        }
+        // What several objects hold together stands under the nearest of them.
+        let Some(holder) = alone.or_else(|| shortest_paths.parent(id)) else { continue };
+        if heap.properties(holder).tracer {
             continue;
         }
         // What a list's first element retains is not counted again for the second.
-        let is_inside = tree.above(id.0) != holder && holders[id.0 as usize] != ROOT;
+        let is_inside = alone.is_some() && tree.above(id) != alone;
         let content = Content { count: 1, retained: if is_inside { 0 } else { tree.retained(id) }, ..Content::new(id) };
-        let place = places.entry(holder).or_default();
+        let place = places.entry(AccumulationPoint::Node(holder)).or_default();
         place.content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
         place.add_stack(kind_of(heap, id), heap.stack(id));
     }
     Ok(places)
 }
 
-/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; [`ROOT`]
-/// where there is none.
-fn holders(heap: &Heap, tree: &Tree, children: &Children) -> Vec<u32> {
-    let mut holders = vec![ROOT; heap.object_count()];
+/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list.
+fn holders(heap: &Heap, tree: &Tree, children: &Children) -> Result<Links> {
+    let mut holders = Links::new(heap.object_count())?;
     let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
     while let Some(id) = stack.pop() {
-        let above = tree.above(id.0);
-        if above != ROOT {
-            let is_next = is_element(heap, above) && kind_of(heap, NodeId(above)) == kind_of(heap, id);
-            holders[id.0 as usize] = if is_next { holders[above as usize] } else { above };
+        if let Some(above) = tree.above(id) {
+            let is_next = is_element(heap, above) && kind_of(heap, above) == kind_of(heap, id);
+            holders.set(id, if is_next { holders.get(above) } else { Some(above) });
         }
         stack.extend(children.of(Dominator::Node(id)));
     }
-    holders
+    Ok(holders)
 }
 
 fn is_code(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> bool {
