@@ -118,7 +118,12 @@ impl Context {
         let sampling = totals.sampling().filter(|sampling| sampling.is_of_lines());
         if let Some(sampling) = sampling {
             facts.push(fact("tracing", "Tracing", Cell::Text(sampling.mode.name().into()), String::new()));
-            facts.push(fact("sampled_every", "Sampled", Cell::Number(sampling.every), "one of so many allocations".into()));
+            facts.push(fact(
+                "sampled_every",
+                "Sampled",
+                Cell::Number(sampling.every),
+                "one of so many allocations".into(),
+            ));
             facts.push(fact("samples", "Samples", Cell::Count(totals.traced.count), String::new()));
         }
         let untraced = untraced(totals);

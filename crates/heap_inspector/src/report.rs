@@ -77,7 +77,10 @@ pub enum Cell {
 impl Cell {
     /// Whether it is a text, which stands on the left.
     pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Cell::Text(_) | Cell::Cut(_) | Cell::Brief { .. } | Cell::Tally { .. } | Cell::More { .. } | Cell::List(_))
+        matches!(
+            self,
+            Cell::Text(_) | Cell::Cut(_) | Cell::Brief { .. } | Cell::Tally { .. } | Cell::More { .. } | Cell::List(_)
+        )
     }
 }
 

@@ -350,7 +350,9 @@ impl<'de> Visitor<'de> for Frames<'_, '_> {
             let site = sites.intern(symbols, &file, line, &label);
             let parent = match parent {
                 -1 => Parent::None,
-                parent => u32::try_from(parent).ok().filter(|parent| *parent < own).map_or(Parent::Wrong, Parent::Number),
+                parent => {
+                    u32::try_from(parent).ok().filter(|parent| *parent < own).map_or(Parent::Wrong, Parent::Number)
+                }
             };
             lines.told.push(Told { number: own, parent, site });
         }
@@ -381,9 +383,11 @@ impl<'de> de::Deserialize<'de> for OneFrame<'de> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<OneFrame<'de>, A::Error> {
                 let parent = list.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let file: Option<Lent<'de>> = list.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                let file: Option<Lent<'de>> =
+                    list.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
                 let line: i64 = list.next_element()?.ok_or_else(|| de::Error::invalid_length(2, &self))?;
-                let label: Option<Lent<'de>> = list.next_element()?.ok_or_else(|| de::Error::invalid_length(3, &self))?;
+                let label: Option<Lent<'de>> =
+                    list.next_element()?.ok_or_else(|| de::Error::invalid_length(3, &self))?;
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 let text = |text: Option<Lent<'de>>| text.map_or(Cow::Borrowed(""), |text| text.0);
                 Ok(OneFrame { parent, file: text(file), line: u32::try_from(line).unwrap_or(0), label: text(label) })

@@ -7,9 +7,9 @@
 //! million texts do once in 400,000 dumps. Only the start of a text is kept, to show.
 
 use crate::names::{Numbers, Renumbering};
-use crate::stacks::FrameId;
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Text};
+use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
 use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result};
@@ -169,7 +169,8 @@ fn part(hash: u64) -> usize {
 }
 
 fn write_entry(out: &mut Vec<u8>, key: &Key, held: &Held, shown: &[u8]) {
-    let ObjectProperties { names, generation, shape, slot_size, stack, flags, ty: _, traced, tracer: _ } = key.properties;
+    let ObjectProperties { names, generation, shape, slot_size, stack, flags, ty: _, traced, tracer: _ } =
+        key.properties;
     for number in [key.text.hash, key.text.bytesize, held.sum.count, held.sum.memsize, held.biggest] {
         out.extend_from_slice(&number.to_le_bytes());
     }

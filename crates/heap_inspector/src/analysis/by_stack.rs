@@ -5,6 +5,7 @@
 
 use super::groups::{self, times};
 use super::{Context, Order, column, titled};
+use crate::Result;
 use crate::aggregate::{self, Aggregate};
 use crate::control::Control;
 use crate::keys::{Key, Value, Values};
@@ -15,7 +16,6 @@ use crate::scan;
 use crate::source::Source;
 use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
-use crate::Result;
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 
@@ -86,7 +86,8 @@ fn tree(names: &Names, sums: &Sums, options: &groups::Options, control: &Control
     }
     let total = |frame: FrameId| totals[frame.0 as usize];
     let mut children: Vec<(FrameId, FrameId)> = list(stacks.len())?;
-    children.extend((1..stacks.len() as u32).map(FrameId).filter(|id| total(*id) > 0).map(|id| (stacks.parent(id), id)));
+    children
+        .extend((1..stacks.len() as u32).map(FrameId).filter(|id| total(*id) > 0).map(|id| (stacks.parent(id), id)));
     children.sort_unstable_by_key(|(parent, id)| (*parent, Reverse(total(*id)), *id));
     let below = |frame: FrameId| {
         let begin = children.partition_point(|(parent, _)| *parent < frame);

@@ -165,14 +165,7 @@ impl Estimates {
         is_asked.then_some(Estimates { sampling, is_of_stacks, is_sampled, groups, scopes, sampled })
     }
 
-    fn add(
-        &mut self,
-        group: u32,
-        key: &[Value],
-        values: &Values<'_>,
-        properties: &ObjectProperties,
-        sum: Sum,
-    ) {
+    fn add(&mut self, group: u32, key: &[Value], values: &Values<'_>, properties: &ObjectProperties, sum: Sum) {
         if group as usize == self.groups.len() {
             let known = key.iter().zip(&self.is_sampled).filter(|(_, is_sampled)| !**is_sampled);
             let next = self.scopes.len() as u32;

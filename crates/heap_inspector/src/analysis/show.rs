@@ -307,9 +307,10 @@ impl Object {
 
     fn stack_table(&self) -> Table {
         let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
-        let rows = self.stack.iter().map(|frame| {
-            vec![Cell::Flag(frame.is_app), text(frame.location()), text(frame.label.clone())]
-        });
+        let rows = self
+            .stack
+            .iter()
+            .map(|frame| vec![Cell::Flag(frame.is_app), text(frame.location()), text(frame.label.clone())]);
         Table {
             name: "stack",
             title: "Stack that allocated it, the innermost frame first".into(),

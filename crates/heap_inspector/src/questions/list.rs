@@ -6,8 +6,8 @@ use crate::Result;
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::suspects::Exceptions;
 use crate::analysis::{
-    Order, by_stack, collections, fragmentation, generation, generations, groups, hints, show, strings, summary, threads,
-    unreachable,
+    Order, by_stack, collections, fragmentation, generation, generations, groups, hints, show, strings, summary,
+    threads, unreachable,
 };
 use crate::keys::Key;
 use crate::report::Shape;

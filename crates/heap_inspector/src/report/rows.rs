@@ -381,8 +381,11 @@ mod tests {
             ".{0,9}".prop_map(Cell::Text),
             ".{0,9}".prop_map(Cell::Cut),
             (".{0,9}", ".{0,9}").prop_map(|(text, brief)| Cell::Brief { text, brief }),
-            any::<(u64, bool, bool)>()
-                .prop_map(|(amount, of_bytes, is_rough)| Cell::About { amount, of_bytes, is_rough }),
+            any::<(u64, bool, bool)>().prop_map(|(amount, of_bytes, is_rough)| Cell::About {
+                amount,
+                of_bytes,
+                is_rough
+            }),
             any::<u64>().prop_map(Cell::Count),
             any::<u64>().prop_map(Cell::Bytes),
             any::<i64>().prop_map(Cell::Change),

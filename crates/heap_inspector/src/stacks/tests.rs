@@ -76,7 +76,8 @@ fn an_object_has_the_frames_of_its_stack() {
 #[test]
 fn keys_tell_the_stack_and_the_line_of_the_app() {
     let untraced = r#"{"address":"0x9000", "type":"STRING", "memsize":40}"#.to_owned();
-    let own = r#"{"address":"0x9028", "type":"STRING", "file":"/srv/app/own.rb", "line":2, "generation":1, "memsize":40}"#;
+    let own =
+        r#"{"address":"0x9028", "type":"STRING", "file":"/srv/app/own.rb", "line":2, "generation":1, "memsize":40}"#;
     let heap = load(&[line(FEED), with_stack(0, 9), object(1, ""), untraced, own.to_owned()], 1);
     let KeyValue::Stack(told) = value(&heap, Key::Stack, 0) else { panic!("no stack") };
     assert_eq!(
@@ -128,7 +129,8 @@ fn lines_may_stand_in_any_order() {
 
 #[test]
 fn equal_frames_under_equal_ones_are_one() {
-    let frames = line(r#"{"first":0,"frames":[[-1,"a.rb",1,"a"],[0,"b.rb",2,"b"],[-1,"a.rb",1,"a"],[2,"b.rb",2,"b"]]}"#);
+    let frames =
+        line(r#"{"first":0,"frames":[[-1,"a.rb",1,"a"],[0,"b.rb",2,"b"],[-1,"a.rb",1,"a"],[2,"b.rb",2,"b"]]}"#);
     let heap = load(&[frames, with_stack(0, 1), with_stack(1, 3)], 1);
     assert_eq!(heap.stack(NodeId(0)), heap.stack(NodeId(1)));
     assert_eq!(heap.names().tables.stacks.len(), 3);
@@ -185,7 +187,8 @@ fn what_is_wrong_with_stacks_is_counted() {
 
 #[test]
 fn of_two_lines_for_one_number_the_first_counts() {
-    let [one, other] = ["a.rb", "b.rb"].map(|file| line(&format!("{{\"first\":5,\"frames\":[[-1,\"{file}\",1,\"x\"]]}}")));
+    let [one, other] =
+        ["a.rb", "b.rb"].map(|file| line(&format!("{{\"first\":5,\"frames\":[[-1,\"{file}\",1,\"x\"]]}}")));
     for threads in [1, 4] {
         let heap = load(&[one.clone(), other.clone(), with_stack(0, 5)], threads);
         assert_eq!(stack(&heap, 0), ["a.rb:1 in x"]);
@@ -208,8 +211,9 @@ fn a_deep_chain_is_no_trouble() {
     let lines: Vec<String> = (0..DEPTH)
         .step_by(1000)
         .map(|first| {
-            let frames: Vec<String> =
-                (first..first + 1000).map(|at| format!("[{},\"/gems/a-1/b.rb\",{at},\"deep\"]", at as i64 - 1)).collect();
+            let frames: Vec<String> = (first..first + 1000)
+                .map(|at| format!("[{},\"/gems/a-1/b.rb\",{at},\"deep\"]", at as i64 - 1))
+                .collect();
             line(&format!("{{\"first\":{first},\"frames\":[{}]}}", frames.join(",")))
         })
         .collect();

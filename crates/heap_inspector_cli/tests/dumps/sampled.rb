@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Writes sampled-1.json to sampled-3.json, dumps of a process that keeps feeds, as heap_inspector's own tracer has them in its mode
-# `sampled`: one allocation of 16 has a line and a stack. Written by hand, so that each number is known: `ruby sampled.rb && zstd --rm *.json`.
+# `sampled`: one allocation of 16 has a line and a stack. Made up, so that each number is known: `ruby sampled.rb && zstd -19 --rm *.json`.
 
 require "json"
 

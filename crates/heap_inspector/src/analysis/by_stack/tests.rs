@@ -105,7 +105,10 @@ fn where_only_stacks_were_sampled_lines_are_known() {
     // What the app allocated itself is known; its stack stands for none in the pool.
     assert_eq!((found["(no stack)"], found["(untraced)"]), ((120, 0, 30), (50, 0, 50)));
     let found = estimates(&top(&dump, &[Key::AppLocation], ""));
-    assert_eq!(found, expected(&[("/app/feed.rb:31", 6, 4, 66), ("(no app line)", 120, 0, 60), ("(untraced)", 50, 0, 50)]));
+    assert_eq!(
+        found,
+        expected(&[("/app/feed.rb:31", 6, 4, 66), ("(no app line)", 120, 0, 60), ("(untraced)", 50, 0, 50)])
+    );
 }
 
 #[test]
@@ -143,10 +146,7 @@ fn folded(dump: &str, by: &[Key], sort: Order, filter: &str) -> Vec<String> {
 fn flames_have_the_outermost_frames_first_and_are_scaled() {
     let plain = dump("sampled", [[10, 2, 0, 300], [0, 1, 0, 5]]);
     let (all, json) = ("heap.json;<main> (/app/run.rb:1);load in all (/app/feed.rb:31)", "parse (json.rb:9)");
-    assert_eq!(
-        folded(&plain, &[Key::Stack], Order::Bytes, ""),
-        [format!("{all} 4800"), format!("{all};{json} 16000")]
-    );
+    assert_eq!(folded(&plain, &[Key::Stack], Order::Bytes, ""), [format!("{all} 4800"), format!("{all};{json} 16000")]);
     assert_eq!(
         folded(&plain, &[Key::Stack, Key::Type], Order::Count, ""),
         [format!("{all};{json};STRING 160"), format!("{all};STRING 32"), format!("{all};HASH 16")]

@@ -306,7 +306,8 @@ impl Line {
             let own = if matches!(own, KeyValue::Absent(_)) { KeyValue::Text(innermost) } else { own };
             return Line { own, app: Some(app), is_by_stack: true, why: None };
         }
-        let line = |own: KeyValue, app: Option<String>, why: Option<&'static str>| Line { own, app, is_by_stack: false, why };
+        let line =
+            |own: KeyValue, app: Option<String>, why: Option<&'static str>| Line { own, app, is_by_stack: false, why };
         match (own, app_location(labels, place)) {
             // Its own is lost, so that of what came with it stands for it.
             (KeyValue::Absent(Absent::Untraced), Some(app)) => {
@@ -331,9 +332,8 @@ fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> 
     let (ty, class, ..) = kind_of(labels.heap(), sample);
     let of = |is_counted: &dyn Fn(&(Type, Symbol)) -> bool| {
         let stacks = place.stacks.iter().filter(|((ty, class, _), _)| is_counted(&(*ty, *class)));
-        let told: Vec<(String, FrameId, u64)> = stacks
-            .filter_map(|((.., stack), count)| Some((labels.app_location(*stack)?, *stack, *count)))
-            .collect();
+        let told: Vec<(String, FrameId, u64)> =
+            stacks.filter_map(|((.., stack), count)| Some((labels.app_location(*stack)?, *stack, *count))).collect();
         let app = commonest(told.iter().map(|(app, _, count)| (app.clone(), *count)))?;
         let same = told.iter().filter(|(other, ..)| *other == app);
         let innermost = commonest(same.map(|(_, stack, count)| (labels.frame_location(*stack), *count)))?;
