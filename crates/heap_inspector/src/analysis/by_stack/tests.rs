@@ -149,7 +149,7 @@ fn flames_have_the_outermost_frames_first_and_are_scaled() {
     assert_eq!(folded(&plain, &[Key::Stack], Order::Bytes, ""), [format!("{all} 4800"), format!("{all};{json} 16000")]);
     assert_eq!(
         folded(&plain, &[Key::Stack, Key::Type], Order::Count, ""),
-        [format!("{all};{json};STRING 160"), format!("{all};STRING 32"), format!("{all};HASH 16")]
+        [format!("{all};STRING 32"), format!("{all};HASH 16"), format!("{all};{json};STRING 160")]
     );
     assert_eq!(folded(&plain, &[Key::Stack], Order::Count, "type=HASH"), [format!("{all} 16")]);
     let exact = plain.replace("sampled", "other");
