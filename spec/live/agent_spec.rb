@@ -38,7 +38,7 @@ RSpec.describe "the agent" do
     row = JSON.parse(out).find { |each| each["pid"] == process.pid }
     expect(row).to include("what" => "worker", "worker" => 7, "armed" => true, "answers" => true, "tracing" => false)
     expect(row["pss"]).to be <= row["rss"]
-    expect(command("trace", process.pid.to_s, "on")).to eq ["process #{process.pid} traces allocations\n", "", 0]
+    expect(command("trace", process.pid.to_s, "on")).to eq ["process #{process.pid} traces one allocation of 512, with its stack\n", "", 0]
     expect(command("trace", process.pid.to_s, "on").first).to match(/ traces/)
     expect(command("trace", process.pid.to_s, "off").first).to match(/ does not trace/)
     expect(reply(process.pid, "{\"verb\":\"gc\"}\n")).to match(/"seconds":/)
@@ -158,7 +158,8 @@ RSpec.describe "the agent" do
   it "switches tracing on in all, each for itself" do
     processes = [armed, armed]
     out, _, code = command("trace", "all", "on")
-    expect([out.lines(chomp: true).sort, code]).to eq [processes.map { |each| "process #{each.pid} traces allocations" }.sort, 0]
+    told = processes.map { |each| "process #{each.pid} traces one allocation of 512, with its stack" }
+    expect([out.lines(chomp: true).sort, code]).to eq [told.sort, 0]
   end
 
   it "means those of the folder at hand by all, and the rest with --host" do
@@ -186,7 +187,7 @@ RSpec.describe "the agent" do
     process.wait
     lines = process.rest.lines(chomp: true)
     ours, *others = lines[1, 3]
-    on = ->(pid) { "process #{pid} traces allocations" }
+    on = ->(pid) { "process #{pid} traces one allocation of 512, with its stack" }
     expect(lines.drop(4)).to eq [
       on.call(ours), ".", on.call(ours), *others.map(&on), ".", "process #{ours} does not trace allocations", ".",
       "heap_inspector: no process with its socket in #{run} is armed, but 2 elsewhere on this host: name one by its pid, " \
@@ -215,7 +216,7 @@ RSpec.describe "the agent" do
     asking.say("go")
     status = asking.wait
     expect([asking.rest.lines(chomp: true).sort, status.exitstatus])
-      .to eq [["note: process #{goes.pid} ended meanwhile", "process #{stays.pid} traces allocations"], 0]
+      .to eq [["note: process #{goes.pid} ended meanwhile", "process #{stays.pid} traces one allocation of 512, with its stack"], 0]
   end
 
   it "shows the child that writes a dump as what it is, and its parent as it was" do
@@ -327,7 +328,7 @@ RSpec.describe "the agent" do
     expect(command("dump", process.pid.to_s, "-o", File.join(folder, "after.json.zst")).last).to eq 0
   end
 
-  it "does not let silent guests keep others out" do
+  it "does not let silent connections keep others out" do
     process = armed
     silent = Array.new(8) { UNIXSocket.new(socket(process.pid)) }
     eventually(20) { reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }

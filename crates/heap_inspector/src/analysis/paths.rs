@@ -100,7 +100,7 @@ pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, control: &C
     }
 }
 
-/// [`paths`] for those who keep the shortest paths; without referrers and a limit one chain, the way.
+/// [`paths`] for those who keep the shortest paths; without referrers and a limit one chain, the shortest.
 ///
 /// # Errors
 /// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
@@ -244,7 +244,7 @@ impl Default for Shown {
     }
 }
 
-/// Merges the shortest paths to `ids`. Takes time for the heap, not for each object's way.
+/// Merges the shortest paths to `ids`. Takes time for the heap, not for each object's path.
 ///
 /// # Errors
 /// Those of [`ShortestPaths::new`] and [`Heap::records`].

@@ -2,14 +2,14 @@
 //!
 //! From several dumps of one process. New objects are summed up by the *accumulation point* that holds them: the nearest object above
 //! them, in the dominator tree, that was there in the first dump. What only several objects together hold stands under the nearest old
-//! object on its way from the roots. A place is suspect if it took in new objects between each two dumps and still has them in the
-//! last, and it ranks by the smallest of these steps: a cache that has warmed up has a last step of nothing, a bounded one gives back
-//! what it took in before, start-up data has no step at all. A string or buffer that grows itself counts by its own bytes.
+//! object on its path from the roots. An accumulation point is suspect if it took in new objects between each two dumps and still has
+//! them in the last, and it ranks by the smallest of these steps: a cache that has warmed up has a last step of nothing, a bounded one
+//! gives back what it took in before, start-up data has no step at all. A string or buffer that grows itself counts by its own bytes.
 //!
-//! From one dump less can be said. There the generations tell: what a place took in over many garbage collections, up to the last
-//! ones, is more suspect than what it took in at once, as start-up data, or lately, as a cache does.
+//! From one dump less can be said. There the generations tell: what an accumulation point took in over many garbage collections, up to
+//! the last ones, is more suspect than what it took in at once, as start-up data, or lately, as a cache does.
 //!
-//! Costs the graph (ways, dominators) and 8 bytes for each object.
+//! Costs the graph (paths, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
 use super::paths::Step;
@@ -76,7 +76,7 @@ impl Confidence {
     }
 }
 
-/// A place that takes in objects and keeps them.
+/// An accumulation point that takes in objects and keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
     /// Whom a programmer would ask: the class, module or thread that holds the accumulation point, or the root where none does.
@@ -102,7 +102,7 @@ pub struct Suspect {
     pub app_location: Option<String>,
     /// Whether stacks of the objects tell that line.
     pub is_by_stack: bool,
-    /// Where the place holds objects of another class directly than what most of the bytes are: what these are.
+    /// Where the point holds objects of another class directly than what most of the bytes are: what these are.
     pub mostly: Option<String>,
     /// The generation of the first of them.
     pub since: Option<u32>,
@@ -118,7 +118,7 @@ pub struct Suspect {
 const LEAST: u64 = 4 << 10;
 /// And below this part of the heap.
 const LEAST_PART: u64 = 20_000;
-/// The generations of a place's objects are told apart in so many steps.
+/// The generations of a point's objects are told apart in so many steps.
 const BINS: u32 = 16;
 /// The last of these are the present.
 const LATEST: u32 = 4;
@@ -139,7 +139,7 @@ pub fn of_diff(
     }
     let heap = diff.heap();
     let came_to = || {
-        // A way that the first dump had too says more than one over a request in flight.
+        // A path that the first dump had too says more than one over a request in flight.
         let shortest_paths = ShortestPaths::around(heap, |id| diff.step(id).is_some(), control)?;
         let places = places(diff, tree, &shortest_paths, control, |_| true)?;
         Ok((shortest_paths, places))

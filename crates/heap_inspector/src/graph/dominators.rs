@@ -263,7 +263,7 @@ impl Tree {
         let counts = Column::from_parts(reader, objects, u64::MAX)?;
         let reachable: Vec<u64> = reader.take()?;
         let [count, memsize] = reachable[..].try_into().ok()?;
-        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a ring.
+        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a cycle.
         let falls = idoms.iter().enumerate().all(|(node, idom)| {
             let (objects, bytes) = (counts.get(node), retained.get(node));
             match *idom {

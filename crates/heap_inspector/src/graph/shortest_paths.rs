@@ -176,9 +176,9 @@ impl ShortestPaths {
         branches.sort_unstable();
         branches.dedup();
         let mut found: Vec<(u32, Vec<NodeId>)> = Vec::new();
-        let mut patience = count.max(1 << 16).saturating_mul(4);
+        let mut steps_left = count.max(1 << 16).saturating_mul(4);
         for Branch { cost, from, to, .. } in branches.into_iter().take(EXAMINED) {
-            if found.len() + 1 >= limit || patience == 0 {
+            if found.len() + 1 >= limit || steps_left == 0 {
                 break;
             }
             let mut chain = if from == ROOT { Vec::new() } else { self.path(NodeId(from)).unwrap_or_default() };
@@ -187,7 +187,7 @@ impl ShortestPaths {
                 chain.push(NodeId(at));
                 at = tails.next[at as usize];
             }
-            patience = patience.saturating_sub(chain.len());
+            steps_left = steps_left.saturating_sub(chain.len());
             let mut seen = HashSet::with_capacity(chain.len());
             if chain.iter().all(|id| seen.insert(*id)) {
                 found.push((cost, chain));

@@ -1,9 +1,10 @@
-//! How places went from dump to dump: what each holds in every one of them, so that what came is set against what left.
+//! How accumulation points went from dump to dump: what each holds in every one of them, so that what came is set against what left.
 //!
-//! What came to a place and stayed may be no growth: a full cache takes in as much as it gives back. So a place is measured in each dump
-//! by what it retains there, less what the places below it retain; its own bytes count as far as they are in use. What it holds
-//! together with others is in no retained size: there the objects of the same class and line in the whole heap tell which part
-//! of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's ways are found.
+//! What came to an accumulation point and stayed may be no growth: a full cache takes in as much as it gives back. So an accumulation
+//! point is measured in each dump by what it retains there, less what the points below it retain; its own bytes count as far as they are
+//! in use. What it holds together with others is in no retained size: there the objects of the same class and line in the whole heap tell
+//! which part of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's paths are
+//! found.
 
 use super::Confidence;
 use super::anchors::AccumulationPoint;
@@ -22,7 +23,7 @@ use std::cell::OnceCell;
 
 /// Growth by less than this part of what came is chance.
 const CHANCE: u64 = 10;
-/// A place that gave back more than all but this part of what came is a cache more likely than not.
+/// A point that gave back more than all but this part of what came is a cache more likely than not.
 const GIVEN_BACK: u64 = 4;
 /// A step below this part of the one before is less growth, in eighths; without tracing not all that came is seen.
 const FLATTER: u64 = 7;
@@ -31,7 +32,7 @@ const FLATTER_UNTRACED: u64 = 5;
 const MANY_STEPS: usize = 3;
 /// An object that lies elsewhere is looked for by so many steps of its path.
 const DEPTH: usize = 12;
-/// So many places that take in objects of one sort are joined at most, and their common holder is looked for so far up.
+/// So many points that take in objects of one sort are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
 /// The sorts of IMEMO that are caches of calls and constants.
@@ -64,7 +65,7 @@ pub(super) struct Course<'a> {
     unseen: u64,
 }
 
-/// A place's growth: the bytes by which it grew in each step, and how far to believe them.
+/// A point's growth: the bytes by which it grew in each step, and how far to believe them.
 struct Growth {
     steps: Vec<u64>,
     verdict: (Confidence, String),
@@ -93,7 +94,7 @@ impl<'a> Course<'a> {
         self.caps.iter().map(|(cap, _)| *cap).fold(confidence, Confidence::min)
     }
 
-    /// Those of the places that grew, with their growth in place of what came; the most suspect first.
+    /// Those of the points that grew, with their growth in place of what came; the most suspect first.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
@@ -168,7 +169,7 @@ impl<'a> Course<'a> {
         most.is_some_and(is_cache)
     }
 
-    /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of places that lead to it.
+    /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of points that lead to it.
     fn locate(&self, dump: usize, id: NodeId) -> Option<NodeId> {
         let (heap, earlier) = (self.diff.heap(), self.diff.dumps()[dump].heap);
         let mut places: Vec<(usize, NodeId)> = Vec::new();
@@ -194,7 +195,7 @@ impl<'a> Course<'a> {
         Some(node)
     }
 
-    /// By place, what it alone holds in each dump, what the places below it hold left out; only of those that are known in all dumps.
+    /// By point, what it alone holds in each dump, what the points below it hold left out; only of those that are known in all dumps.
     fn sizes(&self, places: &HashMap<AccumulationPoint, Accumulation>) -> HashMap<AccumulationPoint, Vec<u64>> {
         let steps = self.diff.step_count();
         let size = |heap: &Heap, tree: &Tree, id: NodeId| {
@@ -210,7 +211,7 @@ impl<'a> Course<'a> {
         };
         let whole: HashMap<NodeId, Vec<u64>> = places.keys().filter_map(whole).collect();
         let mut own = whole.clone();
-        // Each object is walked over once, however deep the places lie below each other.
+        // Each object is walked over once, however deep the points lie below each other.
         let mut nearest: HashMap<NodeId, Option<NodeId>> = HashMap::new();
         let mut walked = Vec::new();
         for (id, sizes) in &whole {
@@ -231,7 +232,7 @@ impl<'a> Course<'a> {
         own.into_iter().map(|(id, sizes)| (AccumulationPoint::Node(id), sizes)).collect()
     }
 
-    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what places hold that are not known
+    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what points hold that are not known
     /// in all dumps, or not alone.
     fn parts(
         &self,
@@ -292,7 +293,7 @@ impl<'a> Course<'a> {
         Ok(asked.into_iter().map(|sort| (sort, (0..steps).map(|step| part(&sort, step)).collect())).collect())
     }
 
-    /// What goes from place to place, as from a list of the latest to an index of all, comes to each of them in one step only: such places,
+    /// What goes from point to point, as from a list of the latest to an index of all, comes to each of them in one step only: such points,
     /// which hold most of one sort, as one, at the nearest object that holds them all, or else at the one that took in the most.
     fn joined(&self, places: Vec<(AccumulationPoint, Accumulation)>) -> Vec<(AccumulationPoint, Accumulation)> {
         let mut by_kind: HashMap<ObjectKind, Vec<(AccumulationPoint, Accumulation)>> = HashMap::new();
@@ -341,7 +342,7 @@ impl<'a> Course<'a> {
         (ty, class, if self.has_unmatched { SiteId::NONE } else { site }, label)
     }
 
-    /// The growth of a place; none where it gave back what it took in, or did not grow in each step.
+    /// The growth of a point; none where it gave back what it took in, or did not grow in each step.
     fn growth(
         &self,
         anchor: AccumulationPoint,
@@ -449,7 +450,7 @@ impl<'a> Course<'a> {
         (confidence, whys.collect::<Vec<_>>().join("; "))
     }
 
-    /// Whether the place is an array that has one length in all dumps: it was made for so many, as a ring is.
+    /// Whether the point is an array that has one length in all dumps: it was made for so many, as a ring buffer is.
     fn is_filled(&self, anchor: AccumulationPoint) -> bool {
         let array = anchor.node().filter(|id| self.diff.heap().properties(*id).ty == Type::Array);
         let Some(array) = array else { return false };

@@ -26,7 +26,7 @@ pub(super) struct Content {
     pub(super) retained: u64,
     /// The first generation plus 1; 0 for none.
     pub(super) since: u32,
-    /// By generation, one bit for each part of the time.
+    /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
 }
 
@@ -55,7 +55,7 @@ pub(in crate::analysis) struct Accumulation {
     pub(super) content: HashMap<ObjectKind, Content>,
     /// By type and class, how many of the objects were allocated in a stack.
     pub(super) stacks: HashMap<(Type, Symbol, FrameId), u64>,
-    /// By generation, one bit for each part of the time.
+    /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
     pub(super) bytes: u64,
 }
@@ -229,9 +229,9 @@ pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
 /// The bytes of a small slot.
 pub(super) const SLOT: u64 = 40;
 
-/// Joins places that are one to a programmer: a list that is appended to accumulates at what was its last element, so a place of the
-/// class of what piles up is taken for what holds it; and the many small places of one class and site that one object holds are
-/// taken for that object.
+/// Joins accumulation points that are one to a programmer: a list that is appended to accumulates at what was its last element, so an
+/// accumulation point of the class of what piles up is taken for what holds it; and the many small points of one class and site that one
+/// object holds are taken for that object.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -262,9 +262,9 @@ pub(super) fn join(
         top
     };
     let mut climbed: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
-    // A list whose elements are of two classes in turn is climbed step by step, from each place in it anew: a hostile one of a million
-    // elements for years. In an order, so that the same places are left when patience ends.
-    let mut patience = CLIMBS.saturating_mul(heap.object_count());
+    // A list whose elements are of two classes in turn is climbed step by step, from each point in it anew: a hostile one of a million
+    // elements for years. In an order, so that the same points are left when the steps are used up.
+    let mut steps_left = CLIMBS.saturating_mul(heap.object_count());
     let mut places: Vec<(AccumulationPoint, Accumulation)> = places.into_iter().collect();
     places.sort_unstable_by_key(|(anchor, _)| *anchor);
     for (step, (anchor, place)) in places.into_iter().enumerate() {
@@ -272,14 +272,14 @@ pub(super) fn join(
         let kinds: HashSet<(Type, Symbol)> = place.content.keys().map(|(ty, class, ..)| (*ty, *class)).collect();
         let is_climbed = |id: &NodeId| is_element(heap, *id) && kinds.contains(&kind(*id));
         let mut at = anchor.node();
-        while let Some(id) = at.filter(|id| patience > 0 && is_climbed(id)) {
+        while let Some(id) = at.filter(|id| steps_left > 0 && is_climbed(id)) {
             at = top(id);
-            control.check_at(patience)?;
-            patience -= 1;
+            control.check_at(steps_left)?;
+            steps_left -= 1;
         }
         climbed.entry(at.map_or(anchor, AccumulationPoint::Node)).or_default().add(place);
     }
-    // Brothers are places of one sort under one object, or under several of one sort that one object holds.
+    // Brothers are points of one sort under one object, or under several of one sort that one object holds.
     for levels in 1..=2 {
         let mut brothers: HashMap<(NodeId, [Option<ObjectKind>; 2]), Vec<NodeId>> = HashMap::new();
         for id in climbed.keys().filter_map(|anchor| anchor.node()) {
@@ -307,7 +307,7 @@ pub(super) fn join(
 /// So many steps up are made for each object of the heap, in all.
 const CLIMBS: usize = 32;
 
-/// More places of one class and site than this, under one object, are one place.
+/// More points of one class and site than this, under one object, are one point.
 const FEW: usize = 4;
 
 /// Whether the node may be an element of a list that is made of its own kind.

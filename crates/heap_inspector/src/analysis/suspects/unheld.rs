@@ -12,7 +12,7 @@ use crate::graph::dominators::Tree;
 use crate::heap::Heap;
 use hashbrown::HashMap;
 
-/// The suspect that the dump shows no holder of, where there is one, and what it ranks by. `bin` says in which part of the traced time a
+/// The suspect that the dump shows no holder of, where there is one, and what it ranks by. `bin` says in which slice of the traced period a
 /// generation lies.
 ///
 /// # Errors
@@ -62,9 +62,9 @@ pub(super) fn unheld(
     let main = hidden(heap, found.into_values());
     Ok(main.map(|(content, suspect)| {
         let reason = format!(
-            "nothing in the dump leads to it, and yet it comes from {} of {BINS} parts of the traced time: something that dumps do not \
-             show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full collection; two more \
-             dumps would tell",
+            "nothing in the dump leads to it, and yet it was allocated in {} of {BINS} slices of the traced period: something that \
+             dumps do not show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full \
+             collection; two more dumps would tell",
             content.bins.count_ones()
         );
         let suspect = Suspect { memsize: place.bytes, reasons: vec![reason], ..suspect };
