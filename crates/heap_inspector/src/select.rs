@@ -158,7 +158,7 @@ impl Filter {
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         self.terms.iter().filter_map(|term| match term.subject {
             Subject::Key(key) => Some(key),
-            Subject::Trait(_) => None,
+            Subject::Flag(_) => None,
         })
     }
 
