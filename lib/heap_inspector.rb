@@ -41,6 +41,7 @@ module HeapInspector
   autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
   autoload :Error, "heap_inspector/errors"
   autoload :Escape, "heap_inspector/escape"
+  autoload :Estimate, "heap_inspector/groups"
   autoload :Facts, "heap_inspector/facts"
   autoload :Fill, "heap_inspector/collections"
   autoload :Folder, "heap_inspector/folder"
@@ -97,6 +98,7 @@ module HeapInspector
   autoload :Site, "heap_inspector/duplicate_strings"
   autoload :Size, "heap_inspector/size"
   autoload :SlotSizePages, "heap_inspector/fragmentation"
+  autoload :StackFrame, "heap_inspector/stack_frame"
   autoload :Step, "heap_inspector/step"
   autoload :Component, "heap_inspector/unreachable"
   autoload :ComponentGroup, "heap_inspector/unreachable"
@@ -133,6 +135,8 @@ module HeapInspector
   # @param threads [Integer, nil] how many threads work; one a core by default
   # @param index [Boolean] whether an index file beside the dump (`heap.json.hidx`) is read where there is one for this very dump, which
   #   saves parsing, and written when the reference graph is worked out first, where the folder allows it. It may be deleted at any time.
+  # @param app [String, Pathname, Array<String, Pathname>, nil] the folders of the app: what lies below and is in no gem there is the
+  #   app's, and nothing else. By default those of `HEAP_INSPECTOR_APP`, or all files that are in no gem and not Ruby's own.
   # @return [Heap]
   # @raise [FormatError] if it is no heap dump; if `strict`, also where one is damaged. The message begins with the file's name.
   # @raise [CompressionError] if it is packed in a way that cannot be read
@@ -143,15 +147,15 @@ module HeapInspector
   #   HeapInspector.analyze("heap.json.zst", progress: true).summary
   # @example from a process
   #   IO.popen(["ssh", "web1", "cat /tmp/heap.json.gz"]) { |io| HeapInspector.analyze(io) }
-  def self.analyze(source, strict: false, progress: nil, threads: nil, index: true)
-    Heap.load(source, strict: strict, progress: progress, threads: threads, index: index)
+  def self.analyze(source, strict: false, progress: nil, threads: nil, index: true, app: nil)
+    Heap.load(source, strict: strict, progress: progress, threads: threads, index: index, app: app)
   end
 
   # Compares dumps of one process, oldest first: what is new, gone and kept, what grows, what looks like a leak. Best with three, taken
   # as the process works: two do not tell a leak from a cache that fills.
   #
   # @param dumps [Array<Heap, String, Pathname, IO, #read>] heaps that were loaded, or what {analyze} takes; or one Array of them
-  # @param options [Hash] those of {analyze}: `strict`, `progress`, `threads`, `index`
+  # @param options [Hash] those of {analyze}: `strict`, `progress`, `threads`, `index`, `app`
   # @return [Diff]
   # @raise [ArgumentError] if there are fewer than two, or an option is unknown
   # @raise [FormatError, CompressionError, SystemCallError] if one cannot be read; the message says which

@@ -7,17 +7,24 @@ module HeapInspector
     # @example
     #   File.write("heap.dot", heap.paths_to_class("Order").to_dot) # dot -Tsvg heap.dot > heap.svg
     def to_dot
-      @document.render("dot", 0, false)
+      drawn.render("dot", 0, false)
     end
 
     # @return [String] folded stacks by bytes, for flamegraph.pl, inferno or speedscope
     def to_folded
-      @document.render("folded", 0, false)
+      drawn.render("folded", 0, false)
     end
 
     # @return [String] a flame graph by bytes, as SVG
     def to_flamegraph
-      @document.render("flamegraph", 0, false)
+      drawn.render("flamegraph", 0, false)
+    end
+
+    private
+
+    # The document with the tree.
+    def drawn
+      @document
     end
   end
 end

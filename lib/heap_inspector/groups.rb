@@ -13,10 +13,26 @@ module HeapInspector
     #   @return [Integer] how many references they hold
     # @!attribute [r] share
     #   @return [Float] their part of the bytes of all groups, from 0.0 to 1.0
-    fields :key, :count, :memsize, :references, :share
+    # @!attribute [r] estimate
+    #   @return [Estimate, nil] what they stand for, where the keys are known of sampled allocations alone; see {Groups}
+    fields :key, :count, :memsize, :references, :share, :estimate
+  end
+
+  # What a group stands for, where a part of the allocations was sampled: reckoned from the samples in it.
+  class Estimate < Value
+    # @!attribute [r] samples
+    #   @return [Integer] how many of its objects were sampled: fewer than 30 say little
+    # @!attribute [r] count
+    #   @return [Integer] about how many objects there are
+    # @!attribute [r] memsize
+    #   @return [Integer] about how many bytes they take
+    fields :samples, :count, :memsize
   end
 
   # Count and bytes of objects by one key or several, the greatest first. An answer of {Heap#groups}.
+  #
+  # Of a dump whose allocations were sampled, what is known of samples alone (lines, gems, generations, stacks) is counted as it stands in
+  # the dump, and each group has an {Estimate}, by which they are ordered. Groups by `:stack` can be drawn as a flame graph.
   #
   # @example
   #   groups = heap.groups(by: :class)
@@ -24,6 +40,8 @@ module HeapInspector
   #   groups["User"]&.count          # => 1200
   #   groups.sum(&:memsize) == groups.total.memsize # => true, without a limit
   class Groups < GroupRows
+    include Drawings
+
     # @return [Array<Symbol>] the keys
     attr_reader :by
 
@@ -36,15 +54,24 @@ module HeapInspector
     # @api private
     def initialize(by, answer)
       super()
-      rows, rest, total, @document = answer
+      rows, rest, total, @document, @drawing = answer
       @by = by.freeze
       @rest = Rest.new(*rest) if rest.first.positive?
       @total = Total.new(*total)
-      @groups = rows.map { |row| Group.new(*row, @total.memsize.zero? ? 0.0 : row[2].fdiv(@total.memsize)) }.freeze
+      @groups = rows.map { |row| group(*row) }.freeze
       freeze
     end
 
     private
+
+    def group(key, count, memsize, references, estimate)
+      share = total.memsize.zero? ? 0.0 : memsize.fdiv(total.memsize)
+      Group.new(key, count, memsize, references, share, estimate && Estimate.new(*estimate))
+    end
+
+    def drawn
+      @drawing || raise(ArgumentError, "only groups by stack can be drawn: groups(by: :stack)")
+    end
 
     def about
       "by #{by.join(", ")}: #{grouped(size + (rest&.rows || 0))} groups, #{grouped(total.count)} objects, " \

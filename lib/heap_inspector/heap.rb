@@ -24,14 +24,15 @@ module HeapInspector
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
       Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Grouping Groups Growth MergedPaths Reference Relation
-      Retained Rows Step Summary Suspects Threads Unreachable Warning Where WhereChain
+      Retained Rows StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
     ].freeze
 
     private_constant :ANSWERS
 
     # @!parse
     #   # The properties that objects are grouped and filtered by: `:generation`, `:type`, `:class`, `:file`, `:directory`,
-    #   # `:line`, `:location` (file and line), `:method`, `:gem`, `:imemo`, `:struct`, `:encoding`, `:slot_size`, `:shape`, `:frozen`,
+    #   # `:line`, `:location` (file and line), `:method`, `:gem`, `:app_location` (the app's own line that led to the allocation),
+    #   # `:stack` (all frames that led to it, as one text), `:imemo`, `:struct`, `:encoding`, `:slot_size`, `:shape`, `:frozen`,
     #   # `:embedded`, `:old`, `:shared`, `:traced`.
     #   KEYS = []
     #
@@ -72,12 +73,13 @@ module HeapInspector
     # @param progress [Boolean, #call, nil]
     # @param threads [Integer, nil]
     # @param index [Boolean]
+    # @param app [String, Pathname, Array<String, Pathname>, nil]
     # @return [Heap]
     # @raise (see HeapInspector.analyze)
-    def self.load(source, strict: false, progress: nil, threads: nil, index: true)
+    def self.load(source, strict: false, progress: nil, threads: nil, index: true, app: nil)
       ANSWERS.each { |name| HeapInspector.const_get(name) }
       ProgressBar.during(progress) do |callee|
-        native_load(*Input.of(source), strict ? true : false, Where.threads(threads), callee, index ? true : false)
+        native_load(*Input.of(source), strict ? true : false, Where.threads(threads), callee, index ? true : false, Where.folders(app))
       end
     rescue FormatError, CompressionError => e
       raise e.exception("#{Input.name(source)}: #{e.message}")
@@ -101,6 +103,8 @@ module HeapInspector
     #     klass, location = group.key
     #     puts "#{klass} at #{location}: #{group.count} objects, #{group.memsize} bytes"
     #   end
+    # @example
+    #   File.write("heap.svg", heap.groups(by: :stack).to_flamegraph)
     def groups(by: :class, where: nil, sort: :bytes, limit: 50)
       by = Where.keys(by)
       Groups.new(by, native_groups(by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit)))

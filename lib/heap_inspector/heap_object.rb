@@ -76,6 +76,10 @@ module HeapInspector
     # @!method gem
     #   @return [String, nil] the gem and version that allocated it, `"app"`, `"stdlib"` or `"ruby"`
 
+    # @!method app_location
+    #   @return [String, nil] file and line of the nearest frame of the app in its {#stack}; without a stack {#location}, where that is
+    #     the app's
+
     # @!method directory
     #   @return [String, nil] the directory of {#file}
 
@@ -147,6 +151,15 @@ module HeapInspector
     # @return [String, nil] the name of a class or module itself, as `"User"`, `"#<Class:User>"`; nil for other objects
     def name
       Native.class_name(heap, index) if %i[class module iclass].include?(type)
+    end
+
+    # The stack that allocated it, where heap_inspector's own tracer took it.
+    #
+    # @return [Array<StackFrame>] the innermost frame first; empty where it is not known
+    # @example
+    #   object.stack.find(&:app?).to_s # => "/srv/app/models/feed.rb:31 in load_feed"
+    def stack
+      Native.stack(heap, index).map { |row| StackFrame.new(*row) }.freeze
     end
 
     # @return [HeapObject, nil] the superclass of a class (from Ruby 3.1)

@@ -27,7 +27,7 @@ module HeapInspector
         dumps: (1..1),
         word: nil,
         options: { format: :text, where: nil, by: :class, sort: :bytes, lines: 50 },
-        formats: %w[text json markdown csv]
+        formats: %w[text json markdown csv dot folded flamegraph]
       },
       {
         name: "read",

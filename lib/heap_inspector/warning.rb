@@ -5,8 +5,8 @@ module HeapInspector
   class Warning < Value
     # @!attribute [r] kind
     #   @return [Symbol] `:lost` (a line that cannot be read, its object is missing), `:repaired` (a line that Ruby broke by printing
-    #     a name unescaped), `:truncated` (the dump ends early), `:duplicate` (two objects with one address) or `:partial` (no roots, and
-    #     references that lead out of the dump)
+    #     a name unescaped), `:truncated` (the dump ends early), `:duplicate` (two objects with one address), `:partial` (no roots, and
+    #     references that lead out of the dump) or `:stacks` (stacks of allocations are not whole)
     # @!attribute [r] line
     #   @return [Integer, nil] the line, from 1; nil where it concerns the whole dump
     # @!attribute [r] byte

@@ -192,6 +192,17 @@ module HeapInspector
         raise ArgumentError, "threads: is a number from 1 to #{MOST_THREADS} or nil, not #{threads.inspect}"
       end
 
+      # @param app [String, Pathname, Array, nil] the folders of the app; of nil those that the environment names
+      # @return [Array<String>]
+      def folders(app)
+        return ENV.fetch("HEAP_INSPECTOR_APP", "").split(":").map { |path| text(path) } if app.nil?
+
+        (app.is_a?(Array) ? app : [app]).map do |path|
+          path = path.to_path if path.respond_to?(:to_path)
+          path.is_a?(String) ? text(path) : raise(TypeError, "app: is a folder or an Array of folders, not #{path.inspect}")
+        end
+      end
+
       # @param sort [Symbol, String]
       # @return [String]
       def sort(sort)

@@ -11,7 +11,7 @@ pub use texts::Texts;
 use crate::Result;
 use crate::diagnostics::Diagnostics;
 use crate::memory::{STRIDE, map};
-use crate::names::{NameParts, Names, TRACER_STRUCT, Tables};
+use crate::names::{NameParts, Names, Renumbering, TRACER_STRUCT, Tables};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Record, Type};
 use crate::ruby::pages::PageTable;
@@ -101,7 +101,7 @@ impl Aggregate {
     /// # Errors
     /// Those of [`scan::scan`].
     pub fn take(source: &Source, asked: &Options<'_>, scan: &scan::Options<'_>) -> Result<Aggregate> {
-        let (mut workers, diagnostics) = scan::scan(source, scan, || Worker::new(asked))?;
+        let (mut workers, mut diagnostics) = scan::scan(source, scan, || Worker::new(asked))?;
         let several = workers.iter_mut().map(|worker| std::mem::take(&mut worker.tables)).collect();
         let check = |step: usize| scan.control.check_at(step);
         let (tables, renumberings) = Tables::joined(several, &check)?;
@@ -109,11 +109,13 @@ impl Aggregate {
         let mut sums = Sums::new();
         let mut pages = PageTable::default();
         let mut texts = asked.texts.map(|_| Texts::default());
+        let numbered = renumberings.first().map(Renumbering::stacks);
+        let mut lost = 0;
         for (number, (worker, renumbering)) in workers.into_iter().zip(renumberings).enumerate() {
             totals.merge(&worker.totals);
             pages.merge(worker.pages);
             let found = worker.sums.finish();
-            if number == 0 {
+            if number == 0 && !asked.parts.stack {
                 sums = found; // its numbers are the whole's
             } else {
                 for (step, (properties, sum)) in found.into_iter().enumerate() {
@@ -121,16 +123,22 @@ impl Aggregate {
                         scan.control.check()?;
                         map(&mut sums, STRIDE)?;
                     }
-                    sums.entry(ObjectProperties { names: renumbering.apply(properties.names), ..properties })
-                        .or_default()
-                        .add(sum);
+                    let whole = properties.renumbered(&renumbering);
+                    lost += if properties.stack.is_some() && !whole.stack.is_some() { sum.count } else { 0 };
+                    sums.entry(whole).or_default().add(sum);
                 }
             }
             if let (Some(texts), Some(found)) = (&mut texts, worker.texts) {
                 texts.merge(found, renumbering);
             }
         }
-        Ok(Aggregate { totals, sums, names: Names::new(tables, check)?, diagnostics, pages, texts })
+        if let Some(warning) = numbered.and_then(|numbered| numbered.warning(lost)) {
+            diagnostics.add(warning, scan.strict)?;
+        }
+        let mut names = Names::new(tables, check)?;
+        names.set_app(scan.app);
+        names.sampling = totals.sampling();
+        Ok(Aggregate { totals, sums, names, diagnostics, pages, texts })
     }
 }
 
@@ -139,6 +147,8 @@ struct Worker<'a> {
     references: Vec<u64>,
     tables: Tables,
     names: NameParts,
+    /// Whether stacks are wanted.
+    stacks: bool,
     tracer: Symbol,
     totals: Totals,
     sums: Summing,
@@ -156,6 +166,7 @@ impl<'a> Worker<'a> {
             references: Vec::new(),
             tables,
             names: NameParts { class: parts.class, site: parts.site, label: parts.label },
+            stacks: parts.stack,
             tracer,
             totals: Totals::default(),
             sums: Summing::default(),
@@ -171,10 +182,13 @@ impl Visitor for Worker<'_> {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>, _: u64) {
+    fn record(&mut self, record: &Record<'_>, offset: u64) {
         self.references.clear();
         if !record.ty.is_object() {
             self.totals.count(record, None);
+            if self.stacks && record.is_stacks() {
+                self.tables.take_stacks(record, offset);
+            }
             return;
         }
         let properties = ObjectProperties::new(record, self.tables.take(record, self.names), self.tracer);

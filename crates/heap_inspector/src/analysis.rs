@@ -1,5 +1,6 @@
 //! The questions, one file each: a heap or a pass over a dump comes in, a finished value goes out, and a report is made from it.
 
+pub mod by_stack;
 pub mod collections;
 pub mod diff;
 pub mod dominator_tree;
@@ -24,9 +25,10 @@ pub mod unreachable;
 
 use crate::diagnostics::Diagnostics;
 use crate::heap::{Heap, NodeId};
-use crate::keys::{Absent, Key, KeyValue};
+use crate::keys::{Absent, Key, KeyValue, StackText};
 use crate::labels::Edge;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
+use crate::sampling::FEW;
 use crate::select::Filter;
 use crate::sums::{Sum, Totals};
 
@@ -89,15 +91,43 @@ impl Context {
         Context { totals: heap.totals().clone(), diagnostics: heap.diagnostics().clone() }
     }
 
-    /// The totals as the first section of a report.
+    /// How a report begins: where allocations were sampled it says so, then come the totals.
+    pub(crate) fn head(&self) -> Vec<Section> {
+        self.sampled().into_iter().chain([self.facts()]).collect()
+    }
+
+    /// That lines are known of sampled objects alone, where it is so.
+    pub(crate) fn sampled(&self) -> Option<Section> {
+        let sampling = self.totals.sampling().filter(|sampling| sampling.is_of_lines())?;
+        let text = format!(
+            "allocations were sampled: one of {} was traced and stands for as many. What is known of traced objects alone (lines, gems, \
+             generations, stacks) is reckoned from these and has a ~; a ? behind it means fewer than {FEW} samples, so it is rough. \
+             Counts by class, and what objects retain, are exact",
+            crate::human::count(sampling.every)
+        );
+        Some(note(Level::Info, text))
+    }
+
+    /// The totals as a section of a report.
     pub(crate) fn facts(&self) -> Section {
         let totals = &self.totals;
         let mut facts = vec![
             fact("object_count", "Objects", Cell::Count(totals.objects.count), String::new()),
             fact("memsize", "Memory", Cell::Bytes(totals.objects.memsize), String::new()),
         ];
+        let sampling = totals.sampling().filter(|sampling| sampling.is_of_lines());
+        if let Some(sampling) = sampling {
+            facts.push(fact("tracing", "Tracing", Cell::Text(sampling.mode.name().into()), String::new()));
+            facts.push(fact(
+                "sampled_every",
+                "Sampled",
+                Cell::Number(sampling.every),
+                "one of so many allocations".into(),
+            ));
+            facts.push(fact("samples", "Samples", Cell::Count(totals.traced.count), String::new()));
+        }
         let untraced = untraced(totals);
-        if untraced.count > 0 {
+        if untraced.count > 0 && sampling.is_none() {
             facts.push(fact(
                 "untraced_count",
                 "Untraced objects",
@@ -189,6 +219,7 @@ pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
         KeyValue::Number(number) => Cell::Number(*number),
         KeyValue::Flag(flag) => Cell::Flag(*flag),
         KeyValue::Text(text) => Cell::Text(text.clone()),
+        KeyValue::Stack(StackText { text, brief }) => Cell::Brief { text: text.clone(), brief: brief.clone() },
         KeyValue::Absent(absent) => Cell::Text(absent.words().into()),
     }
 }

@@ -1,6 +1,6 @@
 //! What reading told about the input beside its records: what was lost, repaired, cut off.
 
-use crate::Position;
+use crate::{Error, Position, Result};
 
 /// What reading told about the input, beside the records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -22,6 +22,18 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// How many warnings of a kind are kept one by one.
     pub const KEPT: usize = 20;
+
+    /// Adds a warning of the whole input; if `strict` it is an error.
+    ///
+    /// # Errors
+    /// [`Error::Format`].
+    pub(crate) fn add(&mut self, warning: Warning, strict: bool) -> Result<()> {
+        if strict {
+            return Err(Error::format(warning.message));
+        }
+        self.warnings.push(warning);
+        Ok(())
+    }
 }
 
 /// Something that was lost or repaired.
@@ -59,4 +71,6 @@ pub enum WarningKind {
     Duplicate,
     /// Only a part of the heap is in the dump.
     Partial,
+    /// Stacks in which objects were allocated are not whole.
+    Stacks,
 }

@@ -13,12 +13,14 @@ mod parts;
 use crate::Result;
 use crate::control::Control;
 use crate::diagnostics::Diagnostics;
+use crate::gems::App;
 use crate::names::{ClassId, Names, Numbers};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Flags, Type};
 use crate::ruby::pages::{Layout, PageTable, SizePages};
 use crate::scan::Options;
 use crate::source::Source;
+use crate::stacks::FrameId;
 use crate::sums::{Ranges, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
 pub(crate) use codes::Domain;
@@ -88,6 +90,8 @@ struct Columns {
     lengths: Column,
     /// Where a node's line begins, in bytes behind its segment's begin.
     offsets: Column,
+    /// The frame that allocated a node; 0 for none.
+    stacks: Column,
     /// Where a node's references end; they begin where the node's before it end.
     edge_ends: Vec<u32>,
     trait_sets: Vec<Flags>,
@@ -210,6 +214,7 @@ impl Heap {
             + self.index.footprint()
             + self.names.tables.symbols.footprint()
             + self.names.tables.sites.footprint()
+            + self.names.tables.stacks.footprint()
     }
 
     /// What was lost or repaired.
@@ -222,6 +227,11 @@ impl Heap {
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Says which files are the app's: what an index file keeps does not depend on it.
+    pub(crate) fn set_app(&mut self, app: Option<&App>) {
+        self.names.set_app(app);
     }
 
     /// The ROOT lines, in order.
@@ -272,6 +282,7 @@ impl Heap {
             generation,
             shape: columns.shapes.get(at) as u32,
             slot_size: columns.slot_sizes.get(at) as u32,
+            stack: FrameId(columns.stacks.get(at) as u32),
             flags: columns.trait_sets[columns.flags.get(at) as usize],
             ty,
             traced: generation > 0 || site != SiteId::NONE,
@@ -282,6 +293,12 @@ impl Heap {
     /// The node's type: less work than its slot, where all nodes are looked at.
     pub(crate) fn ty(&self, id: NodeId) -> Type {
         self.columns.types[at(id)]
+    }
+
+    /// The frame that allocated the node, where its stack is known: less work than its slot.
+    #[must_use]
+    pub fn stack(&self, id: NodeId) -> FrameId {
+        FrameId(self.columns.stacks.get(at(id)) as u32)
     }
 
     /// The greatest generation of an object, plus 1 as in [`ObjectProperties::generation`]; 0 where nothing is traced.

@@ -2,14 +2,15 @@
 //!
 //! A [`ObjectProperties`] holds numbers; a [`Values`] turns them into values of a [`Key`], each distinct site, class or path once.
 
-use crate::gems;
 use crate::heap::Domain;
 use crate::names::{Names, Numbers};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Flags, Type};
+use crate::stacks::FrameId;
 use crate::symbols::{Site, SiteId, Symbol, Symbols};
 use crate::{Error, Result};
 use hashbrown::{HashMap, HashSet};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -35,6 +36,10 @@ pub enum Key {
     Method,
     /// Gem and version, `app`, `stdlib`, `ruby`.
     Gem,
+    /// `file:line` of the nearest frame of the app, where the stack is known; else the location, where that is the app's.
+    AppLocation,
+    /// The stack in which the object was allocated, the innermost frame first.
+    Stack,
     /// The sort of an IMEMO; none for other types.
     Imemo,
     /// The C type of a DATA; none for other types.
@@ -59,7 +64,7 @@ pub enum Key {
 
 impl Key {
     /// Every key with its name.
-    pub const NAMED: [(Key, &'static str); 19] = [
+    pub const NAMED: [(Key, &'static str); 21] = [
         (Key::Generation, "generation"),
         (Key::Type, "type"),
         (Key::Class, "class"),
@@ -69,6 +74,8 @@ impl Key {
         (Key::Location, "location"),
         (Key::Method, "method"),
         (Key::Gem, "gem"),
+        (Key::AppLocation, "app_location"),
+        (Key::Stack, "stack"),
         (Key::Imemo, "imemo"),
         (Key::Struct, "struct"),
         (Key::Encoding, "encoding"),
@@ -102,6 +109,8 @@ impl Key {
             Key::Location => "Location",
             Key::Method => "Method",
             Key::Gem => "Gem",
+            Key::AppLocation => "Location in the app",
+            Key::Stack => "Stack",
             Key::Struct => "Struct",
             Key::Encoding => "Encoding",
             Key::Shape => "Shape",
@@ -125,6 +134,8 @@ impl Key {
                 PropertyMask { site: true, ..none }
             }
             Key::Imemo | Key::Struct | Key::Encoding => PropertyMask { ty: true, label: true, ..none },
+            Key::AppLocation => PropertyMask { stack: true, site: true, ..none },
+            Key::Stack => PropertyMask { stack: true, ..none },
             Key::SlotSize => PropertyMask { slot_size: true, ..none },
             Key::Shape => PropertyMask { shape: true, ..none },
             Key::Frozen => PropertyMask { flags: Flags::FROZEN, ..none },
@@ -149,6 +160,8 @@ impl Key {
             Key::Generation => Domain::Generation,
             Key::Shape => Domain::Shape,
             Key::SlotSize => Domain::SlotSize,
+            Key::AppLocation => Domain::AppLocation,
+            Key::Stack => Domain::Stack,
         }
     }
 
@@ -156,6 +169,12 @@ impl Key {
     #[must_use]
     pub fn is_site(self) -> bool {
         matches!(self, Key::File | Key::Directory | Key::Line | Key::Location | Key::Method | Key::Gem)
+    }
+
+    /// Whether its values depend on the stack in which an object was allocated.
+    #[must_use]
+    pub fn is_of_stack(self) -> bool {
+        matches!(self, Key::AppLocation | Key::Stack)
     }
 
     /// Reads `generation` or `class,location`.
@@ -194,6 +213,8 @@ pub enum Value {
     Flag(bool),
     /// A text, numbered in the [`Values`].
     Text(Symbol),
+    /// A stack, by its innermost frame: its text is made when it is shown.
+    Stack(FrameId),
     /// No text, and why.
     Absent(Absent),
 }
@@ -207,6 +228,10 @@ pub enum Absent {
     NoFile,
     /// It was allocated outside a method.
     NoMethod,
+    /// It was traced without a stack.
+    NoStack,
+    /// No line of the app is known that allocated it.
+    NoAppLine,
     /// It is the allocation tracer's own store.
     Tracer,
 }
@@ -219,6 +244,8 @@ impl Absent {
             Absent::Untraced => "(untraced)",
             Absent::NoFile => "(no Ruby file)",
             Absent::NoMethod => "(no method)",
+            Absent::NoStack => "(no stack)",
+            Absent::NoAppLine => "(no app line)",
             Absent::Tracer => "(allocation tracer)",
         }
     }
@@ -249,6 +276,12 @@ impl<'a> Values<'a> {
     #[must_use]
     pub fn new(names: &'a Names) -> Self {
         Values { names, texts: Symbols::default(), cache: HashMap::new() }
+    }
+
+    /// The names that they are values of.
+    #[must_use]
+    pub fn names(&self) -> &'a Names {
+        self.names
     }
 
     /// The number of a text: that of the dump's own, where it is one.
@@ -298,6 +331,13 @@ impl<'a> Values<'a> {
             },
             Key::Class => self.class(properties),
             Key::File | Key::Directory | Key::Location | Key::Method | Key::Gem => self.site(key, properties),
+            Key::AppLocation | Key::Stack if properties.tracer => Value::Absent(Absent::Tracer),
+            Key::AppLocation | Key::Stack if !properties.traced && !properties.stack.is_some() => {
+                Value::Absent(Absent::Untraced)
+            }
+            Key::Stack if !properties.stack.is_some() => Value::Absent(Absent::NoStack),
+            Key::Stack => Value::Stack(properties.stack),
+            Key::AppLocation => self.app_location(properties),
         }
     }
 
@@ -326,22 +366,34 @@ impl<'a> Values<'a> {
             Value::Flag(flag) => KeyValue::Flag(flag),
             Value::Text(sym) => KeyValue::Text(String::from_utf8_lossy(self.bytes_of(sym)).into_owned()),
             Value::Absent(absent) => KeyValue::Absent(absent),
+            Value::Stack(innermost) => KeyValue::Stack(self.stack_text(innermost)),
         }
     }
 
     /// The order of two rows of values: as they stand outside, texts by their bytes.
     pub(crate) fn compare(&self, one: &[Value], other: &[Value]) -> Ordering {
-        let mut order = one.iter().zip(other).map(|(a, b)| match (self.bytes(*a), self.bytes(*b)) {
-            // The words for no text come before a text of the same.
-            (Some(one), Some(other)) => one.cmp(other).then_with(|| b.cmp(a)),
-            _ => a.cmp(b),
+        let mut order = one.iter().zip(other).map(|(a, b)| match (*a, *b) {
+            (Value::Stack(one), Value::Stack(other)) => self.compare_stacks(one, other),
+            _ => match (self.plain(*a), self.plain(*b)) {
+                // The words for no text come before a text of the same.
+                (Some(one), Some(other)) => one.cmp(other).then_with(|| b.cmp(a)),
+                _ => a.cmp(b),
+            },
         });
         order.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 
     /// The bytes of a text value, or of the words for none: as people see it. None of what is no text.
     #[must_use]
-    pub fn bytes(&self, value: Value) -> Option<&[u8]> {
+    pub fn bytes(&self, value: Value) -> Option<Cow<'_, [u8]>> {
+        match value {
+            Value::Stack(innermost) => Some(Cow::Owned(self.stack_text(innermost).text.into_bytes())),
+            value => self.plain(value).map(Cow::Borrowed),
+        }
+    }
+
+    /// The same of what is no stack.
+    fn plain(&self, value: Value) -> Option<&[u8]> {
         match value {
             Value::Text(sym) => Some(self.bytes_of(sym)),
             Value::Absent(absent) => Some(absent.words().as_bytes()),
@@ -418,9 +470,122 @@ impl<'a> Values<'a> {
                     None => b".",
                 })
             }
-            Key::Gem => self.intern(gems::gem(&symbols.text(file)).as_bytes()),
+            Key::Gem => self.intern(names.app().owner(&symbols.text(file)).as_bytes()),
             _ => file,
         })
+    }
+
+    /// Of an object that was traced, or has a stack.
+    fn app_location(&mut self, properties: &ObjectProperties) -> Value {
+        let names = self.names;
+        let site = if properties.stack.is_some() {
+            match names.in_app(properties.stack) {
+                FrameId::NONE => return Value::Absent(Absent::NoAppLine),
+                frame => names.tables.stacks.site(frame),
+            }
+        } else {
+            properties.names.site
+        };
+        let part = match self.cache.get(&(Key::AppLocation, site.0)) {
+            Some(part) => *part,
+            None => {
+                let is_app = names.is_app(site);
+                let location = self.part_of_site(Key::Location, site).ok().filter(|_| is_app);
+                let part = location.ok_or(Absent::NoAppLine);
+                self.cache.insert((Key::AppLocation, site.0), part);
+                part
+            }
+        };
+        part.map_or_else(Value::Absent, Value::Text)
+    }
+
+    /// In the order of what frames are read as, the innermost first. So far as stacks are shown; what differs beyond, by number.
+    fn compare_stacks(&self, one: FrameId, other: FrameId) -> Ordering {
+        let stacks = &self.names.tables.stacks;
+        let words = |frame: FrameId| {
+            let site = self.names.tables.sites.get(stacks.site(frame));
+            let symbols = &self.names.tables.symbols;
+            (symbols.bytes(site.file), site.line, symbols.bytes(site.method))
+        };
+        let pairs = stacks.frames(one).zip(stacks.frames(other)).take(FRAMES).take_while(|(one, other)| one != other);
+        pairs
+            .map(|(one, other)| words(one).cmp(&words(other)))
+            .find(|order| order.is_ne())
+            .unwrap_or_else(|| one.cmp(&other))
+    }
+
+    fn stack_text(&self, innermost: FrameId) -> StackText {
+        let stacks = &self.names.tables.stacks;
+        let depth = self.names.depth(innermost) as usize;
+        let first_of_app = self.names.in_app(innermost);
+        let (mut text, mut brief) = (String::new(), String::new());
+        // How many frames stand in the text, and in what people read; how far the latter goes.
+        let (mut told, mut shown, mut end) = (0, 0, 0);
+        for (at, frame) in stacks.frames(innermost).take(FRAMES).enumerate() {
+            if text.len() > LONGEST_STACK {
+                break;
+            }
+            let (site, between) = (stacks.site(frame), if at > 0 { BETWEEN } else { "" });
+            text = text + between + &self.frame_text(site, false);
+            told += 1;
+            // What calls a frame has a smaller number.
+            let is_before_app = first_of_app.is_some() && frame > first_of_app;
+            if shown < SHOWN_FRAMES && (at == 0 || !is_before_app) {
+                let left_out = if at > end { format!("{between}…") } else { String::new() };
+                brief = brief + &left_out + between + &self.frame_text(site, true);
+                (shown, end) = (shown + 1, at + 1);
+            }
+        }
+        for (words, told) in [(&mut text, told), (&mut brief, end)] {
+            if told < depth {
+                *words += &format!("{BETWEEN}({} more)", crate::human::count((depth - told) as u64));
+            }
+        }
+        StackText { text, brief }
+    }
+
+    /// `app/models/feed.rb:31 in load_feed`.
+    pub(crate) fn frame_text(&self, site: SiteId, is_short: bool) -> String {
+        let symbols = &self.names.tables.symbols;
+        let (location, method) = (self.frame_location(site, is_short), self.names.tables.sites.get(site).method);
+        match (location.is_empty(), method.is_some()) {
+            (true, false) => Absent::NoFile.words().to_owned(),
+            (true, true) => symbols.text(method).into_owned(),
+            (false, false) => location,
+            (false, true) => format!("{location} in {}", symbols.text(method)),
+        }
+    }
+
+    /// File and line of a frame; empty where it has no file.
+    pub(crate) fn frame_location(&self, site: SiteId, is_short: bool) -> String {
+        let Site { file, line, .. } = self.names.tables.sites.get(site);
+        let path = self.names.tables.symbols.text(file);
+        let path = if is_short { self.names.app().short(&path) } else { &path };
+        if line > 0 && !path.is_empty() { format!("{path}:{line}") } else { path.to_owned() }
+    }
+}
+
+/// What stands between a frame and the one that called it.
+const BETWEEN: &str = " ← ";
+/// So many frames of a stack are told; tracers take no more than half as many.
+const FRAMES: usize = 512;
+/// In so many bytes, and one frame.
+const LONGEST_STACK: usize = 16 << 10;
+/// So many are read in a table: the innermost, and those from the first of the app on.
+const SHOWN_FRAMES: usize = 3;
+
+/// A stack as one text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StackText {
+    /// All frames, the innermost first.
+    pub text: String,
+    /// The innermost and the first of the app, for a row of a table.
+    pub brief: String,
+}
+
+impl serde::Serialize for StackText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }
 
@@ -436,6 +601,8 @@ pub enum KeyValue {
     Flag(bool),
     /// A text, invalid UTF-8 replaced.
     Text(String),
+    /// A stack.
+    Stack(StackText),
     /// No text, and why.
     Absent(Absent),
 }
@@ -445,7 +612,7 @@ impl KeyValue {
     #[must_use]
     pub fn words(&self) -> Option<&str> {
         match self {
-            KeyValue::Text(text) => Some(text),
+            KeyValue::Text(text) | KeyValue::Stack(StackText { text, .. }) => Some(text),
             KeyValue::Absent(absent) => Some(absent.words()),
             _ => None,
         }
@@ -458,7 +625,7 @@ impl Ord for KeyValue {
             KeyValue::None => (0, 0),
             KeyValue::Number(number) => (1, *number),
             KeyValue::Flag(flag) => (2, u64::from(*flag)),
-            KeyValue::Text(_) | KeyValue::Absent(_) => (3, 0),
+            KeyValue::Text(_) | KeyValue::Stack(_) | KeyValue::Absent(_) => (3, 0),
         };
         let is_absent = |value: &KeyValue| matches!(value, KeyValue::Absent(_));
         rank(self)

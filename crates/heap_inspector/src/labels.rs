@@ -14,6 +14,7 @@ use crate::names::ClassId;
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Text, Type};
 use crate::source::Source;
+use crate::stacks::FrameId;
 use hashbrown::{HashMap, HashSet};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -250,6 +251,17 @@ impl<'a> Labels<'a> {
     /// The text of a string as far as it was read.
     pub(crate) fn start(&self, id: NodeId) -> Option<&str> {
         self.texts.get(id).map(|(text, _)| text)
+    }
+
+    /// File and line of the nearest frame of the app in a stack.
+    pub(crate) fn app_location(&self, stack: FrameId) -> Option<String> {
+        let frame = Some(self.heap.names().in_app(stack)).filter(|frame| frame.is_some())?;
+        Some(self.frame_location(frame))
+    }
+
+    /// File and line of a frame.
+    pub(crate) fn frame_location(&self, frame: FrameId) -> String {
+        self.values.borrow().frame_location(self.heap.names().tables.stacks.site(frame), false)
     }
 
     /// The value of a key for a node, as [`crate::analysis::groups`] has it.

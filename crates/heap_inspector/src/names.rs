@@ -6,12 +6,14 @@
 
 use crate::Result;
 use crate::arrays::{Parts, Reader};
+use crate::gems::App;
 use crate::memory::{filled, list, map, room};
 use crate::record::{Flags, Record, Type};
-use crate::symbols::{SiteId, Sites, Symbol, Symbols};
+use crate::sampling::Sampling;
+use crate::stacks::{self, FrameId, Numbered, Stacks};
+use crate::symbols::{LONGEST, Site, SiteId, Sites, Symbol, Symbols, bounded};
 use hashbrown::HashMap;
-use std::borrow::Cow;
-use twox_hash::XxHash3_64;
+use std::sync::{Arc, OnceLock};
 
 /// A class's number: the place of its address in the table. Number 0 is "no class".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,8 +88,11 @@ impl Classes {
 pub struct Tables {
     /// The texts.
     pub symbols: Symbols,
-    /// The allocation sites.
+    /// The allocation sites, and those of the frames of stacks.
     pub sites: Sites,
+    /// The stacks in which objects were allocated, when all lines are read.
+    pub stacks: Stacks,
+    frames: stacks::Lines,
     classes: Classes,
     /// The encoding of the string before: most have the same.
     encoding: Symbol,
@@ -130,6 +135,7 @@ impl Tables {
     /// Room for what the records of a block may bring: a block has a mebibyte, or one record. Called between blocks, so that what is new
     /// in one finds its room, however much is there already.
     pub(crate) fn room(&mut self) -> Result<()> {
+        self.frames.check()?;
         self.symbols.room(TEXTS, BLOCK)?;
         self.sites.room(&self.symbols, RECORDS)?;
         self.classes.room(CLASSES)
@@ -185,6 +191,13 @@ impl Tables {
         Numbers { class, site, label }
     }
 
+    /// Takes the frames of a line that has such, which begins at `offset`.
+    #[cold]
+    pub(crate) fn take_stacks(&mut self, record: &Record<'_>, offset: u64) {
+        let text = record.value.unwrap_or_default().decode();
+        self.frames.take(&text, offset, &mut self.symbols, &mut self.sites);
+    }
+
     #[inline]
     fn encoding(&mut self, record: &Record<'_>, parts: NameParts) -> Symbol {
         let Some(text) = record.encoding.filter(|text| parts.label && text.raw.len() <= LONGEST) else {
@@ -219,6 +232,7 @@ impl Tables {
     pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
         self.symbols.parts(parts);
         self.sites.parts(parts);
+        self.stacks.parts(parts);
         parts.push(&self.classes.addresses[..]);
         let records = self.classes.records.iter().flat_map(|known| {
             let record = known.unwrap_or_default();
@@ -233,13 +247,14 @@ impl Tables {
     pub(crate) fn from_parts(reader: &mut Reader) -> Option<Tables> {
         let mut symbols = Symbols::from_parts(reader)?;
         let sites = Sites::from_parts(reader, &mut symbols)?;
+        let stacks = Stacks::from_parts(reader, sites.len())?;
         let addresses: Vec<u64> = reader.take()?;
         let records: Vec<u32> = reader.take()?;
         let (records, []) = records.as_chunks() else { return None };
         if addresses.first() != Some(&0) || records.len() != addresses.len() {
             return None;
         }
-        let mut tables = Tables { symbols, sites, ..Tables::default() };
+        let mut tables = Tables { symbols, sites, stacks, ..Tables::default() };
         for address in &addresses[1..] {
             tables.classes.number(*address);
         }
@@ -280,6 +295,10 @@ impl Tables {
         for other in several {
             renumberings.push(joined.merge(&other, check)?);
         }
+        let (stacks, numbered) = std::mem::take(&mut joined.frames).settled(check)?;
+        joined.stacks = stacks;
+        let numbered = Arc::new(numbered);
+        renumberings.iter_mut().for_each(|renumbering| renumbering.stacks = Arc::clone(&numbered));
         Ok((joined, renumberings))
     }
 
@@ -287,6 +306,7 @@ impl Tables {
     fn merge(&mut self, other: &Tables, check: &impl Fn(usize) -> Result<()>) -> Result<Renumbering> {
         let symbols = self.symbols.merge(&other.symbols, check)?;
         let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols, check)?;
+        self.frames.append(&other.frames, &sites)?;
         let mut classes = list(other.class_count())?;
         classes.push(ClassId::NONE);
         for address in &other.classes.addresses[1..] {
@@ -308,7 +328,7 @@ impl Tables {
             };
             self.classes.records[classes[id].0 as usize].get_or_insert(known);
         }
-        Ok(Renumbering { symbols, sites, classes })
+        Ok(Renumbering { symbols, sites, classes, stacks: Arc::default() })
     }
 
     /// The address of a class's number.
@@ -333,6 +353,8 @@ pub struct Renumbering {
     pub sites: Vec<SiteId>,
     /// Classes.
     pub classes: Vec<ClassId>,
+    /// Frames of stacks, whose numbers are the dump's own.
+    stacks: Arc<Numbered>,
 }
 
 impl Renumbering {
@@ -342,7 +364,19 @@ impl Renumbering {
             symbols: (0..tables.symbols.len()).map(|id| Symbol(id as u32)).collect(),
             sites: (0..tables.sites.len()).map(|id| SiteId(id as u32)).collect(),
             classes: (0..tables.class_count()).map(|id| ClassId(id as u32)).collect(),
+            stacks: Arc::default(),
         }
+    }
+
+    /// The frame of an object's stack, whose number in the dump plus 1 this is.
+    #[must_use]
+    pub fn frame(&self, stack: u32) -> FrameId {
+        self.stacks.frame(stack)
+    }
+
+    /// The frames' numbers.
+    pub(crate) fn stacks(&self) -> Arc<Numbered> {
+        Arc::clone(&self.stacks)
     }
 
     /// The same names in the other table's numbers.
@@ -362,19 +396,8 @@ enum Named {
     Made(Vec<u8>),
 }
 
-/// A longer name is cut: each row that shows it would hold it once more.
-const LONGEST: usize = 4 << 10;
 /// Of the name of a file so much of its end stands in the names of classes without one, each of which is another.
 const SHOWN_OF_FILE: usize = 512;
-
-/// A name of at most [`LONGEST`] bytes and a few: the start of a longer one, how long it is, and its hash, which tells it from others.
-pub(crate) fn bounded(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    if name.len() <= LONGEST {
-        return name;
-    }
-    let told = format!("… ({} bytes, {:016x})", name.len(), XxHash3_64::oneshot(&name));
-    Cow::Owned([&name[..LONGEST], told.as_bytes()].concat())
-}
 
 /// The C type of the object in which Ruby keeps what allocation tracing records.
 pub const TRACER_STRUCT: &[u8] = b"ObjectTracing/allocation_info_tracer";
@@ -387,12 +410,41 @@ const CHAIN: usize = 1000;
 pub struct Names {
     /// The numbered names.
     pub tables: Tables,
+    /// Which files are the app's.
+    app: App,
+    /// By frame, the nearest one of the app, and how deep it stands; worked out when first asked for.
+    in_app: OnceLock<Vec<FrameId>>,
+    depths: OnceLock<Vec<u32>>,
+    /// How allocations were sampled, where they were.
+    pub sampling: Option<Sampling>,
     /// For each class number the name its instances go by.
     instances: Vec<Symbol>,
     /// For each class number the one class or module whose own class it is: what it is the singleton class of.
     attached: Vec<Attached>,
     tracer: Symbol,
     metaclass: Symbol,
+}
+
+/// A frame of the stack in which an object was allocated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackFrame {
+    /// The file's path as Ruby knew it.
+    pub file: Option<String>,
+    /// The line that was run.
+    pub line: Option<u32>,
+    /// What was run, as backtraces have it: `block in FeedsController#index`.
+    pub label: Option<String>,
+    /// Whether the file is the app's.
+    pub is_app: bool,
+}
+
+impl StackFrame {
+    /// `app/models/feed.rb:31`, as far as it is known.
+    #[must_use]
+    pub fn location(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        Some(self.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -415,7 +467,10 @@ impl Names {
         }
         let mut instances = list(attached.len())?;
         instances.push(Symbol::NONE);
-        let mut names = Names { tables, instances, attached, tracer: Symbol::NONE, metaclass: Symbol::NONE };
+        let (tracer, metaclass) = (Symbol::NONE, Symbol::NONE);
+        let (app, sampling) = (App::default(), None);
+        let (in_app, depths) = (OnceLock::new(), OnceLock::new());
+        let mut names = Names { tables, app, in_app, depths, sampling, instances, attached, tracer, metaclass };
         for id in 1..names.tables.class_count() {
             check(id)?;
             if id % RECORDS == 1 {
@@ -430,6 +485,46 @@ impl Names {
         names.tracer = names.tables.symbols.intern(TRACER_STRUCT);
         names.metaclass = names.tables.symbols.intern(b"(metaclass)");
         Ok(names)
+    }
+
+    /// Which files are the app's.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Says which they are; by default those that are no gem's and not Ruby's own.
+    pub fn set_app(&mut self, app: Option<&App>) {
+        self.app = app.cloned().unwrap_or_default();
+        self.in_app = OnceLock::new();
+    }
+
+    /// The nearest frame of the app, from this one on outwards.
+    #[must_use]
+    pub fn in_app(&self, frame: FrameId) -> FrameId {
+        self.in_app.get_or_init(|| self.tables.stacks.nearest(|site| self.is_app(site)))[frame.0 as usize]
+    }
+
+    /// How many frames a stack has.
+    pub(crate) fn depth(&self, innermost: FrameId) -> u32 {
+        self.depths.get_or_init(|| self.tables.stacks.depths())[innermost.0 as usize]
+    }
+
+    /// The frames of a stack, the innermost first.
+    pub fn frames(&self, innermost: FrameId) -> impl Iterator<Item = StackFrame> + '_ {
+        let text = |sym: Symbol| sym.is_some().then(|| self.tables.symbols.text(sym).into_owned());
+        self.tables.stacks.frames(innermost).map(move |frame| {
+            let site = self.tables.stacks.site(frame);
+            let Site { file, line, method } = self.tables.sites.get(site);
+            let line = Some(line).filter(|line| *line > 0);
+            StackFrame { file: text(file), line, label: text(method), is_app: self.is_app(site) }
+        })
+    }
+
+    /// Whether a frame or an allocation is in a file of the app.
+    #[must_use]
+    pub fn is_app(&self, site: SiteId) -> bool {
+        self.app.is_app(&self.tables.symbols.text(self.tables.sites.get(site).file))
     }
 
     /// Whether an object of this type and label is the allocation tracer's own store.

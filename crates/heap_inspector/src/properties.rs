@@ -1,7 +1,8 @@
 //! What of an object groups and filters tell apart, as numbers.
 
-use crate::names::{ClassId, Numbers};
+use crate::names::{ClassId, Numbers, Renumbering};
 use crate::record::{Flags, Record, Type};
+use crate::stacks::FrameId;
 use crate::symbols::{SiteId, Symbol};
 use std::hash::{Hash, Hasher};
 
@@ -16,6 +17,8 @@ pub struct ObjectProperties {
     pub shape: u32,
     /// The slot's size in bytes; 0 where the Ruby prints none.
     pub slot_size: u32,
+    /// The frame that allocated it; while the dump is read its number there plus 1, 0 for none.
+    pub stack: FrameId,
     /// Frozen, embedded, old and the like.
     pub flags: Flags,
     /// The type.
@@ -30,12 +33,13 @@ pub struct ObjectProperties {
 impl Hash for ObjectProperties {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let ObjectProperties { names, generation, shape, slot_size, flags, ty, traced, tracer } = *self;
+        let ObjectProperties { names, generation, shape, slot_size, stack, flags, ty, traced, tracer } = *self;
         let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
-        let last = ty as u32 | (u32::from(traced) << 8) | (u32::from(tracer) << 9);
+        // A slot's size takes 16 bits, what is beside it 10.
+        let last = slot_size | (ty as u32) << 16 | (u32::from(traced) << 24) | (u32::from(tracer) << 25);
         state.write_u64(pair(names.class.0, names.site.0));
         state.write_u64(pair(names.label.0, generation));
-        state.write_u64(pair(shape, slot_size));
+        state.write_u64(pair(shape, stack.0));
         state.write_u64(pair(flags.bits(), last));
     }
 }
@@ -50,6 +54,7 @@ pub struct PropertyMask {
     pub generation: bool,
     pub shape: bool,
     pub slot_size: bool,
+    pub stack: bool,
     pub flags: Flags,
     pub ty: bool,
 }
@@ -65,6 +70,7 @@ impl PropertyMask {
             generation: self.generation || other.generation,
             shape: self.shape || other.shape,
             slot_size: self.slot_size || other.slot_size,
+            stack: self.stack || other.stack,
             flags: self.flags.union(other.flags),
             ty: self.ty || other.ty,
         }
@@ -83,6 +89,7 @@ impl ObjectProperties {
             generation: record.generation.map_or(0, |number| number.saturating_add(1)),
             shape: record.shape_id.map_or(0, |number| number.saturating_add(1)),
             slot_size: record.slot_size.unwrap_or(0).min(LARGEST_SLOT),
+            stack: FrameId(record.stack.map_or(0, |number| number.saturating_add(1))),
             flags: record.flags,
             ty: record.ty,
             traced: record.generation.is_some() || record.file.is_some(),
@@ -97,8 +104,15 @@ impl ObjectProperties {
         self.names.site.0
             ^ spread(self.names.class.0, 0x9e37_79b9)
             ^ spread(self.generation, 0x85eb_ca6b)
-            ^ spread(self.names.label.0 ^ self.shape, 0xc2b2_ae35)
+            ^ spread(self.names.label.0 ^ self.shape ^ self.stack.0, 0xc2b2_ae35)
             ^ spread(self.flags.bits() ^ ((self.ty as u32) << 20), 0x27d4_eb2f)
+    }
+
+    /// The same in the numbers of the whole dump.
+    #[must_use]
+    pub(crate) fn renumbered(self, renumbering: &Renumbering) -> ObjectProperties {
+        let stack = renumbering.frame(self.stack.0);
+        ObjectProperties { names: renumbering.apply(self.names), stack, ..self }
     }
 
     /// The slot with all but `parts` blank. Whether it was traced and whether it is the tracer stay: they name groups.
@@ -121,6 +135,9 @@ impl ObjectProperties {
         }
         if !parts.slot_size {
             self.slot_size = 0;
+        }
+        if !parts.stack {
+            self.stack = FrameId::NONE;
         }
         if !parts.ty {
             self.ty = Type::Other;

@@ -14,6 +14,7 @@ pub use list::QUESTIONS;
 pub use options::{Choice, Kind, Place, Words};
 pub use several::{InOrder, Load, Loaded};
 
+use crate::gems::App;
 use crate::report::Shape;
 use crate::scan;
 use crate::select::Filter;
@@ -66,7 +67,7 @@ pub struct Example {
 pub struct Drawing {
     /// What it is like.
     pub shape: Shape,
-    /// It is there where one of these options is given; always where there are none.
+    /// It is there where one of these options is given, or given such a word (`by=stack`); always where there are none.
     pub with: &'static [&'static str],
 }
 
@@ -158,7 +159,12 @@ impl Question {
     fn drawn(&self, format: Format, words: Option<&Words<'_>>) -> bool {
         format.fits_all()
             || self.drawings.iter().any(|drawing| {
-                let is_there = |words: &Words<'_>| drawing.with.iter().any(|name| words.is_given(name));
+                let is_there = |words: &Words<'_>| {
+                    drawing.with.iter().any(|with| match with.split_once('=') {
+                        Some((name, word)) => words.has(name, word),
+                        None => words.is_given(with),
+                    })
+                };
                 format.draws(drawing.shape) && (drawing.with.is_empty() || words.is_none_or(is_there))
             })
     }
@@ -195,9 +201,9 @@ impl Question {
     /// # Errors
     /// [`Error::Usage`] for a filter or another word that is none.
     pub fn shared(&self, words: &Words<'_>) -> Result<Shared> {
-        let Common { format, threads, strict, filter, no_index, .. } = Common::of(words)?;
+        let Common { format, threads, strict, filter, no_index, app, .. } = Common::of(words)?;
         let filter = if self.filtered { filter.0 } else { Filter::default() };
-        Ok(Shared { format, threads, strict, filter, no_index })
+        Ok(Shared { format, threads, strict, filter, no_index, app: App::below(app.0) })
     }
 
     /// Asks a loaded dump.
@@ -254,6 +260,8 @@ pub struct Shared {
     pub filter: Filter,
     /// Whether the index file is neither read nor written.
     pub no_index: bool,
+    /// Which files are the app's.
+    pub app: App,
 }
 
 #[cfg(test)]

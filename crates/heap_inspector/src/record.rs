@@ -282,6 +282,10 @@ fn hex4(bytes: &[u8]) -> Option<u32> {
 /// Other tools see a root that holds nothing.
 pub const META_ROOT: &str = "heap_inspector";
 
+/// The category of the ROOT lines, without references, whose values are the frames of stacks in which objects were allocated, where
+/// heap_inspector traced: see [`crate::stacks`].
+pub const STACKS_ROOT: &str = "heap_inspector_stacks";
+
 /// One line of a dump. Fields that the line lacks are `None`, `0` (`memsize`, `reference_count`) or unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Record<'a> {
@@ -339,6 +343,8 @@ pub struct Record<'a> {
     pub method: Option<Text<'a>>,
     /// The GC count at the allocation.
     pub generation: Option<u32>,
+    /// The number of the frame that allocated the object, among those of the [`STACKS_ROOT`] lines.
+    pub stack: Option<u32>,
     /// Bytes the object takes, slot included.
     pub memsize: u64,
     /// The object's age in GCs (from Ruby 4.0).
@@ -360,6 +366,14 @@ impl Record<'_> {
         self.ty == Type::Root
             && self.reference_count == 0
             && self.root.is_some_and(|root| root.raw == META_ROOT.as_bytes())
+    }
+
+    /// Whether the line is no root but has frames of stacks; see [`STACKS_ROOT`].
+    #[must_use]
+    pub fn is_stacks(&self) -> bool {
+        self.ty == Type::Root
+            && self.reference_count == 0
+            && self.root.is_some_and(|root| root.raw == STACKS_ROOT.as_bytes())
     }
 
     /// A reference that Ruby up to 3.1 hides: it prints an IMEMO's second word as its class and leaves what equals it out of the

@@ -5,7 +5,7 @@
 //! [`SHORT`] bytes go through a permutation of all values of their length (a Feistel network, as in NIST's FF1), so two of them never
 //! become one; of longer ones the first [`HASHED`] bytes come from a keyed hash (SipHash-2-4, 128 bits), and the rest are stars.
 //!
-//! Kept are names: symbols, classes, methods, instance variables, files and lines, encodings, struct names. A line that cannot be read
+//! Kept are names: symbols, classes, methods, instance variables, files and lines, the frames of stacks, encodings, struct names. A line that cannot be read
 //! is left out and counted, since a secret may be in it. One thread; takes a block of memory (1 MiB, or the longest line).
 
 use crate::record::repair::{Repair, repair};
@@ -113,7 +113,7 @@ impl Redactor {
 
     fn write(&mut self, text: &[u8], record: &Record<'_>, out: &mut Vec<u8>) {
         self.sum.records += 1;
-        let is_name = record.ty == Type::Symbol || record.is_meta();
+        let is_name = record.ty == Type::Symbol || record.is_meta() || record.is_stacks();
         let Some(value) = record.value.filter(|_| !is_name) else {
             out.extend_from_slice(text);
             return;

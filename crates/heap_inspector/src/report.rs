@@ -23,6 +23,13 @@ pub enum Cell {
     Text(String),
     /// The start of such a text that is longer: ends in `…` for people; in JSON `NAME_cut` stands beside it.
     Cut(String),
+    /// A long text, for programs, and the words that people read in its place.
+    Brief {
+        /// The text, unescaped.
+        text: String,
+        /// What of it is read.
+        brief: String,
+    },
     /// How many.
     Count(u64),
     /// Bytes of memory: human in text (`1.5 MiB`), exact in JSON and CSV.
@@ -31,6 +38,16 @@ pub enum Cell {
     Change(i64),
     /// By how many bytes it is more or less: `+1.5 MiB` for people, exact in JSON and CSV.
     BytesChange(i64),
+    /// About so many, or so many bytes, reckoned from samples: `~1.5 MiB` for people, and `~1.5 MiB?` where these are few; a number in
+    /// JSON and CSV.
+    About {
+        /// How many.
+        amount: u64,
+        /// Whether of bytes.
+        of_bytes: bool,
+        /// Whether the samples are few.
+        is_rough: bool,
+    },
     /// A part of the whole, 0.0 to 1.0: percent in text, the fraction in JSON and CSV.
     Share(f64),
     /// An identifying number (generation, line, slot size): never grouped by thousands.
@@ -60,7 +77,10 @@ pub enum Cell {
 impl Cell {
     /// Whether it is a text, which stands on the left.
     pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Cell::Text(_) | Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } | Cell::List(_))
+        matches!(
+            self,
+            Cell::Text(_) | Cell::Cut(_) | Cell::Brief { .. } | Cell::Tally { .. } | Cell::More { .. } | Cell::List(_)
+        )
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
+use crate::gems::App;
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
 use crate::record::{Record, Type};
@@ -19,6 +20,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Options<'a> {
     /// Whether the first thing that would be a warning is an error.
     pub strict: bool,
+    /// Which files are the app's; by default those that are no gem's and not Ruby's own.
+    pub app: Option<&'a App>,
     /// Threads, the cancel flag, and who is told how far it came.
     pub control: Control<'a>,
 }

@@ -154,6 +154,14 @@ impl Filter {
         term.tests.iter().any(|test| test.holds(values, value)) != term.negated
     }
 
+    /// The keys that the terms are of.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.terms.iter().filter_map(|term| match term.subject {
+            Subject::Key(key) => Some(key),
+            Subject::Flag(_) => None,
+        })
+    }
+
     /// What each term depends on.
     pub(crate) fn domains(&self) -> impl Iterator<Item = Domain> + '_ {
         self.terms.iter().map(|term| match term.subject {
@@ -263,7 +271,7 @@ impl Subject {
 
     fn none(self) -> Test {
         match self {
-            Subject::Key(key) if key.is_site() => Test::Absent,
+            Subject::Key(key) if key.is_site() || key.is_of_stack() => Test::Absent,
             _ => Test::None,
         }
     }
@@ -337,14 +345,13 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
     if subject.is_number() {
         return range(name, text).map(|(low, high)| Test::Range(low, high));
     }
+    let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location | Key::AppLocation));
     if !text.contains(['*', '?', '[', '{']) {
-        let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
         if !is_path || text.starts_with(['/', '(', '<']) {
             return subject.text(text);
         }
     }
     // A relative path matches below any directory: `app/models/*` as `/srv/app/models/user.rb`.
-    let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location));
     let mut patterns = vec![text.to_owned()];
     if is_path && !text.starts_with(['/', '*', '(', '<']) {
         patterns.push(format!("*/{text}"));
@@ -409,10 +416,10 @@ impl Test {
             (Test::Absent, Value::Absent(_)) => true,
             (Test::Range(low, high), Value::Number(number)) => (*low..=*high).contains(&number),
             // The words for no text are typed as they are read.
-            (Test::Text(text), value) => values.bytes(value) == Some(text),
-            (Test::Texts(texts), value) => values.bytes(value).is_some_and(|bytes| texts.contains(bytes)),
+            (Test::Text(text), value) => values.bytes(value).as_deref() == Some(text),
+            (Test::Texts(texts), value) => values.bytes(value).is_some_and(|bytes| texts.contains(&*bytes)),
             (Test::Globs(globs), value) => {
-                values.bytes(value).is_some_and(|bytes| globs.is_match(String::from_utf8_lossy(bytes).as_ref()))
+                values.bytes(value).is_some_and(|bytes| globs.is_match(String::from_utf8_lossy(&bytes).as_ref()))
             }
             _ => false,
         }

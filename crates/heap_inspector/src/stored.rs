@@ -21,7 +21,7 @@ use std::time::Duration;
 use twox_hash::XxHash3_64;
 
 /// Raised with every change of what the file holds.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// `HEAPIDX` and a newline, which a transfer as text would change.
 const MAGIC: u64 = u64::from_le_bytes(*b"HEAPIDX\n");
 /// So many bytes of each end of the dump are hashed.
@@ -135,7 +135,8 @@ pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
     let file = trusted(&path(dump)).ok()?;
     let identity = Identity::of(dump).ok()?;
     let mut reader = Reader::new(&file, MAGIC, &identity.words(), options.control.thread_count())?;
-    let heap = Heap::from_parts(&mut reader)?;
+    let mut heap = Heap::from_parts(&mut reader)?;
+    heap.set_app(options.app);
     let tree = Tree::from_parts(&mut reader, heap.object_count())?;
     if tree.reachable().memsize > heap.memsize() {
         return None;

@@ -3,6 +3,7 @@
 use crate::properties::ObjectProperties;
 use crate::record::{Record, Text, Type};
 use crate::ruby::RubyVersion;
+use crate::sampling::Sampling;
 use hashbrown::HashMap;
 
 /// What is summed up over objects.
@@ -59,6 +60,12 @@ impl Totals {
     /// A hostile dump may invent categories of roots; what goes beyond so many is one.
     pub(crate) const ROOTS: usize = 100;
 
+    /// How allocations were sampled, where they were.
+    #[must_use]
+    pub fn sampling(&self) -> Option<Sampling> {
+        Sampling::of(self.meta.as_deref()?)
+    }
+
     /// Counts a record; `slot` is that of a live object.
     pub(crate) fn count(&mut self, record: &Record<'_>, properties: Option<ObjectProperties>) {
         self.ruby_version.take(record);
@@ -71,6 +78,7 @@ impl Totals {
                 Type::Zombie => self.zombies += 1,
                 Type::Shape => self.shapes += 1,
                 _ if record.is_meta() => self.meta = record.value.and_then(meta),
+                _ if record.is_stacks() => {}
                 _ => {
                     let name = record.root.unwrap_or_default().decode();
                     self.add_root(&String::from_utf8_lossy(&name), u64::from(record.reference_count));

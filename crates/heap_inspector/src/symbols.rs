@@ -7,7 +7,9 @@ use crate::Result;
 use crate::arrays::{Parts, Reader};
 use crate::memory::{list, room, table};
 use hashbrown::{DefaultHashBuilder, HashTable};
+use std::borrow::Cow;
 use std::hash::BuildHasher;
+use twox_hash::XxHash3_64;
 
 /// A text's number in its [`Symbols`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,6 +152,18 @@ const STEP: usize = 1 << 10;
 
 fn slice<'a>(bytes: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
     &bytes[ends[id as usize - 1]..ends[id as usize]]
+}
+
+/// A longer name is cut: each row that shows it would hold it once more.
+pub(crate) const LONGEST: usize = 4 << 10;
+
+/// A name of at most [`LONGEST`] bytes and a few: the start of a longer one, how long it is, and its hash, which tells it from others.
+pub(crate) fn bounded(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let told = format!("… ({} bytes, {:016x})", name.len(), XxHash3_64::oneshot(&name));
+    Cow::Owned([&name[..LONGEST], told.as_bytes()].concat())
 }
 
 /// A site's number in its [`Sites`].

@@ -263,10 +263,15 @@ fn words(cell: &Cell) -> String {
         Cell::Text(text) if text.is_empty() => "\"\"".into(),
         Cell::Text(text) => escape::terminal(text).into_owned(),
         Cell::Cut(text) => format!("{}…", escape::terminal(text)),
+        Cell::Brief { brief, .. } => escape::terminal(brief).into_owned(),
         Cell::Tally { value, count, .. } => format!("{} ({})", escape::terminal(value), human::count(*count)),
         Cell::More { count, what } => format!("({} more {what})", human::count(*count)),
         Cell::Count(count) => human::count(*count),
         Cell::Bytes(bytes) => human::bytes(*bytes),
+        Cell::About { amount, of_bytes, is_rough } => {
+            let amount = if *of_bytes { human::bytes(*amount) } else { human::count(*amount) };
+            format!("~{amount}{}", if *is_rough { "?" } else { "" })
+        }
         Cell::Change(0) | Cell::BytesChange(0) => "0".into(),
         Cell::Change(change) => format!("{}{}", sign(*change), human::count(change.unsigned_abs())),
         Cell::BytesChange(change) => format!("{}{}", sign(*change), human::bytes(change.unsigned_abs())),

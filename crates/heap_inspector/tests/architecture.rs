@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 33] = [
     "error",
     "control",
     "diagnostics",
@@ -23,6 +23,8 @@ const ORDER: [&str; 31] = [
     "source",
     "sink",
     "redact",
+    "stacks",
+    "sampling",
     "names",
     "properties",
     "sums",

@@ -22,7 +22,7 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 static ALONE: Mutex<()> = Mutex::new(());
 
 const ONE_THREAD: Options<'_> =
-    Options { strict: false, control: Control { threads: 1, cancel: None, progress: None } };
+    Options { strict: false, app: None, control: Control { threads: 1, cancel: None, progress: None } };
 
 fn source(dump: String) -> Source {
     Source::reader(Cursor::new(dump.into_bytes()), "a dump").spooled()

@@ -134,6 +134,7 @@ fn found(groups: &groups::Groups) -> Sums {
         KeyValue::Number(number) => number.to_string(),
         KeyValue::Flag(flag) => flag.to_string(),
         KeyValue::Text(text) => text.clone(),
+        KeyValue::Stack(stack) => stack.text.clone(),
         KeyValue::Absent(absent) => absent.words().into(),
     };
     groups.groups.iter().map(|group| (name(&group.key[0]), (group.sum.count, group.sum.memsize))).collect()

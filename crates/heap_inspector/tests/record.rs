@@ -71,7 +71,7 @@ fn member() -> impl Strategy<Value = (String, String)> {
         "novel",
     ];
     let numbers = ["bytesize", "capacity", "length", "size", "ivars", "memsize", "depth", "variation_count"];
-    let smalls = ["shape_id", "slot_size", "line", "generation", "id", "parent_id"];
+    let smalls = ["shape_id", "slot_size", "line", "generation", "stack", "id", "parent_id"];
     let bits: Vec<&str> = Flags::NAMED
         .iter()
         .filter(|(bit, _)| Flags::OWN.has(*bit))

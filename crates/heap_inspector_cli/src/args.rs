@@ -189,8 +189,9 @@ fn examples(question: &Question, is_long: bool) -> String {
 }
 
 fn argument(choice: Choice) -> Arg {
-    let Choice { name, place, value, help, kind, default, told } = choice;
+    let Choice { name, place, value, help, kind, default, told, variable } = choice;
     let help = told.as_ref().map_or_else(|| help.to_owned(), |told| format!("{help} [default: {told}]"));
+    let help = variable.map_or_else(|| help.clone(), |variable| format!("{help} [or {variable}]"));
     let mut arg = Arg::new(name).help(help);
     if !value.is_empty() {
         arg = arg.value_name(value);

@@ -202,7 +202,12 @@ fn answer(
     err: &mut dyn Write,
     cancel: &Arc<AtomicBool>,
 ) -> i32 {
-    let given = |name: &str| args::words(matches, name);
+    let choices = question.choices();
+    let variable = |name: &str| choices.iter().find(|choice| choice.name == name)?.variable;
+    let given = |name: &str| {
+        let of_environment = || std::env::var_os(variable(name)?).filter(|value| !value.is_empty());
+        args::words(matches, name).or_else(|| Some(vec![of_environment()?]))
+    };
     let words = Words(&given);
     let paths: Vec<OsString> = ["dump", "later"].into_iter().filter_map(given).flatten().collect();
     match ask(question, &paths, &words, terminal, cancel) {
@@ -237,6 +242,7 @@ fn ask(
         format: shared.format,
         options: scan::Options {
             strict: shared.strict,
+            app: Some(&shared.app),
             control: Control {
                 threads: shared.threads,
                 cancel: Some(cancel),

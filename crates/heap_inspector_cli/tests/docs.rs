@@ -114,7 +114,7 @@ fn entry(question: &Question) -> String {
     let options: Vec<String> = choices
         .iter()
         .filter(|choice| matches!(choice.place, Place::Option(_)))
-        .filter(|choice| !["threads", "strict", "no-index"].contains(&choice.name))
+        .filter(|choice| !["threads", "strict", "no-index", "app"].contains(&choice.name))
         .map(|choice| format!("{}: {}", choice.name, value(choice)))
         .collect();
     let formats: Vec<&str> = question.formats().map(Format::name).collect();

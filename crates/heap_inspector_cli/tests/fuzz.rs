@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use twox_hash::XxHash3_64;
 
 const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../heap_inspector/tests/dumps");
+/// One with stacks.
+const SAMPLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dumps/sampled-1.json.zst");
 /// Seeds that are always taken.
 const FIXED: u64 = 6;
 /// A command that takes longer hangs.
@@ -63,6 +65,7 @@ fn lines(random: &mut Random) -> Vec<Vec<u8>> {
     let mut names: Vec<PathBuf> = fs::read_dir(DUMPS).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
     names.sort();
+    names.push(SAMPLED.into());
     let whole = zstd::decode_all(File::open(random.of(&names)).unwrap()).unwrap();
     let one_in = 20 + random.below(80);
     let mut kept = Vec::new();
@@ -70,6 +73,7 @@ fn lines(random: &mut Random) -> Vec<Vec<u8>> {
         let has = |text: &str| line.windows(text.len()).any(|part| part == text.as_bytes());
         if line.starts_with(b"{\"type\":\"ROOT\"")
             || has("\"type\":\"CLASS\"") && random.below(4) == 0
+            || has("\"stack\":") && random.below(2) == 0
             || random.below(one_in) == 0
         {
             kept.push(line.to_vec());
@@ -180,10 +184,15 @@ fn keep(name: &str, seed: u64, bytes: &[u8]) {
 }
 
 /// Words beside those of [`plain`].
-const STREAMED: [&[&str]; 3] =
-    [&["read", "all"], &["top", "--by", "class,location"], &["top", "--by", "shape,encoding,old", "-n", "3"]];
-const LOADED: [&[&str]; 4] = [
+const STREAMED: [&[&str]; 4] = [
+    &["read", "all"],
+    &["top", "--by", "class,location"],
+    &["top", "--by", "shape,encoding,old", "-n", "3"],
+    &["top", "--by", "stack,app_location"],
+];
+const LOADED: [&[&str]; 5] = [
     &["retained", "--by", "class"],
+    &["retained", "--by", "stack", "--where", "app_location=*.rb*"],
     &["dominators", "--min", "0"],
     &["path", "--where", "type=STRING"],
     &["dominators", "--by", "class"],

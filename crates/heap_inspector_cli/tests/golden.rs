@@ -239,6 +239,48 @@ fn fragmentation() {
     golden("fragmentation", "fragmentation", &["--lines", "6"]);
 }
 
+/// Dumps in which one allocation of 16 has a line and a stack.
+#[test]
+fn sampled() {
+    let feed = "0x100280"; // it has a stack
+    let three = ["sampled-2.json.zst", "sampled-3.json.zst"];
+    let verbs: [(&str, Vec<&str>); 12] = [
+        ("read", vec![]),
+        ("read", vec!["10", "--lines", "3"]),
+        ("summary", vec!["--lines", "3"]),
+        ("top", vec![]),
+        ("top", vec!["--by", "app_location"]),
+        ("top", vec!["--by", "class,location"]),
+        ("top", vec!["--by", "stack", "--sort", "count", "--lines", "3"]),
+        ("top", vec!["--by", "gem", "--app", "/usr/local/bundle/gems/rack-3.0.8"]),
+        ("top", vec!["--where", "app_location=models/feed.rb:31"]),
+        ("show", vec![feed, "--lines", "3"]),
+        ("suspects", vec![]),
+        ("suspects", three.to_vec()),
+    ];
+    for format in ["text", "json", "markdown", "csv"] {
+        let answers: Vec<String> = verbs
+            .iter()
+            .map(|(verb, words)| {
+                let words = [&words[..], &["--format", format]].concat();
+                let answer = answer(verb, "sampled-1", &words);
+                format!("$ heap_inspector {verb} sampled-1.json.zst {}\n{answer}", words.join(" "))
+            })
+            .collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("sampled-{format}"), answers.join("\n"));
+        });
+    }
+    for words in [&["--by", "stack"][..], &["--by", "stack,class", "--sort", "count"]] {
+        let name = format!("sampled-folded-{}", words.len() / 2);
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, answer("top", "sampled-1", &[words, &["--format", "folded"]].concat()));
+        });
+    }
+    let svg = answer("top", "sampled-1", &["--by", "stack", "--format", "flamegraph"]);
+    assert!(svg.contains("Feed.load_feed") && svg.contains("sampled-1.json.zst"), "{svg}");
+}
+
 /// The verbs on several dumps, of a process that leaks, in every format.
 #[test]
 fn several_dumps() {

@@ -6,10 +6,12 @@ use crate::filter::filter;
 use crate::input::{self, Input};
 use crate::native::{function, method};
 use crate::work::{self, Callbacks, Channel};
+use heap_inspector::analysis::groups::Estimate;
 use heap_inspector::analysis::objects::Number;
-use heap_inspector::analysis::{Context, Order, generations, groups, hints, strings, summary, untraced};
+use heap_inspector::analysis::{Context, Order, by_stack, generations, groups, hints, strings, summary, untraced};
 use heap_inspector::control::Control;
 use heap_inspector::diagnostics::WarningKind;
+use heap_inspector::gems::App;
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::record::Flags;
 use heap_inspector::report::Report;
@@ -99,6 +101,7 @@ impl Heap {
         threads: usize,
         progress: Option<Value>,
         index: bool,
+        app: Vec<String>,
     ) -> Result<Obj<Heap>, Error> {
         let channel = Arc::new(Channel::default());
         let path = path.map(input::bytes);
@@ -107,9 +110,10 @@ impl Heap {
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
         let name = source.name().to_owned();
         let index = if index { Index::Kept } else { Index::Ignored };
+        let app = App::below(app);
         let snapshot = work::run(ruby, &channel, Callbacks { progress, input }, || {
             let control = Control { threads, cancel: Some(&channel.cancel), progress: report };
-            let options = scan::Options { strict, control };
+            let options = scan::Options { strict, control, app: Some(&app) };
             Snapshot::load(source, index, &options)
         })?;
         let snapshot = snapshot.map_err(|error| errors::raised(ruby, &error))?;
@@ -211,6 +215,7 @@ impl Heap {
                 WarningKind::Truncated => "truncated",
                 WarningKind::Duplicate => "duplicate",
                 WarningKind::Partial => "partial",
+                WarningKind::Stacks => "stacks",
                 _ => "other",
             };
             let (line, byte) = warning.position.map(|place| (place.line, place.byte)).unzip();
@@ -231,12 +236,19 @@ impl Heap {
         let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
         let by = by.map_err(|error| errors::raised(ruby, &error))?;
         let options = groups::Options { by, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
-        let (found, report) = this.work(ruby, |snapshot, working| {
-            let found = groups::groups(snapshot.heap(), &options, working)?;
-            let report = found.report(this.name(), &options.filter, options.sort, &Context::of(snapshot.heap()));
-            Ok((found, hints::after_groups(report, snapshot.source())))
+        let (found, report, drawing) = this.work(ruby, |snapshot, working| {
+            let (heap, context) = (snapshot.heap(), snapshot.context());
+            let found = groups::groups(heap, &options, working)?;
+            let report = found.report(this.name(), &options.filter, options.sort, &context);
+            let drawing = options.by.contains(&Key::Stack).then(|| {
+                let sums = heap.sums(options.parts(), options.filter.memsize(), working)?;
+                by_stack::report(heap.names(), &sums, &options, this.name(), &context, working)
+            });
+            Ok((found, hints::after_groups(report, snapshot.source()), drawing.transpose()?))
         })?;
-        grouped(ruby, &found, report)
+        let parts = grouped(ruby, &found, report)?;
+        parts.push(drawing.map(|drawing| document(ruby, drawing)))?;
+        Ok(parts)
     }
 
     /// `[rows, rest, total, document]`, a row being `[number, count, memsize, references]`.
@@ -377,7 +389,8 @@ pub(crate) fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Re
             }
         };
         let Sum { count, memsize, references } = group.sum;
-        rows.push((key, count, memsize, references))?;
+        let estimate = group.estimate.map(|Estimate { samples, sum }| (samples, sum.count, sum.memsize));
+        rows.push((key, count, memsize, references, estimate))?;
     }
     let rest = (found.rest_groups, found.rest.count, found.rest.memsize, found.rest.references);
     answer(ruby, rows, rest, found.total, report)
@@ -408,6 +421,7 @@ pub(crate) fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
         KeyValue::Number(number) => number.into_value_with(ruby),
         KeyValue::Flag(flag) => flag.into_value_with(ruby),
         KeyValue::Text(words) => text(ruby, words).as_value(),
+        KeyValue::Stack(stack) => text(ruby, &stack.text).as_value(),
         KeyValue::Absent(absent) => text(ruby, absent.words()).as_value(),
     }
 }
@@ -421,7 +435,7 @@ pub(crate) fn text(ruby: &Ruby, text: &str) -> RString {
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("Heap", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("native_load", function!(Heap::load, 8))?;
+    class.define_singleton_method("native_load", function!(Heap::load, 9))?;
     class.define_method("object_count", method!(Heap::object_count, 0))?;
     class.define_method("memsize", method!(Heap::memsize, 0))?;
     class.define_method("close", method!(Heap::close, 0))?;

@@ -41,6 +41,7 @@ macro_rules! function {
     ($function:expr, 6) => { $crate::native::guard!(function, $function, 6, a b c d e f) };
     ($function:expr, 7) => { $crate::native::guard!(function, $function, 7, a b c d e f g) };
     ($function:expr, 8) => { $crate::native::guard!(function, $function, 8, a b c d e f g h) };
+    ($function:expr, 9) => { $crate::native::guard!(function, $function, 9, a b c d e f g h i) };
 }
 
 /// The same with the receiver before the arguments.

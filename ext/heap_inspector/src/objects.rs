@@ -15,7 +15,7 @@ use heap_inspector::graph::dominators::{Children, Dominator, Tree};
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::{Key, KeyValue, Values};
 use heap_inspector::labels::Labels;
-use heap_inspector::names::ClassId;
+use heap_inspector::names::{ClassId, StackFrame};
 use heap_inspector::record::{Flags, Type};
 use heap_inspector::snapshot::Snapshot;
 use magnus::rb_sys::FromRawValue;
@@ -68,7 +68,7 @@ static TYPES: [(Type, LazyId); 18] = [
 ];
 
 /// Every attribute with its name; HeapObject has a method of that name, with a question mark where it is yes or no.
-const ATTRIBUTES: [(&str, Attribute); 32] = [
+const ATTRIBUTES: [(&str, Attribute); 33] = [
     ("address", Attribute::Address),
     ("type", Attribute::Type),
     ("class_name", Attribute::Class),
@@ -85,6 +85,7 @@ const ATTRIBUTES: [(&str, Attribute); 32] = [
     ("location", Attribute::Location),
     ("method_name", Attribute::Method),
     ("gem", Attribute::Key(Key::Gem)),
+    ("app_location", Attribute::Key(Key::AppLocation)),
     ("directory", Attribute::Key(Key::Directory)),
     ("encoding", Attribute::Key(Key::Encoding)),
     ("struct", Attribute::Key(Key::Struct)),
@@ -464,6 +465,19 @@ fn line(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
     Ok(text(ruby, &json))
 }
 
+/// The frames of the stack that allocated an object, the innermost first: `[[file, line, label, of the app], ...]`.
+fn stack(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
+    let snapshot = heap.snapshot(ruby)?;
+    let (heap, rows) = (snapshot.heap(), ruby.ary_new());
+    for (at, frame) in heap.names().frames(heap.stack(NodeId(id))).enumerate() {
+        work::check_interrupts(ruby, at)?;
+        let StackFrame { file, line, label, is_app } = frame;
+        let [file, label] = [file, label].map(|words| words.map(|words| text(ruby, &words)));
+        rows.push((file, line, label, is_app))?;
+    }
+    Ok(rows)
+}
+
 fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
     Ok(heap.snapshot(ruby)?.heap().node(address).map(|id| id.0))
 }
@@ -585,6 +599,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("similar_classes", function!(similar_classes, 2))?;
     native.define_singleton_method("find", function!(find, 2))?;
     native.define_singleton_method("label", function!(label, 2))?;
+    native.define_singleton_method("stack", function!(stack, 2))?;
     native.define_singleton_method("class_of", function!(class_of, 2))?;
     native.define_singleton_method("superclass", function!(superclass, 2))?;
     native.define_singleton_method("class_name", function!(name, 2))?;
@@ -599,7 +614,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
             $(class.define_method(reader($at), method!(read::<$at>, 0))?;)*
         };
     }
-    readers!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+    readers!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
     let names = ruby.ary_new();
     for (name, _) in ATTRIBUTES {
         names.push(ruby.to_symbol(name))?;

@@ -9,6 +9,7 @@
 use crate::names::{Numbers, Renumbering};
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Text};
+use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
 use crate::symbols::{SiteId, Symbol};
 use crate::{Error, Result};
@@ -168,13 +169,13 @@ fn part(hash: u64) -> usize {
 }
 
 fn write_entry(out: &mut Vec<u8>, key: &Key, held: &Held, shown: &[u8]) {
-    let ObjectProperties { names, generation, shape, slot_size, flags, ty: _, traced, tracer: _ } = key.properties;
+    let ObjectProperties { names, generation, shape, slot_size, stack, flags, ty: _, traced, tracer: _ } =
+        key.properties;
     for number in [key.text.hash, key.text.bytesize, held.sum.count, held.sum.memsize, held.biggest] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    for number in
-        [names.class.0, names.site.0, names.label.0, generation, shape, slot_size, flags.bits(), u32::from(traced)]
-    {
+    let numbers = [names.class.0, names.site.0, names.label.0, generation, shape, slot_size];
+    for number in numbers.into_iter().chain([stack.0, flags.bits(), u32::from(traced)]) {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.push(shown.len() as u8);
@@ -201,6 +202,7 @@ fn read_entry<'a>(rest: &mut &'a [u8]) -> Option<(Key, Held, &'a [u8])> {
         generation: short()?,
         shape: short()?,
         slot_size: short()?,
+        stack: FrameId(short()?),
         flags: Flags::from_bits(short()?),
         traced: short()? != 0,
         ty: crate::record::Type::String,
@@ -275,7 +277,7 @@ impl Texts {
         let mut found = Found::default();
         for (collector, renumbering) in &self.collectors {
             for (properties, sum) in &collector.without_text {
-                if pass(&ObjectProperties { names: renumbering.apply(properties.names), ..*properties }) {
+                if pass(&properties.renumbered(renumbering)) {
                     found.without_text.add(*sum);
                 }
             }
@@ -287,8 +289,7 @@ impl Texts {
             shown.clear();
             for (collector, renumbering) in &mut self.collectors {
                 let each = |key: Key, held: Held, text: &[u8]| {
-                    let properties =
-                        ObjectProperties { names: renumbering.apply(key.properties.names), ..key.properties };
+                    let properties = key.properties.renumbered(renumbering);
                     if pass(&properties) {
                         entries.push((key.text, properties, Held { start: shown.len(), ..held }));
                         shown.extend_from_slice(text);

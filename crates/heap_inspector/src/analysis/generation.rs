@@ -121,18 +121,19 @@ impl Detail {
     #[must_use]
     pub fn report(&self, dump: &str, which: &str, filter: &Filter, context: &Context) -> Report {
         if self.memory.total.count == 0 {
-            let mut sections = vec![context.facts(), self.nothing(which, filter)];
+            let mut sections = context.head();
+            sections.push(self.nothing(which, filter));
             sections.extend(context.notes());
             return Report { verb: "read", dump: dump.to_owned(), sections };
         }
         let title = |what: &str| format!("{what}, {which}");
-        let mut sections = vec![
-            context.facts(),
+        let mut sections = context.head();
+        sections.extend([
             Section::Table(self.memory.table("memory", title("Memory by location"), Shows::BytesAndCount)),
             Section::Table(self.objects.table("objects", title("Objects by location"), Shows::CountAndBytes)),
             Section::Table(self.classes.table("classes", title("Objects by class"), Shows::CountAndBytes)),
             Section::Table(self.references.table("references", title("References by location"), Shows::References)),
-        ];
+        ]);
         sections.extend(self.strings.sections(title("Duplicate strings")));
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }

@@ -1,6 +1,6 @@
 //! Objects by the GC count at their allocation: in a leak, old generations stay full.
 
-use super::groups::{self, Groups};
+use super::groups::{self, Estimate, Groups};
 use super::{Context, column, fact, note, share, titled, untraced};
 use crate::Result;
 use crate::control::Control;
@@ -20,6 +20,15 @@ pub struct Generation {
     pub number: Option<u64>,
     /// What the objects come to.
     pub sum: Sum,
+    /// What they stand for, where allocations were sampled.
+    pub estimate: Option<Estimate>,
+}
+
+impl Generation {
+    /// What they come to, as far as is known.
+    fn whole(&self) -> Sum {
+        self.estimate.map_or(self.sum, |estimate| estimate.sum)
+    }
 }
 
 /// The generations of a dump, untraced objects first, then the oldest.
@@ -33,6 +42,8 @@ pub struct Generations {
     pub rest: Sum,
     /// What all come to.
     pub total: Sum,
+    /// What those that the limit cut off stand for, and all, where allocations were sampled.
+    pub estimates: Option<[Estimate; 2]>,
 }
 
 fn options(filter: Filter, limit: Option<usize>) -> groups::Options {
@@ -70,11 +81,17 @@ fn in_order(groups: Groups) -> Generations {
                 [KeyValue::Number(number)] => Some(number),
                 _ => None,
             };
-            Generation { number, sum: group.sum }
+            Generation { number, sum: group.sum, estimate: group.estimate }
         })
         .collect();
     generations.sort_by_key(|generation| generation.number);
-    Generations { generations, rest_generations: groups.rest_groups, rest: groups.rest, total: groups.total }
+    Generations {
+        generations,
+        rest_generations: groups.rest_groups,
+        rest: groups.rest,
+        total: groups.total,
+        estimates: groups.sampling.map(|_| groups.estimates),
+    }
 }
 
 impl Generations {
@@ -85,65 +102,89 @@ impl Generations {
             .iter()
             .filter(|generation| generation.number.is_some())
             .rev()
-            .max_by_key(|generation| generation.sum.memsize)
+            .max_by_key(|generation| generation.whole().memsize)
     }
 
     /// How many times the bytes of the median traced generation those of `generation` are; none where it cannot be told.
     #[must_use]
     pub fn times_median(&self, generation: &Generation) -> Option<f64> {
         let traced = self.generations.iter().filter(|generation| generation.number.is_some());
-        let mut bytes: Vec<u64> = traced.map(|generation| generation.sum.memsize).collect();
+        let mut bytes: Vec<u64> = traced.map(|generation| generation.whole().memsize).collect();
         bytes.sort_unstable();
         let median = *bytes.get(bytes.len() / 2)?;
         (self.rest_generations == 0 && bytes.len() > 2 && median > 0)
-            .then(|| generation.sum.memsize as f64 / median as f64)
+            .then(|| generation.whole().memsize as f64 / median as f64)
     }
 
     /// The largest generation for the facts.
     fn outstanding(&self) -> Option<Fact> {
         let largest = self.largest()?;
         let number = largest.number?;
-        let bytes = human::bytes(largest.sum.memsize);
-        let part = human::percent(share(largest.sum.memsize, self.total.memsize));
+        let (whole, about) = (largest.whole(), if self.estimates.is_some() { "~" } else { "" });
+        let bytes = format!("{about}{}", human::bytes(whole.memsize));
+        let part = human::percent(share(whole.memsize, self.all().memsize));
         let times = self.times_median(largest).filter(|times| *times >= 1.5);
         let times = times.map_or_else(String::new, |times| format!(", {times:.1} times the median generation"));
         let remark = format!("{bytes}, {part} of all memory{times}");
         Some(fact("largest_generation", "Largest generation", Cell::Number(number), remark))
     }
 
+    /// What all come to, as far as is known.
+    fn all(&self) -> Sum {
+        self.estimates.map_or(self.total, |[_, all]| all.sum)
+    }
+
     /// The answer of `read`.
     #[must_use]
     pub fn report(&self, dump: &str, filter: &Filter, context: &Context) -> Report {
-        let cells = |generation: Cell, sum: &Sum| {
-            let part = share(sum.memsize, self.total.memsize);
-            vec![generation, Cell::Count(sum.count), Cell::Bytes(sum.memsize), Cell::Share(part)]
+        let cells = |generation: Cell, sum: &Sum, estimate: Option<Estimate>| {
+            let part = |sum: &Sum| Cell::Share(share(sum.memsize, self.all().memsize));
+            let Some(estimate) = estimate else {
+                return vec![generation, Cell::Count(sum.count), Cell::Bytes(sum.memsize), part(sum)];
+            };
+            let about = |amount: u64, of_bytes: bool| Cell::About { amount, of_bytes, is_rough: estimate.is_rough() };
+            let Estimate { samples, sum } = estimate;
+            let samples = if samples == 0 { Cell::Missing } else { Cell::Count(samples) };
+            vec![generation, about(sum.count, false), about(sum.memsize, true), part(&sum), samples]
         };
-        let table = Table {
-            name: "generations",
-            title: titled("Generations", filter),
-            columns: vec![
+        let [rest, all] = [0, 1].map(|at| self.estimates.map(|estimates| estimates[at]));
+        let columns = match all {
+            None => vec![
                 column("generation", "Generation"),
                 column("count", "Objects"),
                 column("memsize", "Memory"),
                 column("memsize_share", ""),
             ],
+            Some(_) => vec![
+                column("generation", "Generation"),
+                column("estimated_count", "Objects"),
+                column("estimated_memsize", "Memory"),
+                column("estimated_memsize_share", ""),
+                column("samples", "Samples"),
+            ],
+        };
+        let table = Table {
+            name: "generations",
+            title: titled("Generations", filter),
+            columns,
             rows: self
                 .generations
                 .iter()
                 .map(|generation| {
-                    cells(generation.number.map_or(Cell::Null(Absent::Untraced.words()), Cell::Number), &generation.sum)
+                    let number = generation.number.map_or(Cell::Null(Absent::Untraced.words()), Cell::Number);
+                    cells(number, &generation.sum, generation.estimate)
                 })
                 .collect(),
             rest: (self.rest_generations > 0)
-                .then(|| Rest { rows: self.rest_generations, cells: cells(Cell::Missing, &self.rest) }),
-            total: Some(cells(Cell::Missing, &self.total)),
+                .then(|| Rest { rows: self.rest_generations, cells: cells(Cell::Missing, &self.rest, rest) }),
+            total: Some(cells(Cell::Missing, &self.total, all)),
             bar: Some(2),
         };
         let mut totals = context.facts();
         if let Section::Facts(facts) = &mut totals {
             facts.facts.extend(self.outstanding());
         }
-        let mut sections = vec![totals, Section::Table(table)];
+        let mut sections: Vec<Section> = context.sampled().into_iter().chain([totals, Section::Table(table)]).collect();
         sections.extend(explain(context));
         sections.extend(context.notes());
         Report { verb: "read", dump: dump.to_owned(), sections }
@@ -158,7 +199,7 @@ fn explain(context: &Context) -> Option<Section> {
     }
     let text =
         "objects without a generation were allocated before tracing began, or by Ruby itself where it does not trace";
-    (untraced(totals).count > 0).then(|| note(Level::Info, text))
+    (untraced(totals).count > 0 && context.sampled().is_none()).then(|| note(Level::Info, text))
 }
 
 #[cfg(test)]
@@ -166,7 +207,11 @@ mod tests {
     use super::*;
 
     fn generations(bytes: &[(Option<u64>, u64)]) -> Generations {
-        let generation = |&(number, memsize)| Generation { number, sum: Sum { count: 1, memsize, ..Sum::default() } };
+        let generation = |&(number, memsize)| Generation {
+            number,
+            sum: Sum { count: 1, memsize, ..Sum::default() },
+            estimate: None,
+        };
         Generations { generations: bytes.iter().map(generation).collect(), ..Generations::default() }
     }
 

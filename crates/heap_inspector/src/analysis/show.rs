@@ -9,6 +9,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
+use crate::names::StackFrame;
 use crate::record::repair::{Repair, repair};
 use crate::record::{Text, Type};
 use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
@@ -18,6 +19,9 @@ use serde_json::Value;
 
 /// Bytes of a field that are shown.
 const SHOWN: usize = 400;
+
+/// Frames of a stack that are told, as many as tracers take.
+pub const FRAMES: usize = 256;
 
 /// An object at the other end of a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,12 @@ pub struct Object {
     pub label: String,
     /// Where it was allocated.
     pub location: KeyValue,
+    /// The app's own line that led to it, where that is another one and is known.
+    pub app_location: Option<String>,
+    /// The frames of the stack that allocated it, the innermost first, at most [`FRAMES`]; none where it is not known.
+    pub stack: Vec<StackFrame>,
+    /// How many frames there are beyond those.
+    pub rest_frames: u64,
     /// What dominates it immediately.
     pub dominator: Dominator,
     /// That object for people.
@@ -137,10 +147,18 @@ pub fn show_by(
     };
     let referrer = |from: &NodeId| neighbour(labels.edge(*from, id), Target::Node(*from));
     let dominator = tree.dominator(id);
+    let location = labels.value(Key::Location, id);
+    let app_location = match labels.value(Key::AppLocation, id) {
+        KeyValue::Text(app) if location.words() != Some(&app) => Some(app),
+        _ => None,
+    };
     Ok(Object {
         id,
         label: labels.node(id),
-        location: labels.value(Key::Location, id),
+        location,
+        app_location,
+        stack: heap.names().frames(heap.stack(id)).take(FRAMES).collect(),
+        rest_frames: heap.names().tables.stacks.frames(heap.stack(id)).skip(FRAMES).count() as u64,
         dominator,
         dominator_label: match dominator {
             Dominator::Node(by) => labels.node(by),
@@ -225,7 +243,7 @@ impl Object {
     /// The answer of `show`.
     #[must_use]
     pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
-        let facts = vec![
+        let mut facts = vec![
             fact("address", "Address", address_cell(heap, self.id), String::new()),
             fact("object", "Object", Cell::Text(self.label.clone()), String::new()),
             fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
@@ -248,12 +266,18 @@ impl Object {
                 },
             ),
         ];
+        if let Some(app) = &self.app_location {
+            facts.insert(3, fact("app_location", "In the app at", Cell::Text(app.clone()), String::new()));
+        }
         let mut sections = vec![
             Section::Facts(Facts { name: "object", title: String::new(), facts }),
             Section::Table(self.field_table()),
+        ];
+        sections.extend((!self.stack.is_empty()).then(|| Section::Table(self.stack_table())));
+        sections.extend([
             Section::Table(neighbours(heap, tree, "references", "Refers to", &self.references, self.rest_references)),
             Section::Table(neighbours(heap, tree, "referrers", "Referred to by", &self.referrers, self.rest_referrers)),
-        ];
+        ]);
         sections.extend(self.paths.sections(heap, tree));
         sections.extend(context.notes());
         Report { verb: "show", dump: dump.to_owned(), sections }
@@ -279,6 +303,27 @@ impl Object {
         sections.extend(self.referrers.iter().map(|from| path(vec![step(from, &none), step(&own, &from.edge)])));
         sections.extend(self.references.iter().map(|to| path(vec![step(&own, &none), step(to, &to.edge)])));
         Report { verb: "show", dump: dump.to_owned(), sections }
+    }
+
+    fn stack_table(&self) -> Table {
+        let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
+        let rows = self
+            .stack
+            .iter()
+            .map(|frame| vec![Cell::Flag(frame.is_app), text(frame.location()), text(frame.label.clone())]);
+        Table {
+            name: "stack",
+            title: "Stack that allocated it, the innermost frame first".into(),
+            columns: vec![
+                column("app", "App"),
+                Column { name: "location", title: "Location", shrinks: true },
+                Column { name: "label", title: "Frame", shrinks: true },
+            ],
+            rows: rows.collect(),
+            rest: (self.rest_frames > 0).then(|| Rest { rows: self.rest_frames, cells: vec![Cell::Missing; 3] }),
+            total: None,
+            bar: None,
+        }
     }
 
     fn field_table(&self) -> Table {

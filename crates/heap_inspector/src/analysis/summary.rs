@@ -81,7 +81,8 @@ impl Summary {
     /// The answer of `summary`.
     #[must_use]
     pub fn report(&self, dump: &str) -> Report {
-        let mut sections = vec![self.context.facts(), Section::Facts(self.heap())];
+        let mut sections = self.context.head();
+        sections.push(Section::Facts(self.heap()));
         let taking = self.context.totals.meta.as_deref().and_then(taking::Taking::parse);
         sections.extend(taking.as_ref().and_then(taking::Taking::facts).map(Section::Facts));
         sections.push(Section::Table(self.types.table("types", titled("Types", &self.filter), Shows::BytesAndCount)));
@@ -155,7 +156,7 @@ impl Summary {
         let untraced = untraced(totals);
         if totals.traced.count == 0 {
             notes.push(note(Level::Info, super::UNTRACED));
-        } else if untraced.count > 0 {
+        } else if untraced.count > 0 && self.context.sampled().is_none() {
             let text = "untraced objects were allocated before tracing began, or by Ruby itself where it does not trace; they \
                         have neither generation nor location";
             notes.push(note(Level::Info, text));

@@ -20,6 +20,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::keys::KeyValue;
 use crate::record::Type;
+use crate::sampling::Sampling;
 use crate::source::Source;
 use crate::threads;
 use anchors::{Anchors, older, older_on_path};
@@ -96,8 +97,11 @@ pub struct Suspect {
     pub steps: Vec<u64>,
     /// Where the objects were allocated; where that is lost, most of what came with them.
     pub location: KeyValue,
-    /// Where that is in no file of the app: where in the app most of what came with them was allocated, or else what takes them in.
+    /// Where that is in no file of the app: where in the app most of them were allocated, as their stacks tell; without stacks most of
+    /// what came with them, or else what takes them in.
     pub app_location: Option<String>,
+    /// Whether stacks of the objects tell that line.
+    pub is_by_stack: bool,
     /// Where the point holds objects of another class directly than what most of the bytes are: what these are.
     pub mostly: Option<String>,
     /// The generation of the first of them.
@@ -182,7 +186,8 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
     let generation = |id: NodeId| heap.properties(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
-    if last == 0 {
+    // Of samples too few are known to tell the times of a place.
+    if last == 0 || heap.names().sampling.is_some_and(Sampling::is_of_lines) {
         return untraced(heap, tree, &children, &shortest_paths, source, limit, control);
     }
     let span = (last - first + 1).max(1);
@@ -219,7 +224,9 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let bins = 1 << bin(properties.generation);
         let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
-        places.entry(anchor).or_default().content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+        let place = places.entry(anchor).or_default();
+        place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+        place.add_stack(sort, properties.stack);
     }
     let mut places = join(heap, tree, places, control)?;
     for place in places.values_mut() {

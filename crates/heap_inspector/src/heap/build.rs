@@ -7,14 +7,15 @@ use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
 use crate::memory::{STRIDE, filled, list, map, room};
-use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables, bounded};
+use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Type};
 use crate::ruby::pages::PageTable;
 use crate::scan::{self, Options, Visitor};
 use crate::source::Source;
+use crate::stacks::Numbered;
 use crate::sums::Totals;
-use crate::symbols::{SiteId, Symbol};
+use crate::symbols::{SiteId, Symbol, bounded};
 use crate::{Error, Result, threads};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ struct Chunk {
     /// The addresses of all nodes' references.
     references: Vec<u64>,
     memsizes_big: Vec<(u32, u64)>,
+    /// Of the nodes that have a stack, its number in the dump plus 1: few have one.
+    stacks: Vec<(u32, u32)>,
     roots: Vec<(String, Vec<u64>)>,
     shapes: Vec<Shape>,
 }
@@ -94,12 +97,14 @@ impl Joined {
                 room(&mut whole.columns.edge_ends, from.edge_ends.len())?;
                 room(&mut whole.references, chunk.references.len())?;
                 room(&mut whole.memsizes_big, chunk.memsizes_big.len())?;
+                room(&mut whole.stacks, chunk.stacks.len())?;
                 room(&mut whole.shapes, chunk.shapes.len())?;
                 $(whole.columns.$name.append(&mut from.$name);)*
             };
         }
         append!(addresses types flags memsizes generations classes sites labels shapes slot_sizes lengths offsets);
         whole.memsizes_big.extend(chunk.memsizes_big.drain(..).map(|(at, bytes)| (at + nodes as u32, bytes)));
+        whole.stacks.extend(chunk.stacks.drain(..).map(|(at, stack)| (at + nodes as u32, stack)));
         whole.columns.edge_ends.extend(from.edge_ends.drain(..).map(|end| end + edges as u32));
         whole.references.append(&mut chunk.references);
         whole.roots.append(&mut chunk.roots);
@@ -131,13 +136,13 @@ impl Visitor for Worker<'_> {
     fn record(&mut self, record: &Record<'_>, offset: u64) {
         if !record.ty.is_object() {
             self.totals.count(record, None);
-            return self.other(record);
+            return self.other(record, offset);
         }
         let names = self.tables.take(record, NameParts::ALL);
         let properties = ObjectProperties::new(record, names, self.tracer);
         self.totals.count(record, Some(properties));
         self.pages.take(record.address.unwrap_or(0), properties.slot_size);
-        let Chunk { columns, begin, references, memsizes_big, .. } = &mut self.chunk;
+        let Chunk { columns, begin, references, memsizes_big, stacks, .. } = &mut self.chunk;
         if columns.addresses.is_empty() {
             *begin = offset;
         }
@@ -150,6 +155,9 @@ impl Visitor for Worker<'_> {
         let memsize = u32::try_from(record.memsize).unwrap_or(u32::MAX);
         if memsize == u32::MAX {
             memsizes_big.push((columns.addresses.len() as u32, record.memsize));
+        }
+        if properties.stack.is_some() {
+            stacks.push((columns.addresses.len() as u32, properties.stack.0));
         }
         columns.addresses.push(record.address.unwrap_or(0));
         columns.types.push(record.ty);
@@ -181,7 +189,11 @@ impl Visitor for Worker<'_> {
 
 impl Worker<'_> {
     #[cold]
-    fn other(&mut self, record: &Record<'_>) {
+    fn other(&mut self, record: &Record<'_>, offset: u64) {
+        if record.is_stacks() {
+            self.tables.take_stacks(record, offset);
+            return;
+        }
         let chunk = &mut self.chunk;
         let begin = chunk.references.len() - record.reference_count as usize;
         let text = |text: Option<crate::record::Text<'_>>| {
@@ -228,9 +240,10 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     let several = workers.into_iter().map(|worker| worker.tables).collect();
     let check = |step: usize| options.control.check_at(step);
     let (tables, renumberings) = Tables::joined(several, &check)?;
+    let numbered_stacks = renumberings.first().map(Renumbering::stacks).unwrap_or_default();
     options.control.check()?;
     let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Chunk { mut columns, begins: mut segments, references, memsizes_big, roots, shapes, .. } = whole;
+    let Chunk { mut columns, begins: mut segments, references, memsizes_big, stacks, roots, shapes, .. } = whole;
     let addresses = std::mem::take(&mut columns.addresses);
     let finish_columns = || {
         renumber(&mut columns, &numbered, &renumberings);
@@ -245,6 +258,8 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     drop(references);
     let mut names = Names::new(tables, check)?;
     names.tables.fit();
+    names.set_app(options.app);
+    names.sampling = totals.sampling();
     let mut class_nodes = list(names.tables.class_count())?;
     let nodes = (0..names.tables.class_count())
         .map(|id| index.find(names.tables.class_address(crate::names::ClassId(id as u32))).filter(|_| id > 0))
@@ -259,7 +274,8 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
     options.control.check()?;
-    let columns = pack(columns, &memsizes_big, is_parallel)?;
+    let mut columns = pack(columns, &memsizes_big, is_parallel)?;
+    columns.stacks = stack_column(columns.types.len(), &stacks, &numbered_stacks, &mut diagnostics, options)?;
     note_partial(&roots, dangling.len(), &mut diagnostics, options)?;
     Ok(Heap {
         columns,
@@ -331,9 +347,37 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<Co
         slot_sizes,
         lengths,
         offsets,
+        stacks: Column::default(),
         edge_ends,
         trait_sets,
     })
+}
+
+/// The frames of the nodes that have a stack; what is wrong with the stacks of the dump is a warning.
+fn stack_column(
+    rows: usize,
+    stacks: &[(u32, u32)],
+    numbered: &Numbered,
+    diagnostics: &mut Diagnostics,
+    options: &Options<'_>,
+) -> Result<Column> {
+    let mut lost = 0;
+    let column = if stacks.is_empty() {
+        Column::same(rows, 0)
+    } else {
+        let mut frames = filled(0, rows)?;
+        for (step, (row, stack)) in stacks.iter().enumerate() {
+            options.control.check_at(step)?;
+            let frame = numbered.frame(*stack);
+            lost += u64::from(!frame.is_some());
+            frames[*row as usize] = frame.0;
+        }
+        Column::new(rows, |row| u64::from(frames[row]))?
+    };
+    if let Some(warning) = numbered.warning(lost) {
+        diagnostics.add(warning, options.strict)?;
+    }
+    Ok(column)
 }
 
 /// The distinct sets of flags, and which of them each node has.
@@ -381,7 +425,7 @@ fn renumber(columns: &mut Rows, segments: &[(usize, usize)], renumberings: &[Ren
             begin = *end;
             continue;
         }
-        let Renumbering { symbols, sites, classes } = &renumberings[*worker];
+        let Renumbering { symbols, sites, classes, .. } = &renumberings[*worker];
         columns.classes[begin..*end].iter_mut().for_each(|class| *class = classes[class.0 as usize]);
         columns.sites[begin..*end].iter_mut().for_each(|site| *site = sites[site.0 as usize]);
         columns.labels[begin..*end].iter_mut().for_each(|label| *label = symbols[label.0 as usize]);

@@ -22,6 +22,8 @@ pub(crate) enum Domain {
     Generation,
     Shape,
     SlotSize,
+    Stack,
+    AppLocation,
 }
 
 /// More than there are types.
@@ -39,7 +41,7 @@ impl Heap {
                 }
             };
         }
-        fill!(Site Class Type Imemo Struct Encoding Flags Traced Generation Shape SlotSize);
+        fill!(Site Class Type Imemo Struct Encoding Flags Traced Generation Shape SlotSize Stack AppLocation);
     }
 
     /// A number that nodes share only if all keys of the domain have the same values for them.
@@ -51,11 +53,22 @@ impl Heap {
         let label = || columns.labels.get(row) as usize;
         // Where the label tells types apart that go by it.
         let labelled = |of: Type| if ty() == of { label() + 1 } else { 0 };
+        let is_untraced = || columns.sites.get(row) == 0 && columns.generations.get(row) == 0;
         match domain {
-            Domain::Site if self.is_tracer(row) => 1,
+            Domain::Site | Domain::Stack | Domain::AppLocation if self.is_tracer(row) => 1,
             Domain::Site => match columns.sites.get(row) as usize {
                 0 if columns.generations.get(row) == 0 => 0,
                 site => site + 2,
+            },
+            Domain::Stack => match columns.stacks.get(row) as usize {
+                0 if is_untraced() => 0,
+                stack => stack + 2,
+            },
+            // By the stack, or else by the site.
+            Domain::AppLocation => match (columns.stacks.get(row) as usize, columns.sites.get(row) as usize) {
+                (0, _) if is_untraced() => 0,
+                (0, site) => 2 * site + 2,
+                (stack, _) => 2 * stack + 3,
             },
             Domain::Class if self.is_tracer(row) => 0,
             Domain::Class => match columns.classes.get(row) as usize {
@@ -75,7 +88,7 @@ impl Heap {
             Domain::Struct => labelled(Type::Data),
             Domain::Encoding => labelled(Type::String),
             Domain::Flags => columns.flags.get(row) as usize,
-            Domain::Traced => usize::from(columns.sites.get(row) > 0 || columns.generations.get(row) > 0),
+            Domain::Traced => usize::from(!is_untraced()),
             Domain::Generation => columns.generations.get(row) as usize,
             Domain::Shape => columns.shapes.get(row) as usize,
             Domain::SlotSize => columns.slot_sizes.get(row) as usize,

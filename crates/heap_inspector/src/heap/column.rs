@@ -75,6 +75,11 @@ impl Column {
         Ok(Column { cells, big })
     }
 
+    /// So many rows of one number.
+    pub(crate) fn same(rows: usize, number: u64) -> Column {
+        Column { cells: Cells::Same(rows, number), big: Vec::new() }
+    }
+
     /// How many rows there are.
     pub(crate) fn rows(&self) -> usize {
         match &self.cells {

@@ -166,6 +166,7 @@ impl Heap {
             slot_sizes: column(any)?,
             lengths: column(any)?,
             offsets: column(any)?,
+            stacks: column(tables.stacks.len() as u64)?,
             edge_ends: reader.take()?,
             types,
             trait_sets,
@@ -219,7 +220,8 @@ impl Heap {
         if !segments.is_sorted() || is_beyond || count > 0 && !is_first || !add_up(&totals, count, &diagnostics) {
             return None;
         }
-        let names = Names::new(tables, |_| Ok(())).ok()?;
+        let mut names = Names::new(tables, |_| Ok(())).ok()?;
+        names.sampling = totals.sampling();
         Some(Heap {
             columns,
             segments,
@@ -256,7 +258,7 @@ fn add_up(totals: &Totals, objects: usize, diagnostics: &Diagnostics) -> bool {
 
 impl Columns {
     /// The packed columns, in the order of the file.
-    pub(super) fn packed(&self) -> [&Column; 11] {
+    pub(super) fn packed(&self) -> [&Column; 12] {
         [
             &self.addresses.steps,
             &self.flags,
@@ -269,6 +271,7 @@ impl Columns {
             &self.slot_sizes,
             &self.lengths,
             &self.offsets,
+            &self.stacks,
         ]
     }
 }

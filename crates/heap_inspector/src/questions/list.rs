@@ -6,8 +6,8 @@ use crate::Result;
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::suspects::Exceptions;
 use crate::analysis::{
-    Order, collections, fragmentation, generation, generations, groups, hints, show, strings, summary, threads,
-    unreachable,
+    Order, by_stack, collections, fragmentation, generation, generations, groups, hints, show, strings, summary,
+    threads, unreachable,
 };
 use crate::keys::Key;
 use crate::report::Shape;
@@ -96,12 +96,15 @@ options! {
 const TOP: Question = Question {
     name: "top",
     about: "Group objects by class, location, gem, ...: largest first",
-    details: "Takes 64 MiB of memory, however large the dump, and 400 bytes and a name for each group.",
+    details: "Takes 64 MiB of memory, however large the dump, and 400 bytes and a name for each group.\n\n\
+        Where allocations were sampled, groups by what only samples tell are estimated: numbers with ~, and with ? where they are rough.",
     examples: &[
         also("top heap.json", "by class"),
         first("top heap.json --by gem", "which gems allocated it"),
         first("top heap.json --by class,location --where generation=30..", ""),
         also("top heap.json --by file --where type=STRING --format csv", ""),
+        also("top heap.json --by app_location", "the app's own lines"),
+        also("top heap.json --by stack --format flamegraph > heap.svg", ""),
     ],
     more: "\
 Keys (--by):
@@ -111,17 +114,22 @@ Keys (--by):
   location, file, line, directory,     what allocated the object
   method
   gem                the gem and version of that file, or app, stdlib, ruby
+  app_location       the app's own line that led to the allocation
+  stack              all frames that led to it, where they were traced
   imemo, struct      the sort of an internal object; the C type of a DATA
   encoding           the encoding of a string
   slot_size, shape   from Ruby 3.2
   frozen, embedded, old, shared, traced   flags: yes or no",
     filtered: true,
     own: Top::choices,
-    drawings: &[],
+    drawings: &[Drawing { shape: Shape::Tree, with: &["by=stack"] }],
     ruby: &["Heap#groups"],
     answer: Answer::Pass(|source, words, asked| {
         let Top { by, sort, lines } = Top::of(words)?;
         let options = groups::Options { by, filter: asked.filter.clone(), sort, limit: Some(lines.0) };
+        if !asked.format.fits_all() {
+            return by_stack::read(source, &options, &asked.dump, &asked.options);
+        }
         let (groups, context) = groups::read(source, &options, &asked.options)?;
         Ok(hints::after_groups(groups.report(&asked.dump, &options.filter, sort, &context), source))
     }),

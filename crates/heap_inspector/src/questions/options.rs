@@ -26,6 +26,8 @@ pub struct Choice {
     pub default: Option<String>,
     /// How help tells a default that depends on something, in place of the plain one.
     pub told: Option<String>,
+    /// The variable of the environment that holds where it is not given; none but for what a machine or an app has as its own.
+    pub variable: Option<&'static str>,
 }
 
 /// Where a choice stands on the command line.
@@ -73,6 +75,13 @@ impl Words<'_> {
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         (self.0)(name).is_some_and(|words| !words.is_empty())
+    }
+
+    /// Whether it was given this word, alone or with others and commas between.
+    #[must_use]
+    pub fn has(&self, name: &str, word: &str) -> bool {
+        let words = (self.0)(name).unwrap_or_default();
+        words.iter().filter_map(|words| words.to_str()).any(|words| words.split(',').any(|one| one.trim() == word))
     }
 
     pub(super) fn value<T: Value>(&self, name: &str) -> Result<Option<T>> {
@@ -275,6 +284,25 @@ impl Value for Where {
     }
 }
 
+/// Folders, with colons between.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Paths(pub(super) Vec<String>);
+
+impl Value for Paths {
+    fn kind() -> Kind {
+        Kind::Texts
+    }
+
+    fn read(words: &[OsString]) -> std::result::Result<Paths, String> {
+        let words: Vec<String> = Value::read(words)?;
+        Ok(Paths(words.iter().flat_map(|word| word.split(':')).map(str::to_owned).collect()))
+    }
+
+    fn word(&self) -> Option<String> {
+        None
+    }
+}
+
 /// How many rows to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lines(pub(super) usize);
@@ -409,15 +437,16 @@ pub(super) struct Told {
     pub(super) told: Option<String>,
     /// In place of all values of its type.
     pub(super) possible: Option<Vec<&'static str>>,
+    pub(super) variable: Option<&'static str>,
 }
 
 pub(super) fn option(name: &'static str, short: char, value: &'static str, help: &'static str) -> Told {
-    Told { name, place: Place::Option(Some(short)), value, help, told: None, possible: None }
+    Told { name, place: Place::Option(Some(short)), value, help, told: None, possible: None, variable: None }
 }
 
 /// A word without an option's name.
 pub(super) fn word(name: &'static str, place: Place, value: &'static str, help: &'static str) -> Told {
-    Told { name, place, value, help, told: None, possible: None }
+    Told { name, place, value, help, told: None, possible: None, variable: None }
 }
 
 pub(super) fn lines(help: &'static str) -> Told {
@@ -440,10 +469,15 @@ impl Told {
         Told { place: Place::Option(None), ..self }
     }
 
+    /// A variable of the environment holds where it is not given.
+    pub(super) fn or(self, variable: &'static str) -> Told {
+        Told { variable: Some(variable), ..self }
+    }
+
     pub(super) fn choice<T: Value>(self, default: &T) -> Choice {
-        let Told { name, place, value, help, told, possible } = self;
+        let Told { name, place, value, help, told, possible, variable } = self;
         let kind = possible.map_or_else(T::kind, Kind::OneOf);
-        Choice { name, place, value, help, kind, default: default.word(), told }
+        Choice { name, place, value, help, kind, default: default.word(), told, variable }
     }
 }
 
@@ -498,6 +532,15 @@ options! {
             "Neither read nor write the index file beside the dump (heap.json.hidx), which saves the next such command the parsing",
         )
         .long(),
+        app: Paths = Paths::default() => option(
+            "app",
+            ' ',
+            "PATH",
+            "The folder of the app, or several with : between: what lies below it and is in no gem there is the app's, and nothing else; \
+             without it all that is in no gem and not Ruby's own",
+        )
+        .long()
+        .or("HEAP_INSPECTOR_APP"),
     }
 }
 
@@ -511,5 +554,6 @@ pub(super) fn later(least: usize) -> Choice {
         kind: Kind::Files,
         default: None,
         told: None,
+        variable: None,
     }
 }

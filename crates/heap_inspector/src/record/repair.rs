@@ -82,6 +82,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("line", Kind::Number),
     ("method", Kind::RawText),
     ("generation", Kind::Number),
+    ("stack", Kind::Number),
     ("memsize", Kind::Number),
     ("flags", Kind::Flags),
 ];

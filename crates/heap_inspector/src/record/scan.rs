@@ -96,6 +96,7 @@ keys! {
     39 EDGE b"edge",
     40 ID b"id\":",
     41 FD b"fd\":",
+    42 STAC b"stac",
 }
 
 const fn hash(key: u32) -> usize {
@@ -219,6 +220,7 @@ impl Scanner {
                 LINE => record.line = Some(field!(b"line\":", small)),
                 METH => record.method = Some(field!(b"method\":\"", text)),
                 GENE => record.generation = Some(field!(b"generation\":", small)),
+                STAC => record.stack = Some(field!(b"stack\":", small)),
                 MEMS => record.memsize = field!(b"memsize\":", number),
                 FLAG => {
                     if let Some(after) = self.known_tail(rest, record) {

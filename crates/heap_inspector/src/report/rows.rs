@@ -84,6 +84,9 @@ mod tag {
     pub(super) const TALLY: u8 = 13;
     pub(super) const MORE: u8 = 14;
     pub(super) const LIST: u8 = 15;
+    pub(super) const BRIEF: u8 = 16;
+    /// And the next three.
+    pub(super) const ABOUT: u8 = 17;
 }
 
 impl<R: Row> Default for Rows<R> {
@@ -274,6 +277,14 @@ fn put(block: &mut Vec<u8>, words: &mut Vec<&'static str>, cell: &Cell) {
             block.push(tag::CUT);
             text(block, words);
         }
+        Cell::Brief { text: whole, brief } => {
+            block.push(tag::BRIEF);
+            text(block, whole);
+            text(block, brief);
+        }
+        Cell::About { amount, of_bytes, is_rough } => {
+            tagged(tag::ABOUT + u8::from(*of_bytes) + 2 * u8::from(*is_rough), *amount);
+        }
         Cell::Share(share) => {
             block.push(tag::SHARE);
             block.extend_from_slice(&share.to_bits().to_le_bytes());
@@ -297,6 +308,8 @@ fn put(block: &mut Vec<u8>, words: &mut Vec<&'static str>, cell: &Cell) {
     }
 }
 
+const ABOUT_LAST: u8 = tag::ABOUT + 3;
+
 /// Reads a cell into the place of the one above it, whose text's memory it takes.
 fn take(bytes: &mut &[u8], words: &[&'static str], cell: &mut Cell) {
     let word = |bytes: &mut &[u8]| words[take_number(bytes) as usize];
@@ -314,6 +327,16 @@ fn take(bytes: &mut &[u8], words: &[&'static str], cell: &mut Cell) {
         tag::NULL => Cell::Null(word(bytes)),
         tag::TEXT => Cell::Text(words_in(bytes)),
         tag::CUT => Cell::Cut(words_in(bytes)),
+        tag::BRIEF => {
+            let text = words_in(bytes);
+            let mut brief = String::new();
+            take_text(bytes, &mut brief);
+            Cell::Brief { text, brief }
+        }
+        about @ tag::ABOUT..=ABOUT_LAST => {
+            let kind = about - tag::ABOUT;
+            Cell::About { amount: take_number(bytes), of_bytes: kind & 1 == 1, is_rough: kind & 2 == 2 }
+        }
         tag::COUNT => Cell::Count(take_number(bytes)),
         tag::BYTES => Cell::Bytes(take_number(bytes)),
         tag::CHANGE => Cell::Change(take_signed(bytes)),
@@ -357,6 +380,12 @@ mod tests {
             prop_oneof![Just("(untraced)"), Just("nothing")].prop_map(Cell::Null),
             ".{0,9}".prop_map(Cell::Text),
             ".{0,9}".prop_map(Cell::Cut),
+            (".{0,9}", ".{0,9}").prop_map(|(text, brief)| Cell::Brief { text, brief }),
+            any::<(u64, bool, bool)>().prop_map(|(amount, of_bytes, is_rough)| Cell::About {
+                amount,
+                of_bytes,
+                is_rough
+            }),
             any::<u64>().prop_map(Cell::Count),
             any::<u64>().prop_map(Cell::Bytes),
             any::<i64>().prop_map(Cell::Change),

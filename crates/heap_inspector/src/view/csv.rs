@@ -70,9 +70,11 @@ fn quoted(field: &str, is_alone: bool) -> String {
 fn field(cell: &Cell) -> String {
     match cell {
         Cell::Missing | Cell::Null(_) => String::new(),
-        Cell::Text(text) => harmless(text),
+        Cell::Text(text) | Cell::Brief { text, .. } => harmless(text),
         Cell::Cut(_) | Cell::Tally { .. } | Cell::More { .. } => harmless(&super::words(cell)),
-        Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
+        Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) | Cell::About { amount: number, .. } => {
+            number.to_string()
+        }
         Cell::Change(change) | Cell::BytesChange(change) => change.to_string(),
         Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
         Cell::Flag(flag) => flag.to_string(),

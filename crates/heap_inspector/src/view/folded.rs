@@ -8,8 +8,8 @@ use super::{Out, depths, escape, words};
 use crate::report::{Report, Section, Tree};
 use std::fmt::{self, Write as _};
 
-/// Deeper rows count as their ancestor at this depth: each line names all its frames.
-const DEEPEST: usize = 200;
+/// Deeper rows count as their ancestor at this depth: each line names all its frames. Tracers take stacks of up to 256.
+const DEEPEST: usize = 300;
 
 /// Writes the report's trees as stacks.
 pub(super) fn write(report: &Report, out: &mut Out<'_>) -> fmt::Result {

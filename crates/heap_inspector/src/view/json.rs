@@ -190,11 +190,13 @@ fn cell(cell: &Cell) -> String {
 fn plain(cell: &Cell) -> String {
     match cell {
         Cell::Missing | Cell::Null(_) | Cell::More { .. } | Cell::List(_) => "null".into(),
-        Cell::Text(text) | Cell::Cut(text) => string(text),
+        Cell::Text(text) | Cell::Cut(text) | Cell::Brief { text, .. } => string(text),
         Cell::Tally { name, value, count } => {
             format!("{{{}: {}, \"count\": {count}}}", string(name), string(value))
         }
-        Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) => number.to_string(),
+        Cell::Count(number) | Cell::Bytes(number) | Cell::Number(number) | Cell::About { amount: number, .. } => {
+            number.to_string()
+        }
         Cell::Change(change) | Cell::BytesChange(change) => change.to_string(),
         Cell::Share(share) => serde_json::Value::from(fraction(*share)).to_string(),
         Cell::Flag(flag) => flag.to_string(),

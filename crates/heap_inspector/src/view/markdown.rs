@@ -145,7 +145,7 @@ fn line(out: &mut Out<'_>, cells: impl Iterator<Item = String>) -> fmt::Result {
 fn cell(cell: &Cell) -> String {
     match cell {
         Cell::Missing => "-".into(),
-        Cell::Text(text) => code(text),
+        Cell::Text(text) | Cell::Brief { brief: text, .. } => code(text),
         Cell::Cut(text) => code(&format!("{text}…")),
         Cell::Tally { value, count, .. } => format!("{} ({})", code(value), human::count(*count)),
         Cell::Share(share) => prose(&human::percent(*share)),

@@ -407,6 +407,8 @@ fn cells() -> impl Strategy<Value = Cell> {
         Just(Cell::Null("(untraced)")),
         texts().prop_map(Cell::Text),
         texts().prop_map(Cell::Cut),
+        (texts(), texts()).prop_map(|(text, brief)| Cell::Brief { text, brief }),
+        any::<(u64, bool, bool)>().prop_map(|(amount, of_bytes, is_rough)| Cell::About { amount, of_bytes, is_rough }),
         (texts(), any::<u64>()).prop_map(|(value, count)| Cell::Tally { name: "location", value, count }),
         any::<u64>().prop_map(|count| Cell::More { count, what: "sites" }),
         any::<u64>().prop_map(Cell::Count),

@@ -328,7 +328,9 @@ impl Page<'_, '_> {
             .collect();
         // What has no place among the others (untraced objects) has no bar, and does not make theirs short.
         let amount = |row: &[Cell]| match table.bar.and_then(|bar| row.get(bar)) {
-            Some(Cell::Count(amount) | Cell::Bytes(amount)) if !matches!(row.get(place), Some(Cell::Null(_))) => {
+            Some(Cell::Count(amount) | Cell::Bytes(amount) | Cell::About { amount, .. })
+                if !matches!(row.get(place), Some(Cell::Null(_))) =>
+            {
                 *amount
             }
             _ => 0,

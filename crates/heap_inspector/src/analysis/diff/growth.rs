@@ -7,11 +7,11 @@ use crate::analysis::groups::{self, Groups};
 use crate::analysis::{Order, retained};
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
-use crate::keys::{Key, KeyValue, Value, Values};
+use crate::keys::{Key, KeyValue, StackText, Value, Values};
 use crate::names::TRACER_STRUCT;
 use crate::select::Filter;
 use crate::sums::Sum;
-use crate::symbols::Symbols;
+use crate::symbols::{Symbol, Symbols};
 use hashbrown::HashMap;
 
 /// How a group went from dump to dump.
@@ -183,7 +183,7 @@ fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, control: &Control
 
 /// The texts of all dumps as numbers of one table, so that groups are matched without making texts of those that did not grow.
 #[derive(Default)]
-struct Texts(Symbols);
+struct Texts(Symbols, HashMap<Symbol, StackText>);
 
 impl Texts {
     fn value(&mut self, value: &KeyValue) -> Value {
@@ -193,6 +193,11 @@ impl Texts {
             KeyValue::Flag(flag) => Value::Flag(*flag),
             KeyValue::Text(text) => Value::Text(self.0.intern(text.as_bytes())),
             KeyValue::Absent(absent) => Value::Absent(*absent),
+            KeyValue::Stack(stack) => {
+                let sym = self.0.intern(stack.text.as_bytes());
+                self.1.entry(sym).or_insert_with(|| stack.clone());
+                Value::Text(sym)
+            }
         }
     }
 
@@ -201,7 +206,11 @@ impl Texts {
             Value::None => KeyValue::None,
             Value::Number(number) => KeyValue::Number(number),
             Value::Flag(flag) => KeyValue::Flag(flag),
-            Value::Text(sym) => KeyValue::Text(self.0.text(sym).into_owned()),
+            Value::Text(sym) => match self.1.get(&sym) {
+                Some(stack) => KeyValue::Stack(stack.clone()),
+                None => KeyValue::Text(self.0.text(sym).into_owned()),
+            },
+            Value::Stack(_) => KeyValue::None, // none is made here
             Value::Absent(absent) => KeyValue::Absent(absent),
         }
     }

@@ -22,7 +22,8 @@ pub fn report(
     let last = dumps.last().copied().unwrap_or_default();
     let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
     // What makes all of it doubtful is read before it is believed.
-    let mut sections = doubts(heap, dumps, contexts, diff);
+    let mut sections: Vec<Section> = contexts.iter().rev().find_map(Context::sampled).into_iter().collect();
+    sections.extend(doubts(heap, dumps, contexts, diff));
     sections.push(Section::List(List { name: "suspects", title: "Suspects".into(), items }));
     let is_told =
         heaps(heap, diff).iter().all(|heap| !heap.roots().is_empty()) && diff.is_none_or(Diff::is_one_process);
@@ -97,6 +98,15 @@ impl Suspect {
         let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
         let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
         let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
+        // Of a line of the app that stacks tell, and the gem's that it called.
+        let location = match (self.location.words(), &self.app_location) {
+            (Some(own), Some(app)) if self.is_by_stack && own != app => {
+                let brief = format!("{app}, in {}", heap.names().app().short(own));
+                Cell::Brief { text: own.to_owned(), brief }
+            }
+            _ => key_cell(Key::Location, &self.location),
+        };
+        let in_app = if self.is_by_stack { "" } else { "In the app at" };
         vec![
             fact("headline", "", Cell::Text(self.headline()), String::new()),
             fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reasons.join("; ")),
@@ -111,8 +121,8 @@ impl Suspect {
                 String::new(),
             ),
             fact("mostly", "", text(self.mostly.clone()), String::new()),
-            fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
-            fact("app_location", "In the app at", text(self.app_location.clone()), String::new()),
+            fact("location", "Allocated at", location, String::new()),
+            fact("app_location", in_app, text(self.app_location.clone()), String::new()),
             fact(
                 "since",
                 "Since generation",

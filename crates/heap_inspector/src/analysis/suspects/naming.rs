@@ -15,6 +15,7 @@ use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::Type;
 use crate::source::Source;
+use crate::stacks::FrameId;
 use crate::symbols::Symbol;
 use hashbrown::HashMap;
 
@@ -178,6 +179,7 @@ pub(super) fn name(
             steps: place.steps.clone(),
             location: line.own,
             app_location: line.app,
+            is_by_stack: line.is_by_stack,
             mostly,
             since: since.checked_sub(1),
             path: paths::steps(labels, &roots, &chain),
@@ -277,7 +279,7 @@ fn common_class(heap: &Heap, labels: &Labels<'_>, objects: impl Iterator<Item = 
 /// Whether an object was allocated in a file of the app.
 fn is_app_line(labels: &Labels<'_>, id: NodeId) -> bool {
     match labels.value(Key::File, id) {
-        KeyValue::Text(file) => origins::of_file(&file) == Some(Origin::App),
+        KeyValue::Text(file) => origins::of_file(labels.heap().names().app(), &file) == Some(Origin::App),
         _ => false,
     }
 }
@@ -288,6 +290,8 @@ struct Line {
     own: KeyValue,
     /// Where that is in no file of the app: the line of the app.
     app: Option<String>,
+    /// Whether stacks of these objects tell that line.
+    is_by_stack: bool,
     /// What is to be said of it.
     why: Option<&'static str>,
 }
@@ -297,23 +301,46 @@ impl Line {
     fn of(labels: &Labels<'_>, place: &Accumulation, sample: NodeId, path: &[NodeId], holder: Option<NodeId>) -> Line {
         let own = labels.value(Key::Location, sample);
         if is_app_line(labels, sample) {
-            return Line { own, app: None, why: None };
+            return Line { own, app: None, is_by_stack: false, why: None };
         }
+        if let Some((app, innermost)) = stack_location(labels, place, sample) {
+            let own = if matches!(own, KeyValue::Absent(_)) { KeyValue::Text(innermost) } else { own };
+            return Line { own, app: Some(app), is_by_stack: true, why: None };
+        }
+        let line =
+            |own: KeyValue, app: Option<String>, why: Option<&'static str>| Line { own, app, is_by_stack: false, why };
         match (own, app_location(labels, place)) {
             // Its own is lost, so that of what came with it stands for it.
             (KeyValue::Absent(Absent::Untraced), Some(app)) => {
                 let why =
                     "the line is that of objects that came with them: their own is lost, as a compaction loses it";
-                Line { own: KeyValue::Text(app), app: None, why: Some(why) }
+                line(KeyValue::Text(app), None, Some(why))
             }
-            (own, Some(app)) => Line { own, app: Some(app), why: None },
+            (own, Some(app)) => line(own, Some(app), None),
             (own, None) => {
                 let app = place_location(labels, path, holder);
                 let why = "no line of the app allocated what came; the one told made what takes it in";
-                Line { own, why: app.is_some().then_some(why), app }
+                let why = app.is_some().then_some(why);
+                line(own, app, why)
             }
         }
     }
+}
+
+/// The line of the app in the stacks of most objects of the sample's class, or of any where these have none, and the innermost line of
+/// most such stacks.
+fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> Option<(String, String)> {
+    let (ty, class, ..) = kind_of(labels.heap(), sample);
+    let of = |is_counted: &dyn Fn(&(Type, Symbol)) -> bool| {
+        let stacks = place.stacks.iter().filter(|((ty, class, _), _)| is_counted(&(*ty, *class)));
+        let told: Vec<(String, FrameId, u64)> =
+            stacks.filter_map(|((.., stack), count)| Some((labels.app_location(*stack)?, *stack, *count))).collect();
+        let app = commonest(told.iter().map(|(app, _, count)| (app.clone(), *count)))?;
+        let same = told.iter().filter(|(other, ..)| *other == app);
+        let innermost = commonest(same.map(|(_, stack, count)| (labels.frame_location(*stack), *count)))?;
+        Some((app, innermost))
+    };
+    of(&|sort| *sort == (ty, class)).or_else(|| of(&|_| true))
 }
 
 /// The line of the app that allocated a point, or else what is nearest above it, up to its holder.
@@ -328,16 +355,19 @@ fn place_location(labels: &Labels<'_>, path: &[NodeId], holder: Option<NodeId>) 
 
 /// The line of the app that allocated most of what piles up at a point.
 fn app_location(labels: &Labels<'_>, place: &Accumulation) -> Option<String> {
+    let of_app = place.content.values().filter(|content| is_app_line(labels, content.sample));
+    commonest(of_app.filter_map(|content| match labels.value(Key::Location, content.sample) {
+        KeyValue::Text(location) => Some((location, content.count)),
+        _ => None,
+    }))
+}
+
+/// Of equal ones the first by name.
+fn commonest(told: impl Iterator<Item = (String, u64)>) -> Option<String> {
     let mut counts: HashMap<String, u64> = HashMap::new();
-    for content in place.content.values().filter(|content| is_app_line(labels, content.sample)) {
-        if let KeyValue::Text(location) = labels.value(Key::Location, content.sample) {
-            *counts.entry(location).or_default() += content.count;
-        }
-    }
-    counts
-        .into_iter()
-        .max_by(|(a, one), (b, other)| one.cmp(other).then_with(|| b.cmp(a)))
-        .map(|(location, _)| location)
+    told.for_each(|(location, count)| *counts.entry(location).or_default() += count);
+    let most = counts.into_iter().max_by(|(a, one), (b, other)| one.cmp(other).then_with(|| b.cmp(a)));
+    most.map(|(location, _)| location)
 }
 
 /// The way on from an accumulation point to an object in it: the end of the object's own path, else what a short search finds.

@@ -5,7 +5,7 @@
 //! around it is. Costs a look at the names of all classes, and the texts of a few methods of each that is asked for.
 
 use super::naming::is_core;
-use crate::gems::gem;
+use crate::gems::App;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Labels, code};
@@ -31,12 +31,12 @@ pub(super) enum Origin {
 }
 
 /// Where a file or line comes from; none where it names no file.
-pub(super) fn of_file(path: &str) -> Option<Origin> {
+pub(super) fn of_file(app: &App, path: &str) -> Option<Origin> {
     // `eval` without a file tells nothing.
     if path.is_empty() || path.starts_with("(eval") && !path.contains('/') {
         return None;
     }
-    Some(match gem(path).as_str() {
+    Some(match app.owner(path).as_str() {
         "app" => Origin::App,
         "stdlib" | "ruby" => Origin::Ruby,
         _ => Origin::Gem,
@@ -131,7 +131,7 @@ fn class_of(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Option<NodeId> {
 /// Where most of the code comes from.
 fn main(labels: &Labels<'_>, methods: &[NodeId]) -> Option<Origin> {
     let mut counts = [(0, Origin::Ruby), (0, Origin::Gem), (0, Origin::App)];
-    for origin in methods.iter().filter_map(|iseq| of_file(labels.code(*iseq)?.file)) {
+    for origin in methods.iter().filter_map(|iseq| of_file(labels.heap().names().app(), labels.code(*iseq)?.file)) {
         counts.iter_mut().filter(|(_, known)| *known == origin).for_each(|(count, _)| *count += 1);
     }
     counts.into_iter().max_by_key(|(count, _)| *count).filter(|(count, _)| *count > 0).map(|(_, origin)| origin)
@@ -140,7 +140,7 @@ fn main(labels: &Labels<'_>, methods: &[NodeId]) -> Option<Origin> {
 fn evidence(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Evidence {
     let properties = heap.properties(id);
     let site = match labels.value(Key::File, id) {
-        KeyValue::Text(file) if properties.generation > 0 => of_file(&file),
+        KeyValue::Text(file) if properties.generation > 0 => of_file(heap.names().app(), &file),
         _ => None,
     };
     let superclass = heap.names().superclass(heap.address(id)).and_then(|address| heap.names().class_name(address));

@@ -9,6 +9,7 @@ use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::record::Type;
+use crate::stacks::FrameId;
 use crate::symbols::{SiteId, Symbol};
 use hashbrown::{HashMap, HashSet};
 
@@ -52,6 +53,8 @@ pub(in crate::analysis) struct Accumulation {
     /// How sure it is that it leaks, and why; of several dumps, set when they are compared.
     pub(super) verdict: Option<(Confidence, String)>,
     pub(super) content: HashMap<ObjectKind, Content>,
+    /// By type and class, how many of the objects were allocated in a stack.
+    pub(super) stacks: HashMap<(Type, Symbol, FrameId), u64>,
     /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
     pub(super) bytes: u64,
@@ -79,6 +82,9 @@ impl Accumulation {
         self.joint.iter_mut().zip(&other.joint).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.bins |= other.bins;
         self.bytes = self.bytes.saturating_add(other.bytes);
+        for (stack, count) in other.stacks {
+            *self.stacks.entry(stack).or_default() += count;
+        }
         for (sort, content) in other.content {
             self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
         }
@@ -86,8 +92,16 @@ impl Accumulation {
 }
 
 impl Accumulation {
-    /// Counts what has no line to the most of its class that has one: a compaction takes the lines of what it moves.
-    fn fold_untraced(&mut self) {
+    /// Counts the stack of an object, where it is known.
+    pub(super) fn add_stack(&mut self, (ty, class, ..): ObjectKind, stack: FrameId) {
+        if stack.is_some() {
+            *self.stacks.entry((ty, class, stack)).or_default() += 1;
+        }
+    }
+
+    /// Counts what has no line to the most of its class that has one: a compaction takes the lines of what it moves, and of sampled
+    /// allocations few have any.
+    pub(super) fn fold_untraced(&mut self) {
         let untraced: Vec<ObjectKind> =
             self.content.keys().filter(|(.., site, _)| *site == SiteId::NONE).copied().collect();
         for sort in untraced {
@@ -152,6 +166,7 @@ pub(in crate::analysis) fn places(
                 let retained = if is_inside { 0 } else { tree.retained(id) };
                 let content = Content { sample: id, count: 1, retained, since: properties.generation, bins: 0 };
                 place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+                place.add_stack(sort, properties.stack);
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {

@@ -98,6 +98,7 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         memsize: content.retained,
         location: labels.value(Key::Location, content.sample),
         app_location: None,
+        is_by_stack: false,
         mostly: None,
         since: content.since.checked_sub(1),
         steps: Vec::new(),

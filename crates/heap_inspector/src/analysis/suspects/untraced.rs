@@ -1,4 +1,4 @@
-//! The places of a dump without generations: who holds many objects of one kind.
+//! The places of a dump without generations, or with those of samples alone: who holds many objects of one kind.
 
 use super::anchors::AccumulationPoint;
 use super::naming::{is_core, name};
@@ -13,6 +13,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
+use crate::sampling::Sampling;
 use crate::source::Source;
 use hashbrown::HashMap;
 
@@ -32,6 +33,9 @@ pub(super) fn untraced(
     let mut places = join(heap, tree, places(heap, tree, children, shortest_paths, &labels, floor, control)?, control)?;
     for (anchor, place) in &mut places {
         let Some(anchor) = anchor.node() else { continue };
+        if heap.names().sampling.is_some_and(Sampling::is_of_lines) {
+            place.fold_untraced();
+        }
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
         let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
@@ -184,6 +188,7 @@ fn places(
         let content = Content { count: 1, retained: if is_inside { 0 } else { tree.retained(id) }, ..Content::new(id) };
         let place = places.entry(AccumulationPoint::Node(holder)).or_default();
         place.content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
+        place.add_stack(kind_of(heap, id), heap.stack(id));
     }
     Ok(places)
 }
