@@ -127,7 +127,7 @@ fn a_format_that_does_not_fit_is_told_what_does() {
     let message = |name: &str, given: &[(&str, &str)]| ask(name, "nowhere", given).unwrap_err().to_string();
     assert_eq!(
         message("top", &[("format", "dot")]),
-        "this answer of `top` does not fit dot; these fit: text, json, markdown, csv"
+        "this answer of `top` does not fit dot, but with --by=stack it does; these fit: text, json, markdown, csv"
     );
     assert_eq!(
         message("path", &[("address", "0x1"), ("format", "folded")]),
