@@ -346,10 +346,8 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
         return range(name, text).map(|(low, high)| Test::Range(low, high));
     }
     let is_path = matches!(subject, Subject::Key(Key::File | Key::Directory | Key::Location | Key::AppLocation));
-    if !text.contains(['*', '?', '[', '{']) {
-        if !is_path || text.starts_with(['/', '(', '<']) {
-            return subject.text(text);
-        }
+    if !text.contains(['*', '?', '[', '{']) && (!is_path || text.starts_with(['/', '(', '<'])) {
+        return subject.text(text);
     }
     // A relative path matches below any directory: `app/models/*` as `/srv/app/models/user.rb`.
     let mut patterns = vec![text.to_owned()];

@@ -183,12 +183,13 @@ fn without_words_there_is_help() {
 fn wrong_words_are_told_the_right_ones_with_code_2() {
     let path = dump("ruby-3.4-x86_64");
     let path = path.to_str().unwrap();
-    let wrong: [(&[&str], &str); 14] = [
+    let wrong: [(&[&str], &str); 15] = [
         (&["raed", path], "'read'"),
         (&["top", path, "--by", "clas"], "a similar value exists: 'class'"),
         (&["top", path, "--sort", "size"], "possible values: bytes, count, references"),
-        (&["top", path, "--format", "yaml"], "possible values: text, json, markdown, csv]"),
-        (&["top", path, "--format", "dot"], "possible values: text, json, markdown, csv]"),
+        (&["strings", path, "--format", "yaml"], "possible values: text, json, markdown, csv]"),
+        (&["strings", path, "--format", "dot"], "possible values: text, json, markdown, csv]"),
+        (&["top", path, "--format", "dot"], "with --by=stack it does"),
         (&["show", path, "0x1", "--format", "folded"], "possible values: text, json, markdown, csv, dot]"),
         (&["dominators", path, "--format", "svg"], "csv, dot, folded, flamegraph]"),
         (&["path", path, "0x1", "--format", "folded"], "with --class or --where it does"),
