@@ -1,7 +1,7 @@
 //! Count and bytes by one property or several, of all objects or those a filter lets through.
 //!
 //! Costs one value of each key for each distinct slot, and memory for the groups. Where the keys, or the filter, ask for what is known of
-//! sampled objects alone, groups are also estimated: see [`Estimates`].
+//! sampled objects alone, groups are also estimated (`by_stack`).
 
 use super::sorted::sort;
 use super::{Context, Order, column, key_cell, share, titled};
