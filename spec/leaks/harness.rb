@@ -5,10 +5,18 @@
 # `ruby PROGRAM.rb DIR` writes DIR/a.json after the warm-up, b.json and c.json each after as much work again, and truth.json with what
 # a tool should find. A program requires this file, marks the lines that allocate what leaks with `# LEAK`, and calls `leak`, `leaks`
 # or `no_leak` with a block that is one request; the block gets the request's number. Exit status 77: a library is missing.
+#
+# LEAKS_TRACER=full or sampled traces with the gem's tracer instead of Ruby's, and takes the dumps by the gem.
 require "fileutils"
 require "json"
 require "objspace"
-ObjectSpace.trace_object_allocations_start
+if ENV["LEAKS_TRACER"]
+  $LOAD_PATH.unshift File.expand_path("../../lib", __dir__)
+  require "heap_inspector"
+  HeapInspector.trace_object_allocations_start(mode: ENV.fetch("LEAKS_TRACER"))
+else
+  ObjectSpace.trace_object_allocations_start
+end
 
 # What any app has in memory from the start: larger than the leak, and it does not grow. Text with a dash is in no dump, which keeps
 # the dumps small.
@@ -34,7 +42,7 @@ class Harness
     %w[a b c].each.with_index do |name, round|
       @requests.times { |i| serve((round * @requests) + i + 1, &request) }
       4.times { GC.start }
-      write("#{name}.json") { |file| ObjectSpace.dump_all(output: file) }
+      write("#{name}.json") { |file| dump(file) }
     end
     write("truth.json") { |file| file.puts JSON.generate({ leaks: truths.map { |truth| complete(**truth) }, at_most: }.compact) }
   end
@@ -61,6 +69,12 @@ class Harness
     raise "no line is marked with # #{mark}" if marked.empty?
 
     marked.map { |number| "#{File.basename($PROGRAM_NAME)}:#{number}" }
+  end
+
+  def dump(file)
+    return ObjectSpace.dump_all(output: file) unless ENV["LEAKS_TRACER"]
+
+    HeapInspector.dump(file, compression: :plain, gc: false, force: true)
   end
 
   def write(name, &)

@@ -1,6 +1,6 @@
 //! What else to know of the dumps before the numbers are believed.
 
-use super::matching::is_traced;
+use super::matching::{is_sampled, is_traced};
 use super::order::Taken;
 use super::{Diff, Dump};
 use crate::analysis::{UNTRACED, note};
@@ -84,6 +84,13 @@ pub(in crate::analysis) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
             let text =
                 format!("{with} was traced and {without} was not: objects are told by address, type and class alone");
             notes.push(note(Level::Warning, text));
+        } else if is_sampled(one.heap) || is_sampled(other.heap) {
+            let text = format!(
+                "of what {} and {} hold only samples were traced: any other object at the address of one of its type and class, which is \
+                 gone, is taken for it",
+                one.name, other.name
+            );
+            notes.push(note(Level::Info, text));
         } else if !traced(one) {
             let text = format!(
                 "{} and {} were not traced: an object at the address of another of its type and class, which is gone, is taken for it. {}",

@@ -6,6 +6,7 @@ use crate::heap::{Heap, NodeId};
 use crate::names::{ClassId, Names};
 use crate::properties::ObjectProperties;
 use crate::record::Type;
+use crate::sampling::Sampling;
 use crate::symbols::{SiteId, Symbol};
 use hashbrown::HashMap;
 
@@ -89,7 +90,7 @@ impl Match {
         // What was traced in this generation or later may have come after the earlier dump.
         let last = earlier.newest_generation();
         let alone = is_traced(earlier) != is_traced(later);
-        let was_traced = last > 0 && later.newest_generation() > last;
+        let was_traced = last > 0 && later.newest_generation() > last && !is_sampled(later);
         let mut found = Match {
             earlier: Vec::with_capacity(later.object_count()),
             moved: 0,
@@ -203,6 +204,11 @@ const STRANGERS: u64 = 50;
 /// Before a fork no more than one of so many lies elsewhere, after it so many of ten.
 const FEW_OF: u64 = 100;
 const MOST_OF_TEN: u64 = 8;
+
+/// Whether only some allocations were traced, so that an object without a generation may be of any time.
+pub(super) fn is_sampled(heap: &Heap) -> bool {
+    heap.names().sampling.is_some_and(Sampling::is_of_lines)
+}
 
 /// Whether any allocation was traced.
 pub(super) fn is_traced(heap: &Heap) -> bool {
