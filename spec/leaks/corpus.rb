@@ -106,7 +106,7 @@ module Leaks
       answer = ask("top", dump, "--by", "class,location", "--where", "file=#{files}", "--lines", "all")
       rows = answer.dig("groups", "rows").select { |row| leak.class?(row["class"]) && leak.location?(row["location"]) }
       totals = answer.fetch("totals")
-      [rows.sum { |row| row["memsize"] }, totals["memsize"] - totals.fetch("tracer_memsize", 0)]
+      [rows.sum { |row| row["memsize"] || row["estimated_memsize"].to_i }, totals["memsize"] - totals.fetch("tracer_memsize", 0)]
     end
 
     # Elements and bytes of text in the collections and strings that leak: these grow while their memory is large enough.

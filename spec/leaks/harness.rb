@@ -74,6 +74,7 @@ class Harness
   def dump(file)
     return ObjectSpace.dump_all(output: file) unless ENV["LEAKS_TRACER"]
 
+    ENV["HEAP_INSPECTOR_DIR"] = File.join(File.expand_path(@dir), "run") # two programs dump at a time
     HeapInspector.dump(file, compression: :plain, gc: false, force: true)
   end
 

@@ -136,6 +136,11 @@ impl<'a> Diff<'a> {
         is_reversed.then(|| "the dumps are not in the order in which they were taken".to_owned())
     }
 
+    /// Whether of some dump only samples were traced.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.dumps().iter().any(|dump| matching::is_sampled(dump.heap))
+    }
+
     /// Whether so many objects lie elsewhere than in an earlier dump that what is new is not sure.
     pub(super) fn has_unmatched(&self) -> bool {
         let few = WARNED * self.heap().object_count() as f64;

@@ -171,7 +171,8 @@ pub(super) struct Passenger(pub(super) rb_sys::rb_data_type_t);
 unsafe impl Sync for Passenger {}
 
 pub(super) static PASSENGER: Passenger = Passenger(rb_sys::rb_data_type_t {
-    wrap_struct_name: c"heap_inspector/tracer".as_ptr(),
+    // As Ruby's own tracer calls its store, so that whoever reads a dump knows it for what it is.
+    wrap_struct_name: c"ObjectTracing/allocation_info_tracer".as_ptr(),
     function: rb_sys::rb_data_type_struct__bindgen_ty_1 {
         dmark: Some(mark),
         dfree: None,

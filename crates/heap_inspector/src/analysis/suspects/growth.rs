@@ -79,7 +79,7 @@ impl<'a> Course<'a> {
         let mut caps = Vec::new();
         caps.extend(diff.doubtful().map(|why| (Confidence::Low, why)));
         caps.extend(starting(diff, tree).map(|why| (Confidence::Medium, why)));
-        let is_traced = diff.dumps().iter().all(|dump| dump.heap.newest_generation() > 0);
+        let is_traced = diff.dumps().iter().all(|dump| dump.heap.newest_generation() > 0) && !diff.is_sampled();
         let unseen = if is_traced { 1 } else { 2 };
         Course { diff, tree, earlier, classes, floor, caps, has_unmatched: diff.has_unmatched(), unseen }
     }

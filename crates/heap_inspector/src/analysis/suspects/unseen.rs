@@ -33,7 +33,8 @@ pub(super) fn unseen(
     let (heap, steps) = (diff.heap(), diff.step_count());
     let mut found: HashMap<ObjectKind, (Vec<u64>, Content)> = HashMap::new();
     let has_roots = diff.dumps().iter().all(|dump| !dump.heap.roots().is_empty());
-    if steps < 2 || !has_roots || diff.has_unmatched() {
+    // Of an object that was not sampled nobody knows whether it is the one that was there before, and garbage has the same addresses often.
+    if steps < 2 || !has_roots || diff.has_unmatched() || diff.is_sampled() {
         return Ok(None); // no object was seen to outlive anything
     }
     for id in heap.nodes() {
