@@ -170,6 +170,8 @@ proptest! {
 
     #[test]
     fn mends_unescaped_file_names(path in r#"[a-z"\\/ ,:{}]{0,20}"#) {
+        // A name that holds what looks like another key with its value cannot be told from one.
+        prop_assume!(!path.contains("\":"));
         let line = format!(r#"{{"address":"0x7f56a7c5d0f0", "type":"OBJECT", "file":"{path}", "line":3, "generation":7, "memsize":40}}"#);
         let found = read(line.as_bytes());
         // What happens to be valid JSON is read as such.
