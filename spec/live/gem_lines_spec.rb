@@ -14,7 +14,8 @@ RSpec.describe "suspects of sampled dumps" do
     "Set" => ["set", 1500, "", "Set.new([Object.new, Object.new, Object.new])", %w[Set Hash Object]],
     "CSV" => ["csv", 150, 'TEXT = "a,b,c\n" * 20', "CSV.parse(TEXT)", %w[Array String]],
     "ERB" => ["erb", 200, "", "ERB.new('<%= 1 %>' * 5)", %w[ERB String Array]],
-    "YAML" => ["yaml", 100, "TEXT = YAML.dump(Array.new(10) { |number| { 'id' => number, 'tags' => %w[a b] } })", "YAML.load(TEXT)", %w[Hash String Array]],
+    "YAML" => ["yaml", 100, "TEXT = YAML.dump(Array.new(10) { |number| { id: number, tags: %w[a b] } })", "YAML.unsafe_load(TEXT)",
+               %w[Hash String Array]],
     "ActiveRecord" => ["active_record", 60, <<~RUBY, "Row.all.to_a", nil]
       ActiveRecord::Base.establish_connection(adapter: "sqlite3", database: ":memory:")
       ActiveRecord::Base.connection.create_table(:rows) { |table| table.string :name }
