@@ -168,16 +168,16 @@ module HeapInspector
     end
 
     def trace_options(options, ask)
-      options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of many,",
-                 "with its stack; continuous: sampled in short", "windows [default: sampled]") { |given| ask[:mode] = given }
+      options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of",
+                 "many, with its stack; continuous: sampled", "in short windows [default: sampled]") { |given| ask[:mode] = given }
       options.on("--every N", Integer, "Allocations for each stack [default: 512]") { |given| ask[:every] = given }
     end
 
     def profile_options(options, ask)
       options.on("-f", "--format FORMAT", HeapProfile::FORMATS.keys.map(&:to_s), "pprof, folded, flamegraph or json",
                  "[default: as the file's name ends]") { |given| ask[:format] = given }
-      options.on("--since last|SERIAL", /\A(?:last|\d+)\z/, "Only what came since another profile, and stayed:",
-                 "the last that was asked for, or that with this", "serial") do |given|
+      options.on("--since last|SERIAL", /\A(?:last|\d+)\z/, "Only what came since another profile, and",
+                 "stayed: the last that was asked for, or", "that with this serial") do |given|
         ask[:since] = given == "last" ? given : Integer(given, 10)
       end
     end

@@ -47,8 +47,9 @@ module HeapInspector
         trace = wish(trace)
         limit = limit(dump_above)
         attempt("no agent, so ps, dump and trace do not reach this process") { HeapInspector.arm(worker: worker) } if agent
-        how = { mode: mode(trace_mode), every: every(trace_every) }
-        attempt("allocations are not traced") { start_tracing(trace, worker, how) } if trace
+        # What traces is loaded only where something does.
+        how = -> { { mode: mode(trace_mode), every: every(trace_every) } }
+        attempt("allocations are not traced") { start_tracing(trace, worker, how.call) } if trace
         attempt("no dump will be taken by itself") { HeapInspector.dump_above(limit, folder: dump_dir&.to_s) } if limit
         seconds = seconds(profile_every)
         attempt("no profiles will be written") { HeapInspector.profile_every(seconds, folder: profile_dir&.to_s) } if seconds
@@ -61,8 +62,8 @@ module HeapInspector
         agent, trace, trace_mode, trace_every, dump_above, _, profile_every, = words
         choice(agent)
         wish(trace)
-        mode(trace_mode)
-        every(trace_every)
+        mode(trace_mode) if trace_mode
+        every(trace_every) if trace_every
         limit(dump_above)
         seconds(profile_every)
       end
