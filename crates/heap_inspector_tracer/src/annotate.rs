@@ -7,6 +7,7 @@ use crate::stacks::{NO_NODE, NodeId};
 use crate::texts::TextId;
 use crate::tracer::{Traced, Tracer};
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 /// The root's category of lines with frames.
 pub const ROOT: &str = "heap_inspector_stacks";
@@ -18,13 +19,16 @@ const TAIL: usize = 4096;
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 18;
 
+/// The numbers that the nodes of living objects' stacks have in a dump, by their own: callers first, without a gap.
+#[derive(Debug)]
+pub struct Numbering(Vec<NodeId>);
+
 /// Copies a dump from `input`, with what `tracer` knows put in.
 #[derive(Debug)]
 pub struct Annotated<'a, R> {
     input: R,
     tracer: &'a Tracer,
-    /// The number that a node has in the file, by its own.
-    numbers: Vec<NodeId>,
+    numbering: Arc<Numbering>,
     /// What was read and not yet written out.
     pending: Vec<u8>,
     /// Whether the beginning of the line in `pending` went out before.
@@ -36,9 +40,10 @@ pub struct Annotated<'a, R> {
     is_done: bool,
 }
 
-impl<'a, R: Read> Annotated<'a, R> {
-    /// The lines of `input`.
-    pub fn new(input: R, tracer: &'a Tracer) -> Annotated<'a, R> {
+impl Numbering {
+    /// That of what lives now.
+    #[must_use]
+    pub fn new(tracer: &Tracer) -> Numbering {
         let mut used = vec![false; tracer.stacks.nodes().len()];
         for (_, sample) in tracer.samples.iter() {
             let mut node = sample.stack;
@@ -53,42 +58,30 @@ impl<'a, R: Read> Annotated<'a, R> {
             next += NodeId::from(*used);
             number
         });
-        let numbers = numbers.collect();
-        Annotated {
-            input,
-            tracer,
-            numbers,
-            pending: Vec::new(),
-            is_within: false,
-            traced: None,
-            out: Vec::new(),
-            at: 0,
-            is_done: false,
-        }
+        Numbering(numbers.collect())
     }
 
-    /// Writes the frames that living objects have, callers first.
+    /// The number of a node; none where no living object has it.
+    fn get(&self, node: NodeId) -> Option<NodeId> {
+        self.0.get(node as usize).copied().filter(|number| *number != NO_NODE)
+    }
+
+    /// Writes the frames that have a number.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write_frames(&self, out: &mut impl Write) -> io::Result<()> {
-        let text = |id: TextId| serde_json::Value::from(String::from_utf8_lossy(self.tracer.texts.get(id)));
+    pub fn write_frames(&self, tracer: &Tracer, out: &mut impl Write) -> io::Result<()> {
         let mut line = String::new();
         let mut first = 0;
         let mut count = 0;
-        for (node, number) in self.tracer.stacks.nodes().iter().zip(&self.numbers) {
-            if *number == NO_NODE {
-                continue;
-            }
-            let parent = match self.numbers.get(node.parent as usize) {
-                Some(parent) => i64::from(*parent),
-                None => -1,
-            };
-            let frame = self.tracer.frames.get(node.frame);
+        for (node, _) in tracer.stacks.nodes().iter().zip(&self.0).filter(|(_, number)| **number != NO_NODE) {
+            let parent = self.get(node.parent).map_or(-1, i64::from);
+            let frame = tracer.frames.get(node.frame);
             if !line.is_empty() {
                 line.push(',');
             }
-            line += &format!("[{parent},{},{},{}]", text(frame.path), node.line, text(frame.label));
+            let (path, label) = (json(tracer, frame.path), json(tracer, frame.label));
+            line += &format!("[{parent},{path},{},{label}]", node.line);
             count += 1;
             if line.len() > LINE {
                 write_line(out, first, &line)?;
@@ -97,6 +90,23 @@ impl<'a, R: Read> Annotated<'a, R> {
             }
         }
         if line.is_empty() { Ok(()) } else { write_line(out, first, &line) }
+    }
+}
+
+impl<'a, R: Read> Annotated<'a, R> {
+    /// The lines of `input`.
+    pub fn new(input: R, tracer: &'a Tracer, numbering: Arc<Numbering>) -> Annotated<'a, R> {
+        Annotated {
+            input,
+            tracer,
+            numbering,
+            pending: Vec::new(),
+            is_within: false,
+            traced: None,
+            out: Vec::new(),
+            at: 0,
+            is_done: false,
+        }
     }
 
     /// Moves whole lines from `pending` to `out`.
@@ -145,16 +155,14 @@ impl<'a, R: Read> Annotated<'a, R> {
         if find(b", \"generation\":").is_none() {
             self.put_site(&traced);
         }
-        if let Some(number) =
-            traced.stack.and_then(|stack| self.numbers.get(stack as usize)).filter(|number| **number != NO_NODE)
-        {
+        if let Some(number) = traced.stack.and_then(|stack| self.numbering.get(stack)) {
             self.out.extend_from_slice(format!(", \"stack\":{number}").as_bytes());
         }
         self.out.extend_from_slice(&line[end..]);
     }
 
     fn put_site(&mut self, traced: &Traced) {
-        let text = |id: TextId| serde_json::Value::from(String::from_utf8_lossy(self.tracer.texts.get(id)));
+        let text = |id: TextId| json(self.tracer, id);
         let mut keys = String::new();
         if let Some(site) = traced.site {
             if site.path != TextId::NONE {
@@ -170,6 +178,11 @@ impl<'a, R: Read> Annotated<'a, R> {
         keys += &format!(", \"generation\":{}", traced.generation);
         self.out.extend_from_slice(keys.as_bytes());
     }
+}
+
+/// A text as JSON.
+fn json(tracer: &Tracer, id: TextId) -> serde_json::Value {
+    String::from_utf8_lossy(tracer.texts.get(id)).into()
 }
 
 fn write_line(out: &mut impl Write, first: NodeId, frames: &str) -> io::Result<()> {
@@ -238,7 +251,7 @@ mod tests {
 
     fn annotated(input: &str, tracer: &Tracer) -> String {
         let mut out = String::new();
-        Annotated::new(input.as_bytes(), tracer)
+        Annotated::new(input.as_bytes(), tracer, Arc::new(Numbering::new(tracer)))
             .read_to_string(&mut out)
             .map_or_else(|error| error.to_string(), |_| out)
     }
@@ -281,7 +294,7 @@ mod tests {
         let tracer = tracer();
         let (head, tail) = ("{\"address\":\"0x1000\", \"value\":\"", "\", \"memsize\":40}\n");
         let text = format!("{head}{}{tail}{{}}\n", "x, \\\"memsize\\\":".repeat(CHUNK));
-        let mut input = Annotated::new(text.as_bytes(), &tracer);
+        let mut input = Annotated::new(text.as_bytes(), &tracer, Arc::new(Numbering::new(&tracer)));
         let mut out = Vec::new();
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -300,14 +313,15 @@ mod tests {
     fn frames_stand_before_their_callees_and_only_where_something_lives() {
         let tracer = tracer();
         let mut out = Vec::new();
-        assert!(Annotated::new(&b""[..], &tracer).write_frames(&mut out).is_ok());
+        assert!(Numbering::new(&tracer).write_frames(&tracer, &mut out).is_ok());
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap_or_default();
         let value: serde_json::Value = serde_json::from_str(line["value"].as_str().unwrap_or("")).unwrap_or_default();
         let expected =
             serde_json::json!({"first": 0, "frames": [[-1, "a.rb", 3, "main"], [0, "b \"x\".rb", 7, "block in load"]]});
         assert_eq!((line["root"].as_str(), value), (Some(ROOT), expected));
         let mut none = Vec::new();
-        assert!(Annotated::new(&b""[..], &Tracer::default()).write_frames(&mut none).is_ok());
+        let empty = Tracer::default();
+        assert!(Numbering::new(&empty).write_frames(&empty, &mut none).is_ok());
         assert!(none.is_empty());
     }
 }

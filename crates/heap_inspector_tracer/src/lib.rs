@@ -5,6 +5,7 @@
 
 pub mod annotate;
 pub mod distance;
+pub mod numbered;
 pub mod pages;
 pub mod profile;
 pub mod sites;

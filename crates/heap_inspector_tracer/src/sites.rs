@@ -1,5 +1,6 @@
 //! Where objects are allocated: file, line, method and the object's class, each place once, by number.
 
+use crate::numbered::Numbered;
 use crate::texts::TextId;
 use crate::weak::{Mark, WeakMap};
 use hashbrown::HashMap;
@@ -35,10 +36,7 @@ pub struct Site {
 /// The sites.
 #[derive(Debug)]
 pub struct Sites {
-    sites: Vec<Site>,
-    /// How many objects each has allocated.
-    allocated: Vec<u64>,
-    numbers: HashMap<Site, u32>,
+    sites: Numbered<Site>,
     by_key: HashMap<Key, u32>,
     /// Texts of paths and classes by their addresses.
     texts: WeakMap<TextId>,
@@ -49,9 +47,7 @@ pub struct Sites {
 impl Default for Sites {
     fn default() -> Self {
         Sites {
-            sites: Vec::new(),
-            allocated: Vec::new(),
-            numbers: HashMap::new(),
+            sites: Numbered::new(Self::MOST),
             by_key: HashMap::new(),
             texts: WeakMap::default(),
             recent: vec![(Key::default(), u32::MAX); RECENT],
@@ -98,55 +94,27 @@ impl Sites {
     /// Keeps a site, whose texts were learnt; none where there is no room.
     pub fn learn(&mut self, key: Key, site: Site) -> Option<u32> {
         self.by_key.try_reserve(1).ok()?;
-        let number = match self.numbers.get(&site) {
-            Some(number) => *number,
-            None => {
-                if self.sites.len() >= Self::MOST {
-                    return None;
-                }
-                self.numbers.try_reserve(1).ok()?;
-                self.sites.try_reserve(1).ok()?;
-                self.allocated.try_reserve(1).ok()?;
-                let number = u32::try_from(self.sites.len()).ok()?;
-                self.sites.push(site);
-                self.allocated.push(0);
-                self.numbers.insert(site, number);
-                number
-            }
-        };
+        let number = self.sites.intern(site)?;
         self.by_key.insert(key, number);
         Some(number)
-    }
-
-    /// Counts an object of a site.
-    #[inline]
-    pub fn count(&mut self, number: u32) {
-        if let Some(allocated) = self.allocated.get_mut(number as usize) {
-            *allocated += 1;
-        }
     }
 
     /// A site by its number.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<Site> {
-        self.sites.get(number as usize).copied()
-    }
-
-    /// Each site, with how many objects it has allocated.
-    pub fn iter(&self) -> impl Iterator<Item = (Site, u64)> {
-        self.sites.iter().copied().zip(self.allocated.iter().copied())
+        self.sites.get(number)
     }
 
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sites.len()
+        self.sites.values().len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sites.is_empty()
+        self.sites.values().is_empty()
     }
 
     /// Forgets the addresses of what is dead: another may stand there next. A class without a name may have got one, so that is asked
@@ -179,8 +147,7 @@ impl Sites {
     /// Bytes that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.sites.capacity() * (size_of::<Site>() + size_of::<u64>())
-            + self.numbers.allocation_size()
+        self.sites.memory()
             + self.by_key.allocation_size()
             + self.texts.memory()
             + self.recent.capacity() * size_of::<(Key, u32)>()

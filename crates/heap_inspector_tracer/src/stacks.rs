@@ -1,9 +1,8 @@
 //! Stacks as one tree: frames that callers share stand once.
 
+use crate::numbered::Numbered;
 use crate::texts::TextId;
 use crate::weak::{Mark, WeakMap};
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use std::hash::BuildHasher;
 
 /// A method, block or body of code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,10 +37,9 @@ pub struct Node {
 /// The frames by the addresses that Ruby has for them.
 #[derive(Debug)]
 pub struct Frames {
-    frames: Vec<Frame>,
+    frames: Numbered<Frame>,
     /// The label with the method's class, where it was asked.
     full_labels: Vec<TextId>,
-    numbers: HashMap<Frame, FrameId>,
     by_address: WeakMap<FrameId>,
     recent: Vec<(u64, FrameId)>,
     /// Frames that were not yet asked for their class: that makes Ruby objects, so it waits. They are kept alive until then.
@@ -55,9 +53,8 @@ const PENDING: usize = 1 << 12;
 impl Default for Frames {
     fn default() -> Self {
         Frames {
-            frames: Vec::new(),
+            frames: Numbered::new(Self::MOST),
             full_labels: Vec::new(),
-            numbers: HashMap::new(),
             by_address: WeakMap::default(),
             recent: vec![(0, 0); RECENT],
             pending: Vec::new(),
@@ -84,25 +81,15 @@ impl Frames {
 
     /// Keeps a frame; none where there is no room.
     pub fn learn(&mut self, address: u64, frame: Frame) -> Option<FrameId> {
-        let number = match self.numbers.get(&frame) {
-            Some(number) => *number,
-            None => {
-                if self.frames.len() >= Self::MOST {
-                    return None;
-                }
-                self.numbers.try_reserve(1).ok()?;
-                self.frames.try_reserve(1).ok()?;
-                self.full_labels.try_reserve(1).ok()?;
-                let number = u32::try_from(self.frames.len()).ok()?;
-                self.frames.push(frame);
-                self.full_labels.push(TextId::NONE);
-                self.numbers.insert(frame, number);
-                if self.pending.len() < PENDING && self.pending.try_reserve(1).is_ok() {
-                    self.pending.push((address, number));
-                }
-                number
+        self.full_labels.try_reserve(1).ok()?;
+        let before = self.len();
+        let number = self.frames.intern(frame)?;
+        if number as usize == before {
+            self.full_labels.push(TextId::NONE);
+            if self.pending.len() < PENDING && self.pending.try_reserve(1).is_ok() {
+                self.pending.push((address, number));
             }
-        };
+        }
         self.by_address.insert(address, number).then_some(number)
     }
 
@@ -126,7 +113,7 @@ impl Frames {
     /// A frame's path and best label.
     #[must_use]
     pub fn get(&self, number: FrameId) -> Frame {
-        let frame = self.frames.get(number as usize).copied().unwrap_or_default();
+        let frame = self.frames.get(number).unwrap_or_default();
         match self.full_labels.get(number as usize) {
             Some(label) if *label != TextId::NONE => Frame { label: *label, ..frame },
             _ => frame,
@@ -136,13 +123,13 @@ impl Frames {
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.frames.len()
+        self.frames.values().len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.values().is_empty()
     }
 
     /// Forgets the addresses of code that is dead.
@@ -161,19 +148,23 @@ impl Frames {
     /// Bytes that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.frames.capacity() * (size_of::<Frame>() + size_of::<TextId>())
-            + self.numbers.allocation_size()
+        self.frames.memory()
+            + self.full_labels.capacity() * size_of::<TextId>()
             + self.by_address.memory()
             + (self.recent.capacity() + self.pending.capacity()) * size_of::<(u64, FrameId)>()
     }
 }
 
 /// The tree.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stacks {
-    nodes: Vec<Node>,
-    numbers: HashTable<NodeId>,
-    hasher: DefaultHashBuilder,
+    nodes: Numbered<Node>,
+}
+
+impl Default for Stacks {
+    fn default() -> Self {
+        Stacks { nodes: Numbered::new(Self::MOST) }
+    }
 }
 
 impl Stacks {
@@ -184,7 +175,7 @@ impl Stacks {
     pub fn intern(&mut self, frames: impl Iterator<Item = (FrameId, u32)>) -> NodeId {
         let mut node = NO_NODE;
         for (frame, line) in frames {
-            match self.child(Node { parent: node, frame, line }) {
+            match self.nodes.intern(Node { parent: node, frame, line }) {
                 Some(child) => node = child,
                 None => break,
             }
@@ -192,29 +183,10 @@ impl Stacks {
         node
     }
 
-    fn child(&mut self, node: Node) -> Option<NodeId> {
-        let hash = self.hasher.hash_one(node);
-        let Stacks { nodes, numbers, hasher } = self;
-        let known = numbers.find(hash, |number| nodes.get(*number as usize) == Some(&node));
-        if let Some(known) = known {
-            return Some(*known);
-        }
-        if nodes.len() >= Self::MOST {
-            return None;
-        }
-        nodes.try_reserve(1).ok()?;
-        let hash_of = |number: &NodeId| nodes.get(*number as usize).map_or(0, |node| hasher.hash_one(node));
-        numbers.try_reserve(1, hash_of).ok()?;
-        let number = NodeId::try_from(nodes.len()).ok()?;
-        numbers.insert_unique(hash, number, hash_of);
-        nodes.push(node);
-        Some(number)
-    }
-
     /// A node.
     #[must_use]
     pub fn get(&self, node: NodeId) -> Option<Node> {
-        self.nodes.get(node as usize).copied()
+        self.nodes.get(node)
     }
 
     /// The nodes of a stack, from the innermost frame to the outermost.
@@ -225,13 +197,13 @@ impl Stacks {
     /// All nodes by their numbers.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+        self.nodes.values()
     }
 
     /// Bytes that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>() + self.numbers.capacity() * 5
+        self.nodes.memory()
     }
 }
 

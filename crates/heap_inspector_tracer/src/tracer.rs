@@ -68,7 +68,6 @@ impl Tracer {
     /// Keeps a site and generation of a new object.
     #[inline]
     pub fn record(&mut self, address: u64, slot: u32, allocation: Allocation) {
-        self.sites.count(allocation.site);
         if !self.pages.insert(address, slot, allocation) {
             self.lost += 1;
         }
@@ -98,14 +97,6 @@ impl Tracer {
                 allocated.objects += more;
                 allocated.bytes += more * f64::from(slot(*address));
             }
-        }
-    }
-
-    /// An object at an address that held another one is not that one, although nobody said that it died.
-    #[inline]
-    pub fn forget(&mut self, address: u64) {
-        if !self.samples.is_empty() {
-            self.samples.remove(address);
         }
     }
 
@@ -162,6 +153,12 @@ impl Tracer {
         let (path, class) = (known(key.path), known(key.class));
         let method = self.texts.intern(method);
         self.sites.learn(key, Site { path, line: key.line, method, class, is_internal: key.class == 0 })
+    }
+
+    /// Whether it knows of a living object.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.pages.is_empty()
     }
 
     /// How many living objects it knows.

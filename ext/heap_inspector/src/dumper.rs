@@ -8,7 +8,7 @@ use heap_inspector::Error as Failure;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Compression, Sink};
 use heap_inspector::source::Source;
-use heap_inspector_tracer::annotate::Annotated;
+use heap_inspector_tracer::annotate::{Annotated, Numbering};
 use heap_inspector_tracer::tracer::Tracer;
 use magnus::value::ReprValue;
 use magnus::{Module, RModule, Ruby, Value, kwargs};
@@ -118,9 +118,11 @@ unsafe fn in_job(order: &mut Order) -> Result<(), String> {
     looked.map(drop).map_err(|error| error.to_string())
 }
 
+/// What the libraries that are loaded export under a name.
+///
 /// # Safety
 /// The caller must know the symbol's type.
-unsafe fn symbol(name: &std::ffi::CStr) -> Option<*mut c_void> {
+pub(crate) unsafe fn symbol(name: &std::ffi::CStr) -> Option<*mut c_void> {
     // SAFETY: the name is a C string.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found)
@@ -160,8 +162,8 @@ fn dump(order: &Order) -> Result<Packed, String> {
     let told = Output::new(order);
     let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
     // What the tracer knows changes no more, so another thread may read it.
-    let tracer = crate::tracer::frozen();
-    let input = Counted { input: with_sites(input, tracer), bytes: Arc::clone(&told.bytes_in), last: 0 };
+    let tracer = crate::tracer::frozen().map(|tracer| (tracer, Arc::new(Numbering::new(tracer))));
+    let input = Counted { input: with_sites(input, tracer.clone()), bytes: Arc::clone(&told.bytes_in), last: 0 };
     let pack = move || {
         let packed = match catch_unwind(AssertUnwindSafe(|| pack(input, told, compression, redacts))) {
             Ok(Ok(packed)) => packed,
@@ -176,9 +178,9 @@ fn dump(order: &Order) -> Result<Packed, String> {
     let packer = packer.map_err(|error| system(&error))?;
     let mut output = File::from(OwnedFd::from(output));
     output.write_all(&order.meta).map_err(|error| system(&error))?;
-    if let Some(tracer) = tracer {
+    if let Some((tracer, numbering)) = tracer {
         let mut lines = BufWriter::with_capacity(BUFFER, &mut output);
-        let written = Annotated::new(io::empty(), tracer).write_frames(&mut lines).and_then(|()| lines.flush());
+        let written = numbering.write_frames(tracer, &mut lines).and_then(|()| lines.flush());
         written.map_err(|error| system(&error))?;
     }
     dump_all(OwnedFd::from(output), order.parent).map_err(|reason| failed(0, &reason))?;
@@ -186,9 +188,9 @@ fn dump(order: &Order) -> Result<Packed, String> {
 }
 
 /// The lines that come, with the sites and stacks that our tracer knows.
-fn with_sites(input: PipeReader, tracer: Option<&'static Tracer>) -> Box<dyn Read + Send> {
+fn with_sites(input: PipeReader, tracer: Option<(&'static Tracer, Arc<Numbering>)>) -> Box<dyn Read + Send> {
     match tracer {
-        Some(tracer) => Box::new(Annotated::new(input, tracer)),
+        Some((tracer, numbering)) => Box::new(Annotated::new(input, tracer, numbering)),
         None => Box::new(input),
     }
 }

@@ -15,6 +15,7 @@ mod state;
 
 use crate::block_profile::{self, KeptString};
 use crate::document::Document;
+use crate::dumper::symbol;
 use crate::errors;
 use crate::gvl;
 use crate::native::{function, method};
@@ -26,7 +27,7 @@ use hooks::{PASSENGER, STATE, add, after_fork, with_certainly};
 use magnus::value::ReprValue;
 use magnus::{Class, Error, Module, Object, RArray, RHash, RModule, RString, Ruby, Value};
 use rb_sys::{ID, Qnil, VALUE};
-use ruby::{Api, GcFlags, SlotSize, generation, intern, size, string_bytes, symbol};
+use ruby::{Api, GcFlags, SlotSize, generation, intern, size, string_bytes};
 use state::{Mode, State, processor_time};
 use std::ffi::{CStr, c_void};
 use std::ptr;

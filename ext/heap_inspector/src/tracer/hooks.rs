@@ -57,7 +57,7 @@ pub(crate) fn frozen() -> Option<&'static Tracer> {
     // SAFETY: never freed; hooks look at the flag, and this process has but the thread that is here. Where the fork came while another
     // Ractor's thread was at the tables they may be half written: then there is nothing to tell.
     let state = unsafe { STATE.load(Ordering::Acquire).as_ref() }?;
-    (!BUSY.load(Ordering::Acquire) && state.tracer.live() > 0).then_some(&state.tracer)
+    (!BUSY.load(Ordering::Acquire) && !state.tracer.is_empty()).then_some(&state.tracer)
 }
 
 pub(super) type Hook = unsafe extern "C" fn(VALUE, *mut rb_sys::rb_trace_arg_t);

@@ -4,7 +4,7 @@ use heap_inspector_tracer::stacks::Frame;
 use heap_inspector_tracer::texts::{TextId, Texts};
 use heap_inspector_tracer::weak::Mark;
 use rb_sys::{ID, VALUE};
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char};
 
 /// `rb_obj_gc_flags` of gc.c: writes the names of what is set, returns how many.
 pub(super) type GcFlags = unsafe extern "C" fn(VALUE, *mut ID, usize) -> usize;
@@ -131,12 +131,4 @@ pub(super) fn size(api: &Api, address: u64) -> u64 {
         }
     };
     slot + content
-}
-
-/// # Safety
-/// The caller must know the symbol's type.
-pub(super) unsafe fn symbol(name: &CStr) -> Option<*mut c_void> {
-    // SAFETY: the name is a C string.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    (!found.is_null()).then_some(found)
 }

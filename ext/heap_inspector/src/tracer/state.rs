@@ -252,7 +252,7 @@ impl State {
 
     /// Whether there is something to be kept true.
     pub(super) fn has_work(&self) -> bool {
-        self.is_on || self.tracer.live() > 0
+        self.is_on || !self.tracer.is_empty()
     }
 
     pub(super) fn hook(&mut self) -> Wanted {
