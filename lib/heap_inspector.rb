@@ -68,6 +68,7 @@ module HeapInspector
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :Allocation, "heap_inspector/allocation"
+  autoload :Background, "heap_inspector/background"
   autoload :BlockProfile, "heap_inspector/block_profile"
   autoload :Compression, "heap_inspector/compression"
   autoload :Page, "heap_inspector/fragmentation"
@@ -118,7 +119,7 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
+  private_constant :Agent, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
   private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles, :ProgressBar, :Questions
   private_constant :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 

@@ -3,6 +3,7 @@
 require "io/wait"
 require "json"
 require "socket"
+require_relative "background"
 require_relative "dump" # now, while nothing holds it up
 
 module HeapInspector
@@ -102,16 +103,13 @@ module HeapInspector
       # @param left [String, nil] the socket of a process that is gone
       def begin_serving(left = nil)
         @owner = Process.pid
-        @thread = Thread.new do
+        @thread = Background.thread("agent") do
           File.unlink(left) if left
         rescue SystemCallError
           nil # somebody else was quicker
         ensure
           serve
         end
-        @thread.name = "heap_inspector agent"
-        @thread.report_on_exception = false
-        @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
       rescue ThreadError
         @owner = nil
         raise
@@ -302,18 +300,13 @@ module HeapInspector
         end
         dump = Dump.new(gc: request.fetch("gc", true), compression: request["compression"], redact: request["redact"] ? true : false,
                         timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
-        tell(connection, ready: true)
-        raise AgentError, "no file came in #{TIMEOUT} s" unless connection.wait_readable(TIMEOUT)
-
-        file = received(connection)
-        begin
+        with_file(connection) do |file|
           # The collection and the fork say nothing, and may wait long for their turn.
           pulse = Thread.new { loop { sleep(PULSE) && progress.call(so_far, nil) } }
           pulse.report_on_exception = false
           dump.to_io(file).to_h
         ensure
           pulse&.kill&.join
-          file.close
         end
       end
 
@@ -323,18 +316,25 @@ module HeapInspector
         raise AgentError, "nothing was traced here; switch it on: heap_inspector trace #{Process.pid} on" unless profile
 
         bytes = profile.render(request["format"] || :pprof)
+        with_file(connection) do |file|
+          file.write(bytes)
+          file.flush
+        end
+        @serial = profile.serial
+        { bytes: bytes.bytesize, samples: profile.serial - since.to_i, serial: profile.serial }
+      end
+
+      # Asks for the open file of whoever wants what goes into it.
+      def with_file(connection)
         tell(connection, ready: true)
         raise AgentError, "no file came in #{TIMEOUT} s" unless connection.wait_readable(TIMEOUT)
 
         file = received(connection)
         begin
-          file.write(bytes)
-          file.flush
+          yield file
         ensure
           file.close
         end
-        @serial = profile.serial
-        { bytes: bytes.bytesize, samples: profile.serial - since.to_i, serial: profile.serial }
       end
 
       def received(connection)

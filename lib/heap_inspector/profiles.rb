@@ -2,6 +2,7 @@
 
 require "fileutils"
 require "tmpdir"
+require_relative "background"
 require_relative "heap_profile"
 
 module HeapInspector
@@ -47,10 +48,7 @@ module HeapInspector
 
       def begin_writing
         @thread&.kill
-        @thread = Thread.new { write }
-        @thread.name = "heap_inspector profiles"
-        @thread.report_on_exception = false
-        @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
+        @thread = Background.thread("profiles") { write }
       end
 
       def write
@@ -79,9 +77,7 @@ module HeapInspector
         return if @told == message
 
         @told = message
-        warn "heap_inspector: #{Escape.terminal(message)}"
-      rescue IOError, SystemCallError
-        nil # standard error is closed
+        Background.tell(message)
       end
     end
   end

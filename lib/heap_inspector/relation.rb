@@ -480,7 +480,7 @@ module HeapInspector
     end
 
     def grouped(number)
-      number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",")
+      Size.count(number)
     end
   end
 end

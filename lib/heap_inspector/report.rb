@@ -83,7 +83,7 @@ module HeapInspector
     end
 
     def grouped(number)
-      number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",")
+      Size.count(number)
     end
   end
 end

@@ -47,9 +47,8 @@ module HeapInspector
         trace = wish(trace)
         limit = limit(dump_above)
         attempt("no agent, so ps, dump and trace do not reach this process") { HeapInspector.arm(worker: worker) } if agent
-        # What traces is loaded only where something does.
-        how = -> { { mode: mode(trace_mode), every: every(trace_every) } }
-        attempt("allocations are not traced") { start_tracing(trace, worker, how.call) } if trace
+        # Only here are the mode and the rate looked at: what knows them is loaded where something traces.
+        attempt("allocations are not traced") { start_tracing(trace, worker, mode: mode(trace_mode), every: every(trace_every)) } if trace
         attempt("no dump will be taken by itself") { HeapInspector.dump_above(limit, folder: dump_dir&.to_s) } if limit
         seconds = seconds(profile_every)
         attempt("no profiles will be written") { HeapInspector.profile_every(seconds, folder: profile_dir&.to_s) } if seconds
@@ -143,7 +142,7 @@ module HeapInspector
         nil
       end
 
-      def start_tracing(wish, worker, how)
+      def start_tracing(wish, worker, **how)
         case wish
         when :all then HeapInspector.trace_object_allocations_start(**how)
         when :one then HeapInspector.trace_object_allocations_start(one_per_host: true, **how)
@@ -163,9 +162,7 @@ module HeapInspector
         return if @told.include?(message)
 
         @told << message
-        warn "heap_inspector: #{Escape.terminal(message)}"
-      rescue IOError, SystemCallError
-        nil # standard error is closed
+        Background.tell(message)
       end
     end
   end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "fileutils"
+require_relative "background"
 require_relative "dump" # now, while nothing holds it up
 
 module HeapInspector
@@ -58,10 +59,7 @@ module HeapInspector
 
       def begin_watching
         @thread&.kill
-        @thread = Thread.new { look }
-        @thread.name = "heap_inspector threshold"
-        @thread.report_on_exception = false
-        @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
+        @thread = Background.thread("threshold") { look }
       end
 
       # One dump a process, and one in a while of all processes.
@@ -81,11 +79,7 @@ module HeapInspector
         end
       end
 
-      def say(message)
-        warn "heap_inspector: #{Escape.terminal(message)}"
-      rescue IOError, SystemCallError
-        nil # standard error is closed
-      end
+      def say(message) = Background.tell(message)
 
       def name
         "heap-#{Process.pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}.json.zst"

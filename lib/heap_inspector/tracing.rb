@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "objspace"
+require_relative "background"
 require_relative "native"
 
 module HeapInspector
@@ -53,7 +54,7 @@ module HeapInspector
         def new(...)
           if Tracing.tracing?
             Tracing.off
-            warn "heap_inspector: tracing has ended, since this Ruby crashes when Ractors allocate under it"
+            Background.tell("tracing has ended, since this Ruby crashes when Ractors allocate under it")
           end
           super
         end
@@ -116,7 +117,7 @@ module HeapInspector
 
         # The windows come at random, so that what happens in a rhythm is seen as often as the rest.
         def open_windows
-          @thread = Thread.new do
+          @thread = Background.thread("tracer") do
             random = Random.new
             while (duty = Native.tracer_open_window)
               sleep(WINDOW)
@@ -125,9 +126,6 @@ module HeapInspector
               sleep([-Math.log(1 - random.rand) * mean, LONGEST].min)
             end
           end
-          @thread.name = "heap_inspector tracer"
-          @thread.report_on_exception = false
-          @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
         end
       end
     end
@@ -151,9 +149,6 @@ module HeapInspector
     @mutex = Mutex.new
 
     class << self
-      # @return [#start, #stop, #clear, #after_fork, #status] what traces
-      attr_writer :tracer
-
       # @return [Time, nil] when the tracing under way began, where it was begun here
       attr_reader :since
 
@@ -308,7 +303,7 @@ module HeapInspector
         tracer.start(mode: mode, every: every, budget: budget)
         @since = Time.now
         @mode = mode
-        warn "heap_inspector: Ruby's own tracer serves, which costs more: #{@fallback}" if @fallback
+        Background.tell("Ruby's own tracer serves, which costs more: #{@fallback}") if @fallback
       end
 
       def finish

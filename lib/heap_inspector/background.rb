@@ -1,0 +1,29 @@
+# frozen_string_literal: true
+
+module HeapInspector
+  # What the gem does in a server without being asked: threads that stay in the background, and words on standard error.
+  #
+  # @api private
+  module Background
+    # @param name [String] what it does
+    # @yield in the thread
+    # @return [Thread]
+    def self.thread(name, &)
+      thread = Thread.new(&)
+      thread.name = "heap_inspector #{name}"
+      thread.report_on_exception = false
+      thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
+      thread
+    end
+
+    # @param message [String]
+    # @return [void]
+    def self.tell(message)
+      warn "heap_inspector: #{Escape.terminal(message)}"
+    rescue IOError, SystemCallError
+      nil # standard error is closed
+    end
+  end
+
+  private_constant :Background
+end
