@@ -7,14 +7,6 @@ RSpec.describe HeapInspector, ".profile" do
 
   before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
 
-  def told(code, **options)
-    process = living(code, **options)
-    status = process.wait
-    raise process.rest unless status.success?
-
-    process.rest.lines(chomp: true)
-  end
-
   let(:program) do
     path = File.join(folder, "program.rb")
     File.write(path, <<~RUBY)

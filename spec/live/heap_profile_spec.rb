@@ -23,16 +23,10 @@ RSpec.describe HeapInspector, ".heap_profile" do
     RUBY
   end
 
-  def told(code, **options)
-    process = living(program + code, **options)
-    status = process.wait
-    raise process.rest unless status.success?
-
-    process.rest.lines(chomp: true)
-  end
+  def told_after(code) = told(program + code)
 
   it "estimates what is alive by stack and class, and what was allocated" do
-    lines = told(<<~RUBY)
+    lines = told_after(<<~RUBY)
       GC.start
       rows = HeapInspector.heap_profile.to_h.fetch("rows")
       rows.group_by { |row| row["class"] }.each do |name, all|
@@ -47,7 +41,7 @@ RSpec.describe HeapInspector, ".heap_profile" do
   end
 
   it "tells what came since another one and stayed" do
-    expect(told(<<~RUBY)).to eq %w[true true]
+    expect(told_after(<<~RUBY)).to eq %w[true true]
       first = HeapInspector.heap_profile
       work.call(2_000)
       sum = ->(profile) { profile.to_h["rows"].sum { |row| row["class"] == "Big" ? row["inuse_objects"] : 0 } }
@@ -116,7 +110,7 @@ RSpec.describe HeapInspector, ".heap_profile" do
     skip "go is missing, which bin/setup --test installs" unless go
 
     path = File.join(folder, "heap.pb.gz")
-    told("HeapInspector.heap_profile.write(#{path.inspect})")
+    told_after("HeapInspector.heap_profile.write(#{path.inspect})")
     out, err, status = Open3.capture3({ "HOME" => folder }, go, "tool", "pprof", "-top", "-sample_index=inuse_objects", path)
     expect(status).to be_success, err
     rows = out.lines.filter_map { |line| line.split.values_at(0, -1) if line.match?(/\d+%/) }.to_h(&:reverse)

@@ -87,6 +87,15 @@ module Living
     started(words, environment: environment, **options)
   end
 
+  # The lines that such a process prints until it ends well.
+  def told(code, **options)
+    process = living(code, **options)
+    status = process.wait
+    raise process.rest unless status.success?
+
+    process.rest.lines(chomp: true)
+  end
+
   def started(words, environment: {}, **options)
     process = Started.new(self.environment.merge(environment), words, **options)
     (@started ||= []) << process

@@ -27,11 +27,7 @@ RSpec.describe HeapInspector, ".allocation" do
       end
       #{code}
     RUBY
-    process = living("load #{path.inspect}")
-    status = process.wait
-    raise process.rest unless status.success?
-
-    process.rest.lines(chomp: true)
+    told("load #{path.inspect}")
   end
 
   it "is right for every object in full mode, whatever happens to the heap" do

@@ -5,14 +5,6 @@ require_relative "living"
 RSpec.describe HeapInspector, ".trace_object_allocations_start" do
   include_context "with living processes"
 
-  def told(code, **options)
-    process = living(code, **options)
-    status = process.wait
-    raise process.rest unless status.success?
-
-    process.rest.lines(chomp: true)
-  end
-
   it "counts: tracing ends when it was stopped as often as started" do
     expect(told(<<~RUBY)).to eq %w[false true true true false false]
       p HeapInspector.tracing?
