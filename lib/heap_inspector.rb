@@ -68,6 +68,7 @@ module HeapInspector
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :Allocation, "heap_inspector/allocation"
+  autoload :AgentRequest, "heap_inspector/agent_request"
   autoload :Background, "heap_inspector/background"
   autoload :BlockProfile, "heap_inspector/block_profile"
   autoload :Compression, "heap_inspector/compression"
@@ -119,9 +120,9 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles, :ProgressBar, :Questions
-  private_constant :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
+  private_constant :Agent, :AgentRequest, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook
+  private_constant :Hunt, :Input, :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles
+  private_constant :ProgressBar, :Questions, :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.

@@ -4,20 +4,11 @@ module HeapInspector
   # Has another process's agent write a dump into a file or down a pipe, and looks whether what it says is what came.
   #
   # @api private
-  class DumpRequest
+  class DumpRequest < AgentRequest
     # The first bytes of what is packed so.
     HEADS = { zstd: "\x28\xB5\x2F\xFD".b, gzip: "\x1F\x8B".b, plain: "{".b }.freeze
 
     private_constant :HEADS
-
-    # @param ask [Hash] what is asked of the agent: gc, redact, force, timeout, format
-    # @param out [IO] where a dump may go that no file is given for
-    # @param err [IO] where is told how far it is
-    def initialize(ask, out, err)
-      @ask = ask
-      @out = out
-      @err = err
-    end
 
     # @param pid [Integer]
     # @param output [String, nil] a file, a folder, or `-`; nil for a name of its own here
@@ -43,10 +34,7 @@ module HeapInspector
     private
 
     def stream(pid)
-      raise ArgumentError, "a dump is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
-
-      @out.flush
-      @err.puts told(receive(pid, @out, @ask[:compression]&.to_sym || :zstd))
+      redirected("a dump") { @err.puts told(receive(pid, @out, @ask[:compression]&.to_sym || :zstd)) }
       nil
     end
 

@@ -24,7 +24,7 @@ module HeapInspector
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
       Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Grouping Groups Growth MergedPaths Reference Relation
-      Retained Rows StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
+      Retained Rows Size StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
     ].freeze
 
     private_constant :ANSWERS

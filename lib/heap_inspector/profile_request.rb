@@ -4,16 +4,7 @@ module HeapInspector
   # Has another process's agent write a profile into a file or down a pipe.
   #
   # @api private
-  class ProfileRequest
-    # @param ask [Hash] what is asked of the agent: format, since
-    # @param out [IO] where a profile may go that no file is given for
-    # @param err [IO] where is told what came
-    def initialize(ask, out, err)
-      @ask = ask
-      @out = out
-      @err = err
-    end
-
+  class ProfileRequest < AgentRequest
     # @param pid [Integer]
     # @param output [String, nil] a file, or `-`; nil for a name of its own here
     # @return [void]
@@ -30,10 +21,7 @@ module HeapInspector
     private
 
     def stream(pid)
-      raise ArgumentError, "a profile is nothing for a terminal: redirect standard output, or give a file with -o" if @out.tty?
-
-      @out.flush
-      @err.puts told(request(pid, @out, @ask[:format] || :pprof))
+      redirected("a profile") { @err.puts told(request(pid, @out, @ask[:format] || :pprof)) }
     end
 
     def default_name(pid)

@@ -281,6 +281,7 @@ RSpec.describe "servers" do
         config.hosts.clear
         config.heap_inspector.agent = true
         config.heap_inspector.trace = :all
+        config.heap_inspector.trace_mode = :full
         config.heap_inspector.dump_above = "8GB"
         routes.append { get "/", to: ->(_) { [200, {}, ["ok \#{Process.pid}"]] } }
       end

@@ -219,8 +219,7 @@ impl State {
         let count = usize::try_from(count).unwrap_or(0).min(DEPTH);
         let Tracer { texts, frames, stacks, .. } = &mut self.tracer;
         let (addresses, lines) = (&self.frames[..count], &self.lines[..count]);
-        let found = addresses.iter().zip(lines).rev().map_while(|(address, line)| {
-            let address = *address;
+        let found = addresses.iter().zip(lines).rev().map_while(|(&address, line)| {
             let frame = match frames.find(address) {
                 Some(frame) => Some(frame),
                 None => frames.learn(address, described(texts, address)),
@@ -228,8 +227,8 @@ impl State {
             frame.map(|frame| (frame, u32::try_from(*line).unwrap_or(0)))
         });
         // Beneath the program Ruby has a frame without a line, in which nothing happens.
-        let bottom = addresses.last().zip(lines.last()).is_some_and(|(_, line)| *line == 0);
-        stacks.intern(found.skip(usize::from(bottom && count > 1)))
+        let has_bottom = count > 1 && lines.last() == Some(&0);
+        stacks.intern(found.skip(usize::from(has_bottom)))
     }
 
     pub(super) fn sweep(&mut self) {
