@@ -40,6 +40,19 @@ pub(crate) fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>> {
     Ok(list)
 }
 
+/// A list that reaches to a place, with this value in those that are new.
+///
+/// # Errors
+/// [`Error::Memory`].
+#[inline]
+pub(crate) fn reach<T: Clone>(list: &mut Vec<T>, place: usize, value: T) -> Result<()> {
+    if place >= list.len() {
+        room(list, place + 1 - list.len())?;
+        list.resize(place + 1, value);
+    }
+    Ok(())
+}
+
 /// Another list of the same.
 ///
 /// # Errors

@@ -335,16 +335,14 @@ pub fn collections(
         } else if room.capacity.is_some_and(|capacity| capacity > 8 && length.saturating_mul(4) < capacity) {
             found.sparse.add(fill);
         }
-        if group >= by_group.len() {
-            by_group.resize(group + 1, Fill::default());
-        }
+        crate::memory::reach(&mut by_group, group, Fill::default())?;
         by_group[group].add(fill);
         biggest.add(memsize, id);
         if room.wasted > 0 {
             emptiest.add(room.wasted, id);
         }
     }
-    found.groups = by_group.into_iter().zip(grouping.keys()).map(|(fill, key)| Group { key, fill }).collect();
+    found.groups = by_group.into_iter().zip(grouping.keys(control)?).map(|(fill, key)| Group { key, fill }).collect();
     let rank = |fill: &Fill| (fill.wasted, fill.memsize);
     found.groups.sort_unstable_by(|a, b| rank(&b.fill).cmp(&rank(&a.fill)).then_with(|| a.key.cmp(&b.key)));
     for rest in &found.groups[limit.min(found.groups.len())..] {

@@ -696,13 +696,11 @@ fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, control: &Control
             control.check()?;
         }
         if let Some(group) = grouping.group(id) {
-            if group >= sums.len() {
-                sums.resize(group + 1, Sum::default());
-            }
+            crate::memory::reach(&mut sums, group, Sum::default())?;
             sums[group].add(Sum { count: 1, memsize: heap.bytes(id), references: 0 });
         }
     }
-    let (keys, values) = grouping.values();
+    let (keys, values) = grouping.values(control)?;
     Ok(Grouped { keys, values, sums })
 }
 

@@ -134,7 +134,7 @@ pub fn dominators_by_key(
             stack.extend(sort(&mut below, members.depth + 1).into_iter().rev());
         }
     }
-    let keys = grouping.keys();
+    let keys = grouping.keys(control)?;
     let key = |group: usize| keys.get(group).and_then(|key| key.first().cloned()).unwrap_or(KeyValue::None);
     let row = |(depth, group, sums): (usize, Option<usize>, Sums)| Row {
         depth,

@@ -134,7 +134,7 @@ pub fn groups(
     sums.iter().for_each(|(own, ..)| total.add(*own));
     let mut groups: Vec<Group> = sums
         .into_iter()
-        .zip(grouping.keys())
+        .zip(grouping.keys(control)?)
         .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count })
         .collect();
     groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
