@@ -12,7 +12,7 @@
 //! Costs the graph (ways, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
-use super::paths::Step;
+use super::paths::Chain;
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -20,6 +20,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{Heap, NodeId};
 use crate::keys::KeyValue;
+use crate::memory::map;
 use crate::record::Type;
 use crate::source::Source;
 use crate::threads;
@@ -45,6 +46,7 @@ mod answer;
 mod evidence;
 mod exceptions;
 mod growth;
+mod joining;
 mod naming;
 mod origins;
 mod points;
@@ -104,7 +106,7 @@ pub struct Suspect {
     /// The generation of the first of them.
     pub since: Option<u32>,
     /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
-    pub path: Vec<Step>,
+    pub path: Chain,
     /// How far to believe it.
     pub confidence: Confidence,
     /// Why, in words: how it grew, then what else the dump shows of it.
@@ -200,6 +202,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
             continue;
         }
+        map(&mut places, 2)?;
         let sort = kind_of(heap, id);
         let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.targets(id.0).is_empty();
         if (properties.ty == Type::String || is_plain) && heap.bytes(id) >= large {

@@ -2,6 +2,7 @@
 
 use super::Confidence;
 use super::anchors::Anchors;
+use super::joining::joined;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::control::Control;
@@ -9,8 +10,10 @@ use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
+use crate::memory::map;
 use crate::record::Type;
 use crate::symbols::{SiteId, Symbol};
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 /// What a group of objects is told by: type, class (an object's own singleton class aside), allocation site and label.
@@ -140,6 +143,7 @@ pub(in crate::analysis) fn places(
         match diff.step(id) {
             Some(step) => {
                 let (anchor, is_alone) = anchors.of(id);
+                map(&mut places, 1)?;
                 let place = places.entry(anchor).or_default();
                 place.steps.resize(steps, 0);
                 place.joint.resize(steps, 0);
@@ -167,6 +171,7 @@ pub(in crate::analysis) fn places(
                 let Some(mut sizes) = sizes else { continue };
                 sizes.push(last);
                 if sizes.is_sorted() {
+                    map(&mut places, 1)?;
                     let place = places.entry(id.0).or_default();
                     place.steps.resize(steps, 0);
                     sizes
@@ -216,9 +221,7 @@ pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
 /// The bytes of a small slot.
 pub(super) const SLOT: u64 = 40;
 
-/// Joins places that are one to a programmer: a list that is appended to accumulates at what was its last element, so a place of the
-/// class of what piles up is taken for what holds it; and the many small places of one class and site that one object holds are
-/// taken for that object.
+/// Joins places that are one to a programmer, as [`joined`] has it. What a root holds stays.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -228,75 +231,25 @@ pub(super) fn join(
     places: HashMap<u32, AccumulationPoint>,
     control: &Control<'_>,
 ) -> Result<HashMap<u32, AccumulationPoint>> {
-    let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
-    let kind = |id: u32| {
-        let (ty, class, ..) = kind_of(heap, NodeId(id));
-        (ty, class)
+    // In an order, so that what a joined place is told by is the same each time.
+    let (mut nodes, roots): (Vec<_>, Vec<_>) =
+        places.into_iter().partition(|(anchor, _)| (*anchor as usize) < heap.object_count());
+    nodes.sort_unstable_by_key(|(anchor, _)| *anchor);
+    let anchors: Vec<u32> = nodes.iter().map(|(anchor, _)| *anchor).collect();
+    let held = |at: usize, kinds: &mut Vec<_>| {
+        kinds.extend(nodes[at].1.content.keys().map(|(ty, class, ..)| (*ty, *class)));
     };
-    let above = |node: u32| tree.above(node);
-    // The nearest object above one that is of another class; a list is walked over once.
-    let mut tops: HashMap<u32, u32> = HashMap::new();
-    let mut walked = Vec::new();
-    let mut top = |from: u32| {
-        let mut at = from;
-        let top = loop {
-            if !is_node(at) || kind(at) != kind(from) {
-                break at;
-            }
-            if let Some(top) = tops.get(&at) {
-                break *top;
-            }
-            walked.push(at);
-            at = above(at);
-        };
-        tops.extend(walked.drain(..).map(|node| (node, top)));
-        top
-    };
-    let mut climbed: HashMap<u32, AccumulationPoint> = HashMap::new();
-    // A list whose elements are of two classes in turn is climbed step by step, from each place in it anew: a hostile one of a million
-    // elements for years. In an order, so that the same places are left when patience ends.
-    let mut patience = CLIMBS.saturating_mul(heap.object_count());
-    let mut places: Vec<(u32, AccumulationPoint)> = places.into_iter().collect();
-    places.sort_unstable_by_key(|(anchor, _)| *anchor);
-    for (step, (anchor, place)) in places.into_iter().enumerate() {
+    let joined = joined(heap, tree, &anchors, held, control)?;
+    let mut places: HashMap<u32, AccumulationPoint> = roots.into_iter().collect();
+    for (step, (to, (_, place))) in joined.into_iter().zip(nodes).enumerate() {
         control.check_at(step)?;
-        let kinds: HashSet<(Type, Symbol)> = place.content.keys().map(|(ty, class, ..)| (*ty, *class)).collect();
-        let mut at = anchor;
-        while patience > 0 && is_node(at) && is_element(heap, at) && kinds.contains(&kind(at)) {
-            at = top(at);
-            control.check_at(patience)?;
-            patience -= 1;
-        }
-        climbed.entry(if is_node(at) { at } else { anchor }).or_default().add(place);
-    }
-    // Brothers are places of one sort under one object, or under several of one sort that one object holds.
-    for levels in 1..=2 {
-        let mut brothers: HashMap<(u32, [Option<ObjectKind>; 2]), Vec<u32>> = HashMap::new();
-        for anchor in climbed.keys().copied().filter(|anchor| is_node(*anchor)) {
-            let between = above(anchor);
-            if levels == 1 {
-                brothers.entry((between, [Some(kind_of(heap, NodeId(anchor))), None])).or_default().push(anchor);
-            } else if is_node(between) {
-                let sorts = [anchor, between].map(|node| Some(kind_of(heap, NodeId(node))));
-                brothers.entry((above(between), sorts)).or_default().push(anchor);
-            }
-        }
-        for ((holder, _), anchors) in brothers {
-            if anchors.len() > FEW && is_node(holder) {
-                for place in anchors.iter().filter_map(|anchor| climbed.remove(anchor)).collect::<Vec<_>>() {
-                    climbed.entry(holder).or_default().add(place);
-                }
-            }
+        match places.entry(to) {
+            Entry::Vacant(free) => drop(free.insert(place)),
+            Entry::Occupied(mut known) => known.get_mut().add(place),
         }
     }
-    Ok(climbed)
+    Ok(places)
 }
-
-/// So many steps up are made for each object of the heap, in all.
-const CLIMBS: usize = 32;
-
-/// More places of one class and site than this, under one object, are one place.
-const FEW: usize = 4;
 
 /// Whether the node may be an element of a list that is made of its own kind.
 pub(super) fn is_element(heap: &Heap, node: u32) -> bool {

@@ -1,8 +1,9 @@
 //! The places of a dump without generations: who holds many objects of one kind.
 
+use super::joining::{ElementKind, joined};
 use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
-use super::points::{AccumulationPoint, Content, ObjectKind, SLOT, is_element, join, kind_of};
+use super::points::{AccumulationPoint, Content, ObjectKind, SLOT, is_element, kind_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::control::Control;
@@ -11,6 +12,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{DANGLING, Heap, NodeId};
 use crate::labels::Labels;
+use crate::memory::{self, filled, list, room};
 use crate::record::Type;
 use crate::source::Source;
 use hashbrown::HashMap;
@@ -26,34 +28,9 @@ pub(super) fn untraced(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let floor = LEAST.max(tree.reachable().memsize / 2000);
-    let large = LARGE.max(tree.reachable().memsize / 1000);
     let labels = Labels::new(heap);
-    let mut places = join(heap, tree, places(heap, tree, children, shortest_paths, &labels, floor, control)?, control)?;
-    for (anchor, place) in &mut places {
-        place.content.retain(|_, content| content.count > FEW_OBJECTS);
-        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
-        let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
-        let own = children.of(Dominator::Node(NodeId(*anchor)));
-        let own = own
-            .filter(|id| place.content.contains_key(&kind_of(heap, *id)))
-            .fold(0u64, |sum, id| sum.saturating_add(tree.retained(id)));
-        place.bytes = most.max(own);
-        let dominates = |id: NodeId| {
-            std::iter::successors(Some(id.0), |node| Some(tree.above(*node)).filter(|node| *node != ROOT))
-                .any(|node| node == *anchor)
-        };
-        if place.content.values().all(|content| dominates(content.sample)) {
-            place.bytes = place.bytes.min(tree.retained(NodeId(*anchor)));
-        }
-    }
-    let strings = heap
-        .nodes()
-        .filter(|id| heap.properties(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
-    places
-        .extend(strings.map(|id| (id.0, AccumulationPoint { bytes: heap.bytes(id), ..AccumulationPoint::default() })));
-    let mut ranked: Vec<(u32, AccumulationPoint)> =
-        places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
-    ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    let held = Held::new(heap, tree, children, shortest_paths, &labels, floor, control)?;
+    let ranked = held.ranked(heap, tree, children, floor, limit.saturating_add(DOUBTED), control)?;
     control.check()?;
     let ranked = by_doubt(heap, tree, shortest_paths, source, ranked, limit)?;
     name(
@@ -149,61 +126,226 @@ fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) ->
     objects.len() as u64 > FEW_OBJECTS && near * 100 >= (objects.len() as u64 - 1) * 95
 }
 
-/// By place, what it holds of each sort. Code is left out: methods, named classes, and what else no program makes many of at run time.
-/// So are small holders, below `floor` bytes.
-///
-/// # Errors
-/// [`crate::Error::Interrupted`] when cancelled.
-fn places(
-    heap: &Heap,
-    tree: &Tree,
-    children: &Children,
-    shortest_paths: &ShortestPaths,
-    labels: &Labels<'_>,
-    floor: u64,
-    control: &Control<'_>,
-) -> Result<HashMap<u32, AccumulationPoint>> {
-    let holders = holders(heap, tree, children);
-    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
-    for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
-        if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
-            continue;
-        }
-        let holder = match holders[id.0 as usize] {
-            // What several objects hold together stands under the nearest of them.
-            ROOT => shortest_paths.parent(id),
-            holder if tree.retained(NodeId(holder)) < floor => continue,
-            holder => holder,
-        };
-        if holder == ROOT || heap.properties(NodeId(holder)).tracer {
-            continue;
-        }
-        // What a list's first element retains is not counted again for the second.
-        let is_inside = tree.above(id.0) != holder && holders[id.0 as usize] != ROOT;
-        let content = Content { count: 1, retained: if is_inside { 0 } else { tree.retained(id) }, ..Content::new(id) };
-        let place = places.entry(holder).or_default();
-        place.content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
-    }
-    Ok(places)
+/// By place, what it holds. There may be a place for each object, as in a ladder, so that is a few numbers in lists: what a place holds is
+/// summed up when all that is its is known, one place after another.
+struct Held {
+    /// By node, the place that holds it; [`ROOT`] where none does, or it does not count.
+    places: Vec<u32>,
+    /// By node, whether it lies in a list of its own kind: what the first element retains is not counted again for the second.
+    is_inside: Vec<bool>,
+    /// By node, its number in a search through the dominator tree, so that what a node dominates has the numbers behind its own.
+    numbers: Vec<u32>,
+    /// The nodes that count, by place.
+    nodes: Vec<u32>,
 }
 
-/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; [`ROOT`]
-/// where there is none.
-fn holders(heap: &Heap, tree: &Tree, children: &Children) -> Vec<u32> {
-    let mut holders = vec![ROOT; heap.object_count()];
+impl Held {
+    /// Code is left out: methods, named classes, and what else no program makes many of at run time. So are small holders, below `floor`
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
+    fn new(
+        heap: &Heap,
+        tree: &Tree,
+        children: &Children,
+        shortest_paths: &ShortestPaths,
+        labels: &Labels<'_>,
+        floor: u64,
+        control: &Control<'_>,
+    ) -> Result<Held> {
+        let (mut places, numbers) = holders(heap, tree, children, control)?;
+        let mut is_inside = filled(false, heap.object_count())?;
+        let mut nodes = list(heap.object_count())?;
+        for id in heap.nodes() {
+            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
+                control.check()?;
+            }
+            let at = id.0 as usize;
+            let holder = std::mem::replace(&mut places[at], ROOT);
+            if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
+                continue;
+            }
+            let place = match holder {
+                // What several objects hold together stands under the nearest of them.
+                ROOT => shortest_paths.parent(id),
+                holder if tree.retained(NodeId(holder)) < floor => continue,
+                holder => holder,
+            };
+            if place == ROOT || heap.properties(NodeId(place)).tracer {
+                continue;
+            }
+            is_inside[at] = holder != ROOT && tree.above(id.0) != holder;
+            places[at] = place;
+            nodes.push(id.0);
+        }
+        let mut held = Held { places, is_inside, numbers, nodes };
+        held.join(heap, tree, control)?;
+        Ok(held)
+    }
+
+    /// Joins places as [`joined`] has it.
+    fn join(&mut self, heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<()> {
+        self.sort(control)?;
+        let Held { places, nodes, .. } = self;
+        let of = |node: &u32| places[*node as usize];
+        let count = nodes.chunk_by(|one, other| of(one) == of(other)).count();
+        let mut anchors = list(count)?;
+        anchors.extend(nodes.chunk_by(|one, other| of(one) == of(other)).map(|held| of(&held[0])));
+        // Places are asked for in order.
+        let mut rest = nodes.chunk_by(|one, other| of(one) == of(other)).enumerate();
+        let held = |place: usize, kinds: &mut Vec<ElementKind>| {
+            let Some((_, held)) = rest.find(|(at, _)| *at == place) else { return };
+            for node in held {
+                let (ty, class, ..) = kind_of(heap, NodeId(*node));
+                if kinds.last() != Some(&(ty, class)) {
+                    kinds.push((ty, class));
+                }
+            }
+        };
+        let joined = joined(heap, tree, &anchors, held, control)?;
+        if joined == anchors {
+            return Ok(());
+        }
+        let (mut at, mut before) = (0, nodes.first().map_or(ROOT, |node| places[*node as usize]));
+        for (step, node) in nodes.iter().enumerate() {
+            control.check_at(step)?;
+            let place = &mut places[*node as usize];
+            at += usize::from(*place != before);
+            before = *place;
+            *place = joined[at];
+        }
+        self.sort(control)
+    }
+
+    fn sort(&mut self, control: &Control<'_>) -> Result<()> {
+        let Held { places, nodes, .. } = self;
+        control.check()?;
+        nodes.sort_unstable_by_key(|node| (places[*node as usize], *node));
+        control.check()
+    }
+
+    /// The first `most` of the places with at least `floor` bytes, and of the strings that are large.
+    fn ranked(
+        &self,
+        heap: &Heap,
+        tree: &Tree,
+        children: &Children,
+        floor: u64,
+        most: usize,
+        control: &Control<'_>,
+    ) -> Result<Vec<(u32, AccumulationPoint)>> {
+        let large = LARGE.max(tree.reachable().memsize / 1000);
+        let is_large = |id: NodeId| heap.ty(id) == Type::String && heap.bytes(id) >= large;
+        let mut ranked = Ranked { most, places: Vec::new() };
+        let of = |node: &u32| self.places[*node as usize];
+        for (step, held) in self.nodes.chunk_by(|one, other| of(one) == of(other)).enumerate() {
+            control.check_at(step)?;
+            let place = NodeId(of(&held[0]));
+            if held.len() as u64 > FEW_OBJECTS && !is_large(place) {
+                ranked.take(floor, place, self.point(heap, tree, children, place, held, control)?)?;
+            }
+        }
+        for id in heap.nodes().filter(|id| is_large(*id) && tree.is_reachable(*id)) {
+            ranked.take(floor, id, AccumulationPoint { bytes: heap.bytes(id), ..AccumulationPoint::default() })?;
+        }
+        control.check()?;
+        Ok(ranked.end())
+    }
+
+    /// A place that holds these objects.
+    fn point(
+        &self,
+        heap: &Heap,
+        tree: &Tree,
+        children: &Children,
+        place: NodeId,
+        held: &[u32],
+        control: &Control<'_>,
+    ) -> Result<AccumulationPoint> {
+        let mut content: HashMap<ObjectKind, Content> = HashMap::new();
+        for (step, node) in held.iter().enumerate() {
+            control.check_at(step)?;
+            let id = NodeId(*node);
+            let retained = if self.is_inside[*node as usize] { 0 } else { tree.retained(id) };
+            let one = Content { count: 1, retained, ..Content::new(id) };
+            memory::map(&mut content, 1)?;
+            content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(one);
+        }
+        content.retain(|_, content| content.count > FEW_OBJECTS);
+        content.shrink_to_fit();
+        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
+        let most = content.values().map(|content| content.retained).max().unwrap_or(0);
+        let mut own = 0u64;
+        for (step, id) in children.of(Dominator::Node(place)).enumerate().filter(|_| !content.is_empty()) {
+            control.check_at(step)?;
+            if content.contains_key(&kind_of(heap, id)) {
+                own = own.saturating_add(tree.retained(id));
+            }
+        }
+        let mut bytes = most.max(own);
+        if content.values().all(|content| self.dominates(tree, place, content.sample)) {
+            bytes = bytes.min(tree.retained(place));
+        }
+        Ok(AccumulationPoint { content, bytes, ..AccumulationPoint::default() })
+    }
+
+    fn dominates(&self, tree: &Tree, place: NodeId, id: NodeId) -> bool {
+        let [first, number] = [place, id].map(|id| u64::from(self.numbers[id.0 as usize]));
+        (first..first + tree.retained_count(place)).contains(&number)
+    }
+}
+
+/// The places with the most bytes, of all that were taken.
+struct Ranked {
+    most: usize,
+    places: Vec<(u32, AccumulationPoint)>,
+}
+
+impl Ranked {
+    fn take(&mut self, floor: u64, place: NodeId, point: AccumulationPoint) -> Result<()> {
+        if point.bytes < floor {
+            return Ok(());
+        }
+        if self.places.len() >= self.most.saturating_mul(2) {
+            self.cut();
+        }
+        room(&mut self.places, 1)?;
+        self.places.push((place.0, point));
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        self.places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+        self.places.truncate(self.most);
+    }
+
+    fn end(mut self) -> Vec<(u32, AccumulationPoint)> {
+        self.cut();
+        self.places
+    }
+}
+
+/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list, [`ROOT`] where
+/// there is none; and its number in the search.
+fn holders(heap: &Heap, tree: &Tree, children: &Children, control: &Control<'_>) -> Result<(Vec<u32>, Vec<u32>)> {
+    let (mut holders, mut numbers) = (filled(ROOT, heap.object_count())?, filled(ROOT, heap.object_count())?);
+    let mut number = 0u32;
     let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
     while let Some(id) = stack.pop() {
+        control.check_at(number as usize)?;
+        numbers[id.0 as usize] = number;
+        number += 1;
         let above = tree.above(id.0);
         if above != ROOT {
             let is_next = is_element(heap, above) && kind_of(heap, NodeId(above)) == kind_of(heap, id);
             holders[id.0 as usize] = if is_next { holders[above as usize] } else { above };
         }
-        stack.extend(children.of(Dominator::Node(id)));
+        let below = children.of(Dominator::Node(id));
+        room(&mut stack, below.len())?;
+        stack.extend(below);
     }
-    holders
+    Ok((holders, numbers))
 }
 
 fn is_code(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> bool {
