@@ -57,6 +57,7 @@ module HeapInspector
   autoload :Growth, "heap_inspector/growth"
   autoload :Heap, "heap_inspector/heap"
   autoload :HeapObject, "heap_inspector/heap"
+  autoload :HeapProfile, "heap_inspector/heap_profile"
   autoload :HeapThread, "heap_inspector/threads"
   autoload :Holder, "heap_inspector/retained"
   autoload :HolderGrowth, "heap_inspector/growth"
@@ -65,6 +66,8 @@ module HeapInspector
   autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :ObjectNotFound, "heap_inspector/errors"
+  autoload :Allocation, "heap_inspector/allocation"
+  autoload :BlockProfile, "heap_inspector/block_profile"
   autoload :Compression, "heap_inspector/compression"
   autoload :Page, "heap_inspector/fragmentation"
   autoload :PageHolders, "heap_inspector/fragmentation"
@@ -75,6 +78,10 @@ module HeapInspector
   autoload :ProcFs, "heap_inspector/proc_fs"
   autoload :Processes, "heap_inspector/processes"
   autoload :ProcessTable, "heap_inspector/process_table"
+  autoload :ProfileRequest, "heap_inspector/profile_request"
+  autoload :Profiles, "heap_inspector/profiles"
+  autoload :ProfiledGroup, "heap_inspector/block_profile"
+  autoload :ProfiledString, "heap_inspector/block_profile"
   autoload :ProgressBar, "heap_inspector/progress_bar"
   autoload :Questions, "heap_inspector/questions"
   autoload :Reader, "heap_inspector/reader"
@@ -99,6 +106,7 @@ module HeapInspector
   autoload :Threads, "heap_inspector/threads"
   autoload :Threshold, "heap_inspector/threshold"
   autoload :Total, "heap_inspector/value"
+  autoload :TracerStatus, "heap_inspector/tracer_status"
   autoload :Tracing, "heap_inspector/tracing"
   autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
@@ -109,8 +117,8 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook, :Hunt, :Input
-  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProgressBar, :Questions, :Reader, :Replies, :Size
-  private_constant :Threshold, :Tracing, :Where, :WholeFile
+  private_constant :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles, :ProgressBar, :Questions
+  private_constant :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -154,23 +162,37 @@ module HeapInspector
     Diff.of(dumps.size == 1 && dumps.first.is_a?(Array) ? dumps.first : dumps, **options)
   end
 
-  # Begins to note where and when objects are allocated, so that a later dump tells it. With Ruby's own tracer every allocation takes
-  # some 230 ns and 115 bytes more, and a Rails request about twice its CPU time: trace in one process of several.
+  # Begins to note where and when objects are allocated, so that a later dump taken by {dump} tells it.
   #
-  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing.
+  # - `:full` notes file, line, method and generation of every allocation, and the stack of one of `every`: 8 bytes an object
+  # - `:sampled` notes all this of one allocation of `every` alone: a fraction of the cost, and it can stay on
+  # - `:continuous` does so in short windows that come at random, as many as `budget` allows
+  #
+  # What other Ractors than the main one allocate is not traced. Ruby 3.1 and 3.2 crash when they allocate under any tracing; there it ends,
+  # with a warning, when one is made.
+  #
+  # Where this Ruby lacks what that needs (4.0 and later) Ruby's own tracer serves, which takes some 230 ns and 115 bytes an allocation, and
+  # a warning says so. Dumps by `ObjectSpace.dump_all` know Ruby's own tracer alone: `ObjectSpace.trace_object_allocations_start`.
+  #
+  # Calls are counted: the tracing ends when {trace_object_allocations_stop} was called as often. A second call costs nothing; if it asks
+  # for more, in the order continuous, sampled, full, it gets it.
   #
   # @param only [Boolean, #call] whether to trace at all, in this process
   # @param one_per_host [Boolean] whether to trace only if no other process of this user on this host was told so; when that one is
   #   gone another may begin. What the process forks does not trace.
+  # @param mode [Symbol, String] `:full`, `:sampled` or `:continuous`
+  # @param every [Integer] allocations for each stack, on average; they are drawn at random
+  # @param budget [Numeric] the share of the process's CPU time that continuous tracing may take
   # @return [Boolean] whether tracing began
   # @raise [AgentError] if `one_per_host` and the folder for the lock cannot be used
+  # @raise [ArgumentError] if the mode is unknown, or a number out of range
   # @example in config/puma.rb, in one worker
   #   on_worker_boot { |index| HeapInspector.trace_object_allocations_start(only: index.zero?) }
   # @example on one dyno
   #   HeapInspector.trace_object_allocations_start(only: -> { ENV["DYNO"] == "web.1" })
-  def self.trace_object_allocations_start(only: true, one_per_host: false)
+  def self.trace_object_allocations_start(only: true, one_per_host: false, mode: :full, every: 512, budget: 0.01)
     main_ractor!(:trace_object_allocations_start)
-    Tracing.start(only: only, one_per_host: one_per_host)
+    Tracing.start(only: only, one_per_host: one_per_host, mode: mode, every: every, budget: budget)
   end
 
   # Ends what {trace_object_allocations_start} began. What was noted stays, for a dump, until the objects are gone.
@@ -184,13 +206,87 @@ module HeapInspector
 
   # Traces allocations while the block runs.
   #
+  # @param mode [Symbol, String] as of {trace_object_allocations_start}
+  # @param every [Integer] likewise
   # @yield
   # @return [Object] what the block returns
-  def self.trace_object_allocations
-    Tracing.start
-    yield
-  ensure
-    Tracing.stop
+  def self.trace_object_allocations(mode: :full, every: 512)
+    main_ractor!(:trace_object_allocations)
+    Tracing.start(mode: mode, every: every)
+    begin
+      yield
+    ensure
+      Tracing.stop
+    end
+  end
+
+  # Where a living object of this process was allocated, as far as our tracer noted it.
+  #
+  # @param object [Object]
+  # @return [Allocation, nil]
+  # @example
+  #   HeapInspector.allocation(feed).stack.first # => app/models/feed.rb:31:in `Feed.load'
+  def self.allocation(object)
+    main_ractor!(:allocation)
+    Tracing.allocation(object)
+  end
+
+  # What is alive in this process by the stack that allocated it, without a dump: what the tracer sampled, scaled to what it stands for.
+  # Bytes are those of the slots and of the content of Strings, Arrays and Hashes; of what is counted as allocated those of the slots.
+  #
+  # @param since [HeapProfile, Integer, nil] an earlier profile, or its serial: only what came since and stayed
+  # @return [HeapProfile, nil] nil where nothing was traced, or by Ruby's own tracer
+  # @example
+  #   HeapInspector.trace_object_allocations_start(mode: :sampled)
+  #   HeapInspector.heap_profile.write("heap.pb.gz") # go tool pprof -top heap.pb.gz
+  def self.heap_profile(since: nil)
+    main_ractor!(:heap_profile)
+    Tracing.profile(since.respond_to?(:serial) ? since.serial : since)
+  end
+
+  # Says what a block allocates, and what of it is alive when it has ended and garbage was collected: every allocation, by gem, file,
+  # location, class, method and line of the app. What other threads do meanwhile is in it, what the profiling itself does is not.
+  #
+  # @param limit [Integer] rows of a table at most
+  # @yield
+  # @return [BlockProfile]
+  # @raise [Error] where allocations are traced already, or this Ruby cannot be traced by our tracer
+  # @raise [LocalJumpError] without a block
+  # @example
+  #   puts HeapInspector.profile { Feed.load }
+  #   HeapInspector.profile { Feed.load }.by(:gem).first.key # => "json 2.6.3"
+  def self.profile(limit: 50, &block)
+    main_ractor!(:profile)
+    raise LocalJumpError, "no block given" unless block
+    raise ArgumentError, "limit is a number of rows, got #{limit.inspect}" unless limit.is_a?(Integer) && limit.between?(1, 1 << 32)
+
+    Tracing.profile_block(limit, &block)
+  end
+
+  # Writes a profile of this process every while, as `heap-profile-PID-TIME.pb.gz` with mode 0600, and so does what it forks later. Where
+  # nothing is traced yet, tracing begins in mode `:continuous`.
+  #
+  # @param seconds [Numeric, nil] at least 1; nil ends it
+  # @param folder [String, nil] where to; by default that of temporary files
+  # @param keep [Integer] so many stay in the folder, of all processes; the oldest are removed
+  # @return [void]
+  # @raise [ArgumentError] if a number is out of range
+  def self.profile_every(seconds, folder: nil, keep: 60)
+    main_ractor!(:profile_every)
+    return Profiles.stop if seconds.nil?
+
+    Profiles.write_every(seconds, folder: folder, keep: keep)
+    Tracing.start(mode: :continuous) unless Tracing.tracing?
+  end
+
+  # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),
+  # `:since`, `:every`, `:seen` (allocations while it was looked), `:samples` (stacks taken), `:live` (objects known), `:sites`, `:stacks`,
+  # `:memory` (bytes), `:lost` (what had no room), `:cpu` (its share of the process's CPU time since it began, as measured at the samples),
+  # `:fallback` (why it is Ruby's tracer).
+  #
+  # @return [Hash{Symbol => Object}] empty where nothing is traced
+  def self.tracing_status
+    Tracing.status
   end
 
   # @return [Boolean] whether allocations are traced in this process, whoever began it

@@ -7,6 +7,11 @@ task bench: :compile do |_, arguments|
 end
 
 namespace :bench do
+  desc "Measure what allocation tracing costs, beside Ruby's own tracer: rake 'bench:tracing[rounds]'"
+  task tracing: :compile do |_, arguments|
+    ruby "bench/tracing.rb", *arguments.extras
+  end
+
   desc "Measure the questions to a loaded heap in Ruby alone, on the dumps in tmp/ (SHEAP=path/to/sheap.rb to compare)"
   task objects: :compile do |_, arguments|
     ruby "bench/objects.rb", *arguments.extras

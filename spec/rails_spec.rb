@@ -119,6 +119,16 @@ RSpec.describe "In a Rails app" do
     FileUtils.rm_f("#{Helpers::DUMP}.hidx")
   end
 
+  it "has its console complete what a dump answers, once one is loaded" do
+    input = "heap(#{Helpers::DUMP.inspect}).name.size\nlocal_variables.grep(/heap|diff/).inspect\ndiff\n" \
+            "heap(*[#{Helpers::DUMP.inspect}] * 2).name.size\ndiff.one_process?\nlocal_variables.grep(/heap|diff/).inspect\n"
+    out, err, status = run("bin/rails", "console", stdin_data: input)
+    expect(status).to be_success, err
+    expect(out).to match(/"\[:heaps?, :heaps?\]".*a diff needs several dumps.*^(=> )?true$.*"\[:diff, :heaps?, :heaps?\]"/m)
+  ensure
+    FileUtils.rm_f("#{Helpers::DUMP}.hidx")
+  end
+
   it "has the rake tasks, without a line" do
     out, err, status = rake("heap:top[#{Helpers::DUMP},type]", "--silent")
     expect(status).to be_success, err

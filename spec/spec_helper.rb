@@ -14,6 +14,12 @@ module Helpers
   DUMPS = Dir[File.join(ROOT, "crates/heap_inspector/tests/dumps/*.json.zst")].to_h { |path| [File.basename(path, ".json.zst"), path] }
   DUMP = DUMPS.fetch("ruby-3.1-x86_64")
 
+  # Why this Ruby cannot be traced by the extension, if so.
+  def self.tracer_missing
+    require "heap_inspector/native"
+    HeapInspector.module_eval("Native", __FILE__, __LINE__).tracer_missing
+  end
+
   # A line as Ruby writes it.
   def self.line(number, **fields)
     fields = { address: format("0x7f%010x", number * 40), type: "STRING", class: "0x7f0000000008", memsize: 40 }.merge(fields)

@@ -16,11 +16,11 @@ module HeapInspector
   # @api private
   module Agent
     # What may be asked.
-    VERBS = %w[ping status trace gc dump].freeze
+    VERBS = %w[ping status trace gc dump profile].freeze
     # Bytes of a request.
     LONGEST = 4096
     # Seconds in which a request must be there, and in which a reply must be taken.
-    PATIENCE = 5
+    TIMEOUT = 5
     # Connections at a time.
     MOST = 8
     # Seconds after which to look whether the socket is still in its folder.
@@ -62,7 +62,7 @@ module HeapInspector
           @owner = nil
           File.unlink(@path) if own_socket?
           # A socket that is closed under a waiting thread waits for the thread; so that goes first.
-          @thread.kill.join(PATIENCE)
+          @thread.kill.join(TIMEOUT)
           @server&.close
         end
       end
@@ -229,10 +229,10 @@ module HeapInspector
 
       def request(connection)
         line = +""
-        deadline = now + PATIENCE
+        deadline = now + TIMEOUT
         until line.include?("\n")
           left = deadline - now
-          raise AgentError, "no request came in #{PATIENCE} s" unless left.positive? && connection.wait_readable(left)
+          raise AgentError, "no request came in #{TIMEOUT} s" unless left.positive? && connection.wait_readable(left)
 
           # The file of a dump comes only after it is asked for, so nothing of it is read here.
           part = connection.read_nonblock(LONGEST, exception: false)
@@ -258,28 +258,32 @@ module HeapInspector
         case request["verb"]
         when "ping" then { pid: Process.pid, version: VERSION }
         when "status" then status
-        when "trace" then trace(request["on"])
+        when "trace" then trace(request)
         when "gc" then collect
         when "dump" then dump(connection, request)
+        when "profile" then profile(connection, request)
         end
       end
 
       def status
         { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker,
           daemon: @daemon ? true : false, tracing: Tracing.tracing?, tracing_since: Tracing.since&.to_i,
+          tracer: Tracing.tracing? ? Tracing.status.except(:since) : nil,
           gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
       end
 
       # Switching on what was switched on here changes nothing. It is this process that traces; what it forks does not. Off is off,
       # whoever began: HEAP_INSPECTOR_TRACE or the app.
-      def trace(on)
+      def trace(request)
+        on = request["on"]
         raise AgentError, "trace is switched on or off" unless [true, false].include?(on)
 
-        if !on
-          Tracing.off
-          @traces = false
-        elsif !(@traces && Tracing.tracing?)
-          @traces = Tracing.start(inherited: false)
+        # Another mode is begun anew, so what is on ends.
+        mode = request["mode"] || Tracing::DEFAULT
+        Tracing.off if !on || (Tracing.mode && Tracing.mode.to_s != mode.to_s)
+        @traces = false unless on && Tracing.tracing?
+        if on && !(@traces && Tracing.tracing?)
+          @traces = Tracing.start(inherited: false, mode: mode, every: request["every"] || Tracing::EVERY)
         end
         status
       end
@@ -299,7 +303,7 @@ module HeapInspector
         dump = Dump.new(gc: request.fetch("gc", true), compression: request["compression"], redact: request["redact"] ? true : false,
                         timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
         tell(connection, ready: true)
-        raise AgentError, "no file came in #{PATIENCE} s" unless connection.wait_readable(PATIENCE)
+        raise AgentError, "no file came in #{TIMEOUT} s" unless connection.wait_readable(TIMEOUT)
 
         file = received(connection)
         begin
@@ -313,6 +317,26 @@ module HeapInspector
         end
       end
 
+      def profile(connection, request)
+        since = request["since"] == "last" ? @serial : request["since"]
+        profile = HeapInspector.heap_profile(since: since)
+        raise AgentError, "nothing was traced here; switch it on: heap_inspector trace #{Process.pid} on" unless profile
+
+        bytes = profile.render(request["format"] || :pprof)
+        tell(connection, ready: true)
+        raise AgentError, "no file came in #{TIMEOUT} s" unless connection.wait_readable(TIMEOUT)
+
+        file = received(connection)
+        begin
+          file.write(bytes)
+          file.flush
+        ensure
+          file.close
+        end
+        @serial = profile.serial
+        { bytes: bytes.bytesize, samples: profile.serial - since.to_i, serial: profile.serial }
+      end
+
       def received(connection)
         connection.recv_io
       rescue SocketError
@@ -324,7 +348,7 @@ module HeapInspector
         until line.empty?
           written = connection.write_nonblock(line, exception: false)
           if written == :wait_writable
-            raise AgentError, "nobody takes the reply" unless connection.wait_writable(PATIENCE)
+            raise AgentError, "nobody takes the reply" unless connection.wait_writable(TIMEOUT)
           else
             line = line.byteslice(written..)
           end

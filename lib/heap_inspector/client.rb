@@ -11,7 +11,7 @@ module HeapInspector
   # @api private
   class Client
     # Seconds to wait for a sign of life: C code that holds Ruby's lock was measured to delay one by 2 s.
-    PATIENCE = 30
+    TIMEOUT = 30
     # Seconds in which agents say how they are; those that do not are silent.
     GLANCE = 5
     # Bytes of a reply.
@@ -25,10 +25,10 @@ module HeapInspector
       # Asks all at once how they are, under one deadline.
       #
       # @param pids [Array<Integer>]
-      # @param patience [Numeric] seconds for all together
+      # @param timeout [Numeric] seconds for all together
       # @return [Hash{Integer => Hash, AgentError}] what each says, or why it says nothing
-      def statuses(pids, patience: GLANCE)
-        deadline = now + patience
+      def statuses(pids, timeout: GLANCE)
+        deadline = now + timeout
         begun = pids.to_h { |pid| [pid, attempt { begin_asking(pid) }] }
         answers = begun.reject { |_, client| client.is_a?(Client) }
         waiting = begun.values.grep(Client).to_h { |client| [client.socket, client] }
@@ -44,7 +44,7 @@ module HeapInspector
       private
 
       def begin_asking(pid)
-        new(pid, patience: 0).tap { |client| client.send_request(verb: :status) }
+        new(pid, timeout: 0).tap { |client| client.send_request(verb: :status) }
       end
 
       # Takes what came meanwhile, or gives those up that said nothing.
@@ -79,8 +79,15 @@ module HeapInspector
       # A process in a container has another folder for temporary files and another pid, and services may have the former too.
       folders = [Folder.path, "/run/user/#{uid}/heap_inspector", Folder.of_user(uid)].flat_map { |each| [each, "/proc/#{pid}/root#{each}"] }
       name = "#{ProcFs.own_pid(pid) || pid}-#{ticks}.sock"
-      folders.map { |folder| File.join(folder, name) }.find { |path| trusted?(path, uid) }
+      folders.map { |folder| File.join(folder, name) }.find { |path| trusted?(path, uid) } || elsewhere(pid, name, uid)
     end
+
+    # Another app's HEAP_INSPECTOR_DIR may be any folder; the system knows what its sockets are bound to.
+    def self.elsewhere(pid, name, uid)
+      bound = ProcFs.bound_sockets(pid).select { |path| path.end_with?("/#{name}") }
+      bound.flat_map { |path| [path, "/proc/#{pid}/root#{path}"] }.find { |path| trusted?(path, uid) }
+    end
+    private_class_method :elsewhere
 
     # Whether it is the process's own user who put the socket there.
     def self.trusted?(path, uid)
@@ -98,12 +105,12 @@ module HeapInspector
     attr_reader :socket
 
     # @param pid [Integer]
-    # @param patience [Numeric] seconds in which it must let us in
+    # @param timeout [Numeric] seconds in which it must let us in
     # @raise [AgentError] if it cannot be reached; the message says why, and what to do
-    def initialize(pid, patience: GLANCE)
+    def initialize(pid, timeout: GLANCE)
       @pid = pid
       @rest = "".b
-      @socket = connect(self.class.socket(pid) || raise(AgentError, unreachable), now + patience)
+      @socket = connect(self.class.socket(pid) || raise(AgentError, unreachable), now + timeout)
     rescue SystemCallError, ArgumentError => e # a path may be too long
       raise AgentError, "process #{pid} cannot be reached: #{e.message}"
     end
@@ -112,16 +119,16 @@ module HeapInspector
     #
     # @param verb [Symbol]
     # @param output [IO, nil] the open file that a dump is written to
-    # @param longest [Numeric] seconds in all; without a sign of life it takes no more than {PATIENCE}
+    # @param longest [Numeric] seconds in all; without a sign of life it takes no more than {TIMEOUT}
     # @param words [Hash] what else the request says
     # @yieldparam bytes [Integer] how far a dump is
     # @return [Hash{String => Object}]
     # @raise [AgentError, DumpError] what the agent says
-    def ask(verb, output: nil, longest: PATIENCE, **words)
+    def ask(verb, output: nil, longest: TIMEOUT, **words)
       end_of_all = now + longest
       send_request(verb: verb, **words)
       loop do
-        reply = wait_for_reply([now + PATIENCE, end_of_all].min)
+        reply = wait_for_reply([now + TIMEOUT, end_of_all].min)
         case Replies.sort(reply, verb, ready: !output.nil?)
         when :ok then return reply["ok"]
         when :error then raise failure(reply)

@@ -97,27 +97,12 @@ module HeapInspector
       end
       alias to_s inspect
 
-      # See {Methods#heap}.
-      def heap(*paths)
-        super.tap { fill if paths.any? }
-      end
-
       # A place for code where the dumps are local variables: IRB completes these before it thinks of Kernel's methods.
       #
       # @api private
       # @return [Binding]
       def workspace
-        @workspace ||= binding
-        fill
-        @workspace
-      end
-
-      private
-
-      def fill
-        @workspace.local_variable_set(:heap, heaps.first)
-        @workspace.local_variable_set(:heaps, heaps)
-        @workspace.local_variable_set(:diff, (diff if heaps.size > 1))
+        binding.tap { |place| Console.fill(place) }
       end
     end
 
@@ -134,6 +119,8 @@ module HeapInspector
       def load(paths)
         @heaps = paths.flatten.map { |path| HeapInspector.analyze(path, progress: true) }.freeze
         @diff = nil
+        place = IRB.CurrentContext&.workspace&.binding
+        fill(place) if place
         @heaps
       end
 
@@ -141,6 +128,19 @@ module HeapInspector
       # @return [Diff]
       def diff
         @diff ||= HeapInspector.diff(*@heaps)
+      end
+
+      # Sets the local variables of a console, beside the methods of their names: IRB knows what a variable answers to.
+      #
+      # @api private
+      # @param place [Binding]
+      # @return [void]
+      def fill(place)
+        place.local_variable_set(:heap, @heaps.first)
+        place.local_variable_set(:heaps, @heaps)
+        # With one dump the method of that name says what is missing; a variable of before must not stay.
+        several = @heaps.size > 1
+        place.local_variable_set(:diff, (diff if several)) if several || place.local_variable_defined?(:diff)
       end
     end
 

@@ -36,8 +36,14 @@ module HeapInspector
           rss: ProcFs.status("self")["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
           # Objects that only another thread's stack holds look unreachable.
           stacks: Thread.list.size > 1 ? "dumping thread only" : "all",
-          tracing: Tracing.tracing?, tracing_since: Tracing.since&.getutc&.strftime("%FT%TZ"), revision: revision
+          tracing: tracing, tracing_since: Tracing.since&.getutc&.strftime("%FT%TZ"), revision: revision
         }
+      end
+
+      # What was traced: `{mode:, every:}`, false for nothing.
+      def tracing
+        status = Tracing.status
+        status.empty? ? false : status.slice(:mode, :every, :seen, :samples, :lost)
       end
 
       def revision

@@ -64,7 +64,7 @@ module HeapInspector
     def request(pid, output, compression)
       shows = @err.tty?
       # The collection comes before the first bytes, and the end of all is more than the agent's own.
-      longest = @ask[:timeout] + (2 * Client::PATIENCE)
+      longest = @ask[:timeout] + (2 * Client::TIMEOUT)
       Client.new(pid).ask(:dump, output: output, longest: longest, **@ask, compression: compression) do |bytes|
         @err.print "\r#{Size.mebibytes(bytes)} dumped\e[K" if shows
       end

@@ -40,6 +40,7 @@ module HeapInspector
         safely { Tracing.after_fork } unless daemon || HeapInspector.autoload?(:Tracing)
         safely { Agent.after_fork(daemon: daemon) } unless HeapInspector.autoload?(:Agent)
         safely { Threshold.after_fork } unless HeapInspector.autoload?(:Threshold)
+        safely { Profiles.after_fork } unless HeapInspector.autoload?(:Profiles)
       end
 
       private

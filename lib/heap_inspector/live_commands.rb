@@ -4,12 +4,12 @@ require "io/console/size"
 require "optparse"
 
 module HeapInspector
-  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `watch`. Exit codes are those of all commands.
+  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`. Exit codes are those of all commands.
   #
   # @api private
   class LiveCommands
     # What it answers.
-    VERBS = %w[ps dump trace watch].freeze
+    VERBS = %w[ps dump trace profile watch].freeze
 
     # @param arguments [Array<String>]
     # @param out [IO]
@@ -80,15 +80,39 @@ module HeapInspector
     # @return [Integer]
     def trace(words)
       host = false
-      words = parse(words, "trace PID|worker-N|all on|off", "Note where objects are allocated from now on, or no longer", 2..2) do |options|
+      ask = {}
+      about = "Note where objects are allocated from now on, or no longer, or say how it\nstands"
+      words = parse(words, "trace PID|worker-N|all on|off|status", about, 2..2) do |options|
+        trace_options(options, ask)
         host_option(options) { host = true }
       end || (return 0)
-      on = { "on" => true, "off" => false }.fetch(words[1]) { raise ArgumentError, "expected `on` or `off`, got #{words[1].inspect}" }
-      each_of(Processes.named(words.first, host: host), words.first) do |pid|
-        tracing = Client.new(pid).ask(:trace, on: on)["tracing"]
-        @out.puts "process #{pid} #{tracing ? "traces allocations" : "does not trace allocations"}"
-        raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if tracing && !on
+      request = { "on" => { on: true, **ask }, "off" => { on: false }, "status" => nil }.fetch(words[1]) do
+        raise ArgumentError, "expected `on`, `off` or `status`, got #{words[1].inspect}"
       end
+      each_of(Processes.named(words.first, host: host), words.first) do |pid|
+        client = Client.new(pid)
+        status = request ? client.ask(:trace, **request) : client.ask(:status)
+        @out.puts "process #{pid} #{TracerStatus.text(status, cost: request.nil?)}"
+        goes_on = status["tracing"] && words[1] == "off"
+        raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if goes_on
+      end
+    end
+
+    # Takes a profile of what is alive.
+    #
+    # @return [Integer]
+    def profile(words)
+      output = nil
+      ask = { format: nil, since: nil }
+      about = "Take a profile of what is alive in a running process, by the stacks that its\n" \
+              "tracer sampled: for go tool pprof, speedscope, Perfetto"
+      words = parse(words, "profile PID|worker-N", about, 1..1) do |options|
+        options.on("-o", "--output FILE", "A file, - for standard output", "[default: heap-PID-TIME.pb.gz]") { |given| output = given }
+        profile_options(options, ask)
+      end || (return 0)
+
+      ProfileRequest.new(ask, @out, @err).run(pid_of(one(Processes.named(words.first), words.first)), output)
+      0
     end
 
     # Takes the dumps of a leak hunt.
@@ -100,7 +124,7 @@ module HeapInspector
       folder = "."
       ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil }
       words = parse(words, "watch PID|worker-N", "Take several dumps of one process, to find what it keeps", 1..1) do |options|
-        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = seconds(given) }
+        options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = Size.seconds(given) }
         options.on("--count N", Integer, "Dumps in all [default: 3]") { |given| count = given }
         options.on("-d", "--directory DIR", "Where to [default: the current one]") { |given| folder = given }
         dump_options(options, ask)
@@ -143,6 +167,21 @@ module HeapInspector
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
     end
 
+    def trace_options(options, ask)
+      options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of many,",
+                 "with its stack; continuous: sampled in short", "windows [default: sampled]") { |given| ask[:mode] = given }
+      options.on("--every N", Integer, "Allocations for each stack [default: 512]") { |given| ask[:every] = given }
+    end
+
+    def profile_options(options, ask)
+      options.on("-f", "--format FORMAT", HeapProfile::FORMATS.keys.map(&:to_s), "pprof, folded, flamegraph or json",
+                 "[default: as the file's name ends]") { |given| ask[:format] = given }
+      options.on("--since last|SERIAL", /\A(?:last|\d+)\z/, "Only what came since another profile, and stayed:",
+                 "the last that was asked for, or that with this", "serial") do |given|
+        ask[:since] = given == "last" ? given : Integer(given, 10)
+      end
+    end
+
     def host_option(options, &)
       options.on("--host", "With all: also those with sockets in other", "folders: of other apps, users, containers", &)
     end
@@ -183,13 +222,6 @@ module HeapInspector
       raise ArgumentError, "#{word} are several processes; watch one" if processes.size > 1
 
       processes.first
-    end
-
-    def seconds(word)
-      number, unit = word.match(/\A(\d+(?:\.\d+)?)([smh]?)\z/)&.captures
-      raise ArgumentError, "#{word.inspect} is no time; write 30s, 10m or 1h" unless number
-
-      Float(number) * { "" => 1, "s" => 1, "m" => 60, "h" => 3600 }.fetch(unit)
     end
   end
 

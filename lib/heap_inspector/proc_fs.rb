@@ -10,7 +10,10 @@ module HeapInspector
     # A cgroup of version 1 says so where it has no limit.
     UNLIMITED = 1 << 60
 
-    private_constant :UNLIMITED
+    # Bytes of a table of sockets: some 100,000 of them.
+    LONGEST_TABLE = 16_000_000
+
+    private_constant :LONGEST_TABLE, :UNLIMITED
 
     class << self
       # @param pid [Integer, String] or `"self"`
@@ -48,6 +51,12 @@ module HeapInspector
       def ended?(pid)
         state = read("/proc/#{pid}/stat").rpartition(")").last.split.first
         state.nil? || %w[Z X].include?(state)
+      end
+
+      # @param pid [Integer]
+      # @return [Array<String>] the absolute paths of the Unix sockets in its network namespace, as who bound them wrote them
+      def bound_sockets(pid)
+        read("/proc/#{pid}/net/unix", LONGEST_TABLE).scan(%r{ (/[^\n]+)$}).flatten
       end
 
       # @param uid [Integer] whose a process is

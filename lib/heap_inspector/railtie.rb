@@ -5,7 +5,8 @@ require "rails/railtie"
 
 module HeapInspector
   # Switches on in a Rails process what `config.heap_inspector` asks for, all of it off by default:
-  # `agent` (true), `trace` (`:one`, `:all`), `dump_above` (`"2GB"`), `dump_dir`. What the process forks later has the same, so this
+  # `agent` (true), `trace` (`:one`, `:all`), `trace_mode` (`:sampled`, `:full`, `:continuous`), `trace_every`, `dump_above` (`"2GB"`),
+  # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`. What the process forks later has the same, so this
   # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
   #
   # @example in config/environments/production.rb
@@ -15,9 +16,10 @@ module HeapInspector
     config.heap_inspector = ActiveSupport::OrderedOptions.new
 
     config.after_initialize do |app|
-      wishes = app.config.heap_inspector
-      Settings.apply(environment: false, agent: wishes.agent || false, trace: wishes.trace,
-                     dump_above: wishes.dump_above, dump_dir: wishes.dump_dir)
+      options = app.config.heap_inspector
+      Settings.apply(environment: false, agent: options.agent || false, trace: options.trace, trace_mode: options.trace_mode,
+                     trace_every: options.trace_every, dump_above: options.dump_above, dump_dir: options.dump_dir,
+                     profile_every: options.profile_every, profile_dir: options.profile_dir)
     end
 
     rake_tasks { load File.expand_path("tasks.rb", __dir__) }

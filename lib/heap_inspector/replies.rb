@@ -15,14 +15,20 @@ module HeapInspector
     text = ->(value) { value.is_a?(String) && value.valid_encoding? }
     flag = ->(value) { [true, false].include?(value) }
     maybe = ->(shape) { ->(value) { value.nil? || shape.call(value) } }
+    tracer = lambda do |value|
+      numbers = %w[every seen samples live sites stacks memory lost cpu seconds]
+      value.is_a?(Hash) && text.call(value.fetch("mode", "")) && value.values_at(*numbers).all?(&maybe.call(seconds)) &&
+        maybe.call(text).call(value["fallback"])
+    end
     status = {
       "pid" => whole, "version" => text, "ruby" => text, "worker" => maybe.call(whole), "tracing" => flag, "daemon" => maybe.call(flag),
-      "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) })
+      "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) }),
+      "tracer" => maybe.call(tracer)
     }
 
     # The values that each verb's answer has, and what they must be.
     ANSWERS = {
-      status: status, trace: status,
+      status: status, trace: status, profile: { "bytes" => whole, "samples" => whole, "serial" => whole },
       dump: { "bytes" => whole, "compressed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
               "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
               "wait_seconds" => maybe.call(seconds), "lost" => whole }
@@ -39,7 +45,7 @@ module HeapInspector
       when ["ok"] then :ok if answer?(reply["ok"], ANSWERS.fetch(verb))
       when ["error"], %w[error class] then :error if reply["error"].is_a?(String) && reply["error"].valid_encoding?
       when ["progress"] then :progress if verb == :dump && reply["progress"].is_a?(Integer) && reply["progress"].between?(0, MOST)
-      when ["ready"] then :ready if verb == :dump && ready && reply["ready"] == true
+      when ["ready"] then :ready if %i[dump profile].include?(verb) && ready && reply["ready"] == true
       end
     end
 

@@ -7,8 +7,12 @@ module HeapInspector
   # - `HEAP_INSPECTOR_AGENT`: `0`, `off`, `false`, `no` or `none` for no agent
   # - `HEAP_INSPECTOR_TRACE`: `all` to trace in each process; `one` in one of the host; `0,2` in the workers with these indexes, a
   #   process without workers being worker 0; `none`, `off`, `false` or `no`
+  # - `HEAP_INSPECTOR_TRACE_MODE`: `sampled`, `full` or `continuous`; see {HeapInspector.trace_object_allocations_start}
+  # - `HEAP_INSPECTOR_TRACE_EVERY`: allocations for each stack
   # - `HEAP_INSPECTOR_DUMP_ABOVE`: a size, such as `2GB`; see {HeapInspector.dump_above}
   # - `HEAP_INSPECTOR_DUMP_DIR`: where that puts its dump
+  # - `HEAP_INSPECTOR_PROFILE_EVERY`: a time, such as `60s` or `10m`; see {HeapInspector.profile_every}
+  # - `HEAP_INSPECTOR_PROFILE_DIR`: where that puts its profiles
   #
   # The app is more important than any of it. What cannot be understood or done is told once on standard error, and each part goes on
   # without the others.
@@ -25,37 +29,48 @@ module HeapInspector
     @told = []
 
     class << self
-      # @param environment [Boolean] whether the environment decides, and not the last four
+      # @param environment [Boolean] whether the environment decides, and not the last eight
       # @param worker [Integer, nil] the worker's index
       # @param agent [Boolean] whether to arm
       # @param trace [Symbol, String, Boolean, Integer, Array<Integer>, nil] who traces
+      # @param trace_mode [Symbol, String, nil] what is traced, by default `:sampled`
+      # @param trace_every [Integer, String, nil] allocations for each stack, by default 512
       # @param dump_above [String, Integer, nil] the limit of memory
       # @param dump_dir [String, nil] where its dump goes
+      # @param profile_every [String, Numeric, nil] the time between two profiles
+      # @param profile_dir [String, nil] where they go
       # @return [void]
-      def apply(environment: true, worker: nil, agent: true, trace: nil, dump_above: nil, dump_dir: nil)
-        agent, trace, dump_above, dump_dir = words if environment
+      def apply(environment: true, worker: nil, agent: true, trace: nil, trace_mode: nil, trace_every: nil, dump_above: nil, dump_dir: nil,
+                profile_every: nil, profile_dir: nil)
+        agent, trace, trace_mode, trace_every, dump_above, dump_dir, profile_every, profile_dir = words if environment
         agent = choice(agent)
         trace = wish(trace)
         limit = limit(dump_above)
         attempt("no agent, so ps, dump and trace do not reach this process") { HeapInspector.arm(worker: worker) } if agent
-        attempt("allocations are not traced") { start_tracing(trace, worker) } if trace
+        how = { mode: mode(trace_mode), every: every(trace_every) }
+        attempt("allocations are not traced") { start_tracing(trace, worker, how) } if trace
         attempt("no dump will be taken by itself") { HeapInspector.dump_above(limit, folder: dump_dir&.to_s) } if limit
+        seconds = seconds(profile_every)
+        attempt("no profiles will be written") { HeapInspector.profile_every(seconds, folder: profile_dir&.to_s) } if seconds
       end
 
       # Says what is wrong with the environment, before workers are forked that would each say it.
       #
       # @return [void]
       def check
-        agent, trace, dump_above, = words
+        agent, trace, trace_mode, trace_every, dump_above, _, profile_every, = words
         choice(agent)
         wish(trace)
+        mode(trace_mode)
+        every(trace_every)
         limit(dump_above)
+        seconds(profile_every)
       end
 
       private
 
       def words
-        agent, *others = %w[AGENT TRACE DUMP_ABOVE DUMP_DIR].map do |name|
+        agent, *others = %w[AGENT TRACE TRACE_MODE TRACE_EVERY DUMP_ABOVE DUMP_DIR PROFILE_EVERY PROFILE_DIR].map do |name|
           value = ENV.fetch("HEAP_INSPECTOR_#{name}", nil)
           value unless value.nil? || value.strip.empty?
         end
@@ -86,6 +101,28 @@ module HeapInspector
         nil
       end
 
+      def mode(word)
+        return Tracing::DEFAULT if word.nil?
+
+        mode = word.to_s.strip.downcase.to_sym
+        return mode if Tracing::MODES.include?(mode)
+
+        tell("trace_mode: unknown mode #{word.inspect}: expected #{Tracing::MODES.join(", ")}; it is #{Tracing::DEFAULT}")
+        Tracing::DEFAULT
+      end
+
+      def every(word)
+        return Tracing::EVERY if word.nil?
+
+        number = Integer(word.to_s.strip, 10)
+        return number if number.between?(1, Tracing::MOST)
+
+        raise ArgumentError
+      rescue ArgumentError
+        tell("trace_every: expected a number of 1 to #{Tracing::MOST}, got #{word.inspect}; it is #{Tracing::EVERY}")
+        Tracing::EVERY
+      end
+
       def limit(dump_above)
         Threshold.bytes(dump_above) if dump_above
       rescue ArgumentError => e
@@ -93,12 +130,24 @@ module HeapInspector
         nil
       end
 
-      def start_tracing(wish, worker)
+      def seconds(time)
+        return if time.nil?
+
+        seconds = time.is_a?(Numeric) ? time : Size.seconds(time.to_s.strip)
+        raise ArgumentError, "it is less than a second" if seconds < 1
+
+        seconds
+      rescue ArgumentError => e
+        tell("profile_every: #{e.message}; no profiles will be written")
+        nil
+      end
+
+      def start_tracing(wish, worker, how)
         case wish
-        when :all then HeapInspector.trace_object_allocations_start
-        when :one then HeapInspector.trace_object_allocations_start(one_per_host: true)
+        when :all then HeapInspector.trace_object_allocations_start(**how)
+        when :one then HeapInspector.trace_object_allocations_start(one_per_host: true, **how)
         # A worker that others are forked from, as by Puma's fork_worker, traces without them.
-        else Tracing.start(only: wish.include?(worker || 0), inherited: false)
+        else Tracing.start(only: wish.include?(worker || 0), inherited: false, **how)
         end
       end
 

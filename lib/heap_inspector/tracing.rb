@@ -1,54 +1,183 @@
 # frozen_string_literal: true
 
 require "objspace"
+require_relative "native"
 
 module HeapInspector
   # Allocation tracing as a server wants it: in one process, or only in some, and no more than once.
   #
   # @api private
   module Tracing
-    # Traces with Ruby's own tracer. Another one answers to the same three methods.
+    # Ruby's own tracer: every allocation, without stacks. It serves where ours cannot.
     module RubyTracer
       class << self
         # @return [void]
-        def start = ObjectSpace.trace_object_allocations_start
+        def start(**) = ObjectSpace.trace_object_allocations_start
 
         # @return [void]
         def stop = ObjectSpace.trace_object_allocations_stop
 
         # @return [void]
         def clear = ObjectSpace.trace_object_allocations_clear
+
+        # @return [void]
+        def after_fork = nil
+
+        # @return [Hash] what it traces
+        def status = { mode: :ruby }
       end
     end
 
+    # Ours, of the extension.
+    module NativeTracer
+      # Seconds for which a window of continuous tracing is open.
+      WINDOW = 0.02
+      # Seconds between two windows at most.
+      LONGEST = 30.0
+
+      private_constant :WINDOW, :LONGEST
+
+      # Under `GC.stress` the tracer cannot put in hooks while objects are marked, so it has to know before.
+      module Stress
+        # @return [void]
+        def stress=(flag)
+          Native.tracer_stress(true) if flag
+          super
+          Native.tracer_stress(false) unless flag
+        end
+      end
+
+      # Ruby 3.1 and 3.2 crash where another Ractor allocates while anything hooks allocations. So tracing ends before there is one.
+      module Ractors
+        # @return [Ractor]
+        def new(...)
+          if Tracing.tracing?
+            Tracing.off
+            warn "heap_inspector: tracing has ended, since this Ruby crashes when Ractors allocate under it"
+          end
+          super
+        end
+      end
+
+      class << self
+        # @return [String, nil] why this Ruby cannot be traced so
+        def missing = Native.tracer_missing
+
+        # Makes ready for what `GC.stress` does.
+        #
+        # @return [void]
+        def prepare
+          return if @watches
+
+          Native.tracer_stress(true) if GC.stress
+          GC.singleton_class.prepend(Stress)
+          Ractor.singleton_class.prepend(Ractors) if RUBY_VERSION < "3.3"
+          @watches = true
+        end
+
+        # @return [void]
+        def start(mode:, every:, budget:)
+          raise Error, "this Ruby crashes when Ractors allocate under tracing, and some run" if RUBY_VERSION < "3.3" && Ractor.count > 1
+
+          prepare
+          close_windows
+          Native.tracer_start(mode.to_s, every, budget)
+          return unless mode == :continuous
+
+          ForkHook.install
+          open_windows
+        end
+
+        # @return [void]
+        def stop
+          close_windows
+          Native.tracer_stop
+        end
+
+        # @return [void]
+        def clear = Native.tracer_clear
+
+        # Goes on in the child, where the thread is missing.
+        #
+        # @return [void]
+        def after_fork
+          open_windows if @thread
+        end
+
+        # @return [Hash] what it traces, and what it costs
+        def status = Native.tracer_status || {}
+
+        private
+
+        def close_windows
+          @thread&.kill&.join
+          @thread = nil
+        end
+
+        # The windows come at random, so that what happens in a rhythm is seen as often as the rest.
+        def open_windows
+          @thread = Thread.new do
+            random = Random.new
+            while (duty = Native.tracer_open_window)
+              sleep(WINDOW)
+              Native.tracer_close_window
+              mean = WINDOW * (1 - duty) / duty
+              sleep([-Math.log(1 - random.rand) * mean, LONGEST].min)
+            end
+          end
+          @thread.name = "heap_inspector tracer"
+          @thread.report_on_exception = false
+          @thread.thread_variable_set(:fork_safe, true) # Puma warns of other threads that are there before it forks
+        end
+      end
+    end
+
+    # What is traced, from the least to the most.
+    MODES = %i[continuous sampled full].freeze
+    # What a running process is made to trace where no mode is asked for.
+    DEFAULT = :sampled
+    # Allocations for each stack.
+    EVERY = 512
+    # The most there may be.
+    MOST = 1 << 24
+    # The share of the processor that continuous tracing may take.
+    BUDGET = 0.01
     # So many starts that were not ours are undone.
     OTHERS = 1000
 
     private_constant :OTHERS
 
-    @tracer = RubyTracer
     @count = 0
     @mutex = Mutex.new
 
     class << self
-      # @return [#start, #stop, #clear] what traces
-      attr_accessor :tracer
+      # @return [#start, #stop, #clear, #after_fork, #status] what traces
+      attr_writer :tracer
 
       # @return [Time, nil] when the tracing under way began, where it was begun here
       attr_reader :since
 
-      # See {HeapInspector.trace_object_allocations_start}.
+      # @return [Symbol, nil] what is traced, where it was begun here
+      attr_reader :mode
+
+      # See {HeapInspector.trace_object_allocations_start}. Who comes later and wants more gets it; who wants less has it.
       #
       # @param inherited [Boolean] whether what the process forks traces as well; an elected one's children never do
       # @return [Boolean]
-      def start(only: true, one_per_host: false, inherited: true)
+      def start(only: true, one_per_host: false, inherited: true, mode: :full, every: EVERY, budget: BUDGET)
+        mode = check(mode, every, budget)
         return false unless only.respond_to?(:call) ? only.call : only
 
         @mutex.synchronize do
           return false if one_per_host && !elected?
 
+          if @count.zero?
+            begin_tracing(mode, every, budget, alone: one_per_host || !inherited)
+          elsif @mode && MODES.index(mode) > MODES.index(@mode)
+            @mode = mode
+            tracer.start(mode: mode, every: every, budget: budget)
+          end
           @count += 1
-          begin_tracing(alone: one_per_host || !inherited) if @count == 1
         end
         true
       end
@@ -62,7 +191,7 @@ module HeapInspector
             @count -= 1
             finish if @count.zero?
           end
-          @tracer.clear if clear && @count.zero?
+          tracer.clear if clear && @count.zero?
         end
         tracing?
       end
@@ -75,42 +204,118 @@ module HeapInspector
           @count = 0
           finish
           # Ruby's own tracer counts those who began it without us.
-          OTHERS.times { tracing? ? @tracer.stop : break }
+          OTHERS.times { ruby_traces? ? RubyTracer.stop : break }
         end
         tracing?
       end
 
       # @return [Boolean] whether allocations are traced, whoever began it
-      def tracing?
-        !ObjectSpace.allocation_generation(Object.new).nil?
+      def tracing? = @count.positive? || ruby_traces?
+
+      # @return [Hash] what is traced, by what, and what it costs; empty where nothing is
+      def status
+        return ruby_traces? ? { mode: :ruby } : {} unless @count.positive?
+
+        tracer.status.merge({ since: @since, fallback: @fallback }.compact)
+      end
+
+      # See {HeapInspector.heap_profile}.
+      #
+      # @param since [Integer, nil]
+      # @return [HeapProfile, nil]
+      def profile(since)
+        is_serial = since.is_a?(Integer) && since.between?(0, 0xffffffff)
+        raise ArgumentError, "since is a profile or its serial, got #{since.inspect}" unless since.nil? || is_serial
+
+        taken = Native.tracer_profile(since)
+        HeapProfile.new(taken) if taken
+      end
+
+      # See {HeapInspector.profile}. Between the natives nothing of ours is allocated.
+      #
+      # @return [BlockProfile]
+      def profile_block(limit)
+        report = BlockProfile # loaded before
+        @mutex.synchronize do
+          raise Error, "allocations are traced already; stop that first (HeapInspector.trace_object_allocations_stop)" if tracing?
+          raise Error, "this Ruby cannot be profiled: #{@fallback}" unless tracer == NativeTracer
+
+          tracer.prepare
+          GC.start
+          begin
+            Native.tracer_start("sampled", 1, BUDGET)
+            yield
+            nil
+          ensure
+            Native.tracer_stop
+          end
+          GC.start
+          report.new(*Native.tracer_report(limit))
+        ensure
+          tracer.clear
+        end
+      end
+
+      # See {HeapInspector.allocation}.
+      #
+      # @return [Allocation, nil]
+      def allocation(object)
+        *site, stack = Native.tracer_lookup(object)
+        Allocation.new(*site, stack.map { |frame| Allocation::Frame.new(*frame).freeze }.freeze) if stack
       end
 
       # Ends in the child what was meant for its parent alone.
       #
       # @return [void]
       def after_fork
+        @mutex = Mutex.new # another thread may have held it, and a trap may take none
         @election&.close # without unlocking it for the parent
         @election = nil
-        return unless @alone
+        return (tracer.after_fork if @count.positive?) unless @alone
 
         @count = 0
         finish
-        @tracer.clear
+        tracer.clear
+      end
+
+      # @return [#start] what traces: ours, and where this Ruby lacks what that needs, Ruby's own
+      def tracer
+        @tracer ||= begin
+          @fallback = NativeTracer.missing
+          @fallback ? RubyTracer : NativeTracer
+        end
       end
 
       private
 
-      def begin_tracing(alone:)
+      def check(mode, every, budget)
+        unless MODES.include?(mode.respond_to?(:to_sym) ? mode.to_sym : mode)
+          raise ArgumentError, "unknown mode #{mode.inspect}: expected #{MODES.join(", ")}"
+        end
+        raise ArgumentError, "every is 1 to #{MOST}, got #{every.inspect}" unless every.is_a?(Integer) && every.between?(1, MOST)
+
+        is_share = budget.is_a?(Numeric) && budget.between?(1e-6, 1)
+        raise ArgumentError, "budget is a share of 1, as 0.01, got #{budget.inspect}" unless is_share
+
+        mode.to_sym
+      end
+
+      def ruby_traces? = !ObjectSpace.allocation_generation(Object.new).nil?
+
+      def begin_tracing(mode, every, budget, alone:)
         @alone = alone
         ForkHook.install if alone
+        tracer.start(mode: mode, every: every, budget: budget)
         @since = Time.now
-        @tracer.start
+        @mode = mode
+        warn "heap_inspector: Ruby's own tracer serves, which costs more: #{@fallback}" if @fallback
       end
 
       def finish
-        @tracer.stop
+        tracer.stop
         @alone = false
         @since = nil
+        @mode = nil
         Folder.unlock(@election)
         @election = nil
       end

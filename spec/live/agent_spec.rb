@@ -38,7 +38,7 @@ RSpec.describe "the agent" do
     row = JSON.parse(out).find { |each| each["pid"] == process.pid }
     expect(row).to include("what" => "worker", "worker" => 7, "armed" => true, "answers" => true, "tracing" => false)
     expect(row["pss"]).to be <= row["rss"]
-    expect(command("trace", process.pid.to_s, "on")).to eq ["process #{process.pid} traces allocations\n", "", 0]
+    expect(command("trace", process.pid.to_s, "on")).to eq ["process #{process.pid} traces one allocation of 512, with its stack\n", "", 0]
     expect(command("trace", process.pid.to_s, "on").first).to match(/ traces/)
     expect(command("trace", process.pid.to_s, "off").first).to match(/ does not trace/)
     expect(reply(process.pid, "{\"verb\":\"gc\"}\n")).to match(/"seconds":/)
@@ -158,7 +158,8 @@ RSpec.describe "the agent" do
   it "switches tracing on in all, each for itself" do
     processes = [armed, armed]
     out, _, code = command("trace", "all", "on")
-    expect([out.lines(chomp: true).sort, code]).to eq [processes.map { |each| "process #{each.pid} traces allocations" }.sort, 0]
+    told = processes.map { |each| "process #{each.pid} traces one allocation of 512, with its stack" }
+    expect([out.lines(chomp: true).sort, code]).to eq [told.sort, 0]
   end
 
   it "means those of the folder at hand by all, and the rest with --host" do
@@ -169,8 +170,9 @@ RSpec.describe "the agent" do
     code = <<~RUBY
       $stdout.sync = true
       words = [#{RbConfig.ruby.inspect}, "-rheap_inspector", "-e", "HeapInspector.arm; $stdout.sync = true; puts 1; sleep"]
-      ours, others = [{}, { "HEAP_INSPECTOR_DIR" => nil }].map { |settings| IO.popen([settings, *words]).tap(&:gets) }
-      puts "pids", ours.pid, others.pid
+      folders = [#{run.inspect}, nil, #{File.join(folder, "another app").inspect}]
+      ours, *others = folders.map { |path| IO.popen([{ "HEAP_INSPECTOR_DIR" => path }, *words]).tap(&:gets) }
+      puts "pids", ours.pid, *others.map(&:pid)
       [%w[all on], %w[all on --host], %w[all off]].each do |asked|
         system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", *asked)
         puts "."
@@ -178,18 +180,17 @@ RSpec.describe "the agent" do
       Process.kill(:TERM, ours.pid)
       ours.close
       system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
-      Process.kill(:TERM, others.pid)
-      others.close
+      others.each { |other| Process.kill(:TERM, other.pid) && other.close }
       system(#{RbConfig.ruby.inspect}, #{Living::EXE.inspect}, "trace", "all", "off")
     RUBY
     process = started([*inside, RbConfig.ruby, "-e", code])
     process.wait
     lines = process.rest.lines(chomp: true)
-    ours, others = lines[1, 2]
-    on = ->(pid) { "process #{pid} traces allocations" }
-    expect(lines.drop(3)).to eq [
-      on.call(ours), ".", on.call(ours), on.call(others), ".", "process #{ours} does not trace allocations", ".",
-      "heap_inspector: no process with its socket in #{run} is armed, but 1 elsewhere on this host: name one by its pid, " \
+    ours, *others = lines[1, 3]
+    on = ->(pid) { "process #{pid} traces one allocation of 512, with its stack" }
+    expect(lines.drop(4)).to eq [
+      on.call(ours), ".", on.call(ours), *others.map(&on), ".", "process #{ours} does not trace allocations", ".",
+      "heap_inspector: no process with its socket in #{run} is armed, but 2 elsewhere on this host: name one by its pid, " \
       "set HEAP_INSPECTOR_DIR, or say --host for all",
       "heap_inspector: no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart"
     ]
@@ -215,7 +216,7 @@ RSpec.describe "the agent" do
     asking.say("go")
     status = asking.wait
     expect([asking.rest.lines(chomp: true).sort, status.exitstatus])
-      .to eq [["note: process #{goes.pid} ended meanwhile", "process #{stays.pid} traces allocations"], 0]
+      .to eq [["note: process #{goes.pid} ended meanwhile", "process #{stays.pid} traces one allocation of 512, with its stack"], 0]
   end
 
   it "shows the child that writes a dump as what it is, and its parent as it was" do
@@ -254,8 +255,9 @@ RSpec.describe "the agent" do
     bare.kill
     bare.finish
     expect(command("dump", bare.pid.to_s)[1]).to eq "heap_inspector: there is no process #{bare.pid}\n"
-    none = "heap_inspector: there is no armed worker-3; `heap_inspector ps` lists the processes\n"
-    expect(command("dump", "worker-3")[1..]).to eq [none, 1]
+    index = rand(100_000_000..999_999_999) # that no process of another's on this machine has
+    none = "heap_inspector: there is no armed worker-#{index}; `heap_inspector ps` lists the processes\n"
+    expect(command("dump", "worker-#{index}")[1..]).to eq [none, 1]
     expect(command("dump", "master").last).to eq 2
     expect(command("trace", "1", "maybe").last).to eq 2
     expect(command("dump", "1", "--nonsense").last).to eq 2
@@ -326,7 +328,7 @@ RSpec.describe "the agent" do
     expect(command("dump", process.pid.to_s, "-o", File.join(folder, "after.json.zst")).last).to eq 0
   end
 
-  it "does not let silent guests keep others out" do
+  it "does not let silent connections keep others out" do
     process = armed
     silent = Array.new(8) { UNIXSocket.new(socket(process.pid)) }
     eventually(20) { reply(process.pid, "{\"verb\":\"ping\"}\n").start_with?("{\"ok\"") }

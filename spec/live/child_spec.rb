@@ -118,7 +118,13 @@ RSpec.describe HeapInspector, "and what a dump must not do" do
       gets
     RUBY
     child = eventually { children(process.pid).first }
-    fds = -> { Dir.children("/proc/#{child}/fd").map { |number| File.readlink("/proc/#{child}/fd/#{number}") } }
+    fds = lambda do
+      Dir.children("/proc/#{child}/fd").filter_map do |number|
+        File.readlink("/proc/#{child}/fd/#{number}")
+      rescue Errno::ENOENT
+        nil # it was closed meanwhile
+      end
+    end
     eventually { fds.call.none?(lock) }
     # Standard streams lead nowhere; what is left is the dump's, and Ruby's own.
     expect(fds.call.count("/dev/null")).to be <= 4

@@ -82,7 +82,7 @@ RSpec.describe HeapInspector::Settings do
     expect(command("trace", "worker-0", "off")).to eq ["process #{process.pid} does not trace allocations\n", "", 0]
     process.say("?")
     expect(process.line).to eq "false"
-    expect(command("trace", "worker-0", "on").first).to eq "process #{process.pid} traces allocations\n"
+    expect(command("trace", "worker-0", "on").first).to eq "process #{process.pid} traces one allocation of 512, with its stack\n"
     process.say("?")
     expect(process.line).to eq "true"
   end

@@ -29,10 +29,10 @@ RSpec.describe HeapInspector, ".trace_object_allocations_start" do
     expect(told(<<~RUBY)).to eq ["-e:3", "nil", "7"]
       kept = nil
       result = HeapInspector.trace_object_allocations { kept = Object.new; 7 }
-      puts "\#{ObjectSpace.allocation_sourcefile(kept)}:\#{ObjectSpace.allocation_sourceline(kept)}"
+      puts HeapInspector.allocation(kept).location
       HeapInspector.trace_object_allocations_start
       HeapInspector.trace_object_allocations_stop(clear: true)
-      p ObjectSpace.allocation_sourcefile(kept), result
+      p HeapInspector.allocation(kept), result
     RUBY
   end
 
@@ -94,7 +94,7 @@ RSpec.describe HeapInspector, ".trace_object_allocations_start" do
   end
 
   it "loads nothing that reads dumps, and the extension for a dump alone" do
-    expect(told(<<~RUBY)).to eq ["[]", %(["heap_inspector_ext.so"]), "[]", %(["heap_inspector_ext.so"])]
+    expect(told(<<~RUBY)).to eq [%(["heap_inspector_ext.so"]), %(["heap_inspector_ext.so"]), "[]", %(["heap_inspector_ext.so"])]
       loaded = -> { p $LOADED_FEATURES.grep(/heap_inspector_ext|heap_inspector.(heap|groups|summary|report)/).map { |it| File.basename(it) } }
       HeapInspector.trace_object_allocations_start
       loaded.call
@@ -108,7 +108,7 @@ RSpec.describe HeapInspector, ".trace_object_allocations_start" do
 
   it "follows the environment with autorun" do
     dump = File.join(folder, "end.json.zst")
-    asked = { "HEAP_INSPECTOR_TRACE" => "all", "HEAP_INSPECTOR_DUMP" => dump }
+    asked = { "HEAP_INSPECTOR_TRACE" => "all", "HEAP_INSPECTOR_TRACE_MODE" => "full", "HEAP_INSPECTOR_DUMP" => dump }
     code = "kept = Object.new; p HeapInspector.tracing?, HeapInspector.armed?; $kept = kept"
     expect(told("require 'heap_inspector/autorun'\n#{code}", environment: asked)).to eq %w[true true]
     expect(HeapInspector.analyze(dump).groups(by: :file)["-e"].count).to be_positive

@@ -100,15 +100,15 @@ impl Aggregate {
     ///
     /// # Errors
     /// Those of [`scan::scan`].
-    pub fn take(source: &Source, wants: &Options<'_>, scan: &scan::Options<'_>) -> Result<Aggregate> {
-        let (mut workers, diagnostics) = scan::scan(source, scan, || Worker::new(wants))?;
+    pub fn take(source: &Source, asked: &Options<'_>, scan: &scan::Options<'_>) -> Result<Aggregate> {
+        let (mut workers, diagnostics) = scan::scan(source, scan, || Worker::new(asked))?;
         let several = workers.iter_mut().map(|worker| std::mem::take(&mut worker.tables)).collect();
         let check = |step: usize| scan.control.check_at(step);
         let (tables, renumberings) = Tables::joined(several, &check)?;
         let mut totals = Totals::default();
         let mut sums = Sums::new();
         let mut pages = PageTable::default();
-        let mut texts = wants.texts.map(|_| Texts::default());
+        let mut texts = asked.texts.map(|_| Texts::default());
         for (number, (worker, renumbering)) in workers.into_iter().zip(renumberings).enumerate() {
             totals.merge(&worker.totals);
             pages.merge(worker.pages);
@@ -135,7 +135,7 @@ impl Aggregate {
 }
 
 struct Worker<'a> {
-    wants: &'a Options<'a>,
+    asked: &'a Options<'a>,
     references: Vec<u64>,
     tables: Tables,
     names: NameParts,
@@ -147,12 +147,12 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(wants: &'a Options<'a>) -> Self {
+    fn new(asked: &'a Options<'a>) -> Self {
         let mut tables = Tables::default();
         let tracer = tables.symbols.intern(TRACER_STRUCT);
-        let parts = wants.parts.union(wants.texts.unwrap_or_default());
+        let parts = asked.parts.union(asked.texts.unwrap_or_default());
         Worker {
-            wants,
+            asked,
             references: Vec::new(),
             tables,
             names: NameParts { class: parts.class, site: parts.site, label: parts.label },
@@ -160,7 +160,7 @@ impl<'a> Worker<'a> {
             totals: Totals::default(),
             sums: Summing::default(),
             pages: PageTable::default(),
-            texts: wants.texts.map(|_| texts::Collector::default()),
+            texts: asked.texts.map(|_| texts::Collector::default()),
         }
     }
 }
@@ -179,16 +179,16 @@ impl Visitor for Worker<'_> {
         }
         let properties = ObjectProperties::new(record, self.tables.take(record, self.names), self.tracer);
         self.totals.count(record, Some(properties));
-        if self.wants.pages {
+        if self.asked.pages {
             self.pages.take(record.address.unwrap_or(0), properties.slot_size);
         }
-        if self.wants.memsize.is_some_and(|ranges| !ranges.hold(record.memsize)) {
+        if self.asked.memsize.is_some_and(|ranges| !ranges.hold(record.memsize)) {
             return;
         }
-        if self.wants.summing {
-            self.sums.add(properties.keep(self.wants.parts), sum(record));
+        if self.asked.summing {
+            self.sums.add(properties.keep(self.asked.parts), sum(record));
         }
-        if let (Some(texts), Some(parts)) = (&mut self.texts, self.wants.texts)
+        if let (Some(texts), Some(parts)) = (&mut self.texts, self.asked.texts)
             && record.ty == Type::String
         {
             texts.take(record, properties.keep(parts));
@@ -197,7 +197,7 @@ impl Visitor for Worker<'_> {
 
     fn end_of_block(&mut self, _: u64) -> Result<()> {
         self.tables.room()?;
-        if self.wants.summing {
+        if self.asked.summing {
             self.sums.room()?;
         }
         self.texts.as_mut().map_or(Ok(()), texts::Collector::end_of_block)

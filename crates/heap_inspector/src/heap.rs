@@ -39,6 +39,16 @@ pub enum Target {
     Dangling(u64),
 }
 
+impl Target {
+    /// The object, where it is in the dump.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        match self {
+            Target::Node(id) => Some(*id),
+            Target::Dangling(_) => None,
+        }
+    }
+}
+
 /// The references of a ROOT line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -228,7 +238,7 @@ impl Heap {
     }
 
     /// All nodes, in the order of the file.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + DoubleEndedIterator + use<> {
         (0..self.columns.types.len() as u32).map(NodeId)
     }
 
@@ -296,14 +306,14 @@ impl Heap {
     /// The node of the node's class: a singleton class where it has one. The dump lists it apart from the references.
     #[must_use]
     pub fn class(&self, id: NodeId) -> Option<NodeId> {
-        match self.class_nodes[self.columns.classes.get(at(id)) as usize] {
+        match self.packed_class(id) {
             DANGLING => None,
             node => Some(NodeId(node)),
         }
     }
 
     /// What the node refers to, in order, repeated ones too; its class is not among them.
-    pub fn references(&self, id: NodeId) -> impl ExactSizeIterator<Item = Target> + '_ {
+    pub fn references(&self, id: NodeId) -> impl ExactSizeIterator<Item = Target> + DoubleEndedIterator + '_ {
         let range = self.edge_range(at(id));
         let places = range.clone();
         self.edges[range].iter().zip(places).map(|(node, place)| match *node {
@@ -312,14 +322,29 @@ impl Heap {
         })
     }
 
-    /// The targets of the node's references; [`DANGLING`] for what is not in the dump.
-    pub(crate) fn targets(&self, id: u32) -> &[u32] {
-        &self.edges[self.edge_range(id as usize)]
+    /// The nodes that the node refers to, in order, repeated ones too; its class is not among them.
+    pub(crate) fn targets(&self, id: NodeId) -> impl DoubleEndedIterator<Item = NodeId> + '_ {
+        self.packed_targets(id).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target))
     }
 
-    /// The node of the node's class, or [`DANGLING`].
-    pub(crate) fn class_target(&self, id: u32) -> u32 {
-        self.class_nodes[self.columns.classes.get(id as usize) as usize]
+    /// The node that the reference at a place of the node's list leads to; none where that is not in the dump.
+    pub(crate) fn target(&self, id: NodeId, place: usize) -> Option<NodeId> {
+        self.packed_targets(id).get(place).filter(|target| **target != DANGLING).map(|target| NodeId(*target))
+    }
+
+    /// The place of the first reference from one node to another.
+    pub(crate) fn place(&self, from: NodeId, to: NodeId) -> Option<usize> {
+        self.packed_targets(from).iter().position(|target| *target == to.0)
+    }
+
+    /// The targets of the node's references as they are kept, [`DANGLING`] for what is not in the dump: for loops over all edges.
+    pub(crate) fn packed_targets(&self, id: NodeId) -> &[u32] {
+        &self.edges[self.edge_range(at(id))]
+    }
+
+    /// The node of the node's class in the same form.
+    pub(crate) fn packed_class(&self, id: NodeId) -> u32 {
+        self.class_nodes[self.columns.classes.get(at(id)) as usize]
     }
 
     /// The classes and modules that have a name, by it; of several of one name the first.

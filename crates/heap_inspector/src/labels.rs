@@ -7,7 +7,7 @@
 //! told by their types, closures and methods by their code. Costs nothing beside the heap until an edge is asked for.
 
 use crate::Result;
-use crate::heap::{DANGLING, Heap, NodeId, Target};
+use crate::heap::{Heap, NodeId, Target};
 use crate::human;
 use crate::keys::{Key, KeyValue, Values};
 use crate::names::ClassId;
@@ -160,7 +160,7 @@ pub struct Labels<'a> {
 #[derive(Default)]
 struct Places {
     searches: u32,
-    first: HashMap<u32, u32>,
+    first: HashMap<NodeId, u32>,
 }
 
 impl fmt::Debug for Labels<'_> {
@@ -307,9 +307,8 @@ impl<'a> Labels<'a> {
 
     /// The place of the first reference from one node to another.
     fn place(&self, from: NodeId, to: NodeId) -> Option<usize> {
-        let targets = self.heap.targets(from.0);
-        let search = || targets.iter().position(|target| *target == to.0);
-        if targets.len() <= SEARCHED {
+        let search = || self.heap.place(from, to);
+        if self.heap.references(from).len() <= SEARCHED {
             return search();
         }
         let mut places = self.places.borrow_mut();
@@ -319,11 +318,11 @@ impl<'a> Labels<'a> {
             return search();
         }
         if known.first.is_empty() {
-            for (place, target) in targets.iter().enumerate() {
-                known.first.entry(*target).or_insert(place as u32);
+            for (place, target) in self.heap.references(from).enumerate() {
+                target.node().map(|target| *known.first.entry(target).or_insert(place as u32));
             }
         }
-        known.first.get(&to.0).map(|place| *place as usize)
+        known.first.get(&to).map(|place| *place as usize)
     }
 
     /// What the reference at a place of a node's list is called.
@@ -404,7 +403,7 @@ impl<'a> Labels<'a> {
 
     /// What the reference at a place of a node's list leads to.
     fn target(&self, from: NodeId, place: usize) -> Option<NodeId> {
-        self.heap.targets(from.0).get(place).filter(|target| **target != DANGLING).map(|target| NodeId(*target))
+        self.heap.target(from, place)
     }
 
     fn of_class(&self, from: NodeId, target: Option<NodeId>, to_label: &str) -> Edge {

@@ -379,7 +379,7 @@ pub(crate) fn bounded(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 /// The C type of the object in which Ruby keeps what allocation tracing records.
 pub const TRACER_STRUCT: &[u8] = b"ObjectTracing/allocation_info_tracer";
 
-/// Superclass chains are a few dozen long; a hostile dump may close one to a ring.
+/// Superclass chains are a few dozen long; a hostile dump may close one to a cycle.
 const CHAIN: usize = 1000;
 
 /// All names of a dump, worked out.
@@ -682,7 +682,7 @@ mod tests {
         assert_eq!(classes(&heap, "STRING"), ["(class 0x999, not in the dump)"]);
     }
 
-    /// A hostile dump may close superclasses, or classes, to a ring.
+    /// A hostile dump may close superclasses, or classes, to a cycle.
     #[test]
     fn rings_of_classes_end() {
         let heap = heap(&[

@@ -119,7 +119,7 @@ macro_rules! flags {
     ($($bit:literal $constant:ident $key:literal,)*) => {
         impl Flags {
             $(#[doc = concat!("`\"", $key, "\":true`")] pub const $constant: Flags = Flags(1 << $bit);)*
-            /// Every trait with its key in the dump.
+            /// Every flag with its key in the dump.
             pub const NAMED: &'static [(Flags, &'static str)] = &[$((Flags::$constant, $key),)*];
         }
     };
@@ -174,7 +174,7 @@ impl Flags {
         Flags(self.0 & other.0)
     }
 
-    /// One bit for each trait, in the order of [`Flags::NAMED`].
+    /// One bit for each flag, in the order of [`Flags::NAMED`].
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
@@ -186,7 +186,7 @@ impl Flags {
         Flags(bits)
     }
 
-    /// The trait whose key in the dump is `key`.
+    /// The flag whose key in the dump is `key`.
     #[must_use]
     pub fn from_key(key: &[u8]) -> Option<Flags> {
         if key == b"too_complex_shape" {

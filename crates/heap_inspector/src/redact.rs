@@ -97,12 +97,12 @@ impl Redactor {
         }
         let mut record = Record::default();
         self.references.clear();
-        let mended = match repair(text) {
-            Repair::Normalized(mended) | Repair::Repaired(mended) => mended,
+        let repaired = match repair(text) {
+            Repair::Normalized(repaired) | Repair::Repaired(repaired) => repaired,
             Repair::Lost(_) => Vec::new(),
         };
-        if self.scanner.scan(&mended, &mut record, &mut self.references).is_some() && is_single(&mended, &record) {
-            self.write(&mended, &record, out);
+        if self.scanner.scan(&repaired, &mut record, &mut self.references).is_some() && is_single(&repaired, &record) {
+            self.write(&repaired, &record, out);
             out.push(b'\n');
         } else {
             self.sum.lost += 1;

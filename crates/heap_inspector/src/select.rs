@@ -32,7 +32,7 @@ struct Term {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Subject {
     Key(Key),
-    Trait(Flags),
+    Flag(Flags),
 }
 
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl Filter {
         self.terms.iter().fold(PropertyMask::default(), |parts, term| {
             parts.union(match term.subject {
                 Subject::Key(key) => key.parts(),
-                Subject::Trait(bit) => PropertyMask { flags: bit, ..PropertyMask::default() },
+                Subject::Flag(bit) => PropertyMask { flags: bit, ..PropertyMask::default() },
             })
         })
     }
@@ -149,7 +149,7 @@ impl Filter {
         let term = &self.terms[at];
         let value = match term.subject {
             Subject::Key(key) => values.value(key, properties),
-            Subject::Trait(bit) => Value::Flag(properties.flags.has(bit)),
+            Subject::Flag(bit) => Value::Flag(properties.flags.has(bit)),
         };
         term.tests.iter().any(|test| test.holds(values, value)) != term.negated
     }
@@ -158,7 +158,7 @@ impl Filter {
     pub(crate) fn domains(&self) -> impl Iterator<Item = Domain> + '_ {
         self.terms.iter().map(|term| match term.subject {
             Subject::Key(key) => key.domain(),
-            Subject::Trait(_) => Domain::Flags,
+            Subject::Flag(_) => Domain::Flags,
         })
     }
 
@@ -246,14 +246,14 @@ impl Subject {
     fn named(name: &str) -> Result<Subject> {
         match name.parse::<Key>() {
             Ok(key) => Ok(Subject::Key(key)),
-            Err(_) => Flags::from_key(name.as_bytes()).map(Subject::Trait).ok_or_else(|| unknown(name)),
+            Err(_) => Flags::from_key(name.as_bytes()).map(Subject::Flag).ok_or_else(|| unknown(name)),
         }
     }
 
     fn is_flag(self) -> bool {
         matches!(
             self,
-            Subject::Trait(_) | Subject::Key(Key::Frozen | Key::Embedded | Key::Old | Key::Shared | Key::Traced)
+            Subject::Flag(_) | Subject::Key(Key::Frozen | Key::Embedded | Key::Old | Key::Shared | Key::Traced)
         )
     }
 

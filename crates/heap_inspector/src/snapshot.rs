@@ -118,7 +118,7 @@ impl Snapshot {
         self.children.get(control, || tree.children())
     }
 
-    /// The cheapest way from a root to each object.
+    /// The cheapest path from a root to each object.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.

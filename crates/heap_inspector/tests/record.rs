@@ -245,7 +245,7 @@ fn a_file_name_may_hold_a_newline() {
 #[test]
 fn a_file_name_that_looks_like_an_unknown_key_is_mended() {
     let line = br#"{"address":"0x1", "type":"OBJECT", "file":"","":"\}", "line":3, "memsize":40}"#;
-    let found = read(line).expect("it can be mended");
+    let found = read(line).expect("it can be repaired");
     assert_eq!(found.texts[8].as_deref(), Some(&br#"","":"\}"#[..]));
     let unknown = br#"{"address":"0x1", "type":"OBJECT", "new":"\u0041\"", "memsize":40}"#;
     assert_eq!(read(unknown).expect("it is JSON").memsize, 40);

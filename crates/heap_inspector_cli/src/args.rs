@@ -62,6 +62,9 @@ pub(crate) enum Living {
     /// Switch allocation tracing in a running process (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Trace(Words),
+    /// Take a profile of what is alive in a running process (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
+    Profile(Words),
     /// List Ruby processes, and which can be asked for a dump (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Ps(Words),
@@ -85,6 +88,7 @@ impl Living {
             Living::Ps(_) => "ps",
             Living::Dump(_) => "dump",
             Living::Trace(_) => "trace",
+            Living::Profile(_) => "profile",
             Living::Watch(_) => "watch",
         }
     }
@@ -273,7 +277,7 @@ mod tests {
         let (_, commands) = help.split_once("Commands:\n").unwrap();
         let (commands, _) = commands.split_once("\n\n").unwrap();
         let listed: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-        let others = ["redact", "watch", "dump", "trace", "ps", "console", "completions", "man", "help"];
+        let others = ["redact", "watch", "dump", "trace", "profile", "ps", "console", "completions", "man", "help"];
         let expected: Vec<&str> = QUESTIONS.iter().map(|question| question.name).chain(others).collect();
         assert_eq!(listed, expected);
     }

@@ -202,7 +202,7 @@ fn unreachable() {
     golden("unreachable", "unreachable", &[]);
 }
 
-/// The real dumps were taken after a GC; this one has structures, a ring and what Ruby may hold weakly.
+/// The real dumps were taken after a GC; this one has components, a cycle and what Ruby may hold weakly.
 #[test]
 fn unreachable_structures() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
@@ -212,7 +212,7 @@ fn unreachable_structures() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!("unreachable-structures", String::from_utf8(output.stdout).unwrap());
+        insta::assert_snapshot!("unreachable-components", String::from_utf8(output.stdout).unwrap());
     });
 }
 

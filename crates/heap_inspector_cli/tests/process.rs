@@ -203,8 +203,8 @@ fn wrong_words_are_told_the_right_ones_with_code_2() {
         (&["path", path, "0x1", "--format", "folded"], "with --class or --where it does"),
         (&["path", path, "--class", "Gem::Specificaton"], "did you mean Gem::Specification"),
         (&["read"], "<DUMP>"),
-        (&["read", path, "old"], "a number, `untraced` or `all` is meant"),
-        (&["read", path, "--lines", "many"], "a number or `all` is meant"),
+        (&["read", path, "old"], "expected a number, `untraced` or `all`"),
+        (&["read", path, "--lines", "many"], "expected a number or `all`"),
         (&["read", path, "--where", "klass=String"], "cannot filter by \"klass\"; did you mean class; there are"),
         (&["read", path, "--where", "generation=5..x"], "write 5, 5.., ..9 or 5..9"),
     ];

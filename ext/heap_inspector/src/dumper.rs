@@ -8,6 +8,8 @@ use heap_inspector::Error as Failure;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Compression, Sink};
 use heap_inspector::source::Source;
+use heap_inspector_tracer::annotate::Annotated;
+use heap_inspector_tracer::tracer::Tracer;
 use magnus::value::ReprValue;
 use magnus::{Module, RModule, Ruby, Value, kwargs};
 use std::ffi::{CString, c_int, c_uint, c_void};
@@ -157,7 +159,9 @@ fn dump(order: &Order) -> Result<Packed, String> {
     let held = input.try_clone().map_err(|error| system(&error))?;
     let told = Output::new(order);
     let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
-    let input = Counted { pipe: input, bytes: Arc::clone(&told.bytes_in), last: 0 };
+    // What the tracer knows changes no more, so another thread may read it.
+    let tracer = crate::tracer::frozen();
+    let input = Counted { input: with_sites(input, tracer), bytes: Arc::clone(&told.bytes_in), last: 0 };
     let pack = move || {
         let packed = match catch_unwind(AssertUnwindSafe(|| pack(input, told, compression, redacts))) {
             Ok(Ok(packed)) => packed,
@@ -172,8 +176,21 @@ fn dump(order: &Order) -> Result<Packed, String> {
     let packer = packer.map_err(|error| system(&error))?;
     let mut output = File::from(OwnedFd::from(output));
     output.write_all(&order.meta).map_err(|error| system(&error))?;
+    if let Some(tracer) = tracer {
+        let mut lines = BufWriter::with_capacity(BUFFER, &mut output);
+        let written = Annotated::new(io::empty(), tracer).write_frames(&mut lines).and_then(|()| lines.flush());
+        written.map_err(|error| system(&error))?;
+    }
     dump_all(OwnedFd::from(output), order.parent).map_err(|reason| failed(0, &reason))?;
     packer.join().map_err(|_| failed(0, "the compressing thread panicked"))
+}
+
+/// The lines that come, with the sites and stacks that our tracer knows.
+fn with_sites(input: PipeReader, tracer: Option<&'static Tracer>) -> Box<dyn Read + Send> {
+    match tracer {
+        Some(tracer) => Box::new(Annotated::new(input, tracer)),
+        None => Box::new(input),
+    }
 }
 
 /// Calls `ObjectSpace.dump_all` and closes what it wrote to.
@@ -342,9 +359,9 @@ fn pack(mut input: Counted, output: Output, compression: Compression, redacts: b
 
 const BUFFER: usize = 1 << 18;
 
-/// The reading end of the pipe.
+/// What is to be packed.
 struct Counted {
-    pipe: PipeReader,
+    input: Box<dyn Read + Send>,
     bytes: Arc<AtomicU64>,
     /// The last byte that came.
     last: u8,
@@ -352,7 +369,7 @@ struct Counted {
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.pipe.read(buffer).inspect(|count| {
+        self.input.read(buffer).inspect(|count| {
             self.bytes.fetch_add(*count as u64, Ordering::Relaxed);
             self.last = count.checked_sub(1).map_or(self.last, |last| buffer[last]);
         })

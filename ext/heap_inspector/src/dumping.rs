@@ -7,6 +7,7 @@ use crate::errors;
 use crate::gvl;
 use crate::input::bytes;
 use crate::native::{function, method};
+use crate::tracer;
 use heap_inspector::Error as Failure;
 use heap_inspector_cli::output::Output;
 use magnus::value::ReprValue;
@@ -258,6 +259,8 @@ impl Dumping {
             parent: std::process::id().cast_signed(),
             unfinished: unfinished.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
         };
+        // In the child nobody can be asked any more.
+        tracer::name_frames(ruby);
         // No collection on the way, and none in the child. This ends one that is under way.
         let was_disabled = ruby.gc_disable();
         // What waits, finalizers among it, has its turn here and not in the child.

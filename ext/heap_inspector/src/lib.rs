@@ -5,6 +5,7 @@
 //! render. Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them (`work`).
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
 
+mod block_profile;
 mod command_line;
 mod diff;
 mod document;
@@ -19,6 +20,7 @@ mod input;
 mod native;
 mod objects;
 mod question;
+mod tracer;
 mod work;
 
 use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};
@@ -35,6 +37,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     native.define_singleton_method("panic", native::function!(work::panic, 2))?;
     native.define_singleton_method("define_reading", native::function!(define_reading, 0))?;
     command_line::define(native)?;
+    tracer::define(ruby, module, native)?;
     dumping::define(ruby, module, native)
 }
 

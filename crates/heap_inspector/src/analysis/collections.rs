@@ -12,7 +12,6 @@ use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId, Target};
 use crate::human;
@@ -294,9 +293,7 @@ pub fn collections(
     let mut by_group: Vec<Fill> = Vec::new();
     let (mut biggest, mut emptiest) = (Top::new(limit), Top::new(limit));
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         if !matches!(properties.ty, Type::Array | Type::Hash) {
             if is_set(heap, id) && grouping.group(id).is_some() {

@@ -8,7 +8,6 @@ use super::grouping::Grouping;
 use super::{Context, address_cell, column, key_cell, retained};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::human;
@@ -82,9 +81,12 @@ pub fn dominators_by_key(
     let children = tree.children()?;
     // By group: the place of its members among those of the row at hand.
     let mut places: Vec<usize> = Vec::new();
-    let mut sort = |nodes: &mut dyn Iterator<Item = NodeId>, depth: usize| -> Vec<Members> {
+    let mut walked = 0;
+    let mut sort = |nodes: &mut dyn Iterator<Item = NodeId>, depth: usize| -> Result<Vec<Members>> {
         let mut found: Vec<Members> = Vec::new();
         for id in nodes {
+            control.check_at(walked)?;
+            walked += 1;
             let group = grouping.group(id);
             let number = group.unwrap_or(0);
             if number >= places.len() {
@@ -113,25 +115,19 @@ pub fn dominators_by_key(
         let mut rest = Members { depth, ..Members::default() };
         found.drain(kept..).for_each(|members| rest.row.add(members.row));
         found.extend((rest.row.count > 0).then_some(rest));
-        found
+        Ok(found)
     };
     let mut stack = match top {
-        Dominator::Node(id) => sort(&mut std::iter::once(id), 0),
-        top => sort(&mut children.of(top), 0),
+        Dominator::Node(id) => sort(&mut std::iter::once(id), 0)?,
+        top => sort(&mut children.of(top), 0)?,
     };
     stack.reverse();
     let mut rows: Vec<(usize, Option<usize>, Sums)> = Vec::new();
-    let mut walked = 0;
     while let Some(members) = stack.pop() {
-        walked += members.nodes.len();
-        if walked >= CHECK_INTERVAL {
-            control.check()?;
-            walked = 0;
-        }
         rows.push((members.depth, members.group, members.row));
         if members.depth < shown.depth {
             let mut below = members.nodes.iter().flat_map(|id| children.of(Dominator::Node(*id)));
-            stack.extend(sort(&mut below, members.depth + 1).into_iter().rev());
+            stack.extend(sort(&mut below, members.depth + 1)?.into_iter().rev());
         }
     }
     let keys = grouping.keys(control)?;

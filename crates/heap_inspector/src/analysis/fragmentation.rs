@@ -8,7 +8,6 @@ use super::grouping::Grouping;
 use super::{Context, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Key, KeyValue};
@@ -176,9 +175,7 @@ fn count(heap: &Heap, layout: &Layout, control: &Control<'_>) -> Result<Vec<Coun
     let mut pages: Vec<Counted> = Vec::new();
     let mut last = None;
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let number = heap.address(id) >> layout.page_log;
         let place = match last {
             Some((known, place)) if known == number => place,
@@ -213,9 +210,7 @@ impl Fragmentation {
         // By group: objects, pinned ones, pages, bytes; and the page that was counted last.
         let mut sums: Vec<(Holders, u64)> = Vec::new();
         for id in heap.nodes() {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(id.0 as usize)?;
             let number = heap.address(id) >> log;
             let Some((free_bytes, live)) = nearly_empty.get_mut(&number) else { continue };
             // What does not divide evenly goes to the last ones.

@@ -37,14 +37,14 @@ pub struct Detail {
 /// Those of [`scan::scan`], and where the temporary file for strings cannot be written.
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<(Detail, Context)> {
     let parts = Key::Location.parts().union(Key::Class.parts()).union(filter.parts());
-    let wants = aggregate::Options {
+    let aggregated = aggregate::Options {
         parts,
         summing: true,
         memsize: filter.memsize(),
         texts: Some(strings::parts(filter)),
         pages: false,
     };
-    let mut aggregate = Aggregate::take(source, &wants, scanning)?;
+    let mut aggregate = Aggregate::take(source, &aggregated, scanning)?;
     let texts = aggregate.texts.take().unwrap_or_default();
     let by_groups = || {
         let mut values = Values::new(&aggregate.names);

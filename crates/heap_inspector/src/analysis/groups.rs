@@ -69,13 +69,13 @@ pub struct Groups {
 /// # Errors
 /// Those of [`scan::scan`].
 pub fn read(source: &Source, options: &Options, scanning: &scan::Options<'_>) -> Result<(Groups, Context)> {
-    let wants = aggregate::Options {
+    let aggregated = aggregate::Options {
         parts: options.parts(),
         summing: true,
         memsize: options.filter.memsize(),
         ..aggregate::Options::default()
     };
-    let aggregate = Aggregate::take(source, &wants, scanning)?;
+    let aggregate = Aggregate::take(source, &aggregated, scanning)?;
     let groups = fold(&aggregate.names, &aggregate.sums, options, &scanning.control)?;
     Ok((groups, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }

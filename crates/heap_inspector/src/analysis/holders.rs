@@ -1,13 +1,13 @@
 //! Who holds what came between dumps: growth by holder.
 //!
 //! What is new since the first dump is summed up as [`super::suspects`] does it: by the nearest object above, in the last dump's
-//! dominator tree, that was there in the first, places that are one to a programmer joined. Here all of them are told, whether they go
-//! on growing or not. Costs the graph (ways, dominators) of the last dump and 8 bytes for each of its objects.
+//! dominator tree, that was there in the first, accumulation points that are one to a programmer joined. Here all of them are told,
+//! whether they go on growing or not. Costs the graph (paths, dominators) of the last dump and 8 bytes for each of its objects.
 
 use super::diff::{Before, Diff, HolderGrowth, Holders, Trend};
 use super::grouping::Grouping;
 use super::paths::{self};
-use super::suspects;
+use super::suspects::{self, AccumulationPoint};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -18,7 +18,8 @@ use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
 
-/// The `limit` holders of the most bytes of what came since the first dump and passes the filter; `tree` and `ways` are the last dump's.
+/// The `limit` holders of the most bytes of what came since the first dump and passes the filter; `tree` and
+/// `shortest_paths` are the last dump's.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -37,7 +38,7 @@ pub fn growth(
     let heap = diff.heap();
     let mut grouping = Grouping::new(heap, &[], filter);
     let places = suspects::places(diff, tree, shortest_paths, control, |id| grouping.group(id).is_some())?;
-    let mut places: Vec<(u32, Vec<u64>, u64)> = places
+    let mut places: Vec<(AccumulationPoint, Vec<u64>, u64)> = places
         .into_iter()
         .map(|(anchor, place)| {
             let sums = place.steps.iter().scan(0, |sum, step| {
@@ -55,26 +56,23 @@ pub fn growth(
     }
     let roots = paths::root_categories(heap);
     let mut labels = Labels::new(heap);
-    let way = |anchor: &u32| {
-        let id = ((*anchor as usize) < heap.object_count()).then_some(NodeId(*anchor));
-        id.and_then(|id| shortest_paths.path(id)).unwrap_or_default()
-    };
-    let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| way(anchor)).collect();
+    let path = |anchor: &AccumulationPoint| anchor.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
+    let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| path(anchor)).collect();
     let origins = suspects::Origins::new(heap, &labels, nodes.iter().copied());
-    let anchors = places.iter().map(|(anchor, ..)| NodeId(*anchor)).filter(|id| (id.0 as usize) < heap.object_count());
-    let told = places.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &way(anchor)));
+    let anchors = places.iter().filter_map(|(anchor, ..)| anchor.node());
+    let told = places.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &path(anchor)));
     labels.read_texts(source, &anchors.chain(origins.code()).chain(told).collect::<Vec<_>>(), [])?;
     let with_trees = diff.dumps().iter().all(|dump| dump.tree.is_some());
-    let growth = |(anchor, memsizes, count): (u32, Vec<u64>, u64)| {
-        let id = ((anchor as usize) < heap.object_count()).then_some(NodeId(anchor));
+    let growth = |(anchor, memsizes, count): (AccumulationPoint, Vec<u64>, u64)| {
+        let id = anchor.node();
         let retained_memsizes = with_trees.then(|| retained(diff, id));
         let known =
             retained_memsizes.iter().flatten().copied().collect::<Option<Vec<u64>>>().filter(|known| !known.is_empty());
-        let way = way(&anchor);
+        let path = path(&anchor);
         HolderGrowth {
             id,
             holder: match id {
-                Some(_) => suspects::holder(heap, &labels, &origins, &roots, &way, "").0,
+                Some(_) => suspects::holder(heap, &labels, &origins, &roots, &path, "").0,
                 None => suspects::root_label(heap, anchor),
             },
             label: id.map_or_else(|| suspects::root_label(heap, anchor), |id| labels.node(id)),

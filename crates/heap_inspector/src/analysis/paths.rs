@@ -6,9 +6,9 @@
 use super::{Context, address_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::dominators::{Children, Dominator, Tree, UNREACHABLE};
+use crate::graph::Referrers;
+use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::{ShortestPaths, is_conservative};
-use crate::graph::{ROOT, Referrers};
 use crate::heap::{Heap, NodeId, Target};
 use crate::labels::{Edge, Labels};
 use crate::memory::{list, room};
@@ -217,7 +217,7 @@ pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, control: &C
     }
 }
 
-/// [`paths`] for those who keep the shortest paths; without referrers and a limit one chain, the way.
+/// [`paths`] for those who keep the shortest paths; without referrers and a limit one chain, the shortest.
 ///
 /// # Errors
 /// Those of [`Heap::records`], and [`crate::Error::Interrupted`] when cancelled.
@@ -355,7 +355,7 @@ impl Default for Shown {
     }
 }
 
-/// Merges the shortest paths to `ids`. Takes time for the heap, not for each object's way.
+/// Merges the shortest paths to `ids`. Takes time for the heap, not for each object's path.
 ///
 /// # Errors
 /// Those of [`ShortestPaths::new`] and [`Heap::records`].
@@ -383,21 +383,20 @@ pub fn merged_by(
         merged.unreachable += u64::from(!shortest_paths.is_reachable(*id));
         below[id.0 as usize] = (1, heap.bytes(*id));
     }
-    let mut parents = vec![UNREACHABLE; heap.object_count()];
-    for node in shortest_paths.order().iter().rev() {
-        let (count, bytes) = below[*node as usize];
-        let parent = shortest_paths.parent(NodeId(*node));
-        if count == 0 {
-            continue;
-        }
-        parents[*node as usize] = parent;
-        if parent != ROOT {
-            let held = &mut below[parent as usize];
+    for id in shortest_paths.order().rev() {
+        let (count, bytes) = below[id.0 as usize];
+        if let Some(parent) = shortest_paths.parent(id).filter(|_| count > 0) {
+            let held = &mut below[parent.0 as usize];
             held.0 += count;
             held.1 = held.1.saturating_add(bytes);
         }
     }
-    let children = Children::new(&parents)?;
+    let above = |id: NodeId| match shortest_paths.parent(id) {
+        _ if below[id.0 as usize].0 == 0 || !shortest_paths.is_reachable(id) => Dominator::Unreachable,
+        None => Dominator::Root,
+        Some(parent) => Dominator::Node(parent),
+    };
+    let children = Children::new(heap.object_count(), above)?;
     control.check()?;
     let mut labels = Labels::new(heap);
     let least = ((merged.count - merged.unreachable) as f64 * shown.share).ceil() as u64;
@@ -416,19 +415,16 @@ pub fn merged_by(
         rows.push((depth, sample, count, members));
     }
     let single: Vec<NodeId> = rows.iter().filter(|row| row.2 == 1).map(|row| row.1).collect();
-    let edges = single.iter().filter_map(|id| match parents[id.0 as usize] {
-        ROOT => None,
-        holder => Some((NodeId(holder), *id)),
-    });
+    let edges = single.iter().filter_map(|id| Some((shortest_paths.parent(*id)?, *id)));
     labels.read_texts(source, &single, edges)?;
     let roots = root_categories(heap);
     merged.groups = rows
         .into_iter()
         .map(|(depth, sample, count, members)| Group {
             depth,
-            edge: match parents[sample.0 as usize] {
-                ROOT => Edge::Root(roots.get(&sample).copied().unwrap_or_default().to_owned()),
-                holder => match labels.edge(NodeId(holder), sample) {
+            edge: match shortest_paths.parent(sample) {
+                None => Edge::Root(roots.get(&sample).copied().unwrap_or_default().to_owned()),
+                Some(holder) => match labels.edge(holder, sample) {
                     Edge::Element(_) if count > 1 => Edge::Other("element"),
                     Edge::Value(_) if count > 1 => Edge::Value(None),
                     edge => edge,

@@ -9,7 +9,6 @@ use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
@@ -54,9 +53,7 @@ pub fn holders(
     let mut found: Vec<(u64, NodeId)> = Vec::new();
     let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
     for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         // Twice as many as asked for are kept, so that sorting them out is rare.
         if grouping.group(id).is_some() {
             found.push((tree.retained(id), id));
@@ -167,9 +164,7 @@ pub(crate) fn walk(
             stack.pop();
             continue;
         };
-        if walked.is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(walked)?;
         walked += 1;
         let group = group_of(id);
         if let Some(group) = group {

@@ -68,9 +68,9 @@ pub fn read(
     limit: usize,
     scanning: &scan::Options<'_>,
 ) -> Result<(Strings, Context)> {
-    let wants =
+    let aggregated =
         aggregate::Options { memsize: filter.memsize(), texts: Some(parts(filter)), ..aggregate::Options::default() };
-    let mut aggregate = Aggregate::take(source, &wants, scanning)?;
+    let mut aggregate = Aggregate::take(source, &aggregated, scanning)?;
     let texts = aggregate.texts.take().unwrap_or_default();
     let strings = fold(&aggregate.names, texts, filter, sort, limit)?;
     Ok((strings, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))

@@ -39,9 +39,9 @@ pub struct Summary {
 /// # Errors
 /// Those of [`scan::scan`].
 pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Options<'_>) -> Result<Summary> {
-    let wants =
+    let aggregated =
         aggregate::Options { parts: parts(filter), summing: true, memsize: filter.memsize(), pages: true, texts: None };
-    let aggregate = Aggregate::take(source, &wants, scanning)?;
+    let aggregate = Aggregate::take(source, &aggregated, scanning)?;
     let pages = aggregate.pages.by_slot_size(&Layout::of(aggregate.totals.ruby_version));
     let context = Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics };
     fold(&aggregate.names, &aggregate.sums, filter, limit, pages, context, &scanning.control)

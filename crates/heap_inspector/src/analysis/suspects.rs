@@ -2,14 +2,14 @@
 //!
 //! From several dumps of one process. New objects are summed up by the *accumulation point* that holds them: the nearest object above
 //! them, in the dominator tree, that was there in the first dump. What only several objects together hold stands under the nearest old
-//! object on its way from the roots. A place is suspect if it took in new objects between each two dumps and still has them in the
-//! last, and it ranks by the smallest of these steps: a cache that has warmed up has a last step of nothing, a bounded one gives back
-//! what it took in before, start-up data has no step at all. A string or buffer that grows itself counts by its own bytes.
+//! object on its path from the roots. An accumulation point is suspect if it took in new objects between each two dumps and still has
+//! them in the last, and it ranks by the smallest of these steps: a cache that has warmed up has a last step of nothing, a bounded one
+//! gives back what it took in before, start-up data has no step at all. A string or buffer that grows itself counts by its own bytes.
 //!
-//! From one dump less can be said. There the generations tell: what a place took in over many garbage collections, up to the last
-//! ones, is more suspect than what it took in at once, as start-up data, or lately, as a cache does.
+//! From one dump less can be said. There the generations tell: what an accumulation point took in over many garbage collections, up to
+//! the last ones, is more suspect than what it took in at once, as start-up data, or lately, as a cache does.
 //!
-//! Costs the graph (ways, dominators) and 8 bytes for each object.
+//! Costs the graph (paths, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
 use super::paths::Chain;
@@ -17,26 +17,25 @@ use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{Heap, NodeId};
 use crate::keys::KeyValue;
 use crate::memory::map;
 use crate::record::Type;
 use crate::source::Source;
 use crate::threads;
-use anchors::{Anchors, older, older_on_way};
+use anchors::{Anchors, older, older_on_path};
 use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
-use points::{AccumulationPoint, Content, join, kind_of};
+use points::{Accumulation, Content, join, kind_of};
 use unheld::unheld;
 use unseen::unseen;
 use untraced::untraced;
 
-pub(super) use anchors::root_label;
+pub(super) use anchors::AccumulationPoint;
 pub use answer::report;
 pub use exceptions::Exceptions;
-pub(super) use naming::holder;
+pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
 pub(super) use points::places;
 pub(super) use ruby::telling;
@@ -78,7 +77,7 @@ impl Confidence {
     }
 }
 
-/// A place that takes in objects and keeps them.
+/// An accumulation point that takes in objects and keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
     /// Whom a programmer would ask: the class, module or thread that holds the accumulation point, or the root where none does.
@@ -101,7 +100,7 @@ pub struct Suspect {
     pub location: KeyValue,
     /// Where that is in no file of the app: where in the app most of what came with them was allocated, or else what takes them in.
     pub app_location: Option<String>,
-    /// Where the place holds objects of another class directly than what most of the bytes are: what these are.
+    /// Where the point holds objects of another class directly than what most of the bytes are: what these are.
     pub mostly: Option<String>,
     /// The generation of the first of them.
     pub since: Option<u32>,
@@ -117,7 +116,7 @@ pub struct Suspect {
 const LEAST: u64 = 4 << 10;
 /// And below this part of the heap.
 const LEAST_PART: u64 = 20_000;
-/// The generations of a place's objects are told apart in so many steps.
+/// The generations of a point's objects are told apart in so many steps.
 const BINS: u32 = 16;
 /// The last of these are the present.
 const LATEST: u32 = 4;
@@ -138,7 +137,7 @@ pub fn of_diff(
     }
     let heap = diff.heap();
     let came_to = || {
-        // A way that the first dump had too says more than one over a request in flight.
+        // A path that the first dump had too says more than one over a request in flight.
         let shortest_paths = ShortestPaths::around(heap, |id| diff.step(id).is_some(), control)?;
         let places = places(diff, tree, &shortest_paths, control, |_| true)?;
         Ok((shortest_paths, places))
@@ -190,38 +189,36 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
     }
     let span = (last - first + 1).max(1);
     let bin = |generation: u32| (u64::from(generation - first) * u64::from(BINS) / u64::from(span)) as u32;
-    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
-    let mut anchors = Anchors::new(heap, tree, &shortest_paths, |_| false);
+    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
+    let mut anchors = Anchors::new(heap, tree, &shortest_paths, |_| false)?;
     let older = older(heap, &children, control)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
             continue;
         }
         map(&mut places, 2)?;
         let sort = kind_of(heap, id);
-        let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.targets(id.0).is_empty();
+        let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.references(id).len() == 0;
         if (properties.ty == Type::String || is_plain) && heap.bytes(id) >= large {
-            places.insert(
-                id.0,
-                AccumulationPoint { bytes: heap.bytes(id), bins: FEW_BINS, ..AccumulationPoint::default() },
-            );
+            let own = Accumulation { bytes: heap.bytes(id), bins: FEW_BINS, ..Accumulation::default() };
+            places.insert(AccumulationPoint::Node(id), own);
         }
-        let anchor = match older[id.0 as usize] {
-            ROOT => older_on_way(heap, &shortest_paths, id).unwrap_or_else(|| anchors.of(id).0),
-            anchor if heap.properties(NodeId(anchor)).tracer => continue,
-            anchor => anchor,
-        };
-        let above = Some(tree.above(id.0)).filter(|node| *node != ROOT).map(NodeId);
+        let alone = older.get(id);
+        if alone.is_some_and(|older| heap.properties(older).tracer) {
+            continue;
+        }
+        let older = alone.or_else(|| older_on_path(heap, &shortest_paths, id));
+        let anchor = older.map(AccumulationPoint::Node).or_else(|| Some(anchors.of(id)?.0));
+        let Some(anchor) = anchor else { continue };
+        let above = tree.above(id);
         // What came with its holder is part of it, and what a list's first element retains is not counted again for the second.
         if above.is_some_and(|by| generation(by) == properties.generation) {
             continue;
         }
-        let is_inside = above.is_some_and(|by| by.0 != anchor && kind_of(heap, by) == sort);
+        let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == sort);
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let bins = 1 << bin(properties.generation);
         let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
@@ -238,13 +235,13 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
     }
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     // Start-up code spreads over many collections too, but ends before the latest ones.
-    let score = |place: &AccumulationPoint| {
+    let score = |place: &Accumulation| {
         let [all, latest] = [(place.bins, BINS), (place.bins >> (BINS - LATEST), LATEST)]
             .map(|(bins, parts)| f64::from(bins.count_ones()) / f64::from(parts));
         place.bytes as f64 * all * all * (0.1 + latest)
     };
-    let mut ranked: Vec<(u32, AccumulationPoint)> =
-        places.into_iter().filter(|(anchor, place)| *anchor != ROOT && place.bytes >= floor).collect();
+    let mut ranked: Vec<(AccumulationPoint, Accumulation)> =
+        places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit);
     let mut found = name(

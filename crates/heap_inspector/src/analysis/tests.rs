@@ -34,15 +34,15 @@ fn every_look_at_the_flag_ends_the_work() {
     let objects = Objects::new(&heap, Some((&tree, &children)), &all);
     let context = Context::of(&heap);
     let shown = Shown { depth: 9, min: 0, width: usize::MAX };
-    let outline = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ALONE).unwrap();
-    let report = dominator_tree::report(&outline, "a dump", &context, &ALONE).unwrap();
+    let rows = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ALONE).unwrap();
+    let report = dominator_tree::report(&rows, "a dump", &context, &ALONE).unwrap();
     let id = *ids.last().unwrap();
     type Work<'a> = Box<dyn Fn(&Control<'_>) -> Result<()> + 'a>;
     let works: Vec<(&str, Work<'_>)> = vec![
         ("load", Box::new(|control| Heap::load(&source, &(*control).into()).map(drop))),
         ("dominators", Box::new(|control| Tree::new(&heap, control).map(drop))),
         ("referrers", Box::new(|control| Referrers::new(&heap, control).map(drop))),
-        ("ways", Box::new(|control| ShortestPaths::new(&heap, control).map(drop))),
+        ("shortest paths", Box::new(|control| ShortestPaths::new(&heap, control).map(drop))),
         ("paths", Box::new(|control| paths::paths(&heap, &source, id, 3, control).map(drop))),
         (
             "merged paths",
@@ -50,12 +50,12 @@ fn every_look_at_the_flag_ends_the_work() {
         ),
         ("show", Box::new(|control| show::show(&heap, &tree, &source, id, 3, control).map(drop))),
         (
-            "outline",
+            "dominator tree",
             Box::new(|control| {
                 dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, control).map(drop)
             }),
         ),
-        ("its report", Box::new(|control| dominator_tree::report(&outline, "a dump", &context, control).map(drop))),
+        ("its report", Box::new(|control| dominator_tree::report(&rows, "a dump", &context, control).map(drop))),
         (
             "merged",
             Box::new(|control| {

@@ -14,8 +14,8 @@ use super::{Context, address_cell, column, fact, key_cell, note, share, titled};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
-use crate::graph::{CHECK_INTERVAL, targets};
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::graph::targets;
+use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
@@ -102,9 +102,7 @@ pub fn unreachable(
     let mut found = Unreachable::default();
     let mut sums = Sums::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         let label = || heap.names().tables.symbols.bytes(properties.names.label);
         if properties.ty == Type::Data && matches!(label(), b"weakmap" | b"weakkeymap") {
@@ -113,7 +111,7 @@ pub fn unreachable(
         if tree.is_reachable(id) {
             continue;
         }
-        let sum = sum(heap, id.0);
+        let sum = sum(heap, id);
         found.total.add(sum);
         match properties.ty {
             Type::String if properties.flags.has(Flags::FSTRING) => found.weak.strings.add(sum),
@@ -132,8 +130,8 @@ pub fn unreachable(
     Ok(found)
 }
 
-fn sum(heap: &Heap, node: u32) -> Sum {
-    Sum { count: 1, memsize: heap.bytes(NodeId(node)), references: heap.targets(node).len() as u64 }
+fn sum(heap: &Heap, id: NodeId) -> Sum {
+    Sum { count: 1, memsize: heap.bytes(id), references: heap.references(id).len() as u64 }
 }
 
 /// The root of a component, what the component comes to, and whether the root is in a cycle.
@@ -145,7 +143,7 @@ fn component_roots(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Ve
     let mut stack = Vec::new();
     let mut walked = 0usize;
     for root in left(heap, taken.clone(), control)?.into_iter().rev() {
-        if std::mem::replace(&mut taken[root as usize], true) {
+        if std::mem::replace(&mut taken[root.0 as usize], true) {
             continue;
         }
         let (mut whole, mut is_cycle) = (Sum::default(), false);
@@ -153,46 +151,41 @@ fn component_roots(heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<Ve
         while let Some(node) = stack.pop() {
             whole.add(sum(heap, node));
             walked += 1;
-            if walked.is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(walked)?;
             for target in targets(heap, node) {
                 is_cycle |= target == root;
-                if !std::mem::replace(&mut taken[target as usize], true) {
+                if !std::mem::replace(&mut taken[target.0 as usize], true) {
                     stack.push(target);
                 }
             }
         }
-        component_roots.push((NodeId(root), whole, is_cycle));
+        component_roots.push((root, whole, is_cycle));
     }
     Ok(component_roots)
 }
 
 /// The nodes that are not `seen`, in the order in which a depth-first search leaves them.
-fn left(heap: &Heap, mut seen: Vec<bool>, control: &Control<'_>) -> Result<Vec<u32>> {
+fn left(heap: &Heap, mut seen: Vec<bool>, control: &Control<'_>) -> Result<Vec<NodeId>> {
     let mut order = Vec::new();
     // A frame is a node and the place of its next edge; behind its references comes its class.
-    let mut stack: Vec<(u32, u32)> = Vec::new();
+    let mut stack: Vec<(NodeId, u32)> = Vec::new();
     for id in heap.nodes() {
         if !std::mem::replace(&mut seen[id.0 as usize], true) {
-            stack.push((id.0, 0));
+            stack.push((id, 0));
         }
         while let Some((node, next)) = stack.last_mut() {
-            let edges = heap.targets(*node);
+            let edges = heap.references(*node).len();
             let at = *next as usize;
-            if at > edges.len() {
+            if at > edges {
                 order.push(*node);
-                if order.len().is_multiple_of(CHECK_INTERVAL) {
-                    control.check()?;
-                }
+                control.check_at(order.len())?;
                 stack.pop();
                 continue;
             }
             *next += 1;
-            let target = edges.get(at).copied().unwrap_or_else(|| heap.class_target(*node));
-            if target != DANGLING && !std::mem::replace(&mut seen[target as usize], true) {
-                stack.push((target, 0));
-            }
+            let target = if at < edges { heap.target(*node, at) } else { heap.class(*node) };
+            let is_left = |target: &NodeId| !std::mem::replace(&mut seen[target.0 as usize], true);
+            stack.extend(target.filter(is_left).map(|target| (target, 0)));
         }
     }
     Ok(order)

@@ -15,17 +15,17 @@
 //! Nothing recurses.
 
 use super::rows::{Counts, Rows};
-use super::{CHECK_INTERVAL, ROOT, roots, targets};
+use super::{ROOT, roots, targets};
 use crate::Result;
 use crate::arrays::{Parts, Reader};
 use crate::control::Control;
 use crate::heap::column::Column;
 use crate::heap::{Heap, NodeId};
-use crate::memory::{STRIDE, copied, filled, list, room};
+use crate::memory::{copied, filled, list, room};
 use crate::sums::Sum;
 
 /// In place of a dominator: no root leads here.
-pub(crate) const UNREACHABLE: u32 = u32::MAX - 1;
+pub(super) const UNREACHABLE: u32 = u32::MAX - 1;
 
 /// What dominates an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,16 +67,16 @@ impl Search {
         // A frame is a node's number and the place of its next edge; behind its references comes its class.
         let mut stack: Vec<(u32, u32)> = Vec::new();
         for root in roots(heap) {
-            if search.meet(root, 0) {
+            if search.meet(root.0, 0) {
                 stack.push((search.last(), 0));
             }
             while let Some((number, next)) = stack.last_mut() {
                 let node = search.order[*number as usize];
-                let edges = heap.targets(node);
+                let edges = heap.packed_targets(NodeId(node));
                 let at = *next as usize;
                 let target = match edges.get(at) {
                     Some(target) => *target,
-                    None if at == edges.len() => heap.class_target(node),
+                    None if at == edges.len() => heap.packed_class(NodeId(node)),
                     None => {
                         stack.pop();
                         continue;
@@ -89,9 +89,7 @@ impl Search {
                     search.meet(target, parent);
                     room(&mut stack, 1)?;
                     stack.push((search.last(), 0));
-                    if search.order.len().is_multiple_of(CHECK_INTERVAL) {
-                        control.check()?;
-                    }
+                    control.check_at(search.order.len())?;
                 }
             }
         }
@@ -128,18 +126,16 @@ impl Sources {
         let Search { order, numbers: number_of, .. } = search;
         let mut semis = filled(u32::MAX, order.len())?;
         for root in roots(heap) {
-            semis[number_of[root as usize] as usize] = 0;
+            semis[number_of[root.0 as usize] as usize] = 0;
         }
         let mut counts = Counts::new(order.len())?;
         // Edges from greater numbers, target first: to walk all edges again would cost more than to keep these.
         let mut back: Vec<(u32, u32)> = Vec::new();
         for (source, node) in order.iter().enumerate().skip(1) {
-            if source.is_multiple_of(STRIDE) {
-                control.check()?;
-            }
+            control.check_at(source)?;
             let source = source as u32;
-            for target in targets(heap, *node) {
-                let target = number_of[target as usize];
+            for target in targets(heap, NodeId(*node)) {
+                let target = number_of[target.0 as usize];
                 if source < target {
                     let semi = &mut semis[target as usize];
                     *semi = source.min(*semi);
@@ -191,9 +187,7 @@ fn immediate(parents: Vec<u32>, sources: Sources, control: &Control<'_>) -> Resu
     let Sources { mut semis, greater } = sources;
     let mut forest = Forest { ancestors: copied(&parents)?, least: copied(&semis)?, way: Vec::new() };
     for number in (1..parents.len()).rev() {
-        if number % CHECK_INTERVAL == 0 {
-            control.check()?;
-        }
+        control.check_at(number)?;
         let mut semi = semis[number];
         for source in greater.of(number as u32) {
             semi = semi.min(forest.evaluate(*source, number as u32));
@@ -269,7 +263,7 @@ impl Tree {
         let counts = Column::from_parts(reader, objects, u64::MAX)?;
         let reachable: Vec<u64> = reader.take()?;
         let [count, memsize] = reachable[..].try_into().ok()?;
-        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a ring.
+        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a cycle.
         let falls = idoms.iter().enumerate().all(|(node, idom)| {
             let (objects, bytes) = (counts.get(node), retained.get(node));
             match *idom {
@@ -300,12 +294,9 @@ impl Tree {
         }
     }
 
-    /// The node of the immediate dominator, [`ROOT`] where no object is it.
-    pub(crate) fn above(&self, node: u32) -> u32 {
-        match self.idoms[node as usize] {
-            UNREACHABLE => ROOT,
-            above => above,
-        }
+    /// The node of the immediate dominator; none where no object is it.
+    pub(crate) fn above(&self, id: NodeId) -> Option<NodeId> {
+        Some(self.idoms[id.0 as usize]).filter(|node| *node < UNREACHABLE).map(NodeId)
     }
 
     /// Whether a chain of references leads from a root to the object.
@@ -337,7 +328,7 @@ impl Tree {
     /// # Errors
     /// [`crate::Error::Memory`].
     pub fn children(&self) -> Result<Children> {
-        Children::new(&self.idoms)
+        Children::new(self.idoms.len(), |id| self.dominator(id))
     }
 }
 
@@ -349,19 +340,20 @@ pub struct Children {
 }
 
 impl Children {
-    pub(crate) fn new(idoms: &[u32]) -> Result<Children> {
-        let root = idoms.len() as u32;
-        let list = |idom: u32| match idom {
-            UNREACHABLE => None,
-            ROOT => Some(root),
-            node => Some(node),
+    /// The children of so many nodes, of which `above` tells the parents.
+    pub(crate) fn new(count: usize, above: impl Fn(NodeId) -> Dominator) -> Result<Children> {
+        let root = count as u32;
+        let list = |node: u32| match above(NodeId(node)) {
+            Dominator::Node(id) => Some(id.0),
+            Dominator::Root => Some(root),
+            Dominator::Unreachable => None,
         };
-        let mut counts = Counts::new(idoms.len() + 1)?;
-        idoms.iter().filter_map(|idom| list(*idom)).for_each(|idom| counts.add(idom));
+        let mut counts = Counts::new(count + 1)?;
+        (0..root).filter_map(list).for_each(|above| counts.add(above));
         let mut room = counts.room()?;
-        for (node, idom) in idoms.iter().enumerate().rev() {
-            if let Some(idom) = list(*idom) {
-                room.put(idom, node as u32);
+        for node in (0..root).rev() {
+            if let Some(above) = list(node) {
+                room.put(above, node);
             }
         }
         Ok(Children { rows: room.rows() })

@@ -1,7 +1,7 @@
 //! The edges of the reference graph turned round.
 
 use super::rows::{Counts, Rows};
-use super::{CHECK_INTERVAL, targets};
+use super::targets;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::{Error, Result};
@@ -23,18 +23,14 @@ impl Referrers {
             ));
         }
         let mut counts = Counts::new(count)?;
-        for node in 0..count as u32 {
-            if (node as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
-            targets(heap, node).for_each(|target| counts.add(target));
+        for id in heap.nodes() {
+            control.check_at(id.0 as usize)?;
+            targets(heap, id).for_each(|target| counts.add(target.0));
         }
         let mut room = counts.room()?;
-        for node in (0..count as u32).rev() {
-            if (node as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
-            targets(heap, node).for_each(|target| room.put(target, node));
+        for id in heap.nodes().rev() {
+            control.check_at(id.0 as usize)?;
+            targets(heap, id).for_each(|target| room.put(target.0, id.0));
         }
         Ok(Referrers(room.rows()))
     }
@@ -47,10 +43,6 @@ impl Referrers {
 
     /// The nodes that refer to `id`, in order.
     pub fn of(&self, id: NodeId) -> impl ExactSizeIterator<Item = NodeId> + '_ {
-        self.raw(id.0).iter().map(|node| NodeId(*node))
-    }
-
-    pub(crate) fn raw(&self, node: u32) -> &[u32] {
-        self.0.of(node)
+        self.0.of(id.0).iter().map(|node| NodeId(*node))
     }
 }

@@ -10,7 +10,7 @@
 //! "Finding the k Shortest Paths" (SIAM Journal on Computing 28, 1998); those with several are not looked for.
 
 use super::dominators::UNREACHABLE;
-use super::{CHECK_INTERVAL, ROOT, Referrers, targets};
+use super::{ROOT, Referrers, targets};
 use crate::Result;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId, Target};
@@ -68,12 +68,10 @@ impl ShortestPaths {
         }
         let mut order = list(count)?;
         while let Some((node, cost)) = search.next() {
-            if order.len().is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(order.len())?;
             order.push(node);
             let from = cost_off(heap, node);
-            for target in targets(heap, node) {
+            for NodeId(target) in targets(heap, NodeId(node)) {
                 let cost = cost + from + to_class(heap, node, target);
                 // Most edges lead to what is reached more cheaply already.
                 if cost < search.costs[target as usize] {
@@ -85,17 +83,14 @@ impl ShortestPaths {
         Ok(ShortestPaths { parents: search.from, costs: search.costs, order })
     }
 
-    /// The object before one on its path, or [`ROOT`]; that, too, where there is no path.
-    pub(crate) fn parent(&self, id: NodeId) -> u32 {
-        match self.parents[id.0 as usize] {
-            UNREACHABLE => ROOT,
-            parent => parent,
-        }
+    /// The object before one on its path; none where it begins, or where there is no path.
+    pub(crate) fn parent(&self, id: NodeId) -> Option<NodeId> {
+        Some(self.parents[id.0 as usize]).filter(|node| *node < UNREACHABLE).map(NodeId)
     }
 
     /// The reachable nodes, cheapest first.
-    pub(crate) fn order(&self) -> &[u32] {
-        &self.order
+    pub(crate) fn order(&self) -> impl DoubleEndedIterator<Item = NodeId> + '_ {
+        self.order.iter().map(|node| NodeId(*node))
     }
 
     /// About how many bytes of memory they take.
@@ -164,7 +159,7 @@ impl ShortestPaths {
             if common as usize == path.len() {
                 continue;
             }
-            for to in targets(heap, *from) {
+            for NodeId(to) in targets(heap, NodeId(*from)) {
                 let tail = tails.costs[to as usize];
                 // A tail that comes back to one of those passes it twice.
                 if tail == u32::MAX || self.parents[to as usize] == *from {
@@ -180,9 +175,9 @@ impl ShortestPaths {
         branches.sort_unstable();
         branches.dedup();
         let mut found: Vec<(u32, Vec<NodeId>)> = Vec::new();
-        let mut patience = count.max(1 << 16).saturating_mul(4);
+        let mut steps_left = count.max(1 << 16).saturating_mul(4);
         for Branch { cost, from, to, .. } in branches.into_iter().take(EXAMINED) {
-            if found.len() + 1 >= limit || patience == 0 {
+            if found.len() + 1 >= limit || steps_left == 0 {
                 break;
             }
             let mut chain = if from == ROOT { Vec::new() } else { self.path(NodeId(from)).unwrap_or_default() };
@@ -191,7 +186,7 @@ impl ShortestPaths {
                 chain.push(NodeId(at));
                 at = tails.next[at as usize];
             }
-            patience = patience.saturating_sub(chain.len());
+            steps_left = steps_left.saturating_sub(chain.len());
             let mut seen = HashSet::with_capacity(chain.len());
             if chain.iter().all(|id| seen.insert(*id)) {
                 found.push((cost, chain));
@@ -225,10 +220,7 @@ struct Branch {
 fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
     heap.roots().iter().flat_map(|root| {
         let cost = if is_conservative(&root.category) { CONSERVATIVE } else { 0 };
-        root.targets.iter().filter_map(move |target| match target {
-            Target::Node(node) => Some((node.0, cost)),
-            Target::Dangling(_) => None,
-        })
+        root.targets.iter().filter_map(Target::node).map(move |id| (id.0, cost))
     })
 }
 
@@ -255,7 +247,7 @@ fn cost_off(heap: &Heap, from: u32) -> u32 {
 
 /// What it costs beside that to an object's own class.
 fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
-    if to == heap.class_target(from) { TO_CLASS } else { 0 }
+    if to == heap.packed_class(NodeId(from)) { TO_CLASS } else { 0 }
 }
 
 /// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
@@ -320,11 +312,9 @@ impl TailPaths {
         let mut walked = 0usize;
         while let Some((node, cost)) = search.next() {
             walked += 1;
-            if walked.is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
-            for from in referrers.raw(node) {
-                search.reach(node, *from, cost + step_cost(heap, *from, node));
+            control.check_at(walked)?;
+            for NodeId(from) in referrers.of(NodeId(node)) {
+                search.reach(node, from, cost + step_cost(heap, from, node));
             }
         }
         // A part of a cheapest chain is one; of several that are equal this one is taken.

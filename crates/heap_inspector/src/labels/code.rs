@@ -6,7 +6,7 @@
 //! keyword may follow them, so the three are told by what a label is: `count`, `block in count`, `rescue in block (2 levels) in count`
 //! for the method `count`.
 
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::record::Type;
 
 /// So many texts at the end of an iseq's references are looked at.
@@ -38,8 +38,7 @@ pub(crate) fn iseq_of(heap: &Heap, id: NodeId) -> Option<NodeId> {
             (Type::Data, b"method") => &[b"ment"],
             _ => return None,
         };
-        let targets = || heap.targets(at.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
-        at = next.iter().find_map(|wanted| targets().find(|target| sort(heap, *target).1 == *wanted))?;
+        at = next.iter().find_map(|wanted| heap.targets(at).find(|target| sort(heap, *target).1 == *wanted))?;
     }
     None
 }
@@ -62,10 +61,10 @@ pub(crate) fn texts(heap: &Heap, iseq: NodeId) -> Vec<NodeId> {
 
 /// The last references of an iseq that are texts, the last one first, each with whether it is an array with the path.
 fn trail(heap: &Heap, iseq: NodeId) -> Vec<(Option<NodeId>, bool)> {
-    let targets = heap.targets(iseq.0).iter().rev().take(TAIL).filter(|target| **target != DANGLING);
-    let text = |target: &u32| match heap.properties(NodeId(*target)).ty {
-        Type::String => Some((Some(NodeId(*target)), false)),
-        Type::Array => Some((path(heap, NodeId(*target)), true)),
+    let targets = heap.references(iseq).rev().take(TAIL).filter_map(|target| target.node());
+    let text = |target: NodeId| match heap.properties(target).ty {
+        Type::String => Some((Some(target), false)),
+        Type::Array => Some((path(heap, target), true)),
         _ => None,
     };
     targets.filter_map(text).take(LOOKED_AT).collect()
@@ -73,8 +72,7 @@ fn trail(heap: &Heap, iseq: NodeId) -> Vec<(Option<NodeId>, bool)> {
 
 /// The path in the array of a path and its real path.
 fn path(heap: &Heap, array: NodeId) -> Option<NodeId> {
-    let first = heap.targets(array.0).first().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
-    first.filter(|first| heap.properties(*first).ty == Type::String)
+    heap.target(array, 0).filter(|first| heap.properties(*first).ty == Type::String)
 }
 
 /// Where the iseq's code stands, with the texts that [`texts`] asked for.

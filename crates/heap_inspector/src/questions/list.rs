@@ -549,10 +549,10 @@ options! {
 const UNREACHABLE: Question = Question {
     name: "unreachable",
     about: "List unreachable objects: garbage not collected yet",
-    details: "No root leads to them, or only a weak reference does. Such objects hang together in structures: one that no other of them \
-        refers to, and all that it leads to. Each object counts to one structure.",
+    details: "No root leads to them, or only a weak reference does. Such objects hang together in components: one that no other of them \
+        refers to, and all that it leads to. Each object counts to one component.",
     examples: &[
-        first("unreachable heap.json", "by class, by structure"),
+        first("unreachable heap.json", "by class, by component"),
         first("unreachable heap.json --by location", "what was allocated in vain"),
         also("unreachable heap.json --by class,location --where old", ""),
     ],

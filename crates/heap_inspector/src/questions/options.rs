@@ -296,7 +296,7 @@ impl Value for Lines {
     fn read(words: &[OsString]) -> std::result::Result<Lines, String> {
         match text(words)? {
             "all" => Ok(Lines::ALL),
-            word => word.parse().map(Lines).map_err(|_| "a number or `all` is meant".into()),
+            word => word.parse().map(Lines).map_err(|_| "expected a number or `all`".into()),
         }
     }
 
@@ -340,7 +340,7 @@ impl Value for Which {
         match text(words)? {
             "all" => Ok(Which::All),
             "untraced" => Ok(Which::Untraced),
-            word => word.parse().map(Which::Number).map_err(|_| "a number, `untraced` or `all` is meant".into()),
+            word => word.parse().map(Which::Number).map_err(|_| "expected a number, `untraced` or `all`".into()),
         }
     }
 

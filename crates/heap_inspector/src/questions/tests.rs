@@ -138,8 +138,8 @@ fn a_format_that_does_not_fit_is_told_what_does() {
 fn words_are_read_into_types_or_refused() {
     let refused = |name: &str, given: &[(&str, &str)]| ask(name, "nowhere", given).unwrap_err().to_string();
     assert!(refused("top", &[("by", "clas")]).contains("unknown key \"clas\"; did you mean class"));
-    assert_eq!(refused("top", &[("lines", "many")]), "a number or `all` is meant");
-    assert_eq!(refused("read", &[("generation", "old")]), "a number, `untraced` or `all` is meant");
+    assert_eq!(refused("top", &[("lines", "many")]), "expected a number or `all`");
+    assert_eq!(refused("read", &[("generation", "old")]), "expected a number, `untraced` or `all`");
     assert!(refused("top", &[("where", "klass=A")]).contains("cannot filter by \"klass\""));
     assert!(refused("suspects", &[("except", "/no/such/file")]).contains("no such file"));
     assert_eq!(refused("diff", &[]), "`diff` is of at least 2 dumps");

@@ -105,7 +105,7 @@ pub fn repair(line: &[u8]) -> Repair {
     }
     match serde_json::from_slice::<Value>(line) {
         Ok(Value::Object(members)) => match dress(&members) {
-            Ok(dressed) => Repair::Normalized(dressed),
+            Ok(normalized) => Repair::Normalized(normalized),
             Err(reason) => Repair::Lost(reason),
         },
         Ok(_) => Repair::Lost("not a JSON object".into()),

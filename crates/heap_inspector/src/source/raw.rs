@@ -120,8 +120,8 @@ impl Read for Pipe {
             if is_raised(&self.cancel) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            let patience = self.cancel.as_ref().map(|_| &CHECK_INTERVAL);
-            if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], patience)? == 0 {
+            let timeout = self.cancel.as_ref().map(|_| &CHECK_INTERVAL);
+            if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], timeout)? == 0 {
                 continue;
             }
             match self.file.read(buffer) {

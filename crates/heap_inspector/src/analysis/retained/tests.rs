@@ -54,8 +54,8 @@ proptest! {
         let (_, source) = heap_of_lines("{\"address\":\"0x28\", \"type\":\"OBJECT\", \"references\":[], \"memsize\":40}\n");
         let tree = Tree::new(&heap, &Control::default()).unwrap();
         let shown = dominator_tree::Shown { depth: usize::MAX, min, width };
-        let outline = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &Control::default()).unwrap();
-        let rows: Vec<dominator_tree::Row> = outline.rows().collect();
+        let tree_rows = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &Control::default()).unwrap();
+        let rows: Vec<dominator_tree::Row> = tree_rows.rows().collect();
         let depths: Vec<usize> = rows.iter().map(|row| row.depth).collect();
         let top = rows.iter().filter(|row| row.depth == 0);
         prop_assert_eq!(top.map(|row| row.retained_memsize).sum::<u64>(), tree.reachable().memsize);

@@ -3,14 +3,72 @@
 use super::naming::SEARCHED;
 use crate::Result;
 use crate::control::Control;
-use crate::graph::ROOT;
+use crate::graph::Links;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
+use crate::memory::filled;
 use hashbrown::HashMap;
 
+/// Where objects pile up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::analysis) enum AccumulationPoint {
+    /// At an object.
+    Node(NodeId),
+    /// At the root of this number.
+    Root(u32),
+}
+
+impl AccumulationPoint {
+    /// The object.
+    pub(in crate::analysis) fn node(self) -> Option<NodeId> {
+        match self {
+            AccumulationPoint::Node(id) => Some(id),
+            AccumulationPoint::Root(_) => None,
+        }
+    }
+
+    /// The root's category.
+    pub(super) fn category(self, heap: &Heap) -> Option<&str> {
+        match self {
+            AccumulationPoint::Node(_) => None,
+            AccumulationPoint::Root(number) => heap.roots().get(number as usize).map(|root| &root.category[..]),
+        }
+    }
+}
+
+/// What is known of the points of objects, in 4 bytes for each: nodes are numbered from 0 up, roots from the other end down. A dump has
+/// not so many lines that they meet.
+pub(super) struct Known(Vec<u32>);
+
 /// Not asked yet.
-pub(super) const UNKNOWN: u32 = u32::MAX - 1;
+const UNKNOWN: u32 = u32::MAX;
+/// There is none.
+const NONE: u32 = u32::MAX - 1;
+
+impl Known {
+    pub(super) fn new(count: usize) -> Result<Known> {
+        Ok(Known(filled(UNKNOWN, count)?))
+    }
+
+    /// The point of an object, or that it has none; nothing where it was not asked yet.
+    pub(super) fn get(&self, id: NodeId) -> Option<Option<AccumulationPoint>> {
+        match self.0[id.0 as usize] {
+            UNKNOWN => None,
+            NONE => Some(None),
+            node if (node as usize) < self.0.len() => Some(Some(AccumulationPoint::Node(NodeId(node)))),
+            root => Some(Some(AccumulationPoint::Root(NONE - 1 - root))),
+        }
+    }
+
+    pub(super) fn set(&mut self, id: NodeId, point: Option<AccumulationPoint>) {
+        self.0[id.0 as usize] = match point {
+            None => NONE,
+            Some(AccumulationPoint::Node(id)) => id.0,
+            Some(AccumulationPoint::Root(number)) => NONE - 1 - number,
+        };
+    }
+}
 
 /// Finds the accumulation points of new objects; each object is walked over once.
 pub(super) struct Anchors<'a, F> {
@@ -18,88 +76,66 @@ pub(super) struct Anchors<'a, F> {
     tree: &'a Tree,
     shortest_paths: &'a ShortestPaths,
     is_old: F,
-    /// What stands for the root that refers to an object.
-    roots: HashMap<NodeId, u32>,
-    /// By node; [`UNKNOWN`] where it was not asked yet.
-    by_dominator: Vec<u32>,
-    by_way: Vec<u32>,
-    walked: Vec<u32>,
+    /// The first root that refers to an object.
+    roots: HashMap<NodeId, AccumulationPoint>,
+    by_dominator: Known,
+    by_path: Known,
+    walked: Vec<NodeId>,
 }
 
 impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
-    pub(super) fn new(heap: &'a Heap, tree: &'a Tree, shortest_paths: &'a ShortestPaths, is_old: F) -> Self {
-        let unknown = || vec![UNKNOWN; heap.object_count()];
+    pub(super) fn new(heap: &'a Heap, tree: &'a Tree, shortest_paths: &'a ShortestPaths, is_old: F) -> Result<Self> {
         let mut roots = HashMap::new();
-        for (number, root) in heap.roots().iter().enumerate() {
-            for target in &root.targets {
-                if let Target::Node(id) = target {
-                    roots.entry(*id).or_insert(root_anchor(number));
-                }
+        for (number, root) in (0..).zip(heap.roots()) {
+            for id in root.targets.iter().filter_map(Target::node) {
+                roots.entry(id).or_insert(AccumulationPoint::Root(number));
             }
         }
-        Anchors {
-            heap,
-            tree,
-            shortest_paths,
-            is_old,
-            roots,
-            by_dominator: unknown(),
-            by_way: unknown(),
-            walked: Vec::new(),
-        }
+        let count = heap.object_count();
+        let (by_dominator, by_path) = (Known::new(count)?, Known::new(count)?);
+        Ok(Anchors { heap, tree, shortest_paths, is_old, roots, by_dominator, by_path, walked: Vec::new() })
     }
 
-    /// The accumulation point of an object: a node, or what stands for a root; and whether it alone keeps the object alive.
-    pub(super) fn of(&mut self, id: NodeId) -> (u32, bool) {
-        let Anchors { heap, tree, shortest_paths, is_old, roots, by_dominator, by_way, walked } = self;
-        let anchor = climb(id, |id| tree.above(id.0), is_old, by_dominator, walked, |_| ROOT);
-        if anchor != ROOT && !heap.properties(NodeId(anchor)).tracer {
-            return (anchor, true);
+    /// The accumulation point of an object, and whether it alone keeps the object alive; none where nothing leads to the object.
+    pub(super) fn of(&mut self, id: NodeId) -> Option<(AccumulationPoint, bool)> {
+        let Anchors { heap, tree, shortest_paths, is_old, roots, by_dominator, by_path, walked } = self;
+        let alone = climb(id, |id| tree.above(id), is_old, by_dominator, walked, |_| None);
+        if let Some(point) = alone.filter(|point| point.node().is_some_and(|id| !heap.properties(id).tracer)) {
+            return Some((point, true));
         }
-        let root = |first: NodeId| roots.get(&first).copied().unwrap_or(ROOT);
-        (climb(id, |id| shortest_paths.parent(id), is_old, by_way, walked, root), false)
+        let root = |first: NodeId| roots.get(&first).copied();
+        climb(id, |id| shortest_paths.parent(id), is_old, by_path, walked, root).map(|point| (point, false))
     }
-}
-
-/// What stands for a root among the accumulation points.
-fn root_anchor(number: usize) -> u32 {
-    UNKNOWN - 1 - number.min(1000) as u32
-}
-
-/// The root that such a number stands for, for people.
-pub(in crate::analysis) fn root_label(heap: &Heap, anchor: u32) -> String {
-    let root = heap.roots().get((UNKNOWN - 1 - anchor) as usize);
-    format!("root {}", root.map_or("", |root| &root.category))
 }
 
 /// The nearest old node above; where there is none what `root` says of the first one.
 fn climb(
     id: NodeId,
-    above: impl Fn(NodeId) -> u32,
+    above: impl Fn(NodeId) -> Option<NodeId>,
     is_old: &impl Fn(NodeId) -> bool,
-    known: &mut [u32],
-    walked: &mut Vec<u32>,
-    root: impl Fn(NodeId) -> u32,
-) -> u32 {
-    let mut at = id.0;
-    let anchor = loop {
-        if known[at as usize] != UNKNOWN {
-            break known[at as usize];
+    known: &mut Known,
+    walked: &mut Vec<NodeId>,
+    root: impl Fn(NodeId) -> Option<AccumulationPoint>,
+) -> Option<AccumulationPoint> {
+    let mut at = id;
+    let point = loop {
+        if let Some(point) = known.get(at) {
+            break point;
         }
-        if is_old(NodeId(at)) {
-            break at;
+        if is_old(at) {
+            break Some(AccumulationPoint::Node(at));
         }
         walked.push(at);
-        match above(NodeId(at)) {
-            ROOT => break root(NodeId(at)),
-            next => at = next,
+        match above(at) {
+            None => break root(at),
+            Some(next) => at = next,
         }
     };
-    walked.drain(..).for_each(|node| known[node as usize] = anchor);
-    anchor
+    walked.drain(..).for_each(|id| known.set(id, point));
+    point
 }
 
-/// By node, the nearest object above in the dominator tree that is older, by generation; [`ROOT`] where there is none.
+/// By node, the nearest object above in the dominator tree that is older, by generation.
 ///
 /// The plain version walks up from each object, and where generations rise along a long chain as far as that is long. This one keeps, of
 /// the objects above the one it is at, those that have no older one below them: their generations rise, so the nearest older one is
@@ -108,50 +144,48 @@ fn climb(
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> Result<Vec<u32>> {
-    let generation = |node: u32| heap.properties(NodeId(node)).generation;
-    let mut older = vec![ROOT; heap.object_count()];
-    // Each node twice, the second time with `ROOT` before it: to be left.
-    let mut stack: Vec<u32> = children.of(Dominator::Root).map(|id| id.0).collect();
+pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> Result<Links> {
+    let generation = |id: NodeId| heap.properties(id).generation;
+    let mut older = Links::new(heap.object_count())?;
     // The chain, how much of it holds, and what stands to be put back.
-    let (mut chain, mut length, mut before): (Vec<u32>, usize, Vec<(u32, u32, u32)>) = Default::default();
+    let (mut chain, mut length, mut before): (Vec<NodeId>, usize, Vec<(u32, NodeId, u32)>) = Default::default();
+    let mut stack = vec![children.of(Dominator::Root)];
     let mut walked = 0usize;
-    while let Some(node) = stack.pop() {
-        if node == ROOT {
-            let Some((place, known, all)) = before.pop() else { continue };
-            chain[place as usize] = known;
-            length = all as usize;
+    while let Some(below) = stack.last_mut() {
+        let Some(id) = below.next() else {
+            stack.pop();
+            if let Some((place, known, all)) = before.pop() {
+                chain[place as usize] = known;
+                length = all as usize;
+            }
             continue;
-        }
+        };
         control.check_at(walked)?;
         walked += 1;
-        let own = generation(node);
+        let own = generation(id);
         let place = chain[..length].partition_point(|above| generation(*above) < own);
         if place > 0 {
-            older[node as usize] = chain[place - 1];
+            older.set(id, Some(chain[place - 1]));
         }
-        let mut below = children.of(Dominator::Node(NodeId(node)));
+        let below = children.of(Dominator::Node(id));
         if below.len() == 0 {
             continue;
         }
         if place == chain.len() {
-            chain.push(ROOT);
+            chain.push(id);
         }
-        before.push((place as u32, std::mem::replace(&mut chain[place], node), length as u32));
+        before.push((place as u32, std::mem::replace(&mut chain[place], id), length as u32));
         length = place + 1;
-        stack.push(ROOT);
-        stack.extend(below.by_ref().map(|id| id.0));
+        stack.push(below);
     }
     Ok(older)
 }
 
-/// The nearest older object on the way to one, not far up.
-pub(super) fn older_on_way(heap: &Heap, shortest_paths: &ShortestPaths, id: NodeId) -> Option<u32> {
-    let generation = |node: u32| heap.properties(NodeId(node)).generation;
-    let up = std::iter::successors(Some(shortest_paths.parent(id)), |node| {
-        (*node != ROOT).then(|| shortest_paths.parent(NodeId(*node)))
-    });
-    up.take(SEARCHED).take_while(|node| *node != ROOT).find(|node| generation(*node) < generation(id.0))
+/// The nearest older object on the shortest path to one, not far up.
+pub(super) fn older_on_path(heap: &Heap, shortest_paths: &ShortestPaths, id: NodeId) -> Option<NodeId> {
+    let generation = |id: NodeId| heap.properties(id).generation;
+    let up = std::iter::successors(shortest_paths.parent(id), |node| shortest_paths.parent(*node));
+    up.take(SEARCHED).find(|node| generation(*node) < generation(id))
 }
 
 #[cfg(test)]
@@ -176,21 +210,16 @@ mod tests {
             + &objects.collect::<String>()
     }
 
-    fn both(nodes: &[(usize, u32)]) -> [Vec<u32>; 2] {
+    fn both(nodes: &[(usize, u32)]) -> [Vec<Option<NodeId>>; 2] {
         let (heap, _) = heap_of_lines(&lines(nodes));
         let tree = Tree::new(&heap, &Control::default()).expect("nobody cancels");
-        let generation = |node: u32| heap.properties(NodeId(node)).generation;
+        let generation = |id: NodeId| heap.properties(id).generation;
         let plain = heap.nodes().map(|id| {
-            let mut at = tree.above(id.0);
-            while at != ROOT && generation(at) >= generation(id.0) {
-                at = tree.above(at);
-            }
-            at
+            std::iter::successors(tree.above(id), |node| tree.above(*node))
+                .find(|node| generation(*node) < generation(id))
         });
-        [
-            older(&heap, &tree.children().expect("it is small"), &Control::default()).expect("nobody cancels"),
-            plain.collect(),
-        ]
+        let older = older(&heap, &tree.children().expect("it is small"), &Control::default()).expect("nobody cancels");
+        [heap.nodes().map(|id| older.get(id)).collect(), plain.collect()]
     }
 
     proptest! {

@@ -99,19 +99,19 @@ pub(super) struct Evidence<'a, 'heap> {
 }
 
 impl Evidence<'_, '_> {
-    /// The signs of a place of so many bytes: `way` leads to it, `main` is what piles up there, `strings` are some of these where they
+    /// What speaks for a point of so many bytes: `path` leads to it, `main` is what piles up there, `strings` are some of these where they
     /// are strings.
-    pub(super) fn of(&self, way: &[NodeId], bytes: u64, main: Option<&Content>, strings: &[NodeId]) -> Vec<String> {
-        let place = way.last().copied();
-        let signs = [
+    pub(super) fn of(&self, path: &[NodeId], bytes: u64, main: Option<&Content>, strings: &[NodeId]) -> Vec<String> {
+        let place = path.last().copied();
+        let found = [
             place.and_then(|id| self.lengths.sign(self.heap, id)),
             place.and_then(|id| self.drop(id, bytes)),
-            self.keeper(way),
+            self.keeper(path),
             main.and_then(|content| self.captured(content)),
             main.and_then(|content| self.classes(content)),
             self.repeats(strings),
         ];
-        signs.into_iter().flatten().collect()
+        found.into_iter().flatten().collect()
     }
 
     /// Where retained memory drops: the object holds much, each object that it holds little.
@@ -123,9 +123,9 @@ impl Evidence<'_, '_> {
         })
     }
 
-    /// The nearest thread, fiber or closure on the way: they hold what nobody wrote into a variable of an object.
-    fn keeper(&self, way: &[NodeId]) -> Option<String> {
-        way.iter().rev().find_map(|id| {
+    /// The nearest thread, fiber or closure on the path: they hold what nobody wrote into a variable of an object.
+    fn keeper(&self, path: &[NodeId]) -> Option<String> {
+        path.iter().rev().find_map(|id| {
             let made = self.made(*id);
             match self.labels.class_name(*id).as_str() {
                 "Thread" => Some(format!("a thread{made} holds it, by its stack or its own variables")),

@@ -1,17 +1,18 @@
-//! How places went from dump to dump: what each holds in every one of them, so that what came is set against what left.
+//! How accumulation points went from dump to dump: what each holds in every one of them, so that what came is set against what left.
 //!
-//! What came to a place and stayed may be no growth: a full cache takes in as much as it gives back. So a place is measured in each dump
-//! by what it retains there, less what the places below it retain; its own bytes count as far as they are in use. What it holds
-//! together with others is in no retained size: there the objects of the same class and line in the whole heap tell which part
-//! of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's ways are found.
+//! What came to an accumulation point and stayed may be no growth: a full cache takes in as much as it gives back. So an accumulation
+//! point is measured in each dump by what it retains there, less what the points below it retain; its own bytes count as far as they are
+//! in use. What it holds together with others is in no retained size: there the objects of the same class and line in the whole heap tell
+//! which part of what came is growth. Needs the dominator trees of the earlier dumps, which are made while the last one's paths are
+//! found.
 
 use super::Confidence;
-use super::points::{AccumulationPoint, Content, ObjectKind, kind_of, own_bytes};
+use super::anchors::AccumulationPoint;
+use super::points::{Accumulation, Content, ObjectKind, kind_of, own_bytes};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
-use crate::graph::{CHECK_INTERVAL, ROOT};
 use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::names::ClassId;
@@ -22,7 +23,7 @@ use std::cell::OnceCell;
 
 /// Growth by less than this part of what came is chance.
 const CHANCE: u64 = 10;
-/// A place that gave back more than all but this part of what came is a cache more likely than not.
+/// A point that gave back more than all but this part of what came is a cache more likely than not.
 const GIVEN_BACK: u64 = 4;
 /// A step below this part of the one before is less growth, in eighths; without tracing not all that came is seen.
 const FLATTER: u64 = 7;
@@ -31,7 +32,7 @@ const FLATTER_UNTRACED: u64 = 5;
 const MANY_STEPS: usize = 3;
 /// An object that lies elsewhere is looked for by so many steps of its path.
 const DEPTH: usize = 12;
-/// So many places that take in objects of one sort are joined at most, and their common holder is looked for so far up.
+/// So many points that take in objects of one sort are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
 /// The sorts of IMEMO that are caches of calls and constants.
@@ -64,7 +65,7 @@ pub(super) struct Course<'a> {
     unseen: u64,
 }
 
-/// A place's growth: the bytes by which it grew in each step, and how far to believe them.
+/// A point's growth: the bytes by which it grew in each step, and how far to believe them.
 struct Growth {
     steps: Vec<u64>,
     verdict: (Confidence, String),
@@ -93,20 +94,20 @@ impl<'a> Course<'a> {
         self.caps.iter().map(|(cap, _)| *cap).fold(confidence, Confidence::min)
     }
 
-    /// Those of the places that grew, with their growth in place of what came; the most suspect first.
+    /// Those of the points that grew, with their growth in place of what came; the most suspect first.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub(super) fn rank(
         &self,
-        places: HashMap<u32, AccumulationPoint>,
+        places: HashMap<AccumulationPoint, Accumulation>,
         control: &Control<'_>,
-    ) -> Result<Vec<(u32, AccumulationPoint)>> {
-        let places: HashMap<u32, AccumulationPoint> =
+    ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
+        let places: HashMap<AccumulationPoint, Accumulation> =
             places.into_iter().filter(|(_, place)| place.total() >= self.floor).collect();
         let sizes = self.sizes(&places);
         let parts = self.parts(&places, &sizes, control)?;
-        let mut ranked: Vec<(u8, u64, u32, AccumulationPoint)> = Vec::new();
+        let mut ranked: Vec<(u8, u64, AccumulationPoint, Accumulation)> = Vec::new();
         let mut growths = Vec::new();
         let mut passing = Vec::new();
         for (anchor, place) in places {
@@ -144,13 +145,9 @@ impl<'a> Course<'a> {
         Ok(ranked.into_iter().map(|(.., anchor, place)| (anchor, place)).collect())
     }
 
-    fn is_node(&self, anchor: u32) -> bool {
-        (anchor as usize) < self.diff.heap().object_count()
-    }
-
     /// A table of Ruby's own that grows by itself, or takes in such tables: shapes grow with an app's instance variables, up to 3.3 in
     /// the `RubyVM` itself, from 3.4 on in a tree of tables.
-    fn is_internal(&self, anchor: u32, place: &AccumulationPoint) -> bool {
+    fn is_internal(&self, anchor: AccumulationPoint, place: &Accumulation) -> bool {
         let heap = self.diff.heap();
         let is_own = |id: NodeId| {
             let properties = heap.properties(id);
@@ -158,11 +155,11 @@ impl<'a> Course<'a> {
                 || properties.ty == Type::Data && heap.names().tables.symbols.bytes(properties.names.label) == b"VM"
         };
         let is_table = |id: NodeId| heap.properties(id).ty == Type::Data && is_own(id);
-        self.is_node(anchor) && is_own(NodeId(anchor)) && place.content.values().all(|content| is_table(content.sample))
+        anchor.node().is_some_and(is_own) && place.content.values().all(|content| is_table(content.sample))
     }
 
     /// Whether most of what came are the caches that Ruby makes for each place of a call, and each class that is called there.
-    fn is_of_caches(&self, place: &AccumulationPoint) -> bool {
+    fn is_of_caches(&self, place: &Accumulation) -> bool {
         let heap = self.diff.heap();
         let is_cache = |content: &Content| {
             let label = heap.names().tables.symbols.bytes(heap.properties(content.sample).names.label);
@@ -172,7 +169,7 @@ impl<'a> Course<'a> {
         most.is_some_and(is_cache)
     }
 
-    /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of places that lead to it.
+    /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of points that lead to it.
     fn locate(&self, dump: usize, id: NodeId) -> Option<NodeId> {
         let (heap, earlier) = (self.diff.heap(), self.diff.dumps()[dump].heap);
         let mut places: Vec<(usize, NodeId)> = Vec::new();
@@ -188,64 +185,59 @@ impl<'a> Course<'a> {
             if let Some(name) = name.filter(|_| matches!(heap.properties(at).ty, Type::Class | Type::Module)) {
                 break *self.classes[dump].get_or_init(|| earlier.classes_by_name()).get(&name)?;
             }
-            let above = Some(self.tree.above(at.0)).filter(|above| *above != ROOT)?;
-            places.push((heap.targets(above).iter().position(|target| *target == at.0)?, at));
-            at = NodeId(above);
+            let above = self.tree.above(at)?;
+            places.push((heap.place(above, at)?, at));
+            at = above;
         };
         for (place, like) in places.into_iter().rev() {
-            node = NodeId(*earlier.targets(node.0).get(place)?);
-            if node.0 as usize >= earlier.object_count() || !is_alike(heap, like, earlier, node) {
-                return None;
-            }
+            node = earlier.target(node, place).filter(|node| is_alike(heap, like, earlier, *node))?;
         }
         Some(node)
     }
 
-    /// By place, what it alone holds in each dump, what the places below it hold left out; only of those that are known in all dumps.
-    fn sizes(&self, places: &HashMap<u32, AccumulationPoint>) -> HashMap<u32, Vec<u64>> {
+    /// By point, what it alone holds in each dump, what the points below it hold left out; only of those that are known in all dumps.
+    fn sizes(&self, places: &HashMap<AccumulationPoint, Accumulation>) -> HashMap<AccumulationPoint, Vec<u64>> {
         let steps = self.diff.step_count();
         let size = |heap: &Heap, tree: &Tree, id: NodeId| {
             tree.retained(id).saturating_sub(heap.bytes(id)) + own_bytes(heap, id, heap.properties(id).ty)
         };
-        let whole = |anchor: &u32| -> Option<(u32, Vec<u64>)> {
-            let id = Some(NodeId(*anchor)).filter(|id| self.is_node(id.0))?;
+        let whole = |anchor: &AccumulationPoint| -> Option<(NodeId, Vec<u64>)> {
+            let id = anchor.node()?;
             let earlier = (0..steps)
                 .map(|dump| Some(size(self.diff.dumps()[dump].heap, self.earlier[dump], self.locate(dump, id)?)));
             let mut sizes: Vec<u64> = earlier.collect::<Option<_>>()?;
             sizes.push(size(self.diff.heap(), self.tree, id));
-            Some((*anchor, sizes))
+            Some((id, sizes))
         };
-        let whole: HashMap<u32, Vec<u64>> = places.keys().filter_map(whole).collect();
+        let whole: HashMap<NodeId, Vec<u64>> = places.keys().filter_map(whole).collect();
         let mut own = whole.clone();
-        // Each object is walked over once, however deep the places lie below each other.
-        let mut nearest: HashMap<u32, u32> = HashMap::new();
+        // Each object is walked over once, however deep the points lie below each other.
+        let mut nearest: HashMap<NodeId, Option<NodeId>> = HashMap::new();
         let mut walked = Vec::new();
-        for (anchor, sizes) in &whole {
-            let mut at = self.tree.above(*anchor);
+        for (id, sizes) in &whole {
+            let mut at = self.tree.above(*id);
             let above = loop {
-                if at == ROOT || own.contains_key(&at) {
-                    break at;
-                }
-                if let Some(above) = nearest.get(&at) {
+                let Some(node) = at.filter(|node| !own.contains_key(node)) else { break at };
+                if let Some(above) = nearest.get(&node) {
                     break *above;
                 }
-                walked.push(at);
-                at = self.tree.above(at);
+                walked.push(node);
+                at = self.tree.above(node);
             };
             nearest.extend(walked.drain(..).map(|node| (node, above)));
-            if let Some(above) = own.get_mut(&above) {
+            if let Some(above) = above.and_then(|above| own.get_mut(&above)) {
                 above.iter_mut().zip(sizes).for_each(|(above, size)| *above = above.saturating_sub(*size));
             }
         }
-        own
+        own.into_iter().map(|(id, sizes)| (AccumulationPoint::Node(id), sizes)).collect()
     }
 
-    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what places hold that are not known
+    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what points hold that are not known
     /// in all dumps, or not alone.
     fn parts(
         &self,
-        places: &HashMap<u32, AccumulationPoint>,
-        sizes: &HashMap<u32, Vec<u64>>,
+        places: &HashMap<AccumulationPoint, Accumulation>,
+        sizes: &HashMap<AccumulationPoint, Vec<u64>>,
         control: &Control<'_>,
     ) -> Result<HashMap<ObjectKind, Vec<f64>>> {
         let asked: HashSet<ObjectKind> = places
@@ -263,9 +255,7 @@ impl<'a> Course<'a> {
         let mut counts: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
         let mut came: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
+            control.check_at(id.0 as usize)?;
             if !types.contains(&heap.ty(id)) {
                 continue;
             }
@@ -287,9 +277,7 @@ impl<'a> Course<'a> {
             let there: HashMap<ObjectKind, ObjectKind> =
                 asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
-                if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                    control.check()?;
-                }
+                control.check_at(id.0 as usize)?;
                 if !types.contains(&earlier.ty(id)) {
                     continue;
                 }
@@ -305,10 +293,10 @@ impl<'a> Course<'a> {
         Ok(asked.into_iter().map(|sort| (sort, (0..steps).map(|step| part(&sort, step)).collect())).collect())
     }
 
-    /// What goes from place to place, as from a list of the latest to an index of all, comes to each of them in one step only: such places,
+    /// What goes from point to point, as from a list of the latest to an index of all, comes to each of them in one step only: such points,
     /// which hold most of one sort, as one, at the nearest object that holds them all, or else at the one that took in the most.
-    fn joined(&self, places: Vec<(u32, AccumulationPoint)>) -> Vec<(u32, AccumulationPoint)> {
-        let mut by_kind: HashMap<ObjectKind, Vec<(u32, AccumulationPoint)>> = HashMap::new();
+    fn joined(&self, places: Vec<(AccumulationPoint, Accumulation)>) -> Vec<(AccumulationPoint, Accumulation)> {
+        let mut by_kind: HashMap<ObjectKind, Vec<(AccumulationPoint, Accumulation)>> = HashMap::new();
         for (anchor, place) in places {
             let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
             // Without a line the strings of all the app are one sort.
@@ -323,8 +311,9 @@ impl<'a> Course<'a> {
         for mut places in by_kind.into_values().filter(|places| places.len() > 1) {
             places.sort_by(|(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
             places.truncate(JOINED);
-            let anchor = self.common(places.iter().map(|(anchor, _)| *anchor)).unwrap_or(places[0].0);
-            let mut all = AccumulationPoint::default();
+            let common = self.common(places.iter().map(|(anchor, _)| anchor.node()));
+            let anchor = common.map_or(places[0].0, AccumulationPoint::Node);
+            let mut all = Accumulation::default();
             places.into_iter().for_each(|(_, place)| all.add(place));
             joined.push((anchor, all));
         }
@@ -332,21 +321,16 @@ impl<'a> Course<'a> {
     }
 
     /// Whether nothing came in some step.
-    fn is_lacking(&self, place: &AccumulationPoint) -> bool {
+    fn is_lacking(&self, place: &Accumulation) -> bool {
         place.steps.iter().any(|came| *came < self.floor)
     }
 
     /// The nearest object that dominates all, one of them too.
-    fn common(&self, mut anchors: impl Iterator<Item = u32>) -> Option<u32> {
-        let up = |from: u32| {
-            std::iter::successors(Some(from), |node| Some(self.tree.above(*node)).filter(|above| *above != ROOT))
-                .take(HIGH)
-        };
-        let first = anchors.next().filter(|anchor| self.is_node(*anchor))?;
-        let mut common: Vec<u32> = up(first).collect();
-        for anchor in anchors {
-            let held: HashSet<u32> =
-                Some(anchor).filter(|anchor| self.is_node(*anchor)).map(|anchor| up(anchor).collect())?;
+    fn common(&self, mut nodes: impl Iterator<Item = Option<NodeId>>) -> Option<NodeId> {
+        let up = |from: NodeId| std::iter::successors(Some(from), |node| self.tree.above(*node)).take(HIGH);
+        let mut common: Vec<NodeId> = up(nodes.next()??).collect();
+        for node in nodes {
+            let held: HashSet<NodeId> = up(node?).collect();
             let from = common.iter().position(|node| held.contains(node))?;
             common.drain(..from);
         }
@@ -358,11 +342,11 @@ impl<'a> Course<'a> {
         (ty, class, if self.has_unmatched { SiteId::NONE } else { site }, label)
     }
 
-    /// The growth of a place; none where it gave back what it took in, or did not grow in each step.
+    /// The growth of a point; none where it gave back what it took in, or did not grow in each step.
     fn growth(
         &self,
-        anchor: u32,
-        place: &AccumulationPoint,
+        anchor: AccumulationPoint,
+        place: &Accumulation,
         sizes: Option<&Vec<u64>>,
         parts: &HashMap<ObjectKind, Vec<f64>>,
     ) -> Option<Growth> {
@@ -407,7 +391,13 @@ impl<'a> Course<'a> {
         Some(Growth { steps: grown, verdict })
     }
 
-    fn verdict(&self, anchor: u32, steps: &[u64], came: u64, sizes: Option<&Vec<u64>>) -> (Confidence, String) {
+    fn verdict(
+        &self,
+        anchor: AccumulationPoint,
+        steps: &[u64],
+        came: u64,
+        sizes: Option<&Vec<u64>>,
+    ) -> (Confidence, String) {
         let (least, most) = (steps.iter().min().copied().unwrap_or(0), steps.iter().max().copied().unwrap_or(0));
         let net: u64 = steps.iter().sum();
         if let [_] = steps {
@@ -447,9 +437,7 @@ impl<'a> Course<'a> {
         if sizes.is_some_and(|sizes| sizes[0] < least / 2) {
             cap(Confidence::Low, "it held little in the first dump, and what has just begun to fill may end");
         }
-        if steps.len() < MANY_STEPS
-            && self.is_node(anchor)
-            && self.diff.heap().properties(NodeId(anchor)).ty == Type::Hash
+        if steps.len() < MANY_STEPS && anchor.node().is_some_and(|id| self.diff.heap().properties(id).ty == Type::Hash)
         {
             cap(
                 Confidence::Medium,
@@ -462,13 +450,12 @@ impl<'a> Course<'a> {
         (confidence, whys.collect::<Vec<_>>().join("; "))
     }
 
-    /// Whether the place is an array that has one length in all dumps: it was made for so many, as a ring is.
-    fn is_filled(&self, anchor: u32) -> bool {
-        if !self.is_node(anchor) || self.diff.heap().properties(NodeId(anchor)).ty != Type::Array {
-            return false;
-        }
-        let length = self.diff.heap().length(NodeId(anchor));
-        let before = |dump: usize| self.diff.dumps()[dump].heap.length(self.locate(dump, NodeId(anchor))?);
+    /// Whether the point is an array that has one length in all dumps: it was made for so many, as a ring buffer is.
+    fn is_filled(&self, anchor: AccumulationPoint) -> bool {
+        let array = anchor.node().filter(|id| self.diff.heap().properties(*id).ty == Type::Array);
+        let Some(array) = array else { return false };
+        let length = self.diff.heap().length(array);
+        let before = |dump: usize| self.diff.dumps()[dump].heap.length(self.locate(dump, array)?);
         length.is_some() && (0..self.diff.step_count()).all(|dump| before(dump) == length)
     }
 }
@@ -481,7 +468,7 @@ fn is_alike(heap: &Heap, id: NodeId, other: &Heap, node: NodeId) -> bool {
 }
 
 /// Whether what came is a single text, list or table.
-fn is_one_value(place: &AccumulationPoint) -> bool {
+fn is_one_value(place: &Accumulation) -> bool {
     let most = place.content.iter().max_by_key(|(_, content)| content.retained);
     most.is_some_and(|((ty, ..), content)| {
         matches!(ty, Type::String | Type::Array | Type::Hash)

@@ -4,14 +4,13 @@
 //!
 //! There may be as many places as objects, so what is kept of each is a few numbers in lists, and what it holds is asked for once.
 
-use super::anchors::UNKNOWN;
+use super::anchors::{AccumulationPoint, Known};
 use super::points::{ObjectKind, is_element, kind_of};
 use crate::Result;
 use crate::control::Control;
-use crate::graph::ROOT;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
-use crate::memory::{copied, filled, list, room};
+use crate::memory::{copied, list, room};
 use crate::record::Type;
 use crate::symbols::Symbol;
 use hashbrown::HashMap;
@@ -27,10 +26,10 @@ pub(super) type ElementKind = (Type, Symbol);
 pub(super) fn joined(
     heap: &Heap,
     tree: &Tree,
-    places: &[u32],
+    places: &[NodeId],
     held: impl FnMut(usize, &mut Vec<ElementKind>),
     control: &Control<'_>,
-) -> Result<Vec<u32>> {
+) -> Result<Vec<NodeId>> {
     let mut joined = climbed(heap, tree, places, held, control)?;
     // Brothers are places of one sort under one object, or under several of one sort that one object holds.
     for levels in 1..=2 {
@@ -56,12 +55,12 @@ const CLIMBS: usize = 32;
 fn climbed(
     heap: &Heap,
     tree: &Tree,
-    places: &[u32],
+    places: &[NodeId],
     mut held: impl FnMut(usize, &mut Vec<ElementKind>),
     control: &Control<'_>,
-) -> Result<Vec<u32>> {
-    let kind = |node: u32| {
-        let (ty, class, ..) = kind_of(heap, NodeId(node));
+) -> Result<Vec<NodeId>> {
+    let kind = |id: NodeId| {
+        let (ty, class, ..) = kind_of(heap, id);
         (ty, class)
     };
     let mut climbed = copied(places)?;
@@ -69,48 +68,43 @@ fn climbed(
         return Ok(climbed);
     }
     // By node, the nearest object above one that is of another class; a list is walked over once.
-    let mut tops = filled(UNKNOWN, heap.object_count())?;
-    let mut top = |from: u32| -> Result<u32> {
-        let (mut at, own, mut walked) = (from, kind(from), 0usize);
+    let mut tops = Known::new(heap.object_count())?;
+    let mut top = |from: NodeId| -> Result<Option<NodeId>> {
+        let (mut at, own, mut walked) = (Some(from), kind(from), 0usize);
         let top = loop {
-            if at == ROOT || kind(at) != own {
-                break at;
-            }
-            if tops[at as usize] != UNKNOWN {
-                break tops[at as usize];
+            let Some(id) = at.filter(|id| kind(*id) == own) else { break at };
+            if let Some(top) = tops.get(id) {
+                break top.and_then(AccumulationPoint::node);
             }
             walked += 1;
             control.check_at(walked)?;
-            at = tree.above(at);
+            at = tree.above(id);
         };
-        let mut at = from;
-        for _ in 0..walked {
-            tops[at as usize] = top;
-            at = tree.above(at);
+        for id in std::iter::successors(Some(from), |id| tree.above(*id)).take(walked) {
+            tops.set(id, top.map(AccumulationPoint::Node));
         }
         Ok(top)
     };
     // A list whose elements are of two classes in turn is climbed step by step, from each place in it anew: a hostile one of a million
-    // elements for years. In an order, so that the same places are left when patience ends.
-    let mut patience = CLIMBS.saturating_mul(heap.object_count());
+    // elements for years. In an order, so that the same places are left when the steps are used up.
+    let mut steps_left = CLIMBS.saturating_mul(heap.object_count());
     let mut kinds: Vec<ElementKind> = Vec::new();
     for (step, place) in climbed.iter_mut().enumerate() {
         control.check_at(step)?;
-        if patience == 0 || !is_element(heap, *place) {
+        if steps_left == 0 || !is_element(heap, *place) {
             continue;
         }
         kinds.clear();
         held(step, &mut kinds);
         kinds.sort_unstable();
-        let mut at = *place;
-        while patience > 0 && at != ROOT && is_element(heap, at) && kinds.binary_search(&kind(at)).is_ok() {
-            at = top(at)?;
-            control.check_at(patience)?;
-            patience -= 1;
+        let is_climbed = |id: &NodeId| is_element(heap, *id) && kinds.binary_search(&kind(*id)).is_ok();
+        let mut at = Some(*place);
+        while let Some(id) = at.filter(|id| steps_left > 0 && is_climbed(id)) {
+            at = top(id)?;
+            control.check_at(steps_left)?;
+            steps_left -= 1;
         }
-        if at != ROOT {
-            *place = at;
-        }
+        *place = at.unwrap_or(*place);
     }
     Ok(climbed)
 }
@@ -127,20 +121,20 @@ struct Brothers<'a> {
 
 impl Brothers<'_> {
     /// The object that holds a place, if there is one.
-    fn holder(&self, place: u32) -> u32 {
-        (0..self.levels).fold(place, |at, _| if at == ROOT { ROOT } else { self.tree.above(at) })
+    fn holder(&self, place: NodeId) -> Option<NodeId> {
+        (0..self.levels).try_fold(place, |at, _| self.tree.above(at))
     }
 
     /// What brothers have in common, beside their holder.
-    fn sorts(&self, place: u32) -> (ObjectKind, Option<ObjectKind>) {
-        let between = (self.levels > 1).then(|| kind_of(self.heap, NodeId(self.tree.above(place))));
-        (kind_of(self.heap, NodeId(place)), between)
+    fn sorts(&self, place: NodeId) -> (ObjectKind, Option<ObjectKind>) {
+        let between = self.tree.above(place).filter(|_| self.levels > 1);
+        (kind_of(self.heap, place), between.map(|id| kind_of(self.heap, id)))
     }
 
     /// The places that are taken for their holder, and that, in order.
-    fn moved(&self, places: &[u32], control: &Control<'_>) -> Result<Vec<(u32, u32)>> {
-        let mut by_holder: Vec<u32> = list(places.len())?;
-        by_holder.extend(places.iter().filter(|place| self.holder(**place) != ROOT));
+    fn moved(&self, places: &[NodeId], control: &Control<'_>) -> Result<Vec<(NodeId, NodeId)>> {
+        let mut by_holder: Vec<NodeId> = list(places.len())?;
+        by_holder.extend(places.iter().filter(|place| self.holder(**place).is_some()));
         control.check()?;
         by_holder.sort_unstable_by_key(|place| (self.holder(*place), *place));
         control.check()?;
@@ -158,7 +152,7 @@ impl Brothers<'_> {
             }
             room(&mut moved, brothers.len())?;
             let many = brothers.iter().filter(|place| sorts[&self.sorts(**place)] > FEW);
-            moved.extend(many.map(|place| (*place, self.holder(*place))));
+            moved.extend(many.filter_map(|place| Some((*place, self.holder(*place)?))));
         }
         moved.sort_unstable();
         Ok(moved)
@@ -192,31 +186,26 @@ mod tests {
     }
 
     /// The same step by step, with a map for each question.
-    fn plain(heap: &Heap, tree: &Tree, places: &[u32], held: &[Vec<ElementKind>]) -> Vec<u32> {
-        let kind = |node: u32| (kind_of(heap, NodeId(node)).0, kind_of(heap, NodeId(node)).1);
-        let climb = |(place, held): (&u32, &Vec<ElementKind>)| {
-            let mut at = *place;
-            while at != ROOT && is_element(heap, at) && held.contains(&kind(at)) {
-                let own = kind(at);
-                while at != ROOT && kind(at) == own {
-                    at = tree.above(at);
+    fn plain(heap: &Heap, tree: &Tree, places: &[NodeId], held: &[Vec<ElementKind>]) -> Vec<NodeId> {
+        let kind = |id: NodeId| (kind_of(heap, id).0, kind_of(heap, id).1);
+        let climb = |(place, held): (&NodeId, &Vec<ElementKind>)| {
+            let mut at = Some(*place);
+            while let Some(id) = at.filter(|id| is_element(heap, *id) && held.contains(&kind(*id))) {
+                while at.is_some_and(|at| kind(at) == kind(id)) {
+                    at = at.and_then(|at| tree.above(at));
                 }
             }
-            if at == ROOT { *place } else { at }
+            at.unwrap_or(*place)
         };
-        let mut joined: Vec<u32> = places.iter().zip(held).map(climb).collect();
+        let mut joined: Vec<NodeId> = places.iter().zip(held).map(climb).collect();
         for levels in 1..=2 {
-            let way = |place: u32| -> Vec<u32> {
-                std::iter::successors(Some(place), |at| Some(tree.above(*at)).filter(|at| *at != ROOT))
-                    .take(levels + 1)
-                    .collect()
-            };
-            let told = |place: u32| {
-                let way = way(place);
-                let sorts: Vec<ObjectKind> = way[..way.len() - 1].iter().map(|at| kind_of(heap, NodeId(*at))).collect();
+            let told = |place: NodeId| {
+                let way = std::iter::successors(Some(place), |at| tree.above(*at));
+                let way: Vec<NodeId> = way.take(levels + 1).collect();
+                let sorts: Vec<ObjectKind> = way[..way.len() - 1].iter().map(|at| kind_of(heap, *at)).collect();
                 (way.len() == levels + 1).then(|| (way[levels], sorts))
             };
-            let all: HashSet<u32> = joined.iter().copied().collect();
+            let all: HashSet<NodeId> = joined.iter().copied().collect();
             let mut counts: HashMap<_, usize> = HashMap::new();
             all.iter().filter_map(|place| told(*place)).for_each(|told| *counts.entry(told).or_default() += 1);
             for place in &mut joined {
@@ -233,16 +222,16 @@ mod tests {
         fn joins_what_asking_step_by_step_joins(
             nodes in prop::collection::vec((0usize..40, 0usize..4), 1..60),
             wide in 1usize..8,
-            every in 1u32..4,
+            every in 1usize..4,
         ) {
             // Of few parents, so that some have many children.
             let nodes: Vec<_> = nodes.into_iter().map(|(above, sort)| (above / wide, sort)).collect();
             let heap = heap(&nodes);
             let tree = Tree::new(&heap, &Control::default()).unwrap();
-            let places: Vec<u32> = (0..nodes.len() as u32).step_by(every as usize).collect();
-            let sorts = |place: &u32| -> Vec<ElementKind> {
+            let places: Vec<NodeId> = heap.nodes().step_by(every).collect();
+            let sorts = |place: &NodeId| -> Vec<ElementKind> {
                 let children = tree.children().unwrap();
-                let below = children.of(crate::graph::dominators::Dominator::Node(NodeId(*place)));
+                let below = children.of(crate::graph::dominators::Dominator::Node(*place));
                 below.map(|id| (kind_of(&heap, id).0, kind_of(&heap, id).1)).collect()
             };
             let held: Vec<Vec<ElementKind>> = places.iter().map(sorts).collect();

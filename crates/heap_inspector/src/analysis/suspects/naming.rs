@@ -1,15 +1,15 @@
 //! Puts accumulation points in words: the holder, what piles up, its line, the path.
 
-use super::anchors::root_label;
+use super::anchors::AccumulationPoint;
 use super::origins::{self, Origin, Origins};
-use super::points::{AccumulationPoint, Content, kind_of};
+use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
 use crate::analysis::paths::{self, Chain, Told};
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
@@ -82,7 +82,7 @@ pub(super) fn is_core(class: &str) -> bool {
 /// An application's class is what leaks if its objects hold at least this part of what came.
 const MAIN_PART: f64 = 0.2;
 
-/// Puts the places in words; `came` says what is new, of one dump everything.
+/// Puts the accumulation points in words; `came` says what is new, of one dump everything.
 #[expect(clippy::too_many_arguments, reason = "an analysis takes what it needs of others as arguments")]
 pub(super) fn name(
     heap: &Heap,
@@ -90,20 +90,19 @@ pub(super) fn name(
     children: &Children,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    places: &[(u32, AccumulationPoint)],
+    places: &[(AccumulationPoint, Accumulation)],
     came: impl Fn(NodeId) -> bool,
-    judge: impl Fn(&AccumulationPoint) -> (Confidence, String),
+    judge: impl Fn(&Accumulation) -> (Confidence, String),
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
     let roots = paths::root_categories(heap);
-    let is_node = |anchor: u32| (anchor as usize) < heap.object_count();
     let found: Vec<Found> = places
         .iter()
         .map(|(anchor, place)| {
             control.check()?;
-            let id = is_node(*anchor).then_some(NodeId(*anchor));
-            let way = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
+            let id = anchor.node();
+            let path = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
             let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
             let strings = match (id, main.map(|content| kind_of(heap, content.sample))) {
                 (Some(id), Some(sort)) if sort.0 == Type::String => evidence::strings(heap, children, id, sort),
@@ -117,23 +116,24 @@ pub(super) fn name(
             let on = |end: NodeId| (end, onward(heap, shortest_paths, id.unwrap_or(end), end));
             let ends = ends.into_iter().map(on).collect();
             let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, &came));
-            Ok(Found { id, way, ends, main, sample, pile, strings })
+            Ok(Found { id, path, ends, main, sample, pile, strings })
         })
         .collect::<Result<_>>()?;
     let ends = found.iter().flat_map(|found| found.ends.iter().map(|(end, _)| end));
-    let origins = Origins::new(heap, &labels, found.iter().flat_map(|found| &found.way).chain(ends).copied());
-    let told = found.iter().flat_map(|found| ruby::telling(heap, &found.way));
+    let origins = Origins::new(heap, &labels, found.iter().flat_map(|found| &found.path).chain(ends).copied());
+    let told = found.iter().flat_map(|found| ruby::telling(heap, &found.path));
     let read: Vec<NodeId> = found
         .iter()
-        .flat_map(|found| found.way.iter().chain(found.ends.iter().flat_map(|(_, on)| on)).chain(&found.strings))
+        .flat_map(|found| found.path.iter().chain(found.ends.iter().flat_map(|(_, on)| on)).chain(&found.strings))
         .copied()
         .chain(told)
         .chain(origins.code())
         .collect();
     let pairs = |nodes: Vec<NodeId>| nodes.windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>();
     let edges = found.iter().flat_map(|found| {
-        let on = found.ends.iter().flat_map(|(_, on)| pairs(found.way.last().into_iter().chain(on).copied().collect()));
-        pairs(found.way.clone()).into_iter().chain(on)
+        let on =
+            found.ends.iter().flat_map(|(_, on)| pairs(found.path.last().into_iter().chain(on).copied().collect()));
+        pairs(found.path.clone()).into_iter().chain(on)
     });
     labels.read_texts(source, &read, edges)?;
     let labels = &labels;
@@ -143,12 +143,12 @@ pub(super) fn name(
     for ((anchor, place), found) in places.iter().zip(&found) {
         control.check()?;
         let (confidence, growth) = judge(place);
-        let Found { id, way, main, .. } = found;
+        let Found { id, path, main, .. } = found;
         let Some(sample) = found.sample else { continue };
         let class = labels.class_name(sample);
         let since = main.map_or(heap.properties(sample).generation, |content| content.since);
         let (holder, holder_id) = match id {
-            Some(_) => holder(heap, labels, &origins, &roots, way, &class),
+            Some(_) => holder(heap, labels, &origins, &roots, path, &class),
             None => root_holder(heap, labels, *anchor, &class),
         };
         let count = main.map_or(1, |content| content.count);
@@ -157,7 +157,7 @@ pub(super) fn name(
             origins.of(labels, &labels.class_name(end.0)) == Origin::App && !end.1.is_empty()
         };
         let on = found.ends.iter().find(is_of_app).or(found.ends.last()).map_or(&[][..], |(_, on)| on);
-        let chain: Vec<NodeId> = way.iter().chain(on).copied().collect();
+        let chain: Vec<NodeId> = path.iter().chain(on).copied().collect();
         let (sample, class, count, mostly) = match &found.pile {
             Some(pile) if pile.class == class => (sample, class, count.max(pile.count), None),
             Some(pile) => {
@@ -166,7 +166,7 @@ pub(super) fn name(
             }
             None => (sample, class, count, None),
         };
-        let line = Line::of(labels, place, sample, way, holder_id);
+        let line = Line::of(labels, place, sample, path, holder_id);
         suspects.push(Suspect {
             holder,
             holder_id,
@@ -183,7 +183,7 @@ pub(super) fn name(
             path: Chain::new(labels, &roots, &chain, Told::Shown, control)?,
             confidence,
             reasons: std::iter::once(growth)
-                .chain(seen.of(way, place.total(), main.as_ref(), &found.strings))
+                .chain(seen.of(path, place.total(), main.as_ref(), &found.strings))
                 .chain(line.why.map(str::to_owned))
                 .collect(),
         });
@@ -191,12 +191,12 @@ pub(super) fn name(
     Ok(suspects)
 }
 
-/// What is known of a place before texts are read.
+/// What is known of a point before texts are read.
 struct Found {
     /// The accumulation point; none where it is a root.
     id: Option<NodeId>,
-    /// The way to it.
-    way: Vec<NodeId>,
+    /// The path to it.
+    path: Vec<NodeId>,
     /// What the path may lead on to, and the way on; the last is `sample`.
     ends: Vec<(NodeId, Vec<NodeId>)>,
     main: Option<Content>,
@@ -218,7 +218,7 @@ fn pile(
     heap: &Heap,
     tree: &Tree,
     labels: &Labels<'_>,
-    place: &AccumulationPoint,
+    place: &Accumulation,
     id: NodeId,
     main: Content,
     came: impl Fn(NodeId) -> bool,
@@ -232,8 +232,7 @@ fn pile(
     /// How many, what they retain, one of them.
     type Held = (u64, u64, NodeId);
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
-    for target in heap.targets(id.0).iter().filter(|target| **target != DANGLING) {
-        let target = NodeId(*target);
+    for target in heap.targets(id) {
         let sort = kind_of(heap, target);
         if came(target) && place.content.contains_key(&sort) {
             let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));
@@ -294,14 +293,8 @@ struct Line {
 }
 
 impl Line {
-    /// Of a sample at the end of a way. The app's line is that of what came with it, else that of what takes it in.
-    fn of(
-        labels: &Labels<'_>,
-        place: &AccumulationPoint,
-        sample: NodeId,
-        way: &[NodeId],
-        holder: Option<NodeId>,
-    ) -> Line {
+    /// Of a sample at the end of a path. The app's line is that of what came with it, else that of what takes it in.
+    fn of(labels: &Labels<'_>, place: &Accumulation, sample: NodeId, path: &[NodeId], holder: Option<NodeId>) -> Line {
         let own = labels.value(Key::Location, sample);
         if is_app_line(labels, sample) {
             return Line { own, app: None, why: None };
@@ -315,7 +308,7 @@ impl Line {
             }
             (own, Some(app)) => Line { own, app: Some(app), why: None },
             (own, None) => {
-                let app = place_location(labels, way, holder);
+                let app = place_location(labels, path, holder);
                 let why = "no line of the app allocated what came; the one told made what takes it in";
                 Line { own, why: app.is_some().then_some(why), app }
             }
@@ -323,18 +316,18 @@ impl Line {
     }
 }
 
-/// The line of the app that allocated a place, or else what is nearest above it, up to its holder.
-fn place_location(labels: &Labels<'_>, way: &[NodeId], holder: Option<NodeId>) -> Option<String> {
-    let holder = way.iter().rposition(|id| Some(*id) == holder)?;
-    let id = way[holder..].iter().rev().find(|id| is_app_line(labels, **id))?;
+/// The line of the app that allocated a point, or else what is nearest above it, up to its holder.
+fn place_location(labels: &Labels<'_>, path: &[NodeId], holder: Option<NodeId>) -> Option<String> {
+    let holder = path.iter().rposition(|id| Some(*id) == holder)?;
+    let id = path[holder..].iter().rev().find(|id| is_app_line(labels, **id))?;
     match labels.value(Key::Location, *id) {
         KeyValue::Text(location) => Some(location),
         _ => None,
     }
 }
 
-/// The line of the app that allocated most of what piles up in a place.
-fn app_location(labels: &Labels<'_>, place: &AccumulationPoint) -> Option<String> {
+/// The line of the app that allocated most of what piles up at a point.
+fn app_location(labels: &Labels<'_>, place: &Accumulation) -> Option<String> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     for content in place.content.values().filter(|content| is_app_line(labels, content.sample)) {
         if let KeyValue::Text(location) = labels.value(Key::Location, content.sample) {
@@ -347,32 +340,32 @@ fn app_location(labels: &Labels<'_>, place: &AccumulationPoint) -> Option<String
         .map(|(location, _)| location)
 }
 
-/// The way on from an accumulation point to an object in it: the end of the object's own way, else what a short search finds.
+/// The way on from an accumulation point to an object in it: the end of the object's own path, else what a short search finds.
 fn onward(heap: &Heap, shortest_paths: &ShortestPaths, from: NodeId, to: NodeId) -> Vec<NodeId> {
-    let way = shortest_paths.path(to).unwrap_or_default();
-    if let Some(at) = way.iter().rposition(|id| *id == from) {
-        return way[at + 1..].to_vec();
+    let path = shortest_paths.path(to).unwrap_or_default();
+    if let Some(at) = path.iter().rposition(|id| *id == from) {
+        return path[at + 1..].to_vec();
     }
-    let mut before: HashMap<u32, u32> = HashMap::from([(from.0, from.0)]);
-    let mut waiting = std::collections::VecDeque::from([from.0]);
+    let mut before: HashMap<NodeId, NodeId> = HashMap::from([(from, from)]);
+    let mut waiting = std::collections::VecDeque::from([from]);
     let mut looks = LOOKS;
     while let Some(at) = waiting.pop_front() {
-        for target in heap.targets(at).iter().filter(|target| **target != DANGLING) {
+        for target in heap.targets(at) {
             looks -= 1;
             if looks == 0 {
                 return Vec::new();
             }
-            if before.contains_key(target) {
+            if before.contains_key(&target) {
                 continue;
             }
-            before.insert(*target, at);
-            if *target == to.0 {
-                let back = std::iter::successors(Some(to.0), |node| before.get(node).copied());
-                let mut on: Vec<NodeId> = back.take_while(|node| *node != from.0).map(NodeId).collect();
+            before.insert(target, at);
+            if target == to {
+                let back = std::iter::successors(Some(to), |node| before.get(node).copied());
+                let mut on: Vec<NodeId> = back.take_while(|node| *node != from).collect();
                 on.reverse();
                 return on;
             }
-            waiting.push_back(*target);
+            waiting.push_back(target);
         }
     }
     Vec::new()
@@ -381,9 +374,9 @@ fn onward(heap: &Heap, shortest_paths: &ShortestPaths, from: NodeId, to: NodeId)
 /// So many references are looked at for a way on.
 const LOOKS: u32 = 20_000;
 
-/// What piles up in a place: of an application's class if such objects hold a good part of it, else what holds the most; none where the
-/// place itself grows.
-fn main_content(labels: &Labels<'_>, place: &AccumulationPoint, anchor: Option<Type>) -> Option<Content> {
+/// What piles up at a point: of an application's class if such objects hold a good part of it, else what holds the most; none where the
+/// point itself grows.
+fn main_content(labels: &Labels<'_>, place: &Accumulation, anchor: Option<Type>) -> Option<Content> {
     let mut best: Option<(u8, Content)> = None;
     let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
     // An array, hash or string grows itself; in another object it is many sorts of things that came.
@@ -468,29 +461,29 @@ fn is_object(heap: &Heap, id: NodeId) -> bool {
 /// So many objects inside of one are looked at.
 pub(super) const SEARCHED: usize = 100;
 
-/// What holds a place, as a programmer would say: the nearest class, module, thread or object of the app on the way, from its end; where
+/// What holds a point, as a programmer would say: the nearest class, module, thread or object of the app on the path, from its end; where
 /// there is none that of a gem which is more than a container. What Ruby itself holds objects in goes by its name.
 pub(in crate::analysis) fn holder(
     heap: &Heap,
     labels: &Labels<'_>,
     origins: &Origins,
     roots: &HashMap<NodeId, &str>,
-    way: &[NodeId],
+    path: &[NodeId],
     class: &str,
 ) -> (String, Option<NodeId>) {
     type Named = (String, NodeId);
     let (mut of_gem, mut container): (Option<Named>, Option<Named>) = (None, None);
     let mut between = 0;
     let known = |(name, id): Named| (name, Some(id));
-    for id in way.iter().rev() {
+    for id in path.iter().rev() {
         let properties = heap.properties(*id);
         let name = labels.class_name(*id);
         match properties.ty {
             Type::Class | Type::Module | Type::Iclass => {
                 let name = heap.names().class_name(heap.address(*id)).unwrap_or_default();
                 let inside = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>'));
-                // The singleton class of an object: its object is before it on the way.
-                if inside.is_some_and(|name| name.starts_with("0x") || name.contains(":0x")) && way.first() != Some(id)
+                // The singleton class of an object: its object is before it on the path.
+                if inside.is_some_and(|name| name.starts_with("0x") || name.contains(":0x")) && path.first() != Some(id)
                 {
                     container.get_or_insert((name, *id));
                     continue;
@@ -519,14 +512,14 @@ pub(in crate::analysis) fn holder(
     if let Some(of_gem) = of_gem {
         return known(of_gem);
     }
-    let category = way.first().and_then(|first| roots.get(first)).copied().unwrap_or_default();
-    if let Some(store) = ruby::store(heap, labels, category, way, class) {
-        return (store.to_owned(), way.last().copied());
+    let category = path.first().and_then(|first| roots.get(first)).copied().unwrap_or_default();
+    if let Some(store) = ruby::store(heap, labels, category, path, class) {
+        return (store.to_owned(), path.last().copied());
     }
     container.map_or_else(|| (root_name(category), None), known)
 }
 
-/// So many objects of gems may stand between a holder of the app and the place. Behind more of them it only leads there, as an
+/// So many objects of gems may stand between a holder of the app and the point. Behind more of them it only leads there, as an
 /// application object does to all that a framework has.
 const FAR: usize = 2;
 
@@ -534,21 +527,23 @@ fn root_name(category: &str) -> String {
     if category.is_empty() { String::new() } else { format!("root {category}") }
 }
 
-/// The holder where a root itself is the place.
-fn root_holder(heap: &Heap, labels: &Labels<'_>, anchor: u32, class: &str) -> (String, Option<NodeId>) {
-    let label = root_label(heap, anchor);
-    let category = label.strip_prefix("root ").unwrap_or_default();
-    let store = ruby::store(heap, labels, category, &[], class);
-    (store.map_or_else(|| label.clone(), str::to_owned), None)
+/// The holder where a root itself is the point.
+fn root_holder(heap: &Heap, labels: &Labels<'_>, root: AccumulationPoint, class: &str) -> (String, Option<NodeId>) {
+    let store = ruby::store(heap, labels, root.category(heap).unwrap_or_default(), &[], class);
+    (store.map_or_else(|| root_label(heap, root), str::to_owned), None)
+}
+
+/// A root as an accumulation point, for people.
+pub(in crate::analysis) fn root_label(heap: &Heap, root: AccumulationPoint) -> String {
+    format!("root {}", root.category(heap).unwrap_or_default())
 }
 
 /// Whether an object holds no more than one thing that holds others: a list, map or reference with what guards and describes it.
 fn is_container(heap: &Heap, id: NodeId) -> bool {
-    let targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING).take(SEARCHED);
-    let holds = targets.filter(|target| {
-        let properties = heap.properties(NodeId(**target));
+    let holds = heap.targets(id).take(SEARCHED).filter(|target| {
+        let properties = heap.properties(*target);
         match properties.ty {
-            Type::Array | Type::Hash => heap.length(NodeId(**target)) != Some(0),
+            Type::Array | Type::Hash => heap.length(*target) != Some(0),
             Type::Object | Type::Struct => true,
             Type::Data => {
                 let label = heap.names().tables.symbols.bytes(properties.names.label);

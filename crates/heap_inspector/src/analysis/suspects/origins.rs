@@ -6,7 +6,7 @@
 
 use super::naming::is_core;
 use crate::gems::gem;
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::{Labels, code};
 use crate::record::Type;
@@ -156,15 +156,10 @@ fn evidence(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> Evidence {
 
 /// The code of a few methods of a class.
 fn methods(heap: &Heap, class: NodeId) -> Vec<NodeId> {
-    let targets = heap.targets(class.0).iter().take(REFERENCES).filter(|target| **target != DANGLING);
+    let targets = heap.references(class).take(REFERENCES).filter_map(|target| target.node());
     let is_method = |id: &NodeId| {
         let properties = heap.properties(*id);
         properties.ty == Type::Imemo && heap.names().tables.symbols.bytes(properties.names.label) == b"ment"
     };
-    targets
-        .map(|target| NodeId(*target))
-        .filter(is_method)
-        .filter_map(|id| code::iseq_of(heap, id))
-        .take(METHODS)
-        .collect()
+    targets.filter(is_method).filter_map(|id| code::iseq_of(heap, id)).take(METHODS).collect()
 }

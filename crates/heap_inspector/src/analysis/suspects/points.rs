@@ -1,12 +1,11 @@
 //! What is new, summed up by the accumulation point that holds it.
 
 use super::Confidence;
-use super::anchors::Anchors;
+use super::anchors::{AccumulationPoint, Anchors};
 use super::joining::joined;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
@@ -29,7 +28,7 @@ pub(super) struct Content {
     pub(super) retained: u64,
     /// The first generation plus 1; 0 for none.
     pub(super) since: u32,
-    /// By generation, one bit for each part of the time.
+    /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
 }
 
@@ -48,7 +47,7 @@ impl Content {
 
 /// What was found of an accumulation point.
 #[derive(Clone, Debug, Default)]
-pub(in crate::analysis) struct AccumulationPoint {
+pub(in crate::analysis) struct Accumulation {
     /// The bytes that came in each step.
     pub(in crate::analysis) steps: Vec<u64>,
     /// Those of them that it holds together with others.
@@ -56,12 +55,12 @@ pub(in crate::analysis) struct AccumulationPoint {
     /// How sure it is that it leaks, and why; of several dumps, set when they are compared.
     pub(super) verdict: Option<(Confidence, String)>,
     pub(super) content: HashMap<ObjectKind, Content>,
-    /// By generation, one bit for each part of the time.
+    /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
     pub(super) bytes: u64,
 }
 
-impl AccumulationPoint {
+impl Accumulation {
     /// How many objects came and stayed.
     pub(in crate::analysis) fn count(&self) -> u64 {
         self.content.values().map(|content| content.count).sum()
@@ -76,7 +75,7 @@ impl AccumulationPoint {
         }
     }
 
-    pub(super) fn add(&mut self, other: AccumulationPoint) {
+    pub(super) fn add(&mut self, other: Accumulation) {
         self.steps.resize(other.steps.len().max(self.steps.len()), 0);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.joint.resize(other.joint.len().max(self.joint.len()), 0);
@@ -89,7 +88,7 @@ impl AccumulationPoint {
     }
 }
 
-impl AccumulationPoint {
+impl Accumulation {
     /// Counts what has no line to the most of its class that has one: a compaction takes the lines of what it moves.
     fn fold_untraced(&mut self) {
         let untraced: Vec<ObjectKind> =
@@ -126,23 +125,22 @@ pub(in crate::analysis) fn places(
     shortest_paths: &ShortestPaths,
     control: &Control<'_>,
     mut counts: impl FnMut(NodeId) -> bool,
-) -> Result<HashMap<u32, AccumulationPoint>> {
+) -> Result<HashMap<AccumulationPoint, Accumulation>> {
     let heap = diff.heap();
     let steps = diff.step_count();
     let known = known_classes(diff);
-    let mut anchors = Anchors::new(heap, tree, shortest_paths, |id| diff.step(id).is_none() || known.contains(&id));
-    let mut places: HashMap<u32, AccumulationPoint> = HashMap::new();
+    let is_old = |id: NodeId| diff.step(id).is_none() || known.contains(&id);
+    let mut anchors = Anchors::new(heap, tree, shortest_paths, is_old)?;
+    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
         if properties.tracer || !tree.is_reachable(id) || !counts(id) {
             continue;
         }
         match diff.step(id) {
             Some(step) => {
-                let (anchor, is_alone) = anchors.of(id);
+                let Some((anchor, is_alone)) = anchors.of(id) else { continue };
                 map(&mut places, 1)?;
                 let place = places.entry(anchor).or_default();
                 place.steps.resize(steps, 0);
@@ -172,7 +170,7 @@ pub(in crate::analysis) fn places(
                 sizes.push(last);
                 if sizes.is_sorted() {
                     map(&mut places, 1)?;
-                    let place = places.entry(id.0).or_default();
+                    let place = places.entry(AccumulationPoint::Node(id)).or_default();
                     place.steps.resize(steps, 0);
                     sizes
                         .windows(2)
@@ -183,7 +181,7 @@ pub(in crate::analysis) fn places(
         }
     }
     let mut places = join(heap, tree, places, control)?;
-    places.values_mut().for_each(AccumulationPoint::fold_untraced);
+    places.values_mut().for_each(Accumulation::fold_untraced);
     Ok(places)
 }
 
@@ -221,37 +219,41 @@ pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
 /// The bytes of a small slot.
 pub(super) const SLOT: u64 = 40;
 
-/// Joins places that are one to a programmer, as [`joined`] has it. What a root holds stays.
+/// Joins accumulation points that are one to a programmer, as [`joined`] has it. What a root holds stays.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
 pub(super) fn join(
     heap: &Heap,
     tree: &Tree,
-    places: HashMap<u32, AccumulationPoint>,
+    places: HashMap<AccumulationPoint, Accumulation>,
     control: &Control<'_>,
-) -> Result<HashMap<u32, AccumulationPoint>> {
+) -> Result<HashMap<AccumulationPoint, Accumulation>> {
+    let (mut nodes, mut joint) = (Vec::new(), HashMap::new());
+    for (point, place) in places {
+        match point {
+            AccumulationPoint::Node(id) => nodes.push((id, place)),
+            AccumulationPoint::Root(_) => drop(joint.insert(point, place)),
+        }
+    }
     // In an order, so that what a joined place is told by is the same each time.
-    let (mut nodes, roots): (Vec<_>, Vec<_>) =
-        places.into_iter().partition(|(anchor, _)| (*anchor as usize) < heap.object_count());
-    nodes.sort_unstable_by_key(|(anchor, _)| *anchor);
-    let anchors: Vec<u32> = nodes.iter().map(|(anchor, _)| *anchor).collect();
+    nodes.sort_unstable_by_key(|(id, _)| *id);
+    let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
     let held = |at: usize, kinds: &mut Vec<_>| {
         kinds.extend(nodes[at].1.content.keys().map(|(ty, class, ..)| (*ty, *class)));
     };
-    let joined = joined(heap, tree, &anchors, held, control)?;
-    let mut places: HashMap<u32, AccumulationPoint> = roots.into_iter().collect();
+    let joined = joined(heap, tree, &ids, held, control)?;
     for (step, (to, (_, place))) in joined.into_iter().zip(nodes).enumerate() {
         control.check_at(step)?;
-        match places.entry(to) {
+        match joint.entry(AccumulationPoint::Node(to)) {
             Entry::Vacant(free) => drop(free.insert(place)),
             Entry::Occupied(mut known) => known.get_mut().add(place),
         }
     }
-    Ok(places)
+    Ok(joint)
 }
 
 /// Whether the node may be an element of a list that is made of its own kind.
-pub(super) fn is_element(heap: &Heap, node: u32) -> bool {
-    matches!(heap.ty(NodeId(node)), Type::Object | Type::Struct | Type::Data)
+pub(super) fn is_element(heap: &Heap, id: NodeId) -> bool {
+    matches!(heap.ty(id), Type::Object | Type::Struct | Type::Data)
 }

@@ -1,29 +1,27 @@
 //! What Ruby itself holds objects in, by its name instead of `root vm`.
 
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::record::Type;
 
 /// So many elements of a table of Ruby's own tell what it is.
 const TOLD_BY: usize = 16;
 
-/// The elements whose texts tell what a table of Ruby's own is; none where a way leads through something else.
-pub(in crate::analysis) fn telling(heap: &Heap, way: &[NodeId]) -> Vec<NodeId> {
-    let [table, ..] = way else { return Vec::new() };
+/// The elements whose texts tell what a table of Ruby's own is; none where a path leads through something else.
+pub(in crate::analysis) fn telling(heap: &Heap, path: &[NodeId]) -> Vec<NodeId> {
+    let [table, ..] = path else { return Vec::new() };
     if !is_hidden(heap, *table) {
         return Vec::new();
     }
-    let targets = heap.targets(table.0).iter().rev().filter(|target| **target != DANGLING);
-    let strings = targets.map(|target| NodeId(*target)).filter(|id| heap.properties(*id).ty == Type::String);
-    strings.take(TOLD_BY).collect()
+    heap.targets(*table).rev().filter(|id| heap.properties(*id).ty == Type::String).take(TOLD_BY).collect()
 }
 
-/// The store of Ruby's own on a way from a root of this category, objects of such a class piling up at its end.
+/// The store of Ruby's own on a path from a root of this category, objects of such a class piling up at its end.
 pub(super) fn store(
     heap: &Heap,
     labels: &Labels<'_>,
     category: &str,
-    way: &[NodeId],
+    path: &[NodeId],
     class: &str,
 ) -> Option<&'static str> {
     if class == "TracePoint" {
@@ -33,25 +31,24 @@ pub(super) fn store(
     if category == "global_symbols" {
         return Some("the symbol table");
     }
-    if way.iter().any(|id| label(heap, *id) == (Type::Data, b"ractor")) {
+    if path.iter().any(|id| label(heap, *id) == (Type::Data, b"ractor")) {
         return Some("the messages to a Ractor");
     }
-    let [table, ..] = way else { return None };
+    let [table, ..] = path else { return None };
     if !is_hidden(heap, *table) {
         return None;
     }
-    let targets = || heap.targets(table.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
     let is_of_symbols = |id: NodeId| {
-        let mut targets = heap.targets(id.0).iter().filter(|target| **target != DANGLING);
         is_hidden(heap, id)
             && heap.properties(id).ty == Type::Array
-            && targets.all(|target| matches!(heap.properties(NodeId(*target)).ty, Type::String | Type::Symbol))
-            && !heap.targets(id.0).is_empty()
+            && heap.targets(id).all(|target| matches!(heap.properties(target).ty, Type::String | Type::Symbol))
+            && heap.references(id).len() > 0
     };
-    if heap.properties(*table).ty == Type::Array && targets().next().is_some() && targets().all(is_of_symbols) {
+    let mut elements = heap.targets(*table).peekable();
+    if heap.properties(*table).ty == Type::Array && elements.peek().is_some() && elements.all(is_of_symbols) {
         return Some("the symbol table");
     }
-    let texts: Vec<&str> = telling(heap, way).iter().filter_map(|id| labels.start(*id)).collect();
+    let texts: Vec<&str> = telling(heap, path).iter().filter_map(|id| labels.start(*id)).collect();
     let is_file = |text: &&&str| text.starts_with('/') || text.ends_with(".rb") || text.ends_with(".so");
     (!texts.is_empty() && texts.iter().filter(is_file).count() * 4 >= texts.len() * 3).then_some("the loaded features")
 }

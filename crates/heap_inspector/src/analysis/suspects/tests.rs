@@ -177,13 +177,13 @@ fn says_what_else_speaks_for_it() {
     (0..MANY_ARRAYS).for_each(|number| line(0x90_0000 + number * 40, "ARRAY", class("Array"), "\"length\":3"));
     let found = suspects(&[lines]);
     let [suspect] = &found[..] else { panic!("{found:?}") };
-    let signs = [
+    let evidence = [
         "longest of 1,001 arrays",
         "the place retains 7.9 KiB, each object in it 40 B at most",
         "a closure of /app/hook.rb:4 holds it, by a local variable around the block",
         "200 of these strings have 2 texts in all",
     ];
-    assert_eq!(suspect.reasons[1..], signs);
+    assert_eq!(suspect.reasons[1..], evidence);
 }
 
 const MANY_ARRAYS: u64 = 1000;

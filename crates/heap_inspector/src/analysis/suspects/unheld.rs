@@ -3,7 +3,7 @@
 //! Young garbage goes with the next collection, so it is of the last generations. What is of many, the latest among them, is held by
 //! something that the dump does not show, or it grew old and waits for a full collection: one dump does not tell.
 
-use super::points::{AccumulationPoint, Content, ObjectKind, kind_of};
+use super::points::{Accumulation, Content, ObjectKind, kind_of};
 use super::unseen::hidden;
 use super::{BINS, FEW_OBJECTS, LATEST, Suspect};
 use crate::Result;
@@ -12,7 +12,7 @@ use crate::graph::dominators::Tree;
 use crate::heap::Heap;
 use hashbrown::HashMap;
 
-/// The suspect that the dump shows no holder of, where there is one, and what it ranks by. `bin` says in which part of the traced time a
+/// The suspect that the dump shows no holder of, where there is one, and what it ranks by. `bin` says in which slice of the traced period a
 /// generation lies.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub(super) fn unheld(
     bin: impl Fn(u32) -> u32,
     floor: u64,
     control: &Control<'_>,
-) -> Result<Option<(AccumulationPoint, Suspect)>> {
+) -> Result<Option<(Accumulation, Suspect)>> {
     let diagnostics = heap.diagnostics();
     if heap.roots().is_empty() || diagnostics.lost > 0 {
         return Ok(None); // what was lost may have held it
@@ -51,7 +51,7 @@ pub(super) fn unheld(
         let is_recent = content.bins >> (BINS - LATEST) != 0;
         content.count > FEW_OBJECTS && is_recent && content.bins.count_ones() * 2 >= BINS
     });
-    let place = found.values().fold(AccumulationPoint::default(), |mut place, content| {
+    let place = found.values().fold(Accumulation::default(), |mut place, content| {
         place.bytes = place.bytes.saturating_add(content.retained);
         place.bins |= content.bins;
         place
@@ -62,9 +62,9 @@ pub(super) fn unheld(
     let main = hidden(heap, found.into_values());
     Ok(main.map(|(content, suspect)| {
         let reason = format!(
-            "nothing in the dump leads to it, and yet it comes from {} of {BINS} parts of the traced time: something that dumps do not \
-             show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full collection; two more \
-             dumps would tell",
+            "nothing in the dump leads to it, and yet it was allocated in {} of {BINS} slices of the traced period: something that \
+             dumps do not show holds it, as a finalizer (from Ruby 3.4 on), a weak table or a C extension, or it waits for a full \
+             collection; two more dumps would tell",
             content.bins.count_ones()
         );
         let suspect = Suspect { memsize: place.bytes, reasons: vec![reason], ..suspect };

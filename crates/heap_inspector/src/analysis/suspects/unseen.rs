@@ -11,7 +11,6 @@ use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::analysis::paths::Chain;
 use crate::control::Control;
-use crate::graph::CHECK_INTERVAL;
 use crate::graph::dominators::Tree;
 use crate::heap::Heap;
 use crate::keys::Key;
@@ -39,9 +38,7 @@ pub(super) fn unseen(
         return Ok(None); // no object was seen to outlive anything
     }
     for id in heap.nodes() {
-        if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-            control.check()?;
-        }
+        control.check_at(id.0 as usize)?;
         if tree.is_reachable(id) {
             continue;
         }

@@ -1,16 +1,17 @@
 //! The places of a dump without generations: who holds many objects of one kind.
 
+use super::anchors::AccumulationPoint;
 use super::joining::{ElementKind, joined};
 use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
-use super::points::{AccumulationPoint, Content, ObjectKind, SLOT, is_element, kind_of};
+use super::points::{Accumulation, Content, ObjectKind, SLOT, is_element, kind_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::control::Control;
+use crate::graph::Links;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::graph::{CHECK_INTERVAL, ROOT};
-use crate::heap::{DANGLING, Heap, NodeId};
+use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
 use crate::memory::{self, filled, list, room};
 use crate::record::Type;
@@ -61,22 +62,23 @@ fn by_doubt(
     tree: &Tree,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    mut places: Vec<(u32, AccumulationPoint)>,
+    mut places: Vec<(AccumulationPoint, Accumulation)>,
     limit: usize,
-) -> Result<Vec<(u32, AccumulationPoint)>> {
+) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
     let looked_at = places.len().min(limit.saturating_add(DOUBTED));
-    let way = |anchor: u32| shortest_paths.path(NodeId(anchor)).unwrap_or_default();
+    let way = |at: AccumulationPoint| at.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
     let mut labels = Labels::new(heap);
     let origins = Origins::new(heap, &labels, places[..looked_at].iter().flat_map(|(anchor, _)| way(*anchor)));
     let code: Vec<NodeId> = origins.code().collect();
     labels.read_texts(source, &code, std::iter::empty())?;
-    let mut weighed: Vec<(u64, u32, AccumulationPoint)> = Vec::new();
+    let mut weighed: Vec<(u64, AccumulationPoint, Accumulation)> = Vec::new();
     for (anchor, mut place) in places.drain(..looked_at) {
         let doubt = if is_of_ruby(heap, &labels, &origins, &way(anchor)) {
             Some("Ruby's own library holds many objects of one kind")
         } else {
             let is_at_once = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
-            let is_at_once = is_at_once.is_some_and(|(sort, _)| is_side_by_side(heap, tree, NodeId(anchor), *sort));
+            let is_at_once =
+                is_at_once.zip(anchor.node()).is_some_and(|((sort, _), id)| is_side_by_side(heap, tree, id, *sort));
             is_at_once.then_some("it holds many objects of one kind, side by side as if they were made in one go")
         };
         let weight = if doubt.is_some() { place.bytes / DOUBTFUL } else { place.bytes };
@@ -116,8 +118,7 @@ fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId
 /// Whether the objects of a sort that a place refers to lie as close together as what each of them holds takes, as they do where they
 /// were made one after another and nothing else in between.
 fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) -> bool {
-    let targets = heap.targets(place.0).iter().filter(|target| **target != DANGLING).map(|target| NodeId(*target));
-    let objects: Vec<NodeId> = targets.filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
+    let objects: Vec<NodeId> = heap.targets(place).filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
     let is_near = |pair: &&[NodeId]| {
         let slots = tree.retained_count(pair[0]).max(tree.retained_count(pair[1]));
         heap.address(pair[0]).abs_diff(heap.address(pair[1])) <= 3 * SLOT * slots
@@ -129,14 +130,14 @@ fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) ->
 /// By place, what it holds. There may be a place for each object, as in a ladder, so that is a few numbers in lists: what a place holds is
 /// summed up when all that is its is known, one place after another.
 struct Held {
-    /// By node, the place that holds it; [`ROOT`] where none does, or it does not count.
-    places: Vec<u32>,
+    /// By node, the place that holds it; none where none does, or it does not count.
+    places: Links,
     /// By node, whether it lies in a list of its own kind: what the first element retains is not counted again for the second.
     is_inside: Vec<bool>,
     /// By node, its number in a search through the dominator tree, so that what a node dominates has the numbers behind its own.
     numbers: Vec<u32>,
     /// The nodes that count, by place.
-    nodes: Vec<u32>,
+    nodes: Vec<NodeId>,
 }
 
 impl Held {
@@ -158,26 +159,23 @@ impl Held {
         let mut is_inside = filled(false, heap.object_count())?;
         let mut nodes = list(heap.object_count())?;
         for id in heap.nodes() {
-            if (id.0 as usize).is_multiple_of(CHECK_INTERVAL) {
-                control.check()?;
-            }
-            let at = id.0 as usize;
-            let holder = std::mem::replace(&mut places[at], ROOT);
+            control.check_at(id.0 as usize)?;
+            let alone = places.get(id);
+            places.set(id, None);
             if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
                 continue;
             }
-            let place = match holder {
-                // What several objects hold together stands under the nearest of them.
-                ROOT => shortest_paths.parent(id),
-                holder if tree.retained(NodeId(holder)) < floor => continue,
-                holder => holder,
-            };
-            if place == ROOT || heap.properties(NodeId(place)).tracer {
+            if alone.is_some_and(|holder| tree.retained(holder) < floor) {
                 continue;
             }
-            is_inside[at] = holder != ROOT && tree.above(id.0) != holder;
-            places[at] = place;
-            nodes.push(id.0);
+            // What several objects hold together stands under the nearest of them.
+            let Some(place) = alone.or_else(|| shortest_paths.parent(id)) else { continue };
+            if heap.properties(place).tracer {
+                continue;
+            }
+            is_inside[id.0 as usize] = alone.is_some() && tree.above(id) != alone;
+            places.set(id, Some(place));
+            nodes.push(id);
         }
         let mut held = Held { places, is_inside, numbers, nodes };
         held.join(heap, tree, control)?;
@@ -188,32 +186,32 @@ impl Held {
     fn join(&mut self, heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<()> {
         self.sort(control)?;
         let Held { places, nodes, .. } = self;
-        let of = |node: &u32| places[*node as usize];
+        let of = |id: &NodeId| places.get(*id);
         let count = nodes.chunk_by(|one, other| of(one) == of(other)).count();
-        let mut anchors = list(count)?;
-        anchors.extend(nodes.chunk_by(|one, other| of(one) == of(other)).map(|held| of(&held[0])));
+        let mut ids = list(count)?;
+        ids.extend(nodes.chunk_by(|one, other| of(one) == of(other)).filter_map(|held| of(&held[0])));
         // Places are asked for in order.
         let mut rest = nodes.chunk_by(|one, other| of(one) == of(other)).enumerate();
         let held = |place: usize, kinds: &mut Vec<ElementKind>| {
             let Some((_, held)) = rest.find(|(at, _)| *at == place) else { return };
-            for node in held {
-                let (ty, class, ..) = kind_of(heap, NodeId(*node));
+            for id in held {
+                let (ty, class, ..) = kind_of(heap, *id);
                 if kinds.last() != Some(&(ty, class)) {
                     kinds.push((ty, class));
                 }
             }
         };
-        let joined = joined(heap, tree, &anchors, held, control)?;
-        if joined == anchors {
+        let joined = joined(heap, tree, &ids, held, control)?;
+        if joined == ids {
             return Ok(());
         }
-        let (mut at, mut before) = (0, nodes.first().map_or(ROOT, |node| places[*node as usize]));
-        for (step, node) in nodes.iter().enumerate() {
+        let (mut at, mut before) = (0, nodes.first().and_then(|id| places.get(*id)));
+        for (step, id) in nodes.iter().enumerate() {
             control.check_at(step)?;
-            let place = &mut places[*node as usize];
-            at += usize::from(*place != before);
-            before = *place;
-            *place = joined[at];
+            let place = places.get(*id);
+            at += usize::from(place != before);
+            before = place;
+            places.set(*id, Some(joined[at]));
         }
         self.sort(control)
     }
@@ -221,7 +219,7 @@ impl Held {
     fn sort(&mut self, control: &Control<'_>) -> Result<()> {
         let Held { places, nodes, .. } = self;
         control.check()?;
-        nodes.sort_unstable_by_key(|node| (places[*node as usize], *node));
+        nodes.sort_unstable_by_key(|id| (places.get(*id), *id));
         control.check()
     }
 
@@ -234,20 +232,20 @@ impl Held {
         floor: u64,
         most: usize,
         control: &Control<'_>,
-    ) -> Result<Vec<(u32, AccumulationPoint)>> {
+    ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
         let large = LARGE.max(tree.reachable().memsize / 1000);
         let is_large = |id: NodeId| heap.ty(id) == Type::String && heap.bytes(id) >= large;
         let mut ranked = Ranked { most, places: Vec::new() };
-        let of = |node: &u32| self.places[*node as usize];
+        let of = |id: &NodeId| self.places.get(*id);
         for (step, held) in self.nodes.chunk_by(|one, other| of(one) == of(other)).enumerate() {
             control.check_at(step)?;
-            let place = NodeId(of(&held[0]));
+            let Some(place) = of(&held[0]) else { continue };
             if held.len() as u64 > FEW_OBJECTS && !is_large(place) {
                 ranked.take(floor, place, self.point(heap, tree, children, place, held, control)?)?;
             }
         }
         for id in heap.nodes().filter(|id| is_large(*id) && tree.is_reachable(*id)) {
-            ranked.take(floor, id, AccumulationPoint { bytes: heap.bytes(id), ..AccumulationPoint::default() })?;
+            ranked.take(floor, id, Accumulation { bytes: heap.bytes(id), ..Accumulation::default() })?;
         }
         control.check()?;
         Ok(ranked.end())
@@ -260,14 +258,13 @@ impl Held {
         tree: &Tree,
         children: &Children,
         place: NodeId,
-        held: &[u32],
+        held: &[NodeId],
         control: &Control<'_>,
-    ) -> Result<AccumulationPoint> {
+    ) -> Result<Accumulation> {
         let mut content: HashMap<ObjectKind, Content> = HashMap::new();
-        for (step, node) in held.iter().enumerate() {
+        for (step, id) in held.iter().copied().enumerate() {
             control.check_at(step)?;
-            let id = NodeId(*node);
-            let retained = if self.is_inside[*node as usize] { 0 } else { tree.retained(id) };
+            let retained = if self.is_inside[id.0 as usize] { 0 } else { tree.retained(id) };
             let one = Content { count: 1, retained, ..Content::new(id) };
             memory::map(&mut content, 1)?;
             content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(one);
@@ -287,7 +284,7 @@ impl Held {
         if content.values().all(|content| self.dominates(tree, place, content.sample)) {
             bytes = bytes.min(tree.retained(place));
         }
-        Ok(AccumulationPoint { content, bytes, ..AccumulationPoint::default() })
+        Ok(Accumulation { content, bytes, ..Accumulation::default() })
     }
 
     fn dominates(&self, tree: &Tree, place: NodeId, id: NodeId) -> bool {
@@ -299,19 +296,19 @@ impl Held {
 /// The places with the most bytes, of all that were taken.
 struct Ranked {
     most: usize,
-    places: Vec<(u32, AccumulationPoint)>,
+    places: Vec<(AccumulationPoint, Accumulation)>,
 }
 
 impl Ranked {
-    fn take(&mut self, floor: u64, place: NodeId, point: AccumulationPoint) -> Result<()> {
-        if point.bytes < floor {
+    fn take(&mut self, floor: u64, place: NodeId, held: Accumulation) -> Result<()> {
+        if held.bytes < floor {
             return Ok(());
         }
         if self.places.len() >= self.most.saturating_mul(2) {
             self.cut();
         }
         room(&mut self.places, 1)?;
-        self.places.push((place.0, point));
+        self.places.push((AccumulationPoint::Node(place), held));
         Ok(())
     }
 
@@ -320,26 +317,25 @@ impl Ranked {
         self.places.truncate(self.most);
     }
 
-    fn end(mut self) -> Vec<(u32, AccumulationPoint)> {
+    fn end(mut self) -> Vec<(AccumulationPoint, Accumulation)> {
         self.cut();
         self.places
     }
 }
 
-/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list, [`ROOT`] where
-/// there is none; and its number in the search.
-fn holders(heap: &Heap, tree: &Tree, children: &Children, control: &Control<'_>) -> Result<(Vec<u32>, Vec<u32>)> {
-    let (mut holders, mut numbers) = (filled(ROOT, heap.object_count())?, filled(ROOT, heap.object_count())?);
+/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; and its number
+/// in the search.
+fn holders(heap: &Heap, tree: &Tree, children: &Children, control: &Control<'_>) -> Result<(Links, Vec<u32>)> {
+    let (mut holders, mut numbers) = (Links::new(heap.object_count())?, filled(u32::MAX, heap.object_count())?);
     let mut number = 0u32;
     let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
     while let Some(id) = stack.pop() {
         control.check_at(number as usize)?;
         numbers[id.0 as usize] = number;
         number += 1;
-        let above = tree.above(id.0);
-        if above != ROOT {
-            let is_next = is_element(heap, above) && kind_of(heap, NodeId(above)) == kind_of(heap, id);
-            holders[id.0 as usize] = if is_next { holders[above as usize] } else { above };
+        if let Some(above) = tree.above(id) {
+            let is_next = is_element(heap, above) && kind_of(heap, above) == kind_of(heap, id);
+            holders.set(id, if is_next { holders.get(above) } else { Some(above) });
         }
         let below = children.of(Dominator::Node(id));
         room(&mut stack, below.len())?;

@@ -29,7 +29,7 @@ fn line(at: u64, rest: &str, references: &[u64], bytes: u64) -> String {
     )
 }
 
-/// Alive: 1 -> 2. Dead: 3 -> 4, 5; 6 -> 5; the ring 7 -> 8 -> 7 with 8 -> 9; 10 -> 10; and what Ruby may hold weakly.
+/// Alive: 1 -> 2. Dead: 3 -> 4, 5; 6 -> 5; the cycle 7 -> 8 -> 7 with 8 -> 9; 10 -> 10; and what Ruby may hold weakly.
 fn dump() -> String {
     let object = "\"type\":\"OBJECT\"";
     [
@@ -40,8 +40,8 @@ fn dump() -> String {
         line(0x4000, object, &[], 20),
         line(0x5000, object, &[], 30),
         line(0x6000, object, &[0x5000], 40),
-        // What the ring leads to stands before it in the dump.
-        line(0x6800, "\"type\":\"STRING\", \"value\":\"held by a ring\", \"encoding\":\"UTF-8\"", &[], 300),
+        // What the cycle leads to stands before it in the dump.
+        line(0x6800, "\"type\":\"STRING\", \"value\":\"held by a cycle\", \"encoding\":\"UTF-8\"", &[], 300),
         line(0x7000, "\"type\":\"HASH\", \"size\":1", &[0x8000, 0x8000], 100),
         line(0x8000, object, &[0x7000, 0x6800], 200),
         line(0xa000, object, &[0xa000], 5),
@@ -59,7 +59,7 @@ fn counts_each_object_to_one_structure() {
     let asked = by(&[Key::Type], "", 4);
     let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!((found.total.count, found.total.memsize), (12, 740));
-    // 3; 6; the ring; 10; four of Ruby's own.
+    // 3; 6; the cycle; 10; four of Ruby's own.
     assert_eq!(found.components, 8);
     let biggest: Vec<(u64, u64, u64, bool)> = found
         .biggest
@@ -149,7 +149,7 @@ fn a_dead_list_of_a_million_is_one_structure() {
     assert_eq!((found.biggest[0].id, found.biggest[0].sum.count), (NodeId(COUNT as u32 - 1), COUNT));
 }
 
-/// By node, which nodes it leads to, itself where a ring does.
+/// By node, which nodes it leads to, itself where a cycle does.
 fn reach(edges: &[Vec<u32>]) -> Vec<Vec<bool>> {
     let from = |start: usize| {
         let mut seen = vec![false; edges.len()];
@@ -192,9 +192,9 @@ proptest! {
         // A node can root a component if whatever dead node leads to it can be reached from it too.
         let can_head = |node: &&usize| dead.iter().all(|other| !reach[*other][**node] || reach[**node][*other]);
         let component_roots: Vec<usize> = dead.iter().filter(can_head).copied().collect();
-        // Of each ring one.
-        let rings = component_roots.iter().filter(|node| !component_roots.iter().any(|other| other < *node && reach[*other][**node]));
-        prop_assert_eq!(found.components as usize, rings.count());
+        // Of each cycle one.
+        let cycles = component_roots.iter().filter(|node| !component_roots.iter().any(|other| other < *node && reach[*other][**node]));
+        prop_assert_eq!(found.components as usize, cycles.count());
         for root in &found.biggest {
             let node = root.id.0 as usize;
             prop_assert!(component_roots.contains(&node));
