@@ -1,6 +1,7 @@
 //! How work is done, whatever the work is: on how many threads, until when, and who is told how far it came.
 
 use crate::{Error, Result};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a caller says of how a question is worked out; it changes no answer.
@@ -30,10 +31,10 @@ impl Control<'_> {
         }
     }
 
-    /// An error where the caller raised the cancel flag.
+    /// An error where the caller raised the cancel flag, or where memory comes to its end.
     ///
     /// # Errors
-    /// [`Error::Interrupted`].
+    /// [`Error::Interrupted`], [`Error::Memory`].
     pub fn check(&self) -> Result<()> {
         #[cfg(test)]
         {
@@ -44,7 +45,7 @@ impl Control<'_> {
         }
         match self.cancel {
             Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
-            _ => Ok(()),
+            _ => headroom(),
         }
     }
 
@@ -57,6 +58,29 @@ impl Control<'_> {
     pub(crate) fn check_at(&self, step: usize) -> Result<()> {
         if step.is_multiple_of(CHECK_INTERVAL) { self.check() } else { Ok(()) }
     }
+}
+
+/// So much memory must be left for the many small things (texts, cells, entries) that are made until the flag is looked at again: they
+/// do not ask for room, and the standard library's way is to end the process where it is refused. More than what glibc ever
+/// takes from its own stock, so that this asks the system, touches nothing and leaves nothing behind.
+const HEADROOM: usize = 33 << 20;
+
+fn headroom() -> Result<()> {
+    if !is_limited() {
+        return Ok(());
+    }
+    let mut room: Vec<u8> = Vec::new();
+    let found = room.try_reserve_exact(HEADROOM).map_err(|_| Error::Memory { bytes: HEADROOM });
+    std::hint::black_box(&room);
+    found
+}
+
+/// Whether the system may refuse memory: it has a limit for the process (which may be set at any time), or promises no more than there is.
+fn is_limited() -> bool {
+    use rustix::process::{Resource, getrlimit};
+    static PROMISES_LITTLE: LazyLock<bool> =
+        LazyLock::new(|| std::fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim_ascii() == b"2"));
+    [Resource::As, Resource::Data].into_iter().any(|of| getrlimit(of).current.is_some()) || *PROMISES_LITTLE
 }
 
 /// How many steps are made between two looks at the cancel flag.

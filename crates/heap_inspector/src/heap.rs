@@ -14,6 +14,7 @@ use crate::Result;
 use crate::control::Control;
 use crate::diagnostics::Diagnostics;
 use crate::gems::App;
+use crate::memory::{STRIDE, map};
 use crate::names::{ClassId, Names, Numbers};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Flags, Type};
@@ -405,8 +406,12 @@ impl Heap {
         control: &Control<'_>,
     ) -> Result<Sums> {
         let mut sums = Sums::new();
+        let all = ids.size_hint().1.unwrap_or(STRIDE);
         for (step, id) in ids.enumerate() {
-            control.check_at(step)?;
+            if step.is_multiple_of(STRIDE) {
+                control.check()?;
+                map(&mut sums, STRIDE.min(all))?;
+            }
             let bytes = self.bytes(id);
             if memsize.is_some_and(|ranges| !ranges.hold(bytes)) {
                 continue;

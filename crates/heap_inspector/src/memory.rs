@@ -1,6 +1,7 @@
 //! Room for what is as large as the input says. It is asked for, so that a dump too large for the memory is an error: the standard
 //! library's own way is to end the process.
 
+use crate::control::Control;
 use crate::{Error, Result};
 use hashbrown::{HashMap, HashTable};
 use std::hash::{BuildHasher, Hash};
@@ -40,6 +41,19 @@ pub(crate) fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>> {
     Ok(list)
 }
 
+/// A list that reaches to a place, with this value in those that are new.
+///
+/// # Errors
+/// [`Error::Memory`].
+#[inline]
+pub(crate) fn reach<T: Clone>(list: &mut Vec<T>, place: usize, value: T) -> Result<()> {
+    if place >= list.len() {
+        room(list, place + 1 - list.len())?;
+        list.resize(place + 1, value);
+    }
+    Ok(())
+}
+
 /// Another list of the same.
 ///
 /// # Errors
@@ -47,6 +61,21 @@ pub(crate) fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>> {
 pub(crate) fn copied<T: Copy>(of: &[T]) -> Result<Vec<T>> {
     let mut list = list(of.len())?;
     list.extend_from_slice(of);
+    Ok(list)
+}
+
+/// What is made of so many, as a list. The rows of an answer hold texts of any length, so what is left of the memory is looked at often.
+///
+/// # Errors
+/// [`Error::Memory`], and [`Error::Interrupted`] when cancelled.
+pub(crate) fn gathered<T>(made: impl ExactSizeIterator<Item = T>, control: &Control<'_>) -> Result<Vec<T>> {
+    let mut list = list(made.len())?;
+    for (step, one) in made.enumerate() {
+        if step.is_multiple_of(STRIDE / 16) {
+            control.check()?;
+        }
+        list.push(one);
+    }
     Ok(list)
 }
 

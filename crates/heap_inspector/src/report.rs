@@ -275,6 +275,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether rows are missing, since there was no memory for them.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.sections.iter().any(|section| match section {
+            Section::Table(table) => table.rows.is_cut(),
+            Section::Tree(tree) => tree.nodes.is_cut(),
+            Section::Path(path) => path.steps.is_cut(),
+            Section::List(_) | Section::Facts(_) | Section::Note(_) => false,
+        })
+    }
+
     /// How many rows its tables, trees and paths have.
     #[must_use]
     pub fn row_count(&self) -> usize {

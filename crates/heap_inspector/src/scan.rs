@@ -7,6 +7,7 @@
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
 use crate::gems::App;
+use crate::memory::room;
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
 use crate::record::{Record, Type};
@@ -82,6 +83,9 @@ struct Shared<'a> {
 /// A dump may begin with some broken blocks; after so many without one record it is none.
 const BLOCKS_WITHOUT_RECORDS: u64 = 64;
 
+/// The bytes of a block that holds what is usual.
+const LONG: usize = 4 << 20;
+
 struct Worker<V> {
     visitor: V,
     scanner: Scanner,
@@ -146,6 +150,7 @@ impl<V: Visitor> Worker<V> {
             (block, *count - 1)
         };
         let records = self.records;
+        self.room(&block.bytes)?;
         let lines = self.block(&block.bytes, block.offset, number);
         self.lines.push((number, lines));
         self.bytes += block.bytes.len() as u64 + block.skipped;
@@ -161,6 +166,15 @@ impl<V: Visitor> Worker<V> {
             progress(shared.raw_bytes.load(Ordering::Relaxed), shared.raw_len);
         }
         Ok(Some(block.bytes))
+    }
+
+    /// Room for the references of a block that is longer than others: it is a single record, whose length the file decides. Behind
+    /// each reference but the last comes a comma.
+    fn room(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() <= LONG {
+            return Ok(());
+        }
+        room(self.visitor.references(), memchr::memchr_iter(b',', bytes).count() + 1)
     }
 
     /// Scans a block and returns its number of lines.

@@ -130,7 +130,7 @@ pub fn render(report: &Report, format: Format, style: &TextStyle) -> String {
 /// Writes `report` as [`render`] does, in pieces.
 ///
 /// # Errors
-/// Those of `out`; an [`Error::Interrupted`] inside of one of kind `Other` when cancelled.
+/// Those of `out`; inside of one of kind `Other` an [`Error::Interrupted`] when cancelled, or an [`Error::Memory`].
 pub fn write(
     report: &Report,
     format: Format,
@@ -139,20 +139,32 @@ pub fn write(
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     let mut out = Out { text: String::new(), to: Some(out), control, failure: None, steps: 0 };
-    let written = control.check().is_ok() && put(report, format, style, &mut out).is_ok();
-    out.finish(written)
+    let written = match whole(report, control) {
+        Ok(()) => put(report, format, style, &mut out),
+        Err(error) => out.fail(error),
+    };
+    out.finish(written.is_ok())
 }
 
 /// As [`render`], unless cancelled.
 ///
 /// # Errors
-/// [`Error::Interrupted`].
+/// [`Error::Interrupted`], [`Error::Memory`].
 pub fn rendered(report: &Report, format: Format, style: &TextStyle, control: &Control<'_>) -> Result<String> {
     let mut out = Out { text: String::new(), to: None, control, failure: None, steps: 0 };
-    control.check()?;
-    put(report, format, style, &mut out).map_err(|_| Error::Interrupted)?;
+    whole(report, control)?;
+    if put(report, format, style, &mut out).is_err() {
+        let failure = out.failure.and_then(|failure| failure.into_inner()?.downcast().ok());
+        return Err(failure.map_or(Error::Interrupted, |failure| *failure));
+    }
     control.check()?;
     Ok(out.text)
+}
+
+/// Whether there was memory for all of a report, and nobody cancelled.
+fn whole(report: &Report, control: &Control<'_>) -> Result<()> {
+    control.check()?;
+    if report.is_cut() { Err(Error::Memory { bytes: Rows::<Vec<Cell>>::BLOCK }) } else { Ok(()) }
 }
 
 fn put(report: &Report, format: Format, style: &TextStyle, out: &mut Out<'_>) -> fmt::Result {
@@ -202,7 +214,17 @@ impl Out<'_> {
     /// A row is looked at.
     fn step(&mut self) -> fmt::Result {
         self.steps += 1;
-        if self.steps.is_multiple_of(1 << 10) && self.control.check().is_err() { Err(fmt::Error) } else { Ok(()) }
+        if self.steps.is_multiple_of(1 << 10)
+            && let Err(error) = self.control.check()
+        {
+            return self.fail(error);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error) -> fmt::Result {
+        self.failure = Some(io::Error::other(error));
+        Err(fmt::Error)
     }
 
     fn hand_on(&mut self) -> fmt::Result {

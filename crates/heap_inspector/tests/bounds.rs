@@ -140,6 +140,87 @@ fn rising_generations_under_each_other_take_a_few_bytes_each() {
     assert_linear("suspects", found, 40.0);
 }
 
+fn object(dump: &mut String, at: usize, ty: &str, held: &[usize]) {
+    let held: Vec<String> = held.iter().map(|held| format!("\"{}\"", address(*held))).collect();
+    let (at, held) = (address(at), held.join(", "));
+    writeln!(dump, "{{\"address\":\"{at}\", \"type\":\"{ty}\", \"class\":\"0x7f\", \"references\":[{held}], \"memsize\":40, \"flags\":{{\"wb_protected\":true}}}}").unwrap();
+}
+
+/// Objects that each hold the next: as one list, as two lists with rungs between them, and with what they hold themselves.
+type Lists = [(&'static str, fn(&mut String, usize)); 5];
+const LISTS: Lists = [
+    ("a list of objects", |dump, count| (0..count).for_each(|at| object(dump, at, "OBJECT", &[at + 1]))),
+    ("a list of arrays", |dump, count| (0..count).for_each(|at| object(dump, at, "ARRAY", &[at + 1]))),
+    ("a ladder", |dump, count| (0..count).for_each(|at| object(dump, at, "OBJECT", &[at + 2, (at + 2) ^ 1]))),
+    ("a ladder of two kinds", |dump, count| {
+        for at in (0..count).step_by(2) {
+            object(dump, at, "OBJECT", &[at + 1, at + 2]);
+            object(dump, at + 1, "ARRAY", &[at + 2]);
+        }
+    }),
+    ("a list of arrays of strings", |dump, count| {
+        for at in (0..count).step_by(12) {
+            let held: Vec<usize> = (at + 1..=at + 12).collect();
+            object(dump, at, "ARRAY", &held);
+            held[..11].iter().for_each(|held| object(dump, *held, "STRING", &[]));
+        }
+    }),
+];
+
+#[test]
+fn lists_and_ladders_without_generations_take_half_of_the_dump() {
+    let _alone = ALONE.lock().unwrap();
+    for (what, lines) in LISTS {
+        let dump = |count: usize| {
+            let mut dump = ROOT.replace(']', &format!(", \"{}\"]", address(1)));
+            lines(&mut dump, count);
+            dump
+        };
+        let found = factors(60_000, dump, |source| {
+            let heap = Heap::load(source, &ONE_THREAD).unwrap();
+            let tree = Tree::new(&heap, &ONE_THREAD.control).unwrap();
+            // What is held at once beside these: 72 bytes an object, whose lines have 125.
+            ALLOCATOR.set_limit(ALLOCATOR.allocated() + heap.object_count() * 72 + (1 << 20)).unwrap();
+            let found = suspects::of_heap(&heap, &tree, source, 3, &ONE_THREAD.control);
+            ALLOCATOR.set_limit(usize::MAX).unwrap();
+            drop(found.unwrap());
+        });
+        assert_linear(what, found, 8.0);
+    }
+}
+
+#[test]
+fn ways_to_what_lies_deep_in_a_list_take_a_few_bytes_a_step() {
+    let _alone = ALONE.lock().unwrap();
+    // A list at whose end there are ten objects with many strings each; of one sort so few that they are not taken for one place.
+    let dump = |count: usize| {
+        let mut dump = ROOT.to_owned();
+        (0..count).for_each(|at| object(&mut dump, at, "ARRAY", &[at + 1]));
+        object(&mut dump, count, "ARRAY", &(count + 1..count + 11).collect::<Vec<_>>());
+        for (number, ty) in [["HASH"; 4], ["ARRAY"; 4], ["STRUCT"; 4]].concat().into_iter().take(10).enumerate() {
+            let first = count + 11 + number * 200;
+            object(&mut dump, count + 1 + number, ty, &(first..first + 200).collect::<Vec<_>>());
+            (first..first + 200).for_each(|at| object(&mut dump, at, "STRING", &[]));
+        }
+        dump
+    };
+    let found = factors(20_000, dump, |source| {
+        let heap = Heap::load(source, &ONE_THREAD).unwrap();
+        let tree = Tree::new(&heap, &ONE_THREAD.control).unwrap();
+        let suspects = suspects::of_heap(&heap, &tree, source, 10, &ONE_THREAD.control).unwrap();
+        assert_eq!(suspects.len(), 10);
+        for suspect in suspects {
+            assert!((3..12).contains(&suspect.path.steps.len()), "{:?}", suspect.path);
+        }
+        let last = NodeId(heap.object_count() as u32 - 1);
+        let found = paths::paths(&heap, source, last, 10, &ONE_THREAD.control).unwrap();
+        assert!(found.chains.iter().all(|chain| chain.steps.len() < 12), "{found:?}");
+        let shown = show::show(&heap, &tree, source, last, 10, &ONE_THREAD.control).unwrap();
+        assert!(shown.paths.chains.iter().all(|chain| chain.steps.len() < 12), "{shown:?}");
+    });
+    assert_linear("suspects, path and show", found, 40.0);
+}
+
 /// Counts what is written, and how much memory is held meanwhile.
 struct Held(usize, usize);
 

@@ -164,6 +164,10 @@ fn answered(written: io::Result<()>, cancel: &AtomicBool, err: &mut dyn Write) -
         Ok(()) => SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => SUCCESS,
         Err(_) if cancel.load(Ordering::Relaxed) => refuse(&Error::Interrupted, None, err),
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
+            let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
+            refuse(&inner.map_or(Error::Interrupted, |inner| *inner), None, err)
+        }
         Err(error) => {
             let reason = error.to_string().to_lowercase();
             let reason = reason.split(" (os error").next().unwrap_or_default();

@@ -110,13 +110,22 @@ fn too_little_memory_is_an_error_in_words() {
         writeln!(dump, "{{\"address\":\"0x{at:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"references\":[\"0x{next:x}\"], \"memsize\":40}}", number % 100_000 * 8 + 8).unwrap();
     }
     let dump = file(&dump);
-    for verb in ["summary", "top", "dominators", "path"] {
+    let asked: [&[&str]; 10] = [
+        &["summary"],
+        &["top", "--by=class,location", "-n", "all"],
+        &["strings"],
+        &["dominators", "--no-index", "-n", "all", "--min", "0"],
+        &["path", "0x7f0000000028", "--no-index"],
+        &["show", "0x7f0000000028", "--no-index"],
+        &["suspects", "--no-index"],
+        &["retained", "--no-index", "-n", "all"],
+        &["collections", "--no-index", "-n", "all"],
+        &["unreachable", "--no-index", "-n", "all"],
+    ];
+    for asked in asked {
+        let (verb, options) = (asked[0], &asked[1..]);
         let mut words = vec![OsStr::new(verb), dump.path().as_os_str(), OsStr::new("--threads=1")];
-        match verb {
-            "path" => words.extend(["0x7f0000000028", "--no-index"].map(OsStr::new)),
-            "dominators" => words.push(OsStr::new("--no-index")),
-            _ => {}
-        }
+        words.extend(options.iter().map(OsStr::new));
         let limited = |megabytes: u64| {
             let mut limited = Command::new("prlimit");
             limited.arg(format!("--as={}", megabytes << 20)).arg(env!("CARGO_BIN_EXE_heap_inspector")).args(&words);
@@ -146,7 +155,7 @@ fn too_little_memory_is_an_error_in_words() {
 }
 
 /// Megabytes of address space, the program's own files among them: from what is too little for all to what is enough.
-const LIMITS: &[u64] = &[24, 32, 40, 48, 512];
+const LIMITS: &[u64] = &[24, 40, 56, 64, 72, 80, 96, 112, 1024];
 
 #[test]
 fn a_dump_is_read_from_a_file_and_from_a_pipe_in_any_packing() {

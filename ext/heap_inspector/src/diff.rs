@@ -266,7 +266,7 @@ fn suspects_of(
             suspect.app_location.as_deref().map(|location| text(ruby, location)),
             suspect.mostly.as_deref().map(|mostly| text(ruby, mostly)),
             suspect.since,
-            rows(ruby, &suspect.path, |one| step(ruby, one))?,
+            rows(ruby, &suspect.path.steps, |one| step(ruby, one))?,
             ruby.to_symbol(suspect.confidence.name()),
             rows(ruby, &suspect.reasons, |reason| Ok(text(ruby, reason)))?,
             next.as_ref().map(|next| text(ruby, next))

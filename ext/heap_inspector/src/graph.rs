@@ -10,7 +10,7 @@ use crate::objects;
 use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::fragmentation as pages;
-use heap_inspector::analysis::paths::{self, Step};
+use heap_inspector::analysis::paths::{self, Step, Told};
 use heap_inspector::analysis::{
     Context, dominator_tree, dominators_by_key, groups, retained, show, unreachable as dead,
 };
@@ -198,11 +198,11 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
         let (dump, tree, shortest_paths) =
             (snapshot.heap(), snapshot.tree(control)?, snapshot.shortest_paths(control)?);
         let others = if limit > 1 { Some((snapshot.referrers(control)?, limit)) } else { None };
-        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, control)?;
+        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, Told::All, control)?;
         let report = found.report(dump, tree, name, &Context::of(dump));
         Ok((found, report))
     })?;
-    let chains = rows(ruby, &found.chains, |chain| rows(ruby, chain, |one| step(ruby, one)))?;
+    let chains = rows(ruby, &found.chains, |chain| rows(ruby, &chain.steps, |one| step(ruby, one)))?;
     row!(ruby, text(ruby, &found.label), chains, document(ruby, report))
 }
 
@@ -215,10 +215,11 @@ fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
             NodeId(id),
             snapshot.shortest_paths(control)?,
             None,
+            Told::All,
             control,
         )
     })?;
-    found.chains.first().map(|chain| rows(ruby, chain, |one| step(ruby, one))).transpose()
+    found.chains.first().map(|chain| rows(ruby, &chain.steps, |one| step(ruby, one))).transpose()
 }
 
 /// `[rows, count, memsize, unreachable, document]`, a row being `[depth, edge, certain, count, label, object, targets, memsize]`.

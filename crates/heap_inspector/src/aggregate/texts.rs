@@ -6,6 +6,7 @@
 //! Texts are told apart by length and a 64-bit hash with a random key, which nobody can make collide on purpose; by chance two among ten
 //! million texts do once in 400,000 dumps. Only the start of a text is kept, to show.
 
+use crate::memory::{list, map, room};
 use crate::names::{Numbers, Renumbering};
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Text};
@@ -137,23 +138,26 @@ impl Collector {
     }
 
     /// All entries of a part, from the file and from memory.
-    fn read_part(&mut self, number: usize, mut each: impl FnMut(Key, Held, &[u8])) -> io::Result<()> {
+    fn read_part(&mut self, number: usize, mut each: impl FnMut(Key, Held, &[u8]) -> Result<()>) -> Result<()> {
         let mut bytes = Vec::new();
         for run in &self.runs {
             let Some(file) = &mut self.file else { break };
             bytes.clear();
-            file.seek(SeekFrom::Start(run[number]))?;
-            file.take(run[number + 1] - run[number]).read_to_end(&mut bytes)?;
+            let length = run[number + 1] - run[number];
+            room(&mut bytes, length as usize)?;
+            file.seek(SeekFrom::Start(run[number])).map_err(spill_error)?;
+            file.take(length).read_to_end(&mut bytes).map_err(spill_error)?;
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                let (key, held, shown) = read_entry(&mut rest).ok_or(io::ErrorKind::UnexpectedEof)?;
-                each(key, held, shown);
+                let (key, held, shown) =
+                    read_entry(&mut rest).ok_or_else(|| spill_error(io::ErrorKind::UnexpectedEof.into()))?;
+                each(key, held, shown)?;
             }
         }
         // What never filled the map is not in parts: all of it counts as the first.
         if self.runs.is_empty() && number == 0 {
             for (key, held) in &self.entries {
-                each(*key, *held, &self.shown[held.start..held.start + held.length]);
+                each(*key, *held, &self.shown[held.start..held.start + held.length])?;
             }
         }
         Ok(())
@@ -291,14 +295,18 @@ impl Texts {
                 let each = |key: Key, held: Held, text: &[u8]| {
                     let properties = key.properties.renumbered(renumbering);
                     if pass(&properties) {
+                        room(&mut entries, 1)?;
+                        room(&mut shown, text.len())?;
                         entries.push((key.text, properties, Held { start: shown.len(), ..held }));
                         shown.extend_from_slice(text);
                     }
+                    Ok(())
                 };
-                collector.read_part(number, each).map_err(spill_error)?;
+                collector.read_part(number, each)?;
             }
             // Most texts are of one string: in order they need no map, and nothing of their own.
-            let mut order: Vec<(Identity, u32)> = entries.iter().map(|(text, ..)| *text).zip(0..).collect();
+            let mut order: Vec<(Identity, u32)> = list(entries.len())?;
+            order.extend(entries.iter().map(|(text, ..)| *text).zip(0..));
             order.sort_unstable();
             for same in order.chunk_by(|(a, _), (b, _)| a == b) {
                 let alike = same.iter().map(|(_, at)| &entries[*at as usize]);
@@ -323,8 +331,12 @@ impl Texts {
                 text.text = shown[held.start..held.start + held.length].to_vec();
                 // What several threads or runs found of one slot is one; a text may have many thousands of slots.
                 let mut slots = Sums::new();
-                alike.for_each(|(_, properties, held)| slots.entry(*properties).or_default().add(held.sum));
-                text.slots = slots.into_iter().collect();
+                for (_, properties, held) in alike {
+                    map(&mut slots, 1)?;
+                    slots.entry(*properties).or_default().add(held.sum);
+                }
+                text.slots = list(slots.len())?;
+                text.slots.extend(slots);
                 found.duplicates.push(text);
                 if found.duplicates.len() >= limit.saturating_mul(2).max(256) {
                     least = shorten(&mut found.duplicates, limit, &rank);

@@ -17,6 +17,7 @@ use crate::heap::{Heap, NodeId, Target};
 use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
+use crate::memory::gathered;
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
@@ -332,16 +333,15 @@ pub fn collections(
         } else if room.capacity.is_some_and(|capacity| capacity > 8 && length.saturating_mul(4) < capacity) {
             found.sparse.add(fill);
         }
-        if group >= by_group.len() {
-            by_group.resize(group + 1, Fill::default());
-        }
+        crate::memory::reach(&mut by_group, group, Fill::default())?;
         by_group[group].add(fill);
         biggest.add(memsize, id);
         if room.wasted > 0 {
             emptiest.add(room.wasted, id);
         }
     }
-    found.groups = by_group.into_iter().zip(grouping.keys()).map(|(fill, key)| Group { key, fill }).collect();
+    let groups = by_group.into_iter().zip(grouping.keys(control)?).map(|(fill, key)| Group { key, fill });
+    found.groups = gathered(groups, control)?;
     let rank = |fill: &Fill| (fill.wasted, fill.memsize);
     found.groups.sort_unstable_by(|a, b| rank(&b.fill).cmp(&rank(&a.fill)).then_with(|| a.key.cmp(&b.key)));
     for rest in &found.groups[limit.min(found.groups.len())..] {
@@ -369,8 +369,8 @@ pub fn collections(
             location: labels.value(Key::Location, id),
         }
     };
-    found.biggest = biggest.sorted().into_iter().map(collection).collect();
-    found.emptiest = emptiest.sorted().into_iter().map(collection).collect();
+    found.biggest = gathered(biggest.sorted().into_iter().map(collection), control)?;
+    found.emptiest = gathered(emptiest.sorted().into_iter().map(collection), control)?;
     Ok(found)
 }
 

@@ -13,6 +13,7 @@ use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Absent, Key, KeyValue};
 use crate::labels::Labels;
+use crate::memory::gathered;
 use crate::report::{Cell, Column, Report, Section, TreeNode};
 use crate::select::Filter;
 
@@ -130,7 +131,7 @@ pub fn dominators_by_key(
             stack.extend(sort(&mut below, members.depth + 1)?.into_iter().rev());
         }
     }
-    let keys = grouping.keys();
+    let keys = grouping.keys(control)?;
     let key = |group: usize| keys.get(group).and_then(|key| key.first().cloned()).unwrap_or(KeyValue::None);
     let row = |(depth, group, sums): (usize, Option<usize>, Sums)| Row {
         depth,
@@ -141,7 +142,7 @@ pub fn dominators_by_key(
         retained_memsize: sums.retained,
         retained_count: sums.retained_count,
     };
-    Ok(rows.into_iter().map(row).collect())
+    gathered(rows.into_iter().map(row), control)
 }
 
 /// The answer of `dominators --by KEY`.

@@ -12,6 +12,7 @@ use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
+use crate::memory::reach;
 use crate::record::Flags;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::ruby::pages::{self as ruby, Layout, Pages, SizePages};
@@ -217,16 +218,15 @@ impl Fragmentation {
             *free_bytes -= held_bytes;
             *live -= 1;
             let Some(group) = grouping.group(id) else { continue };
-            if group >= sums.len() {
-                sums.resize(group + 1, (Holders::default(), u64::MAX));
-            }
+            reach(&mut sums, group, (Holders::default(), u64::MAX))?;
             let (holders, last) = &mut sums[group];
             holders.count += 1;
             holders.pinned += u64::from(heap.properties(id).flags.has(Flags::PINNED));
             holders.pages += u64::from(std::mem::replace(last, number) != number);
             holders.held_bytes = holders.held_bytes.saturating_add(held_bytes);
         }
-        self.holders = sums.into_iter().zip(grouping.keys()).map(|((sum, _), key)| Holders { key, ..sum }).collect();
+        self.holders =
+            sums.into_iter().zip(grouping.keys(control)?).map(|((sum, _), key)| Holders { key, ..sum }).collect();
         self.holders.sort_unstable_by(|a, b| b.held_bytes.cmp(&a.held_bytes).then_with(|| a.key.cmp(&b.key)));
         for rest in &self.holders[limit.min(self.holders.len())..] {
             self.rest_holders.0 += 1;

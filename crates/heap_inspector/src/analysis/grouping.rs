@@ -1,10 +1,11 @@
 //! Which group a node is in, and whether a filter lets it through; each distinct value is looked at once.
 
-use crate::Result;
 use crate::control::Control;
 use crate::heap::{Domain, Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
+use crate::memory::{filled, list, map, room};
 use crate::select::Filter;
+use crate::{Error, Result};
 use hashbrown::HashMap;
 
 /// The nodes that pass a filter, in order.
@@ -16,7 +17,10 @@ pub fn nodes(heap: &Heap, filter: &Filter, control: &Control<'_>) -> Result<Vec<
     let mut nodes = Vec::new();
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
-        nodes.extend(grouping.group(id).map(|_| id));
+        if grouping.group(id).is_some() {
+            room(&mut nodes, 1)?;
+            nodes.push(id);
+        }
     }
     Ok(nodes)
 }
@@ -51,7 +55,7 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize, control: &Control<
         let distance = strsim::osa_distance(&lower, &wanted).min(strsim::osa_distance(ending, &wanted) + 1);
         (distance <= 1 + wanted.chars().count() / 4).then_some(1 + distance)
     };
-    let (keys, values) = grouping.values();
+    let (keys, values) = grouping.values(control)?;
     let mut names: Vec<(usize, String)> = Vec::new();
     for (step, key) in keys.iter().enumerate() {
         control.check_at(step)?;
@@ -101,6 +105,11 @@ impl Answers {
     fn add(&mut self, code: usize, make: impl FnOnce() -> u32) -> u32 {
         let Answers { dense, others, count } = self;
         if code >= DENSE {
+            // Where there is no room it is made anew each time.
+            if others.get(&code).is_none() && map(others, 1).is_err() {
+                *count += 1;
+                return make();
+            }
             return *others.entry(code).or_insert_with(|| {
                 *count += 1;
                 make()
@@ -131,10 +140,14 @@ impl Pairs {
     }
 
     #[inline]
-    fn number(&mut self, pair: (u32, u32)) -> u32 {
+    fn number(&mut self, pair: (u32, u32), refused: &mut Option<Error>) -> u32 {
         let place = (pair.0.wrapping_mul(0x9e37_79b1) ^ pair.1.wrapping_mul(0x85eb_ca6b)) >> 20;
         let (known, number) = &mut self.recent[place as usize % RECENT];
         if *known != pair {
+            if let Err(error) = map(&mut self.numbers, 1) {
+                *refused = Some(error);
+                return 0;
+            }
             let next = self.numbers.len() as u32;
             (*known, *number) = (pair, *self.numbers.entry(pair).or_insert(next));
         }
@@ -162,6 +175,8 @@ pub(crate) struct Grouping<'a> {
     terms: Vec<(usize, Domain, Answers)>,
     by: Vec<By>,
     codes: Vec<usize>,
+    /// Room for a group that was not to be had.
+    refused: Option<Error>,
 }
 
 impl<'a> Grouping<'a> {
@@ -177,7 +192,15 @@ impl<'a> Grouping<'a> {
         let terms = filter.domains().enumerate();
         let mut terms: Vec<_> = terms.map(|(at, domain)| (at, domain, Answers::default())).collect();
         terms.sort_by_key(|(_, domain, _)| *domain == Domain::Site);
-        Grouping { heap, filter, values: Values::new(heap.names()), terms, by: by.collect(), codes: Vec::new() }
+        Grouping {
+            heap,
+            filter,
+            values: Values::new(heap.names()),
+            terms,
+            by: by.collect(),
+            codes: Vec::new(),
+            refused: None,
+        }
     }
 
     /// Keeps the nodes that the filter lets through: those that have a [group](Grouping::group). One term after the other decides on
@@ -201,10 +224,11 @@ impl<'a> Grouping<'a> {
         }
     }
 
-    /// The number of the node's group; none where the filter keeps it out.
+    /// The number of the node's group; none where the filter keeps it out. Where there is no room for a new one, too: then the groups
+    /// are not to be had in the end.
     #[inline]
     pub(crate) fn group(&mut self, id: NodeId) -> Option<usize> {
-        let (heap, filter, values) = (self.heap, self.filter, &mut self.values);
+        let (heap, filter, values, refused) = (self.heap, self.filter, &mut self.values, &mut self.refused);
         if filter.memsize().is_some_and(|ranges| !ranges.hold(heap.bytes(id))) {
             return None;
         }
@@ -217,6 +241,10 @@ impl<'a> Grouping<'a> {
         let mut group = 0;
         for By { key, domain, answers, numbers, order, pairs } in &mut self.by {
             let number = answers.get(heap.code(id, *domain), || {
+                if let Err(error) = map(numbers, 1).and_then(|()| room(order, 1)) {
+                    *refused = Some(error);
+                    return 0;
+                }
                 let value = values.value(*key, &heap.properties(id));
                 *numbers.entry(value).or_insert_with(|| {
                     order.push(value);
@@ -225,34 +253,54 @@ impl<'a> Grouping<'a> {
             });
             group = match pairs {
                 None => number,
-                Some(pairs) => pairs.number((group, number)),
+                Some(pairs) => pairs.number((group, number), refused),
             };
         }
         Some(group as usize)
     }
 
     /// The keys of the groups, by number.
-    pub(crate) fn keys(self) -> Vec<Vec<KeyValue>> {
-        let (keys, values) = self.values();
-        keys.iter().map(|key| key.iter().map(|value| values.outside(*value)).collect()).collect()
+    ///
+    /// # Errors
+    /// [`Error::Memory`], also where there was none for a group; [`Error::Interrupted`] when cancelled.
+    pub(crate) fn keys(self, control: &Control<'_>) -> Result<Vec<Vec<KeyValue>>> {
+        let (keys, values) = self.values(control)?;
+        let mut outside = list(keys.len())?;
+        for (step, key) in keys.iter().enumerate() {
+            control.check_at(step)?;
+            outside.push(key.iter().map(|value| values.outside(*value)).collect());
+        }
+        Ok(outside)
     }
 
     /// The same, texts by number, and what has the texts.
-    pub(crate) fn values(self) -> (Vec<Vec<Value>>, Values<'a>) {
+    ///
+    /// # Errors
+    /// Those of [`Grouping::keys`].
+    pub(crate) fn values(self, control: &Control<'_>) -> Result<(Vec<Vec<Value>>, Values<'a>)> {
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
         let mut keys: Vec<Vec<Value>> = vec![Vec::new()];
         for By { order, pairs, .. } in self.by {
-            keys = match pairs {
-                None => order.into_iter().map(|value| vec![value]).collect(),
+            let mut together = filled(Vec::new(), pairs.as_ref().map_or(order.len(), |pairs| pairs.numbers.len()))?;
+            match pairs {
+                None => {
+                    for (step, value) in order.into_iter().enumerate() {
+                        control.check_at(step)?;
+                        together[step].push(value);
+                    }
+                }
                 Some(pairs) => {
-                    let mut together = vec![Vec::new(); pairs.numbers.len()];
-                    for ((group, number), at) in pairs.numbers {
+                    for (step, ((group, number), at)) in pairs.numbers.into_iter().enumerate() {
+                        control.check_at(step)?;
                         together[at as usize] = [&keys[group as usize][..], &[order[number as usize]]].concat();
                     }
-                    together
                 }
-            };
+            }
+            keys = together;
         }
-        (keys, self.values)
+        Ok((keys, self.values))
     }
 }
 
@@ -263,6 +311,7 @@ pub(crate) struct Coding<'a> {
     by: Vec<(Domain, Answers, Option<Pairs>)>,
     first: Vec<NodeId>,
     codes: Vec<usize>,
+    refused: Option<Error>,
 }
 
 impl<'a> Coding<'a> {
@@ -275,11 +324,14 @@ impl<'a> Coding<'a> {
         });
         let by = domains.into_iter().enumerate();
         let by = by.map(|(at, domain)| (domain, Answers::default(), (at > 0).then(Pairs::new))).collect();
-        Coding { heap, by, first: Vec::new(), codes: Vec::new() }
+        Coding { heap, by, first: Vec::new(), codes: Vec::new(), refused: None }
     }
 
     /// The group of each node, by its place. Returns how many groups there are so far.
-    pub(crate) fn groups(&mut self, ids: &[NodeId], groups: &mut Vec<u32>) -> usize {
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn groups(&mut self, ids: &[NodeId], groups: &mut Vec<u32>) -> Result<usize> {
         groups.clear();
         groups.resize(ids.len(), 0);
         for (domain, answers, pairs) in &mut self.by {
@@ -288,17 +340,21 @@ impl<'a> Coding<'a> {
                 let number = answers.number(*code);
                 *group = match pairs {
                     None => number,
-                    Some(pairs) => pairs.number((*group, number)),
+                    Some(pairs) => pairs.number((*group, number), &mut self.refused),
                 };
             }
         }
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
+        room(&mut self.first, ids.len())?;
         // Numbers are given in the order in which groups are met.
         for (id, group) in ids.iter().zip(&*groups) {
             if *group as usize == self.first.len() {
                 self.first.push(*id);
             }
         }
-        self.first.len()
+        Ok(self.first.len())
     }
 
     /// The first node of each group, by number.

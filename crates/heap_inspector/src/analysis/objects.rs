@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Values};
+use crate::memory::reach;
 use crate::select::Filter;
 use crate::{Error, Result, threads};
 use std::ops::Range;
@@ -283,24 +284,30 @@ impl<'a> Objects<'a> {
         let parts = self.divide(control, |range| {
             let (mut coding, mut measures) = (Coding::new(self.heap, by), Vec::<Measure>::new());
             let mut groups = Vec::new();
+            let mut refused = None;
             self.walk(range, control, |ids| {
                 let known = coding.groups(ids, &mut groups);
-                measures.resize(known, Measure::default());
+                let has_room = known.and_then(|known| match known {
+                    0 => Ok(()),
+                    _ => reach(&mut measures, known - 1, Measure::default()),
+                });
+                if let Err(error) = has_room {
+                    refused = Some(error);
+                    return;
+                }
                 number.each(self.heap, self.tree, ids, |at, number| measures[groups[at] as usize].take(number));
             })?;
-            Ok((coding.first(), measures))
+            refused.map_or(Ok((coding.first(), measures)), Err)
         })?;
         let (mut grouping, mut groups) = (Grouping::new(self.heap, by, &self.all), Vec::<Measure>::new());
         for (first, measures) in parts {
             for (id, measure) in first.into_iter().zip(measures) {
                 let Some(group) = grouping.group(id) else { continue };
-                if group >= groups.len() {
-                    groups.resize(group + 1, Measure::default());
-                }
+                reach(&mut groups, group, Measure::default())?;
                 groups[group].add(measure);
             }
         }
-        Ok(grouping.keys().into_iter().zip(groups).collect())
+        Ok(grouping.keys(control)?.into_iter().zip(groups).collect())
     }
 
     /// The values of a key that objects may have; of sites also those whose objects are gone. Costs no pass over the objects for keys
@@ -329,7 +336,7 @@ impl<'a> Objects<'a> {
         let mut grouping = Grouping::new(self.heap, by, &self.all);
         let group = |id: NodeId| if passes[id.0 as usize] { grouping.group(id) } else { None };
         let sums = retained::walk(self.heap, tree, children, group, control)?;
-        let groups = grouping.keys().into_iter().zip(sums);
+        let groups = grouping.keys(control)?.into_iter().zip(sums);
         Ok(groups.map(|(key, (_, memsize, count))| Retained { key, memsize, count }).collect())
     }
 
@@ -448,7 +455,7 @@ pub fn ordered(
         .map(|(order, descending)| {
             control.check()?;
             let mut ranks = match order {
-                OrderBy::Key(key) => key_ranks(heap, *key, &ids),
+                OrderBy::Key(key) => key_ranks(heap, *key, &ids, control)?,
                 OrderBy::Number(number) => {
                     // Those without the number first.
                     let rank = |id: &NodeId| number.of(heap, tree, *id).map_or(0, |number| number.saturating_add(1));
@@ -476,16 +483,16 @@ pub fn ordered(
 }
 
 /// The places of the objects' values among all values, sorted.
-fn key_ranks(heap: &Heap, key: Key, ids: &[NodeId]) -> Vec<u64> {
+fn key_ranks(heap: &Heap, key: Key, ids: &[NodeId], control: &Control<'_>) -> Result<Vec<u64>> {
     let (by, all) = ([key], Filter::default());
     let mut grouping = Grouping::new(heap, &by, &all);
     let groups: Vec<usize> = ids.iter().map(|id| grouping.group(*id).unwrap_or(0)).collect();
-    let keys = grouping.keys();
+    let keys = grouping.keys(control)?;
     let mut sorted: Vec<usize> = (0..keys.len()).collect();
     sorted.sort_unstable_by(|one, other| keys[*one].cmp(&keys[*other]));
     let mut places = vec![0u64; keys.len()];
     sorted.iter().enumerate().for_each(|(place, group)| places[*group] = place as u64);
-    groups.into_iter().map(|group| places[group]).collect()
+    Ok(groups.into_iter().map(|group| places[group]).collect())
 }
 
 #[cfg(test)]

@@ -11,10 +11,12 @@ use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::{ShortestPaths, is_conservative};
 use crate::heap::{Heap, NodeId, Target};
 use crate::labels::{Edge, Labels};
+use crate::memory::{list, room};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
 use crate::source::Source;
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::hash::BuildHasher;
 
 /// An object on a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,39 +29,151 @@ pub struct Step {
     pub label: String,
 }
 
-/// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
-pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &[NodeId]) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    let mut before: Option<NodeId> = None;
-    for (place, id) in chain.iter().enumerate() {
-        let edge = match before {
-            None => Edge::Root(roots.get(id).copied().unwrap_or_default().to_owned()),
-            Some(before) => labels.edge(before, *id),
-        };
-        before = Some(*id);
-        if place > 0 && place + 1 < chain.len() && labels.is_fields(*id) {
-            continue;
-        }
-        steps.push(Step { id: *id, edge, label: labels.node(*id) });
-    }
-    steps
+/// A chain of references from a root to an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// The steps; where only what is shown was asked for, these.
+    pub steps: Vec<Step>,
+    shown: Vec<Row>,
 }
 
-/// A longer chain is shown by its beginning and its end: what lies deep in a list has as many steps as the list has elements.
+/// A row of a chain that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    /// A step, by its place in the chain.
+    Step(usize),
+    /// So many that repeat the ones before, over and over.
+    Folded { steps: usize, over: usize },
+    /// So many more.
+    LeftOut(usize),
+}
+
+impl Row {
+    /// What stands for steps that are not told.
+    fn words(self) -> String {
+        let count = |steps: usize| crate::human::count(steps as u64);
+        match self {
+            Row::Step(_) => String::new(),
+            Row::Folded { steps, over: 1 } => format!("({} steps more like this one)", count(steps)),
+            Row::Folded { steps, over } => format!("({} steps more like these {over})", count(steps)),
+            Row::LeftOut(steps) => format!("({} steps more)", count(steps)),
+        }
+    }
+}
+
+/// Which steps of a chain are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Every one.
+    All,
+    /// Those that a report shows: of what lies deep in a list few, and the rest takes no memory.
+    Shown,
+}
+
+/// So many steps repeat themselves at most, one after the other: those from one element of a list to the next.
+const PERIOD: usize = 4;
+/// What repeats itself for fewer steps than this is told.
+const FOLDED: usize = 8;
+/// A chain that is longer then is shown by its beginning and its end.
 const SHOWN_STEPS: usize = 100;
 
-/// The steps that a report shows; none where it leaves some out.
-pub(super) fn shown(steps: &[Step]) -> Vec<Option<&Step>> {
-    if steps.len() <= SHOWN_STEPS {
-        return steps.iter().map(Some).collect();
+/// What is shown of a chain, by a number for each step that is the same for those that look the same. Its last step is always shown.
+fn fold(looks: &[u64]) -> Vec<Row> {
+    let mut shown = Vec::new();
+    let (mut at, end) = (0, looks.len().saturating_sub(1));
+    while at < looks.len() {
+        let repeated = |over: usize| {
+            let pairs = looks[at..end].iter().zip(looks.get(at + over..end).unwrap_or_default());
+            let same = pairs.take_while(|(one, other)| one == other).count();
+            same - same % over
+        };
+        // The shortest that repeats itself: what it does with two steps it does with four.
+        let found = (1..=PERIOD).map(|over| (over, repeated(over))).find(|(_, steps)| *steps >= FOLDED);
+        match found {
+            Some((over, steps)) => {
+                shown.extend((at..at + over).map(Row::Step));
+                shown.push(Row::Folded { steps, over });
+                at += over + steps;
+            }
+            None => {
+                shown.push(Row::Step(at));
+                at += 1;
+            }
+        }
     }
-    let (first, last) = (&steps[..SHOWN_STEPS / 2], &steps[steps.len() - SHOWN_STEPS / 2..]);
-    first.iter().map(Some).chain([None]).chain(last.iter().map(Some)).collect()
+    if shown.len() > SHOWN_STEPS {
+        let steps = |shown: &Row| match shown {
+            Row::Step(_) => 1,
+            Row::Folded { steps, .. } | Row::LeftOut(steps) => *steps,
+        };
+        let between = SHOWN_STEPS / 2..shown.len() - SHOWN_STEPS / 2;
+        let left_out = shown[between.clone()].iter().map(steps).sum();
+        shown.splice(between, [Row::LeftOut(left_out)]);
+    }
+    shown
 }
 
-/// What stands for the steps that are left out.
-pub(super) fn left_out(steps: &[Step]) -> String {
-    format!("({} steps more)", crate::human::count((steps.len() - SHOWN_STEPS) as u64))
+impl Chain {
+    /// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
+    pub(super) fn new(
+        labels: &Labels<'_>,
+        roots: &HashMap<NodeId, &str>,
+        nodes: &[NodeId],
+        told: Told,
+        control: &Control<'_>,
+    ) -> Result<Chain> {
+        let step = |place: usize| {
+            let id = nodes[place];
+            let edge = match place {
+                0 => Edge::Root(roots.get(&id).copied().unwrap_or_default().to_owned()),
+                _ => labels.edge(nodes[place - 1], id),
+            };
+            Step { id, edge, label: labels.node(id) }
+        };
+        // Where each step stands, and what it looks like.
+        let (mut places, mut looks): (Vec<u32>, Vec<u64>) = (list(nodes.len())?, list(nodes.len())?);
+        let random = DefaultHashBuilder::default();
+        for (place, id) in nodes.iter().enumerate() {
+            control.check_at(place)?;
+            if place == 0 || place + 1 == nodes.len() || !labels.is_fields(*id) {
+                let Step { edge, label, .. } = step(place);
+                places.push(place as u32);
+                looks.push(random.hash_one((edge, label)));
+            }
+        }
+        let mut shown = fold(&looks);
+        drop(looks);
+        let mut steps = Vec::new();
+        match told {
+            Told::All => {
+                for (count, place) in places.iter().enumerate() {
+                    control.check_at(count)?;
+                    room(&mut steps, 1)?;
+                    steps.push(step(*place as usize));
+                }
+            }
+            Told::Shown => {
+                for row in &mut shown {
+                    if let Row::Step(at) = row {
+                        steps.push(step(places[*at] as usize));
+                        *at = steps.len() - 1;
+                    }
+                }
+            }
+        }
+        Ok(Chain { steps, shown })
+    }
+
+    /// What is shown of it: steps, and in words what is left out of them.
+    pub(super) fn rows(&self) -> impl Iterator<Item = std::result::Result<&Step, String>> {
+        self.shown.iter().map(|shown| match shown {
+            Row::Step(at) => Ok(&self.steps[*at]),
+            other => Err(other.words()),
+        })
+    }
 }
 
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
@@ -85,18 +199,21 @@ pub struct Paths {
     /// The object for people.
     pub label: String,
     /// The chains, cheapest first; none where nothing holds the object.
-    pub chains: Vec<Vec<Step>>,
+    pub chains: Vec<Chain>,
 }
 
-/// Finds up to `limit` chains from the roots to an object. Texts of strings on them are read from `source`.
+/// Finds up to `limit` chains from the roots to an object, and of each what is shown. Texts of strings on them are read from `source`.
 ///
 /// # Errors
 /// Those of [`ShortestPaths::new`], [`Referrers::new`] and [`Heap::records`].
 pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, control: &Control<'_>) -> Result<Paths> {
     let shortest_paths = ShortestPaths::new(heap, control)?;
     match limit {
-        0 | 1 => paths_by(heap, source, id, &shortest_paths, None, control),
-        _ => paths_by(heap, source, id, &shortest_paths, Some((&Referrers::new(heap, control)?, limit)), control),
+        0 | 1 => paths_by(heap, source, id, &shortest_paths, None, Told::Shown, control),
+        _ => {
+            let referrers = Referrers::new(heap, control)?;
+            paths_by(heap, source, id, &shortest_paths, Some((&referrers, limit)), Told::Shown, control)
+        }
     }
 }
 
@@ -110,6 +227,7 @@ pub fn paths_by(
     id: NodeId,
     shortest_paths: &ShortestPaths,
     others: Option<(&Referrers, usize)>,
+    told: Told,
     control: &Control<'_>,
 ) -> Result<Paths> {
     let chains: Vec<Vec<NodeId>> = match others {
@@ -122,7 +240,8 @@ pub fn paths_by(
     }
     labels.read_texts(source, &[id], [])?;
     let roots = root_categories(heap);
-    let chains = chains.iter().map(|chain| steps(&labels, &roots, chain)).collect();
+    let named = |chain: &Vec<NodeId>| Chain::new(&labels, &roots, chain, told, control);
+    let chains = chains.iter().map(named).collect::<Result<_>>()?;
     Ok(Paths { id, label: labels.node(id), chains })
 }
 
@@ -159,7 +278,17 @@ impl Paths {
         };
         let chains = self.chains.iter().enumerate();
         chains
-            .map(|(at, steps)| {
+            .map(|(at, chain)| {
+                let row = |row: std::result::Result<&Step, String>| match row {
+                    Ok(step) => vec![
+                        address_cell(heap, step.id),
+                        Cell::Bytes(heap.bytes(step.id)),
+                        Cell::Bytes(tree.retained(step.id)),
+                        edge_cell(&step.edge),
+                        Cell::Text(step.label.clone()),
+                    ],
+                    Err(words) => vec![Cell::Missing, Cell::Missing, Cell::Missing, Cell::Missing, Cell::Text(words)],
+                };
                 Section::Path(Path {
                     name: "paths",
                     title: title(at),
@@ -170,25 +299,7 @@ impl Paths {
                         Column { name: "edge", title: "Held by", shrinks: true },
                         Column { name: "object", title: "Object", shrinks: true },
                     ],
-                    steps: shown(steps)
-                        .into_iter()
-                        .map(|shown| match shown {
-                            Some(step) => vec![
-                                address_cell(heap, step.id),
-                                Cell::Bytes(heap.bytes(step.id)),
-                                Cell::Bytes(tree.retained(step.id)),
-                                edge_cell(&step.edge),
-                                Cell::Text(step.label.clone()),
-                            ],
-                            None => vec![
-                                Cell::Missing,
-                                Cell::Missing,
-                                Cell::Missing,
-                                Cell::Missing,
-                                Cell::Text(left_out(steps)),
-                            ],
-                        })
-                        .collect(),
+                    steps: chain.rows().map(row).collect(),
                 })
             })
             .collect()

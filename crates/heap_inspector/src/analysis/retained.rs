@@ -13,6 +13,7 @@ use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
+use crate::memory::{gathered, reach};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::select::Filter;
 use crate::source::Source;
@@ -80,7 +81,7 @@ pub fn holders(
             _ => None,
         },
     };
-    Ok(ids.into_iter().map(holder).collect())
+    gathered(ids.into_iter().map(holder), control)
 }
 
 /// Objects with the same values of the keys, and what they hold.
@@ -129,11 +130,11 @@ pub fn groups(
     let sums = walk(heap, tree, &tree.children()?, |id| grouping.group(id), control)?;
     let mut total = Sum::default();
     sums.iter().for_each(|(own, ..)| total.add(*own));
-    let mut groups: Vec<Group> = sums
+    let groups = sums
         .into_iter()
-        .zip(grouping.keys())
-        .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count })
-        .collect();
+        .zip(grouping.keys(control)?)
+        .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count });
+    let mut groups = gathered(groups, control)?;
     groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
     let kept = limit.unwrap_or(groups.len()).min(groups.len());
     let mut rest = Sum::default();
@@ -168,10 +169,8 @@ pub(crate) fn walk(
         walked += 1;
         let group = group_of(id);
         if let Some(group) = group {
-            if group >= sums.len() {
-                sums.resize(group + 1, Default::default());
-                open.resize(group + 1, 0);
-            }
+            reach(&mut sums, group, Default::default())?;
+            reach(&mut open, group, 0)?;
             let (own, retained, count) = &mut sums[group];
             own.add(Sum { count: 1, memsize: heap.bytes(id), references: heap.references(id).len() as u64 });
             if open[group] == 0 {

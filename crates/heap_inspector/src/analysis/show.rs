@@ -1,6 +1,6 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
-use super::paths::{self, Paths};
+use super::paths::{self, Paths, Told};
 use super::{Context, address_cell, column, edge_cell, fact, key_cell};
 use crate::control::Control;
 use crate::graph::Referrers;
@@ -175,7 +175,7 @@ pub fn show_by(
         rest_references: (count - targets.len()) as u64,
         referrers: from.iter().map(referrer).collect(),
         rest_referrers,
-        paths: paths::paths_by(heap, source, id, shortest_paths, None, control)?,
+        paths: paths::paths_by(heap, source, id, shortest_paths, None, Told::Shown, control)?,
     })
 }
 

@@ -12,13 +12,14 @@
 //! Costs the graph (paths, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
-use super::paths::Step;
+use super::paths::Chain;
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::keys::KeyValue;
+use crate::memory::map;
 use crate::record::Type;
 use crate::sampling::Sampling;
 use crate::source::Source;
@@ -45,6 +46,7 @@ mod answer;
 mod evidence;
 mod exceptions;
 mod growth;
+mod joining;
 mod naming;
 mod origins;
 mod points;
@@ -107,7 +109,7 @@ pub struct Suspect {
     /// The generation of the first of them.
     pub since: Option<u32>,
     /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
-    pub path: Vec<Step>,
+    pub path: Chain,
     /// How far to believe it.
     pub confidence: Confidence,
     /// Why, in words: how it grew, then what else the dump shows of it.
@@ -202,6 +204,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
             continue;
         }
+        map(&mut places, 2)?;
         let sort = kind_of(heap, id);
         let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.references(id).len() == 0;
         if (properties.ty == Type::String || is_plain) && heap.bytes(id) >= large {
@@ -226,7 +229,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
         let place = places.entry(anchor).or_default();
         place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
-        place.add_stack(sort, properties.stack);
+        place.add_stack(sort, properties.stack)?;
     }
     let mut places = join(heap, tree, places, control)?;
     for place in places.values_mut() {

@@ -19,6 +19,7 @@ use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
+use crate::memory::{gathered, reach};
 use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::source::Source;
@@ -125,7 +126,7 @@ pub fn unreachable(
     found.groups = groups::fold(heap.names(), &sums, asked, control)?;
     let component_roots = component_roots(heap, tree, control)?;
     found.components = component_roots.len() as u64;
-    found.by_roots(heap, component_roots, source, asked)?;
+    found.by_roots(heap, component_roots, source, asked, control)?;
     Ok(found)
 }
 
@@ -197,24 +198,24 @@ impl Unreachable {
         component_roots: Vec<ComponentRoot>,
         source: &Source,
         asked: &groups::Options,
+        control: &Control<'_>,
     ) -> Result<()> {
         let mut grouping = Grouping::new(heap, &asked.by, &asked.filter);
         let mut by_group: Vec<(u64, Sum)> = Vec::new();
         let mut passed: Vec<ComponentRoot> = Vec::new();
         for root in component_roots {
             let Some(group) = grouping.group(root.0) else { continue };
-            if group >= by_group.len() {
-                by_group.resize(group + 1, Default::default());
-            }
+            reach(&mut by_group, group, Default::default())?;
             by_group[group].0 += 1;
             by_group[group].1.add(root.1);
             passed.push(root);
         }
-        let mut groups: Vec<ComponentGroup> = by_group
-            .into_iter()
-            .zip(grouping.keys())
-            .map(|((components, sum), key)| ComponentGroup { key, components, sum })
-            .collect();
+        let groups = by_group.into_iter().zip(grouping.keys(control)?).map(|((components, sum), key)| ComponentGroup {
+            key,
+            components,
+            sum,
+        });
+        let mut groups = gathered(groups, control)?;
         groups.sort_unstable_by(|a, b| b.sum.memsize.cmp(&a.sum.memsize).then_with(|| a.key.cmp(&b.key)));
         passed.sort_unstable_by(|a, b| b.1.memsize.cmp(&a.1.memsize).then_with(|| a.0.cmp(&b.0)));
         let limit = asked.limit.unwrap_or(usize::MAX);
@@ -233,17 +234,15 @@ impl Unreachable {
         let mut labels = Labels::new(heap);
         let ids: Vec<NodeId> = passed.iter().map(|(id, ..)| *id).collect();
         labels.read_texts(source, &ids, [])?;
-        self.biggest = passed
-            .into_iter()
-            .map(|(id, sum, is_cycle)| Component {
-                id,
-                label: labels.node(id),
-                memsize: heap.bytes(id),
-                sum,
-                is_cycle,
-                location: labels.value(Key::Location, id),
-            })
-            .collect();
+        let biggest = passed.into_iter().map(|(id, sum, is_cycle)| Component {
+            id,
+            label: labels.node(id),
+            memsize: heap.bytes(id),
+            sum,
+            is_cycle,
+            location: labels.value(Key::Location, id),
+        });
+        self.biggest = gathered(biggest, control)?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use super::{ROOT, Referrers, targets};
 use crate::Result;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId, Target};
-use crate::memory::{filled, room};
+use crate::memory::{filled, list};
 use crate::record::Type;
 use hashbrown::HashSet;
 
@@ -66,10 +66,9 @@ impl ShortestPaths {
         for (node, cost) in beginnings(heap) {
             search.reach(ROOT, node, cost);
         }
-        let mut order = Vec::new();
+        let mut order = list(count)?;
         while let Some((node, cost)) = search.next() {
             control.check_at(order.len())?;
-            room(&mut order, 1)?;
             order.push(node);
             let from = cost_off(heap, node);
             for NodeId(target) in targets(heap, NodeId(node)) {

@@ -6,7 +6,7 @@ use super::index::Index;
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
-use crate::memory::{STRIDE, filled, list, map, room};
+use crate::memory::{STRIDE, copied, filled, list, map, room};
 use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Type};
@@ -125,6 +125,8 @@ struct Worker<'a> {
     totals: Totals,
     pages: PageTable,
     chunk: Chunk,
+    /// Room that was not to be had.
+    refused: Option<Error>,
 }
 
 impl Visitor for Worker<'_> {
@@ -178,6 +180,9 @@ impl Visitor for Worker<'_> {
     }
 
     fn end_of_block(&mut self, number: u64) -> Result<()> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
         self.tables.room()?;
         let chunk = std::mem::take(&mut self.chunk);
         let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,9 +206,10 @@ impl Worker<'_> {
         };
         match record.ty {
             Type::Root if record.is_meta() => {}
-            Type::Root => {
-                chunk.roots.push((text(record.root).unwrap_or_default(), chunk.references.split_off(begin)));
-            }
+            Type::Root => match copied(&chunk.references[begin..]) {
+                Ok(references) => chunk.roots.push((text(record.root).unwrap_or_default(), references)),
+                Err(error) => self.refused = Some(error),
+            },
             Type::Shape => {
                 let Some(id) = record.id else { return };
                 chunk.shapes.push(Shape {
@@ -227,7 +233,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         let tracer = tables.symbols.intern(TRACER_STRUCT);
         let number = count.fetch_add(1, Ordering::Relaxed);
         let (totals, pages, chunk) = Default::default();
-        Worker { number, joined: &joined, tables, tracer, totals, pages, chunk }
+        Worker { number, joined: &joined, tables, tracer, totals, pages, chunk, refused: None }
     };
     let (mut workers, mut diagnostics) = scan::scan(source, options, make)?;
     workers.sort_by_key(|worker| worker.number);

@@ -90,7 +90,7 @@ fn fields_of_a_class_are_its_variables() {
     let paths =
         crate::analysis::paths::paths(&heap, &source, heap.node(0x1050).unwrap(), 1, &Default::default()).unwrap();
     let steps: Vec<(String, &str)> =
-        paths.chains[0].iter().map(|step| (step.edge.to_string(), step.label.as_str())).collect();
+        paths.chains[0].steps.iter().map(|step| (step.edge.to_string(), step.label.as_str())).collect();
     assert_eq!(steps, [("root vm".to_owned(), "class Foo"), ("@b".to_owned(), "(HASH), 0 entries")]);
 }
 

@@ -61,10 +61,9 @@ pub struct Rows<R = Vec<Cell>> {
     words: Vec<&'static str>,
     /// The last row, which the next one is told by.
     last: R,
+    /// Whether there was no memory for more rows.
+    is_cut: bool,
 }
-
-/// The room of a block. It is full when a sixteenth is left, which most rows fit in.
-const BLOCK: usize = 1 << 20;
 
 /// What a cell is; behind it stands its value. Where a text is cut, or words are known, by the number of these.
 mod tag {
@@ -91,18 +90,26 @@ mod tag {
 
 impl<R: Row> Default for Rows<R> {
     fn default() -> Self {
-        Rows { blocks: Vec::new(), count: 0, words: Vec::new(), last: R::default() }
+        Rows { blocks: Vec::new(), count: 0, words: Vec::new(), last: R::default(), is_cut: false }
     }
 }
 
 impl<R: Row> Rows<R> {
+    /// The room of a block. It is full when a sixteenth is left, which most rows fit in.
+    pub const BLOCK: usize = 1 << 20;
+
     /// Puts a row behind the others.
     pub fn push(&mut self, row: R) {
-        if self.blocks.last().is_none_or(|block| block.len() >= BLOCK / 16 * 15) {
-            let room = if self.blocks.is_empty() { 0 } else { BLOCK };
-            self.blocks.push(Vec::with_capacity(room));
+        if self.blocks.last().is_none_or(|block| block.len() >= Self::BLOCK / 16 * 15) {
+            let room = if self.blocks.is_empty() { 0 } else { Self::BLOCK };
+            let mut block = Vec::new();
+            if self.is_cut || block.try_reserve_exact(room).is_err() {
+                self.is_cut = true;
+                return;
+            }
+            self.blocks.push(block);
         }
-        let Rows { blocks, words, last, count } = self;
+        let Rows { blocks, words, last, count, .. } = self;
         let Some(block) = blocks.last_mut() else { return };
         number(block, row.head());
         number(block, row.cells().len() as u64);
@@ -114,6 +121,12 @@ impl<R: Row> Rows<R> {
         }
         *last = row;
         *count += 1;
+    }
+
+    /// Whether rows are missing since there was no memory for them: nobody is shown what is left.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// How many there are.

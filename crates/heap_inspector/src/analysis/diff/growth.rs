@@ -8,6 +8,7 @@ use crate::analysis::{Order, retained};
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, StackText, Value, Values};
+use crate::memory;
 use crate::names::TRACER_STRUCT;
 use crate::select::Filter;
 use crate::sums::Sum;
@@ -171,13 +172,11 @@ fn grouped<'a>(heap: &'a Heap, by: &[Key], filter: &'a Filter, control: &Control
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
         if let Some(group) = grouping.group(id) {
-            if group >= sums.len() {
-                sums.resize(group + 1, Sum::default());
-            }
+            memory::reach(&mut sums, group, Sum::default())?;
             sums[group].add(Sum { count: 1, memsize: heap.bytes(id), references: 0 });
         }
     }
-    let (keys, values) = grouping.values();
+    let (keys, values) = grouping.values(control)?;
     Ok(Grouped { keys, values, sums })
 }
 

@@ -150,7 +150,8 @@ fn decides_by_columns_as_by_nodes() {
                     measures.resize(measures.len().max(group + 1), Measure::default());
                     measures[group].take(Number::Length.of(&heap, None, id));
                 }
-                let expected: HashMap<_, _> = grouping.keys().into_iter().zip(measures).collect();
+                let expected: HashMap<_, _> =
+                    grouping.keys(&Control::default()).unwrap().into_iter().zip(measures).collect();
                 let control = Control { threads: 2, ..Control::default() };
                 let found = objects.groups(by, Number::Length, &control).unwrap();
                 assert_eq!(found.into_iter().collect::<HashMap<_, _>>(), expected, "{dump} {words} {by:?}");

@@ -39,7 +39,7 @@ impl AccumulationPoint {
 
 /// What is known of the points of objects, in 4 bytes for each: nodes are numbered from 0 up, roots from the other end down. A dump has
 /// not so many lines that they meet.
-struct Known(Vec<u32>);
+pub(super) struct Known(Vec<u32>);
 
 /// Not asked yet.
 const UNKNOWN: u32 = u32::MAX;
@@ -47,12 +47,12 @@ const UNKNOWN: u32 = u32::MAX;
 const NONE: u32 = u32::MAX - 1;
 
 impl Known {
-    fn new(count: usize) -> Result<Known> {
+    pub(super) fn new(count: usize) -> Result<Known> {
         Ok(Known(filled(UNKNOWN, count)?))
     }
 
     /// The point of an object, or that it has none; nothing where it was not asked yet.
-    fn get(&self, id: NodeId) -> Option<Option<AccumulationPoint>> {
+    pub(super) fn get(&self, id: NodeId) -> Option<Option<AccumulationPoint>> {
         match self.0[id.0 as usize] {
             UNKNOWN => None,
             NONE => Some(None),
@@ -61,7 +61,7 @@ impl Known {
         }
     }
 
-    fn set(&mut self, id: NodeId, point: Option<AccumulationPoint>) {
+    pub(super) fn set(&mut self, id: NodeId, point: Option<AccumulationPoint>) {
         self.0[id.0 as usize] = match point {
             None => NONE,
             Some(AccumulationPoint::Node(id)) => id.0,

@@ -2,7 +2,7 @@
 
 use super::Suspect;
 use crate::analysis::diff::{self, Diff};
-use crate::analysis::paths::{self, Step};
+use crate::analysis::paths::Step;
 use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
 use crate::diagnostics::WarningKind;
 use crate::heap::Heap;
@@ -135,11 +135,7 @@ impl Suspect {
             fact(
                 "path",
                 "Path",
-                list(
-                    &mut paths::shown(&self.path)
-                        .into_iter()
-                        .map(|shown| shown.map_or_else(|| paths::left_out(&self.path), step)),
-                ),
+                list(&mut self.path.rows().map(|row| row.map_or_else(|words| words, step))),
                 String::new(),
             ),
             fact("next", "Look at", text(self.next(heap, dump)), String::new()),

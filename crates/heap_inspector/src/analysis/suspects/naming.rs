@@ -5,7 +5,7 @@ use super::origins::{self, Origin, Origins};
 use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
-use crate::analysis::paths;
+use crate::analysis::paths::{self, Chain, Told};
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
@@ -182,7 +182,7 @@ pub(super) fn name(
             is_by_stack: line.is_by_stack,
             mostly,
             since: since.checked_sub(1),
-            path: paths::steps(labels, &roots, &chain),
+            path: Chain::new(labels, &roots, &chain, Told::Shown, control)?,
             confidence,
             reasons: std::iter::once(growth)
                 .chain(seen.of(path, place.total(), main.as_ref(), &found.strings))

@@ -2,15 +2,18 @@
 
 use super::Confidence;
 use super::anchors::{AccumulationPoint, Anchors};
+use super::joining::joined;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::control::Control;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
+use crate::memory::map;
 use crate::record::Type;
 use crate::stacks::FrameId;
 use crate::symbols::{SiteId, Symbol};
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 /// What a group of objects is told by: type, class (an object's own singleton class aside), allocation site and label.
@@ -93,10 +96,15 @@ impl Accumulation {
 
 impl Accumulation {
     /// Counts the stack of an object, where it is known.
-    pub(super) fn add_stack(&mut self, (ty, class, ..): ObjectKind, stack: FrameId) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`].
+    pub(super) fn add_stack(&mut self, (ty, class, ..): ObjectKind, stack: FrameId) -> Result<()> {
         if stack.is_some() {
+            map(&mut self.stacks, 1)?;
             *self.stacks.entry((ty, class, stack)).or_default() += 1;
         }
+        Ok(())
     }
 
     /// Counts what has no line to the most of its class that has one: a compaction takes the lines of what it moves, and of sampled
@@ -152,6 +160,7 @@ pub(in crate::analysis) fn places(
         match diff.step(id) {
             Some(step) => {
                 let Some((anchor, is_alone)) = anchors.of(id) else { continue };
+                map(&mut places, 1)?;
                 let place = places.entry(anchor).or_default();
                 place.steps.resize(steps, 0);
                 place.joint.resize(steps, 0);
@@ -166,7 +175,7 @@ pub(in crate::analysis) fn places(
                 let retained = if is_inside { 0 } else { tree.retained(id) };
                 let content = Content { sample: id, count: 1, retained, since: properties.generation, bins: 0 };
                 place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
-                place.add_stack(sort, properties.stack);
+                place.add_stack(sort, properties.stack)?;
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {
@@ -180,6 +189,7 @@ pub(in crate::analysis) fn places(
                 let Some(mut sizes) = sizes else { continue };
                 sizes.push(last);
                 if sizes.is_sorted() {
+                    map(&mut places, 1)?;
                     let place = places.entry(AccumulationPoint::Node(id)).or_default();
                     place.steps.resize(steps, 0);
                     sizes
@@ -229,9 +239,7 @@ pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
 /// The bytes of a small slot.
 pub(super) const SLOT: u64 = 40;
 
-/// Joins accumulation points that are one to a programmer: a list that is appended to accumulates at what was its last element, so an
-/// accumulation point of the class of what piles up is taken for what holds it; and the many small points of one class and site that one
-/// object holds are taken for that object.
+/// Joins accumulation points that are one to a programmer, as [`joined`] has it. What a root holds stays.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
@@ -241,74 +249,29 @@ pub(super) fn join(
     places: HashMap<AccumulationPoint, Accumulation>,
     control: &Control<'_>,
 ) -> Result<HashMap<AccumulationPoint, Accumulation>> {
-    let kind = |id: NodeId| {
-        let (ty, class, ..) = kind_of(heap, id);
-        (ty, class)
+    let (mut nodes, mut joint) = (Vec::new(), HashMap::new());
+    for (point, place) in places {
+        match point {
+            AccumulationPoint::Node(id) => nodes.push((id, place)),
+            AccumulationPoint::Root(_) => drop(joint.insert(point, place)),
+        }
+    }
+    // In an order, so that what a joined place is told by is the same each time.
+    nodes.sort_unstable_by_key(|(id, _)| *id);
+    let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
+    let held = |at: usize, kinds: &mut Vec<_>| {
+        kinds.extend(nodes[at].1.content.keys().map(|(ty, class, ..)| (*ty, *class)));
     };
-    // The nearest object above one that is of another class; a list is walked over once.
-    let mut tops: HashMap<NodeId, Option<NodeId>> = HashMap::new();
-    let mut walked = Vec::new();
-    let mut top = |from: NodeId| {
-        let mut at = Some(from);
-        let top = loop {
-            let Some(node) = at.filter(|node| kind(*node) == kind(from)) else { break at };
-            if let Some(top) = tops.get(&node) {
-                break *top;
-            }
-            walked.push(node);
-            at = tree.above(node);
-        };
-        tops.extend(walked.drain(..).map(|node| (node, top)));
-        top
-    };
-    let mut climbed: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
-    // A list whose elements are of two classes in turn is climbed step by step, from each point in it anew: a hostile one of a million
-    // elements for years. In an order, so that the same points are left when the steps are used up.
-    let mut steps_left = CLIMBS.saturating_mul(heap.object_count());
-    let mut places: Vec<(AccumulationPoint, Accumulation)> = places.into_iter().collect();
-    places.sort_unstable_by_key(|(anchor, _)| *anchor);
-    for (step, (anchor, place)) in places.into_iter().enumerate() {
+    let joined = joined(heap, tree, &ids, held, control)?;
+    for (step, (to, (_, place))) in joined.into_iter().zip(nodes).enumerate() {
         control.check_at(step)?;
-        let kinds: HashSet<(Type, Symbol)> = place.content.keys().map(|(ty, class, ..)| (*ty, *class)).collect();
-        let is_climbed = |id: &NodeId| is_element(heap, *id) && kinds.contains(&kind(*id));
-        let mut at = anchor.node();
-        while let Some(id) = at.filter(|id| steps_left > 0 && is_climbed(id)) {
-            at = top(id);
-            control.check_at(steps_left)?;
-            steps_left -= 1;
-        }
-        climbed.entry(at.map_or(anchor, AccumulationPoint::Node)).or_default().add(place);
-    }
-    // Brothers are points of one sort under one object, or under several of one sort that one object holds.
-    for levels in 1..=2 {
-        let mut brothers: HashMap<(NodeId, [Option<ObjectKind>; 2]), Vec<NodeId>> = HashMap::new();
-        for id in climbed.keys().filter_map(|anchor| anchor.node()) {
-            let Some(between) = tree.above(id) else { continue };
-            if levels == 1 {
-                brothers.entry((between, [Some(kind_of(heap, id)), None])).or_default().push(id);
-            } else if let Some(holder) = tree.above(between) {
-                let sorts = [id, between].map(|id| Some(kind_of(heap, id)));
-                brothers.entry((holder, sorts)).or_default().push(id);
-            }
-        }
-        for ((holder, _), ids) in brothers {
-            if ids.len() > FEW {
-                for id in ids {
-                    if let Some(place) = climbed.remove(&AccumulationPoint::Node(id)) {
-                        climbed.entry(AccumulationPoint::Node(holder)).or_default().add(place);
-                    }
-                }
-            }
+        match joint.entry(AccumulationPoint::Node(to)) {
+            Entry::Vacant(free) => drop(free.insert(place)),
+            Entry::Occupied(mut known) => known.get_mut().add(place),
         }
     }
-    Ok(climbed)
+    Ok(joint)
 }
-
-/// So many steps up are made for each object of the heap, in all.
-const CLIMBS: usize = 32;
-
-/// More points of one class and site than this, under one object, are one point.
-const FEW: usize = 4;
 
 /// Whether the node may be an element of a list that is made of its own kind.
 pub(super) fn is_element(heap: &Heap, id: NodeId) -> bool {

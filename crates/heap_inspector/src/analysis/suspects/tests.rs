@@ -110,14 +110,14 @@ fn names_a_growing_array_by_who_holds_it() {
     let found = suspects(&[array(1..=200), array(1..=400), array(1..=600)]);
     let [suspect] = &found[..] else { panic!("{found:?}") };
     assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "Item", 400));
-    assert_eq!(suspect.holder_id, Some(suspect.path[0].id));
+    assert_eq!(suspect.holder_id, Some(suspect.path.steps[0].id));
     assert_eq!(suspect.location, location("/app/leak.rb:7"));
     // Items of 40 bytes, and the array's own 8 for each.
     assert_eq!((suspect.steps.as_slice(), suspect.memsize), (&[9600, 9600][..], 19200));
     assert_eq!((suspect.since, suspect.confidence), (Some(201), Confidence::High));
     assert!(suspect.label.starts_with("Array"), "{}", suspect.label);
-    assert_eq!(suspect.path.len(), 3, "{:?}", suspect.path);
-    assert_eq!(suspect.id, Some(suspect.path[1].id));
+    assert_eq!(suspect.path.steps.len(), 3, "{:?}", suspect.path);
+    assert_eq!(suspect.id, Some(suspect.path.steps[1].id));
 }
 
 /// The dump as it would be without tracing.

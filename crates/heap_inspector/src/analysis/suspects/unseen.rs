@@ -9,6 +9,7 @@ use super::points::{Content, ObjectKind, kind_of};
 use super::{Confidence, FEW_OBJECTS, Suspect};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
+use crate::analysis::paths::Chain;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::Heap;
@@ -103,7 +104,7 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         mostly: None,
         since: content.since.checked_sub(1),
         steps: Vec::new(),
-        path: Vec::new(),
+        path: Chain::default(),
         confidence: Confidence::Low,
         reasons: Vec::new(),
     };

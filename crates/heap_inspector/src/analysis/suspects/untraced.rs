@@ -1,9 +1,10 @@
 //! The places of a dump without generations, or with those of samples alone: who holds many objects of one kind.
 
 use super::anchors::AccumulationPoint;
+use super::joining::{ElementKind, joined};
 use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
-use super::points::{Accumulation, Content, ObjectKind, SLOT, is_element, join, kind_of};
+use super::points::{Accumulation, Content, ObjectKind, SLOT, is_element, kind_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
 use crate::Result;
 use crate::control::Control;
@@ -12,10 +13,10 @@ use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::labels::Labels;
+use crate::memory::{self, filled, list, room};
 use crate::record::Type;
 use crate::sampling::Sampling;
 use crate::source::Source;
-use hashbrown::HashMap;
 
 /// The suspects of one dump that tells no generations.
 pub(super) fn untraced(
@@ -28,36 +29,9 @@ pub(super) fn untraced(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let floor = LEAST.max(tree.reachable().memsize / 2000);
-    let large = LARGE.max(tree.reachable().memsize / 1000);
     let labels = Labels::new(heap);
-    let mut places = join(heap, tree, places(heap, tree, children, shortest_paths, &labels, floor, control)?, control)?;
-    for (anchor, place) in &mut places {
-        let Some(anchor) = anchor.node() else { continue };
-        if heap.names().sampling.is_some_and(Sampling::is_of_lines) {
-            place.fold_untraced();
-        }
-        place.content.retain(|_, content| content.count > FEW_OBJECTS);
-        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
-        let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
-        let own = children.of(Dominator::Node(anchor));
-        let own = own
-            .filter(|id| place.content.contains_key(&kind_of(heap, *id)))
-            .fold(0u64, |sum, id| sum.saturating_add(tree.retained(id)));
-        place.bytes = most.max(own);
-        let dominates =
-            |id: NodeId| std::iter::successors(Some(id), |node| tree.above(*node)).any(|node| node == anchor);
-        if place.content.values().all(|content| dominates(content.sample)) {
-            place.bytes = place.bytes.min(tree.retained(anchor));
-        }
-    }
-    let strings = heap
-        .nodes()
-        .filter(|id| heap.properties(*id).ty == Type::String && heap.bytes(*id) >= large && tree.is_reachable(*id));
-    let own = |id: NodeId| Accumulation { bytes: heap.bytes(id), ..Accumulation::default() };
-    places.extend(strings.map(|id| (AccumulationPoint::Node(id), own(id))));
-    let mut ranked: Vec<(AccumulationPoint, Accumulation)> =
-        places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
-    ranked.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    let held = Held::new(heap, tree, children, shortest_paths, &labels, floor, control)?;
+    let ranked = held.ranked(heap, tree, children, floor, limit.saturating_add(DOUBTED), control)?;
     control.check()?;
     let ranked = by_doubt(heap, tree, shortest_paths, source, ranked, limit)?;
     name(
@@ -153,58 +127,228 @@ fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) ->
     objects.len() as u64 > FEW_OBJECTS && near * 100 >= (objects.len() as u64 - 1) * 95
 }
 
-/// By place, what it holds of each sort. Code is left out: methods, named classes, and what else no program makes many of at run time.
-/// So are small holders, below `floor` bytes.
-///
-/// # Errors
-/// [`crate::Error::Interrupted`] when cancelled.
-fn places(
-    heap: &Heap,
-    tree: &Tree,
-    children: &Children,
-    shortest_paths: &ShortestPaths,
-    labels: &Labels<'_>,
-    floor: u64,
-    control: &Control<'_>,
-) -> Result<HashMap<AccumulationPoint, Accumulation>> {
-    let holders = holders(heap, tree, children)?;
-    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
-    for id in heap.nodes() {
-        control.check_at(id.0 as usize)?;
-        if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
-            continue;
-        }
-        let alone = holders.get(id);
-        if alone.is_some_and(|holder| tree.retained(holder) < floor) {
-            continue;
-        }
-        // What several objects hold together stands under the nearest of them.
-        let Some(holder) = alone.or_else(|| shortest_paths.parent(id)) else { continue };
-        if heap.properties(holder).tracer {
-            continue;
-        }
-        // What a list's first element retains is not counted again for the second.
-        let is_inside = alone.is_some() && tree.above(id) != alone;
-        let content = Content { count: 1, retained: if is_inside { 0 } else { tree.retained(id) }, ..Content::new(id) };
-        let place = places.entry(AccumulationPoint::Node(holder)).or_default();
-        place.content.entry(kind_of(heap, id)).or_insert_with(|| Content::new(id)).add(content);
-        place.add_stack(kind_of(heap, id), heap.stack(id));
-    }
-    Ok(places)
+/// By place, what it holds. There may be a place for each object, as in a ladder, so that is a few numbers in lists: what a place holds is
+/// summed up when all that is its is known, one place after another.
+struct Held {
+    /// By node, the place that holds it; none where none does, or it does not count.
+    places: Links,
+    /// By node, whether it lies in a list of its own kind: what the first element retains is not counted again for the second.
+    is_inside: Vec<bool>,
+    /// By node, its number in a search through the dominator tree, so that what a node dominates has the numbers behind its own.
+    numbers: Vec<u32>,
+    /// The nodes that count, by place.
+    nodes: Vec<NodeId>,
 }
 
-/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list.
-fn holders(heap: &Heap, tree: &Tree, children: &Children) -> Result<Links> {
-    let mut holders = Links::new(heap.object_count())?;
+impl Held {
+    /// Code is left out: methods, named classes, and what else no program makes many of at run time. So are small holders, below `floor`
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
+    fn new(
+        heap: &Heap,
+        tree: &Tree,
+        children: &Children,
+        shortest_paths: &ShortestPaths,
+        labels: &Labels<'_>,
+        floor: u64,
+        control: &Control<'_>,
+    ) -> Result<Held> {
+        let (mut places, numbers) = holders(heap, tree, children, control)?;
+        let mut is_inside = filled(false, heap.object_count())?;
+        let mut nodes = list(heap.object_count())?;
+        for id in heap.nodes() {
+            control.check_at(id.0 as usize)?;
+            let alone = places.get(id);
+            places.set(id, None);
+            if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
+                continue;
+            }
+            if alone.is_some_and(|holder| tree.retained(holder) < floor) {
+                continue;
+            }
+            // What several objects hold together stands under the nearest of them.
+            let Some(place) = alone.or_else(|| shortest_paths.parent(id)) else { continue };
+            if heap.properties(place).tracer {
+                continue;
+            }
+            is_inside[id.0 as usize] = alone.is_some() && tree.above(id) != alone;
+            places.set(id, Some(place));
+            nodes.push(id);
+        }
+        let mut held = Held { places, is_inside, numbers, nodes };
+        held.join(heap, tree, control)?;
+        Ok(held)
+    }
+
+    /// Joins places as [`joined`] has it.
+    fn join(&mut self, heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<()> {
+        self.sort(control)?;
+        let Held { places, nodes, .. } = self;
+        let of = |id: &NodeId| places.get(*id);
+        let count = nodes.chunk_by(|one, other| of(one) == of(other)).count();
+        let mut ids = list(count)?;
+        ids.extend(nodes.chunk_by(|one, other| of(one) == of(other)).filter_map(|held| of(&held[0])));
+        // Places are asked for in order.
+        let mut rest = nodes.chunk_by(|one, other| of(one) == of(other)).enumerate();
+        let held = |place: usize, kinds: &mut Vec<ElementKind>| {
+            let Some((_, held)) = rest.find(|(at, _)| *at == place) else { return };
+            for id in held {
+                let (ty, class, ..) = kind_of(heap, *id);
+                if kinds.last() != Some(&(ty, class)) {
+                    kinds.push((ty, class));
+                }
+            }
+        };
+        let joined = joined(heap, tree, &ids, held, control)?;
+        if joined == ids {
+            return Ok(());
+        }
+        let (mut at, mut before) = (0, nodes.first().and_then(|id| places.get(*id)));
+        for (step, id) in nodes.iter().enumerate() {
+            control.check_at(step)?;
+            let place = places.get(*id);
+            at += usize::from(place != before);
+            before = place;
+            places.set(*id, Some(joined[at]));
+        }
+        self.sort(control)
+    }
+
+    fn sort(&mut self, control: &Control<'_>) -> Result<()> {
+        let Held { places, nodes, .. } = self;
+        control.check()?;
+        nodes.sort_unstable_by_key(|id| (places.get(*id), *id));
+        control.check()
+    }
+
+    /// The first `most` of the places with at least `floor` bytes, and of the strings that are large.
+    fn ranked(
+        &self,
+        heap: &Heap,
+        tree: &Tree,
+        children: &Children,
+        floor: u64,
+        most: usize,
+        control: &Control<'_>,
+    ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
+        let large = LARGE.max(tree.reachable().memsize / 1000);
+        let is_large = |id: NodeId| heap.ty(id) == Type::String && heap.bytes(id) >= large;
+        let mut ranked = Ranked { most, places: Vec::new() };
+        let of = |id: &NodeId| self.places.get(*id);
+        for (step, held) in self.nodes.chunk_by(|one, other| of(one) == of(other)).enumerate() {
+            control.check_at(step)?;
+            let Some(place) = of(&held[0]) else { continue };
+            if held.len() as u64 > FEW_OBJECTS && !is_large(place) {
+                ranked.take(floor, place, self.point(heap, tree, children, place, held, control)?)?;
+            }
+        }
+        for id in heap.nodes().filter(|id| is_large(*id) && tree.is_reachable(*id)) {
+            ranked.take(floor, id, Accumulation { bytes: heap.bytes(id), ..Accumulation::default() })?;
+        }
+        control.check()?;
+        Ok(ranked.end())
+    }
+
+    /// A place that holds these objects.
+    fn point(
+        &self,
+        heap: &Heap,
+        tree: &Tree,
+        children: &Children,
+        place: NodeId,
+        held: &[NodeId],
+        control: &Control<'_>,
+    ) -> Result<Accumulation> {
+        let mut accumulation = Accumulation::default();
+        for (step, id) in held.iter().copied().enumerate() {
+            control.check_at(step)?;
+            let kind = kind_of(heap, id);
+            let retained = if self.is_inside[id.0 as usize] { 0 } else { tree.retained(id) };
+            let one = Content { count: 1, retained, ..Content::new(id) };
+            memory::map(&mut accumulation.content, 1)?;
+            accumulation.content.entry(kind).or_insert_with(|| Content::new(id)).add(one);
+            accumulation.add_stack(kind, heap.stack(id))?;
+        }
+        if heap.names().sampling.is_some_and(Sampling::is_of_lines) {
+            accumulation.fold_untraced();
+        }
+        let content = &mut accumulation.content;
+        content.retain(|_, content| content.count > FEW_OBJECTS);
+        content.shrink_to_fit();
+        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
+        let most = content.values().map(|content| content.retained).max().unwrap_or(0);
+        let mut own = 0u64;
+        for (step, id) in children.of(Dominator::Node(place)).enumerate().filter(|_| !content.is_empty()) {
+            control.check_at(step)?;
+            if content.contains_key(&kind_of(heap, id)) {
+                own = own.saturating_add(tree.retained(id));
+            }
+        }
+        let mut bytes = most.max(own);
+        if content.values().all(|content| self.dominates(tree, place, content.sample)) {
+            bytes = bytes.min(tree.retained(place));
+        }
+        accumulation.bytes = bytes;
+        Ok(accumulation)
+    }
+
+    fn dominates(&self, tree: &Tree, place: NodeId, id: NodeId) -> bool {
+        let [first, number] = [place, id].map(|id| u64::from(self.numbers[id.0 as usize]));
+        (first..first + tree.retained_count(place)).contains(&number)
+    }
+}
+
+/// The places with the most bytes, of all that were taken.
+struct Ranked {
+    most: usize,
+    places: Vec<(AccumulationPoint, Accumulation)>,
+}
+
+impl Ranked {
+    fn take(&mut self, floor: u64, place: NodeId, held: Accumulation) -> Result<()> {
+        if held.bytes < floor {
+            return Ok(());
+        }
+        if self.places.len() >= self.most.saturating_mul(2) {
+            self.cut();
+        }
+        room(&mut self.places, 1)?;
+        self.places.push((AccumulationPoint::Node(place), held));
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        self.places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+        self.places.truncate(self.most);
+    }
+
+    fn end(mut self) -> Vec<(AccumulationPoint, Accumulation)> {
+        self.cut();
+        self.places
+    }
+}
+
+/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; and its number
+/// in the search.
+fn holders(heap: &Heap, tree: &Tree, children: &Children, control: &Control<'_>) -> Result<(Links, Vec<u32>)> {
+    let (mut holders, mut numbers) = (Links::new(heap.object_count())?, filled(u32::MAX, heap.object_count())?);
+    let mut number = 0u32;
     let mut stack: Vec<NodeId> = children.of(Dominator::Root).collect();
     while let Some(id) = stack.pop() {
+        control.check_at(number as usize)?;
+        numbers[id.0 as usize] = number;
+        number += 1;
         if let Some(above) = tree.above(id) {
             let is_next = is_element(heap, above) && kind_of(heap, above) == kind_of(heap, id);
             holders.set(id, if is_next { holders.get(above) } else { Some(above) });
         }
-        stack.extend(children.of(Dominator::Node(id)));
+        let below = children.of(Dominator::Node(id));
+        room(&mut stack, below.len())?;
+        stack.extend(below);
     }
-    Ok(holders)
+    Ok((holders, numbers))
 }
 
 fn is_code(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> bool {

@@ -141,9 +141,9 @@ fn beside_a_line_of_a_gem_stands_the_apps() {
 #[test]
 fn the_path_goes_on_to_one_of_the_objects() {
     let found = suspects(|count| dump(SHOP, MAP, &[], items(count, APP)));
-    let labels: Vec<&str> = found[0].path.iter().map(|step| step.label.as_str()).collect();
+    let labels: Vec<&str> = found[0].path.steps.iter().map(|step| step.label.as_str()).collect();
     assert_eq!(labels, ["class Shop", "Parts::Map", "Array, 600 elements", "Item"]);
-    assert_eq!(found[0].id, Some(found[0].path[2].id));
+    assert_eq!(found[0].id, Some(found[0].path.steps[2].id));
 }
 
 #[test]
