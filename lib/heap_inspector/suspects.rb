@@ -33,7 +33,7 @@ module HeapInspector
     #   @return [Integer, nil] the generation of the first of them
     # @!attribute [r] path
     #   @return [Array<Step>] the chain of references from what a root refers to down to {#object}, and on to one of those that pile up
-    #     in it
+    #     in it; of what lies deep in a list those steps that a report shows, a hundred at most
     # @!attribute [r] confidence
     #   @return [Symbol] how far to believe it: `:high`, `:medium` or `:low`
     # @!attribute [r] reasons
