@@ -24,6 +24,11 @@ pub(in crate::analysis) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     let mut notes = Vec::new();
     let dumps = diff.dumps();
     let traced = |dump: &Dump<'_>| is_traced(dump.heap);
+    let is_cut = |dump: &Dump<'_>| dump.heap.diagnostics().truncated;
+    for dump in dumps.iter().filter(|dump| is_cut(dump)) {
+        let text = format!("{} was cut off: what is missing there cannot be told from what came or went", dump.name);
+        notes.push(note(Level::Warning, text));
+    }
     for (matched, dump) in diff.matches.iter().zip(dumps) {
         let last = dumps[dumps.len() - 1].name;
         let (taken, of_last) = (Taken::of(dump.heap), Taken::of(diff.heap()));
@@ -55,7 +60,7 @@ pub(in crate::analysis) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
         } else if matched.reversed {
             let text = format!("{} is newer than {last}: give the oldest dump first", dump.name);
             notes.push(note(Level::Warning, text));
-        } else if matched.moved() as f64 > WARNED * diff.heap().object_count() as f64 {
+        } else if !matched.is_cut && matched.moved() as f64 > WARNED * diff.heap().object_count() as f64 {
             let text = format!(
                 "{} objects were moved between {} and {last}, by GC.compact; they are told by their generations and count as kept",
                 human::count(matched.moved()),
@@ -63,7 +68,10 @@ pub(in crate::analysis) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
             );
             notes.push(note(Level::Info, text));
         }
-        if matched.is_one_process() && matched.unmatched() as f64 > WARNED * diff.heap().object_count() as f64 {
+        if matched.is_one_process()
+            && !matched.is_cut
+            && matched.unmatched() as f64 > WARNED * diff.heap().object_count() as f64
+        {
             let text = format!(
                 "{} objects without a generation are not where they were in {}, though allocations were traced in between: GC.compact \
                  moved them, or tracing was off for a time; they count as new",
@@ -99,6 +107,8 @@ pub(in crate::analysis) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
             notes.push(note(Level::Warning, text));
         } else if diff.is_one_process()
             && !diff.matches.iter().any(|matched| matched.reversed)
+            && !is_cut(one)
+            && !is_cut(other)
             && one.heap.newest_generation() > other.heap.newest_generation()
         {
             let text = format!("{} is newer than {}: give the oldest dump first", one.name, other.name);

@@ -38,6 +38,8 @@ pub struct Match {
     pub(super) strangers: u64,
     /// The later dump was taken before the earlier one.
     pub(super) reversed: bool,
+    /// One of the dumps was cut off: what it lacks tells nothing.
+    pub(super) is_cut: bool,
 }
 
 /// How one heap's numbers of names read in another's.
@@ -98,6 +100,7 @@ impl Match {
             similarity: similarity(earlier, later),
             strangers: 0,
             reversed: false,
+            is_cut: [earlier, later].into_iter().any(|heap| heap.diagnostics().truncated),
         };
         for id in later.nodes() {
             control.check_at(id.0 as usize)?;
@@ -119,6 +122,9 @@ impl Match {
                     NEW
                 }
             });
+        }
+        if found.is_cut {
+            return Ok(found);
         }
         found.strangers = found.strangers(later, last);
         if later.newest_generation() < last && found.similarity > 0.5 && !is_backwards {

@@ -51,7 +51,11 @@ fn slot(number: usize) -> u64 {
     SLOTS + number as u64 * 40
 }
 
-fn heap((classes, objects): &Drawn) -> Heap {
+fn heap(drawn: &Drawn) -> Heap {
+    heap_of_lines(&lines(drawn)).0
+}
+
+fn lines((classes, objects): &Drawn) -> String {
     let mut lines = String::new();
     for (number, name) in classes.iter().enumerate() {
         let address = CLASSES + number as u64 * 40;
@@ -61,7 +65,7 @@ fn heap((classes, objects): &Drawn) -> Heap {
     for (number, object) in objects.iter().enumerate() {
         lines.extend(object.map(|object| line(slot(number), &object)));
     }
-    heap_of_lines(&lines).0
+    lines
 }
 
 fn named(heaps: &[Heap]) -> Vec<Dump<'_>> {
@@ -315,6 +319,25 @@ fn the_tracer_is_not_among_what_is_new() {
 fn the_wrong_order_is_told() {
     let told = told(&[objects(&[1, 2, 9]), objects(&[1, 2])]);
     assert_eq!(told, ["first is newer than second: give the oldest dump first"]);
+}
+
+#[test]
+fn what_a_dump_lacks_that_was_cut_off_is_no_sign_of_another_process_nor_of_another_order() {
+    // Of every time some, so that the lack of the rest would look like a fork's or a compaction's.
+    let generations: Vec<u32> = (0..400).map(|number| 1 + number % 20).collect();
+    let objects = generations.iter().map(|generation| object(*generation)).collect();
+    let whole = lines(&(vec!["A", "B", "C"], objects));
+    let cut = &whole[..whole.len() * 2 / 3];
+    for (dumps, name) in
+        [([&whole[..], cut, &whole], "second"), ([cut, &whole, &whole], "first"), ([&whole, &whole, cut], "third")]
+    {
+        let heaps = dumps.map(|lines| heap_of_lines(lines).0);
+        let told = told(&heaps);
+        let expected = format!("{name} was cut off: what is missing there cannot be told from what came or went");
+        assert_eq!(told[0], expected);
+        let is_wrong = |note: &&String| ["newer", "process", "moved"].iter().any(|word| note.contains(word));
+        assert_eq!(told.iter().find(is_wrong), None);
+    }
 }
 
 #[test]

@@ -28,8 +28,10 @@ pub fn report(
     let is_told =
         heaps(heap, diff).iter().all(|heap| !heap.roots().is_empty()) && diff.is_none_or(Diff::is_one_process);
     if suspects.is_empty() {
+        let is_cut = heaps(heap, diff).iter().any(|heap| heap.diagnostics().truncated);
         let text = match dumps.len() {
             _ if !is_told => "so which objects pile up cannot be told",
+            _ if is_cut => "nothing looks like a leak in what is left of a dump that was cut off; take it again",
             1 => "nothing in this dump looks like a leak; take two more while the app works, and give all three",
             2 => "nothing grew between the dumps that was not there before",
             _ => "nothing took in objects in each step and kept them",
