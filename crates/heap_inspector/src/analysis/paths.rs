@@ -10,7 +10,7 @@ use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::{ShortestPaths, is_conservative};
 use crate::heap::{Heap, NodeId, Target};
-use crate::labels::{Edge, Labels};
+use crate::labels::{Edge, Labels, code};
 use crate::memory::{list, room};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
@@ -414,7 +414,8 @@ pub fn merged_by(
         members.nodes = Vec::new();
         rows.push((depth, sample, count, members));
     }
-    let single: Vec<NodeId> = rows.iter().filter(|row| row.2 == 1).map(|row| row.1).collect();
+    let is_told = |count: u64, members: &Members| count == 1 || members.code.is_some();
+    let single: Vec<NodeId> = rows.iter().filter(|row| is_told(row.2, &row.3)).map(|row| row.1).collect();
     let edges = single.iter().filter_map(|id| Some((shortest_paths.parent(*id)?, *id)));
     labels.read_texts(source, &single, edges)?;
     let roots = root_categories(heap);
@@ -431,7 +432,7 @@ pub fn merged_by(
                 },
             },
             count,
-            label: if count == 1 { labels.node(sample) } else { members.class },
+            label: if is_told(count, &members) { labels.node(sample) } else { members.class },
             address: (count == 1).then(|| heap.address(sample)),
             targets: members.targets,
             memsize: members.memsize,
@@ -440,15 +441,16 @@ pub fn merged_by(
     Ok(merged)
 }
 
-/// Nodes of one class.
+/// Nodes of one class, and of one code where they are closures.
 struct Members {
     class: String,
+    code: Option<NodeId>,
     nodes: Vec<NodeId>,
     targets: u64,
     memsize: u64,
 }
 
-/// Groups nodes by class, classes and modules one by one; the `width` groups that lead to the most objects, and to `least` of them.
+/// Groups nodes by class, closures by their code, classes and modules one by one; the `width` groups that lead to the most objects, and to `least` of them.
 fn group(
     heap: &Heap,
     labels: &Labels<'_>,
@@ -457,13 +459,15 @@ fn group(
     least: u64,
     width: usize,
 ) -> Vec<Members> {
-    let mut groups: HashMap<String, Members> = HashMap::new();
+    let mut groups: HashMap<(String, Option<NodeId>), Members> = HashMap::new();
     for id in nodes {
         let is_class = matches!(heap.properties(id).ty, Type::Class | Type::Module);
         let class = if is_class { labels.node(id) } else { labels.class_name(id) };
         let (count, bytes) = below[id.0 as usize];
-        let members = groups.entry(class).or_insert_with_key(|class| Members {
+        let code = code::iseq_of(heap, id);
+        let members = groups.entry((class, code)).or_insert_with_key(|(class, code)| Members {
             class: class.clone(),
+            code: *code,
             nodes: Vec::new(),
             targets: 0,
             memsize: 0,
@@ -473,7 +477,7 @@ fn group(
         members.memsize = members.memsize.saturating_add(bytes);
     }
     let mut groups: Vec<Members> = groups.into_values().filter(|group| group.targets >= least.max(1)).collect();
-    groups.sort_unstable_by(|a, b| b.targets.cmp(&a.targets).then_with(|| a.class.cmp(&b.class)));
+    groups.sort_unstable_by(|a, b| b.targets.cmp(&a.targets).then_with(|| (&a.class, a.code).cmp(&(&b.class, b.code))));
     groups.truncate(width);
     groups
 }

@@ -51,6 +51,34 @@ fn the_paths_to_a_million_in_a_two_way_list_are_merged_in_linear_time() {
 }
 
 #[test]
+fn closures_are_merged_by_their_code() {
+    let mut lines = String::from(
+        r#"{"type":"ROOT", "root":"vm", "references":["0x1000", "0x1028", "0x1050"]}
+{"address":"0x80", "type":"CLASS", "name":"Proc", "memsize":40}
+{"address":"0x200", "type":"STRING", "value":"block in add", "memsize":40}
+{"address":"0x228", "type":"STRING", "value":"add", "memsize":40}
+{"address":"0x250", "type":"STRING", "value":"block in drop", "memsize":40}
+{"address":"0x278", "type":"STRING", "value":"drop", "memsize":40}
+{"address":"0x2a0", "type":"STRING", "value":"app/shop.rb", "memsize":40}
+{"address":"0x100", "type":"IMEMO", "imemo_type":"iseq", "references":["0x200", "0x228", "0x2a0"], "memsize":40}
+{"address":"0x128", "type":"IMEMO", "imemo_type":"iseq", "references":["0x250", "0x278", "0x2a0"], "memsize":40}
+"#,
+    );
+    for (number, iseq) in [0x100, 0x128, 0x100].into_iter().enumerate() {
+        let address = 0x1000 + 40 * number;
+        lines += &format!(
+            "{{\"address\":\"0x{address:x}\", \"type\":\"DATA\", \"class\":\"0x80\", \"struct\":\"proc\", \
+             \"references\":[\"0x{iseq:x}\"], \"memsize\":40}}\n"
+        );
+    }
+    let (heap, source) = heap_of_lines(&lines);
+    let ids: Vec<NodeId> = (0..3).filter_map(|number| heap.node(0x1000 + 40 * number)).collect();
+    let merged = merged(&heap, &source, &ids, Shown::default(), &Control::default()).unwrap();
+    let found: Vec<(u64, &str)> = merged.groups.iter().map(|group| (group.count, &group.label[..])).collect();
+    assert_eq!(found, [(2, "Proc, block in add, app/shop.rb"), (1, "Proc, block in drop, app/shop.rb")]);
+}
+
+#[test]
 fn a_wide_holder_names_each_of_its_edges_in_linear_time() {
     const COUNT: u32 = 300_000;
     let list = |nodes: std::ops::Range<u32>| {
