@@ -40,6 +40,7 @@ module HeapInspector
   autoload :DuplicateString, "heap_inspector/duplicate_strings"
   autoload :DuplicateStrings, "heap_inspector/duplicate_strings"
   autoload :Error, "heap_inspector/errors"
+  autoload :Expectation, "heap_inspector/expectation"
   autoload :Escape, "heap_inspector/escape"
   autoload :Estimate, "heap_inspector/groups"
   autoload :Facts, "heap_inspector/facts"
@@ -93,7 +94,10 @@ module HeapInspector
   autoload :Replies, "heap_inspector/replies"
   autoload :Report, "heap_inspector/report"
   autoload :Rest, "heap_inspector/value"
+  autoload :KeptGroup, "heap_inspector/retention"
   autoload :Retained, "heap_inspector/retained"
+  autoload :Retaining, "heap_inspector/retention"
+  autoload :Retention, "heap_inspector/retention"
   autoload :RetainedGroup, "heap_inspector/retained"
   autoload :Rows, "heap_inspector/rows"
   autoload :Settings, "heap_inspector/settings"
@@ -122,7 +126,7 @@ module HeapInspector
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :AgentRequest, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook
   private_constant :Hunt, :Input, :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles
-  private_constant :ProgressBar, :Questions, :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
+  private_constant :ProgressBar, :Questions, :Reader, :Replies, :Retaining, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -267,6 +271,29 @@ module HeapInspector
     raise ArgumentError, "limit is a number of rows, got #{limit.inspect}" unless limit.is_a?(Integer) && limit.between?(1, 1 << 32)
 
     Tracing.profile_block(limit, &block)
+  end
+
+  # Says what a block keeps each time it is run: it is run `warm_up` times, and then until it is told. What lives of the first run that
+  # counts is asked after the second; where that is nothing, it is done. Else all `runs` are made, and the median over them, the last one
+  # aside, is what a run keeps: what is kept once, as a memo, does not count, nor does what each run replaces. Only what this
+  # thread allocates counts. In it other measurements may be made. Tests have it as matchers (`heap_inspector/rspec`) and assertions
+  # (`heap_inspector/minitest`).
+  #
+  # @param warm_up [Integer] runs before
+  # @param runs [Integer] runs that count, at least 2
+  # @param path [Boolean] whether to find what holds an object that is kept, by a dump of this process that is removed again
+  # @yield
+  # @return [Retention]
+  # @raise [Error] where allocations are traced already, or this Ruby cannot be traced by our tracer
+  # @raise [LocalJumpError] without a block
+  # @raise [ArgumentError] if a number is out of range
+  # @example
+  #   HeapInspector.retention { Feed.load }.objects(Order) # => 0
+  def self.retention(warm_up: 1, runs: 5, path: false, &block)
+    main_ractor!(:retention)
+    raise LocalJumpError, "no block given" unless block
+
+    Retaining.measure(warm_up: warm_up, runs: runs, is_wrong: ->(found) { path && found.groups.any? }, &block)
   end
 
   # Writes a profile of this process every while, as `heap-profile-PID-TIME.pb.gz` with mode 0600, and so does what it forks later. Where

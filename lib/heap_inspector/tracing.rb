@@ -231,11 +231,7 @@ module HeapInspector
       # @return [BlockProfile]
       def profile_block(limit)
         report = BlockProfile # loaded before
-        @mutex.synchronize do
-          raise Error, "allocations are traced already; stop that first (HeapInspector.trace_object_allocations_stop)" if tracing?
-          raise Error, "this Ruby cannot be profiled: #{@fallback}" unless tracer == NativeTracer
-
-          tracer.prepare
+        alone do
           GC.start
           begin
             Native.tracer_start("sampled", 1, BUDGET)
@@ -246,8 +242,31 @@ module HeapInspector
           end
           GC.start
           report.new(*Native.tracer_report(limit))
-        ensure
-          tracer.clear
+        end
+      end
+
+      # @return [String, nil] why a block cannot have our tracer
+      def missing
+        return "allocations are traced already; stop that first (HeapInspector.trace_object_allocations_stop)" if tracing?
+
+        "this Ruby cannot be profiled: #{@fallback}" unless tracer == NativeTracer
+      end
+
+      # Has our tracer for a block, which starts and stops it by the natives. What it knows at the end is forgotten.
+      #
+      # @yield
+      # @return [Object] what the block gives
+      # @raise [Error] where allocations are traced already, or this Ruby cannot be traced by our tracer
+      def alone
+        @mutex.synchronize do
+          missing&.then { |why| raise Error, why }
+
+          tracer.prepare
+          begin
+            yield
+          ensure
+            tracer.clear
+          end
         end
       end
 

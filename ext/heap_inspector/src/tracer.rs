@@ -10,6 +10,7 @@
 //! collection then: [`hooks::add_while_marking`] sees to that, and under `GC.stress` the hook stays in.
 
 mod hooks;
+mod intervals;
 mod ruby;
 mod state;
 
@@ -98,7 +99,7 @@ fn start(ruby: &Ruby, mode: String, every: u32, budget: f64) -> Result<(), Error
     state(ruby)?;
     let wanted = with_certainly(|state| {
         state.end();
-        state.begin(*mode, every, budget)
+        state.begin(*mode, every, budget, None)
     });
     wanted.into_iter().flatten().for_each(add);
     Ok(())
@@ -327,5 +328,10 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("tracer_status", function!(status, 0))?;
     native.define_singleton_method("tracer_profile", function!(profile, 1))?;
     native.define_singleton_method("tracer_report", function!(report, 1))?;
-    native.define_singleton_method("tracer_lookup", function!(lookup, 1))
+    native.define_singleton_method("tracer_lookup", function!(lookup, 1))?;
+    native.define_singleton_method("tracer_start_thread", function!(intervals::start, 0))?;
+    native.define_singleton_method("tracer_moment", function!(intervals::moment, 0))?;
+    native.define_singleton_method("tracer_allocated_objects", function!(intervals::allocated_objects, 0))?;
+    native.define_singleton_method("tracer_allocated_memsize", function!(intervals::allocated_memsize, 0))?;
+    native.define_singleton_method("tracer_survivors", function!(intervals::survivors, 1))
 }

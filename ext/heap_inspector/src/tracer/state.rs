@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) tracer: Tracer,
     pub(super) mode: Mode,
     pub(super) distances: Distances,
+    /// The thread that is looked at, where it is one alone.
+    pub(super) thread: Option<VALUE>,
     /// Whether allocations are traced: the hook is in, or in continuous mode goes in and out.
     pub(super) is_on: bool,
     /// Whether the hook of allocations is in.
@@ -97,6 +99,7 @@ impl State {
             tracer: Tracer::default(),
             mode: Mode::Sampled,
             distances: Distances::new(1, 1),
+            thread: None,
             is_on: false,
             is_hooked: false,
             awaits_marks: false,
@@ -139,6 +142,10 @@ impl State {
             return;
         }
         LEFT.store(self.distances.draw(), Ordering::Relaxed);
+        // SAFETY: tells a pointer of the running thread.
+        if self.thread.is_some_and(|thread| thread != unsafe { rb_sys::rb_thread_current() }) {
+            return;
+        }
         let start = Instant::now();
         // SAFETY: as in `note`.
         let object = unsafe { rb_sys::rb_tracearg_object(argument) };
@@ -289,8 +296,9 @@ impl State {
         self.cost + self.seen() as f64 * FLOOR
     }
 
-    pub(super) fn begin(&mut self, mode: Mode, every: u32, budget: f64) -> [Wanted; 2] {
+    pub(super) fn begin(&mut self, mode: Mode, every: u32, budget: f64, thread: Option<VALUE>) -> [Wanted; 2] {
         self.mode = mode;
+        self.thread = thread;
         self.distances = Distances::new(every, seed());
         (self.seen, self.cost) = (0, 0.0);
         (self.began, self.began_processor) = (Instant::now(), processor_time());

@@ -1,0 +1,248 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+require_relative "native"
+require_relative "tracing"
+require_relative "value"
+
+module HeapInspector
+  # Objects of one class and place that runs of a block left behind.
+  class KeptGroup < Value
+    # @!attribute [r] class_name
+    #   @return [String, nil] the class, where it has a name
+    # @!attribute [r] app_location
+    #   @return [String, nil] the app's own line that led to the allocation, as `"app/models/order.rb:12"`
+    # @!attribute [r] location
+    #   @return [String, nil] where they were allocated, perhaps in a gem
+    # @!attribute [r] count
+    #   @return [Integer] how many, over all runs that count
+    # @!attribute [r] memsize
+    #   @return [Integer] their bytes: slots, and the content of Strings, Arrays and Hashes
+    fields :class_name, :app_location, :location, :count, :memsize
+
+    # @return [String] a line for people
+    def to_s
+      place = [app_location, location].compact.uniq.join(", in ")
+      Escape.terminal([class_name || "(no name)", *place].join(" allocated at "))
+    end
+  end
+
+  # What a block keeps each time it is run; see {HeapInspector.retention}.
+  class Retention
+    # What is kept of some classes by a run.
+    Kept = Struct.new(:objects, :memsize)
+
+    private_constant :Kept
+
+    # @return [Integer] how many runs count: those after the warm-up, without the last, whose objects may still be at hand
+    attr_reader :runs
+    # @return [Integer] objects that a run allocates, at least
+    attr_reader :allocated_objects
+    # @return [Integer] bytes of their slots
+    attr_reader :allocated_memsize
+    # @return [Array<KeptGroup>] what the runs left behind, what takes most first
+    attr_reader :groups
+    # @return [Array<String>, nil] the references from a root to one of those objects, where that was asked for and could be told
+    attr_reader :path
+
+    # @api private
+    def initialize(rows, runs, allocated)
+      @runs = runs
+      @rows = rows.select { |interval,| interval < runs }
+      @allocated_objects, @allocated_memsize = allocated
+      by_place = @rows.group_by { |_, *place, _, _, _| place }
+      groups = by_place.map { |place, found| KeptGroup.new(*place, found.sum { |row| row[4] }, found.sum { |row| row[5] }) }
+      @groups = groups.sort_by { |group| [-group.memsize, group.to_s] }.freeze
+    end
+
+    # How many objects a run keeps: the median over the runs, so that what is kept once, as a memo, does not count.
+    #
+    # @param classes [Array<Module, String>] only of these classes and those derived from them; of all if there are none
+    # @return [Integer]
+    def objects(*classes) = kept(classes).objects
+
+    # How many bytes a run keeps, the median as well: slots, and the content of Strings, Arrays and Hashes.
+    #
+    # @param classes (see #objects)
+    # @return [Integer]
+    def memsize(*classes) = kept(classes).memsize
+
+    # @param classes (see #objects)
+    # @return [Array<KeptGroup>] the groups of these classes
+    def groups_of(*classes)
+      names = Retention.names(classes)
+      names.empty? ? groups : groups.select { |group| names.include?(group.class_name) }
+    end
+
+    # Finds out what holds one of the objects, by a dump of this process that is removed again.
+    #
+    # @api private
+    # @param classes [Array<Module, String>]
+    # @return [void]
+    def explain(classes = [])
+      names = Retention.names(classes)
+      rows = names.empty? ? @rows : @rows.select { |row| names.include?(row[1]) }
+      address = rows.max_by { |row| row[5] }&.last
+      return unless address
+
+      Dir.mktmpdir("heap_inspector") do |folder|
+        file = File.join(folder, "heap.json")
+        HeapInspector.dump(file, gc: false, compression: :plain)
+        found = HeapInspector.analyze(file, index: false).find(address)
+        @path = found&.path_to_root&.map { |step| Escape.terminal("#{step.edge || "?"} -> #{step.label}") }&.freeze
+      end
+    rescue DumpError, ObjectNotFound, FormatError, SystemCallError => e
+      @path = ["not told: #{e.message}"].freeze
+    end
+
+    # @return [String] what a run allocates and keeps, by class and line
+    def to_s
+      head = "a run allocates #{Size.count(allocated_objects)} objects and keeps #{Size.count(objects)}, #{Size.count(memsize)} B"
+      [head, *lines].join("\n")
+    end
+
+    # @param classes (see #objects)
+    # @param limit [Integer] so many groups at most
+    # @return [Array<String>] a line for each group, and the path
+    def lines(*classes, limit: 10)
+      found = groups_of(*classes)
+      told = found.first(limit).map { |group| "  #{group.count} in #{runs} #{runs == 1 ? "run" : "runs"}: #{group}" }
+      told << "  and #{found.size - limit} more" if found.size > limit
+      told.push("held by", *path.map { |step| "  #{step}" }) if path
+      told
+    end
+
+    # @return [String]
+    def inspect = "#<#{self.class} #{objects} objects, #{memsize} B kept by a run>"
+
+    # The names of classes and of those derived from them.
+    #
+    # @api private
+    # @param classes [Array<Module, String>]
+    # @return [Array<String>]
+    def self.names(classes)
+      classes.flat_map do |one|
+        next [one] if one.is_a?(String)
+        raise TypeError, "a class or its name is meant, not #{one.inspect}" unless one.is_a?(Class)
+
+        [one, *derived(one)].filter_map(&:name)
+      end
+    end
+
+    def self.derived(one) = one.subclasses.flat_map { |found| [found, *derived(found)] }
+
+    private_class_method :derived
+
+    private
+
+    def kept(classes)
+      names = Retention.names(classes)
+      sums = Array.new(runs) { [0, 0] }
+      @rows.each do |interval, name, _, _, count, bytes|
+        next unless names.empty? || names.include?(name)
+
+        sums[interval][0] += count
+        sums[interval][1] += bytes
+      end
+      Kept.new(*sums.transpose.map { |numbers| numbers.sort[(runs - 1) / 2] })
+    end
+  end
+
+  # Runs a block again and again, and knows of each object the block's thread allocated whether it lives.
+  #
+  # @api private
+  module Retaining
+    # Runs of a block that keeps something.
+    RUNS = 5
+    # What counts of a block is told by so many runs at least.
+    FEWEST = 2
+
+    private_constant :FEWEST
+
+    @thread = nil
+
+    class << self
+      # See {HeapInspector.retention}.
+      #
+      # @param warm_up [Integer]
+      # @param runs [Integer]
+      # @param is_wrong [#call] whether a retention is to be explained
+      # @return [Retention]
+      def measure(warm_up: 1, runs: RUNS, is_wrong: ->(_) { false }, classes: [], &block)
+        raise ArgumentError, "warm_up is a number of runs, got #{warm_up.inspect}" unless warm_up.is_a?(Integer) && warm_up >= 0
+        raise ArgumentError, "runs is a number from #{FEWEST}, got #{runs.inspect}" unless runs.is_a?(Integer) && runs >= FEWEST
+
+        tracing do
+          warm_up.times { block.call }
+          found = watch(runs, &block)
+          untraced { found.explain(classes) } if is_wrong.call(found)
+          found
+        end
+      end
+
+      # Has this thread traced for a block; where it is already, as in a measurement within another, nothing more is done.
+      #
+      # @yield
+      # @return [Object] what the block gives
+      def tracing(&block)
+        return yield if @thread.equal?(Thread.current)
+
+        Tracing.alone do
+          @thread = Thread.current
+          Native.tracer_start_thread
+          block.call
+        ensure
+          Native.tracer_stop
+          @thread = nil
+        end
+      end
+
+      # Leaves out what is done meanwhile.
+      #
+      # @yield
+      # @return [Object] what the block gives
+      def untraced
+        Native.tracer_stop
+        yield
+      ensure
+        Native.tracer_start_thread
+      end
+
+      # What lives, by number of the run; what lies between runs is ours.
+      #
+      # @param moments [Array<Integer>] two for each run
+      # @return [Array<Array>] run, class, the app's line, line, count, bytes, address of one
+      def survivors(moments)
+        rows = Native.tracer_survivors(moments).select { |interval,| interval.even? }
+        rows.map { |interval, *rest| [interval / 2, *rest] }
+      end
+
+      private
+
+      # Between the two moments of a run nothing of ours is allocated.
+      def watch(runs)
+        moments = Array.new(2 * runs, 0)
+        costs = Array.new(runs)
+        done = 0
+        rows = nil
+        while done < runs
+          objects = Native.tracer_allocated_objects
+          memsize = Native.tracer_allocated_memsize
+          moments[2 * done] = Native.tracer_moment
+          yield
+          moments[(2 * done) + 1] = Native.tracer_moment
+          costs[done] = [Native.tracer_allocated_objects - objects, Native.tracer_allocated_memsize - memsize]
+          done += 1
+          next unless done == FEWEST || done == runs
+
+          GC.start
+          rows = survivors(moments.first(2 * done))
+          break if done == FEWEST && rows.none? { |interval,| interval.zero? }
+        end
+        Retention.new(rows, done - 1, costs.first(done).compact.transpose.map(&:min))
+      end
+    end
+  end
+
+  private_constant :Retaining
+end

@@ -1,0 +1,181 @@
+# frozen_string_literal: true
+
+require_relative "living"
+
+# Programs of their own: what is measured here must not be what the specs themselves make.
+RSpec.describe HeapInspector::Retention do
+  include_context "with living processes"
+
+  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+
+  program = <<~RUBY
+    class Order; end
+    class Special < Order; end
+    KEPT = []
+    def work = 20.times.map { |number| { number => number.to_s } }.size
+  RUBY
+
+  # What a file of tests prints, without times and what is above our own lines.
+  def outcome(tool, text, *words, **env)
+    path = File.join(folder, "it_spec.rb")
+    File.write(path, "require \"heap_inspector/#{tool}\"\n#{text}")
+    command = if tool == "minitest"
+                ["ruby", "-I#{Living::LIB}", "-rminitest/autorun", path, "--seed",
+                 "1"]
+              else
+                ["rspec", "-I", Living::LIB, path]
+              end
+    out, = Open3.capture2e(environment.merge(env.transform_keys(&:to_s)), *command, *words, chdir: folder)
+    out.gsub("#{folder}/", "").gsub("./it_spec", "it_spec")
+  end
+
+  it "counts what every run leaves behind, and neither what is made once nor what is replaced" do
+    expect(told("#{program}#{<<~RUBY}")).to eq ["0", "1", "0", "0", "[1, 1, 0]", "[2, 0]", "42"]
+      p HeapInspector.retention { work }.objects
+      p HeapInspector.retention { work; KEPT << Order.new }.objects
+      p HeapInspector.retention(warm_up: 0) { @memo ||= Order.new; work }.objects
+      p HeapInspector.retention { @last = Order.new }.objects
+      found = HeapInspector.retention { KEPT << Special.new }
+      p [found.objects(Order), found.objects("Special"), found.objects(String)]
+      found = HeapInspector.retention { KEPT.push(Order.new, Order.new); Object.new }
+      p [found.objects, found.memsize(String)]
+      p HeapInspector.retention { work }.allocated_objects # 20 hashes and strings, an array, an enumerator
+    RUBY
+  end
+
+  it "is never wrong beside threads that allocate and keep" do
+    expect(told("#{program}#{<<~RUBY}")).to eq ["[[0], [1]]"]
+      others = Array.new(3) { Thread.new { 20.times.cycle { |n| KEPT << "x" * n; KEPT.shift if KEPT.size > 500; sleep 0.0002 } } }
+      found = Array.new(60) { [HeapInspector.retention { work }.objects, HeapInspector.retention { work; (@all ||= []) << Order.new }.objects] }
+      others.each(&:kill)
+      p found.transpose.map(&:uniq)
+    RUBY
+  end
+
+  it "tells where, and what holds it" do
+    lines = told("#{program}#{<<~RUBY}")
+      def add = KEPT << Order.new
+      puts HeapInspector.retention(path: true) { add }
+    RUBY
+    expect(lines.first).to eq "a run allocates 1 objects and keeps 1, 40 B"
+    expect(lines[1]).to match(/\A  4 in 4 runs: Order allocated at -e:6\z/)
+    expect(lines[2]).to eq "held by"
+    expect(lines.drop(3)).to match [/root vm -> class Object/, / -> Array, \d+ elements/, /\[\d+\] -> Order/]
+  end
+
+  it "measures within a measurement, and traces no longer at its end" do
+    traced = "allocations are traced already; stop that first (HeapInspector.trace_object_allocations_stop)"
+    expect(told("#{program}#{<<~RUBY}")).to eq ["1", "0", "false", traced, "no"]
+      p HeapInspector.retention { KEPT << HeapInspector.retention { KEPT << Order.new }.objects.to_s }.objects(String)
+      p HeapInspector.retention { work }.objects
+      p HeapInspector.tracing?
+      HeapInspector.trace_object_allocations_start
+      begin
+        HeapInspector.retention { work }
+      rescue HeapInspector::Error => e
+        puts e.message
+      end
+      HeapInspector.trace_object_allocations_stop
+      begin
+        HeapInspector.retention { raise "no" }
+      rescue RuntimeError => e
+        puts e.message
+      end
+    RUBY
+  end
+
+  it "refuses what is no number, no class and no block" do
+    expect { HeapInspector.retention }.to raise_error(LocalJumpError)
+    expect { HeapInspector.retention(runs: 1) { nil } }.to raise_error(ArgumentError, /runs is a number from 2/)
+    expect { HeapInspector.retention(warm_up: -1) { nil } }.to raise_error(ArgumentError, /warm_up/)
+    expect { HeapInspector::Expectation.new(:retain, -1) }.to raise_error(ArgumentError)
+    expect { HeapInspector::Expectation.new(:retain, 0, [5]) }.to raise_error(TypeError, /a class or its name/)
+    expect { HeapInspector::Expectation.new(:allocate, 0, ["Order"]) }.to raise_error(ArgumentError, /of all classes/)
+  end
+
+  it "fails RSpec's examples whose blocks keep or allocate too much" do
+    out = outcome("rspec", "#{program}#{<<~RUBY}", "--order", "defined")
+      RSpec.describe "shop" do
+        it("is healthy") { expect { work }.to retain_nothing.and(retain_at_most(100).bytes) }
+        it("leaks") { expect { KEPT << Special.new }.to retain_no(Order) }
+        it("leaks text") { expect { KEPT << "x" * 1000 }.to retain_at_most(100).bytes.of(String) }
+        it("allocates") { expect { work }.to allocate_at_most(9).objects.after_warm_up(3) }
+        it("is no leak") { expect { KEPT << Order.new }.not_to retain_nothing.of(Order) }
+      end
+    RUBY
+    failures = out[/^Failures:.*(?=^Finished)/m].gsub(/Array, \d+ elements/, "Array").gsub(/\[\d+\] ->/, "[9] ->").gsub(/ +$/, "")
+    expect(failures).to eq <<~TEXT
+      Failures:
+
+        1) shop leaks
+           Failure/Error: it("leaks") { expect { KEPT << Special.new }.to retain_no(Order) }
+
+             expected the block to retain no objects of Order a run, but it retains 1
+               4 in 4 runs: Special allocated at it_spec.rb:8
+             held by
+               root vm -> class Object
+               constant or variable -> Array
+               [9] -> Special
+           # it_spec.rb:8:in `block (2 levels) in <top (required)>'
+
+        2) shop leaks text
+           Failure/Error: it("leaks text") { expect { KEPT << "x" * 1000 }.to retain_at_most(100).bytes.of(String) }
+
+             expected the block to retain at most 100 bytes of String a run, but it retains 1,040
+               4 in 4 runs: String allocated at it_spec.rb:9
+             held by
+               root vm -> class Object
+               constant or variable -> Array
+               [9] -> String "#{"x" * 60}…"
+           # it_spec.rb:9:in `block (2 levels) in <top (required)>'
+
+        3) shop allocates
+           Failure/Error: it("allocates") { expect { work }.to allocate_at_most(9).objects.after_warm_up(3) }
+             expected the block to allocate at most 9 objects a run, but it allocates 42
+           # it_spec.rb:10:in `block (2 levels) in <top (required)>'
+
+    TEXT
+  end
+
+  it "fails RSpec's examples that keep something themselves, and shows those that keep most" do
+    out = outcome("rspec", "#{program}#{<<~RUBY}", "--order", "defined", HEAP_INSPECTOR_SPEC: "1")
+      RSpec.describe "shop" do
+        let(:list) { Array.new(10) { "x" * 10 } }
+        before { @own = { a: Object.new } }
+        after { @later = "x" }
+
+        it("is healthy", retains: 0) { expect(list.size).to eq 10 }
+        it("makes a memo", retains: 0) { $memo ||= Order.new }
+        it("leaks", retains: 0) { KEPT << Order.new }
+        it("may leak", retains: 1) { KEPT << Order.new }
+        it("fails", retains: 0) { KEPT << Order.new; raise "of itself" }
+        it("keeps much") { KEPT << "x" * 100_000 }
+        it("asks wrongly", retains: "much") { nil }
+      end
+    RUBY
+    expect(out).to include("7 examples, 3 failures", "of itself", "retains: is a number of objects, not \"much\"")
+    expect(out.scan(/^rspec \S+ # (.*)$/).flatten).to eq ["shop leaks", "shop fails", "shop asks wrongly"]
+    expect(out).to include("expected the example to retain no objects a run, but it retains 1\n",
+                           "2 in 2 runs: Order allocated at it_spec.rb:13")
+    summary = out[/^What examples keep.*?\n\n/m].lines
+    expect(summary[1]).to match(/\A +\d+ objects +1\d\d,\d{3} B  shop keeps much \(it_spec.rb:16\)\n\z/)
+  end
+
+  it "fails Minitest's tests" do
+    out = outcome("minitest", "#{program}#{<<~RUBY}")
+      class ShopTest < Minitest::Test
+        def test_healthy = assert_retains_no { work }
+        def test_leak = assert_retains_no(Order) { KEPT << Order.new }
+        def test_may_leak = assert_retains_at_most(1, of: Order) { KEPT << Order.new }
+        def test_text = assert_retains_at_most(100, :bytes, warm_up: 2) { KEPT << "x" * 1000 }
+        def test_allocates = assert_allocates_at_most(9) { work }
+        def test_asks_wrongly = assert_retains_at_most(9, :pounds) { work }
+      end
+    RUBY
+    expect(out).to include("6 runs, 5 assertions, 3 failures, 1 errors, 0 skips", "unknown unit :pounds: expected objects, bytes")
+    expect(out).to include("expected the block to retain no objects of Order a run, but it retains 1\n  4 in 4 runs: Order allocated at " \
+                           "it_spec.rb:8\n",
+                           "expected the block to retain at most 100 bytes a run, but it retains 1,040",
+                           "expected the block to allocate at most 9 objects a run, but it allocates 42")
+  end
+end
