@@ -15,6 +15,7 @@ require_relative "heap_inspector/version"
 module HeapInspector
   autoload :Agent, "heap_inspector/agent"
   autoload :AgentError, "heap_inspector/errors"
+  autoload :Check, "heap_inspector/check"
   autoload :Client, "heap_inspector/client"
   autoload :ClosedError, "heap_inspector/errors"
   autoload :Collection, "heap_inspector/collections"
@@ -67,6 +68,7 @@ module HeapInspector
   autoload :Input, "heap_inspector/input"
   autoload :LiveCommands, "heap_inspector/live_commands"
   autoload :MergedPaths, "heap_inspector/paths"
+  autoload :Middleware, "heap_inspector/middleware"
   autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :Allocation, "heap_inspector/allocation"
   autoload :AgentRequest, "heap_inspector/agent_request"
@@ -95,6 +97,7 @@ module HeapInspector
   autoload :Report, "heap_inspector/report"
   autoload :Rest, "heap_inspector/value"
   autoload :KeptGroup, "heap_inspector/retention"
+  autoload :RequireTree, "heap_inspector/require_tree"
   autoload :Retained, "heap_inspector/retained"
   autoload :Retaining, "heap_inspector/retention"
   autoload :Retention, "heap_inspector/retention"
@@ -124,9 +127,11 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :AgentRequest, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook
+  private_constant :Agent, :AgentRequest, :Background, :Check, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder,
+                   :ForkHook
   private_constant :Hunt, :Input, :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles
-  private_constant :ProgressBar, :Questions, :Reader, :Replies, :Retaining, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
+  private_constant :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold, :TracerStatus, :Tracing,
+                   :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.

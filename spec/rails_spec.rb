@@ -27,6 +27,7 @@ RSpec.describe "In a Rails app" do
         config.logger = Logger.new(nil)
         config.secret_key_base = "secret"
         config.heap_inspector.dump_dir = Rails.root.join("tmp").to_s
+        config.heap_inspector.requests = true if ENV["REQUESTS"]
       end
     RUBY
     "config/environment.rb" => <<~RUBY,
@@ -79,8 +80,9 @@ RSpec.describe "In a Rails app" do
 
   after(:all) { FileUtils.remove_entry(@app) if @app }
 
-  def run(*words, **options)
-    environment = { "RAILS_ENV" => "production", "TERM" => "dumb", "HOME" => @app, "RUBYOPT" => nil, "BUNDLE_GEMFILE" => "#{@app}/Gemfile" }
+  def run(*words, environment: {}, **options)
+    environment = { "RAILS_ENV" => "production", "TERM" => "dumb", "HOME" => @app, "RUBYOPT" => nil, "BUNDLE_GEMFILE" => "#{@app}/Gemfile",
+                    **environment }
     Open3.capture3(environment, RbConfig.ruby, *words, chdir: @app, **options)
   end
 
@@ -90,6 +92,28 @@ RSpec.describe "In a Rails app" do
 
   let(:strings) { objects("ruby-3.1-x86_64").count { |object| object["type"] == "STRING" } }
   let(:load) { "heap = HeapInspector.analyze(#{Helpers::DUMP.inspect}, index: false)" }
+
+  it "measures requests in development, and not in production" do
+    File.write("#{@app}/requests.rb", <<~RUBY)
+      app = Rack::MockRequest.new(Rails.application)
+      app.get("/", "REMOTE_ADDR" => "127.0.0.1", "HTTP_HOST" => "localhost") until User::SEEN.size == 3
+      answer = app.get("/", "REMOTE_ADDR" => "127.0.0.1", "HTTP_HOST" => "localhost")
+      page = app.get("/heap_inspector", "REMOTE_ADDR" => "127.0.0.1", "HTTP_HOST" => "localhost")
+      puts answer.headers["Server-Timing"], page.status, page.body[/<td>GET .*?(?=<td>)/], page.body[/[^>]*users_controller.rb:\\d+/]
+    RUBY
+    words = ["-e", "ENV['REQUESTS'] = '1'; load 'bin/rails'", "runner", "requests.rb"]
+    out, err, status = run(*words, environment: { "RAILS_ENV" => "test", "DATABASE_URL" => "sqlite3:db/production.sqlite3" })
+    expect(status).to be_success, err
+    lines = out.lines(chomp: true)
+    expect(lines[0]).to match(/heap_allocated;desc="[\d,]+ objects, [\d.]+ KiB", heap_kept;desc=/)
+    expect(lines[1, 2]).to eq ["200", "<td>GET /</td>"]
+    expect(lines[3]).to match(%r{app/controllers/users_controller.rb:3\z})
+
+    out, err, status = run(*words)
+    expect(status).to be_success, err
+    expect(err).to include("requests are measured in development and tests alone, not in production")
+    expect(out.lines.first.chomp).to eq ""
+  end
 
   it "finds what requests leave behind, in bin/rails runner" do
     File.write("#{@app}/leak.rb", <<~RUBY)

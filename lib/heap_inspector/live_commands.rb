@@ -4,12 +4,13 @@ require "io/console/size"
 require "optparse"
 
 module HeapInspector
-  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`. Exit codes are those of all commands.
+  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`, and those that start one: `check`, `require`. Exit
+  # codes are those of all commands.
   #
   # @api private
   class LiveCommands
     # What it answers.
-    VERBS = %w[ps dump trace profile watch].freeze
+    VERBS = %w[ps dump trace profile watch check require].freeze
 
     # @param arguments [Array<String>]
     # @param out [IO]
@@ -17,7 +18,7 @@ module HeapInspector
     # @return [Integer] the exit code
     def self.run(arguments, out: $stdout, err: $stderr)
       verb, *words = arguments
-      new(out, err).public_send(verb, words)
+      new(out, err).public_send(verb == "require" ? :tree : verb, words)
     rescue OptionParser::ParseError, ArgumentError => e
       err.puts "heap_inspector: #{Escape.terminal(e.message)}; see heap_inspector #{verb} --help"
       2
@@ -112,6 +113,48 @@ module HeapInspector
       end || (return 0)
 
       ProfileRequest.new(ask, @out, @err).run(pid_of(one(Processes.named(words.first), words.first)), output)
+      0
+    end
+
+    # Runs a command under limits.
+    #
+    # @return [Integer]
+    def check(words)
+      file = Check::FILE
+      update = false
+      at = words.index("--") || words.size
+      command = words.drop(at + 1)
+      about = "Run a command, a spec file or a Rake task, and compare the memory alive at its\nend, by gem, with the limits in a file; " \
+              "exit code 1 where one is broken"
+      parse(words.first(at), "check -- COMMAND", about, 0..0) do |options|
+        options.on("--file FILE", "Of limits [default: #{Check::FILE}]") { |given| file = given }
+        options.on("--update", "Write what is found as the limits") { update = true }
+      end || (return 0)
+      raise ArgumentError, "expected a command behind --" if command.empty?
+
+      Check.new(command, file, @out, @err).run(update: update)
+    end
+
+    # What requiring files takes; the verb is `require`.
+    #
+    # @return [Integer]
+    def tree(words)
+      features = []
+      format = "text"
+      depth = 4
+      min = 100 << 10
+      about = "Say what memory is taken by what is required, as a tree by file, and by gem"
+      gems = parse(words, "require GEM|FEATURE…", about, 0..) do |options|
+        options.on("-r", "--require FILE", "A file, before the gems") { |given| features << given }
+        options.on("--depth N", Integer, "Levels of the tree [default: 4]") { |given| depth = given }
+        options.on("--min BYTES", Integer, "Leave out smaller files [default: 102400]") { |given| min = given }
+        options.on("-f", "--format FORMAT", %w[text json], "text or json [default: text]") { |given| format = given }
+      end || (return 0)
+      features.map! { |file| File.file?(file) ? File.expand_path(file) : file }
+      raise ArgumentError, "expected a gem, a feature or -r FILE, got none" if (features + gems).empty?
+
+      tree = RequireTree.new(features + gems)
+      @out.puts(format == "json" ? tree.json : tree.text(depth: depth, min: min))
       0
     end
 

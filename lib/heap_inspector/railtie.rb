@@ -6,7 +6,8 @@ require "rails/railtie"
 module HeapInspector
   # Switches on in a Rails process what `config.heap_inspector` asks for, all of it off by default:
   # `agent` (true), `trace` (`:one`, `:all`), `trace_mode` (`:sampled`, `:full`, `:continuous`), `trace_every`, `dump_above` (`"2GB"`),
-  # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`. What the process forks later has the same, so this
+  # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`. In development `requests` (true) says what each request allocates and keeps:
+  # {Middleware}. What the process forks later has the same, so this
   # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
   #
   # @example in config/environments/production.rb
@@ -14,6 +15,16 @@ module HeapInspector
   #   config.heap_inspector.dump_above = "2GB"
   class Railtie < ::Rails::Railtie
     config.heap_inspector = ActiveSupport::OrderedOptions.new
+
+    initializer "heap_inspector.requests" do |app|
+      next unless app.config.heap_inspector.requests
+
+      if ::Rails.env.development? || ::Rails.env.test?
+        app.middleware.use(Middleware)
+      else
+        Background.tell("requests are measured in development and tests alone, not in #{::Rails.env}")
+      end
+    end
 
     config.after_initialize do |app|
       options = app.config.heap_inspector

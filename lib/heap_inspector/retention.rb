@@ -50,7 +50,7 @@ module HeapInspector
       @runs = runs
       @rows = rows.select { |interval,| interval < runs }
       @allocated_objects, @allocated_memsize = allocated
-      by_place = @rows.group_by { |_, *place, _, _, _| place }
+      by_place = @rows.group_by { |row| row[1..3] }
       groups = by_place.map { |place, found| KeptGroup.new(*place, found.sum { |row| row[4] }, found.sum { |row| row[5] }) }
       @groups = groups.sort_by { |group| [-group.memsize, group.to_s] }.freeze
     end
@@ -82,7 +82,7 @@ module HeapInspector
     def explain(classes = [])
       names = Retention.names(classes)
       rows = names.empty? ? @rows : @rows.select { |row| names.include?(row[1]) }
-      address = rows.max_by { |row| row[5] }&.last
+      address = rows.max_by { |row| row[5] }&.at(6)
       return unless address
 
       Dir.mktmpdir("heap_inspector") do |folder|
@@ -138,7 +138,7 @@ module HeapInspector
     def kept(classes)
       names = Retention.names(classes)
       sums = Array.new(runs) { [0, 0] }
-      @rows.each do |interval, name, _, _, count, bytes|
+      @rows.each do |interval, name, _app, _line, count, bytes|
         next unless names.empty? || names.include?(name)
 
         sums[interval][0] += count
@@ -211,9 +211,9 @@ module HeapInspector
       # What lives, by number of the run; what lies between runs is ours.
       #
       # @param moments [Array<Integer>] two for each run
-      # @return [Array<Array>] run, class, the app's line, line, count, bytes, address of one
+      # @return [Array<Array>] run, class, the app's line, line, count, bytes, address of one, gem
       def survivors(moments)
-        rows = Native.tracer_survivors(moments).select { |interval,| interval.even? }
+        rows = Native.tracer_survivors(moments, false).select { |interval,| interval.even? }
         rows.map { |interval, *rest| [interval / 2, *rest] }
       end
 

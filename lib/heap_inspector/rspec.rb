@@ -98,7 +98,7 @@ module HeapInspector
         run(example, moments)
         # The young ones that died are gone then: what is left may be kept.
         GC.start(full_mark: false)
-        rows = Native.tracer_survivors(moments)
+        rows = Native.tracer_survivors(moments, false)
         objects = rows.sum { |row| row[4] }
         @worst << [objects, rows.sum { |row| row[5] }, "#{example.full_description} (#{example.location})"] if watches? && objects.positive?
         return if example.exception || most.nil? || objects <= most

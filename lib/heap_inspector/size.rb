@@ -13,6 +13,13 @@ module HeapInspector
       "#{(bytes / 1_048_576.0).round(bytes < 10 << 20 ? 1 : 0)} MiB"
     end
 
+    # @param bytes [Integer]
+    # @return [String] in the unit that fits: `812 B`, `1.5 KiB`, `3.2 MiB`
+    def self.bytes(bytes)
+      size, unit = [[1 << 30, "GiB"], [1 << 20, "MiB"], [1 << 10, "KiB"]].find { |least, _| bytes >= least }
+      unit ? "#{format("%<number>.1f", number: bytes.to_f / size)} #{unit}" : "#{bytes} B"
+    end
+
     # @param word [String] such as `30s`, `10m`, `1h`; a bare number is seconds
     # @return [Float] seconds
     # @raise [ArgumentError]

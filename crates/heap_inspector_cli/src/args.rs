@@ -65,6 +65,12 @@ pub(crate) enum Living {
     /// Take a profile of what is alive in a running process (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Profile(Words),
+    /// Compare the memory a command keeps with limits, for CI (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
+    Check(Words),
+    /// Say what memory requiring gems and files takes (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
+    Require(Words),
     /// List Ruby processes, and which can be asked for a dump (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Ps(Words),
@@ -86,6 +92,8 @@ impl Living {
         match self {
             Living::Console(_) => "console",
             Living::Ps(_) => "ps",
+            Living::Check(_) => "check",
+            Living::Require(_) => "require",
             Living::Dump(_) => "dump",
             Living::Trace(_) => "trace",
             Living::Profile(_) => "profile",
@@ -278,7 +286,20 @@ mod tests {
         let (_, commands) = help.split_once("Commands:\n").unwrap();
         let (commands, _) = commands.split_once("\n\n").unwrap();
         let listed: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-        let others = ["redact", "watch", "dump", "trace", "profile", "ps", "console", "completions", "man", "help"];
+        let others = [
+            "redact",
+            "watch",
+            "dump",
+            "trace",
+            "profile",
+            "check",
+            "require",
+            "ps",
+            "console",
+            "completions",
+            "man",
+            "help",
+        ];
         let expected: Vec<&str> = QUESTIONS.iter().map(|question| question.name).chain(others).collect();
         assert_eq!(listed, expected);
     }

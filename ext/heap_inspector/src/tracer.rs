@@ -333,5 +333,5 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("tracer_moment", function!(intervals::moment, 0))?;
     native.define_singleton_method("tracer_allocated_objects", function!(intervals::allocated_objects, 0))?;
     native.define_singleton_method("tracer_allocated_memsize", function!(intervals::allocated_memsize, 0))?;
-    native.define_singleton_method("tracer_survivors", function!(intervals::survivors, 1))
+    native.define_singleton_method("tracer_survivors", function!(intervals::survivors, 2))
 }

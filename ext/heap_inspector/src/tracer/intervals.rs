@@ -1,16 +1,21 @@
 //! What one thread allocates between moments, and what of it lives: for blocks of code that are measured one after the other.
 
 use super::hooks::{add, with_certainly};
-use super::ruby::size;
+use super::ruby::{size, string_bytes};
 use super::state::{Mode, State};
 use crate::block_profile::location;
+use crate::dumper::symbol;
 use heap_inspector::gems::gem;
 use heap_inspector_tracer::profile::ProfileFrame;
 use heap_inspector_tracer::stacks::NodeId;
 use heap_inspector_tracer::texts::TextId;
 use heap_inspector_tracer::tracer::{Allocated, Tracer};
 use magnus::{Error, RArray, Ruby};
+use rb_sys::{Qnil, VALUE};
 use std::collections::HashMap;
+use std::ffi::c_void;
+
+type MemsizeOf = unsafe extern "C" fn(VALUE) -> usize;
 
 /// Begins to note each allocation of the calling thread, with its stack, beside what is known.
 pub(super) fn start(ruby: &Ruby) -> Result<(), Error> {
@@ -59,14 +64,19 @@ struct Survivors {
 }
 
 /// What lives of what was allocated between each two neighbouring moments: rows of the interval's number, class, the app's line, the line,
-/// count, bytes, and the address of one of them.
-pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>) -> Result<RArray, Error> {
+/// count, bytes, the address of one of them, and the line's gem. With `is_whole` Ruby's own objects are in it, as code is, and all bytes
+/// that `ObjectSpace.memsize_of` tells: for a process that is there to be measured, since on some classes of some Rubies it crashes.
+pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>, is_whole: bool) -> Result<RArray, Error> {
+    // SAFETY: its type is that of gc.c.
+    let memsize =
+        unsafe { symbol(c"rb_obj_memsize_of").map(|found| std::mem::transmute::<*mut c_void, MemsizeOf>(found)) };
+    let memsize = memsize.filter(|_| is_whole);
     let found = with_certainly(|state| {
         let State { api, tracer, .. } = state;
-        let mut found: HashMap<(usize, TextId, NodeId), Survivors> = HashMap::new();
+        let mut found: HashMap<(usize, TextId, NodeId, VALUE), Survivors> = HashMap::new();
         for (address, sample) in tracer.samples.iter() {
             let site = tracer.sites.get(sample.site);
-            if site.is_some_and(|site| site.is_internal) {
+            if !is_whole && site.is_some_and(|site| site.is_internal) {
                 continue;
             }
             // A moment stands behind the allocations before it.
@@ -75,45 +85,89 @@ pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>) -> Result<RArray, Error>
                 continue;
             }
             let class = site.map_or(TextId::NONE, |site| site.class);
-            let survivors = found.entry((behind - 1, class, sample.stack)).or_default();
+            let code = if is_whole { code_path(address as VALUE) } else { Qnil as VALUE };
+            let survivors = found.entry((behind - 1, class, sample.stack, code)).or_default();
             survivors.count += 1;
-            survivors.bytes += size(api, address);
+            survivors.bytes += match memsize {
+                // SAFETY: a living object.
+                Some(memsize) => unsafe { memsize(address as VALUE) as u64 },
+                None => size(api, address),
+            };
             survivors.sample = address;
         }
-        let row = |((interval, class, stack), survivors): ((usize, TextId, NodeId), Survivors)| {
+        let row = |((interval, class, stack, code), survivors): ((usize, TextId, NodeId, VALUE), Survivors)| {
             let class = tracer.texts.get(class).to_vec();
-            let (app, place) = places(tracer, stack);
-            (interval, class, app, place, survivors)
+            let mut places = places(tracer, stack);
+            if let Some(path) = string_bytes(code) {
+                let path = String::from_utf8_lossy(path).into_owned();
+                (places.gem, places.innermost) = (Some(gem(&path)), Some(path));
+            }
+            (interval, class, places, survivors)
         };
         found.into_iter().map(row).collect::<Vec<_>>()
     });
     let rows = ruby.ary_new();
-    for (interval, class, app, place, survivors) in found.unwrap_or_default() {
+    for (interval, class, Places { app, innermost, gem }, survivors) in found.unwrap_or_default() {
         let row = ruby.ary_new();
         row.push(interval)?;
         row.push((!class.is_empty()).then(|| ruby.enc_str_new(&class, ruby.utf8_encoding())))?;
         row.push(app)?;
-        row.push(place)?;
+        row.push(innermost)?;
         row.push(survivors.count)?;
         row.push(survivors.bytes)?;
         row.push(survivors.sample)?;
+        row.push(gem)?;
         rows.push(row)?;
     }
     Ok(rows)
 }
 
-/// The innermost line of the app in a stack, and the innermost line.
-fn places(tracer: &Tracer, stack: NodeId) -> (Option<String>, Option<String>) {
-    let mut innermost = None;
+/// Where a stack leads to.
+#[derive(Default)]
+struct Places {
+    /// The innermost line of the app.
+    app: Option<String>,
+    /// The innermost line, and its gem.
+    innermost: Option<String>,
+    gem: Option<String>,
+}
+
+/// The path of the file that a piece of code was compiled of; nil for what is no code. Whatever required the file, it is the file's.
+fn code_path(object: VALUE) -> VALUE {
+    /// `imemo_iseq` of internal/imemo.h, the same in 3.1 to 3.4; its place in the flags is `FL_USHIFT`.
+    const ISEQ: u64 = 7;
+    // SAFETY: a living object; the path of an iseq is there, and nothing is made.
+    unsafe {
+        let is_memo = rb_sys::RB_BUILTIN_TYPE(object) == rb_sys::ruby_value_type::RUBY_T_IMEMO;
+        let kind = (*(object as *const rb_sys::RBasic)).flags >> rb_sys::ruby_fl_ushift::RUBY_FL_USHIFT as u64 & 0xf;
+        if is_memo && kind == ISEQ { rb_sys::rb_profile_frame_path(object) } else { Qnil as VALUE }
+    }
+}
+
+/// Whether a file only loads others, for whoever asked for them.
+fn is_loader(file: &str) -> bool {
+    ["/rubygems/core_ext/kernel_require.rb", "/zeitwerk/kernel.rb", "/bundled_gems.rb"]
+        .iter()
+        .any(|end| file.ends_with(end))
+        || file.contains("/bootsnap/")
+        || file.starts_with("<internal:")
+}
+
+fn places(tracer: &Tracer, stack: NodeId) -> Places {
+    let mut found = Places::default();
     for node in tracer.stacks.walk(stack) {
         let frame = tracer.frames.get(node.frame);
         let file = String::from_utf8_lossy(tracer.texts.get(frame.path)).into_owned();
         let frame = ProfileFrame { parent: None, file, line: node.line, label: String::new() };
-        let Some(place) = location(&frame) else { continue };
-        if gem(&frame.file) == "app" {
-            return (Some(place.clone()), innermost.or(Some(place)));
+        let Some(place) = location(&frame).filter(|_| !is_loader(&frame.file)) else { continue };
+        let gem = gem(&frame.file);
+        if found.innermost.is_none() {
+            (found.innermost, found.gem) = (Some(place.clone()), Some(gem.clone()));
         }
-        innermost.get_or_insert(place);
+        if gem == "app" {
+            found.app = Some(place);
+            break;
+        }
     }
-    (None, innermost)
+    found
 }

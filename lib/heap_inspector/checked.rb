@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+# Loaded by `heap_inspector check` into the command that it runs: writes what is alive at the end, by gem, into a file of the folder
+# `HEAP_INSPECTOR_CHECK`.
+require "heap_inspector"
+require "heap_inspector/tracing"
+
+module HeapInspector
+  # @api private
+  module Checked
+    class << self
+      # @param folder [String]
+      # @return [void]
+      def begin(folder)
+        owner = Process.pid
+        file = File.join(folder, "#{owner}.found")
+        missing = Tracing.missing
+        return File.binwrite(file, Marshal.dump({ error: missing })) if missing
+
+        Tracing.start(mode: :sampled, every: 1)
+        at_exit { File.binwrite(file, Marshal.dump(found)) if Process.pid == owner }
+      end
+
+      private
+
+      def found
+        Tracing.off
+        GC.start
+        gems = {}
+        Native.tracer_survivors([0, Native.tracer_moment], true).each do |_, _, _, line, count, bytes, _, gem|
+          sums = gems[name(gem)] ||= { memsize: 0, objects: 0, lines: Hash.new(0) }
+          sums[:memsize] += bytes
+          sums[:objects] += count
+          sums[:lines][line] += bytes if line
+        end
+        gems.each_value { |sums| sums[:line] = sums.delete(:lines).max_by { |_, bytes| bytes }&.first }
+        { gems: gems }
+      end
+
+      # An update is no other gem.
+      def name(gem) = gem.nil? ? "(no file)" : gem.sub(/ \d[^ ]*\z/, "")
+    end
+  end
+
+  private_constant :Checked
+
+  ENV.delete("HEAP_INSPECTOR_CHECK")&.then { |folder| Checked.begin(folder) }
+end
