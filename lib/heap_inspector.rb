@@ -42,6 +42,7 @@ module HeapInspector
   autoload :Error, "heap_inspector/errors"
   autoload :Escape, "heap_inspector/escape"
   autoload :Estimate, "heap_inspector/groups"
+  autoload :Export, "heap_inspector/export"
   autoload :Facts, "heap_inspector/facts"
   autoload :Fill, "heap_inspector/collections"
   autoload :Folder, "heap_inspector/folder"
@@ -120,8 +121,8 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :AgentRequest, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Folder, :ForkHook
-  private_constant :Hunt, :Input, :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles
+  private_constant :Agent, :AgentRequest, :Background, :Client, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape, :Export, :Folder
+  private_constant :ForkHook, :Hunt, :Input, :LiveCommands, :Compression, :ProcFs, :ProcessTable, :Processes, :ProfileRequest, :Profiles
   private_constant :ProgressBar, :Questions, :Reader, :Replies, :Size, :Threshold, :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
