@@ -149,6 +149,32 @@ module HeapInspector
       Suspects.of(heaps, @matches, limit: limit, except: except)
     end
 
+    # Writes a file of each dump that other tools open; docs/exports.md says what they make of it.
+    #
+    # - `:heapsnapshot` is all objects and references, for the Memory panel of Chrome's DevTools, VS Code and memlab
+    # - `:pprof` (for `go tool pprof`), `:folded` (flamegraph.pl, inferno) and `:speedscope` are profiles of what is alive
+    #
+    # In heap snapshots an object has one id in all, so that DevTools' Comparison and memlab's search for leaks know it again.
+    # Files are for their owner alone, and hold what the dump holds, the texts of strings too.
+    #
+    # @param folder [String, Pathname] where to; it is made where it is missing
+    # @param format [Symbol, String] which of these
+    # @param by [Symbol, String, nil] the frames of a profile: `:stack` and `:site`, what led to the allocation or the allocating line, or
+    #   `:dominators`, the classes of what dominates an object; by default the stacks where there are any, else the lines
+    # @param sites [Boolean] whether a heap snapshot has the lines or stacks that allocated objects; VS Code wants none
+    # @param confidential [Boolean] whether a heap snapshot lacks the texts of strings; always so of a dump taken with `redact: true`
+    # @param min [Integer] objects that retain fewer bytes are summed up, in a heap snapshot or by dominators
+    # @param where [Hash, String, nil] which objects; see {Heap}
+    # @return [Array<String>] the files' paths, the oldest dump's first
+    # @raise [ArgumentError] if options are unknown or do not go together, or a dump is too large for the format
+    # @raise [SystemCallError] if the file cannot be written: `Errno::EEXIST` where there is one
+    # @example
+    #   diff.export("snapshots") # memlab find-leaks --baseline ... --target ... --final ... --trace-all-objects
+    def export(folder, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, where: nil)
+      options = { format: format, by: by, sites: sites, confidential: confidential, min: min }
+      Export.write(heaps, folder, terms(where), options)
+    end
+
     private
 
     def objects(heap, became)

@@ -23,8 +23,8 @@ module HeapInspector
 
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
-      Collections Details Diff Dominators DuplicateStrings Fragmentation Generations Grouping Groups Growth MergedPaths Reference Relation
-      Retained Rows Size StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
+      Collections Details Diff Dominators DuplicateStrings Export Fragmentation Generations Grouping Groups Growth MergedPaths Reference
+      Relation Retained Rows Size StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
     ].freeze
 
     private_constant :ANSWERS
@@ -311,6 +311,32 @@ module HeapInspector
     def show(object, limit: 20)
       object = find(object)
       Details.new(object, Native.show(self, object.index, Where.limit(limit) || Where::NO_LIMIT))
+    end
+
+    # Writes a file that other tools open; docs/exports.md says what they make of it.
+    #
+    # - `:heapsnapshot` is all objects and references, for the Memory panel of Chrome's DevTools, VS Code and memlab
+    # - `:pprof` (for `go tool pprof`), `:folded` (flamegraph.pl, inferno) and `:speedscope` are profiles of what is alive
+    #
+    # Files are for their owner alone, and hold what the dump holds, the texts of strings too.
+    #
+    # @param path [String, Pathname] the new file, or a folder that is there
+    # @param format [Symbol, String] which of these
+    # @param by [Symbol, String, nil] the frames of a profile: `:stack` and `:site`, what led to the allocation or the allocating line, or
+    #   `:dominators`, the classes of what dominates an object; by default the stacks where there are any, else the lines
+    # @param sites [Boolean] whether a heap snapshot has the lines or stacks that allocated objects; VS Code wants none
+    # @param confidential [Boolean] whether a heap snapshot lacks the texts of strings; always so of a dump taken with `redact: true`
+    # @param min [Integer] objects that retain fewer bytes are summed up, in a heap snapshot or by dominators
+    # @param where [Hash, String, nil] which objects; see {Heap}
+    # @return [String] the file's path
+    # @raise [ArgumentError] if options are unknown or do not go together, or a dump is too large for the format
+    # @raise [SystemCallError] if the file cannot be written: `Errno::EEXIST` where there is one
+    # @example
+    #   heap.export("heap.heapsnapshot", min: 1024)
+    #   heap.export("heap.pb.gz", format: :pprof, by: :dominators)
+    def export(path, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, where: nil)
+      options = { format: format, by: by, sites: sites, confidential: confidential, min: min }
+      Export.write([self], path, Where.terms(where, self), options).first
     end
 
     # @return [Relation] all objects, to be asked for: {Relation#where}, {Relation#group}, {Relation#order}, ...

@@ -52,5 +52,5 @@ module HeapInspector
     end
   end
 
-  ::Minitest::Assertions.public_send(:include, MinitestAssertions) # YARD knows no module of others
+  ::Minitest::Assertions.include MinitestAssertions # YARD knows no module of others
 end

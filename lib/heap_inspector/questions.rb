@@ -136,6 +136,15 @@ module HeapInspector
         word: nil,
         options: { format: :text, where: nil, by: :class, sort: :bytes, lines: 20 },
         formats: %w[text json markdown csv]
+      },
+      {
+        name: "export",
+        about: "Write files for DevTools, memlab, pprof, speedscope",
+        methods: %w[Heap#export Diff#export],
+        dumps: (1..),
+        word: nil,
+        options: { where: nil, format: :heapsnapshot, output: nil, by: nil, sites: false, confidential: false, min: 0 },
+        formats: []
       }
     ].freeze
   end

@@ -47,6 +47,7 @@ mod arrays;
 pub mod control;
 pub mod diagnostics;
 mod error;
+pub mod export;
 pub mod gems;
 pub mod graph;
 pub mod heap;

@@ -10,6 +10,7 @@ mod list;
 mod options;
 mod several;
 
+pub use crate::export::Save;
 pub use list::QUESTIONS;
 pub use options::{Choice, Kind, Place, Words};
 pub use several::{InOrder, Load, Loaded};
@@ -23,8 +24,6 @@ use crate::source::Source;
 use crate::view::Format;
 use crate::{Error, Result, report::Report};
 use options::Common;
-use std::io::Write;
-use std::path::Path;
 
 /// What may be asked.
 #[derive(Debug)]
@@ -45,6 +44,8 @@ pub struct Question {
     own: fn() -> Vec<Choice>,
     /// What of its answers can be drawn.
     pub drawings: &'static [Drawing],
+    /// Whether its answer is files, in formats of their own, which an option of its own chooses; what it tells of them is text.
+    pub exports: bool,
     /// The methods that ask it in Ruby, as `Heap#groups`, the one for most people first.
     pub ruby: &'static [&'static str],
     /// How it is answered.
@@ -87,9 +88,6 @@ pub enum Answer {
     },
 }
 
-/// Writes a new file at the path, whole or not at all.
-pub type Save<'a> = &'a dyn Fn(&Path, &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()>;
-
 /// What is known beside the words of the question's own options.
 pub struct Asked<'a> {
     /// The dump's name for the report.
@@ -131,6 +129,7 @@ impl Question {
     pub fn choices(&self) -> Vec<Choice> {
         let is_graph = !matches!(self.answer, Answer::Pass(_));
         let is_taken = |choice: &Choice| match choice.name {
+            "format" => !self.exports,
             "where" => self.filtered,
             "no-index" => is_graph,
             _ => true,
@@ -150,9 +149,13 @@ impl Question {
         choices
     }
 
-    /// The formats that its answers fit.
+    /// The formats that its answers fit; none of one that exports.
     pub fn formats(&self) -> impl Iterator<Item = Format> {
-        Format::NAMED.into_iter().map(|(format, _)| format).filter(|format| self.drawn(*format, None))
+        Format::NAMED
+            .into_iter()
+            .filter(|_| !self.exports)
+            .map(|(format, _)| format)
+            .filter(|format| self.drawn(*format, None))
     }
 
     /// Whether the answer to these words, or to any, can be written so.
@@ -201,7 +204,8 @@ impl Question {
     /// # Errors
     /// [`Error::Usage`] for a filter or another word that is none.
     pub fn shared(&self, words: &Words<'_>) -> Result<Shared> {
-        let Common { format, threads, strict, filter, no_index, app, .. } = Common::of(words)?;
+        let shared = |name: &str| (words.0)(name).filter(|_| !self.exports || name != "format");
+        let Common { format, threads, strict, filter, no_index, app, .. } = Common::of(&Words(&shared))?;
         let filter = if self.filtered { filter.0 } else { Filter::default() };
         Ok(Shared { format, threads, strict, filter, no_index, app: App::below(app.0) })
     }

@@ -21,11 +21,10 @@ use heap_inspector::scan;
 use heap_inspector::source::Source;
 use heap_inspector::view::{self, Format, TextStyle};
 use heap_inspector::{Error, ErrorKind};
-use output::Output;
 use progress::Progress;
 use std::ffi::OsString;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -253,7 +252,7 @@ fn ask(
                 progress: Some(&|read, all| progress.update(read, all)),
             },
         },
-        save: &|path, fill| save(path, cancel, fill),
+        save: &|path, fill| output::save(path, cancel, fill),
     };
     let dump = |(at, path): (usize, &OsString)| {
         // Standard input can be read once.
@@ -262,21 +261,4 @@ fn ask(
     };
     let dumps = paths.iter().enumerate().map(dump).collect();
     Ok((question.ask(dumps, words, shared.no_index, &asked)?, shared.format))
-}
-
-/// Writes a new file that only its owner may read; a file that is there is left as it is.
-fn save(
-    path: &Path,
-    cancel: &AtomicBool,
-    fill: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let failed = |source: io::Error| Error::File { path: PathBuf::from(path), source };
-    let output = Output::open(path, Some(cancel))?;
-    if output.unfinished().is_some() && path.symlink_metadata().is_ok() {
-        return Err(failed(rustix::io::Errno::EXIST.into()));
-    }
-    let mut out = BufWriter::new(output);
-    fill(&mut out)?;
-    let output = out.into_inner().map_err(|error| failed(error.into_error()))?;
-    output.finish().map_err(failed)
 }

@@ -12,7 +12,7 @@ use heap_inspector::{Error, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -94,6 +94,22 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.file().flush()
     }
+}
+
+/// Writes a new file that only its owner may read; a file that is there is left as it is.
+///
+/// # Errors
+/// Those of [`Output::open`] and of `fill`; [`Error::File`] where something is there already.
+pub fn save(path: &Path, cancel: &AtomicBool, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let failed = |source: io::Error| Error::File { path: PathBuf::from(path), source };
+    let output = Output::open(path, Some(cancel))?;
+    if output.unfinished().is_some() && path.symlink_metadata().is_ok() {
+        return Err(failed(rustix::io::Errno::EXIST.into()));
+    }
+    let mut out = BufWriter::new(output);
+    fill(&mut out)?;
+    let output = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    output.finish().map_err(failed)
 }
 
 /// What is at a path.

@@ -62,6 +62,9 @@ pub struct Profile {
     pub every: u32,
     /// The last sample, of which a later profile may ask what came since.
     pub serial: u32,
+    /// Whether nothing is known of what was allocated and died, as of a dump: pprof's form lacks these values then.
+    #[serde(skip)]
+    pub is_of_living: bool,
 }
 
 impl Profile {
@@ -161,7 +164,7 @@ impl Profile {
         std::iter::successors(get(row.frame), move |(_, frame)| get(frame.parent))
     }
 
-    /// pprof's form, packed by gzip, with four values: inuse_objects, inuse_space, alloc_objects, alloc_space.
+    /// pprof's form, packed by gzip, with the values inuse_objects and inuse_space, and where they are known alloc_objects and alloc_space.
     ///
     /// # Errors
     /// None but those of the packing.
@@ -180,9 +183,14 @@ impl Profile {
             strings.insert(text.to_owned(), number);
             number
         };
-        for (kind, unit) in
-            [("inuse_objects", "count"), ("inuse_space", "bytes"), ("alloc_objects", "count"), ("alloc_space", "bytes")]
-        {
+        let kinds = [
+            ("inuse_objects", "count"),
+            ("inuse_space", "bytes"),
+            ("alloc_objects", "count"),
+            ("alloc_space", "bytes"),
+        ];
+        let known = if self.is_of_living { 2 } else { kinds.len() };
+        for (kind, unit) in kinds.into_iter().take(known) {
             let value = pprof::ValueType { r#type: text(&mut out, kind), unit: text(&mut out, unit) };
             out.sample_type.push(value);
         }
@@ -220,7 +228,7 @@ impl Profile {
             }
             out.sample.push(pprof::Sample {
                 location_id: self.stack(row).map(|(number, _)| u64::from(number) + 1).collect(),
-                value: values.map(|value| value.round() as i64).to_vec(),
+                value: values.iter().take(known).map(|value| value.round() as i64).collect(),
                 label,
             });
         }

@@ -43,7 +43,7 @@ impl DataTypeFunctions for Matches {
 }
 
 /// Heaps that are compared, the oldest first.
-struct Several {
+pub(crate) struct Several {
     snapshots: Vec<Arc<Kept>>,
     names: Vec<String>,
 }
@@ -54,13 +54,18 @@ impl Several {
         named.map(|(at, (snapshot, name))| Dump { name, heap: snapshot.heap(), tree: trees.get(at).copied() }).collect()
     }
 
+    /// Each with its name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
+        self.names.iter().map(String::as_str).zip(self.snapshots.iter().map(|kept| &***kept))
+    }
+
     fn last(&self) -> heap_inspector::Result<&Snapshot> {
         self.snapshots.last().map(|kept| &***kept).ok_or(heap_inspector::Error::Interrupted)
     }
 }
 
 /// Does work on the heaps beside Ruby, as [`Heap::work`] does on one.
-fn work<T: Send>(
+pub(crate) fn work<T: Send>(
     ruby: &Ruby,
     heaps: RArray,
     work: impl FnOnce(&Several, &Control<'_>) -> heap_inspector::Result<T> + Send,

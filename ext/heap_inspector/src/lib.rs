@@ -12,6 +12,7 @@ mod document;
 mod dumper;
 mod dumping;
 mod errors;
+mod export;
 mod filter;
 mod graph;
 mod gvl;
@@ -49,6 +50,7 @@ fn define_reading(ruby: &Ruby) -> Result<(), Error> {
     heap::define(ruby, module, native)?;
     graph::define(native)?;
     question::define(native)?;
+    export::define(native)?;
     diff::define(ruby, module, native)?;
     objects::define(ruby, module, native)
 }

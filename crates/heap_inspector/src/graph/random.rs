@@ -17,13 +17,8 @@ pub(crate) fn address(node: u32) -> u64 {
     FIRST + u64::from(node) * 40
 }
 
-/// A heap of these edges; node `n` takes `n + 1` bytes and is of the class of its number, where one is given.
-pub(crate) fn heap(
-    count: u32,
-    roots: &[u32],
-    edges: impl Fn(u32) -> Vec<u32>,
-    class: impl Fn(u32) -> Option<u32>,
-) -> Heap {
+/// The lines of a dump of these edges; node `n` takes `n + 1` bytes and is of the class of its number, where one is given.
+fn lines(count: u32, roots: &[u32], edges: impl Fn(u32) -> Vec<u32>, class: impl Fn(u32) -> Option<u32>) -> String {
     let list =
         |nodes: &[u32]| nodes.iter().map(|node| format!("\"0x{:x}\"", address(*node))).collect::<Vec<_>>().join(", ");
     let mut dump = String::new();
@@ -41,6 +36,17 @@ pub(crate) fn heap(
         )
         .unwrap();
     }
+    dump
+}
+
+/// The heap of these lines.
+pub(crate) fn heap(
+    count: u32,
+    roots: &[u32],
+    edges: impl Fn(u32) -> Vec<u32>,
+    class: impl Fn(u32) -> Option<u32>,
+) -> Heap {
+    let dump = lines(count, roots, edges, class);
     Heap::load(&Source::reader(Cursor::new(dump), "memory"), &Control { threads: 1, ..Control::default() }.into())
         .unwrap()
 }
@@ -55,6 +61,11 @@ pub(crate) fn graph() -> impl Strategy<Value = Drawn> {
             prop::collection::vec(prop::option::weighted(0.3, nodes), count as usize),
         )
     })
+}
+
+/// The dump of a graph.
+pub(crate) fn lines_of((roots, references, classes): &Drawn) -> String {
+    lines(references.len() as u32, roots, |node| references[node as usize].clone(), |node| classes[node as usize])
 }
 
 /// The heap of a graph.

@@ -2,17 +2,18 @@
 
 use super::options::{Bytes, Choice, DiffKey, Lines, Place, Value, Which, Words, lines, option, options, word};
 use super::{Answer, Drawing, Example, Question, graph, several};
-use crate::Result;
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::suspects::Exceptions;
 use crate::analysis::{
     Order, by_stack, collections, fragmentation, generation, generations, groups, hints, show, strings, summary,
     threads, unreachable,
 };
+use crate::export::{self, FileFormat, Frames};
 use crate::keys::Key;
 use crate::report::Shape;
 use crate::select::Filter;
 use crate::view::Format;
+use crate::{Error, Result};
 use std::ffi::OsString;
 use std::path::Path as File;
 
@@ -32,6 +33,7 @@ pub static QUESTIONS: &[Question] = &[
     COLLECTIONS,
     FRAGMENTATION,
     UNREACHABLE,
+    EXPORT,
 ];
 
 /// An example that the short help shows, too.
@@ -74,6 +76,7 @@ class or file:line of a suspect, with * for anything; # begins a comment.",
     filtered: false,
     own: Suspects::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#suspects", "Diff#suspects"],
     answer: Answer::Heaps {
         least: 1,
@@ -123,6 +126,7 @@ Keys (--by):
     filtered: true,
     own: Top::choices,
     drawings: &[Drawing { shape: Shape::Tree, with: &["by=stack"] }],
+    exports: false,
     ruby: &["Heap#groups"],
     answer: Answer::Pass(|source, words, asked| {
         let Top { by, sort, lines } = Top::of(words)?;
@@ -162,6 +166,7 @@ const READ: Question = Question {
     filtered: true,
     own: Read::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#generations"],
     answer: Answer::Pass(|source, words, asked| {
         let Read { generation, lines } = Read::of(words)?;
@@ -206,6 +211,7 @@ const PATH: Question = Question {
         Drawing { shape: Shape::Path, with: &["address"] },
         Drawing { shape: Shape::Tree, with: &["class", "where"] },
     ],
+    exports: false,
     ruby: &["Heap#paths_to", "Heap#paths_to_class"],
     answer: Answer::Heap(|snapshot, words, asked| graph::path(snapshot, &Path::of(words)?, asked)),
 };
@@ -233,6 +239,7 @@ const RETAINED: Question = Question {
     filtered: true,
     own: Retained::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#retained"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Retained { by, lines } = Retained::of(words)?;
@@ -275,6 +282,7 @@ dominator tree, that was there in the first dump",
     filtered: true,
     own: Diff::choices,
     drawings: &[],
+    exports: false,
     ruby: &["HeapInspector.diff", "Diff#growth", "Diff#leaks"],
     answer: Answer::Heaps {
         least: 2,
@@ -305,6 +313,7 @@ const SUMMARY: Question = Question {
     filtered: true,
     own: Summary::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#summary"],
     answer: Answer::Pass(|source, words, asked| {
         let Summary { lines } = Summary::of(words)?;
@@ -334,6 +343,7 @@ const STRINGS: Question = Question {
     filtered: true,
     own: Strings::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#duplicate_strings"],
     answer: Answer::Pass(|source, words, asked| {
         let Strings { sort, lines } = Strings::of(words)?;
@@ -427,6 +437,7 @@ const DOMINATORS: Question = Question {
     filtered: false,
     own: Dominators::choices,
     drawings: &[TREE],
+    exports: false,
     ruby: &["Heap#dominators"],
     answer: Answer::Heap(|snapshot, words, asked| graph::dominators(snapshot, &Dominators::of(words)?, asked)),
 };
@@ -450,6 +461,7 @@ const SHOW: Question = Question {
     filtered: false,
     own: Show::choices,
     drawings: &[Drawing { shape: Shape::Path, with: &[] }],
+    exports: false,
     ruby: &["Heap#show", "HeapObject#show"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Show { address, lines } = Show::of(words)?;
@@ -478,6 +490,7 @@ const THREADS: Question = Question {
     filtered: false,
     own: Threads::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#threads"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Threads { lines } = Threads::of(words)?;
@@ -508,6 +521,7 @@ const COLLECTIONS: Question = Question {
     filtered: true,
     own: Collections::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#collections"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Collections { by, lines } = Collections::of(words)?;
@@ -537,6 +551,7 @@ const FRAGMENTATION: Question = Question {
     filtered: true,
     own: Fragmentation::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#fragmentation"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Fragmentation { by, lines } = Fragmentation::of(words)?;
@@ -568,6 +583,7 @@ const UNREACHABLE: Question = Question {
     filtered: true,
     own: Unreachable::choices,
     drawings: &[],
+    exports: false,
     ruby: &["Heap#unreachable"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Unreachable { by, sort, lines } = Unreachable::of(words)?;
@@ -576,4 +592,72 @@ const UNREACHABLE: Question = Question {
         let found = unreachable::unreachable(heap, tree, snapshot.source(), &groups, control)?;
         Ok(found.report(heap, tree, &groups, &asked.dump, &snapshot.context()))
     }),
+};
+
+options! {
+    Export {
+        format: FileFormat = FileFormat::default() => option("format", 'f', "FORMAT", "What is written"),
+        output: Option<OsString> = None => option(
+            "output",
+            'o',
+            "FILE|DIR",
+            "The new file, or a folder, which several dumps need; it is made where it is missing",
+        ),
+        by: Option<Frames> = None =>
+            option("by", 'b', "FRAMES", "What the frames of a profile are: of pprof, folded and speedscope")
+                .told("stack where the dump has stacks, else site"),
+        sites: bool = false =>
+            option("sites", 's', "", "With the lines or stacks that allocated objects (heapsnapshot; VS Code wants none)"),
+        confidential: bool = false => option(
+            "confidential",
+            ' ',
+            "",
+            "Without the texts of strings (heapsnapshot); always so where heap_inspector took the dump with --redact",
+        )
+        .long(),
+        min: Bytes = Bytes(0) => option(
+            "min",
+            'm',
+            "BYTES",
+            "Objects that retain fewer bytes are summed up (heapsnapshot; and by dominators, there by default what is tiny)",
+        ),
+    }
+}
+
+const EXPORT: Question = Question {
+    name: "export",
+    about: "Write files for DevTools, memlab, pprof, speedscope",
+    details: "A heap snapshot has all objects and references; several dumps of one process, oldest first, are written so that DevTools' \
+        Comparison and memlab's search for leaks know objects again. The other formats are profiles of what is alive, by what allocated it \
+        or by what dominates it. Files are for their owner alone, and hold what the dump holds: also the texts of strings.",
+    examples: &[
+        first("export heap.json -o heap.heapsnapshot", "for Chrome's DevTools"),
+        first("export a.json b.json c.json -o snapshots", "to compare"),
+        also("export heap.json --format pprof -o heap.pb.gz", ""),
+        also("export heap.json --format pprof --by dominators -o heap.pb.gz", ""),
+        also("export heap.json --format speedscope -o heap.speedscope.json", ""),
+        also("export heap.json --min 10KiB -o heap.heapsnapshot", ""),
+    ],
+    more: "\
+Frames (--by):
+  stack         all frames that led to an allocation, where they were traced
+  site          the line that allocated
+  dominators    the classes of what dominates an object, from the roots on",
+    filtered: true,
+    own: Export::choices,
+    drawings: &[],
+    exports: true,
+    ruby: &["Heap#export", "Diff#export"],
+    answer: Answer::Heaps {
+        least: 1,
+        answer: |words, asked, load| {
+            let Export { format, output, by, sites, confidential, min } = Export::of(words)?;
+            let Some(output) = output else {
+                return Err(Error::usage("`export` needs --output: a new file, or a folder for several dumps"));
+            };
+            let filter = asked.filter.clone();
+            let options = export::Options { format, frames: by, sites, confidential, filter, min: min.0 };
+            several::export(&options, File::new(&output), asked, load)
+        },
+    },
 };

@@ -1,6 +1,7 @@
 //! What a question is asked with: options of a type, which reads words and has a default, and how they are told to people.
 
 use crate::analysis::Order;
+use crate::export::{FileFormat, Frames};
 use crate::keys::Key;
 use crate::select::{self, Filter};
 use crate::view::Format;
@@ -262,6 +263,34 @@ impl Value for Order {
 
     fn word(&self) -> Option<String> {
         Order::NAMED.iter().find(|(sort, _)| sort == self).map(|(_, name)| (*name).into())
+    }
+}
+
+impl Value for FileFormat {
+    fn kind() -> Kind {
+        Kind::OneOf(FileFormat::NAMED.map(|(_, name)| name).to_vec())
+    }
+
+    fn read(words: &[OsString]) -> std::result::Result<FileFormat, String> {
+        parse(words)
+    }
+
+    fn word(&self) -> Option<String> {
+        FileFormat::NAMED.iter().find(|(format, _)| format == self).map(|(_, name)| (*name).into())
+    }
+}
+
+impl Value for Frames {
+    fn kind() -> Kind {
+        Kind::OneOf(Frames::NAMED.map(|(_, name)| name).to_vec())
+    }
+
+    fn read(words: &[OsString]) -> std::result::Result<Frames, String> {
+        parse(words)
+    }
+
+    fn word(&self) -> Option<String> {
+        Frames::NAMED.iter().find(|(frames, _)| frames == self).map(|(_, name)| (*name).into())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
 use crate::analysis::suspects::{self, Exceptions};
 use crate::control::Control;
+use crate::export;
 use crate::heap::{Heap, NodeId};
 use crate::keys::Key;
 use crate::report::{Report, Section};
@@ -144,6 +145,18 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
     } else {
         diff::report(&diff, By::Keys(&keys), &asked.filter, limit, control)
     }?;
+    report.sections.splice(0..0, word);
+    Ok(report)
+}
+
+pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
+    options.check()?;
+    let (loaded, word) = load()?;
+    let dumps: Vec<export::Dump<'_>> =
+        loaded.iter().map(|dump| export::Dump { name: &dump.name, snapshot: &dump.snapshot }).collect();
+    let written = export::export(&dumps, options, path, asked.save, &asked.options.control)?;
+    let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
+    let mut report = export::report(&written, options.format, &asked.dump, &contexts);
     report.sections.splice(0..0, word);
     Ok(report)
 }

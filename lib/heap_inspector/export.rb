@@ -1,0 +1,33 @@
+# frozen_string_literal: true
+
+require "heap_inspector/heap"
+
+module HeapInspector
+  # Files that other tools open, of one heap or of several together.
+  #
+  # @api private
+  module Export
+    # What may be written.
+    FORMATS = %i[heapsnapshot pprof folded speedscope].freeze
+
+    # What the frames of a profile may be.
+    FRAMES = %i[stack site dominators].freeze
+
+    # @param heaps [Array<Heap>] the oldest first
+    # @param path [String, Pathname] a new file, or a folder
+    # @param terms [Array] which objects
+    # @param options [Hash] as {Heap#export} has them
+    # @return [Array<String>] the files' paths
+    def self.write(heaps, path, terms, options)
+      min = options.fetch(:min)
+      raise ArgumentError, "min: is a number of bytes, not #{min.inspect}" unless min.is_a?(Integer) && min >= 0
+
+      by = options.fetch(:by)
+      given = { format: Where.known(options.fetch(:format), FORMATS, "format:").to_s, by: by && Where.known(by, FRAMES, "by:").to_s,
+                sites: options.fetch(:sites) ? true : false, confidential: options.fetch(:confidential) ? true : false, min: min }
+      Native.export(heaps, File.expand_path(path), given, terms)
+    end
+  end
+
+  private_constant :Export
+end
