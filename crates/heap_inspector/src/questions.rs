@@ -87,8 +87,17 @@ pub enum Answer {
     },
 }
 
-/// Writes a new file at the path, whole or not at all.
-pub type Save<'a> = &'a dyn Fn(&Path, &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()>;
+/// Writes a file at the path, whole or not at all, which only its owner may read.
+pub type Save<'a> = &'a dyn Fn(&Path, Existing, &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()>;
+
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and that is an error.
+    Kept,
+    /// The new one takes its place.
+    Replaced,
+}
 
 /// What is known beside the words of the question's own options.
 pub struct Asked<'a> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 34] = [
     "error",
     "control",
     "diagnostics",
@@ -39,6 +39,7 @@ const ORDER: [&str; 33] = [
     "stored",
     "snapshot",
     "view",
+    "page",
     "questions",
 ];
 

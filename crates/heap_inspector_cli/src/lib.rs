@@ -15,7 +15,7 @@ use args::{Asked, Other};
 use clap::ArgMatches;
 use heap_inspector::control::Control;
 use heap_inspector::human;
-use heap_inspector::questions::{self, Answer, Named, Question, Words};
+use heap_inspector::questions::{self, Answer, Existing, Named, Question, Words};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan;
 use heap_inspector::source::Source;
@@ -249,7 +249,7 @@ fn ask(
                 progress: Some(&|read, all| progress.update(read, all)),
             },
         },
-        save: &|path, fill| save(path, cancel, fill),
+        save: &|path, existing, fill| save(path, existing, cancel, fill),
     };
     let dump = |(at, path): (usize, &OsString)| {
         // Standard input can be read once.
@@ -260,15 +260,18 @@ fn ask(
     Ok((question.ask(dumps, words, shared.no_index, &asked)?, shared.format))
 }
 
-/// Writes a new file that only its owner may read; a file that is there is left as it is.
+/// Writes a file that only its owner may read; one that is there is replaced or left as it is.
 fn save(
     path: &Path,
+    existing: Existing,
     cancel: &AtomicBool,
     fill: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let failed = |source: io::Error| Error::File { path: PathBuf::from(path), source };
+    // As in the other commands.
+    let path = if path == Path::new("-") { Path::new("/dev/stdout") } else { path };
     let output = Output::open(path, Some(cancel))?;
-    if output.unfinished().is_some() && path.symlink_metadata().is_ok() {
+    if existing == Existing::Kept && output.unfinished().is_some() && path.symlink_metadata().is_ok() {
         return Err(failed(rustix::io::Errno::EXIST.into()));
     }
     let mut out = BufWriter::new(output);

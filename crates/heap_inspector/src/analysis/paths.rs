@@ -63,7 +63,7 @@ pub(super) fn left_out(steps: &[Step]) -> String {
 }
 
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
-pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
+pub(crate) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
     let mut categories: HashMap<NodeId, &str> = HashMap::new();
     for root in heap.roots() {
         for target in &root.targets {
