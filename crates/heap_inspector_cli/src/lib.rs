@@ -23,6 +23,7 @@ use heap_inspector::view::{self, Format, TextStyle};
 use heap_inspector::{Error, ErrorKind};
 use output::Output;
 use progress::Progress;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -211,7 +212,8 @@ fn answer(
     let words = Words(&given);
     let paths: Vec<OsString> = ["dump", "later"].into_iter().filter_map(given).flatten().collect();
     match ask(question, &paths, &words, terminal, cancel) {
-        Ok((report, format)) => {
+        Ok((_, _, true)) => answered(out.flush(), cancel, err),
+        Ok((report, format, false)) => {
             if format == Format::Csv {
                 let _ = err.write_all(beside_csv(&report).as_bytes());
             }
@@ -227,15 +229,17 @@ fn answer(
     }
 }
 
+/// The answer and its format, and whether what it wrote stands in its place.
 fn ask(
     question: &Question,
     paths: &[OsString],
     words: &Words<'_>,
     terminal: Terminal,
     cancel: &Arc<AtomicBool>,
-) -> Result<(Report, Format), Error> {
+) -> Result<(Report, Format, bool), Error> {
     let shared = question.shared(words)?;
     let progress = Progress::new(terminal.progress);
+    let is_in_out = Cell::new(false);
     let asked = questions::Asked {
         dump: paths.first().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         filter: shared.filter,
@@ -249,7 +253,12 @@ fn ask(
                 progress: Some(&|read, all| progress.update(read, all)),
             },
         },
-        save: &|path, existing, fill| save(path, existing, cancel, fill),
+        save: &|path, existing, fill| {
+            // What a question writes takes the place of its answer there.
+            let is_out = existing == Existing::Replaced && path == Path::new("-");
+            is_in_out.set(is_out);
+            save(if is_out { Path::new("/dev/stdout") } else { path }, existing, cancel, fill)
+        },
     };
     let dump = |(at, path): (usize, &OsString)| {
         // Standard input can be read once.
@@ -257,7 +266,8 @@ fn ask(
         Named { name: path.to_string_lossy().into_owned(), source: source.cancelled_by(Arc::clone(cancel)) }
     };
     let dumps = paths.iter().enumerate().map(dump).collect();
-    Ok((question.ask(dumps, words, shared.no_index, &asked)?, shared.format))
+    let report = question.ask(dumps, words, shared.no_index, &asked)?;
+    Ok((report, shared.format, is_in_out.get()))
 }
 
 /// Writes a file that only its owner may read; one that is there is replaced or left as it is.
@@ -268,8 +278,6 @@ fn save(
     fill: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let failed = |source: io::Error| Error::File { path: PathBuf::from(path), source };
-    // As in the other commands.
-    let path = if path == Path::new("-") { Path::new("/dev/stdout") } else { path };
     let output = Output::open(path, Some(cancel))?;
     if existing == Existing::Kept && output.unfinished().is_some() && path.symlink_metadata().is_ok() {
         return Err(failed(rustix::io::Errno::EXIST.into()));

@@ -88,7 +88,8 @@ class or file:line of a suspect, with * for anything; # begins a comment.",
 
 options! {
     Page {
-        output: OsString = "report.html".into() => option("output", 'o', "FILE", "Where to write the page"),
+        output: Option<OsString> = None =>
+            option("output", 'o', "FILE", "Where to write the page, - for standard output").told("report.html"),
         confidential: bool = false => option(
             "confidential",
             'c',
@@ -118,6 +119,7 @@ const REPORT: Question = Question {
         least: 1,
         answer: |words, asked, load| {
             let Page { output, confidential } = Page::of(words)?;
+            let output = output.unwrap_or_else(|| "report.html".into());
             several::page(File::new(&output), confidential, asked, load)
         },
     },

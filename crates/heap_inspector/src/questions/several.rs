@@ -174,7 +174,6 @@ pub(super) fn page(path: &Path, confidential: bool, asked: &Asked<'_>, load: Loa
     let values = if page.confidential { "left out" } else { "shown, each at most 60 letters" };
     let facts = vec![
         fact("file", "Page", Cell::Text(path.to_string_lossy().into_owned()), "for a browser".into()),
-        fact("bytes", "Bytes", Cell::Bytes(html.len() as u64), String::new()),
         fact("suspects", "Suspects", Cell::Count(page.suspects as u64), String::new()),
         fact("objects", "Objects to walk through", Cell::Count(page.objects as u64), format!("of {all}")),
         fact("values", "Values of strings", Cell::Text(values.into()), String::new()),

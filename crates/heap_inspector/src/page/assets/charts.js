@@ -62,12 +62,10 @@ export const onBrush = (listener) => chosen.listeners.push(listener);
 
 export function histogram() {
   const { first, width, bars, untraced } = data.generations;
-  const most = Math.max(...bars.map((bar) => bar[1]), 1);
   const range = (at) => (width === 1 ? `generation ${first + at}` : `generations ${first + at * width} to ${first + (at + 1) * width - 1}`);
   const told = h("p", { class: "status", role: "status" });
   const columns = bars.map(([number, size], at) => {
     const bar = h("div", { class: "column", "data-at": at }, h("span", {}));
-    bar.firstChild.style.height = `${(size / most) * 100}%`;
     bar.addEventListener("pointermove", (event) => tip.show([range(at), plural(number, "object"), bytes(size)], event.clientX, event.clientY));
     bar.addEventListener("pointerleave", () => tip.hide());
     return bar;
@@ -84,7 +82,12 @@ export function histogram() {
     [sliders[0].value, sliders[1].value] = [String(low), String(high)];
     sliders[0].setAttribute("aria-valuetext", range(low));
     sliders[1].setAttribute("aria-valuetext", range(high));
-    columns.forEach((bar, at) => bar.classList.toggle("out", at < low || at > high));
+    // Start-up data outweighs all that came later: what is chosen is drawn as high as there is room.
+    const most = Math.max(...bars.slice(low, high + 1).map((bar) => bar[1]), 1);
+    columns.forEach((bar, at) => {
+      bar.classList.toggle("out", at < low || at > high);
+      bar.firstChild.style.height = `${Math.min(1, bars[at][1] / most) * 100}%`;
+    });
     const sums = bars.slice(low, high + 1).reduce((sum, bar) => [sum[0] + bar[0], sum[1] + bar[1]], [0, 0]);
     const words = low === high ? range(low) : `generations ${first + low * width} to ${first + (high + 1) * width - 1}`;
     told.textContent = `${chosen.range ? `Chosen: ${words}` : `All ${words}`}: ${plural(sums[0], "object")}, ${bytes(sums[1])}. ${chosen.range ? "The tables below are of these." : ""}`;

@@ -17,11 +17,15 @@ export function link(address, text = address) {
   return name(text, address ? { title: `${address} is not among the objects on this page` } : {});
 }
 
+// Columns of our own words, not the dump's.
+const OWN_WORDS = new Set(["trend", "kind", "confidence", "category"]);
+
 // A cell's content.
-export function shown(cell) {
+export function shown(cell, column = "") {
   if (!cell) return h("span", { class: "none" }, "–");
   const [kind, value, more] = cell;
   if (kind === "text" && ADDRESS.test(value)) return link(value);
+  if (OWN_WORDS.has(column)) return h("span", {}, words(cell));
   if (kind === "text") return name(value === "" ? "\"\"" : value, more ? { title: words(["text", more]) } : {});
   if (kind === "tally" || kind === "none" || kind === "more") return name(words(cell));
   if (kind === "list") return h("span", { class: "list" }, value.map((one) => h("span", {}, shown(one))));

@@ -33,6 +33,9 @@ export const clear = (element) => element.replaceChildren();
 // A name out of the dump, kept apart from what stands around it whichever way it is written.
 export const name = (text, attributes = {}) => h("bdi", { class: "name", ...attributes }, text);
 
+// By what one object holds another: code, or our words where only these are known.
+export const edge = (text) => (/^[@$:[]/.test(text) ? name(text) : h("span", {}, text));
+
 export const button = (text, onclick, attributes = {}) => h("button", { type: "button", onclick, ...attributes }, text);
 
 export function say(text) {

@@ -99,6 +99,14 @@ function arrive() {
   keepNotes();
 }
 
+// The contents say where one is.
+const links = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash.slice(1), link]));
+const watch = new IntersectionObserver((seen) => {
+  const at = seen.filter((one) => one.isIntersecting).map((one) => one.target.id).find((id) => links.has(id));
+  if (!at) return;
+  links.forEach((link, id) => (id === at ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+}, { rootMargin: "-20% 0px -70% 0px" });
+document.querySelectorAll("main > section").forEach((section) => watch.observe(section));
 tree.draw();
 addEventListener("hashchange", arrive);
 if (place()) arrive();

@@ -1,5 +1,5 @@
 // Objects to walk through: each with what it holds, what holds it, what only it holds, and the way from a root.
-import { button, clear, copy, h, name, put, unique } from "./elements.js";
+import { button, clear, copy, edge, h, name, put, unique } from "./elements.js";
 import { allObjects, data, link, object } from "./data.js";
 import { table } from "./table.js";
 import { bytes, code, count, plural, safe } from "./text.js";
@@ -27,7 +27,7 @@ function path(one) {
   const rows = way.map((step) => {
     const bar = h("span", { class: "fill", "aria-hidden": "true" });
     bar.style.setProperty("--part", step.retained / most);
-    return h("li", { class: step === one ? "accumulates" : null }, h("span", { class: "edge" }, step.held ? name(step.held) : "refers to"),
+    return h("li", { class: step === one ? "accumulates" : null }, h("span", { class: "edge" }, step.held ? edge(step.held) : "refers to"),
       h("span", { class: "node" }, step === one ? name(step.label) : link(step.address, step.label)),
       h("span", { class: "retains" }, bar, h("span", { class: "unseen" }, "retains "), bytes(step.retained)));
   });

@@ -1,15 +1,15 @@
 // The answer: what leaks, who holds it, and the way there, one row a reference.
-import { button, copy, h, name, section } from "./elements.js";
+import { button, copy, edge, h, name } from "./elements.js";
 import { data, dumps, link, object } from "./data.js";
 import { note } from "./table.js";
-import { bytes, bytesChange, code, count, plural, safe } from "./text.js";
+import { bytes, bytesChange, code, count, plural, safe, sentence } from "./text.js";
 import { noteBox } from "./notes.js";
 
 const CONFIDENCE = { high: "High confidence", medium: "Medium confidence", low: "Low confidence" };
 
 const what = (suspect) => (suspect.count === 1 ? suspect.class : `${count(suspect.count)} × ${suspect.class}`);
 
-function steps(suspect) {
+function steps(suspect, heading) {
   if (!suspect.steps.length) return null;
   const most = Math.max(...suspect.steps, 1);
   const bars = suspect.steps.map((step, at) => {
@@ -17,14 +17,14 @@ function steps(suspect) {
     fill.style.setProperty("--part", step / most);
     return h("li", {}, h("span", { class: "when" }, `${at + 1} → ${at + 2}`), fill, h("span", { class: "amount" }, bytesChange(step)));
   });
-  return h("div", { class: "steps" }, h("h4", {}, "Growth from dump to dump"), h("ol", {}, bars));
+  return h("div", { class: "steps" }, heading("Growth from dump to dump"), h("ol", {}, bars));
 }
 
-function row([edge, address, label, own, retained, accumulates], first, most) {
+function row([by, address, label, own, retained, accumulates], first, most) {
   const bar = h("span", { class: "fill", "aria-hidden": "true" });
   bar.style.setProperty("--part", Math.min(1, retained / most));
   return h("li", { class: accumulates ? "accumulates" : null },
-    h("span", { class: "edge" }, first ? edge || "root" : edge ? name(edge) : "refers to"),
+    h("span", { class: "edge" }, by ? edge(by) : first ? "root" : "refers to"),
     h("span", { class: "node" }, link(address, label), accumulates && h("span", { class: "mark" }, "accumulates here")),
     h("span", { class: "retains", title: `own ${bytes(own)}` }, bar, h("span", { class: "unseen" }, "retains "), bytes(retained)));
 }
@@ -40,19 +40,19 @@ export function markdown(suspect) {
   const lines = [`**${code(suspect.class)}: ${count(suspect.count)} objects, ${bytes(suspect.bytes)}${suspect.steps.length ? " new" : ""}, held by ${code(suspect.holder)}** (${suspect.confidence} confidence)`, ""];
   const place = suspect.app_location ?? suspect.location;
   if (place) lines.push(`Allocated at ${code(place)}.`, "");
-  suspect.path.forEach(([edge, address, label, , retained], at) => {
+  suspect.path.forEach(([by, address, label, , retained], at) => {
     if (suspect.left_out && at === suspect.left_out_at) lines.push(`1. (${plural(suspect.left_out, "step")} left out)`);
-    lines.push(`1. ${edge ? `${code(edge)} → ` : ""}${code(label)} ${code(address)}, retains ${bytes(retained)}`);
+    lines.push(`1. ${by ? `${code(by)} → ` : ""}${code(label)} ${code(address)}, retains ${bytes(retained)}`);
   });
   return `${lines.join("\n")}\n`;
 }
 
-function next(suspect) {
+function next(suspect, heading) {
   const place = suspect.app_location ?? suspect.location;
   const sentence = place && !place.startsWith("(")
     ? ["Open ", name(place), " and see what takes these objects out of ", name(suspect.holder), " again. If it is a cache, bound it."]
     : ["See what adds to ", name(suspect.holder), ", and what takes out again. If it is a cache, bound it."];
-  return h("div", { class: "next" }, h("h4", {}, "What to do next"), h("p", {}, sentence),
+  return h("div", { class: "next" }, heading("What to do next"), h("p", {}, sentence),
     suspect.address && object(suspect.address) && h("p", {}, "Walk from ", link(suspect.address, suspect.accumulates_in), " through what it holds."),
     suspect.next && h("p", { class: "command" }, h("code", {}, suspect.next), button("Copy", (event) => copy(safe(suspect.next), event.currentTarget), { class: "quiet", "aria-label": "Copy the command" })));
 }
@@ -61,6 +61,7 @@ function card(suspect, at, all) {
   const id = `suspect-${at + 1}`;
   const grown = suspect.steps.length > 0;
   const place = suspect.app_location ?? suspect.location;
+  const small = (words) => h(at === 0 ? "h2" : "h4", { class: "mini" }, words);
   const heading = h(at === 0 ? "h1" : "h3", { class: at === 0 ? "headline" : "headline small", id: `${id}-title`, tabindex: -1 },
     h("span", { class: "number" }, suspect.count === 1 ? "" : `${count(suspect.count)} × `), name(suspect.class, { class: "name what" }), h("span", { class: "held" }, " held by "), name(suspect.holder, { class: "name holder" }));
   const told = h("dl", { class: "key" },
@@ -75,31 +76,31 @@ function card(suspect, at, all) {
       all > 1 && h("span", {}, `Suspect ${at + 1} of ${all}`), h("a", { class: "anchor", href: `#${id}`, "aria-label": `Link to suspect ${at + 1}` }, "#")),
     heading, told,
     h("div", { class: "halves" },
-      h("div", { class: "way" }, h("h4", {}, "What holds them, from a root"), path(suspect),
+      h("div", { class: "way" }, small("What holds them, from a root"), path(suspect),
         button("Copy as Markdown", (event) => copy(markdown(suspect), event.currentTarget), { class: "quiet" })),
-      h("div", { class: "why" }, steps(suspect),
-        suspect.reasons.length > 0 && h("div", { class: "reasons" }, h("h4", {}, "Why"), h("ul", {}, suspect.reasons.map((reason) => h("li", {}, reason)))),
-        next(suspect))),
+      h("div", { class: "why" }, steps(suspect, small),
+        suspect.reasons.length > 0 && h("div", { class: "reasons" }, small("Why"), h("ul", {}, suspect.reasons.map((reason) => h("li", {}, sentence(reason))))),
+        next(suspect, small))),
     noteBox(id, `Your note on this suspect`, suspect));
 }
 
 export function answer() {
   const suspects = data.suspects;
-  const doubts = data.doubts.map(note);
+  const lead = suspects.length ? null : data.doubts.find((one) => one.level === "info");
   const warnings = data.doubts.filter((one) => one.level === "warning").length;
   const root = h("section", { id: "answer", "aria-label": "The answer", tabindex: -1 });
   if (suspects.length) {
     root.append(...suspects.slice(0, 1).map((suspect, at) => card(suspect, at, suspects.length)));
   } else {
-    const told = data.doubts.filter((one) => one.level === "info").map((one) => one.text);
     root.append(h("p", { class: "eyebrow" }, h("span", { class: "confidence none" }, "No suspect")),
       h("h1", { class: "headline" }, warnings ? "No leak can be told from this" : dumps.length > 1 ? "Nothing here looks like a leak" : "Nothing in this dump looks like a leak"),
-      h("p", { class: "lead" }, told.length ? "" : `${plural(dumps.length, "dump")} looked at.`),
-      h("div", { class: "next" }, h("h4", {}, "What to do next"), h("p", {}, dumps.length < 3
+      h("p", { class: "lead" }, lead ? `${sentence(lead.text)}.` : `${plural(dumps.length, "dump")} looked at.`),
+      h("div", { class: "next" }, h("h2", { class: "mini" }, "What to do next"), h("p", {}, dumps.length < 3
         ? "Take three dumps of the process while it works, and make this page of all three: then what grows in each step and stays stands here."
         : "Look at what the memory is below. If the process grows and its heap does not, it is not Ruby's objects that leak: look at the resident memory beside the heap.")));
   }
-  if (doubts.length) root.append(h("div", { class: "doubts", id: "doubts" }, doubts));
+  const doubts = data.doubts.filter((one) => one !== lead);
+  if (doubts.length) root.append(h("div", { class: "doubts", id: "doubts" }, doubts.map(note)));
   if (suspects.length > 1) {
     root.append(h("div", { class: "others" }, h("h2", {}, "Other suspects"), suspects.slice(1).map((suspect, at) =>
       h("details", {}, h("summary", {}, h("span", { class: `confidence ${suspect.confidence}` }, suspect.confidence), name(what(suspect)), h("span", { class: "amount" }, bytes(suspect.bytes)), h("span", { class: "held" }, " held by "), name(suspect.holder)), card(suspect, at + 1, suspects.length)))));

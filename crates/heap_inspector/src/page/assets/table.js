@@ -1,7 +1,7 @@
 // A table that sorts, is searched and saved.
 import { button, clear, h, put, save, unique } from "./elements.js";
 import { shown } from "./data.js";
-import { count, csv, isText, plural, rank, words } from "./text.js";
+import { count, csv, isText, plural, rank, sentence, words } from "./text.js";
 
 // Rows that are shown at first, and at each further click.
 const FIRST = 12;
@@ -18,6 +18,8 @@ export function table({ id, title, columns, rows, rest, total, note, file = id, 
   const state = { by: null, ascending: false, search: "", shown: first };
   const titles = columns.map((column) => column.title || "Share");
   const text = columns.map((column, at) => column.label || isText(rows.find((row) => row[at])?.[at]));
+  // What a row is stands first.
+  const order = [...columns.keys()].sort((a, b) => Number(Boolean(columns[b].label)) - Number(Boolean(columns[a].label)) || a - b);
   const searched = rows.map((row) => row.map(words).join(" ").toLowerCase());
   const body = h("tbody");
   const foot = h("tfoot");
@@ -25,7 +27,7 @@ export function table({ id, title, columns, rows, rest, total, note, file = id, 
   const more = button("", () => { state.shown += MORE; draw(); }, { class: "quiet" });
   const heads = columns.map((column, at) =>
     h("th", { scope: "col", class: text[at] ? "text" : "number", "aria-sort": "none" },
-      button([titles[at], h("span", { class: "arrow", "aria-hidden": "true" })], () => sort(at))));
+      button(titles[at], () => sort(at))));
   const searchId = unique("search");
   const search = h("input", { id: searchId, type: "search", autocomplete: "off", spellcheck: "false",
     oninput: () => { state.search = search.value.trim().toLowerCase(); state.shown = first; draw(); } });
@@ -50,7 +52,7 @@ export function table({ id, title, columns, rows, rest, total, note, file = id, 
   }
 
   function line(cells, tag = "td") {
-    return columns.map((column, at) => h(tag, { class: text[at] ? "text" : "number" }, cells[at] === undefined ? "" : shown(cells[at])));
+    return order.map((at) => h(tag, { class: text[at] ? "text" : "number" }, cells[at] === undefined ? "" : shown(cells[at], columns[at].name)));
   }
 
   function draw() {
@@ -73,7 +75,7 @@ export function table({ id, title, columns, rows, rest, total, note, file = id, 
     button("CSV", () => save(csv(columns, found().map(({ row }) => row)), `${file}.csv`, "text/csv"), { class: "quiet", "aria-label": `Save as CSV: ${title}` }));
   search.placeholder = "Search";
   const scroll = h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": title },
-    h("table", {}, h("caption", { class: "unseen" }, title), h("thead", {}, h("tr", {}, heads)), body, rest || total ? foot : null));
+    h("table", {}, h("caption", { class: "unseen" }, title), h("thead", {}, h("tr", {}, order.map((at) => heads[at]))), body, rest || total ? foot : null));
   draw();
   const whole = h("div", { class: "table", id }, h("div", { class: "bar-top" }, h("h3", {}, title), rows.length > 3 && tools), note && h("p", { class: "note" }, note), scroll,
     h("div", { class: "bar-bottom" }, status, more));
@@ -100,4 +102,4 @@ export function facts({ title, facts: all }) {
     h("div", {}, h("dt", {}, fact.title), h("dd", {}, shown(fact.cell), fact.remark && h("span", { class: "remark" }, fact.remark))))));
 }
 
-export const note = ({ level, text }) => h("p", { class: `note ${level}` }, level === "warning" && h("strong", {}, "Warning: "), text);
+export const note = ({ level, text }) => h("p", { class: `note ${level}` }, level === "warning" && h("strong", {}, "Warning: "), sentence(text));

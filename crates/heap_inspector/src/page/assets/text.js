@@ -29,6 +29,8 @@ const signed = (number, words) => (number === 0 ? "0" : `${number < 0 ? "−" : 
 export const change = (number) => signed(number, count);
 export const bytesChange = (number) => signed(number, bytes);
 
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 // A cell is null or [kind, value, more]. What people read of it:

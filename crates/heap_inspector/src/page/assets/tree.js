@@ -155,7 +155,7 @@ export function treeView() {
   function box(node, marked, extra = "") {
     const hit = marked?.hits.has(node);
     const dim = marked && !hit && !marked.holds.has(node);
-    const element = h("button", { type: "button", tabindex: -1, class: `box k-${node.above ? kind(node.label) : "root"} ${hit ? "hit" : ""} ${dim ? "dim" : ""} ${extra}`, "aria-label": safe(lines(node).join(", ")) }, h("span", { class: "label" }, title(node)));
+    const element = h("button", { type: "button", tabindex: -1, class: `box k-${node.above ? kind(node.label) : "root"} ${hit ? "hit" : ""} ${dim ? "dim" : ""} ${extra}`, "aria-label": safe(lines(node).join(", ")) }, !extra.includes("tiny") && h("span", { class: "label" }, title(node)));
     element.node = node;
     return element;
   }
@@ -178,7 +178,7 @@ export function treeView() {
       for (const below of node.below.filter(kept)) {
         const own = below.retained * scale;
         if (own < LEAST) continue;
-        const element = box(below, marked);
+        const element = box(below, marked, own < 0.03 ? "tiny" : "");
         Object.assign(element.style, { left: `${x * 100}%`, width: `${own * 100}%`, top: `${level * ROW}px` });
         boxes.push(element);
         visit.push([below, x, own, level + 1]);
@@ -198,7 +198,7 @@ export function treeView() {
     const visit = [[state.at, 0, 0, width, height, 0]];
     while (visit.length) {
       const [node, x, y, wide, high, level] = visit.shift();
-      const element = box(node, marked, level === 0 ? "zoomed tile" : "tile");
+      const element = box(node, marked, `${level === 0 ? "zoomed " : ""}tile ${wide < 34 || high < 16 ? "tiny" : ""}`);
       Object.assign(element.style, { left: `${(x / width) * 100}%`, top: `${y}px`, width: `${(wide / width) * 100}%`, height: `${high}px` });
       boxes.push(element);
       const head = 20;
