@@ -9,7 +9,7 @@ use crate::analysis::groups as sums;
 use crate::analysis::{column, key_cell, retained};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue};
 use crate::report::{Cell, Column, Table};
 use crate::select::Filter;
@@ -46,14 +46,19 @@ fn number(key: &[KeyValue]) -> Option<u64> {
     }
 }
 
-fn by_generation(heap: &Heap, by: Option<Key>, control: &Control<'_>) -> Result<sums::Groups> {
+fn by_generation(
+    heap: &Heap,
+    by: Option<Key>,
+    ids: impl Iterator<Item = NodeId>,
+    control: &Control<'_>,
+) -> Result<sums::Groups> {
     let by = by.into_iter().chain([Key::Generation]).collect();
-    sums::groups(heap, &sums::Options { by, limit: None, ..sums::Options::default() }, control)
+    sums::of(heap, ids, &sums::Options { by, limit: None, ..sums::Options::default() }, control)
 }
 
 /// `first`, `width` and the bars as `[bar, count, bytes]`, and what is untraced; null where nothing was traced.
 pub(super) fn generations(heap: &Heap, control: &Control<'_>) -> Result<Value> {
-    let found = by_generation(heap, None, control)?;
+    let found = by_generation(heap, None, heap.nodes(), control)?;
     let Some(bars) = Bars::of(&found) else { return Ok(Value::Null) };
     let mut sums: Vec<(u64, u64)> = Vec::new();
     let mut untraced = (0, 0);
@@ -75,7 +80,7 @@ pub(super) fn generations(heap: &Heap, control: &Control<'_>) -> Result<Value> {
 
 /// A table for each key, with `spread`: for each row `[bar, count, bytes, ...]`.
 pub(super) fn tables(heap: &Heap, tree: &Tree, diff: Option<&Diff<'_>>, control: &Control<'_>) -> Result<Value> {
-    let bars = Bars::of(&by_generation(heap, None, control)?);
+    let bars = Bars::of(&by_generation(heap, None, heap.nodes(), control)?);
     let mut tables = Vec::new();
     for by in [Key::Class, Key::Gem, Key::Location, Key::Stack] {
         let is_known = match by {
@@ -152,17 +157,25 @@ fn table(
     };
     let mut value = cells::table(&table);
     if let Some(bars) = bars {
-        value["spread"] = spread(heap, by, &groups, bars, control)?;
+        value["spread"] = spread(heap, tree, by, &groups, bars, control)?;
     }
     Ok(value)
 }
 
 /// By row: bar, count and bytes, one behind the other.
-fn spread(heap: &Heap, by: Key, groups: &retained::Groups, bars: Bars, control: &Control<'_>) -> Result<Value> {
+fn spread(
+    heap: &Heap,
+    tree: &Tree,
+    by: Key,
+    groups: &retained::Groups,
+    bars: Bars,
+    control: &Control<'_>,
+) -> Result<Value> {
     let places: HashMap<&KeyValue, usize> =
         groups.groups.iter().enumerate().filter_map(|(at, group)| Some((group.key.first()?, at))).collect();
     let mut rows: Vec<Vec<(u64, u64)>> = vec![Vec::new(); groups.groups.len()];
-    for group in by_generation(heap, Some(by), control)?.groups {
+    let held = heap.nodes().filter(|id| tree.is_reachable(*id));
+    for group in by_generation(heap, Some(by), held, control)?.groups {
         let Some((key, generation)) = group.key.first().zip(number(&group.key)) else { continue };
         let Some(at) = places.get(key) else { continue };
         let bar = bars.bar(generation) as usize;
