@@ -360,7 +360,8 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
             let (_, out, err) = run(&[&words[..], &["--format", format]].concat());
             let is_raw = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
             assert!(!out.contains(is_raw) && !err.contains(is_raw), "{words:?} {format}: {out:?} {err:?}");
-            assert!(!(out.is_empty() && err.is_empty()));
+            let has_no_rows = words[0] == "report" && format == "csv";
+            assert!(has_no_rows || !(out.is_empty() && err.is_empty()), "{words:?} {format}");
         }
     }
 }

@@ -106,9 +106,9 @@ const REPORT: Question = Question {
         dominator tree to zoom into, tables to sort and search, the biggest objects to walk through, waste, threads. It holds texts of \
         the heap, string values among them, each at most 60 letters long; only its owner may read it.",
     examples: &[
-        first("report a.json b.json c.json -o report.html", "oldest first"),
-        first("report heap.json", "writes report.html"),
-        also("report heap.json --confidential", "without string values"),
+        first("report a.json b.json c.json", "writes report.html"),
+        first("report heap.json -o heap.html", "of one dump"),
+        also("report heap.json --confidential", "no string values"),
     ],
     more: "",
     filtered: false,
