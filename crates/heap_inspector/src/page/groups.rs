@@ -1,7 +1,6 @@
 //! Tables by class, gem, location and stack: count, own and retained bytes, growth where there are several dumps, and how the rows are
 //! spread over the generations, so that the page can tell what of them came when.
 
-use super::GROUPS;
 use super::cells;
 use crate::Result;
 use crate::analysis::diff::{self, Diff};
@@ -16,6 +15,8 @@ use crate::select::Filter;
 use hashbrown::HashMap;
 use serde_json::{Value, json};
 
+/// Rows of a table.
+pub(super) const GROUPS: usize = 200;
 /// Bars of the histogram at most.
 const BARS: u64 = 48;
 

@@ -43,7 +43,7 @@ pub(super) fn holders(heap: &Heap, holders: &[retained::Holder]) -> Value {
             holder.held_by.as_deref().map(name),
         ])
     };
-    holders.iter().take(super::GROUPS).map(row).collect()
+    holders.iter().take(super::groups::GROUPS).map(row).collect()
 }
 
 fn address(heap: &Heap, id: NodeId) -> String {
