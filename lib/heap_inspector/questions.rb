@@ -21,6 +21,15 @@ module HeapInspector
         formats: %w[text json markdown csv]
       },
       {
+        name: "report",
+        about: "Write a page to look at: suspects, growth, who holds what",
+        methods: %w[Heap#to_html Diff#to_html],
+        dumps: (1..),
+        word: nil,
+        options: { format: :text, output: nil, confidential: false },
+        formats: %w[text json markdown csv]
+      },
+      {
         name: "top",
         about: "Group objects by class, location, gem, ...: largest first",
         methods: %w[Heap#groups],

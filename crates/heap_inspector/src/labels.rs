@@ -193,7 +193,7 @@ impl<'a> Labels<'a> {
         self.heap
     }
 
-    /// Reads the texts of the strings among `ids`, of the code of the closures and methods among them, and of the string keys of those
+    /// Reads the texts of the strings among `ids`, unless `source` hides them, of the code of the closures and methods among them, and of the string keys of those
     /// `edges`, from a holder to what it holds, that leave a hash.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ impl<'a> Labels<'a> {
         ids: &[NodeId],
         edges: impl IntoIterator<Item = (NodeId, NodeId)>,
     ) -> Result<()> {
-        let is_string = |id: &NodeId| self.heap.properties(*id).ty == Type::String;
+        let is_string = |id: &NodeId| !source.hides_values() && self.heap.properties(*id).ty == Type::String;
         let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
         let mut wanted: Vec<NodeId> =
             ids.iter().copied().chain(keys).filter(|id| is_string(id) && self.texts.get(*id).is_none()).collect();

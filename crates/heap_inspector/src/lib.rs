@@ -56,6 +56,7 @@ pub mod keys;
 pub mod labels;
 mod memory;
 pub mod names;
+pub mod page;
 mod patterns;
 pub mod properties;
 pub mod questions;

@@ -10,7 +10,6 @@ mod list;
 mod options;
 mod several;
 
-pub use crate::export::Save;
 pub use list::QUESTIONS;
 pub use options::{Choice, Kind, Place, Words};
 pub use several::{InOrder, Load, Loaded};
@@ -24,6 +23,8 @@ use crate::source::Source;
 use crate::view::Format;
 use crate::{Error, Result, report::Report};
 use options::Common;
+use std::io::Write;
+use std::path::Path;
 
 /// What may be asked.
 #[derive(Debug)]
@@ -86,6 +87,18 @@ pub enum Answer {
         /// The last argument loads them.
         answer: fn(&Words<'_>, &Asked<'_>, Load<'_>) -> Result<Report>,
     },
+}
+
+/// Writes a file at the path, whole or not at all, which only its owner may read.
+pub type Save<'a> = &'a dyn Fn(&Path, Existing, &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()>;
+
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and that is an error.
+    Kept,
+    /// The new one takes its place.
+    Replaced,
 }
 
 /// What is known beside the words of the question's own options.

@@ -37,6 +37,7 @@ pub struct Source {
     origin: Mutex<Origin>,
     spooled: bool,
     cancel: Option<Arc<AtomicBool>>,
+    hides_values: bool,
     limits: Limits,
 }
 
@@ -115,7 +116,15 @@ impl Source {
     }
 
     fn new(name: String, origin: Origin) -> Source {
-        Source { name, path: None, origin: Mutex::new(origin), spooled: false, cancel: None, limits: Limits::USUAL }
+        Source {
+            name,
+            path: None,
+            origin: Mutex::new(origin),
+            spooled: false,
+            cancel: None,
+            hides_values: false,
+            limits: Limits::USUAL,
+        }
     }
 
     /// Asks that an input which cannot be rewound is copied to an anonymous temporary file (mode 0600, as compressed as it came)
@@ -132,6 +141,39 @@ impl Source {
     pub fn cancelled_by(mut self, cancel: Arc<AtomicBool>) -> Source {
         self.cancel = Some(cancel);
         self
+    }
+
+    /// Asks that no answer made of it shows the values of strings and floats; names stay, as they do when a dump is redacted.
+    #[must_use]
+    pub fn without_values(mut self) -> Source {
+        self.hides_values = true;
+        self
+    }
+
+    /// Whether [`Source::without_values`] was asked for.
+    #[must_use]
+    pub fn hides_values(&self) -> bool {
+        self.hides_values
+    }
+
+    /// Another one for the same bytes, for those who want other things of it. It cannot be read where this one can be no more.
+    #[must_use]
+    pub fn again(&self) -> Source {
+        let origin = match &*self.origin.lock().unwrap_or_else(PoisonError::into_inner) {
+            Origin::Path(path) => Origin::Path(path.clone()),
+            Origin::Regular { file, start } => Origin::Regular { file: Arc::clone(file), start: *start },
+            Origin::Spool(spool) => Origin::Spool(Arc::clone(spool)),
+            Origin::Stdin | Origin::Handle(..) | Origin::Reader(_) | Origin::Spent => Origin::Spent,
+        };
+        Source {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            origin: Mutex::new(origin),
+            spooled: self.spooled,
+            cancel: self.cancel.clone(),
+            hides_values: self.hides_values,
+            limits: self.limits,
+        }
     }
 
     /// The name for people: the path as given, `-` for standard input.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 35] = [
     "error",
     "control",
     "diagnostics",
@@ -40,6 +40,7 @@ const ORDER: [&str; 34] = [
     "snapshot",
     "export",
     "view",
+    "page",
     "questions",
 ];
 

@@ -15,13 +15,14 @@ use args::{Asked, Other};
 use clap::ArgMatches;
 use heap_inspector::control::Control;
 use heap_inspector::human;
-use heap_inspector::questions::{self, Answer, Named, Question, Words};
+use heap_inspector::questions::{self, Answer, Existing, Named, Question, Words};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::scan;
 use heap_inspector::source::Source;
 use heap_inspector::view::{self, Format, TextStyle};
 use heap_inspector::{Error, ErrorKind};
 use progress::Progress;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -214,7 +215,8 @@ fn answer(
     let words = Words(&given);
     let paths: Vec<OsString> = ["dump", "later"].into_iter().filter_map(given).flatten().collect();
     match ask(question, &paths, &words, terminal, cancel) {
-        Ok((report, format)) => {
+        Ok((_, _, true)) => answered(out.flush(), cancel, err),
+        Ok((report, format, false)) => {
             if format == Format::Csv {
                 let _ = err.write_all(beside_csv(&report).as_bytes());
             }
@@ -230,15 +232,17 @@ fn answer(
     }
 }
 
+/// The answer and its format, and whether what it wrote stands in its place.
 fn ask(
     question: &Question,
     paths: &[OsString],
     words: &Words<'_>,
     terminal: Terminal,
     cancel: &Arc<AtomicBool>,
-) -> Result<(Report, Format), Error> {
+) -> Result<(Report, Format, bool), Error> {
     let shared = question.shared(words)?;
     let progress = Progress::new(terminal.progress);
+    let is_in_out = Cell::new(false);
     let asked = questions::Asked {
         dump: paths.first().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         filter: shared.filter,
@@ -252,7 +256,12 @@ fn ask(
                 progress: Some(&|read, all| progress.update(read, all)),
             },
         },
-        save: &|path, fill| output::save(path, cancel, fill),
+        save: &|path, existing, fill| {
+            // What a question writes takes the place of its answer there.
+            let is_out = existing == Existing::Replaced && path == Path::new("-");
+            is_in_out.set(is_out);
+            output::save(if is_out { Path::new("/dev/stdout") } else { path }, existing, cancel, fill)
+        },
     };
     let dump = |(at, path): (usize, &OsString)| {
         // Standard input can be read once.
@@ -260,5 +269,6 @@ fn ask(
         Named { name: path.to_string_lossy().into_owned(), source: source.cancelled_by(Arc::clone(cancel)) }
     };
     let dumps = paths.iter().enumerate().map(dump).collect();
-    Ok((question.ask(dumps, words, shared.no_index, &asked)?, shared.format))
+    let report = question.ask(dumps, words, shared.no_index, &asked)?;
+    Ok((report, shared.format, is_in_out.get()))
 }

@@ -8,6 +8,7 @@
 //! together the file stays, but not the lock: the next one into the same folder removes it. The lock and not the pid decides, since
 //! a folder may be shared by containers, which number their processes apart.
 
+use heap_inspector::questions::Existing;
 use heap_inspector::{Error, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
@@ -96,14 +97,19 @@ impl Write for Output {
     }
 }
 
-/// Writes a new file that only its owner may read; a file that is there is left as it is.
+/// Writes a file that only its owner may read; one that is there is replaced or left as it is.
 ///
 /// # Errors
 /// Those of [`Output::open`] and of `fill`; [`Error::File`] where something is there already.
-pub fn save(path: &Path, cancel: &AtomicBool, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub fn save(
+    path: &Path,
+    existing: Existing,
+    cancel: &AtomicBool,
+    fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     let failed = |source: io::Error| Error::File { path: PathBuf::from(path), source };
     let output = Output::open(path, Some(cancel))?;
-    if output.unfinished().is_some() && path.symlink_metadata().is_ok() {
+    if existing == Existing::Kept && output.unfinished().is_some() && path.symlink_metadata().is_ok() {
         return Err(failed(rustix::io::Errno::EXIST.into()));
     }
     let mut out = BufWriter::new(output);

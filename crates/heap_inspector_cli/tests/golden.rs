@@ -55,7 +55,7 @@ fn help() {
 /// the tests below.
 #[test]
 fn questions() {
-    const OWN: [&str; 13] = [
+    const OWN: [&str; 14] = [
         "read",
         "summary",
         "top",
@@ -69,6 +69,7 @@ fn questions() {
         "fragmentation",
         "diff",
         "suspects",
+        "report",
     ];
     for question in QUESTIONS.iter().filter(|question| !OWN.contains(&question.name) && !question.exports) {
         golden(question.name, question.name, &[]);

@@ -400,3 +400,107 @@ fn no_escape_sequence_of_a_dump_reaches_the_output() {
         }
     }
 }
+
+/// The data of a page.
+fn data(page: &str) -> Value {
+    let (_, data) = page.split_once("type=\"application/json\">").unwrap();
+    serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap()
+}
+
+#[test]
+fn report_writes_a_page_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    fs::write(&path, "old").unwrap();
+    let text = answer("report", &["-o", path.to_str().unwrap()]);
+    assert!(text.contains("Suspects") && text.contains("page.html"), "{text}");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let page = fs::read_to_string(&path).unwrap();
+    let data = data(&page);
+    assert_eq!((&data["suspects"][0]["holder"], &data["suspects"][0]["confidence"]), (&"Audit".into(), &"high".into()));
+    assert_eq!(data["dumps"].as_array().unwrap().len(), 3);
+    let (code, out, err) = run(&[&["report"], &SHOP[..], &["-o", "-"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out == page, "the page alone goes to standard output");
+    let (code, message) = error(&["report", "no-such-file.json", "-o", path.to_str().unwrap()]);
+    assert_eq!(code, 1, "{message}");
+    assert!(fs::read_to_string(&path).unwrap() == page, "an error leaves the page that is there");
+}
+
+/// Each number of the page is that of the answer of its question.
+#[test]
+fn the_page_says_what_the_commands_say() {
+    let (_, page, _) = run(&[&["report"], &SHOP[..], &["-o", "-"]].concat());
+    let data = data(&page);
+    let retained: Value =
+        serde_json::from_str(&run(&["retained", SHOP[2], "--by", "class", "--format", "json"]).1).unwrap();
+    let class = &data["groups"][0];
+    for row in retained["groups"]["rows"].as_array().unwrap() {
+        let found = class["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|cells| cells.as_array().unwrap().last().unwrap()[1] == row["class"]);
+        let found = found.unwrap_or_else(|| panic!("{row}"));
+        assert_eq!(
+            [&found[0][1], &found[1][1], &found[2][1]],
+            [&row["count"], &row["memsize"], &row["retained_memsize"]]
+        );
+    }
+    let holders: Value = serde_json::from_str(&run(&["retained", SHOP[2], "--format", "json"]).1).unwrap();
+    for (row, told) in holders["holders"]["rows"].as_array().unwrap().iter().zip(data["holders"].as_array().unwrap()) {
+        assert_eq!([&told[0], &told[1], &told[3]], [&row["address"], &row["object"], &row["retained_memsize"]]);
+    }
+    let threads: Value = serde_json::from_str(&run(&["threads", SHOP[2], "--format", "json"]).1).unwrap();
+    let table = data["threads"].as_array().unwrap().iter().find(|part| part["shape"] == "table").unwrap();
+    let told: Vec<&Value> = table["rows"].as_array().unwrap().iter().map(|row| &row[0][1]).collect();
+    let expected: Vec<&Value> =
+        threads["threads"]["rows"].as_array().unwrap().iter().map(|row| &row["retained_memsize"]).collect();
+    assert_eq!(told, expected);
+    // Each object's references and way to a root are those of `show`.
+    let object = data["objects"].as_array().unwrap().iter().find(|object| object["label"] == "Order").unwrap();
+    let shown: Value =
+        serde_json::from_str(&run(&["show", SHOP[2], object["address"].as_str().unwrap(), "--format", "json"]).1)
+            .unwrap();
+    assert_eq!(
+        [&object["own"], &object["retained"]],
+        [&shown["object"]["memsize"], &shown["object"]["retained_memsize"]]
+    );
+    let references: Vec<&Value> =
+        shown["references"]["rows"].as_array().unwrap().iter().map(|row| &row["address"]).collect();
+    for told in object["to"].as_array().unwrap() {
+        assert!(references.contains(&&told[1]), "{told}: {references:?}");
+    }
+    let path = shown["paths"].as_array().unwrap();
+    assert_eq!(object["before"], path[path.len() - 2]["address"]);
+}
+
+#[test]
+fn a_confidential_page_has_no_value_of_a_string() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("heap.json");
+    let lines = [
+        r#"{"type":"ROOT", "root":"vm", "references":["0x7f0000000050", "0x7f00000000a0"]}"#,
+        r#"{"address":"0x7f0000000028", "type":"CLASS", "class":"0x7f0000000028", "name":"Box", "references":[], "memsize":100}"#,
+        r#"{"address":"0x7f0000000050", "type":"HASH", "class":"0x7f0000000028", "size":1, "references":["0x7f0000000078", "0x7f00000000c8"], "memsize":168}"#,
+        r#"{"address":"0x7f0000000078", "type":"STRING", "bytesize":10, "encoding":"UTF-8", "value":"the-secret", "memsize":40}"#,
+        r#"{"address":"0x7f00000000a0", "type":"STRING", "bytesize":10, "encoding":"UTF-8", "value":"the-secret", "memsize":40}"#,
+        r#"{"address":"0x7f00000000c8", "type":"OBJECT", "class":"0x7f0000000028", "references":[], "memsize":40}"#,
+    ];
+    let write = |meta: &str| fs::write(&dump, format!("{meta}{}\n", lines.join("\n"))).unwrap();
+    write("");
+    let page = |more: &[&str]| run(&[&["report", dump.to_str().unwrap(), "-o", "-"], more].concat()).1;
+    // As a key on a path, as a label, as a field, as a duplicate.
+    assert!(page(&[]).matches("the-secret").count() > 3);
+    let confidential = page(&["--confidential"]);
+    assert!(!confidential.contains("the-secret"));
+    assert_eq!(data(&confidential)["confidential"], true);
+    assert_eq!(
+        data(&confidential)["objects"].as_array().unwrap().len(),
+        data(&page(&[])).get("objects").unwrap().as_array().unwrap().len()
+    );
+    let meta = r#"{"type":"ROOT", "root":"heap_inspector", "references":[], "value":"{\"redacted\":true}"}"#;
+    write(&format!("{meta}\n"));
+    assert!(!page(&[]).contains("the-secret"), "a dump that says it is redacted");
+}

@@ -17,6 +17,7 @@ use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::Key;
+use heap_inspector::page::{self, Named, Page};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::select::Filter;
 use heap_inspector::snapshot::Snapshot;
@@ -231,6 +232,16 @@ fn holder_growth(
         .map(|facts| facts.1)
 }
 
+/// The page of the heaps, as HTML; `confidential` is nil for what the dumps say.
+fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RString, Error> {
+    let html = work(ruby, heaps, |several, control| {
+        let named = several.snapshots.iter().zip(&several.names);
+        let dumps: Vec<Named<'_>> = named.map(|(snapshot, name)| Named { name, snapshot }).collect();
+        Page::new(&dumps, None, page::Options { confidential }, &(*control).into()).map(|page| page.html())
+    })?;
+    Ok(ruby.str_new(&html))
+}
+
 /// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
 /// being `[headline, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly,
 /// since, path, confidence, reasons, next]`.
@@ -316,6 +327,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Matches"),))?;
     native.define_singleton_method("compare", function!(compare, 1))?;
     native.define_singleton_method("objects_that", function!(objects_that, 3))?;
+    native.define_singleton_method("page", function!(page, 2))?;
     native.define_singleton_method("leaks", function!(leaks, 5))?;
     native.define_singleton_method("growth", function!(growth, 6))?;
     native.define_singleton_method("holder_growth", function!(holder_growth, 5))?;

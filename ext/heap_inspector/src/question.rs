@@ -27,7 +27,7 @@ fn answer(ruby: &Ruby, heap: &Heap, name: String, options: RHash, terms: RArray)
             filter,
             format: Format::Text,
             options: (*control).into(),
-            save: &|_, _| Err(heap_inspector::Error::Usage { message: refuse.into() }),
+            save: &|_, _, _| Err(heap_inspector::Error::Usage { message: refuse.into() }),
         };
         question.of(snapshot, &Words(&given), &asked)
     })?;

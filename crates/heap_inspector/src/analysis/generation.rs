@@ -66,7 +66,7 @@ pub fn read(source: &Source, filter: &Filter, limit: usize, scanning: &scan::Opt
     };
     let by_texts = || strings::fold(&aggregate.names, texts, filter, Order::Bytes, limit);
     let (detail, strings) = threads::both(scanning.control.thread_count() > 1, by_groups, by_texts);
-    let detail = Detail { strings: strings?, ..detail? };
+    let detail = Detail { strings: strings?.shown_of(source), ..detail? };
     Ok((detail, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }
 

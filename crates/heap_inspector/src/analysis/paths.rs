@@ -168,7 +168,7 @@ impl Chain {
     }
 
     /// What is shown of it: steps, and in words what is left out of them.
-    pub(super) fn rows(&self) -> impl Iterator<Item = std::result::Result<&Step, String>> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = std::result::Result<&Step, String>> {
         self.shown.iter().map(|shown| match shown {
             Row::Step(at) => Ok(&self.steps[*at]),
             other => Err(other.words()),
@@ -177,7 +177,7 @@ impl Chain {
 }
 
 /// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
-pub(super) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
+pub(crate) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
     let mut categories: HashMap<NodeId, &str> = HashMap::new();
     for root in heap.roots() {
         for target in &root.targets {

@@ -119,7 +119,7 @@ pub fn show_by(
 ) -> Result<Object> {
     let mut fields = Vec::new();
     heap.records(source, &[id], |_, _, line| {
-        fields = self::fields(line);
+        fields = self::fields(line, source);
         Ok(())
     })?;
     let mut from: Vec<NodeId> = referrers.of(id).collect();
@@ -220,9 +220,11 @@ pub fn json(line: &[u8]) -> String {
     String::from_utf8_lossy(repaired.as_deref().unwrap_or(line)).into_owned()
 }
 
-/// The members of a line but for its references.
-fn fields(line: &[u8]) -> Vec<(String, String)> {
+/// The members of a line but for its references; without the value of a string or number where `source` hides it.
+pub(crate) fn fields(line: &[u8], source: &Source) -> Vec<(String, String)> {
     let Ok(Value::Object(members)) = serde_json::from_str(&json(line)) else { return Vec::new() };
+    let is_name = members.get("type").is_some_and(|ty| ty == Type::Symbol.name());
+    let is_hidden = |key: &str| key == "references" || key == "value" && source.hides_values() && !is_name;
     let show = |value: Value| match value {
         Value::String(text) => {
             let start = Text { raw: text.as_bytes(), escaped: false }.decode_start(SHOWN);
@@ -236,7 +238,7 @@ fn fields(line: &[u8]) -> Vec<(String, String)> {
             .join(", "),
         value => value.to_string(),
     };
-    members.into_iter().filter(|(key, _)| key != "references").map(|(key, value)| (key, show(value))).collect()
+    members.into_iter().filter(|(key, _)| !is_hidden(key)).map(|(key, value)| (key, show(value))).collect()
 }
 
 impl Object {

@@ -72,7 +72,7 @@ pub fn read(
         aggregate::Options { memsize: filter.memsize(), texts: Some(parts(filter)), ..aggregate::Options::default() };
     let mut aggregate = Aggregate::take(source, &aggregated, scanning)?;
     let texts = aggregate.texts.take().unwrap_or_default();
-    let strings = fold(&aggregate.names, texts, filter, sort, limit)?;
+    let strings = fold(&aggregate.names, texts, filter, sort, limit)?.shown_of(source);
     Ok((strings, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }
 
@@ -126,6 +126,17 @@ pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Order, li
 }
 
 impl Strings {
+    /// Without the texts, where the source hides them.
+    pub(crate) fn shown_of(mut self, source: &Source) -> Strings {
+        if source.hides_values() {
+            for duplicate in &mut self.duplicates {
+                duplicate.value.clear();
+                duplicate.is_cut = true;
+            }
+        }
+        self
+    }
+
     /// The duplicates as a table, and what else to know.
     pub(crate) fn sections(&self, title: String) -> Vec<Section> {
         let shown = self.duplicates.iter().fold((0, 0, 0), |(count, memsize, wasted), text| {

@@ -15,7 +15,7 @@ use super::diff::Diff;
 use super::paths::Chain;
 use crate::Result;
 use crate::control::Control;
-use crate::graph::dominators::Tree;
+use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::keys::KeyValue;
@@ -185,18 +185,33 @@ pub fn of_diff(
 /// Those of [`ShortestPaths::new`] and [`Heap::records`].
 pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control: &Control<'_>) -> Result<Vec<Suspect>> {
     let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.children()?);
+    of_heap_by(heap, tree, (&children, &shortest_paths), source, limit, control)
+}
+
+/// [`of_heap`] for those who keep the tree from above and the shortest paths.
+///
+/// # Errors
+/// Those of [`Heap::records`].
+pub fn of_heap_by(
+    heap: &Heap,
+    tree: &Tree,
+    (children, shortest_paths): (&Children, &ShortestPaths),
+    source: &Source,
+    limit: usize,
+    control: &Control<'_>,
+) -> Result<Vec<Suspect>> {
     let generation = |id: NodeId| heap.properties(id).generation;
     let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
     // Of samples too few are known to tell the times of a place.
     if last == 0 || heap.names().sampling.is_some_and(Sampling::is_of_lines) {
-        return untraced(heap, tree, &children, &shortest_paths, source, limit, control);
+        return untraced(heap, tree, children, shortest_paths, source, limit, control);
     }
     let span = (last - first + 1).max(1);
     let bin = |generation: u32| (u64::from(generation - first) * u64::from(BINS) / u64::from(span)) as u32;
     let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
-    let mut anchors = Anchors::new(heap, tree, &shortest_paths, |_| false)?;
-    let older = older(heap, &children, control)?;
+    let mut anchors = Anchors::new(heap, tree, shortest_paths, |_| false)?;
+    let older = older(heap, children, control)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
@@ -215,7 +230,7 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
         if alone.is_some_and(|older| heap.properties(older).tracer) {
             continue;
         }
-        let older = alone.or_else(|| older_on_path(heap, &shortest_paths, id));
+        let older = alone.or_else(|| older_on_path(heap, shortest_paths, id));
         let anchor = older.map(AccumulationPoint::Node).or_else(|| Some(anchors.of(id)?.0));
         let Some(anchor) = anchor else { continue };
         let above = tree.above(id);
@@ -254,8 +269,8 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
     let mut found = name(
         heap,
         tree,
-        &children,
-        &shortest_paths,
+        children,
+        shortest_paths,
         source,
         &ranked,
         |_| true,

@@ -105,6 +105,12 @@ impl ShortestPaths {
         self.parents[id.0 as usize] != UNREACHABLE
     }
 
+    /// What stands before the object on its shortest path; none where a root refers to it, or nothing leads to it.
+    #[must_use]
+    pub fn before(&self, id: NodeId) -> Option<NodeId> {
+        Some(self.parents[id.0 as usize]).filter(|node| *node != ROOT && *node != UNREACHABLE).map(NodeId)
+    }
+
     /// The shortest path to the object, from what a root refers to down to itself; none where there is no path.
     #[must_use]
     pub fn path(&self, id: NodeId) -> Option<Vec<NodeId>> {

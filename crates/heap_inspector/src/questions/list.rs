@@ -20,6 +20,7 @@ use std::path::Path as File;
 /// All questions, in the order in which help lists them.
 pub static QUESTIONS: &[Question] = &[
     SUSPECTS,
+    REPORT,
     TOP,
     READ,
     PATH,
@@ -84,6 +85,46 @@ class or file:line of a suspect, with * for anything; # begins a comment.",
             let Suspects { lines, except } = Suspects::of(words)?;
             let except = except.map(|path| Exceptions::read(File::new(&path))).transpose()?;
             several::suspects(lines, except.as_ref(), load()?, &asked.options.control)
+        },
+    },
+};
+
+options! {
+    Page {
+        output: Option<OsString> = None =>
+            option("output", 'o', "FILE", "Where to write the page, - for standard output").told("report.html"),
+        confidential: bool = false => option(
+            "confidential",
+            'c',
+            "",
+            "Leave out the values of strings, as is done by itself where a dump says that it was redacted",
+        ),
+    }
+}
+
+const REPORT: Question = Question {
+    name: "report",
+    about: "Write a page to look at: suspects, growth, who holds what",
+    details: "One HTML file, for a browser, that loads nothing and can be mailed: what leaks and what holds it, memory over the dumps, the \
+        dominator tree to zoom into, tables to sort and search, the biggest objects to walk through, waste, threads. It holds texts of \
+        the heap, string values among them, each at most 60 letters long; only its owner may read it.",
+    examples: &[
+        first("report a.json b.json c.json", "writes report.html"),
+        first("report heap.json -o heap.html", "of one dump"),
+        also("report heap.json --confidential", "no string values"),
+    ],
+    more: "",
+    filtered: false,
+    own: Page::choices,
+    drawings: &[],
+    exports: false,
+    ruby: &["Heap#to_html", "Diff#to_html"],
+    answer: Answer::Heaps {
+        least: 1,
+        answer: |words, asked, load| {
+            let Page { output, confidential } = Page::of(words)?;
+            let output = output.unwrap_or_else(|| "report.html".into());
+            several::page(File::new(&output), confidential, asked, load)
         },
     },
 };

@@ -1,16 +1,18 @@
 //! Several dumps of one process: how they are loaded and put in order, and the longer answers about them.
 
 use super::options::{DiffKey, Lines};
-use super::{Asked, Named};
-use crate::analysis::Context;
+use super::{Asked, Existing, Named};
 use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
 use crate::analysis::suspects::{self, Exceptions};
+use crate::analysis::{Context, fact};
 use crate::control::Control;
 use crate::export;
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::keys::Key;
-use crate::report::{Report, Section};
+use crate::page::{self, Page};
+use crate::report::{Cell, Facts, Report, Section};
 use crate::scan::Options;
 use crate::snapshot::{Index, Snapshot};
 use crate::{Error, Result};
@@ -154,7 +156,13 @@ pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, 
     let (loaded, word) = load()?;
     let dumps: Vec<export::Dump<'_>> =
         loaded.iter().map(|dump| export::Dump { name: &dump.name, snapshot: &dump.snapshot }).collect();
-    let written = export::export(&dumps, options, path, asked.save, &asked.options.control)?;
+    let written = export::export(
+        &dumps,
+        options,
+        path,
+        &|path, fill| (asked.save)(path, Existing::Kept, fill),
+        &asked.options.control,
+    )?;
     let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
     let mut report = export::report(&written, options.format, &asked.dump, &contexts);
     report.sections.splice(0..0, word);
@@ -164,9 +172,32 @@ pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, 
 /// Writes the lines of objects where the door lets it.
 fn write_lines(path: &Path, snapshot: &Snapshot, ids: &[NodeId], asked: &Asked<'_>) -> Result<()> {
     let failed = |source| Error::File { path: path.to_owned(), source };
-    (asked.save)(path, &mut |out| {
+    (asked.save)(path, Existing::Kept, &mut |out| {
         snapshot.heap().records(snapshot.source(), ids, |_, _, line| {
             out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(failed)
         })
     })
+}
+
+/// Writes the page where the door lets it, and tells of it.
+pub(super) fn page(path: &Path, confidential: bool, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
+    let (loaded, word) = load()?;
+    let dumps: Vec<page::Named<'_>> =
+        loaded.iter().map(|dump| page::Named { name: &dump.name, snapshot: &dump.snapshot }).collect();
+    let options = page::Options { confidential: confidential.then_some(true) };
+    let page = Page::new(&dumps, word, options, &asked.options)?;
+    let html = page.html();
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    (asked.save)(path, Existing::Replaced, &mut |out| out.write_all(html.as_bytes()).map_err(failed))?;
+    let all = human::count(page.all_objects as u64);
+    let values = if page.confidential { "left out" } else { "shown, each at most 60 letters" };
+    let facts = vec![
+        fact("file", "Page", Cell::Text(path.to_string_lossy().into_owned()), "for a browser".into()),
+        fact("suspects", "Suspects", Cell::Count(page.suspects as u64), String::new()),
+        fact("objects", "Objects to walk through", Cell::Count(page.objects as u64), format!("of {all}")),
+        fact("values", "Values of strings", Cell::Text(values.into()), String::new()),
+    ];
+    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
+    let sections = vec![Section::Facts(Facts { name: "page", title: String::new(), facts })];
+    Ok(Report { verb: "report", dump: names.join(", "), sections })
 }

@@ -17,7 +17,7 @@ fn ask(name: &str, dump: &str, given: &[(&str, &str)]) -> Result<Report> {
         filter: shared.filter,
         format: shared.format,
         options: scan::Options::default(),
-        save: &|_, _| Ok(()),
+        save: &|_, _, _| Ok(()),
     };
     let path = format!("{}/tests/dumps/{dump}.json.zst", env!("CARGO_MANIFEST_DIR"));
     let dumps = vec![Named { name: dump.into(), source: Source::path(path) }];

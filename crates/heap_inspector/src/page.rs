@@ -1,0 +1,130 @@
+//! One HTML file of a dump, or of several of one process: what leaks, what memory there is, who holds it, and the biggest objects to walk
+//! through. Snapshots go in, a [`Page`] comes out, which is complete without them.
+//!
+//! It is a view of answers that are made elsewhere, each once: suspects, growth, groups, dominators, threads, waste. They go into the file
+//! as one block of JSON beside our own style and script, which make the page of it; nothing is loaded, and a text of a dump becomes
+//! text of the document and nothing else. What a dump can make long is bounded: names are cut, of each list the biggest stand there and
+//! the rest is counted, so the file stays below 5 MB whatever the heap.
+
+mod cells;
+mod document;
+mod dumps;
+mod groups;
+mod last;
+mod objects;
+mod suspect;
+mod trees;
+
+use crate::analysis::diff::{Diff, Dump};
+use crate::analysis::suspects;
+use crate::report::Section;
+use crate::scan;
+use crate::snapshot::Snapshot;
+use crate::threads::both;
+use crate::{Error, Result};
+use last::Last;
+use serde_json::Value;
+
+/// A dump on the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// Its name for people.
+    pub name: &'a str,
+    /// The dump.
+    pub snapshot: &'a Snapshot,
+}
+
+/// What a page is of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whether the values of strings are left out. Where it is not said: where a dump says that it was redacted.
+    pub confidential: Option<bool>,
+}
+
+/// A page, to be written.
+#[derive(Clone, Debug)]
+pub struct Page {
+    title: String,
+    data: Value,
+    /// How many objects can be walked through.
+    pub objects: usize,
+    /// How many there are.
+    pub all_objects: usize,
+    /// How many suspects there are.
+    pub suspects: usize,
+    /// Whether the values of strings are left out.
+    pub confidential: bool,
+}
+
+impl Page {
+    /// The page of dumps, the oldest first; `notes` are put before all else that is to be known.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for no dump; those of the analyses.
+    pub fn new(
+        dumps: &[Named<'_>],
+        notes: Option<Section>,
+        options: Options,
+        scanning: &scan::Options<'_>,
+    ) -> Result<Page> {
+        let control = &scanning.control;
+        let [.., Named { name, snapshot }] = dumps else { return Err(Error::usage("a page is of a dump")) };
+        let confidential =
+            options.confidential.unwrap_or_else(|| dumps.iter().any(|dump| dumps::is_redacted(dump.snapshot.heap())));
+        let source = match confidential {
+            true => snapshot.source().again().without_values(),
+            false => snapshot.source().again(),
+        };
+        let last = Last::new(name, snapshot, &source, scanning)?;
+        let mut of_diff: Vec<Dump<'_>> =
+            dumps.iter().map(|dump| Dump { name: dump.name, heap: dump.snapshot.heap(), tree: None }).collect();
+        of_diff.iter_mut().zip(dumps).for_each(|(dump, named)| dump.tree = named.snapshot.made_tree());
+        let diff = if dumps.len() > 1 { Some(Diff::new(&of_diff, control)?) } else { None };
+        let found = last.suspects(diff.as_ref())?;
+        let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
+        let contexts: Vec<_> = dumps.iter().map(|dump| dump.snapshot.context()).collect();
+        let answer = suspects::report(snapshot.heap(), &found, &names, &contexts, diff.as_ref());
+
+        // The texts take another pass through the file, as long as all else together.
+        let threads = control.thread_count();
+        let (texts, others) = both(
+            threads > 1,
+            || last.strings(),
+            || {
+                let of_groups =
+                    || Ok((last.groups(diff.as_ref())?, diff.as_ref().map(|diff| last.growth(diff)).transpose()?));
+                both(threads > 2, of_groups, || last.waste_and_objects(&found))
+            },
+        );
+        let (of_groups, of_objects): (Result<_>, Result<_>) = others;
+        let ((mut data, growth), (more, objects)) = (of_groups?, of_objects?);
+        data.extend(more);
+        data.extend(growth.map(|growth| ("growth".to_owned(), growth)));
+        for (key, value) in [
+            ("strings", texts?),
+            ("version", env!("CARGO_PKG_VERSION").into()),
+            ("confidential", confidential.into()),
+            ("suspects", found.iter().map(|suspect| last.suspect(suspect)).collect()),
+            ("doubts", cells::notes(notes.iter().chain(&answer.sections))),
+            ("dumps", dumps.iter().map(|dump| dumps::value(dump.name, dump.snapshot.heap())).collect()),
+            ("embedded", objects.into()),
+            ("object_count", snapshot.heap().object_count().into()),
+        ] {
+            data.insert(key.into(), value);
+        }
+        Ok(Page {
+            title: names.join(", "),
+            data: Value::Object(data),
+            objects,
+            all_objects: snapshot.heap().object_count(),
+            suspects: found.len(),
+            confidential,
+        })
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn html(&self) -> String {
+        document::html(&self.title, &self.data)
+    }
+}
