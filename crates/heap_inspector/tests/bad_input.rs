@@ -3,7 +3,7 @@
 
 use heap_inspector::control::Control;
 
-use heap_inspector::analysis::{Context, fragmentation, generations, summary};
+use heap_inspector::analysis::{Context, Order, fragmentation, generations, strings, summary};
 use heap_inspector::diagnostics::WarningKind;
 use heap_inspector::heap::{Heap, Target};
 use heap_inspector::report::Section;
@@ -351,4 +351,21 @@ fn a_slot_size_of_its_own_on_each_page_is_summed_up() {
             tables.map(|table| (table.rows.len(), table.rest.as_ref().unwrap().rows)).collect();
         assert_eq!(rows, [(100, count + 1 - 100)]);
     }
+}
+
+/// Found by `bin/fuzz`.
+#[test]
+fn duplicate_strings_of_impossible_sizes_are_summed_to_the_end() {
+    let string = |number: u64, value: &str| {
+        format!(
+            "{{\"address\":\"0x{:x}\", \"type\":\"STRING\", \"value\":\"{value}\", \"memsize\":{}}}\n",
+            number * 40,
+            u64::MAX
+        )
+    };
+    let lines = string(1, "a") + &string(2, "a") + &string(3, "b") + &string(4, "b");
+    let control = Control { threads: 1, ..Control::default() };
+    let filter = Filter::default();
+    let (found, context) = strings::read(&source(lines), &filter, Order::Bytes, 2, &control.into()).unwrap();
+    assert_eq!(found.report("memory", &filter, &context).sections.len(), 2);
 }

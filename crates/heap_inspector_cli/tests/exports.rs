@@ -77,6 +77,7 @@ fn what_is_wrong_is_said_before_a_dump_is_read() {
         err
     };
     assert!(refused(&["nowhere.json"]).contains("`export` needs --output: a new file, or a folder"));
+    assert!(refused(&["nowhere.json", "-o", "-"]).contains("`export` needs --output: a new file"));
     let to = ["-o", "/nowhere/x"];
     let with = |words: &[&'static str]| refused(&[&["nowhere.json"], &to[..], words].concat());
     assert!(with(&["--by", "site"]).contains("--by is of profiles"));

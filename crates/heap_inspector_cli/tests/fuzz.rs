@@ -7,6 +7,7 @@
 
 use heap_inspector::questions::{Answer, Place, QUESTIONS, Question};
 use heap_inspector_cli::{Terminal, run};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -252,12 +253,49 @@ fn mutated_dumps_are_answered_alike_by_all_verbs() {
                 let (code, out, _) = answer(&["summary", path, "--format", format]);
                 assert!(code != 0 || !out.chars().any(|letter| letter != '\n' && letter.is_control()), "{format}");
             }
+            exported(path, folder.path());
         }));
         if let Err(panic) = checked {
             keep("dump", seed, &bytes);
             std::panic::resume_unwind(panic);
         }
     });
+}
+
+/// Files of a dump in each format: what is written is whole, and objects have ids of their own.
+fn exported(path: &str, folder: &Path) {
+    let snapshot: &[&[&str]] = &[&[], &["--sites", "--min", "100"], &["--where", "type=STRING|HASH", "--confidential"]];
+    let profile: &[&[&str]] = &[&["--by", "site"], &["--by", "stack"], &["--by", "dominators"]];
+    for (format, ways) in [("heapsnapshot", snapshot), ("speedscope", profile), ("folded", profile), ("pprof", profile)]
+    {
+        for words in ways {
+            let output = folder.join("exported");
+            let to = ["export", path, "--format", format, "-o", output.to_str().unwrap()];
+            let (code, _, err) = answer(&[&to[..], words].concat());
+            assert_eq!(code == 0, output.exists(), "{format} {words:?}: {err}");
+            if code != 0 {
+                continue;
+            }
+            let bytes = fs::read(&output).unwrap();
+            fs::remove_file(&output).unwrap();
+            match format {
+                "heapsnapshot" => {
+                    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                    let nodes = json["nodes"].as_array().unwrap();
+                    let ids: HashSet<u64> = nodes.chunks(7).map(|node| node[2].as_u64().unwrap()).collect();
+                    assert_eq!(ids.len(), nodes.len() / 7, "{words:?}");
+                    let (names, edges) = (json["strings"].as_array().unwrap(), json["edges"].as_array().unwrap());
+                    assert!(nodes.chunks(7).all(|node| (node[1].as_u64().unwrap() as usize) < names.len()));
+                    assert!(edges.chunks(3).all(|edge| (edge[2].as_u64().unwrap() as usize) < nodes.len()));
+                    let counted: u64 = nodes.chunks(7).map(|node| node[4].as_u64().unwrap()).sum();
+                    assert_eq!(counted as usize * 3, edges.len(), "{words:?}");
+                }
+                "speedscope" => drop(serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()),
+                "folded" => assert!(std::str::from_utf8(&bytes).unwrap().lines().all(|line| line.contains(' '))),
+                _ => assert_eq!(bytes[..2], [0x1f, 0x8b]),
+            }
+        }
+    }
 }
 
 /// The sections of an index file: width, length and place of each array; the layout is told in `arrays.rs`.

@@ -140,7 +140,9 @@ impl Strings {
     /// The duplicates as a table, and what else to know.
     pub(crate) fn sections(&self, title: String) -> Vec<Section> {
         let shown = self.duplicates.iter().fold((0, 0, 0), |(count, memsize, wasted), text| {
-            (count + text.count, memsize + text.memsize, wasted + text.wasted)
+            // As all sums of bytes: a dump may claim more than there are numbers for.
+            let add = |sum: u64, bytes: u64| sum.saturating_add(bytes);
+            (count + text.count, add(memsize, text.memsize), add(wasted, text.wasted))
         });
         let all = (self.duplicate_strings.count, self.duplicate_strings.memsize, self.wasted);
         let cells = |(count, memsize, wasted): (u64, u64, u64)| {

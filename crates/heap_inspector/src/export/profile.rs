@@ -214,7 +214,7 @@ fn by_dominators(dump: &Dump<'_>, min: u64, control: &Control<'_>) -> Result<(Pr
         own.push((row.retained_count, row.retained_memsize));
         open.push(step);
     }
-    let rows = own.into_iter().enumerate().filter(|(_, (count, bytes))| count + bytes > 0);
+    let rows = own.into_iter().enumerate().filter(|(_, (count, bytes))| *count > 0 || *bytes > 0);
     profile.rows = rows.map(|(at, (count, bytes))| row(Some(at as u32), String::new(), count, bytes)).collect();
     let notes = vec![format!(
         "what retains less than {} is put together, what stands deeper than {LEVELS} levels counts to the last; {} objects that no \

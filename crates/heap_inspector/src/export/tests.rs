@@ -319,6 +319,32 @@ fn empty_and_rootless_dumps_make_files() {
     }
 }
 
+/// What has no room in 64 bits together counts as the greatest number.
+#[test]
+fn objects_of_impossible_sizes_are_refused_or_counted_to_the_end() {
+    let object = |at: u64, references: &str| {
+        format!(
+            "{{\"address\":\"0x{:x}\", \"type\":\"ARRAY\", \"references\":[{references}], \"memsize\":{}}}\n",
+            at * 40,
+            u64::MAX
+        )
+    };
+    let lines = "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x28\", \"0x50\"]}\n".to_owned()
+        + &object(1, "\"0x50\", \"0x78\"")
+        + &object(2, "")
+        + &object(3, "");
+    let snapshot = snapshot(&lines);
+    let refused = exported(&[("heap.json", &snapshot)], &Options::default()).unwrap_err().to_string();
+    assert!(refused.starts_with("heap.json has an object of 16.0 EiB; in a heap snapshot"), "{refused}");
+    for format in [FileFormat::Folded, FileFormat::Speedscope, FileFormat::Pprof] {
+        for frames in Frames::NAMED.map(|(frames, _)| frames) {
+            let options = Options { format, frames: Some(frames), ..Options::default() };
+            let (files, written) = exported(&[("heap", &snapshot)], &options).unwrap();
+            assert!(!files[0].is_empty() && written[0].objects == 3, "{written:?}");
+        }
+    }
+}
+
 /// `folded` as pairs of a stack and its bytes.
 fn folded(lines: &str, options: &Options) -> HashMap<String, u64> {
     let text = String::from_utf8(one(lines, options)).unwrap();

@@ -693,7 +693,7 @@ Frames (--by):
         least: 1,
         answer: |words, asked, load| {
             let Export { format, output, by, sites, confidential, min } = Export::of(words)?;
-            let Some(output) = output else {
+            let Some(output) = output.filter(|output| output != "-") else {
                 return Err(Error::usage("`export` needs --output: a new file, or a folder for several dumps"));
             };
             let filter = asked.filter.clone();
