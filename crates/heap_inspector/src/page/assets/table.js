@@ -89,11 +89,18 @@ export function report(part, prefix) {
   switch (part.shape) {
     case "table": return table({ id, ...part, title: part.title || part.name.replaceAll("_", " ") });
     case "path": return table({ id, ...part, first: 100 });
+    case "tree": return table({ id, ...part, rows: part.nodes.map(indented), first: 200 });
     case "facts": return facts(part);
     case "list": return h("div", { id }, part.items.map((item) => facts({ facts: item })));
     case "note": return note(part);
     default: return null;
   }
+}
+
+// A row of a tree as that of a table: how deep it stands is written in front of its name.
+function indented([depth, cells]) {
+  const label = cells[cells.length - 1];
+  return label && depth ? [...cells.slice(0, -1), [label[0], `${"· ".repeat(Math.min(depth, 40))}${label[1]}`, ...label.slice(2)]] : cells;
 }
 
 export function facts({ title, facts: all }) {
