@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes of a request at most; they are its first line and headers.
@@ -15,6 +16,10 @@ const HEAD: usize = 16 << 10;
 const HEADERS: usize = 64;
 /// For how long a request may take to come, and a piece of the answer to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether to end.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// Bytes of a piece of the answer.
+const PIECE: usize = 1 << 16;
 
 /// A request.
 #[derive(Debug)]
@@ -34,13 +39,12 @@ impl Request {
     }
 
     /// Reads one; none where the client sent nothing, or no request.
-    pub(crate) fn read(stream: &mut TcpStream) -> io::Result<Option<Request>> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+    pub(crate) fn read(stream: &mut TcpStream, cancel: &AtomicBool) -> io::Result<Option<Request>> {
+        stream.set_read_timeout(Some(LOOK))?;
         let deadline = Instant::now() + PATIENCE;
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         loop {
-            let count = stream.read(&mut piece)?;
+            let count = patiently(deadline, cancel, || stream.read(&mut piece))?;
             bytes.extend_from_slice(&piece[..count]);
             if count == 0 || bytes.len() > HEAD || Instant::now() > deadline {
                 return Ok(None);
@@ -81,7 +85,7 @@ impl Answer {
     }
 
     /// Writes it. What is served is for this reader alone: no cache keeps it, no other page embeds it.
-    pub(crate) fn write(&self, stream: &mut TcpStream) -> io::Result<()> {
+    pub(crate) fn write(&self, stream: &mut TcpStream, cancel: &AtomicBool) -> io::Result<()> {
         let head = format!(
             "HTTP/1.1 {}\r\nContent-Type: {}; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\
              Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
@@ -91,9 +95,29 @@ impl Answer {
             self.kind,
             self.body.len()
         );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(&self.body)?;
+        stream.set_write_timeout(Some(LOOK))?;
+        for piece in std::iter::once(head.as_bytes()).chain(self.body.chunks(PIECE)) {
+            let (deadline, mut rest) = (Instant::now() + PATIENCE, piece);
+            while !rest.is_empty() {
+                let count = patiently(deadline, cancel, || stream.write(rest))?;
+                rest = &rest[count..];
+            }
+        }
         stream.flush()
+    }
+}
+
+/// Does what waits for at most [`LOOK`] again and again, until it is done, the time is over or the program is to end.
+fn patiently<T>(deadline: Instant, cancel: &AtomicBool, mut once: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match once() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+        if cancel.load(Ordering::Relaxed) || Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
     }
 }
 

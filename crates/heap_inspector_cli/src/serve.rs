@@ -4,7 +4,7 @@
 //! that a browser shows may ask this address too, the request's `Host` must be ours, and an `Origin` likewise; all else is 403. Each
 //! connection has a thread, so many at most; of questions a few are worked out at once, and one whose client went is cancelled.
 
-use crate::http::{Answer, Request, is_gone};
+use crate::http::{Answer, LOOK, Request, is_gone};
 use crate::progress::Progress;
 use heap_inspector::control::Control;
 use heap_inspector::gems::App;
@@ -26,7 +26,6 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
 
 /// What is served, and where.
 #[derive(Debug)]
@@ -40,8 +39,6 @@ pub(crate) struct Serving<'a> {
 
 /// Connections at once.
 const CONNECTIONS: usize = 256;
-/// Between two looks whether to end.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Serves until `cancel` is raised. The link is written to `out` when it can be followed.
 pub(crate) fn run(
@@ -211,14 +208,14 @@ impl Server<'_> {
     }
 
     fn serve(&self, stream: &mut TcpStream) -> io::Result<()> {
-        let Some(request) = Request::read(stream)? else { return Ok(()) };
+        let Some(request) = Request::read(stream, self.cancel)? else { return Ok(()) };
         let answer = match self.admitted(&request) {
             Some(path) if request.method == "GET" => self.answer(path, stream),
             Some(_) => Some(Answer::new("405 Method Not Allowed", "text/plain", "only GET\n")),
             None => Some(Answer::new("403 Forbidden", "text/plain", "this is not for you\n")),
         };
         match answer {
-            Some(answer) => answer.write(stream),
+            Some(answer) => answer.write(stream, self.cancel),
             None => Ok(()), // nobody waits for it
         }
     }
@@ -274,6 +271,11 @@ impl Server<'_> {
         let is_known = |name: &String| name == "format" || choices.iter().any(|choice| choice.name == *name);
         if let Some(name) = words.keys().find(|name| !is_known(name)) {
             return Err(Error::Usage { message: format!("`{}` has no option {name:?}", question.name) });
+        }
+        let is_file = |choice: &&Choice| matches!(choice.kind, Kind::File | Kind::Files);
+        if let Some(choice) = choices.iter().filter(is_file).find(|choice| words.contains_key(choice.name)) {
+            let message = format!("`{}` is a file; no file is read or written from here", choice.name);
+            return Err(Error::Usage { message });
         }
         let is_page = words.get("format").is_some_and(|words| words.iter().any(|word| word == "page"));
         let given = |name: &str| match name {
@@ -354,6 +356,7 @@ fn decoded(query: &str) -> HashMap<String, Vec<OsString>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_query_is_read_as_forms_write_it() {
@@ -381,5 +384,67 @@ mod tests {
         assert_eq!(own.len(), 32);
         assert_ne!(own, token().expect("others"));
         assert!(is_same(&own, &own) && !is_same("", &own) && !is_same(&own[1..], &own));
+    }
+
+    /// Two ends of a connection.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("it listens");
+        (client, listener.accept().expect("the client").0)
+    }
+
+    fn with_server<T>(cancel: &AtomicBool, test: impl FnOnce(&Server<'_>) -> T) -> T {
+        let (heaps, app) = ((Vec::new(), None), App::default());
+        test(&Server {
+            token: "t".into(),
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            page: String::new(),
+            heaps: &heaps,
+            app: &app,
+            cancel,
+            working: Places::new(1),
+            connections: AtomicUsize::new(0),
+        })
+    }
+
+    /// Works until it is cancelled.
+    fn endless(control: Control<'_>) -> Result<Answer> {
+        loop {
+            control.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn work_ends_when_its_client_goes_or_the_program_does() {
+        let cancel = AtomicBool::new(false);
+        with_server(&cancel, |server| {
+            let (client, stream) = connection();
+            std::thread::scope(|scope| {
+                let working = scope.spawn(|| server.while_there(&stream, endless).is_none());
+                std::thread::sleep(Duration::from_millis(50));
+                assert!(!working.is_finished(), "as long as the client is there");
+                // Who waits for a place is not in the way of who goes.
+                let (other, waiting) = connection();
+                let waits = scope.spawn(move || server.while_there(&waiting, endless).is_none());
+                drop(other);
+                assert!(waits.join().expect("no panic"));
+                drop(client);
+                assert!(working.join().expect("no panic"));
+                let (_client, stream) = connection();
+                let working = scope.spawn(move || server.while_there(&stream, endless).is_none());
+                cancel.store(true, Ordering::Relaxed);
+                assert!(working.join().expect("no panic"));
+            });
+        });
+    }
+
+    #[test]
+    fn work_of_a_client_that_waits_is_answered() {
+        with_server(&AtomicBool::new(false), |server| {
+            let (_client, stream) = connection();
+            let answer = server.while_there(&stream, |_| Ok(Answer::new("200 OK", "text/plain", "yes")));
+            assert_eq!(answer.expect("it waits").body, b"yes");
+        });
     }
 }
