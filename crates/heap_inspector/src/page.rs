@@ -16,8 +16,9 @@ mod suspect;
 mod trees;
 
 use crate::analysis::diff::{Diff, Dump};
-use crate::analysis::suspects;
-use crate::report::Section;
+use crate::analysis::{show, suspects};
+use crate::control::Control;
+use crate::report::{Report, Section};
 use crate::scan;
 use crate::snapshot::Snapshot;
 use crate::threads::both;
@@ -125,6 +126,31 @@ impl Page {
     /// The file's text.
     #[must_use]
     pub fn html(&self) -> String {
-        document::html(&self.title, &self.data)
+        document::html(&self.title, &self.data, document::Reach::Nothing)
     }
+
+    /// The text of a page with all of the heap behind it: it asks where it came from, for `object/ADDRESS`, which [`object`] answers, and for
+    /// `ask/QUESTION?OPTION=VALUE&format=page`, which [`answer`] does. `questions` is what may be asked.
+    #[must_use]
+    pub fn served(mut self, questions: Value) -> String {
+        self.data["served"] = questions;
+        document::html(&self.title, &self.data, document::Reach::Origin)
+    }
+}
+
+/// An object as a page has it, and what stands before it on its way from a root: a JSON list, the object the first.
+///
+/// # Errors
+/// [`Error::Usage`] where the text is no address of an object; those of [`crate::heap::Heap::records`].
+pub fn object(snapshot: &Snapshot, address: &str, control: &Control<'_>) -> Result<String> {
+    let id = show::find(snapshot.heap(), address)?;
+    let shortest_paths = snapshot.shortest_paths(control)?;
+    let (told, _) = objects::told(snapshot, snapshot.source(), &[id], shortest_paths, objects::WAY, control)?;
+    Ok(told.to_string())
+}
+
+/// A report as a page draws it: a JSON list of its sections, each cell with its kind.
+#[must_use]
+pub fn answer(report: &Report) -> String {
+    cells::sections(report).to_string()
 }

@@ -12,7 +12,7 @@ mod several;
 
 pub use list::QUESTIONS;
 pub use options::{Choice, Kind, Place, Words};
-pub use several::{InOrder, Load, Loaded};
+pub use several::{InOrder, Load, Loaded, load};
 
 use crate::gems::App;
 use crate::report::Shape;
@@ -231,6 +231,23 @@ impl Question {
         match self.answer {
             Answer::Heap(answer) => self.check(asked.format, words).and_then(|()| answer(snapshot, words, asked)),
             _ => Err(Error::Usage { message: format!("`{}` is not asked of a loaded dump", self.name) }),
+        }
+    }
+
+    /// Asks dumps that are loaded, the oldest first; a question of one dump is put to the last.
+    ///
+    /// # Errors
+    /// What is wrong with the words, and with the dumps.
+    pub fn of_loaded(&self, (loaded, word): &InOrder, words: &Words<'_>, asked: &Asked<'_>) -> Result<Report> {
+        self.check(asked.format, words)?;
+        let [.., last] = &loaded[..] else { return Err(Error::usage("no dump is loaded")) };
+        match self.answer {
+            Answer::Pass(answer) => answer(last.snapshot.source(), words, asked),
+            Answer::Heap(answer) => answer(&last.snapshot, words, asked),
+            Answer::Heaps { least, .. } if loaded.len() < least => {
+                Err(Error::Usage { message: format!("`{}` is of at least {least} dumps", self.name) })
+            }
+            Answer::Heaps { answer, .. } => answer(words, asked, &mut || Ok((loaded.clone(), word.clone()))),
         }
     }
 

@@ -27,6 +27,31 @@ pub(crate) enum Other {
         #[arg(value_hint = ValueHint::FilePath)]
         output: OsString,
     },
+    /// Look at dumps in a browser, with every object behind the page
+    ///
+    /// The page of `report` with all of the heap behind it: every object, every question with its options. Prints a link with a secret in
+    /// it, which is for this machine, and serves until Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  heap_inspector serve a.json b.json c.json
+  heap_inspector serve heap.json --port 8080 --confidential")]
+    Serve {
+        /// The dumps, oldest first; - for standard input
+        #[arg(required = true, value_name = "DUMP", value_hint = ValueHint::FilePath)]
+        dumps: Vec<OsString>,
+        /// The port; a free one by default
+        #[arg(long, short, default_value_t = 0, hide_default_value = true)]
+        port: u16,
+        /// The address to listen on; who reaches it and has the link sees the heap
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+        bind: std::net::IpAddr,
+        /// Leave out the values of strings
+        #[arg(long, short)]
+        confidential: bool,
+        /// The folder of the app, as of `suspects`
+        #[arg(long, value_name = "PATH", env = "HEAP_INSPECTOR_APP", value_delimiter = ':')]
+        app: Vec<String>,
+    },
     #[command(flatten)]
     Living(Living),
     /// Write what a shell needs to complete commands and options
@@ -288,6 +313,7 @@ mod tests {
         let listed: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
         let others = [
             "redact",
+            "serve",
             "watch",
             "dump",
             "trace",

@@ -3,10 +3,12 @@
 //! It has two doors, the standalone binary and the gem's executable, and both give the same bytes.
 
 mod args;
+mod http;
 mod man;
 pub mod output;
 mod progress;
 mod redact;
+mod serve;
 mod waiting;
 
 pub use waiting::Waiting;
@@ -106,6 +108,13 @@ pub fn run(
             }
             Err(error) => refuse(&error, Some(&dump), err),
         },
+        Asked::Other(Other::Serve { dumps, port, bind, confidential, app }) => {
+            let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app };
+            match serve::run(&serving, Progress::new(terminal.progress), out, cancel) {
+                Ok(()) => SUCCESS,
+                Err(error) => refuse(&error, None, err),
+            }
+        }
         Asked::Other(Other::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut args::grammar(), "heap_inspector", &mut text);

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const PAGE: &str = include_str!("assets/page.html");
 const STYLE: &str = include_str!("assets/style.css");
 /// By name; each imports only from those before it.
-const MODULES: [(&str, &str); 11] = [
+const MODULES: [(&str, &str); 12] = [
     ("text", include_str!("assets/text.js")),
     ("elements", include_str!("assets/elements.js")),
     ("data", include_str!("assets/data.js")),
@@ -23,16 +23,29 @@ const MODULES: [(&str, &str); 11] = [
     ("tree", include_str!("assets/tree.js")),
     ("objects", include_str!("assets/objects.js")),
     ("groups", include_str!("assets/groups.js")),
+    ("ask", include_str!("assets/ask.js")),
     ("main", include_str!("assets/main.js")),
 ];
 
+/// What a page may ask for.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    Nothing,
+    /// The server it came from.
+    Origin,
+}
+
 /// The document of the data.
-pub(super) fn html(title: &str, data: &Value) -> String {
+pub(super) fn html(title: &str, data: &Value, reach: Reach) -> String {
     let script = script();
     let policy = format!(
-        "default-src 'none'; script-src '{}'; style-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; script-src '{}'; style-src '{}'; img-src data:; {}base-uri 'none'; form-action 'none'",
         hash(&script),
-        hash(STYLE)
+        hash(STYLE),
+        match reach {
+            Reach::Nothing => "",
+            Reach::Origin => "connect-src 'self'; ",
+        }
     );
     let parts = [
         ("policy", policy),
@@ -132,7 +145,7 @@ mod tests {
     #[test]
     fn nothing_of_the_data_ends_its_element_or_is_markup() {
         let hostile = "</script><img src=x onerror=alert(1)>&amp;<!--\u{2028}\u{9b}";
-        let html = html(hostile, &json!({ "name": hostile }));
+        let html = html(hostile, &json!({ "name": hostile }), Reach::Nothing);
         let (_, data) = html.split_once("type=\"application/json\">").expect("the data");
         let (data, _) = data.split_once("</script>").expect("its end");
         assert!(!data.contains(['<', '>', '&', '\u{2028}', '\u{9b}']), "{data}");
@@ -143,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_policy_names_the_very_script_and_style() {
-        let html = html("a", &json!({}));
+        let html = html("a", &json!({}), Reach::Origin);
         let (_, script) = html.rsplit_once("<script type=\"module\">").expect("the script");
         let (script, _) = script.split_once("</script>").expect("its end");
         assert!(html.contains(&format!("script-src '{}'", hash(script))));

@@ -136,7 +136,7 @@ impl<'a> Last<'a> {
         let below_roots = children.of(Dominator::Root).filter(|id| tree.retained(*id) >= LEAST);
         wanted.extend(below_roots.take(objects::BIGGEST / 4));
         wanted.extend(holders.iter().map(|holder| holder.id));
-        let (told, count) = objects::told(self.snapshot, source, &wanted, self.shortest_paths, control)?;
+        let (told, count) = objects::told(self.snapshot, source, &wanted, self.shortest_paths, objects::MOST, control)?;
         let parts = map([
             ("collections", sections(collections.report(heap, all, name, context))),
             ("fragmentation", sections(pages.report(heap, all, name, context))),

@@ -19,7 +19,9 @@ use std::cmp::Reverse;
 /// The objects that retain most, so many of them.
 pub(super) const BIGGEST: usize = 1000;
 /// Objects at most, with those on the ways to them.
-const MOST: usize = 2000;
+pub(super) const MOST: usize = 2000;
+/// Objects of one way at most, where one is asked for.
+pub(super) const WAY: usize = 60;
 /// Bytes that they take in the file at most.
 const ROOM: usize = 2_200_000;
 /// References of one.
@@ -91,7 +93,7 @@ fn biggest(tree: &Tree, ids: &mut Vec<NodeId>) -> usize {
     rest
 }
 
-/// The objects of `wanted`, the first first, with those on the ways to them, as far as there is room; and how many these are.
+/// The objects of `wanted`, the first first, with those on the ways to them, at most `most` and as far as there is room; and how many these are.
 ///
 /// # Errors
 /// Those of [`Heap::records`].
@@ -100,11 +102,12 @@ pub(super) fn told(
     source: &Source,
     wanted: &[NodeId],
     shortest_paths: &ShortestPaths,
+    most: usize,
     control: &Control<'_>,
 ) -> Result<(Value, usize)> {
     let (heap, tree, children) = (snapshot.heap(), snapshot.tree(control)?, snapshot.children(control)?);
     let referrers = snapshot.referrers(control)?;
-    let ids = with_ways(wanted, shortest_paths);
+    let ids = with_ways(wanted, shortest_paths, most);
     let mut around = Vec::with_capacity(ids.len());
     for (step, id) in ids.iter().enumerate() {
         if step.is_multiple_of(16) {
@@ -143,15 +146,15 @@ pub(super) fn told(
 const LONG_LINE: usize = 1 << 20;
 
 /// Those that are wanted, and then what stands before them on their ways.
-fn with_ways(wanted: &[NodeId], shortest_paths: &ShortestPaths) -> Vec<NodeId> {
+fn with_ways(wanted: &[NodeId], shortest_paths: &ShortestPaths, most: usize) -> Vec<NodeId> {
     let (mut ids, mut met) = (Vec::new(), HashSet::new());
     for id in wanted {
-        if ids.len() < MOST && met.insert(*id) {
+        if ids.len() < most && met.insert(*id) {
             ids.push(*id);
         }
     }
     let mut at = 0;
-    while at < ids.len() && ids.len() < MOST {
+    while at < ids.len() && ids.len() < most {
         if let Some(before) = shortest_paths.before(ids[at])
             && met.insert(before)
         {

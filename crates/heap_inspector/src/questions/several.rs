@@ -17,12 +17,15 @@ use crate::scan::Options;
 use crate::snapshot::{Index, Snapshot};
 use crate::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A dump of several.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
-    name: String,
-    snapshot: Snapshot,
+    /// Its name for people.
+    pub name: String,
+    /// The dump.
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// The dumps in order, and the word that they were given in another.
@@ -32,10 +35,13 @@ pub type InOrder = (Vec<Loaded>, Option<Section>);
 pub type Load<'a> = &'a mut dyn FnMut() -> Result<InOrder>;
 
 /// Loads dumps one after another, and puts them in order.
-pub(super) fn load(dumps: Vec<Named>, index: Index, options: &Options<'_>) -> Result<InOrder> {
+///
+/// # Errors
+/// Those of [`Snapshot::load`]; the message begins with the dump's name.
+pub fn load(dumps: Vec<Named>, index: Index, options: &Options<'_>) -> Result<InOrder> {
     let load = |Named { name, source }: Named| {
         let snapshot = Snapshot::load(source, index, options).map_err(|error| of(&name, error))?;
-        Ok(Loaded { name, snapshot })
+        Ok(Loaded { name, snapshot: Arc::new(snapshot) })
     };
     Ok(in_order(dumps.into_iter().map(load).collect::<Result<_>>()?))
 }

@@ -6,6 +6,23 @@ export const data = JSON.parse(document.getElementById("data").textContent);
 
 const objects = new Map(data.objects.map((object) => [object.address, object]));
 
+// What may be asked where the page came from; null for a page that is a file.
+export const served = data.served ?? null;
+
+// Asks where the page came from.
+export async function ask(path, signal) {
+  const response = await fetch(path, { signal, credentials: "omit", cache: "no-store" });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error ?? response.statusText);
+  return answer;
+}
+
+// An object that is not on the page, from there.
+export async function fetchObject(address) {
+  if (!served || objects.has(address)) return;
+  for (const one of await ask(`object/${address}`)) if (!objects.has(one.address)) objects.set(one.address, one);
+}
+
 export const object = (address) => objects.get(address);
 export const allObjects = () => data.objects;
 
@@ -13,7 +30,7 @@ const ADDRESS = /^0x[0-9a-f]{1,16}$/;
 
 // An object by its name, as a link where the page has it.
 export function link(address, text = address) {
-  if (address && objects.has(address)) return h("a", { class: "object", href: `#object/${address}` }, name(text));
+  if (address && (objects.has(address) || served)) return h("a", { class: "object", href: `#object/${address}` }, name(text));
   return name(text, address ? { title: `${address} is not among the objects on this page` } : {});
 }
 

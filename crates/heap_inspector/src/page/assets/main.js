@@ -1,12 +1,13 @@
 // The page, from the answer down to the notes.
 import { h, put, section } from "./elements.js";
-import { data, dumps, last } from "./data.js";
+import { data, dumps, last, served } from "./data.js";
 import { facts, note } from "./table.js";
 import { answer } from "./suspects.js";
 import { dumpTable, histogram, overTime } from "./charts.js";
 import { treeView } from "./tree.js";
 import { follow, objectsView } from "./objects.js";
 import { groupsView, parts } from "./groups.js";
+import { askView } from "./ask.js";
 import { keepNotes, notesSection, place, readNotes } from "./notes.js";
 import { bytes, count, percent, plural } from "./text.js";
 
@@ -70,7 +71,8 @@ const sections = [
   ["generations", "Generations", () => section("generations", "When it was allocated", "By how many garbage collections there had been. What a leak leaves stands in each generation; what an app needs, in the first. Drag over the bars to choose.",
     data.generations ? histogram() : h("p", {}, "Allocations were not traced, so no object’s generation is known."))],
   ["groups", "Tables", () => section("groups", "By class, gem, location", null, groups)],
-  ["objects", "Objects", () => section("objects", "Objects", `${count(data.embedded)} of ${count(data.object_count)} objects can be walked through here: those that retain most, those named above, and what holds them.`, objectsView())],
+  ["objects", "Objects", () => section("objects", "Objects", served ? `All ${count(data.object_count)} objects can be walked through.` : `${count(data.embedded)} of ${count(data.object_count)} objects can be walked through here: those that retain most, those named above, and what holds them.`, objectsView())],
+  served && ["ask", "Ask", () => section("ask", "Ask", "Every question of the command line, with its options.", askView())],
   ["waste", "Waste", () => section("waste", "Waste", "Duplicate strings, collections with unused room, and heap pages.", parts(data.strings, "strings", ["totals"]), parts(data.collections, "collections"), h("details", { class: "more" }, h("summary", {}, "Heap pages: how full, and what keeps nearly empty ones"), parts(data.fragmentation, "fragmentation")), h("details", { class: "more" }, h("summary", {}, "Unreachable objects: garbage that was not collected yet"), parts(data.unreachable, "unreachable")))],
   ["threads", "Threads", () => section("threads", "Threads and fibers", null, parts(data.threads, "threads"))],
   ["notes", "Notes", () => section("notes", "Notes", "Kept in this page’s link, not on any server; the file is one for suspects --except.", notesSection())],
@@ -80,7 +82,7 @@ put(document.getElementById("of"), [dumps.map((dump) => dump.name).join(", ")]);
 const main = document.getElementById("page");
 main.replaceChildren(answer(), ...sections.map(([, , make]) => make()));
 put(document.getElementById("contents"), [h("ol", {}, h("li", {}, h("a", { href: "#answer" }, "Answer")), sections.map(([id, title]) => h("li", {}, h("a", { href: `#${id}` }, title))))]);
-put(document.getElementById("bottom"), [h("p", {}, `heap_inspector ${data.version}. `, data.confidential ? "Values of strings are left out." : "Values of strings are shown, each at most 60 letters long: keep this page like the database.", " Nothing is loaded, nothing is sent.")]);
+put(document.getElementById("bottom"), [h("p", {}, `heap_inspector ${data.version}. `, data.confidential ? "Values of strings are left out." : "Values of strings are shown, each at most 60 letters long: keep this page like the database.", served ? " It asks the command that serves it, and nobody else." : " Nothing is loaded, nothing is sent.")]);
 
 function arrive() {
   const at = place();

@@ -1,6 +1,6 @@
 // Objects to walk through: each with what it holds, what holds it, what only it holds, and the way from a root.
 import { button, clear, copy, edge, h, name, put, unique } from "./elements.js";
-import { allObjects, data, link, object } from "./data.js";
+import { allObjects, data, fetchObject, link, object, served } from "./data.js";
 import { table } from "./table.js";
 import { bytes, code, count, plural, safe } from "./text.js";
 
@@ -58,7 +58,7 @@ export function show(address) {
   const one = object(address);
   clear(place);
   if (!one) {
-    put(place, [h("h3", { tabindex: -1 }, "This object is not on the page"), h("p", {}, name(address), ` is not among the ${count(data.embedded)} of ${count(data.object_count)} objects that can be walked through here. `, "Ask the dump: ", h("code", {}, `heap_inspector show DUMP ${address}`))]);
+    put(place, [h("h3", { tabindex: -1 }, "This object is not on the page"), h("p", {}, name(address), ` is not among the ${count(served ? data.object_count : data.embedded)} of ${count(data.object_count)} objects that can be walked through here. `, "Ask the dump: ", h("code", {}, `heap_inspector show DUMP ${address}`))]);
     return false;
   }
   const facts = [
@@ -84,7 +84,12 @@ export function show(address) {
   return true;
 }
 
-export function follow(address) {
+export async function follow(address) {
+  try {
+    await fetchObject(address);
+  } catch {
+    // It is none, which is what is shown then.
+  }
   show(address);
   place.scrollIntoView({ block: "start" });
   place.querySelector("h3").focus({ preventScroll: true });

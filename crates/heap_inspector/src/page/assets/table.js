@@ -88,12 +88,22 @@ export function report(part, prefix) {
   const id = `${prefix}-${part.name}`;
   switch (part.shape) {
     case "table": return table({ id, ...part, title: part.title || part.name.replaceAll("_", " ") });
-    case "path": return table({ id, ...part, first: 100 });
+    case "path": return table({ id, ...part, columns: lastFirst(part.columns), first: 100 });
+    case "tree": return table({ id, ...part, columns: lastFirst(part.columns), rows: part.nodes.map(indented), first: 200 });
     case "facts": return facts(part);
     case "list": return h("div", { id }, part.items.map((item) => facts({ facts: item })));
     case "note": return note(part);
     default: return null;
   }
+}
+
+// Of trees and paths the last column is what a row is.
+const lastFirst = (columns) => columns.map((column, at) => ({ ...column, label: at === columns.length - 1 }));
+
+// A row of a tree as that of a table: how deep it stands is written in front of its name.
+function indented([depth, cells]) {
+  const label = cells[cells.length - 1];
+  return label && depth ? [...cells.slice(0, -1), [label[0], `${"· ".repeat(Math.min(depth, 40))}${label[1]}`, ...label.slice(2)]] : cells;
 }
 
 export function facts({ title, facts: all }) {
