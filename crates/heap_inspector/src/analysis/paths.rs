@@ -33,7 +33,7 @@ pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &
     let mut before: Option<NodeId> = None;
     for (place, id) in chain.iter().enumerate() {
         let edge = match before {
-            None => Edge::Root(roots.get(id).copied().unwrap_or_default().to_owned()),
+            None => root_edge(labels.heap(), roots, *id),
             Some(before) => labels.edge(before, *id),
         };
         before = Some(*id);
@@ -43,6 +43,14 @@ pub(super) fn steps(labels: &Labels<'_>, roots: &HashMap<NodeId, &str>, chain: &
         steps.push(Step { id: *id, edge, label: labels.node(*id) });
     }
     steps
+}
+
+/// What holds the first object of a chain: the global variable that does, or the category of the root.
+fn root_edge(heap: &Heap, roots: &HashMap<NodeId, &str>, id: NodeId) -> Edge {
+    match heap.global_variable(id) {
+        Some(name) => Edge::Global(name.to_owned()),
+        None => Edge::Root(roots.get(&id).copied().unwrap_or_default().to_owned()),
+    }
 }
 
 /// A longer chain is shown by its beginning and its end: what lies deep in a list has as many steps as the list has elements.
@@ -312,10 +320,10 @@ pub fn merged_by(
         .map(|(depth, sample, count, members)| Group {
             depth,
             edge: match shortest_paths.parent(sample) {
-                None => Edge::Root(roots.get(&sample).copied().unwrap_or_default().to_owned()),
+                None => root_edge(heap, &roots, sample),
                 Some(holder) => match labels.edge(holder, sample) {
                     Edge::Element(_) if count > 1 => Edge::Other("element"),
-                    Edge::Value(_) if count > 1 => Edge::Value(None),
+                    Edge::Value(_) | Edge::Entry(_) if count > 1 => Edge::Value(None),
                     edge => edge,
                 },
             },
