@@ -13,6 +13,7 @@ mod dumper;
 mod dumping;
 mod errors;
 mod filter;
+mod forked_thread;
 mod graph;
 mod gvl;
 mod heap;
@@ -21,6 +22,7 @@ mod native;
 mod objects;
 mod question;
 mod tracer;
+mod walk;
 mod work;
 
 use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};
