@@ -35,15 +35,15 @@ module HeapInspector
     LONGEST = 86_400
     # Who writes a dump.
     DUMPERS = %i[native ruby].freeze
-    # Blocks by whose local variables it is found where this Ruby keeps such names.
+    # Blocks by whose local variables it is found where this Ruby keeps such names. Nothing else of their code has the same counts.
     BLOCKS = [
       proc do
         one = two = three = four = five = six = seven = nil
-        [one, two, three, four, five, six, seven]
+        binding if one || two || three || four || five || six || seven
       end,
       proc do
         red = green = blue = cyan = pink = grey = nil
-        [red, green, blue, cyan, pink, grey]
+        binding if red || green || blue || cyan || pink || grey
       end
     ].zip([%i[one two three four five six seven], %i[red green blue cyan pink grey]]).freeze
     # What faults end a process with.
