@@ -46,10 +46,12 @@ module HeapInspector
         binding if red || green || blue || cyan || pink || grey
       end
     ].zip([%i[one two three four five six seven], %i[red green blue cyan pink grey]]).freeze
+    # Another Ractor may hold the lock of Ruby's VM when the process forks; `ObjectSpace.dump_all` has Ruby put it in order.
+    OTHER_RACTORS = "there are other Ractors"
     # What faults end a process with.
     FAULTS = %w[SEGV BUS ILL FPE ABRT TRAP SYS].freeze
 
-    private_constant :LONGEST, :BLOCKS, :FAULTS
+    private_constant :LONGEST, :BLOCKS, :FAULTS, :OTHER_RACTORS
 
     # Our own dumper broke; the dump can be taken by Ruby's.
     class Broken < DumpFailed
@@ -109,7 +111,7 @@ module HeapInspector
 
     # By our own dumper, and where it broke by Ruby's: never worse than without ours. The block takes back what was written, if it can.
     def take(path, descriptor, compression)
-      reason = self.class.unfit unless @dumper
+      reason = self.class.unfit || (OTHER_RACTORS if Ractor.count > 1) unless @dumper
       take_by(@dumper || (reason ? :ruby : :native), reason, path, descriptor, compression)
     rescue Broken => e
       raise DumpFailed, "#{e.message}; take it with dumper: :ruby" if @dumper

@@ -8,8 +8,8 @@ RSpec.describe "The process's own dumper" do
   let(:path) { File.join(folder, "heap.json.zst") }
 
   # Runs a program to its end; its last line is what it printed.
-  def run(program, *options)
-    process = living(program, *options)
+  def run(program)
+    process = living(program)
     status = process.wait
     expect(status).to be_success, process.rest
   end
@@ -60,12 +60,6 @@ RSpec.describe "The process's own dumper" do
   end
 
   describe "its names" do
-    # What a reference of an object of the dump is called, by what it leads to.
-    def names(lines, &)
-      holder = lines.find(&) or raise "no such object"
-      holder["references"].zip(holder["names"] || []).to_h { |address, name| [address, name == 0 ? nil : name] }
-    end
-
     def program(redact: false)
       <<~RUBY
         module Catalog
@@ -132,6 +126,32 @@ RSpec.describe "The process's own dumper" do
       expect(defaults).not_to be_nil
     end
 
+    it "are what a path, an object's references and a suspect's holder are told by" do
+      run(<<~RUBY)
+        class Session; def initialize = @data = "x" * 100; end
+        class Request; def initialize = @session = Session.new; end
+        module Catalog; LISTENERS = []; end
+        def hook = Request.new.then { |request| -> { request } }
+        200.times { Catalog::LISTENERS << hook }
+        $recent = [Object.new]
+        HeapInspector.dump(#{path.inspect})
+      RUBY
+      2.times do # from the dump, then with its index file
+        heap = HeapInspector.analyze(path)
+        session = heap.where(class: "Session").first
+        edges = session.path_to_root.map(&:edge)
+        expect(edges.last(6)).to match ["::Catalog", "::LISTENERS", /\A\[\d+\]\z/, "local variables", "local variable request", "@session"]
+        expect(session.path_to_root.map(&:label)).to include("Proc, block (2 levels) in hook, -e:5")
+        request = heap.where(class: "Request").first
+        expect(request.references.map { |reference| [reference.edge, reference.certain?] }).to include(["@session", true])
+        expect(request.referrers.map(&:edge)).to include("local variable request")
+        globals = Helpers.lines_of(path).find { |line| line["value"]&.include?('"$recent"') }.fetch("value")
+        recent = heap.find(JSON.parse(globals).fetch("globals").to_h.fetch("$recent"))
+        expect(recent.path_to_root.first.edge).to eq "$recent"
+        expect(heap.suspects.first.holder).to eq "Catalog::LISTENERS"
+      end
+    end
+
     it "cover nearly all that objects, hashes, structs, classes and closures hold" do
       run(program)
       lines = Helpers.lines_of(path)
@@ -157,6 +177,21 @@ RSpec.describe "The process's own dumper" do
     end
   end
 
+  it "writes what heapy reads, with the same count of objects" do
+    skip "heapy is not installed" unless system("heapy", "--version", out: File::NULL, err: File::NULL)
+    plain = File.join(folder, "heap.json")
+    run(<<~RUBY)
+      Keys = { symbol: "a", "text" => ["b"], 1 => nil }
+      $variable = Keys
+      HeapInspector.dump(#{plain.inspect})
+    RUBY
+    out, status = Open3.capture2({ "LC_ALL" => "C.UTF-8" }, "heapy", "read", plain)
+    expect(status).to be_success
+    count = out.scan(/object count: (\d+)/).sum { |number,| number.to_i }
+    # heapy counts every line, those of roots too.
+    expect(count).to eq File.foreach(plain).count
+  end
+
   it "keeps what only another thread's stack, or a fiber that waits, holds" do
     run(<<~RUBY)
       thread = Thread.new { only = ["kept by ", "a stack"].join; Thread.stop; only }
@@ -172,7 +207,63 @@ RSpec.describe "The process's own dumper" do
     expect(held.map { |line| heap.find(line["address"]).reachable? }).to all(be true)
   end
 
-  it "leaves the dump to ObjectSpace.dump_all where it is told to, and where its child breaks" do
+  it "has ObjectSpace.dump_all take the dump where its child ends by a fault, and from then on" do
+    process = living(<<~RUBY)
+      strings = Array.new(300_000) { |number| "text \#{number}" }
+      puts "waiting"
+      file = HeapInspector.dump(#{path.inspect}, compression: :gzip)
+      puts "\#{file.dumper}: \#{file.fallback}"
+      puts HeapInspector.dump(#{path.inspect}, compression: :plain).dumper
+      File.open(#{path.inspect}, "w") { |io| puts HeapInspector.dump(io, compression: :plain).dumper }
+      puts strings.size
+    RUBY
+    process.line(/waiting/)
+    child = eventually { Dir.glob("#{path}.*.tmp").any? && children(process.pid).first }
+    Process.kill(:SEGV, child)
+    reason = "the child that walked the heap was killed by SIGSEGV"
+    expect(process.line).to eq "heap_inspector: the dump is taken by ObjectSpace.dump_all, without names: #{reason}"
+    expect(process.line(/: /)).to eq "ruby: #{reason}"
+    2.times { expect(process.line(/\A(?:ruby|native)\z/)).to eq "ruby" }
+    expect(process.wait).to be_success, process.rest
+    expect(HeapInspector.analyze(path).warnings).to be_empty
+  end
+
+  it "takes back what a child that broke wrote into an open file" do
+    process = living(<<~RUBY)
+      strings = Array.new(300_000) { |number| "text \#{number}" }
+      puts "waiting"
+      File.open(#{path.inspect}, "w") do |io|
+        io.write("before")
+        puts HeapInspector.dump(io, compression: :gzip).dumper
+      end
+      puts strings.size
+    RUBY
+    process.line(/waiting/)
+    child = eventually { File.size?(path).to_i > 100_000 && children(process.pid).first }
+    Process.kill(:SEGV, child)
+    expect(process.line(/\A(?:ruby|native)\z/)).to eq "ruby"
+    expect(process.wait).to be_success, process.rest
+    bytes = File.binread(path)
+    expect(bytes).to start_with("before\x1f\x8b".b)
+    File.binwrite(path, bytes.delete_prefix("before"))
+    expect(HeapInspector.analyze(path).warnings).to be_empty
+  end
+
+  it "leaves the dump to ObjectSpace.dump_all beside other Ractors, whose locks a fork would freeze" do
+    process = living(<<~RUBY)
+      Warning[:experimental] = false
+      ractor = Ractor.new { Ractor.receive }
+      puts HeapInspector.dump(#{path.inspect}).fallback
+      ractor.send(1)
+      ractor.respond_to?(:value) ? ractor.value : ractor.take
+      Thread.pass until Ractor.count == 1
+      puts HeapInspector.dump(#{path.inspect}).dumper
+    RUBY
+    expect(process.line(/\Athere/)).to eq "there are other Ractors"
+    expect(process.line).to eq "native"
+  end
+
+  it "leaves the dump to ObjectSpace.dump_all where it is told to, and where it broke before" do
     run(<<~RUBY)
       file = HeapInspector.dump(#{path.inspect}, dumper: :ruby)
       raise file.inspect unless file.dumper == :ruby && file.fallback.nil?

@@ -276,12 +276,16 @@ fn dump_by_walk(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     let packer = start_packing(order, with_sites(packing, traced.clone()))?;
     let mut head = Vec::new();
     write_head(order, &traced, &mut head).map_err(|error| system(&error))?;
-    walk::Out::take(&mut chunks, &mut head).map_err(|error| system(&error))?;
     let wanted = walk::Wanted { names: true, texts: !order.redacts };
-    // SAFETY: the thread that forked, with the GVL and collections disabled; those that run beside it know nothing of Ruby.
-    unsafe { walk::walk(api, wanted, &mut chunks) }.map_err(|error| system(&error))?;
+    let written = walk::Out::take(&mut chunks, &mut head).and_then(|()| {
+        // SAFETY: the thread that forked, with the GVL and collections disabled; those that run beside it know nothing of Ruby.
+        unsafe { walk::walk(api, wanted, &mut chunks) }
+    });
     drop(chunks);
-    packer.join().ok_or_else(|| failed(0, "the compressing thread panicked"))
+    // Where nobody takes the lines any more the other thread says why, and ends the process.
+    let packed = packer.join();
+    written.map_err(|error| system(&error))?;
+    packed.ok_or_else(|| failed(0, "the compressing thread panicked"))
 }
 
 /// It is no second worker in lists of processes. Without the title it dumps as well.

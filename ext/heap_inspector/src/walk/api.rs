@@ -58,8 +58,8 @@ pub(crate) struct Api {
     pub(super) allocation: Option<unsafe extern "C" fn(VALUE) -> *mut AllocationInfo>,
 }
 
-/// The oldest and the newest Ruby whose objects are known to lie in memory as the walk reads them.
-const KNOWN: [(c_int, c_int); 2] = [(3, 1), (3, 4)];
+/// The Rubies whose objects are known to lie in memory as the walk reads them: on each the lines were held against `dump_all`'s.
+const KNOWN: [(c_int, c_int); 3] = [(3, 1), (3, 3), (3, 4)];
 
 impl Api {
     /// All of it; in words what this Ruby lacks. It is looked for once.
@@ -72,7 +72,7 @@ impl Api {
         // SAFETY: numbers that do not change.
         let [major, minor, _] = unsafe { rb_sys::ruby_api_version };
         let version = (major, minor);
-        if version < KNOWN[0] || version > KNOWN[1] || cfg!(not(target_pointer_width = "64")) {
+        if !KNOWN.contains(&version) || cfg!(not(target_pointer_width = "64")) {
             return Err(format!("how Ruby {major}.{minor} keeps its objects is not known to it"));
         }
         macro_rules! find {
@@ -129,7 +129,7 @@ impl Api {
     pub(super) unsafe fn variations(&self, class: VALUE) -> Option<u8> {
         // `variation_count` of `rb_classext_t` behind the `struct RClass` of class.h.
         let at = match self.version {
-            (3, 3) => 148,
+            (3, 3 | 4) => 148,
             _ => return None,
         };
         // SAFETY: within the slot.

@@ -1,4 +1,4 @@
-//! How Ruby's objects begin, which is so from 3.1 to 3.4.
+//! How Ruby's objects begin, which is so on 3.1, 3.3 and 3.4.
 
 use rb_sys::VALUE;
 
