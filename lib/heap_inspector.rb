@@ -334,7 +334,10 @@ module HeapInspector
 
   # Takes a dump of this process while it goes on. A forked child writes it: other threads stand still for the fork alone, about
   # 30 ms for each GiB the process has, and while garbage is collected before, if `gc` says so. The dump is whole and of one moment;
-  # objects that only another thread's stack held then look unreachable in it.
+  # it tells by what each object holds others: which constant, variable, key, member.
+  #
+  # It is our own dumper that does. Where this Ruby lacks what that needs (a warning says so), and with `dumper: :ruby`,
+  # `ObjectSpace.dump_all` takes the dump: without names, and objects that only another thread's stack held look unreachable in it.
   #
   # A file is made with mode 0600 and has its name only when it is complete. What is no file but has the name, a pipe or `/dev/stdout`, is
   # written to; sockets and disks are refused. The dump holds the texts of the process's strings,
@@ -347,6 +350,7 @@ module HeapInspector
   # @param timeout [Numeric] seconds after which to give up
   # @param force [Boolean] whether to go on where memory or disk look too small
   # @param progress [#call, nil] called now and then with the bytes written and nil; what it raises ends the dump
+  # @param dumper [Symbol, nil] `:native` or `:ruby`; by default the native one, and where it cannot be or breaks Ruby's
   # @return [DumpFile]
   # @raise [DumpError] if it cannot be taken; this process is not affected
   # @raise [SystemCallError] if the file cannot be made
@@ -354,9 +358,9 @@ module HeapInspector
   # @raise [Ractor::IsolationError] in another Ractor than the main one
   # @example
   #   HeapInspector.dump("/tmp/heap.json.zst")
-  def self.dump(output, gc: true, compression: nil, redact: false, timeout: 300, force: false, progress: nil)
+  def self.dump(output, gc: true, compression: nil, redact: false, timeout: 300, force: false, progress: nil, dumper: nil)
     main_ractor!(:dump)
-    dump = Dump.new(gc: gc, compression: compression, redact: redact, timeout: timeout, force: force, progress: progress)
+    dump = Dump.new(gc: gc, compression: compression, redact: redact, timeout: timeout, force: force, progress: progress, dumper: dumper)
     output.is_a?(IO) ? dump.to_io(output) : dump.to_file(File.path(output))
   end
 

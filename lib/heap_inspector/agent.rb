@@ -299,7 +299,8 @@ module HeapInspector
           turn.synchronize { tell(connection, progress: so_far = bytes) }
         end
         dump = Dump.new(gc: request.fetch("gc", true), compression: request["compression"], redact: request["redact"] ? true : false,
-                        timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress)
+                        timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress,
+                        dumper: request["dumper"])
         with_file(connection) do |file|
           # The collection and the fork say nothing, and may wait long for their turn.
           pulse = Thread.new { loop { sleep(PULSE) && progress.call(so_far, nil) } }

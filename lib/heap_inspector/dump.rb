@@ -11,14 +11,18 @@ require_relative "folder"
 require_relative "compression"
 require_relative "proc_fs"
 require_relative "tracing"
+require_relative "escape"
 
 module HeapInspector
   # Takes one dump of this process, in a forked child; see {HeapInspector.dump}.
   #
   # The child has the heap as it was at the fork and only the thread that forked. It answers no signal, closes the server's descriptors,
-  # writes the line of {DumpMeta} and then what `ObjectSpace.dump_all` says through a pipe to a native thread that packs it, and
+  # writes the line of {DumpMeta} and then the heap, which a native thread packs, and
   # ends by `_exit`: nothing of the server's runs in it, no hook, no trap, no `at_exit`, and no finalizer, which might talk to a database
   # on the parent's connection. All of it is native, so that not even an exception leaves it.
+  #
+  # It walks the heap itself, which names by what each object holds others and keeps what only other threads' stacks hold. Where this Ruby
+  # lacks what that needs, or a child broke in it, `ObjectSpace.dump_all` takes the dump in a child like it, and a warning says why.
   #
   # The parent gives up the GVL once before the fork, for all it wants of the system, and then to wait until the child is gone and the file
   # has its name, or the time is over.
@@ -29,11 +33,41 @@ module HeapInspector
     LOCK = "dump.lock"
     # Seconds that a dump may take at most: a day.
     LONGEST = 86_400
+    # Who writes a dump.
+    DUMPERS = %i[native ruby].freeze
+    # Blocks by whose local variables it is found where this Ruby keeps such names. Nothing else of their code has the same counts.
+    BLOCKS = [
+      proc do
+        one = two = three = four = five = six = seven = nil
+        binding if one || two || three || four || five || six || seven
+      end,
+      proc do
+        red = green = blue = cyan = pink = grey = nil
+        binding if red || green || blue || cyan || pink || grey
+      end
+    ].zip([%i[one two three four five six seven], %i[red green blue cyan pink grey]]).freeze
+    # Another Ractor may hold the lock of Ruby's VM when the process forks; `ObjectSpace.dump_all` has Ruby put it in order.
+    OTHER_RACTORS = "there are other Ractors"
+    # What faults end a process with.
+    FAULTS = %w[SEGV BUS ILL FPE ABRT TRAP SYS].freeze
 
-    private_constant :LONGEST
+    private_constant :LONGEST, :BLOCKS, :FAULTS, :OTHER_RACTORS
+
+    # Our own dumper broke; the dump can be taken by Ruby's.
+    class Broken < DumpFailed
+    end
+    private_constant :Broken
+
+    Native.learn_local_variables(BLOCKS)
+
+    class << self
+      # @return [String, nil] why dumps are taken by `ObjectSpace.dump_all` where none was asked for; nil where they are not
+      attr_accessor :unfit
+    end
+    self.unfit = Native.dumper_missing
 
     # See {HeapInspector.dump}.
-    def initialize(gc:, compression:, redact:, timeout:, force:, progress:)
+    def initialize(gc:, compression:, redact:, timeout:, force:, progress:, dumper: nil)
       @start = now
       @gc = gc
       @compression = compression
@@ -43,6 +77,8 @@ module HeapInspector
 
       @force = force
       @progress = progress
+      @dumper = dumper&.to_sym
+      raise ArgumentError, "there is no dumper #{dumper}; there are #{DUMPERS.join(" and ")}" unless [nil, *DUMPERS].include?(@dumper)
     end
 
     # Writes a new file, which gets its name when it is whole. One that has the name already is replaced; what is no file is written to,
@@ -60,34 +96,57 @@ module HeapInspector
     # @return [DumpFile]
     def to_io(io)
       io.flush
-      take(nil, io.fileno, Compression.choose(@compression))
+      start = io.pos if io.stat.file?
+      take(nil, io.fileno, Compression.choose(@compression)) do
+        next false unless start
+
+        # What a child that broke wrote is taken back.
+        File.for_fd(io.fileno, File::WRONLY, autoclose: false).truncate(start)
+        io.pos = start
+        true
+      end
     end
 
     private
 
+    # By our own dumper, and where it broke by Ruby's: never worse than without ours. The block takes back what was written, if it can.
     def take(path, descriptor, compression)
+      reason = self.class.unfit || (OTHER_RACTORS if Ractor.count > 1) unless @dumper
+      take_by(@dumper || (reason ? :ruby : :native), reason, path, descriptor, compression)
+    rescue Broken => e
+      raise DumpFailed, "#{e.message}; take it with dumper: :ruby" if @dumper
+      raise DumpFailed, "#{e.message}; take it again, by ObjectSpace.dump_all" unless path || yield
+
+      take_by(:ruby, e.message, path, descriptor, compression)
+    end
+
+    def take_by(dumper, reason, path, descriptor, compression)
+      @reason = reason
+      Kernel.warn "heap_inspector: the dump is taken by ObjectSpace.dump_all, without names: #{Escape.terminal(reason)}" if reason
       dumping, texts, free = Dumping.open(Folder.path, LOCK, path, descriptor, DumpMeta::FILES + DumpChecks::FILES)
       raise DumpRefused, "another dump is being taken on this host; try again when it is done" unless dumping
 
       begin
-        ProcFs.reading(texts) { write(dumping, path, compression, free) }
+        ProcFs.reading(texts) { write(dumping, path, compression, free, dumper) }
       ensure
         dumping.close
       end
     end
 
-    def write(dumping, path, compression, free)
+    def write(dumping, path, compression, free, dumper)
       DumpChecks.check(free, compression) unless @force
       gc_seconds = @gc ? measure { GC.start } : 0.0
-      fork_seconds = dumping.start(DumpMeta.line(gc: @gc, redact: @redact), compression.to_s, @redact, @timeout.ceil)
-      bytes, packed, lost, write_seconds = watch(dumping)
+      meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper)
+      fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, dumper == :native)
+      bytes, packed, lost, write_seconds = watch(dumping, dumper)
       seconds = now - @start
       wait_seconds = [seconds - gc_seconds - fork_seconds - write_seconds, 0.0].max
-      DumpFile.new(path, bytes, packed, compression, fork_seconds, gc_seconds, seconds, lost, write_seconds, wait_seconds)
+      DumpFile.new(path, bytes, packed, compression, fork_seconds, gc_seconds, seconds, lost, write_seconds, wait_seconds,
+                   dumper, @reason)
     end
 
     # Waits for the child's end. Progress goes to the caller, who may raise.
-    def watch(dumping)
+    def watch(dumping, dumper)
       start = now
       loop do
         left = start + @timeout - now
@@ -98,7 +157,8 @@ module HeapInspector
         when :progress then @progress.call(values.first, nil)
         when :done then return values
         when :error then raise DumpFailed, describe(*values)
-        when :died then fail_with(*values)
+        when :broken then raise broken("the child that walked the heap panicked")
+        when :died then fail_with(*values, dumper)
         end
       end
     end
@@ -108,7 +168,7 @@ module HeapInspector
     end
 
     # What waitpid said of a child that told nothing.
-    def fail_with(status)
+    def fail_with(status, dumper)
       signal = status & 0x7f if status
       raise DumpTimeout, timeout_message if signal&.zero? && status >> 8 == 4
 
@@ -118,8 +178,18 @@ module HeapInspector
                "was killed by SIG#{Signal.signame(signal)}"
              end
       hint = " (out of memory?)" if signal == Signal.list["KILL"]
-      hint = "; Ruby 3.3 and 3.4 have a bug in dump_all, try again" if [4, 6, 7, 11].include?(signal)
+      if FAULTS.any? { |name| Signal.list[name] == signal }
+        raise broken("the child that walked the heap #{fate}") if dumper == :native
+
+        hint = "; Ruby 3.3 and 3.4 have a bug in dump_all, try again"
+      end
       raise DumpFailed, "the dumping child #{fate}#{hint}; this process is not affected"
+    end
+
+    # It would break again.
+    def broken(message)
+      self.class.unfit = message
+      Broken.new(message)
     end
 
     def describe(number, reason)

@@ -3,7 +3,8 @@
 module HeapInspector
   # A dump that was taken.
   class DumpFile < Value
-    fields :path, :bytes, :compressed_bytes, :compression, :fork_seconds, :gc_seconds, :seconds, :lost, :write_seconds, :wait_seconds
+    fields :path, :bytes, :compressed_bytes, :compression, :fork_seconds, :gc_seconds, :seconds, :lost, :write_seconds, :wait_seconds,
+           :dumper, :fallback
 
     # @!attribute [r] path
     #   @return [String, nil] the file; nil where an IO was written to
@@ -25,5 +26,9 @@ module HeapInspector
     #   @return [Float] for how long the child wrote
     # @!attribute [r] wait_seconds
     #   @return [Float] what is left of `seconds`: waiting for the disk, and for other threads to give up Ruby's lock
+    # @!attribute [r] dumper
+    #   @return [Symbol] `:native`, which names what holds what, or `:ruby`, `ObjectSpace.dump_all`
+    # @!attribute [r] fallback
+    #   @return [String, nil] why `ObjectSpace.dump_all` took it where it was not asked for
   end
 end

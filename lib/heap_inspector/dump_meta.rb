@@ -14,28 +14,33 @@ module HeapInspector
     # What tells of process, host and revision, to be read beforehand; of `.git/HEAD` also what it leads to.
     FILES = %w[/proc/self/status /proc/sys/kernel/hostname REVISION .git/HEAD].freeze
 
-    private_constant :REVISIONS
+    # Of what our dumps have beyond Ruby's: `docs/dump-format.md`.
+    VERSION_OF_FORMAT = 2
+
+    private_constant :REVISIONS, :VERSION_OF_FORMAT
 
     class << self
       # @param gc [Boolean] whether garbage was collected before
       # @param redact [Boolean] whether values are replaced
+      # @param dumper [Symbol] `:native` or `:ruby`
       # @return [String] the line
-      def line(gc:, redact:)
-        text = of_process.merge(gc: gc ? true : false, redacted: redact).compact.to_json
+      def line(gc:, redact:, dumper:)
+        text = of_process(dumper).merge(gc: gc ? true : false, redacted: redact).compact.to_json
         %({"type":"ROOT", "root":"heap_inspector", "value":#{text.to_json}, "references":[]}\n)
       end
 
       private
 
-      def of_process
+      def of_process(dumper)
         {
+          version: VERSION_OF_FORMAT, dumper: dumper,
           worker: HeapInspector.autoload?(:Agent) ? nil : Agent.worker,
           taken_by: "heap_inspector #{VERSION}", method: "fork", ruby: RUBY_DESCRIPTION, pid: Process.pid,
           command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200),
           time: Time.now.utc.strftime("%FT%T.%LZ"),
           rss: ProcFs.status("self")["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
-          # Objects that only another thread's stack holds look unreachable.
-          stacks: Thread.list.size > 1 ? "dumping thread only" : "all",
+          # By Ruby's own dumper objects that only another thread's stack holds look unreachable.
+          stacks: dumper == :ruby && Thread.list.size > 1 ? "dumping thread only" : "all",
           tracing: tracing, tracing_since: Tracing.since&.getutc&.strftime("%FT%TZ"), revision: revision
         }
       end

@@ -76,7 +76,11 @@ module HeapInspector
       seconds, write, wait, gc, fork = times.map(&:to_f)
       "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} unpacked, in #{seconds.round(1)} s (#{write.round(1)} writing, " \
         "#{wait.round(1)} waiting); the process paused for #{milliseconds(gc + fork)} ms (#{milliseconds(gc)} collecting garbage, " \
-        "#{milliseconds(fork)} forking)"
+        "#{milliseconds(fork)} forking)#{by_ruby(file["fallback"])}"
+    end
+
+    def by_ruby(reason)
+      "; taken by ObjectSpace.dump_all, without names: #{Escape.terminal(reason)}" if reason
     end
 
     def milliseconds(seconds) = (seconds * 1000).round

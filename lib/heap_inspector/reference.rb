@@ -6,7 +6,8 @@ module HeapInspector
     # @!attribute [r] object
     #   @return [HeapObject, nil] the object at the other end; nil where the dump has none at the address
     # @!attribute [r] edge
-    #   @return [String, nil] by what: `"@cache"`, `"[3]"`, `"value"`, `"class"`, `"closure"`; nil where that is not known
+    #   @return [String, nil] by what: `"@cache"`, `"[3]"`, `"[:key]"`, `"::LISTENERS"`, `"local variable request"`, `"value"`, `"class"`,
+    #     `"closure"`; nil where that is not known
     # @!attribute [r] certain
     #   @return [Boolean] whether the dump proves the name, which it does not of each instance variable
     # @!attribute [r] address

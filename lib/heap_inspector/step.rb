@@ -6,7 +6,7 @@ module HeapInspector
     # @!attribute [r] object
     #   @return [HeapObject] the object
     # @!attribute [r] edge
-    #   @return [String, nil] by what the step before holds it; of the first which root does (`"root vm"`)
+    #   @return [String, nil] by what the step before holds it; of the first which root (`"root vm"`) or global variable (`"$name"`) does
     # @!attribute [r] certain
     #   @return [Boolean] whether the dump proves the name
     # @!attribute [r] label

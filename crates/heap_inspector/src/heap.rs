@@ -9,6 +9,7 @@ pub(crate) mod column;
 mod index;
 mod lines;
 mod parts;
+mod root_names;
 
 use crate::Result;
 use crate::control::Control;
@@ -27,6 +28,7 @@ use crate::symbols::{SiteId, Symbol};
 pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
+use root_names::RootNames;
 
 /// An object's number: its place among the object lines of the dump, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +137,7 @@ pub struct Heap {
     class_nodes: Vec<u32>,
     roots: Vec<Root>,
     shapes: Vec<Shape>,
+    root_names: RootNames,
     index: Index,
     names: Names,
     totals: Totals,
@@ -239,6 +242,22 @@ impl Heap {
     #[must_use]
     pub fn roots(&self) -> &[Root] {
         &self.roots
+    }
+
+    /// The global variable that holds an object, where the dump names it.
+    #[must_use]
+    pub fn global_variable(&self, id: NodeId) -> Option<&str> {
+        self.root_names.get(None, id)
+    }
+
+    /// What a thread calls an object that it holds, `[:request]`, where the dump names it.
+    pub(crate) fn thread_variable(&self, thread: NodeId, id: NodeId) -> Option<&str> {
+        self.root_names.get(Some(thread), id)
+    }
+
+    /// Whether the lines of objects name what these hold.
+    pub(crate) fn has_edge_names(&self) -> bool {
+        self.root_names.is_native
     }
 
     /// The SHAPE lines, in order.

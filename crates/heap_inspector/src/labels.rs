@@ -5,6 +5,9 @@
 //! leave no reference, a name is certain only where there are as many references as variables, likely where the class of what is
 //! referred to tells, and one of a few else. Arrays and hashes list their elements in order. Classes, threads and Ruby's own objects are
 //! told by their types, closures and methods by their code. Costs nothing beside the heap until an edge is asked for.
+//!
+//! A dump by heap_inspector's own dumper names nearly all of them (`names`): such a name is read with the texts, for those edges that are
+//! asked for, and goes before what can be worked out.
 
 use crate::Result;
 use crate::heap::{Heap, NodeId, Target};
@@ -21,6 +24,7 @@ use std::fmt;
 use std::rc::Rc;
 
 pub(crate) mod code;
+mod named;
 
 /// What an edge is called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,8 +43,18 @@ pub enum Edge {
     Key,
     /// A value of a hash; with the text of its key where that is a string whose text was read.
     Value(Option<String>),
+    /// A value of a hash whose key is no string: `[:name]`, `[12]`; a variable of a thread.
+    Entry(String),
     /// A constant, by its name.
     Constant(String),
+    /// A member of a Struct or Data: `.name`.
+    Member(String),
+    /// A method of a class: `#name`.
+    Method(String),
+    /// A local variable of a closure.
+    Local(String),
+    /// A root that is a global variable: `$name`.
+    Global(String),
     /// The object's own class.
     Class,
     /// In words; empty where nothing is known.
@@ -58,6 +72,8 @@ impl fmt::Display for Edge {
             Edge::Key => f.write_str("key"),
             Edge::Value(None) => f.write_str("value"),
             Edge::Value(Some(key)) => write!(f, "[{key:?}]"),
+            Edge::Entry(name) | Edge::Member(name) | Edge::Method(name) | Edge::Global(name) => f.write_str(name),
+            Edge::Local(name) => write!(f, "local variable {name}"),
             Edge::Constant(name) => write!(f, "::{name}"),
             Edge::Class => f.write_str("class"),
             Edge::Other(words) => f.write_str(words),
@@ -155,6 +171,7 @@ pub struct Labels<'a> {
     /// Texts that may be labels or paths of code, whole.
     code_texts: HashMap<NodeId, Start>,
     places: RefCell<HashMap<NodeId, Places>>,
+    named: named::Named,
 }
 
 /// Where the references of a node with many of them lead: how often one was searched for, and from then on the first place of each.
@@ -185,6 +202,7 @@ impl<'a> Labels<'a> {
             texts: Starts::default(),
             code_texts: HashMap::new(),
             places: RefCell::default(),
+            named: named::Named::default(),
         }
     }
 
@@ -205,7 +223,8 @@ impl<'a> Labels<'a> {
         edges: impl IntoIterator<Item = (NodeId, NodeId)>,
     ) -> Result<()> {
         let is_string = |id: &NodeId| !source.hides_values() && self.heap.properties(*id).ty == Type::String;
-        let keys = edges.into_iter().filter_map(|(from, to)| self.key_of(from, to));
+        let edges: Vec<(NodeId, NodeId)> = edges.into_iter().collect();
+        let keys = edges.iter().filter_map(|(from, to)| self.key_of(*from, *to));
         let mut wanted: Vec<NodeId> =
             ids.iter().copied().chain(keys).filter(|id| is_string(id) && self.texts.get(*id).is_none()).collect();
         let mut iseqs: Vec<NodeId> = ids.iter().filter_map(|id| code::iseq_of(self.heap, *id)).collect();
@@ -218,8 +237,15 @@ impl<'a> Labels<'a> {
             .collect();
         let asked: HashSet<NodeId> = wanted.iter().copied().collect();
         wanted.extend(&of_code);
+        let mut named = std::mem::take(&mut self.named);
+        if self.heap.has_edge_names() {
+            let places = edges.iter().filter_map(|(from, to)| Some((*from, self.place(*from, *to)?)));
+            named.want(self.heap, places.chain(ids.iter().map(|id| (*id, named::BLOCK))));
+            wanted.extend(named.wanted());
+        }
         let (mut texts, mut code_texts) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.code_texts));
         let read = self.heap.records(source, &wanted, |id, record, _| {
+            named.take(self.heap, id, record);
             let Some(text) = record.value else { return Ok(()) };
             if of_code.contains(&id) {
                 code_texts.insert(id, Start::of(text, SHOWN_OF_CODE));
@@ -229,7 +255,27 @@ impl<'a> Labels<'a> {
             }
             Ok(())
         });
-        (self.texts, self.code_texts) = (texts, code_texts);
+        (self.texts, self.code_texts, self.named) = (texts, code_texts, named);
+        read
+    }
+
+    /// Reads the names of the first references of some objects, where the dump has such.
+    ///
+    /// # Errors
+    /// Those of [`Heap::records`].
+    pub fn read_names(&mut self, source: &Source, ids: &[NodeId], count: usize) -> Result<()> {
+        if !self.heap.has_edge_names() {
+            return Ok(());
+        }
+        let mut named = std::mem::take(&mut self.named);
+        let places = |id: NodeId| (0..self.heap.references(id).len().min(count)).map(move |place| (id, place));
+        named.want(self.heap, ids.iter().flat_map(|id| places(*id)));
+        let wanted: Vec<NodeId> = named.wanted().collect();
+        let read = self.heap.records(source, &wanted, |id, record, _| {
+            named.take(self.heap, id, record);
+            Ok(())
+        });
+        self.named = named;
         read
     }
 
@@ -297,9 +343,11 @@ impl<'a> Labels<'a> {
                     }
                     (Type::Hash, _, Some(count)) => format!("{class}, {}", plural(count, "entry", "entries")),
                     (Type::Array, _, Some(count)) => format!("{class}, {}", plural(count, "element", "elements")),
-                    (Type::Data | Type::Imemo, ..) => match self.code(id) {
-                        Some(code) => format!("{class}, {}, {}", code.label, code.file),
-                        None => class,
+                    (Type::Data | Type::Imemo, ..) => match (self.code(id), self.named.block(id)) {
+                        (Some(code), Some(block)) => format!("{class}, {}, {block}", code.label),
+                        (Some(code), None) => format!("{class}, {}, {}", code.label, code.file),
+                        (None, Some(block)) => format!("{class}, block at {block}"),
+                        (None, None) => class,
                     },
                     _ => class,
                 }
@@ -341,7 +389,13 @@ impl<'a> Labels<'a> {
     #[must_use]
     pub fn reference(&self, from: NodeId, place: usize) -> Edge {
         let heap = self.heap;
+        if let Some(edge) = self.named.edge(from, place) {
+            return edge.clone();
+        }
         let target = self.target(from, place);
+        if let Some(name) = target.and_then(|target| heap.thread_variable(from, target)) {
+            return Edge::Entry(name.to_owned());
+        }
         let properties = heap.properties(from);
         let label =
             |properties: &ObjectProperties| heap.names().tables.symbols.text(properties.names.label).into_owned();

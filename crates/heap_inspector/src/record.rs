@@ -286,6 +286,10 @@ pub const META_ROOT: &str = "heap_inspector";
 /// heap_inspector traced: see [`crate::stacks`].
 pub const STACKS_ROOT: &str = "heap_inspector_stacks";
 
+/// The category of the ROOT lines, without references, whose values name global variables and what threads keep under a name, where
+/// heap_inspector's own dumper took the dump.
+pub const NAMES_ROOT: &str = "heap_inspector_names";
+
 /// One line of a dump. Fields that the line lacks are `None`, `0` (`memsize`, `reference_count`) or unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Record<'a> {
@@ -335,6 +339,10 @@ pub struct Record<'a> {
     pub root: Option<Text<'a>>,
     /// How many references the line lists; the scanner hands them over beside the record.
     pub reference_count: u32,
+    /// By what the references are held, in a dump by heap_inspector: the list as it stands there; see [`Record::edge_names`].
+    pub names: Option<&'a [u8]>,
+    /// File and line of the block that a closure runs, in a dump by heap_inspector.
+    pub block: Option<Text<'a>>,
     /// The file whose code allocated the object (traced objects).
     pub file: Option<Text<'a>>,
     /// The line of that file.
@@ -374,6 +382,20 @@ impl Record<'_> {
         self.ty == Type::Root
             && self.reference_count == 0
             && self.root.is_some_and(|root| root.raw == STACKS_ROOT.as_bytes())
+    }
+
+    /// Whether the line is no root but names what roots and threads hold; see [`NAMES_ROOT`].
+    #[must_use]
+    pub fn is_names(&self) -> bool {
+        self.ty == Type::Root
+            && self.reference_count == 0
+            && self.root.is_some_and(|root| root.raw == NAMES_ROOT.as_bytes())
+    }
+
+    /// By what the object holds what its references lead to, one by one, none where the dump does not say; there may be fewer than
+    /// references.
+    pub fn edge_names(&self) -> impl Iterator<Item = Option<Text<'_>>> {
+        scan::each_name(self.names.unwrap_or_default())
     }
 
     /// A reference that Ruby up to 3.1 hides: it prints an IMEMO's second word as its class and leaves what equals it out of the

@@ -5,12 +5,12 @@
 //! [`SHORT`] bytes go through a permutation of all values of their length (a Feistel network, as in NIST's FF1), so two of them never
 //! become one; of longer ones the first [`HASHED`] bytes come from a keyed hash (SipHash-2-4, 128 bits), and the rest are stars.
 //!
-//! Kept are names: symbols, classes, methods, instance variables, files and lines, the frames of stacks, encodings, struct names. A line that cannot be read
+//! Of keys of hashes that heap_inspector's own dumper told those that are texts are left out. Kept are names: symbols, classes, methods, instance variables, files and lines, the frames of stacks, encodings, struct names. A line that cannot be read
 //! is left out and counted, since a secret may be in it. One thread; takes a block of memory (1 MiB, or the longest line).
 
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
-use crate::record::{Record, Type};
+use crate::record::{Record, Text, Type};
 use crate::source::Source;
 use crate::{Error, Result};
 use siphasher::sip::SipHasher24;
@@ -113,22 +113,61 @@ impl Redactor {
 
     fn write(&mut self, text: &[u8], record: &Record<'_>, out: &mut Vec<u8>) {
         self.sum.records += 1;
-        let is_name = record.ty == Type::Symbol || record.is_meta() || record.is_stacks();
-        let Some(value) = record.value.filter(|_| !is_name) else {
-            out.extend_from_slice(text);
-            return;
+        let is_name = record.ty == Type::Symbol || record.is_meta() || record.is_stacks() || record.is_names();
+        let place = |part: &[u8]| {
+            let start = part.as_ptr().addr() - text.as_ptr().addr();
+            start..start + part.len()
         };
-        self.sum.values += 1;
-        let start = value.raw.as_ptr().addr() - text.as_ptr().addr();
-        out.extend_from_slice(&text[..start]);
-        self.key.replace(&value.decode(), out);
-        out.extend_from_slice(&text[start + value.raw.len()..]);
+        let value = record.value.filter(|_| !is_name).map(|value| {
+            self.sum.values += 1;
+            let mut other = Vec::new();
+            self.key.replace(&value.decode(), &mut other);
+            (place(value.raw), other)
+        });
+        // Keys of hashes that are texts.
+        let names = record.names.filter(|_| record.edge_names().flatten().any(is_text_key));
+        let names = names.map(|names| (place(names), names_without_texts(record)));
+        let (first, second) = match (value, names) {
+            (Some(value), Some(names)) if names.0.start < value.0.start => (Some(names), Some(value)),
+            either => either,
+        };
+        let mut done = 0;
+        for (part, other) in first.into_iter().chain(second) {
+            out.extend_from_slice(&text[done..part.start]);
+            out.extend_from_slice(&other);
+            done = part.end;
+        }
+        out.extend_from_slice(&text[done..]);
     }
+}
+
+/// Whether a name is the key of a hash that is a text: `["…"]`.
+fn is_text_key(name: Text<'_>) -> bool {
+    name.decode_start(2)[..] == *b"[\""
+}
+
+/// A record's list of names, in which a value of a hash says no more than that it is one where its key is a text.
+fn names_without_texts(record: &Record<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for name in record.edge_names() {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        match name {
+            None => out.push(b'0'),
+            Some(name) if is_text_key(name) => out.extend_from_slice(b"\"(value)\""),
+            Some(name) => out.extend_from_slice(&[b"\"", name.raw, b"\""].concat()),
+        }
+    }
+    out
 }
 
 /// Whether the one value that the record knows is the only one in its line: of two keys the scanner tells the last. Inside of texts a
 /// quote has a backslash before it, so this finds keys alone, but for names that Ruby did not escape.
 fn is_single(text: &[u8], record: &Record<'_>) -> bool {
+    if record.names.is_some() && memchr::memmem::find_iter(text, b"\"names\":").count() != 1 {
+        return false;
+    }
     record.value.is_none() || memchr::memmem::find_iter(text, b"\"value\":").count() == 1
 }
 

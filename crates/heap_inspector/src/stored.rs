@@ -21,7 +21,7 @@ use std::time::Duration;
 use twox_hash::XxHash3_64;
 
 /// Raised with every change of what the file holds.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 /// `HEAPIDX` and a newline, which a transfer as text would change.
 const MAGIC: u64 = u64::from_le_bytes(*b"HEAPIDX\n");
 /// So many bytes of each end of the dump are hashed.

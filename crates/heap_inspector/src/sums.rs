@@ -78,7 +78,7 @@ impl Totals {
                 Type::Zombie => self.zombies += 1,
                 Type::Shape => self.shapes += 1,
                 _ if record.is_meta() => self.meta = record.value.and_then(meta),
-                _ if record.is_stacks() => {}
+                _ if record.is_stacks() || record.is_names() => {}
                 _ => {
                     let name = record.root.unwrap_or_default().decode();
                     self.add_root(&String::from_utf8_lossy(&name), u64::from(record.reference_count));

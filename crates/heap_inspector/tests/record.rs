@@ -68,6 +68,7 @@ fn member() -> impl Strategy<Value = (String, String)> {
         "file",
         "method",
         "edge_name",
+        "block",
         "novel",
     ];
     let numbers = ["bytesize", "capacity", "length", "size", "ivars", "memsize", "depth", "variation_count"];
@@ -105,6 +106,11 @@ fn member() -> impl Strategy<Value = (String, String)> {
                 let all: Vec<String> = keys.chain(age.map(|age| format!("\"age\":{age}"))).collect();
                 ("flags".to_owned(), format!("{{{}}}", all.join(", ")))
             }),
+        prop::collection::vec(prop::option::of(text()), 0..5).prop_map(|list| {
+            let list: Vec<String> =
+                list.iter().map(|name| name.as_ref().map_or("0".to_owned(), |name| quoted(name))).collect();
+            ("names".to_owned(), format!("[{}]", list.join(",")))
+        }),
         Just(("novel_tree".to_owned(), r#"{"a":[1, {"b":"}]\""}], "c":null}"#.to_owned())),
     ]
 }

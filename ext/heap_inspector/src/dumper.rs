@@ -1,9 +1,15 @@
 //! The child that writes a dump: what it does from the fork to its end, and the thread in it that packs what `ObjectSpace.dump_all` writes.
 //!
 //! In the child only the forking thread is left. Nothing leaves it: it comes here with all signals blocked and ends here by `_exit`,
-//! whatever happens. Signals that were caught before the fork, but whose trap had not run, would run it at Ruby's next look. So
-//! `dump_all` runs inside of a postponed job, where Ruby looks neither for traps nor for finalizers, and that job never returns.
+//! whatever happens.
+//!
+//! It walks the heap itself (`walk`): nothing of Ruby's runs then, and Ruby is not told that it was forked, which would have it forget the
+//! other threads with what their stacks hold. A fault ends the child, and the parent has another one take the dump by
+//! `ObjectSpace.dump_all`. There signals that were caught before the fork, but whose trap had not run, would run it at Ruby's next look.
+//! So `dump_all` runs inside of a postponed job, where Ruby looks neither for traps nor for finalizers, and that job never returns.
 
+use crate::forked_thread;
+use crate::walk;
 use heap_inspector::Error as Failure;
 use heap_inspector::redact::redact;
 use heap_inspector::sink::{Compression, Sink};
@@ -14,13 +20,14 @@ use magnus::value::ReprValue;
 use magnus::{Module, RModule, Ruby, Value, kwargs};
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::fs::File;
-use std::io::{self, BufWriter, PipeReader, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 /// What the child is to do; all of it made before the fork.
@@ -33,11 +40,21 @@ pub(crate) struct Order {
     pub(crate) meta: Vec<u8>,
     pub(crate) compression: Compression,
     pub(crate) redacts: bool,
+    pub(crate) dumper: Dumper,
     /// Seconds after which to give up.
     pub(crate) seconds: u32,
     pub(crate) parent: i32,
     /// The file to remove where the parent is gone or the time is over.
     pub(crate) unfinished: Option<CString>,
+}
+
+/// Who writes the lines.
+#[derive(Clone, Copy)]
+pub(crate) enum Dumper {
+    /// Our own walk.
+    Native(&'static walk::Api),
+    /// `ObjectSpace.dump_all`.
+    Ruby,
 }
 
 /// The exit status of a child that told how it went.
@@ -56,6 +73,9 @@ const LEFT: [c_int; 9] = [
     libc::SIGSTOP,
 ];
 
+/// Signals of a process that does what it must not.
+const FAULTS: [c_int; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP];
+
 /// Signals that are let through: faults, which blocked would be deadly anyhow, and the alarm.
 const OPEN: [c_int; 7] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP, libc::SIGALRM];
@@ -66,6 +86,10 @@ const OPEN: [c_int; 7] =
 /// To be called in a process that was just forked, by a Ruby thread that holds the GVL, with all signals blocked.
 pub(crate) unsafe fn be(mut order: Order) -> ! {
     let done = catch_unwind(AssertUnwindSafe(|| {
+        if let Dumper::Native(_) = order.dumper {
+            become_dumper(&mut order).map_err(|error| error.to_string())?;
+            dump_and_end(&order);
+        }
         // SAFETY: Ruby asks for this call behind any fork that it did not make. It makes this thread the only and the main one.
         magnus::rb_sys::protect(|| unsafe {
             rb_sys::rb_thread_atfork();
@@ -132,7 +156,10 @@ pub(crate) unsafe fn symbol(name: &std::ffi::CStr) -> Option<*mut c_void> {
 ///
 /// SAFETY: Ruby calls it with the pointer that `in_job` gave it, with the GVL.
 unsafe extern "C" fn job(order: *mut c_void) {
-    let order = unsafe { &*order.cast_const().cast::<Order>() };
+    dump_and_end(unsafe { &*order.cast_const().cast::<Order>() })
+}
+
+fn dump_and_end(order: &Order) -> ! {
     let start = Instant::now();
     let line = match catch_unwind(AssertUnwindSafe(|| dump(order))) {
         Ok(Ok(packed)) => {
@@ -140,6 +167,7 @@ unsafe extern "C" fn job(order: *mut c_void) {
             format!("done {bytes_in} {bytes_out} {lost} {}\n", start.elapsed().as_micros())
         }
         Ok(Err(line)) => line,
+        Err(_) if matches!(order.dumper, Dumper::Native(_)) => "broken it panicked\n".to_owned(),
         Err(_) => failed(0, "it panicked"),
     };
     end(order.status.as_raw_fd(), &line)
@@ -150,46 +178,153 @@ fn failed(number: i32, reason: &str) -> String {
     format!("error {number} {}\n", reason.replace(['\n', '\r'], " "))
 }
 
-/// Lets `dump_all` write to a pipe which another thread empties. What it wrote is whole where it returned, where its IO could be closed,
-/// which writes the rest, and where all that arrived ends with a line. Where the other thread fails it ends the process at once: to find
-/// the pipe without a reader is more than Ruby 3.1 bears in a process that it did not fork itself.
+/// Has the lines written on this thread and packed on another. Where the other fails it ends the process at once.
 fn dump(order: &Order) -> Result<Packed, String> {
-    let system = |error: &io::Error| failed(error.raw_os_error().unwrap_or(0), &error.to_string());
+    match order.dumper {
+        Dumper::Native(api) => dump_by_walk(order, api),
+        Dumper::Ruby => dump_by_ruby(order),
+    }
+}
+
+fn system(error: &io::Error) -> String {
+    failed(error.raw_os_error().unwrap_or(0), &error.to_string())
+}
+
+/// What our tracer knows: it changes no more, so another thread may read it.
+type Traced = Option<(&'static Tracer, Arc<Numbering>)>;
+
+fn traced() -> Traced {
+    crate::tracer::frozen().map(|tracer| (tracer, Arc::new(Numbering::new(tracer))))
+}
+
+/// Starts the thread that packs what comes.
+fn start_packing(order: &Order, input: Box<dyn Read + Send>) -> Result<forked_thread::Handle<Packed>, String> {
+    let told = Output::new(order);
+    let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
+    let input = Counted { input, bytes: Arc::clone(&told.bytes_in), last: 0 };
+    let pack = move || match catch_unwind(AssertUnwindSafe(|| pack(input, told, compression, redacts))) {
+        Ok(Ok(packed)) => packed,
+        Ok(Err(Failure::File { source, .. })) => end(status, &system(&source)),
+        Ok(Err(failure)) => end(status, &failed(0, &failure.to_string())),
+        Err(_) => end(status, &failed(0, "the compressing thread panicked")),
+    };
+    forked_thread::spawn(c"hi_pack", pack).map_err(|error| system(&error))
+}
+
+/// The lines that stand before the roots.
+fn write_head(order: &Order, traced: &Traced, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(&order.meta)?;
+    match traced {
+        Some((tracer, numbering)) => numbering.write_frames(tracer, out),
+        None => Ok(()),
+    }
+}
+
+/// Hands buffers over to the packing thread, at most [`Chunks::WAITING`] before it takes one, and gets them back.
+struct Chunks {
+    full: SyncSender<Vec<u8>>,
+    empty: Receiver<Vec<u8>>,
+}
+
+impl Chunks {
+    const WAITING: usize = 8;
+
+    fn new() -> (Chunks, Packing) {
+        let ((full, taken), (given, empty)) = (mpsc::sync_channel(Chunks::WAITING), mpsc::channel());
+        (Chunks { full, empty }, Packing { taken, given, chunk: Vec::new(), at: 0 })
+    }
+}
+
+impl walk::Out for Chunks {
+    fn take(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let mut empty = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * walk::CHUNK));
+        empty.clear();
+        let full = std::mem::replace(buffer, empty);
+        self.full.send(full).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// The other end.
+struct Packing {
+    taken: Receiver<Vec<u8>>,
+    given: Sender<Vec<u8>>,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Packing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.chunk.len() {
+            let Ok(chunk) = self.taken.recv() else { return Ok(0) };
+            let before = std::mem::replace(&mut self.chunk, chunk);
+            self.at = 0;
+            // Nobody may want it any more.
+            let _ = self.given.send(before);
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Lets the walk write into buffers which another thread packs.
+fn dump_by_walk(order: &Order, api: &walk::Api) -> Result<Packed, String> {
+    name_process(order.parent);
+    let traced = traced();
+    let (mut chunks, packing) = Chunks::new();
+    let packer = start_packing(order, with_sites(packing, traced.clone()))?;
+    let mut head = Vec::new();
+    write_head(order, &traced, &mut head).map_err(|error| system(&error))?;
+    let wanted = walk::Wanted { names: true, texts: !order.redacts };
+    let written = walk::Out::take(&mut chunks, &mut head).and_then(|()| {
+        // SAFETY: the thread that forked, with the GVL and collections disabled; those that run beside it know nothing of Ruby.
+        unsafe { walk::walk(api, wanted, &mut chunks) }
+    });
+    drop(chunks);
+    // Where nobody takes the lines any more the other thread says why, and ends the process.
+    let packed = packer.join();
+    written.map_err(|error| system(&error))?;
+    packed.ok_or_else(|| failed(0, "the compressing thread panicked"))
+}
+
+/// It is no second worker in lists of processes. Without the title it dumps as well.
+fn name_process(parent: i32) {
+    type SetTitle = unsafe extern "C" fn(*const std::ffi::c_char, ...);
+    // SAFETY: Ruby's own, or the system's; both take a format.
+    unsafe {
+        if let (Some(set), Ok(title)) =
+            (symbol(c"setproctitle"), CString::new(format!("heap_inspector: dump of {parent}")))
+        {
+            std::mem::transmute::<*mut c_void, SetTitle>(set)(c"%s".as_ptr(), title.as_ptr());
+        }
+    }
+}
+
+/// Lets `dump_all` write to a pipe which another thread empties. What it wrote is whole where it returned, where its IO could be closed,
+/// which writes the rest, and where all that arrived ends with a line. The pipe keeps a reader until the end: to find it without one is
+/// more than Ruby 3.1 bears in a process that it did not fork itself.
+fn dump_by_ruby(order: &Order) -> Result<Packed, String> {
     // It blocks, other than Ruby's pipes: from 3.4 on dump_all writes by fwrite, which loses what does not fit.
     let (input, output) = io::pipe().map_err(|error| system(&error))?;
     widen(&output);
     let held = input.try_clone().map_err(|error| system(&error))?;
-    let told = Output::new(order);
-    let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
-    // What the tracer knows changes no more, so another thread may read it.
-    let tracer = crate::tracer::frozen().map(|tracer| (tracer, Arc::new(Numbering::new(tracer))));
-    let input = Counted { input: with_sites(input, tracer.clone()), bytes: Arc::clone(&told.bytes_in), last: 0 };
-    let pack = move || {
-        let packed = match catch_unwind(AssertUnwindSafe(|| pack(input, told, compression, redacts))) {
-            Ok(Ok(packed)) => packed,
-            Ok(Err(Failure::File { source, .. })) => end(status, &system(&source)),
-            Ok(Err(failure)) => end(status, &failed(0, &failure.to_string())),
-            Err(_) => end(status, &failed(0, "the compressing thread panicked")),
-        };
-        drop(held);
-        packed
-    };
-    let packer = std::thread::Builder::new().name("heap_inspector pack".into()).spawn(pack);
-    let packer = packer.map_err(|error| system(&error))?;
+    let traced = traced();
+    let packer = start_packing(order, with_sites(input, traced.clone()))?;
     let mut output = File::from(OwnedFd::from(output));
-    output.write_all(&order.meta).map_err(|error| system(&error))?;
-    if let Some((tracer, numbering)) = tracer {
-        let mut lines = BufWriter::with_capacity(BUFFER, &mut output);
-        let written = numbering.write_frames(tracer, &mut lines).and_then(|()| lines.flush());
-        written.map_err(|error| system(&error))?;
-    }
+    let mut head = BufWriter::with_capacity(BUFFER, &mut output);
+    let written = write_head(order, &traced, &mut head).and_then(|()| head.flush());
+    written.map_err(|error| system(&error))?;
+    drop(head);
     dump_all(OwnedFd::from(output), order.parent).map_err(|reason| failed(0, &reason))?;
-    packer.join().map_err(|_| failed(0, "the compressing thread panicked"))
+    let packed = packer.join().ok_or_else(|| failed(0, "the compressing thread panicked"));
+    drop(held);
+    packed
 }
 
 /// The lines that come, with the sites and stacks that our tracer knows.
-fn with_sites(input: PipeReader, tracer: Option<(&'static Tracer, Arc<Numbering>)>) -> Box<dyn Read + Send> {
-    match tracer {
+fn with_sites(input: impl Read + Send + 'static, traced: Traced) -> Box<dyn Read + Send> {
+    match traced {
         Some((tracer, numbering)) => Box::new(Annotated::new(input, tracer, numbering)),
         None => Box::new(input),
     }
@@ -212,9 +347,7 @@ fn dump_all(output: OwnedFd, parent: i32) -> Result<(), String> {
             return Err(told(error));
         }
     };
-    // It is no second worker in lists of processes. Without the title it dumps as well.
-    let title = format!("heap_inspector: dump of {parent}");
-    let _: Result<Value, _> = ruby.module_process().funcall("setproctitle", (title,));
+    name_process(parent);
     let space: RModule = ruby.class_object().const_get("ObjectSpace").map_err(told)?;
     let _: Value = space.funcall("dump_all", (kwargs!("output" => io),)).map_err(told)?;
     let _: Value = io.funcall("close", ()).map_err(told)?;
@@ -247,6 +380,14 @@ fn become_dumper(order: &mut Order) -> io::Result<()> {
                 libc::signal(signal, action);
             }
         }
+        if let Dumper::Native(_) = order.dumper {
+            // A fault ends it at once: Ruby would begin to report it. What the system would keep of the process is all it knows.
+            FAULTS.into_iter().for_each(|signal| {
+                libc::signal(signal, libc::SIG_DFL);
+            });
+            let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const nothing);
+        }
         let mut open = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(open.as_mut_ptr());
         for signal in OPEN {
@@ -263,7 +404,7 @@ fn become_dumper(order: &mut Order) -> io::Result<()> {
     let (parent, unfinished) = (order.parent, order.unfinished.take());
     let end = Instant::now() + Duration::from_secs(order.seconds.into());
     let watch = move || watch(parent, end, unfinished.as_ref());
-    std::thread::Builder::new().name("heap_inspector watch".into()).spawn(watch).map(drop)
+    forked_thread::spawn(c"hi_watch", watch).map(drop)
 }
 
 /// The server goes first where the processors are busy.
@@ -349,7 +490,7 @@ fn pack(mut input: Counted, output: Output, compression: Compression, redacts: b
             }
         }
         if input.last != b'\n' {
-            return Err(failed(io::Error::other("ObjectSpace.dump_all ended in the middle of a line")));
+            return Err(failed(io::Error::other("the dump ended in the middle of a line")));
         }
         0
     };

@@ -2,23 +2,26 @@
 //!
 //! What touches the disk or waits does so without the GVL, in as few calls as can be: one before the fork, one or more after it.
 
-use crate::dumper::{self, Order};
+use crate::dumper::{self, Dumper, Order, symbol};
 use crate::errors;
 use crate::gvl;
 use crate::input::bytes;
 use crate::native::{function, method};
 use crate::tracer;
+use crate::walk;
 use heap_inspector::Error as Failure;
 use heap_inspector_cli::output::Output;
+use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
 use magnus::{
-    Class, DataTypeFunctions, Error, Module, Object, RArray, RModule, RString, Ruby, TryConvert, TypedData, Value,
+    Class, DataTypeFunctions, Error, Module, Object, RArray, RModule, RString, Ruby, Symbol, TryConvert, TypedData,
+    Value,
 };
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, c_int, c_void};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, PipeReader, Read};
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -242,7 +245,13 @@ impl Dumping {
         compression: String,
         redacts: bool,
         seconds: u32,
+        is_native: bool,
     ) -> Result<f64, Error> {
+        let dumper = if is_native {
+            Dumper::Native(walk::Api::get().map_err(|reason| errors::named(ruby, "DumpRefused", reason.to_owned()))?)
+        } else {
+            Dumper::Ruby
+        };
         let compression = compression.parse().map_err(|error| errors::raised(ruby, &error))?;
         let mut state = dumping.lock();
         let failed =
@@ -255,6 +264,7 @@ impl Dumping {
             meta: bytes(meta),
             compression,
             redacts,
+            dumper,
             seconds,
             parent: std::process::id().cast_signed(),
             unfinished: unfinished.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
@@ -276,7 +286,8 @@ impl Dumping {
     }
 
     /// Waits for the child, at most for `seconds` and not longer than for [`SLICE`]: nil, `[:progress, bytes]`, `[:done, bytes in, bytes
-    /// out, records lost, seconds]`, `[:error, number, words]`, `[:died, status of waitpid or nil]`. After the last three all is closed.
+    /// out, records lost, seconds]`, `[:error, number, words]`, `[:broken]` where our own walk gave up, `[:died, status of waitpid or nil]`.
+    /// After the last four all is closed.
     fn wait(ruby: &Ruby, dumping: &Dumping, seconds: f64, wants_progress: bool) -> Result<Option<RArray>, Error> {
         let mut state = dumping.lock();
         let slice = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(SLICE);
@@ -320,6 +331,7 @@ fn told(ruby: &Ruby, line: Option<&str>, status: Option<i32>) -> RArray {
             let number = number.parse::<i32>().unwrap_or(0);
             return row(ruby, "error", &[ruby.into_value(number), ruby.into_value(reason)]);
         }
+        ["broken", ..] => return row(ruby, "broken", &[]),
         _ => {}
     }
     row(ruby, "died", &[ruby.into_value(status)])
@@ -541,7 +553,67 @@ fn claim_folder(ruby: &Ruby, folder: RString) -> Result<(), Error> {
     claimed.map_err(|reason| errors::named(ruby, "AgentError", reason))
 }
 
+/// Why our own walk does not know this Ruby's heap, if so: nil or words.
+fn dumper_missing(_ruby: &Ruby) -> Option<&'static str> {
+    walk::Api::get().err()
+}
+
+/// Writes the heap of this very process to a descriptor, as the child of a dump would: what the specs hold against `ObjectSpace.dump_all`
+/// of the same moment.
+fn walk_heap(ruby: &Ruby, descriptor: RawFd, names: bool, texts: bool) -> Result<(), Error> {
+    struct Straight(File);
+    impl walk::Out for Straight {
+        fn take(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+            io::Write::write_all(&mut self.0, buffer)?;
+            buffer.clear();
+            Ok(())
+        }
+    }
+    let api = walk::Api::get().map_err(|reason| errors::named(ruby, "DumpRefused", reason.to_owned()))?;
+    let was_disabled = ruby.gc_disable();
+    // SAFETY: an open descriptor, which stays its owner's.
+    let file = unsafe { mem::ManuallyDrop::new(File::from_raw_fd(descriptor)) };
+    let walked = file.try_clone().and_then(|file| {
+        // SAFETY: a Ruby thread with the GVL, which it keeps; nothing is collected meanwhile.
+        unsafe { walk::walk(api, walk::Wanted { names, texts }, &mut Straight(file)) }
+    });
+    if !was_disabled {
+        ruby.gc_enable();
+    }
+    walked.map_err(|source| errors::raised(ruby, &Failure::File { path: PathBuf::from("the dump"), source }))
+}
+
+/// Takes note of blocks, each with the names of its local variables, all of which it uses: by them the walk finds where Ruby keeps such
+/// names. The blocks live on.
+fn learn_local_variables(_ruby: &Ruby, blocks: RArray) -> Result<(), Error> {
+    type ProcCode = unsafe extern "C" fn(rb_sys::VALUE, *mut c_int) -> rb_sys::VALUE;
+    // SAFETY: its type in proc.c.
+    let Some(code) =
+        (unsafe { symbol(c"rb_proc_get_iseq").map(|found| mem::transmute::<*mut c_void, ProcCode>(found)) })
+    else {
+        return Ok(());
+    };
+    let mut known = Vec::new();
+    for block in blocks {
+        let (block, names): (Value, RArray) = TryConvert::try_convert(block)?;
+        let names = names.into_iter().map(Symbol::try_convert).collect::<Result<Vec<_>, Error>>()?;
+        // SAFETY: a Proc, which from now on neither goes nor moves; its code is asked for where the heap stands still.
+        unsafe { rb_sys::rb_gc_register_mark_object(block.as_raw()) };
+        // SAFETY: Symbols.
+        known.push((block.as_raw(), names.iter().map(|name| unsafe { rb_sys::rb_sym2id(name.as_raw()) }).collect()));
+    }
+    walk::know(known, move |block| {
+        let mut is_proc = 0;
+        // SAFETY: a Proc.
+        unsafe { code(block, &raw mut is_proc) }
+    });
+    Ok(())
+}
+
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("dumper_missing", function!(dumper_missing, 0))?;
+    native.define_singleton_method("walk_heap", function!(walk_heap, 3))?;
+    native.define_singleton_method("learn_local_variables", function!(learn_local_variables, 1))?;
     native.define_singleton_method("claim_folder", function!(claim_folder, 1))?;
     for name in ["Dumping", "OpenOutput"] {
         let class = module.define_class(name, ruby.class_object())?;
@@ -549,7 +621,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
         module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol(name),))?;
         if name == "Dumping" {
             class.define_singleton_method("open", function!(Dumping::open, 5))?;
-            class.define_method("start", method!(Dumping::start, 4))?;
+            class.define_method("start", method!(Dumping::start, 5))?;
             class.define_method("wait", method!(Dumping::wait, 2))?;
             class.define_method("close", method!(Dumping::close, 0))?;
         } else {

@@ -402,7 +402,7 @@ fn references(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
 /// What refers to an object, in the same form.
 fn referrers(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
     let found = heap.work(ruby, |snapshot, control| {
-        Ok(show::referrers(snapshot.heap(), NodeId(id), snapshot.referrers(control)?))
+        Ok(show::referrers(snapshot.heap(), snapshot.source(), NodeId(id), snapshot.referrers(control)?))
     })?;
     let dump = heap.snapshot(ruby)?;
     rows(ruby, &found, |(by, from)| {

@@ -14,6 +14,7 @@ mod dumping;
 mod errors;
 mod export;
 mod filter;
+mod forked_thread;
 mod graph;
 mod gvl;
 mod heap;
@@ -22,6 +23,7 @@ mod native;
 mod objects;
 mod question;
 mod tracer;
+mod walk;
 mod work;
 
 use magnus::{Error, Module, Object, Ruby, Value, value::ReprValue};

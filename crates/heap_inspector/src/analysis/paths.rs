@@ -70,6 +70,14 @@ pub enum Told {
     Shown,
 }
 
+/// What holds the first object of a chain: the global variable that does, or the category of the root.
+pub(crate) fn root_edge(heap: &Heap, roots: &HashMap<NodeId, &str>, id: NodeId) -> Edge {
+    match heap.global_variable(id) {
+        Some(name) => Edge::Global(name.to_owned()),
+        None => Edge::Root(roots.get(&id).copied().unwrap_or_default().to_owned()),
+    }
+}
+
 /// So many steps repeat themselves at most, one after the other: those from one element of a list to the next.
 const PERIOD: usize = 4;
 /// What repeats itself for fewer steps than this is told.
@@ -128,7 +136,7 @@ impl Chain {
         let step = |place: usize| {
             let id = nodes[place];
             let edge = match place {
-                0 => Edge::Root(roots.get(&id).copied().unwrap_or_default().to_owned()),
+                0 => root_edge(labels.heap(), roots, id),
                 _ => labels.edge(nodes[place - 1], id),
             };
             Step { id, edge, label: labels.node(id) }
@@ -424,10 +432,10 @@ pub fn merged_by(
         .map(|(depth, sample, count, members)| Group {
             depth,
             edge: match shortest_paths.parent(sample) {
-                None => Edge::Root(roots.get(&sample).copied().unwrap_or_default().to_owned()),
+                None => root_edge(heap, &roots, sample),
                 Some(holder) => match labels.edge(holder, sample) {
                     Edge::Element(_) if count > 1 => Edge::Other("element"),
-                    Edge::Value(_) if count > 1 => Edge::Value(None),
+                    Edge::Value(_) | Edge::Entry(_) if count > 1 => Edge::Value(None),
                     edge => edge,
                 },
             },

@@ -137,6 +137,7 @@ pub fn show_by(
     });
     let around: Vec<NodeId> = nodes.chain(from.iter().copied()).chain([id]).collect();
     labels.read_texts(source, &around, from.iter().map(|from| (*from, id)))?;
+    labels.read_names(source, &[id], limit)?;
     let neighbour = |edge: Edge, target: Target| Neighbour {
         edge,
         target,
@@ -190,6 +191,10 @@ pub fn references(heap: &Heap, source: &Source, id: NodeId) -> Result<Vec<(Edge,
         let keys: Vec<NodeId> = (0..count).filter_map(|place| labels.key_at(id, place)).collect();
         labels.read_texts(source, &keys, [])?;
     }
+    if labels.read_names(source, &[id], KEYS_READ).is_err() {
+        // The dump is gone: what can be worked out stays.
+        labels = Labels::new(heap);
+    }
     let targets = heap.references(id).enumerate().map(|(place, target)| (labels.reference(id, place), target));
     Ok(targets.chain(heap.class(id).map(|class| (Edge::Class, Target::Node(class)))).collect())
 }
@@ -197,12 +202,18 @@ pub fn references(heap: &Heap, source: &Source, id: NodeId) -> Result<Vec<(Edge,
 /// Of hashes with more references no keys are read.
 const KEYS_READ: usize = 10_000;
 
-/// What refers to an object, in the order of the dump and each but once, and by what.
+/// What refers to an object, in the order of the dump and each but once, and by what; names are read from `source`, where that can be read.
 #[must_use]
-pub fn referrers(heap: &Heap, id: NodeId, referrers: &Referrers) -> Vec<(Edge, NodeId)> {
-    let labels = Labels::new(heap);
+pub fn referrers(heap: &Heap, source: &Source, id: NodeId, referrers: &Referrers) -> Vec<(Edge, NodeId)> {
     let mut from: Vec<NodeId> = referrers.of(id).collect();
     from.dedup();
+    let mut labels = Labels::new(heap);
+    if heap.has_edge_names() {
+        let edges = from.iter().take(KEYS_READ).map(|from| (*from, id));
+        if labels.read_texts(source, &[], edges).is_err() {
+            labels = Labels::new(heap);
+        }
+    }
     from.into_iter().map(|from| (labels.edge(from, id), from)).collect()
 }
 

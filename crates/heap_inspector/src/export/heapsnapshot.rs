@@ -415,7 +415,15 @@ impl File<'_> {
                 }
                 link::INTERNAL
             }
-            Edge::Variable(_) | Edge::Likely(_) | Edge::OneOf(_) | Edge::Constant(_) => link::PROPERTY,
+            Edge::Variable(_)
+            | Edge::Likely(_)
+            | Edge::OneOf(_)
+            | Edge::Constant(_)
+            | Edge::Entry(_)
+            | Edge::Member(_)
+            | Edge::Method(_)
+            | Edge::Local(_)
+            | Edge::Global(_) => link::PROPERTY,
             Edge::Key | Edge::Class | Edge::Root(_) | Edge::Other(_) => link::INTERNAL,
         };
         let name = match &edge {

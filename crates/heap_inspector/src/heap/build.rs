@@ -3,6 +3,7 @@
 
 use super::column::Column;
 use super::index::Index;
+use super::root_names::{self, RootNames, Told};
 use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
@@ -57,6 +58,7 @@ struct Chunk {
     stacks: Vec<(u32, u32)>,
     roots: Vec<(String, Vec<u64>)>,
     shapes: Vec<Shape>,
+    names: Vec<Told>,
 }
 
 /// The chunks of all threads, joined.
@@ -109,6 +111,7 @@ impl Joined {
         whole.references.append(&mut chunk.references);
         whole.roots.append(&mut chunk.roots);
         whole.shapes.append(&mut chunk.shapes);
+        whole.names.append(&mut chunk.names);
         if whole.columns.addresses.len() > nodes {
             whole.begins.push((nodes as u32, chunk.begin));
         }
@@ -206,6 +209,7 @@ impl Worker<'_> {
         };
         match record.ty {
             Type::Root if record.is_meta() => {}
+            Type::Root if record.is_names() => root_names::take(record, &mut chunk.names),
             Type::Root => match copied(&chunk.references[begin..]) {
                 Ok(references) => chunk.roots.push((text(record.root).unwrap_or_default(), references)),
                 Err(error) => self.refused = Some(error),
@@ -249,7 +253,9 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     let numbered_stacks = renumberings.first().map(Renumbering::stacks).unwrap_or_default();
     options.control.check()?;
     let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Chunk { mut columns, begins: mut segments, references, memsizes_big, stacks, roots, shapes, .. } = whole;
+    let Chunk {
+        mut columns, begins: mut segments, references, memsizes_big, stacks, roots, shapes, names: told, ..
+    } = whole;
     let addresses = std::mem::take(&mut columns.addresses);
     let finish_columns = || {
         renumber(&mut columns, &numbered, &renumberings);
@@ -279,6 +285,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .into_iter()
         .map(|(category, addresses)| Root { category, targets: addresses.into_iter().map(target).collect() })
         .collect();
+    let root_names = RootNames::new(told, &totals, |address| index.find(address));
     options.control.check()?;
     let mut columns = pack(columns, &memsizes_big, is_parallel)?;
     columns.stacks = stack_column(columns.types.len(), &stacks, &numbered_stacks, &mut diagnostics, options)?;
@@ -291,6 +298,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         class_nodes,
         roots,
         shapes,
+        root_names,
         index,
         names,
         totals,

@@ -3,6 +3,7 @@
 
 use super::column::{Cells, Column};
 use super::index::Index;
+use super::root_names::RootNames;
 use super::{Addresses, Columns, Heap, NodeId, Root, Shape, Target};
 use crate::arrays::{Part, Parts, Reader};
 use crate::diagnostics::Diagnostics;
@@ -19,6 +20,7 @@ struct Rest {
     diagnostics: Diagnostics,
     shapes: Vec<Shape>,
     roots: Vec<(String, usize)>,
+    root_names: RootNames,
 }
 
 impl Column {
@@ -103,6 +105,7 @@ impl Heap {
             class_nodes,
             roots,
             shapes,
+            root_names,
             index,
             names,
             totals,
@@ -114,6 +117,7 @@ impl Heap {
             diagnostics: diagnostics.clone(),
             shapes: shapes.clone(),
             roots: roots.iter().map(|root| (root.category.clone(), root.targets.len())).collect(),
+            root_names: root_names.clone(),
         };
         // Maps of numbers and texts always have a JSON.
         parts.push(serde_json::to_vec(&rest).unwrap_or_default());
@@ -139,7 +143,7 @@ impl Heap {
 
     pub(crate) fn from_parts(reader: &mut Reader) -> Option<Heap> {
         let rest: Vec<u8> = reader.take()?;
-        let Rest { totals, diagnostics, shapes, roots: categories } = serde_json::from_slice(&rest).ok()?;
+        let Rest { totals, diagnostics, shapes, roots: categories, root_names } = serde_json::from_slice(&rest).ok()?;
         let tables = Tables::from_parts(reader)?;
         let types: Vec<u8> = reader.take()?;
         let types: Vec<Type> = types.into_iter().map(Type::from_number).collect::<Option<_>>()?;
@@ -185,6 +189,9 @@ impl Heap {
         };
         let in_order = columns.edge_ends.is_sorted() && columns.edge_ends.len() == count;
         let ends_well = columns.edge_ends.last().copied().unwrap_or(0) as usize == edges.len();
+        if !root_names.is_sound(count) {
+            return None;
+        }
         if !in_order || !ends_well || class_nodes.len() != tables.class_count() {
             return None;
         }
@@ -230,6 +237,7 @@ impl Heap {
             class_nodes,
             roots,
             shapes,
+            root_names,
             index,
             names,
             totals,

@@ -286,3 +286,106 @@ fn a_text_is_cut_where_there_is_more_of_it_not_where_it_looks_so() {
     assert_eq!(labels.start(ids[2]), Some(&*format!("{whole}…")));
     assert_eq!(labels.start(ids[4]), Some(&*format!("{newlines}…")));
 }
+
+/// What a dump of ours says of itself.
+const NATIVE: &str = r#"{"type":"ROOT", "root":"heap_inspector", "value":"{\"version\":2,\"dumper\":\"native\"}", "references":[]}
+{"type":"ROOT", "root":"global_tbl", "references":["0x1028"]}
+"#;
+
+/// The names of all references of an object with these keys, where the dump says such.
+fn told(keys: &str, references: &[&str]) -> Vec<String> {
+    let list: Vec<String> = references.iter().map(|target| format!("\"{target}\"")).collect();
+    let lines = format!(
+        "{SHAPES}{NATIVE}{{\"address\":\"0x2000\", {}, \"memsize\":40}}\n",
+        keys.replace("REFERENCES", &format!("\"references\":[{}]", list.join(", ")))
+    );
+    let (heap, source) = heap_of_lines(&lines);
+    let id = heap.node(0x2000).unwrap();
+    let mut labels = Labels::new(&heap);
+    labels.read_names(&source, &[id], 100).unwrap();
+    (0..references.len()).map(|place| labels.reference(id, place).to_string()).collect()
+}
+
+#[test]
+fn names_that_the_dump_tells_go_before_guesses() {
+    let two = [STRING, ARRAY];
+    let of = |keys: &str| told(keys, &two);
+    assert_eq!(of(r#""type":"OBJECT", "shape_id":12, "ivars":3, REFERENCES, "names":["@c","@a"]"#), ["@c", "@a"]);
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names":[0,"@a"]"#), ["instance variable", "@a"]);
+    assert_eq!(
+        of(r#""type":"CLASS", "name":"Catalog", REFERENCES, "names":["LISTENERS","@@count"]"#),
+        ["::LISTENERS", "@@count"]
+    );
+    assert_eq!(
+        of(r##""type":"MODULE", "name":"Catalog", REFERENCES, "names":["(superclass)","#load"]"##),
+        ["superclass", "#load"]
+    );
+    assert_eq!(of(r#""type":"STRUCT", REFERENCES, "names":[".left",".right"]"#), [".left", ".right"]);
+    assert_eq!(of(r#""type":"HASH", "size":2, REFERENCES, "names":["[:a]","[\"b\n\"]"]"#), ["[:a]", r#"["b\n"]"#]);
+    assert_eq!(of(r#""type":"HASH", "size":1, REFERENCES, "names":["(key)","(value)"]"#), ["key", "value"]);
+    assert_eq!(
+        of(r#""type":"IMEMO", "imemo_type":"env", REFERENCES, "names":["request","(outer scope)"]"#),
+        ["local variable request", "outer scope"]
+    );
+}
+
+#[test]
+fn names_that_cannot_be_are_not_told() {
+    let of = |keys: &str| told(keys, &[STRING, ARRAY]);
+    let unknown = ["instance variable", "instance variable"];
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names":["LISTENERS",".left"]"#), unknown);
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names":["(made up)",""]"#), unknown);
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names":[]"#), unknown);
+    // More names than references, a name without end, one that would move the cursor: it is escaped where it is shown.
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names":["@a","@b","@c"]"#), ["@a", "@b"]);
+    let long = of(&format!(r#""type":"OBJECT", REFERENCES, "names":["@{}"]"#, "x".repeat(5_000))).swap_remove(0);
+    assert!(long.len() < 210 && long.ends_with('…'), "{long}");
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names":["@\u001b[2J"]"#)[0], "@\u{1b}[2J");
+    // Numbers other than 0 are no names: such a line is no record.
+    assert_eq!(of(r#""type":"OBJECT", REFERENCES, "names" : [ "@a" , 0 ]"#)[0], "@a");
+}
+
+#[test]
+fn other_dumps_are_not_asked_for_names() {
+    let line = object(0x2000, "", 2, &[STRING]).replace("], \"memsize\"", "], \"names\":[\"@a\"], \"memsize\"");
+    let (heap, source) = heap_of_lines(&format!("{SHAPES}{line}"));
+    let mut labels = Labels::new(&heap);
+    let id = heap.node(0x2000).unwrap();
+    labels.read_names(&source, &[id], 100).unwrap();
+    assert_eq!(labels.reference(id, 0).to_string(), "instance variable");
+}
+
+#[test]
+fn roots_and_threads_say_what_they_hold_and_so_does_the_index_file() {
+    let names = |value: &str| {
+        let value = serde_json::to_string(value).unwrap();
+        format!("{{\"type\":\"ROOT\", \"root\":\"heap_inspector_names\", \"value\":{value}, \"references\":[]}}\n")
+    };
+    let thread =
+        r#"{"address":"0x2000", "type":"DATA", "struct":"VM/thread", "references":["0x1000", "0x1050"], "memsize":40}"#;
+    let text = [
+        format!("{SHAPES}{NATIVE}{thread}\n"),
+        names(r#"{"globals":[["$listeners","0x1028"],["$again","0x1028"],["$gone","0x9999"]]}"#),
+        names(r#"{"threads":[["0x2000","[:request]","0x1050"],["0x9999","[:x]","0x1000"]]}"#),
+        names("nonsense"),
+    ]
+    .concat();
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("heap.json");
+    std::fs::write(&dump, text).unwrap();
+    let source = Source::path(&dump);
+    let first = crate::stored::load(&source, &Default::default()).unwrap().0;
+    let again = crate::stored::read(&dump, &Default::default()).expect("an index file").0;
+    for heap in [first, again] {
+        let [array, thread] = [0x1028, 0x2000].map(|address| heap.node(address).unwrap());
+        assert_eq!(heap.global_variable(array), Some("$listeners"));
+        assert_eq!(heap.global_variable(thread), None);
+        let labels = Labels::new(&heap);
+        assert_eq!(labels.reference(thread, 1).to_string(), "[:request]");
+        assert_eq!(labels.reference(thread, 0).to_string(), "thread");
+        // They are no roots.
+        assert_eq!(heap.roots().len(), 1);
+        assert_eq!(heap.totals().roots.len(), 1);
+        assert!(heap.has_edge_names());
+    }
+}

@@ -193,7 +193,7 @@ fn object(
     let before = shortest_paths.before(id);
     let held = match before {
         Some(before) => edge(labels.edge(before, id)),
-        None if shortest_paths.is_reachable(id) => edge(Edge::Root(roots.get(&id).copied().unwrap_or("").to_owned())),
+        None if shortest_paths.is_reachable(id) => edge(paths::root_edge(heap, roots, id)),
         None => String::new(),
     };
     json!({

@@ -24,6 +24,8 @@ pub enum Repair {
 enum Kind {
     Address,
     Addresses,
+    /// Texts, and 0 for none.
+    Names,
     Number,
     /// A number that may be negative: a closed file's descriptor is -1.
     Signed,
@@ -78,6 +80,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("called_id", Kind::RawText),
     ("receiver_class", Kind::Address),
     ("references", Kind::Addresses),
+    ("block", Kind::Text),
+    ("names", Kind::Names),
     ("file", Kind::RawText),
     ("line", Kind::Number),
     ("method", Kind::RawText),
@@ -140,6 +144,8 @@ fn dress(members: &Map<String, Value>) -> Result<Vec<u8>, String> {
             (Kind::Text | Kind::RawText, Value::String(_)) | (Kind::Flags, Value::Object(_)) => {}
             (Kind::Address, Value::String(text)) if is_address(text) => {}
             (Kind::Addresses, Value::Array(list)) if list.iter().all(|item| item.as_str().is_some_and(is_address)) => {}
+            (Kind::Names, Value::Array(list))
+                if list.iter().all(|item| item.is_string() || item.as_u64() == Some(0)) => {}
             _ => return Err(wrong()),
         }
         let text = match kind {
@@ -162,6 +168,7 @@ impl Kind {
         match self {
             Kind::Address => "an address",
             Kind::Addresses => "a list of addresses",
+            Kind::Names => "a list of names",
             Kind::Number => "a whole number",
             Kind::Signed => "a number",
             Kind::Text | Kind::RawText => "a string",

@@ -97,6 +97,7 @@ keys! {
     40 ID b"id\":",
     41 FD b"fd\":",
     42 STAC b"stac",
+    43 BLOC b"bloc",
 }
 
 const fn hash(key: u32) -> usize {
@@ -199,7 +200,13 @@ impl Scanner {
                 SIZE => record.length = Some(field!(b"size\":", number)),
                 DEFA => record.default = Some(field!(b"default\":\"", address)),
                 IVAR => record.ivars = Some(field!(b"ivars\":", number)),
-                NAME => record.name = Some(field!(b"name\":\"", text)),
+                NAME => {
+                    if rest.starts_with(b"names") {
+                        record.names = Some(field!(b"names\":[", names));
+                    } else {
+                        record.name = Some(field!(b"name\":\"", text));
+                    }
+                }
                 SUPE => record.superclass = Some(field!(b"superclass\":\"", address)),
                 REAL => record.real_class_name = Some(field!(b"real_class_name\":\"", text)),
                 STRU => record.struct_name = Some(field!(b"struct\":\"", text)),
@@ -220,6 +227,7 @@ impl Scanner {
                 LINE => record.line = Some(field!(b"line\":", small)),
                 METH => record.method = Some(field!(b"method\":\"", text)),
                 GENE => record.generation = Some(field!(b"generation\":", small)),
+                BLOC => record.block = Some(field!(b"block\":\"", text)),
                 STAC => record.stack = Some(field!(b"stack\":", small)),
                 MEMS => record.memsize = field!(b"memsize\":", number),
                 FLAG => {
@@ -373,6 +381,40 @@ fn addresses<'a>(mut rest: &'a [u8], references: &mut Vec<u64>) -> Option<&'a [u
             _ => return None,
         };
     }
+}
+
+/// Reads `["@a",0,"@b"]`, the opening bracket being passed: what stands between the brackets, for [`each_name`].
+fn names(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut after = rest;
+    if let [b']', after @ ..] = after {
+        return Some((&rest[..0], after));
+    }
+    loop {
+        after = match after {
+            [b'"', after @ ..] => text(after)?.1,
+            [b'0', after @ ..] => after,
+            _ => return None,
+        };
+        after = match after {
+            [b',', after @ ..] => after,
+            [b']', end @ ..] => return Some((&rest[..rest.len() - after.len()], end)),
+            _ => return None,
+        };
+    }
+}
+
+/// The names of a list that the scanner took: none for each 0.
+pub(super) fn each_name(list: &[u8]) -> impl Iterator<Item = Option<Text<'_>>> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let (name, after) = match rest {
+            [b'"', after @ ..] => text(after).map(|(text, after)| (Some(text), after))?,
+            [b'0', after @ ..] => (None, after),
+            _ => return None,
+        };
+        rest = after.strip_prefix(b",").unwrap_or(after);
+        Some(name)
+    })
 }
 
 #[inline]

@@ -146,3 +146,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn leaves_out_keys_of_hashes_that_are_texts() {
+    let line = r#"{"address":"0x1", "type":"HASH", "references":["0x2", "0x3", "0x4"], "names":["(key)","[\"secret\"]","[:symbol]"], "memsize":40}"#;
+    assert_eq!(redacted(line).0, line.replace(r#""[\"secret\"]""#, r#""(value)""#));
+    // A second list would hide the first.
+    let twice = line.replace(r#", "memsize""#, r#", "names":[0], "memsize""#);
+    assert!(!redacted(&twice).0.contains("secret"));
+}

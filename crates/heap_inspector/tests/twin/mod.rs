@@ -15,6 +15,7 @@ pub(crate) struct Plain {
     pub(crate) fd: Option<i64>,
     pub(crate) memsize: u64,
     pub(crate) texts: [Option<Vec<u8>>; 13],
+    pub(crate) names: Vec<Option<Vec<u8>>>,
 }
 
 /// The fields of a valid line; `None` where a field we know holds a value of another kind, or the line is no object.
@@ -92,9 +93,21 @@ pub(crate) fn twin(line: &[u8]) -> Option<Plain> {
             text("method")?,
             text("shape_type")?,
             text("edge_name")?,
-            None,
+            text("block")?,
         ],
+        names: match get("names") {
+            None => Vec::new(),
+            Some(list) => list.as_array()?.iter().map(name).collect::<Option<_>>()?,
+        },
     })
+}
+
+/// A name, or none for 0.
+fn name(value: &Value) -> Option<Option<Vec<u8>>> {
+    match value {
+        Value::String(text) => Some(Some(text.as_bytes().to_vec())),
+        value => (value.as_u64() == Some(0)).then_some(None),
+    }
 }
 
 fn parse(value: &Value) -> Option<u64> {
@@ -141,7 +154,8 @@ pub(crate) fn plain(record: &Record<'_>, references: &[u64]) -> Plain {
             text(record.method),
             text(record.shape_type),
             text(record.edge_name),
-            None,
+            text(record.block),
         ],
+        names: record.edge_names().map(text).collect(),
     }
 }

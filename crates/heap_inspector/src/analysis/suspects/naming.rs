@@ -12,7 +12,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::keys::{Absent, Key, KeyValue};
-use crate::labels::Labels;
+use crate::labels::{Edge, Labels};
 use crate::record::Type;
 use crate::source::Source;
 use crate::stacks::FrameId;
@@ -505,7 +505,7 @@ pub(in crate::analysis) fn holder(
     let (mut of_gem, mut container): (Option<Named>, Option<Named>) = (None, None);
     let mut between = 0;
     let known = |(name, id): Named| (name, Some(id));
-    for id in path.iter().rev() {
+    for (place, id) in path.iter().enumerate().rev() {
         let properties = heap.properties(*id);
         let name = labels.class_name(*id);
         match properties.ty {
@@ -521,7 +521,7 @@ pub(in crate::analysis) fn holder(
                 let name = inside.unwrap_or(&name).to_owned();
                 return match of_gem {
                     Some(of_gem) if between > FAR || origins.of(labels, &name) != Origin::App => known(of_gem),
-                    _ => (name, Some(*id)),
+                    _ => (name + &variable(labels, *id, path.get(place + 1)), Some(*id)),
                 };
             }
             Type::Data if name == "Thread" => return of_gem.map_or((name, Some(*id)), known),
@@ -546,7 +546,21 @@ pub(in crate::analysis) fn holder(
     if let Some(store) = ruby::store(heap, labels, category, path, class) {
         return (store.to_owned(), path.last().copied());
     }
+    if let Some(variable) = path.first().and_then(|first| heap.global_variable(*first)) {
+        return (variable.to_owned(), path.last().copied());
+    }
     container.map_or_else(|| (root_name(category), None), known)
+}
+
+/// By which constant or variable a class or module holds what is next on the path, where the dump names it: `::EVENTS`, `@quotes`.
+fn variable(labels: &Labels<'_>, module: NodeId, next: Option<&NodeId>) -> String {
+    if !labels.heap().has_edge_names() {
+        return String::new();
+    }
+    match next.map(|next| labels.edge(module, *next)) {
+        Some(edge @ (Edge::Constant(_) | Edge::Variable(_))) => edge.to_string(),
+        _ => String::new(),
+    }
 }
 
 /// So many objects of gems may stand between a holder of the app and the point. Behind more of them it only leads there, as an

@@ -1,0 +1,128 @@
+//! Names of edges as the dump tells them, and where the code of closures stands: read again for the edges that are asked for, so that
+//! a heap takes no more memory for them.
+
+use super::Edge;
+use crate::heap::{Heap, NodeId};
+use crate::record::{Record, Text, Type};
+use hashbrown::{HashMap, HashSet};
+
+/// In place of a place: where a closure's code stands.
+pub(super) const BLOCK: usize = usize::MAX;
+/// So many names are kept.
+const KEPT: usize = 1 << 20;
+/// Bytes of a name that are shown.
+const SHOWN: usize = 200;
+/// Words that a name in parentheses may be.
+const WORDS: [&str; 16] = [
+    "attached object",
+    "block",
+    "call cache",
+    "code",
+    "default",
+    "file of a constant",
+    "hidden constant",
+    "hidden variable",
+    "local variables",
+    "name",
+    "outer scope",
+    "receiver",
+    "scope",
+    "self",
+    "superclass",
+    "thread variables",
+];
+
+/// What was read, and what is to be read.
+#[derive(Default)]
+pub(super) struct Named {
+    edges: HashMap<(NodeId, u32), Edge>,
+    blocks: HashMap<NodeId, String>,
+    /// By holder the places of references whose names are wanted, and [`BLOCK`].
+    wanted: HashMap<NodeId, Vec<usize>>,
+    /// Holders that were read, with the places that were asked for.
+    asked: HashSet<(NodeId, usize)>,
+}
+
+impl Named {
+    /// Asks for the names of references by their places.
+    pub(super) fn want(&mut self, heap: &Heap, places: impl Iterator<Item = (NodeId, usize)>) {
+        self.wanted.clear();
+        for (id, place) in places {
+            let ty = heap.ty(id);
+            let has_it = match place {
+                BLOCK => ty == Type::Data,
+                // The place of an element is its name.
+                _ => !matches!(ty, Type::Array | Type::String) || ty == Type::Array && heap.length(id).is_none(),
+            };
+            if has_it && self.asked.len() < KEPT && self.asked.insert((id, place)) {
+                self.wanted.entry(id).or_default().push(place);
+            }
+        }
+        self.wanted.values_mut().for_each(|places| places.sort_unstable());
+    }
+
+    /// The objects whose lines are to be read.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.wanted.keys().copied()
+    }
+
+    /// Takes what is wanted of an object's line.
+    pub(super) fn take(&mut self, heap: &Heap, id: NodeId, record: &Record<'_>) {
+        let Some(places) = self.wanted.remove(&id) else { return };
+        if places.contains(&BLOCK)
+            && let Some(block) = record.block
+        {
+            self.blocks.insert(id, shown(block));
+        }
+        let mut places = places.into_iter().peekable();
+        for (place, name) in record.edge_names().enumerate() {
+            let Some(wanted) = places.peek() else { break };
+            if *wanted == place {
+                places.next();
+                if let Some(edge) = name.and_then(|name| edge(heap, id, &shown(name))) {
+                    self.edges.insert((id, place as u32), edge);
+                }
+            }
+        }
+    }
+
+    pub(super) fn edge(&self, from: NodeId, place: usize) -> Option<&Edge> {
+        self.edges.get(&(from, u32::try_from(place).ok()?))
+    }
+
+    /// File and line of a closure's code.
+    pub(super) fn block(&self, id: NodeId) -> Option<&str> {
+        self.blocks.get(&id).map(String::as_str)
+    }
+}
+
+fn shown(text: Text<'_>) -> String {
+    let start = text.decode_start(SHOWN + 1);
+    let is_cut = start.len() > SHOWN;
+    let text = String::from_utf8_lossy(&start[..start.len().min(SHOWN)]);
+    format!("{text}{}", if is_cut { "…" } else { "" })
+}
+
+/// What a name says; none where it says nothing that an object of this sort can mean.
+fn edge(heap: &Heap, holder: NodeId, name: &str) -> Option<Edge> {
+    let ty = heap.ty(holder);
+    let is_module = matches!(ty, Type::Class | Type::Module | Type::Iclass);
+    let first = name.chars().next()?;
+    match first {
+        '@' => Some(Edge::Variable(name.to_owned())),
+        '#' if is_module => Some(Edge::Method(name.to_owned())),
+        '.' if ty == Type::Struct => Some(Edge::Member(name.to_owned())),
+        '[' if ty == Type::Hash => Some(match name.strip_prefix("[\"").and_then(|name| name.strip_suffix("\"]")) {
+            Some(text) => Edge::Value(Some(text.to_owned())),
+            None => Edge::Entry(name.to_owned()),
+        }),
+        '(' => match name.strip_prefix('(')?.strip_suffix(')')? {
+            "key" => Some(Edge::Key),
+            "value" => Some(Edge::Value(None)),
+            word => WORDS.iter().find(|known| **known == word).map(|known| Edge::Other(known)),
+        },
+        _ if is_module => Some(Edge::Constant(name.to_owned())),
+        _ if ty == Type::Imemo => Some(Edge::Local(name.to_owned())),
+        _ => None,
+    }
+}

@@ -1,0 +1,723 @@
+//! By what an object holds others: worked out before its references are asked for, and matched with them by what they lead to.
+//!
+//! The first character says what a name is: `@x` an instance variable, `@@x` one of a class, `X` a constant, `#x` a method, `.x` a member of
+//! a Struct or Data, `[…]` the key of a Hash, `(…)` a word of ours, anything else a local variable.
+
+use super::Walk;
+use super::api::Api;
+use super::code::{self, Block};
+use super::text;
+use super::value::*;
+use rb_sys::{ID, VALUE};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+/// The number of a name; 0 for none.
+type Name = u32;
+
+/// Bytes of a key that are told.
+const SHOWN: usize = 60;
+/// A longer list of names is searched through a table.
+const SEARCHED: usize = 16;
+
+/// What is known of names, and of those of one object.
+#[derive(Default)]
+pub(super) struct Names {
+    /// What the root of global variables holds.
+    pub(super) globals: HashSet<VALUE>,
+    pub(super) threads: Vec<VALUE>,
+    /// All names, each as it stands in JSON between its quotes.
+    text: Vec<u8>,
+    places: Vec<(u32, u32)>,
+    by_id: HashMap<ID, Name>,
+    by_method: HashMap<ID, Name>,
+    words: HashMap<&'static str, Name>,
+    /// By class or shape: the names of instance variables by their places.
+    variables: HashMap<u64, Vec<Name>>,
+    /// Whether objects do not keep their variables where it is thought.
+    is_indirect: bool,
+    /// By class: the members of its Structs.
+    members: HashMap<VALUE, Vec<Name>>,
+    data: HashMap<VALUE, Data>,
+    /// What the object holds by name.
+    pairs: Vec<(VALUE, Name)>,
+    /// Where in `pairs` each thing is, the last place first; made when there are many and they do not come in order.
+    index: Option<HashMap<VALUE, Vec<u32>>>,
+    next: usize,
+    /// The name of each reference.
+    labels: Vec<Name>,
+    takes: Takes,
+    /// Of the references, where they are not kept: how many there are and what they come to.
+    seen: (u64, u64),
+    /// Where its code stands: file and line.
+    location: Vec<u8>,
+}
+
+/// What is done with the references of an object.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Takes {
+    /// Nothing has a name.
+    #[default]
+    Nothing,
+    /// They are looked for among the pairs.
+    Pairs,
+    /// The same, and methods say their names.
+    Methods,
+    /// The same, and what closures hold.
+    Closure,
+    /// The same, and what their environments hold.
+    Environment,
+    /// They are counted: keys and values come in order.
+    Entries,
+}
+
+/// What sort of DATA a type is.
+#[derive(Clone, Copy)]
+enum Data {
+    Closure,
+    Method,
+    Enumerator,
+    Thread,
+    Other,
+}
+
+impl Names {
+    fn intern(&mut self, json: &[u8]) -> Name {
+        if self.places.is_empty() {
+            self.places.push((0, 0));
+        }
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(json);
+        self.places.push((start, json.len() as u32));
+        (self.places.len() - 1) as Name
+    }
+
+    fn get(&self, name: Name) -> &[u8] {
+        let (start, length) = self.places.get(name as usize).copied().unwrap_or_default();
+        &self.text[start as usize..][..length as usize]
+    }
+
+    /// The name of an ID; none for those of Ruby's own.
+    unsafe fn id(&mut self, id: ID) -> Name {
+        if let Some(name) = self.by_id.get(&id) {
+            return *name;
+        }
+        // SAFETY: an ID.
+        let name = match unsafe { id_name(id) } {
+            Some(text) => {
+                let mut json = Vec::new();
+                escape(&mut json, text);
+                self.intern(&json)
+            }
+            None => 0,
+        };
+        self.by_id.insert(id, name);
+        name
+    }
+
+    unsafe fn method(&mut self, id: ID) -> Name {
+        if let Some(name) = self.by_method.get(&id) {
+            return *name;
+        }
+        let name = match unsafe { id_name(id) } {
+            Some(text) => {
+                let mut json = b"#".to_vec();
+                escape(&mut json, text);
+                self.intern(&json)
+            }
+            None => 0,
+        };
+        self.by_method.insert(id, name);
+        name
+    }
+
+    fn word(&mut self, word: &'static str) -> Name {
+        if let Some(name) = self.words.get(word) {
+            return *name;
+        }
+        let name = self.intern(word.as_bytes());
+        self.words.insert(word, name);
+        name
+    }
+
+    fn pair(&mut self, value: VALUE, name: Name) {
+        if name != 0 && !is_special(value) {
+            self.pairs.push((value, name));
+        }
+    }
+
+    /// Works out what an object holds by name.
+    ///
+    /// # Safety
+    /// It must be an object of that type.
+    pub(super) unsafe fn of(&mut self, api: &Api, object: VALUE, kind: u64, class: VALUE) {
+        self.pairs.clear();
+        self.labels.clear();
+        self.location.clear();
+        self.index = None;
+        self.next = 0;
+        self.seen = (0, 0);
+        unsafe {
+            if kind != T_OBJECT
+                && kind != T_CLASS
+                && kind != T_MODULE
+                && kind != T_IMEMO
+                && flags(object) & FL_EXIVAR != 0
+            {
+                self.by_foreach(object);
+            }
+            self.takes = match kind {
+                T_OBJECT => {
+                    self.of_object(api, object);
+                    Takes::Pairs
+                }
+                T_CLASS | T_MODULE => {
+                    self.of_class(api, object, kind);
+                    Takes::Methods
+                }
+                T_ICLASS => {
+                    let superclass = (api.superclass)(object);
+                    let word = self.word("(superclass)");
+                    self.pair(superclass, word);
+                    Takes::Methods
+                }
+                T_HASH => Takes::Entries,
+                T_STRUCT => {
+                    self.of_struct(api, object, class);
+                    Takes::Pairs
+                }
+                T_DATA => self.of_data(api, object),
+                T_IMEMO if imemo_type(object) == IMEMO_ENV => {
+                    self.of_environment(object);
+                    Takes::Environment
+                }
+                _ => Takes::Pairs,
+            };
+            if self.takes == Takes::Pairs && self.pairs.is_empty() {
+                self.takes = Takes::Nothing;
+            }
+        }
+    }
+
+    unsafe fn by_foreach(&mut self, object: VALUE) {
+        unsafe extern "C" fn each(id: ID, value: VALUE, names: rb_sys::st_data_t) -> c_int {
+            let names = unsafe { &mut *(names as *mut Names) };
+            let name = unsafe { names.id(id) };
+            match names.get(name) {
+                b"locals" => {
+                    let word = names.word("(thread variables)");
+                    names.pair(value, word);
+                }
+                text if text.starts_with(b"@") => names.pair(value, name),
+                // What Ruby keeps there for itself.
+                _ => {}
+            }
+            0
+        }
+        // SAFETY: the names are there for the call.
+        unsafe { rb_sys::rb_ivar_foreach(object, Some(each), (self as *mut Names) as rb_sys::st_data_t) };
+    }
+
+    /// Instance variables of an OBJECT, whose names are kept by class up to 3.1, by shape from then on: Ruby 3.1 takes the square of
+    /// their count to tell them.
+    unsafe fn of_object(&mut self, api: &Api, object: VALUE) {
+        unsafe {
+            let is_embedded = flags(object) & FL_USER1 != 0;
+            let (key, values, room) = match &api.shapes {
+                None => {
+                    let (values, room) = match is_embedded {
+                        true => (object + 16, 3),
+                        false => (word(object, 24) as VALUE, *((object as usize + 16) as *const u32) as usize),
+                    };
+                    (word(object, 8), values, Some(room))
+                }
+                Some(shapes) => {
+                    if self.is_indirect || (shapes.is_complex)(object) != 0 {
+                        return self.by_foreach(object);
+                    }
+                    let values = if is_embedded { object + 16 } else { word(object, 16) as VALUE };
+                    (u64::from((shapes.of)(object)), values, None)
+                }
+            };
+            if self.is_indirect {
+                return self.by_foreach(object);
+            }
+            if !self.by_places(key, values, room) {
+                self.learn_variables(key, object, values, room);
+                if self.is_indirect || !self.by_places(key, values, room) {
+                    self.pairs.clear();
+                    self.by_foreach(object);
+                }
+            }
+        }
+    }
+
+    /// Whether all variables of an object are known by their places.
+    unsafe fn by_places(&mut self, key: u64, values: VALUE, room: Option<usize>) -> bool {
+        let Some(names) = self.variables.get(&key) else { return false };
+        for place in 0..room.unwrap_or(names.len()) {
+            let value = unsafe { word(values, place * 8) } as VALUE;
+            if is_special(value) {
+                continue;
+            }
+            match names.get(place) {
+                Some(name) if *name != 0 => self.pairs.push((value, *name)),
+                // A name that Ruby keeps for itself.
+                Some(_) if room.is_none() => {}
+                _ => {
+                    self.pairs.clear();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    unsafe fn learn_variables(&mut self, key: u64, object: VALUE, values: VALUE, room: Option<usize>) {
+        unsafe extern "C" fn each(id: ID, value: VALUE, list: rb_sys::st_data_t) -> c_int {
+            let list = unsafe { &mut *(list as *mut Vec<(ID, VALUE)>) };
+            list.push((id, value));
+            0
+        }
+        let mut list: Vec<(ID, VALUE)> = Vec::new();
+        unsafe { rb_sys::rb_ivar_foreach(object, Some(each), (&raw mut list) as rb_sys::st_data_t) };
+        let mut names = self.variables.remove(&key).unwrap_or_default();
+        let mut place = 0;
+        for (id, value) in list {
+            // A place without a value is passed over.
+            while room.is_some_and(|room| place < room) && unsafe { word(values, place * 8) } as VALUE != value {
+                place += 1;
+            }
+            let is_there = room.is_none_or(|room| place < room);
+            if !is_there || unsafe { word(values, place * 8) } as VALUE != value {
+                self.is_indirect = true;
+                return;
+            }
+            let name = unsafe { self.id(id) };
+            if names.len() <= place {
+                names.resize(place + 1, 0);
+            }
+            names[place] = name;
+            place += 1;
+        }
+        self.variables.insert(key, names);
+    }
+
+    unsafe fn of_class(&mut self, api: &Api, object: VALUE, kind: u64) {
+        unsafe extern "C" fn variable(id: ID, value: VALUE, names: rb_sys::st_data_t) -> c_int {
+            let names = unsafe { &mut *(names as *mut Names) };
+            let name = unsafe { names.id(id) };
+            let name = match names.get(name) {
+                text if text.starts_with(b"@") => name,
+                // What Ruby keeps there for itself.
+                b"__attached__" => names.word("(attached object)"),
+                b"__classpath__" | b"__tmp_classpath__" => names.word("(name)"),
+                _ => names.word("(hidden variable)"),
+            };
+            names.pair(value, name);
+            0
+        }
+        unsafe extern "C" fn constant(
+            id: rb_sys::st_data_t,
+            entry: rb_sys::st_data_t,
+            names: rb_sys::st_data_t,
+        ) -> c_int {
+            let names = unsafe { &mut *(names as *mut Names) };
+            // SAFETY: `rb_const_entry_t` of constant.h: 8 bytes, value, file. The value of an autoload is none, and is not asked for.
+            unsafe {
+                let name = match names.id(id as ID) {
+                    0 => names.word("(hidden constant)"),
+                    name => name,
+                };
+                names.pair(word(entry as VALUE, 8) as VALUE, name);
+                let file = names.word("(file of a constant)");
+                names.pair(word(entry as VALUE, 16) as VALUE, file);
+            }
+            0
+        }
+        unsafe {
+            let superclass = (api.superclass)(object);
+            let word = self.word("(superclass)");
+            self.pair(superclass, word);
+            if let Some(attached_object) = api.attached_object
+                && kind == T_CLASS
+                && flags(object) & (rb_sys::ruby_fl_type::RUBY_FL_SINGLETON as u64) != 0
+            {
+                let word = self.word("(attached object)");
+                self.pair(attached_object(object), word);
+            }
+            if api.shapes.is_some() {
+                let word = self.word("(name)");
+                self.pair(rb_sys::rb_mod_name(object), word);
+            }
+            let names = (self as *mut Names) as rb_sys::st_data_t;
+            rb_sys::rb_ivar_foreach(object, Some(variable), names);
+            let table = rb_sys::rb_mod_const_at(object, std::ptr::null_mut()).cast::<rb_sys::st_table>();
+            if !table.is_null() {
+                rb_sys::rb_st_foreach(table, Some(constant), names);
+                rb_sys::rb_st_free_table(table);
+            }
+        }
+    }
+
+    unsafe fn of_struct(&mut self, api: &Api, object: VALUE, class: VALUE) {
+        if class == 0 {
+            return;
+        }
+        unsafe {
+            if !self.members.contains_key(&class) {
+                let members = self.learn_members((api.real_class)(class));
+                self.members.insert(class, members);
+            }
+            let members = self.members.remove(&class).unwrap_or_default();
+            let count = usize::try_from(rb_sys::rb_struct_size(object) as i64 >> 1).unwrap_or(0);
+            for (place, name) in members.iter().take(count).enumerate() {
+                let value = rb_sys::rb_struct_aref(object, (place << 1 | 1) as VALUE);
+                self.pair(value, *name);
+            }
+            self.members.insert(class, members);
+        }
+    }
+
+    unsafe fn learn_members(&mut self, class: VALUE) -> Vec<Name> {
+        // SAFETY: where the class is none of Struct's it raises, which is caught.
+        let members = magnus::rb_sys::protect(|| unsafe { rb_sys::rb_struct_s_members(class) });
+        let Ok(members) = members else { return Vec::new() };
+        let mut names = Vec::new();
+        unsafe {
+            for place in 0..rb_sys::RARRAY_LEN(members) {
+                let symbol = rb_sys::rb_ary_entry(members, place);
+                let mut json = b".".to_vec();
+                escape(&mut json, string_or_none(rb_sys::rb_sym2str(symbol)).unwrap_or_default());
+                names.push(self.intern(&json));
+            }
+        }
+        names
+    }
+
+    unsafe fn of_data(&mut self, api: &Api, object: VALUE) -> Takes {
+        unsafe {
+            let Some((of, data)) = typed_data(object) else { return Takes::Pairs };
+            let sort = *self.data.entry(of).or_insert_with(|| {
+                let name = word(of, 0) as *const c_char;
+                match if name.is_null() { &b""[..] } else { CStr::from_ptr(name).to_bytes() } {
+                    b"proc" | b"binding" => Data::Closure,
+                    b"method" => Data::Method,
+                    b"enumerator" => Data::Enumerator,
+                    b"VM/thread" => Data::Thread,
+                    _ => Data::Other,
+                }
+            });
+            if data == 0 {
+                return Takes::Pairs;
+            }
+            match sort {
+                Data::Closure => {
+                    let (itself, code, block) = (self.word("(self)"), self.word("(code)"), self.word("(block)"));
+                    match code::block(data) {
+                        Some(Block::Code { itself: value, code: iseq }) => {
+                            self.pair(value, itself);
+                            self.pair(iseq, code);
+                            let mut location = std::mem::take(&mut self.location);
+                            if !code::location(api, iseq, &mut location) {
+                                location.clear();
+                            }
+                            self.location = location;
+                        }
+                        Some(Block::Native { itself: value, code: native }) => {
+                            self.pair(value, itself);
+                            self.pair(native, code);
+                        }
+                        Some(Block::Other(value)) => self.pair(value, block),
+                        None => {}
+                    }
+                    return Takes::Closure;
+                }
+                // `struct METHOD` and `struct enumerator` begin with the object that is asked.
+                Data::Method | Data::Enumerator => {
+                    let receiver = self.word("(receiver)");
+                    self.pair(word(data, 0) as VALUE, receiver);
+                }
+                Data::Thread => self.threads.push(object),
+                Data::Other => {}
+            }
+            Takes::Pairs
+        }
+    }
+
+    /// `rb_env_t` of vm_core.h: flags, code, two pointers to the values, their count, of which the last three are no variables.
+    unsafe fn of_environment(&mut self, object: VALUE) {
+        unsafe {
+            let (iseq, values, count) =
+                (word(object, 8) as VALUE, word(object, 24) as VALUE, *((object as usize + 32) as *const u32));
+            if is_special(iseq) || builtin_type(iseq) != T_IMEMO || imemo_type(iseq) != IMEMO_ISEQ || values == 0 {
+                return;
+            }
+            let Some(locals) = code::locals(iseq) else { return };
+            for (place, id) in locals.iter().take((count as usize).saturating_sub(3)).enumerate() {
+                let name = self.id(*id);
+                self.pair(word(values, place * 8) as VALUE, name);
+            }
+        }
+    }
+
+    /// Takes note of the next reference.
+    ///
+    /// # Safety
+    /// It must be an object.
+    pub(super) unsafe fn take(&mut self, object: VALUE) {
+        match self.takes {
+            Takes::Nothing => return,
+            Takes::Entries => {
+                self.count(object);
+                return;
+            }
+            _ => {}
+        }
+        // SAFETY: an object.
+        let label = unsafe { self.look_up(object) };
+        self.labels.push(label);
+    }
+
+    fn count(&mut self, object: VALUE) {
+        self.seen = (self.seen.0 + 1, self.seen.1.rotate_left(5) ^ object);
+    }
+
+    unsafe fn look_up(&mut self, object: VALUE) -> Name {
+        if let Some((_, name)) = self.pairs.get(self.next).filter(|(value, _)| *value == object) {
+            self.next += 1;
+            return *name;
+        }
+        unsafe {
+            if builtin_type(object) == T_IMEMO {
+                match (self.takes, imemo_type(object)) {
+                    // `rb_method_entry_t` of method.h: flags, class, definition, name
+                    (Takes::Methods, IMEMO_MENT) => {
+                        let id = word(object, 24) as ID;
+                        return self.method(id);
+                    }
+                    (Takes::Methods, IMEMO_CALLCACHE) => return self.word("(call cache)"),
+                    (Takes::Closure, IMEMO_ENV) => return self.word("(local variables)"),
+                    (Takes::Environment, IMEMO_ENV) => return self.word("(outer scope)"),
+                    (Takes::Environment, IMEMO_ISEQ) => return self.word("(code)"),
+                    (Takes::Environment, _) => return self.word("(scope)"),
+                    (Takes::Closure, _) => {}
+                    _ => return 0,
+                }
+            }
+        }
+        if self.pairs.len() <= SEARCHED {
+            // Those before have their reference, but for what leads to the same.
+            let found = (self.next..self.pairs.len()).chain(0..self.next).find(|at| self.pairs[*at].0 == object);
+            return match found {
+                Some(at) => {
+                    self.next = at + 1;
+                    self.pairs[at].1
+                }
+                None => 0,
+            };
+        }
+        let pairs = &self.pairs;
+        let index = self.index.get_or_insert_with(|| {
+            let mut index: HashMap<VALUE, Vec<u32>> = HashMap::new();
+            for (at, (value, _)) in pairs.iter().enumerate().rev() {
+                index.entry(*value).or_default().push(at as u32);
+            }
+            index
+        });
+        let Some(places) = index.get_mut(&object) else { return 0 };
+        // Of several names each in turn.
+        let Some(at) = (if places.len() > 1 { places.pop() } else { places.last().copied() }) else { return 0 };
+        self.next = at as usize + 1;
+        self.pairs[at as usize].1
+    }
+}
+
+/// What goes over the entries of a Hash.
+struct Entries<'a, 'b> {
+    walk: &'a mut Walk<'b>,
+    class: VALUE,
+    /// References that go before are not known yet: they are counted, not written.
+    is_counting: bool,
+    is_first: bool,
+}
+
+impl Entries<'_, '_> {
+    /// One reference, with how its name is written.
+    fn put(&mut self, value: VALUE, name: impl FnOnce(&mut Vec<u8>)) {
+        if is_special(value) || value == self.class {
+            return;
+        }
+        if self.is_counting {
+            self.walk.names.count(value);
+            return;
+        }
+        if !self.is_first {
+            self.walk.buffer.push(b',');
+        }
+        self.is_first = false;
+        name(&mut self.walk.buffer);
+        self.walk.make_room();
+    }
+}
+
+/// SAFETY: Ruby calls it for each entry, with the `Entries`.
+unsafe extern "C" fn entry(key: VALUE, value: VALUE, entries: *mut c_void) -> c_int {
+    let entries = unsafe { &mut *entries.cast::<Entries<'_, '_>>() };
+    let has_texts = entries.walk.wanted.texts;
+    entries.put(key, |out| out.extend_from_slice(b"\"(key)\""));
+    entries.put(value, |out| {
+        // SAFETY: a key.
+        if !unsafe { write_key(key, has_texts, out) } {
+            out.extend_from_slice(b"\"(value)\"");
+        }
+    });
+    0
+}
+
+impl Walk<'_> {
+    /// Writes the names of the references that were just written.
+    ///
+    /// # Safety
+    /// It must be the object whose references they are.
+    pub(super) unsafe fn write_names(&mut self, object: VALUE, kind: u64) {
+        if !self.names.location.is_empty() {
+            self.text(", \"block\":\"");
+            let location = std::mem::take(&mut self.names.location);
+            self.buffer.extend_from_slice(&location);
+            self.names.location = location;
+            self.text("\"");
+        }
+        if kind == T_HASH {
+            // SAFETY: a Hash.
+            unsafe { self.write_entries(object) };
+            return;
+        }
+        let Some(last) = self.names.labels.iter().rposition(|name| *name != 0) else { return };
+        self.text(", \"names\":[");
+        for (place, label) in self.names.labels[..=last].iter().enumerate() {
+            if place > 0 {
+                self.buffer.push(b',');
+            }
+            if *label == 0 {
+                self.buffer.push(b'0');
+            } else {
+                self.buffer.push(b'"');
+                self.buffer.extend_from_slice(self.names.get(*label));
+                self.buffer.push(b'"');
+            }
+        }
+        self.text("]");
+        self.make_room();
+    }
+
+    /// A Hash's keys and values come in the order of its entries; whether they do is seen before anything is written.
+    unsafe fn write_entries(&mut self, hash: VALUE) {
+        unsafe {
+            let seen = self.names.seen;
+            self.names.seen = (0, 0);
+            self.entries(hash, true);
+            if self.names.seen != seen {
+                return;
+            }
+            self.text(", \"names\":[");
+            self.entries(hash, false);
+            self.text("]");
+        }
+    }
+
+    unsafe fn entries(&mut self, hash: VALUE, is_counting: bool) {
+        let variables = std::mem::take(&mut self.names.pairs);
+        let class = self.class;
+        let (api, default) = (self.api, if self.api.shapes.is_some() { 16 } else { 24 });
+        let mut entries = Entries { walk: self, class, is_counting, is_first: true };
+        for (value, name) in &variables {
+            let name = entries.walk.names.get(*name).to_vec();
+            entries.put(*value, |out| {
+                out.push(b'"');
+                out.extend_from_slice(&name);
+                out.push(b'"');
+            });
+        }
+        unsafe {
+            (api.each_pair)(hash, entry, (&raw mut entries).cast::<c_void>());
+            entries.put(word(hash, default) as VALUE, |out| out.extend_from_slice(b"\"(default)\""));
+        }
+        self.names.pairs = variables;
+    }
+}
+
+/// Writes `"[:key]"`, `"[12]"` or `"[\"text\"]"`; of other keys, and of texts where these are not to be told, nothing.
+unsafe fn write_key(key: VALUE, has_texts: bool, out: &mut Vec<u8>) -> bool {
+    let before = out.len();
+    out.extend_from_slice(b"\"[");
+    // SAFETY: what a key is, is asked first.
+    let is_told = unsafe {
+        if key & 1 == 1 {
+            text::signed(out, key as i64 >> 1);
+            true
+        } else if key == rb_sys::Qnil as VALUE {
+            out.extend_from_slice(b"nil");
+            true
+        } else if key == rb_sys::Qtrue as VALUE || key == rb_sys::Qfalse as VALUE {
+            out.extend_from_slice(if key == rb_sys::Qtrue as VALUE { b"true" } else { b"false" });
+            true
+        } else if rb_sys::STATIC_SYM_P(key) || !is_special(key) && builtin_type(key) == T_SYMBOL {
+            out.push(b':');
+            let text = string_or_none(rb_sys::rb_sym2str(key)).unwrap_or_default();
+            escape_start(out, text)
+        } else if rb_sys::FLONUM_P(key) {
+            out.extend_from_slice(format!("{:?}", rb_sys::rb_num2dbl(key)).as_bytes());
+            true
+        } else if is_special(key) {
+            false
+        } else {
+            match builtin_type(key) {
+                T_FLOAT => {
+                    out.extend_from_slice(format!("{:?}", f64::from_bits(word(key, 16))).as_bytes());
+                    true
+                }
+                T_STRING if has_texts => {
+                    out.extend_from_slice(b"\\\"");
+                    let is_told = escape_start(out, string(key));
+                    out.extend_from_slice(b"\\\"");
+                    is_told
+                }
+                T_CLASS | T_MODULE => match string_or_none(rb_sys::rb_mod_name(key)) {
+                    Some(name) => escape_start(out, name),
+                    None => false,
+                },
+                _ => false,
+            }
+        }
+    };
+    if is_told {
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.truncate(before);
+    }
+    is_told
+}
+
+/// As much of a text as is told; nothing of what is not UTF-8.
+fn escape_start(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    let start = &text[..text.len().min(SHOWN)];
+    let valid = match std::str::from_utf8(start) {
+        Ok(valid) => valid,
+        // The cut may fall into a letter.
+        Err(error) if text.len() > SHOWN && error.error_len().is_none() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    text::escape(out, valid.as_bytes());
+    if valid.len() < text.len() {
+        out.extend_from_slice("…".as_bytes());
+    }
+    true
+}
+
+/// A name as it stands in JSON: what is not UTF-8 in it replaced.
+pub(super) fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    text::escape(out, String::from_utf8_lossy(text).as_bytes());
+}

@@ -1,0 +1,277 @@
+# frozen_string_literal: true
+
+require_relative "living"
+
+RSpec.describe "The process's own dumper" do
+  include_context "with living processes"
+
+  let(:path) { File.join(folder, "heap.json.zst") }
+
+  # Runs a program to its end; its last line is what it printed.
+  def run(program)
+    process = living(program)
+    status = process.wait
+    expect(status).to be_success, process.rest
+  end
+
+  describe "its lines" do
+    # What changes between two looks at one heap: stacks of what runs, what the looks themselves made, caches of calls.
+    def compared(lines)
+      lines.reject { |line| line.include?('"root":"machine_context"') || line.match?(%r{"struct":"(VM/thread|fiber)"}) }
+    end
+
+    it "are those of ObjectSpace.dump_all, byte for byte" do
+      native, ruby = %w[native ruby].map { |name| File.join(folder, name) }
+      run(<<~RUBY)
+        require "objspace"; require "set"
+        class Thing; def initialize(n) = (@name = "thing \#{n}"; @nothing = nil; @list = [n]); end
+        class Holder; CONSTANT = ["c"]; @ivar = {}; @@cvar = "x"; class << self; attr_accessor :reg; end; end
+        keep = [Array.new(50) { |n| Thing.new(n) }, [1.5e300 * 10, -1.0 / 0, 0.0 / 0, 1.0e-310, 2**70, 3.7r, 2i], "ü" * 50, "\\xff".b, "\\xff a",
+                "quote \\" back \\\\ \\t\\n\\r\\b\\f\\0\\e\\x7f", "long" * 500, ("long" * 500)[3..], (1..100).to_a, (1..100).to_a[5..], [], {}, { a: 1 },
+                Hash.new { |hash, key| hash[key] = 1 }, { "a" => 1 }.compare_by_identity, Struct.new(:x, :y).new(1, "y"), Class.new, Module.new,
+                Class.new(Thing) { define_method(:x) { 1 } }, :"dynamic \#{rand}", File.open(__FILE__ == "-e" ? "/dev/null" : "/dev/null"), /a\#{1}b/,
+                "abc".match(/b/), [1, 2].each.tap(&:next), Fiber.new { Fiber.yield }.tap(&:resume), Thread.new { sleep }, proc { keep }, 1.method(:+),
+                binding, "frozen".freeze, "x".encode("UTF-16LE"), Set[1, "two"], Object.new.tap { |o| def o.x = 1 }, Mutex.new, Time.now,
+                "generic".dup.tap { |text| text.instance_variable_set(:@generic, "value") }, Array.new(200) { |n| Object.new.tap { |o| o.instance_variable_set("@v\#{n}", [n]) } }]
+        File.open(#{native.inspect}, "w") do |walked|
+          File.open(#{ruby.inspect}, "w") do |dumped|
+            native = HeapInspector.module_eval("Dump; Native")
+            3.times { GC.start }
+            GC.disable
+            2.times do # what the first look makes, as caches, is there at the second
+              [walked, dumped].each { |file| file.rewind; file.truncate(0) }
+              native.walk_heap(walked.fileno, false, false)
+              ObjectSpace.dump_all(output: dumped)
+              dumped.flush
+            end
+          end
+        end
+        puts keep.size
+      RUBY
+      native, ruby = [native, ruby].map { |file| compared(File.binread(file).lines) }
+      differing = (native - ruby) + (ruby - native)
+      expect(native.size).to be > 10_000
+      expect(native & ruby).not_to be_empty
+      expect(differing.size).to be <= 20, differing.first(12).map { |line| line[0, 300] }.join
+      kinds = native.to_h { |line| [line[/"type":"(\w+)"/, 1], true] }
+      expect(kinds.keys).to include(*%w[ROOT OBJECT CLASS ICLASS MODULE FLOAT STRING REGEXP ARRAY HASH STRUCT BIGNUM FILE DATA MATCH SYMBOL
+                                        RATIONAL COMPLEX IMEMO])
+    end
+  end
+
+  describe "its names" do
+    def program(redact: false)
+      <<~RUBY
+        module Catalog
+          LISTENERS = ["constant value"]
+          autoload :Never, "/nowhere/never"
+          @registry = ["module's variable"]
+          @@count = ["class variable"]
+        end
+        class Request; def initialize = (@session = ["session"]; @nothing = nil; @number = 7; @last = ["last"]); end
+        Pair = Struct.new(:left, :right)
+        Coordinate = defined?(Data.define) ? Data.define(:lat, :lng) : Struct.new(:lat, :lng)
+        $recent_searches = ["recent search"]
+        Keys = { symbol: ["by symbol"], 12 => ["by number"], 1.5 => ["by float"], "text \\"q\\"" => ["by text"], ("long" * 30) => ["by long text"],
+                 nil => ["by nil"], String => ["by class"], Object.new => ["by object"], "\\xff".b => ["by bytes"] }
+        Others = [Pair.new(["left"], ["right"]), Coordinate.new(["lat"], ["lng"]), Request.new,
+                  "generic".dup.tap { |text| text.instance_variable_set(:@extra, ["extra"]) }]
+        def Catalog.hook
+          request = ["local variable"]
+          -> { request }
+        end
+        Hook = Catalog.hook
+        Bound = ["receiver"].method(:push)
+        Enumerated = ["enumerated"].each
+        Thread.new do
+          Thread.current[:fiber_local] = ["fiber-local"]
+          Thread.current.thread_variable_set(:thread_local, ["thread-local"])
+          only = ["stack of another thread"]
+          Thread.stop
+          only
+        end.tap { |thread| Thread.pass until thread.stop? }
+        Defaults = Hash.new { |hash, key| hash[key] = 1 }
+        HeapInspector.dump(#{path.inspect}, redact: #{redact})
+      RUBY
+    end
+
+    it "say by what each sort of object holds each" do
+      run(program)
+      lines = Helpers.lines_of(path)
+      expect(meta(path)).to include("version" => 2, "dumper" => "native", "stacks" => "all")
+      texts = lines.select { |line| line["type"] == "STRING" }.to_h { |line| [line["address"], line["value"]] }
+      # By what each array of one of the program's texts is held.
+      arrays = lines.select { |line| line["type"] == "ARRAY" && line["length"] == 1 }
+                    .to_h { |line| [line["address"], texts[line["references"]&.first]] }
+      edges = lines.flat_map do |line|
+        next [] unless line["names"]
+
+        line["references"].zip(line["names"]).filter_map { |address, name| [arrays[address], name] if arrays[address] }
+      end
+      expect(edges.to_h).to include(
+        "constant value" => "LISTENERS", "module's variable" => "@registry", "class variable" => "@@count", "session" => "@session",
+        "last" => "@last", "left" => ".left", "right" => ".right", "lat" => ".lat", "lng" => ".lng", "by symbol" => "[:symbol]",
+        "by number" => "[12]", "by float" => "[1.5]", "by text" => '["text "q""]', "by long text" => "[\"#{"long" * 15}…\"]",
+        "by nil" => "[nil]", "by class" => "[String]", "by object" => "(value)", "by bytes" => "(value)", "extra" => "@extra",
+        "local variable" => "request", "receiver" => "(receiver)", "enumerated" => "(receiver)", "thread-local" => "[:thread_local]"
+      )
+      named = lines.select { |line| line["root"] == "heap_inspector_names" }.map { |line| JSON.parse(line["value"]) }
+      globals = named.flat_map { |value| value["globals"] || [] }.to_h
+      expect(arrays[globals.fetch("$recent_searches")]).to eq "recent search"
+      locals = named.flat_map { |value| value["threads"] || [] }
+      expect(locals.map { |_, name, address| [name, arrays[address]] }).to include(["[:fiber_local]", "fiber-local"])
+      hook = lines.find { |line| line["struct"] == "proc" && line["block"]&.match?(/\A-e:\d+\z/) }
+      expect(hook["names"]).to eq ["(self)", "(code)", "(local variables)"]
+      defaults = lines.find { |line| line["type"] == "HASH" && line["default"] && line["size"].zero? && line["names"] == ["(default)"] }
+      expect(defaults).not_to be_nil
+    end
+
+    it "are what a path, an object's references and a suspect's holder are told by" do
+      run(<<~RUBY)
+        class Session; def initialize = @data = "x" * 100; end
+        class Request; def initialize = @session = Session.new; end
+        module Catalog; LISTENERS = []; end
+        def hook = Request.new.then { |request| -> { request } }
+        200.times { Catalog::LISTENERS << hook }
+        $recent = [Object.new]
+        HeapInspector.dump(#{path.inspect})
+      RUBY
+      2.times do # from the dump, then with its index file
+        heap = HeapInspector.analyze(path)
+        session = heap.where(class: "Session").first
+        edges = session.path_to_root.map(&:edge)
+        expect(edges.last(6)).to match ["::Catalog", "::LISTENERS", /\A\[\d+\]\z/, "local variables", "local variable request", "@session"]
+        expect(session.path_to_root.map(&:label)).to include("Proc, block (2 levels) in hook, -e:5")
+        request = heap.where(class: "Request").first
+        expect(request.references.map { |reference| [reference.edge, reference.certain?] }).to include(["@session", true])
+        expect(request.referrers.map(&:edge)).to include("local variable request")
+        globals = Helpers.lines_of(path).find { |line| line["value"]&.include?('"$recent"') }.fetch("value")
+        recent = heap.find(JSON.parse(globals).fetch("globals").to_h.fetch("$recent"))
+        expect(recent.path_to_root.first.edge).to eq "$recent"
+        expect(heap.suspects.first.holder).to eq "Catalog::LISTENERS"
+      end
+    end
+
+    it "cover nearly all that objects, hashes, structs, classes and closures hold" do
+      run(program)
+      lines = Helpers.lines_of(path)
+      counts = Hash.new { |hash, kind| hash[kind] = [0, 0] }
+      lines.each do |line|
+        kind = line["type"]
+        kind = line["struct"] || line["imemo_type"] if %w[DATA IMEMO].include?(kind)
+        next unless %w[OBJECT HASH STRUCT CLASS MODULE ICLASS proc env].include?(kind) && line["references"]
+
+        counts[kind][0] += line["references"].size
+        counts[kind][1] += (line["names"] || []).count { |name| name != 0 }
+      end
+      shares = counts.transform_values { |all, named| named.fdiv(all) }
+      expect(shares.keys).to include("OBJECT", "HASH", "STRUCT", "CLASS", "MODULE", "proc", "env")
+      expect(counts.values.sum(&:last).fdiv(counts.values.sum(&:first))).to be >= 0.98, shares.inspect
+    end
+
+    it "tell no key's text where the dump is redacted" do
+      run(program(redact: true))
+      bytes = IO.popen(["zstd", "-dcq", path], &:read)
+      expect(["[:symbol]", '"@session"', '"LISTENERS"'].reject { |name| bytes.include?(name) }).to be_empty
+      expect(["text \\\"q", "longlonglong"].select { |text| bytes.include?(text) }).to be_empty
+    end
+  end
+
+  it "writes what heapy reads, with the same count of objects" do
+    skip "heapy is not installed" unless system("heapy", "--version", out: File::NULL, err: File::NULL)
+    plain = File.join(folder, "heap.json")
+    run(<<~RUBY)
+      Keys = { symbol: "a", "text" => ["b"], 1 => nil }
+      $variable = Keys
+      HeapInspector.dump(#{plain.inspect})
+    RUBY
+    out, status = Open3.capture2({ "LC_ALL" => "C.UTF-8" }, "heapy", "read", plain)
+    expect(status).to be_success
+    count = out.scan(/object count: (\d+)/).sum { |number,| number.to_i }
+    # heapy counts every line, those of roots too.
+    expect(count).to eq File.foreach(plain).count
+  end
+
+  it "keeps what only another thread's stack, or a fiber that waits, holds" do
+    run(<<~RUBY)
+      thread = Thread.new { only = ["kept by ", "a stack"].join; Thread.stop; only }
+      Thread.pass until thread.stop?
+      fiber = Fiber.new { only = ["kept by ", "a fiber"].join; Fiber.yield; only }
+      fiber.resume
+      HeapInspector.dump(#{path.inspect})
+      fiber.resume
+    RUBY
+    heap = HeapInspector.analyze(path)
+    held = Helpers.lines_of(path).select { |line| ["kept by a stack", "kept by a fiber"].include?(line["value"]) }
+    expect(held.map { |line| line["value"] }).to contain_exactly("kept by a stack", "kept by a fiber")
+    expect(held.map { |line| heap.find(line["address"]).reachable? }).to all(be true)
+  end
+
+  it "has ObjectSpace.dump_all take the dump where its child ends by a fault, and from then on" do
+    process = living(<<~RUBY)
+      strings = Array.new(300_000) { |number| "text \#{number}" }
+      puts "waiting"
+      file = HeapInspector.dump(#{path.inspect}, compression: :gzip)
+      puts "\#{file.dumper}: \#{file.fallback}"
+      puts HeapInspector.dump(#{path.inspect}, compression: :plain).dumper
+      File.open(#{path.inspect}, "w") { |io| puts HeapInspector.dump(io, compression: :plain).dumper }
+      puts strings.size
+    RUBY
+    process.line(/waiting/)
+    child = eventually { Dir.glob("#{path}.*.tmp").any? && children(process.pid).first }
+    Process.kill(:SEGV, child)
+    reason = "the child that walked the heap was killed by SIGSEGV"
+    expect(process.line).to eq "heap_inspector: the dump is taken by ObjectSpace.dump_all, without names: #{reason}"
+    expect(process.line(/: /)).to eq "ruby: #{reason}"
+    2.times { expect(process.line(/\A(?:ruby|native)\z/)).to eq "ruby" }
+    expect(process.wait).to be_success, process.rest
+    expect(HeapInspector.analyze(path).warnings).to be_empty
+  end
+
+  it "takes back what a child that broke wrote into an open file" do
+    process = living(<<~RUBY)
+      strings = Array.new(300_000) { |number| "text \#{number}" }
+      puts "waiting"
+      File.open(#{path.inspect}, "w") do |io|
+        io.write("before")
+        puts HeapInspector.dump(io, compression: :gzip).dumper
+      end
+      puts strings.size
+    RUBY
+    process.line(/waiting/)
+    child = eventually { File.size?(path).to_i > 100_000 && children(process.pid).first }
+    Process.kill(:SEGV, child)
+    expect(process.line(/\A(?:ruby|native)\z/)).to eq "ruby"
+    expect(process.wait).to be_success, process.rest
+    bytes = File.binread(path)
+    expect(bytes).to start_with("before\x1f\x8b".b)
+    File.binwrite(path, bytes.delete_prefix("before"))
+    expect(HeapInspector.analyze(path).warnings).to be_empty
+  end
+
+  it "leaves the dump to ObjectSpace.dump_all beside other Ractors, whose locks a fork would freeze" do
+    process = living(<<~RUBY)
+      Warning[:experimental] = false
+      ractor = Ractor.new { Ractor.receive }
+      puts HeapInspector.dump(#{path.inspect}).fallback
+      ractor.send(1)
+      ractor.respond_to?(:value) ? ractor.value : ractor.take
+      Thread.pass until Ractor.count == 1
+      puts HeapInspector.dump(#{path.inspect}).dumper
+    RUBY
+    expect(process.line(/\Athere/)).to eq "there are other Ractors"
+    expect(process.line).to eq "native"
+  end
+
+  it "leaves the dump to ObjectSpace.dump_all where it is told to, and where it broke before" do
+    run(<<~RUBY)
+      file = HeapInspector.dump(#{path.inspect}, dumper: :ruby)
+      raise file.inspect unless file.dumper == :ruby && file.fallback.nil?
+      HeapInspector.module_eval("Dump").unfit = "it broke before"
+      File.write(#{"#{folder}/fallback".inspect}, HeapInspector.dump(#{path.inspect}).fallback)
+    RUBY
+    expect(File.read(File.join(folder, "fallback"))).to eq "it broke before"
+    expect(Helpers.lines_of(path).none? { |line| line["names"] }).to be true
+    expect(meta(path)).to include("dumper" => "ruby")
+  end
+end
