@@ -63,7 +63,7 @@ RSpec.describe "The page of heap_inspector serve" do
     ask = page.find_by_id("ask")
     names = ask.all("option", visible: :all).map(&:value) & HeapInspector.const_get(:Questions)::LIST.map { |question| question[:name] }
     expect(names).to include("suspects", "top", "diff", "retained", "dominators")
-    ask.select(/\Atop:/)
+    ask.find("option", text: /\Atop:/).select_option
     ask.fill_in("by", with: "gem")
     ask.fill_in("lines", with: "2")
     ask.click_button("Ask")
@@ -72,7 +72,7 @@ RSpec.describe "The page of heap_inspector serve" do
     ask.fill_in("by", with: "gm")
     ask.click_button("Ask")
     expect(ask).to have_css("[role=alert]", text: "did you mean gem", wait: 20)
-    ask.select(/\Adominators:/)
+    ask.find("option", text: /\Adominators:/).select_option
     ask.click_button("Ask")
     expect(ask).to have_css(".asked tbody tr", minimum: 5, wait: 20)
   end

@@ -175,8 +175,8 @@ module HeapInspector
       Export.write(heaps, folder, terms(where), options)
     end
 
-    # A page to look at, in a browser: what leaks, growth, who holds what, the biggest objects to walk through, waste, threads. One HTML file,
-    # below 5 MB, which loads nothing. It holds texts of the heap: write it for yourself alone (`perm: 0o600`).
+    # A page to look at, in a browser: what leaks, growth, who holds what, the biggest objects to walk through, waste, threads. One HTML
+    # file, below 5 MB, which loads nothing. It holds texts of the heap: write it for yourself alone (`perm: 0o600`).
     #
     # @param confidential [Boolean, nil] whether to leave out the values of strings, which are shown cut to 60 letters else; by default what
     #   the dumps say of themselves: those of redacted ones are left out
