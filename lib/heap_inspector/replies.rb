@@ -31,7 +31,7 @@ module HeapInspector
       status: status, trace: status, profile: { "bytes" => whole, "samples" => whole, "serial" => whole },
       dump: { "bytes" => whole, "compressed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
               "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
-              "wait_seconds" => maybe.call(seconds), "lost" => whole }
+              "wait_seconds" => maybe.call(seconds), "lost" => whole, "fallback" => maybe.call(text) }
     }.freeze
 
     private_constant :MOST, :TIMES, :ANSWERS

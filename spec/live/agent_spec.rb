@@ -52,7 +52,11 @@ RSpec.describe "the agent" do
     times = /in [\d.]+ s \([\d.]+ writing, [\d.]+ waiting\); the process paused for \d+ ms \(\d+ collecting garbage, \d+ forking\)/
     expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB unpacked, #{times}\n\z/)
     expect(File.stat(path).mode & 0o777).to eq 0o600
-    expect(meta(path)).to include("pid" => process.pid, "worker" => 7, "redacted" => true, "stacks" => "all")
+    expect(meta(path)).to include("pid" => process.pid, "worker" => 7, "redacted" => true, "stacks" => "all", "dumper" => "native")
+    other = File.join(folder, "other.json.zst")
+    expect(command("dump", process.pid.to_s, "-o", other, "--dumper", "ruby").last).to eq 0
+    expect(meta(other)).to include("dumper" => "ruby")
+    expect(command("dump", process.pid.to_s, "--dumper", "lies")[1..]).to match [/invalid argument: --dumper lies/, 2]
     out, _, code = command("dump", process.pid.to_s, "-o", "-", "--compression", "plain", "--no-gc")
     expect(code).to eq 0
     values = out.each_line.map { |line| JSON.parse(line)["value"] }
