@@ -52,5 +52,6 @@ module HeapInspector
     end
   end
 
-  ::Minitest::Assertions.include MinitestAssertions # YARD knows no module of others
+  # YARD stumbles over the plain call, since it knows no module of others.
+  ::Minitest::Assertions.public_send(:include, MinitestAssertions) # rubocop:disable Lint/SendWithMixinArgument
 end
