@@ -138,7 +138,7 @@ RSpec.describe "The console and the Rake tasks" do
         words = question[:dumps].end ? [dump, *(address if question[:word]&.fetch(:needed))] : dumps
         out, err, status = rake("heap:#{question[:name]}[#{words.join(",")}]", LINES: "2", FORMAT: "json")
         expect(status).to be_success, err
-        command = [question[:name], *words, "--lines", "2", "--format", "json"]
+        command = [question[:name], *words, *(%w[--lines 2] if question[:options].key?(:lines)), "--format", "json"]
         expected, = Open3.capture3(RbConfig.ruby, "-I#{Helpers::ROOT}/lib", "#{Helpers::ROOT}/exe/heap_inspector", *command,
                                    chdir: @folder)
         expect(out).to eq(expected).and match(/"verb": "#{question[:name]}"/)
