@@ -97,9 +97,12 @@ fn asked_of(count: usize) -> Value {
         questions::Answer::Heaps { least, .. } => least <= count && !writes(question),
         _ => true,
     };
+    // What every question takes is about how it is asked: that is settled here.
+    let has = |question: &Question, name: &str| question.choices().iter().any(|choice| choice.name == name);
+    let is_of_all = |name: &str| QUESTIONS.iter().all(|question| has(question, name));
     let choice = |choice: &Choice| {
-        let is_own = !matches!(choice.kind, Kind::File | Kind::Files)
-            && !["dump", "format", "threads", "strict", "no-index", "app"].contains(&choice.name);
+        let is_own =
+            !matches!(choice.kind, Kind::File | Kind::Files) && choice.name != "no-index" && !is_of_all(choice.name);
         let values = match &choice.kind {
             Kind::OneOf(names) | Kind::SomeOf(names) => names.clone(),
             _ => Vec::new(),
