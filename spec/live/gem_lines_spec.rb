@@ -52,7 +52,7 @@ RSpec.describe "suspects of sampled dumps" do
       dumps = %w[a b c].map { |dump| File.join(folder, "#{dump}.json.zst") }
       suspect = HeapInspector.diff(*dumps).suspects.first
       line = File.readlines(path).index { |text| text.include?("# LEAK") } + 1
-      expect(suspect.holder).to eq "Keeper"
+      expect(suspect.holder).to eq "Keeper::KEPT"
       expect(classes).to include(suspect.class_name) if classes
       expect([suspect.location, suspect.app_location].compact).to include("#{path}:#{line}")
     end

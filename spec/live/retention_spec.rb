@@ -60,7 +60,7 @@ RSpec.describe HeapInspector::Retention do
     expect(lines.first).to eq "a run allocates 1 objects and keeps 1, 40 B"
     expect(lines[1]).to match(/\A  4 in 4 runs: Order allocated at -e:6\z/)
     expect(lines[2]).to eq "held by"
-    expect(lines.drop(3)).to match [/root vm -> class Object/, / -> Array, \d+ elements/, /\[\d+\] -> Order/]
+    expect(lines.drop(3)).to match [/root vm -> class Object/, /::KEPT -> Array, \d+ elements/, /\[\d+\] -> Order/]
   end
 
   it "measures within a measurement, and traces no longer at its end" do
@@ -114,7 +114,7 @@ RSpec.describe HeapInspector::Retention do
                4 in 4 runs: Special allocated at it_spec.rb:8
              held by
                root vm -> class Object
-               constant or variable -> Array
+               ::KEPT -> Array
                [9] -> Special
            # it_spec.rb:8:in `block (2 levels) in <top (required)>'
 
@@ -125,7 +125,7 @@ RSpec.describe HeapInspector::Retention do
                4 in 4 runs: String allocated at it_spec.rb:9
              held by
                root vm -> class Object
-               constant or variable -> Array
+               ::KEPT -> Array
                [9] -> String "#{"x" * 60}…"
            # it_spec.rb:9:in `block (2 levels) in <top (required)>'
 
