@@ -15,7 +15,7 @@ RSpec.describe "A public method" do
   # What is given for an argument while another one is tried.
   good = { by: :class, conditions: { type: :string }, name: :memsize, names: [:memsize], other: nil, object: "0x0", key: "String",
            number: 1, value: "a", place: 0, count: 1, keys: [:class], address: "0x0", dumps: [Helpers::DUMP, Helpers::DUMP],
-           source: Helpers::DUMP, limit: 2 }.freeze
+           source: Helpers::DUMP, limit: 2, path: "exported", folder: "exports" }.freeze
 
   # Ruby's own protocols, with whose arguments users have nothing to do; and what has no argument of a user's.
   protocols = %i[initialize == eql? <=> === hash deconstruct_keys pretty_print to_json method_missing respond_to_missing? query clauses
@@ -54,6 +54,9 @@ RSpec.describe "A public method" do
     end
   end
 
+  # What writes does so in a folder of its own.
+  around { |example| Dir.mktmpdir { |folder| Dir.chdir(folder) { example.run } } }
+
   it "says what is wrong with its arguments" do
     tried = 0
     wrong = @receivers.flat_map do |receiver|
@@ -76,18 +79,14 @@ RSpec.describe "A public method" do
   end
 
   it "of the module says what is wrong with its arguments" do
-    wrong = Dir.mktmpdir do |folder|
-      Dir.chdir(folder) do
-        %i[analyze diff].flat_map { |name| HeapInspector.method(name) }.flat_map do |method|
-          calls(method, bad, good).filter_map do |arguments, options|
-            method.call(*arguments, **{ index: false }, **options)
-            nil
-          rescue *allowed, HeapInspector::Error
-            nil
-          rescue Exception => e # rubocop:disable Lint/RescueException -- a fatal would be the worst
-            "#{method.name}(#{arguments.inspect}, #{options.inspect}): #{e.class}: #{e.message.lines.first}"
-          end
-        end
+    wrong = %i[analyze diff].flat_map { |name| HeapInspector.method(name) }.flat_map do |method|
+      calls(method, bad, good).filter_map do |arguments, options|
+        method.call(*arguments, **{ index: false }, **options)
+        nil
+      rescue *allowed, HeapInspector::Error
+        nil
+      rescue Exception => e # rubocop:disable Lint/RescueException -- a fatal would be the worst
+        "#{method.name}(#{arguments.inspect}, #{options.inspect}): #{e.class}: #{e.message.lines.first}"
       end
     end
     expect(wrong.join("\n")).to eq("")

@@ -20,12 +20,12 @@ module HeapInspector
     # @return [Array<String>] the files' paths
     def self.write(heaps, path, terms, options)
       min = options.fetch(:min)
-      raise ArgumentError, "min: is a number of bytes, not #{min.inspect}" unless min.is_a?(Integer) && min >= 0
+      raise ArgumentError, "min: is a number of bytes, not #{min.inspect}" unless min.is_a?(Integer) && min.between?(0, Where::LARGEST)
 
       by = options.fetch(:by)
       given = { format: Where.known(options.fetch(:format), FORMATS, "format:").to_s, by: by && Where.known(by, FRAMES, "by:").to_s,
                 sites: options.fetch(:sites) ? true : false, confidential: options.fetch(:confidential) ? true : false, min: min }
-      Native.export(heaps, File.expand_path(path), given, terms)
+      Native.export(heaps, File.expand_path(Input.path_of(path)), given, terms)
     end
   end
 
