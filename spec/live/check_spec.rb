@@ -64,9 +64,9 @@ RSpec.describe "commands that start a Ruby" do
     end
   end
 
-  # docs/testing.md: what its workflows run, in an app that boots.
+  # docs/ci.md: what its workflows run, in an app that boots.
   describe "the workflows of the guide" do
-    runs = File.read(File.join(Living::LIB, "../docs/testing.md")).scan(/^ +- (?:run: )?(bundle exec heap_inspector .*)$/).flatten
+    runs = File.read(File.join(Living::LIB, "../docs/ci.md")).scan(/^ +- (?:run: )?(bundle exec heap_inspector .*)$/).flatten
 
     runs.each_with_index do |line, at|
       it "pass and fail: #{at + 1}" do
