@@ -161,3 +161,15 @@ fn describe(error: &io::Error) -> String {
         }
     }
 }
+
+/// What a word stands for, of those that have names; `complaint` is what is said of one that is none of them.
+///
+/// # Errors
+/// [`Error::Usage`] with the name that was meant, perhaps, and all of them.
+pub(crate) fn named<T: Copy>(known: &[(T, &'static str)], word: &str, complaint: fmt::Arguments<'_>) -> Result<T> {
+    known
+        .iter()
+        .find(|(_, name)| *name == word)
+        .map(|(value, _)| *value)
+        .ok_or_else(|| Error::unknown(complaint.to_string(), word, known.iter().map(|(_, name)| *name)))
+}

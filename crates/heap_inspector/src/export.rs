@@ -6,9 +6,10 @@
 
 use crate::analysis::{Context, column, note};
 use crate::control::Control;
+use crate::error::named;
 use crate::report::{Cell, Column, Level, Report, Rows, Section, Table};
 use crate::select::Filter;
-use crate::snapshot::Snapshot;
+use crate::snapshot::Named;
 use crate::{Error, Result};
 use std::fs::DirBuilder;
 use std::io::{self, Write};
@@ -61,9 +62,7 @@ impl FromStr for FileFormat {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<FileFormat> {
-        FileFormat::NAMED.iter().find(|(_, known)| *known == name).map(|(format, _)| *format).ok_or_else(|| {
-            Error::unknown(format!("unknown format {name:?}"), name, FileFormat::NAMED.iter().map(|(_, name)| *name))
-        })
+        named(&FileFormat::NAMED, name, format_args!("unknown format {name:?}"))
     }
 }
 
@@ -88,9 +87,7 @@ impl FromStr for Frames {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Frames> {
-        Frames::NAMED.iter().find(|(_, known)| *known == name).map(|(frames, _)| *frames).ok_or_else(|| {
-            Error::unknown(format!("unknown frames {name:?}"), name, Frames::NAMED.iter().map(|(_, name)| *name))
-        })
+        named(&Frames::NAMED, name, format_args!("unknown frames {name:?}"))
     }
 }
 
@@ -136,15 +133,6 @@ impl Options {
     }
 }
 
-/// A loaded dump.
-#[derive(Clone, Copy, Debug)]
-pub struct Dump<'a> {
-    /// Its name for people; for files as a path.
-    pub name: &'a str,
-    /// The dump.
-    pub snapshot: &'a Snapshot,
-}
-
 /// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -170,13 +158,13 @@ struct Contents {
     notes: Vec<String>,
 }
 
-/// Writes a file for each dump, the oldest first: at `path`, or below it where that is a folder, which several dumps need. It is made
+/// Writes a file for each dump, the oldest first, whose names may be paths: at `path`, or below it where that is a folder, which several dumps need. It is made
 /// where it is missing, for its owner alone. Objects that are in several of the dumps have one number in all heap snapshots.
 ///
 /// # Errors
 /// [`Error::Usage`] for options that do not go together, and for a dump too large for the format; those of `save` and of reading the dumps.
 pub fn export(
-    dumps: &[Dump<'_>],
+    dumps: &[Named<'_>],
     options: &Options,
     path: &Path,
     save: Save<'_>,
@@ -188,7 +176,7 @@ pub fn export(
     let mut written = Vec::new();
     for (dump, path) in dumps.iter().zip(paths) {
         control.check()?;
-        let confidential = options.confidential || is_redacted(dump.snapshot);
+        let confidential = options.confidential || dump.snapshot.heap().totals().is_redacted();
         let options = Options { confidential, ..options.clone() };
         let (mut contents, mut bytes) = (Contents::default(), 0);
         let mut put = |out: &mut dyn Write| -> Result<()> {
@@ -244,7 +232,7 @@ pub fn report(written: &[Written], format: FileFormat, dump: &str, contexts: &[C
 }
 
 /// Where each dump's file goes.
-fn paths(dumps: &[Dump<'_>], format: FileFormat, path: &Path) -> Result<Vec<PathBuf>> {
+fn paths(dumps: &[Named<'_>], format: FileFormat, path: &Path) -> Result<Vec<PathBuf>> {
     if dumps.len() == 1 && !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -271,16 +259,6 @@ fn stem(name: &str) -> String {
         "" | "-" | "." | ".." => "heap".to_owned(),
         stem => stem.chars().map(|letter| if letter.is_control() { '_' } else { letter }).collect(),
     }
-}
-
-/// Whether heap_inspector took the dump without its values, as its first line claims.
-fn is_redacted(snapshot: &Snapshot) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Meta {
-        redacted: bool,
-    }
-    let meta = snapshot.heap().totals().meta.as_deref();
-    meta.and_then(|meta| serde_json::from_str::<Meta>(meta).ok()).is_some_and(|meta| meta.redacted)
 }
 
 struct Counting<'a> {

@@ -2,6 +2,7 @@
 //!
 //! A [`ObjectProperties`] holds numbers; a [`Values`] turns them into values of a [`Key`], each distinct site, class or path once.
 
+use crate::error::named;
 use crate::heap::Domain;
 use crate::names::{Names, Numbers};
 use crate::properties::{ObjectProperties, PropertyMask};
@@ -190,9 +191,7 @@ impl FromStr for Key {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Key> {
-        Key::NAMED.iter().find(|(_, known)| *known == name).map(|(key, _)| *key).ok_or_else(|| {
-            Error::unknown(format!("unknown key {name:?}"), name, Key::NAMED.iter().map(|(_, name)| *name))
-        })
+        named(&Key::NAMED, name, format_args!("unknown key {name:?}"))
     }
 }
 

@@ -20,20 +20,11 @@ use crate::analysis::{show, suspects};
 use crate::control::Control;
 use crate::report::{Report, Section};
 use crate::scan;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Named, Snapshot};
 use crate::threads::both;
 use crate::{Error, Result};
 use last::Last;
 use serde_json::Value;
-
-/// A dump on the page.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// Its name for people.
-    pub name: &'a str,
-    /// The dump.
-    pub snapshot: &'a Snapshot,
-}
 
 /// What a page is of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,17 +61,16 @@ impl Page {
     ) -> Result<Page> {
         let control = &scanning.control;
         let [.., Named { name, snapshot }] = dumps else { return Err(Error::usage("a page is of a dump")) };
-        let confidential =
-            options.confidential.unwrap_or_else(|| dumps.iter().any(|dump| dumps::is_redacted(dump.snapshot.heap())));
+        let confidential = options
+            .confidential
+            .unwrap_or_else(|| dumps.iter().any(|dump| dump.snapshot.heap().totals().is_redacted()));
         let source = match confidential {
             true => snapshot.source().again().without_values(),
             false => snapshot.source().again(),
         };
         let last = Last::new(name, snapshot, &source, scanning)?;
-        let mut of_diff: Vec<Dump<'_>> =
-            dumps.iter().map(|dump| Dump { name: dump.name, heap: dump.snapshot.heap(), tree: None }).collect();
-        of_diff.iter_mut().zip(dumps).for_each(|(dump, named)| dump.tree = named.snapshot.made_tree());
-        let diff = if dumps.len() > 1 { Some(Diff::new(&of_diff, control)?) } else { None };
+        let compared: Vec<Dump<'_>> = dumps.iter().map(|dump| dump.compared()).collect();
+        let diff = if dumps.len() > 1 { Some(Diff::new(&compared, control)?) } else { None };
         let found = last.suspects(diff.as_ref())?;
         let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
         let contexts: Vec<_> = dumps.iter().map(|dump| dump.snapshot.context()).collect();

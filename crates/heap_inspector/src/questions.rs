@@ -45,12 +45,23 @@ pub struct Question {
     own: fn() -> Vec<Choice>,
     /// What of its answers can be drawn.
     pub drawings: &'static [Drawing],
-    /// Whether its answer is files, in formats of their own, which an option of its own chooses; what it tells of them is text.
-    pub exports: bool,
+    /// What it is there to write, beside its answer.
+    pub writes: Writes,
     /// The methods that ask it in Ruby, as `Heap#groups`, the one for most people first.
     pub ruby: &'static [&'static str],
     /// How it is answered.
     pub answer: Answer,
+}
+
+/// What a question is there to write. That one may be told to write its answer's lines to a file as well is no such thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Nothing.
+    Nothing,
+    /// A page, of which it tells.
+    Page,
+    /// Files in formats of their own, which an option of its own chooses; what it tells of them is text.
+    Files,
 }
 
 /// A command line that help shows.
@@ -142,7 +153,7 @@ impl Question {
     pub fn choices(&self) -> Vec<Choice> {
         let is_graph = !matches!(self.answer, Answer::Pass(_));
         let is_taken = |choice: &Choice| match choice.name {
-            "format" => !self.exports,
+            "format" => !self.exports(),
             "where" => self.filtered,
             "no-index" => is_graph,
             _ => true,
@@ -162,11 +173,17 @@ impl Question {
         choices
     }
 
+    /// Whether its answer is files in formats of their own.
+    #[must_use]
+    pub fn exports(&self) -> bool {
+        self.writes == Writes::Files
+    }
+
     /// The formats that its answers fit; none of one that exports.
     pub fn formats(&self) -> impl Iterator<Item = Format> {
         Format::NAMED
             .into_iter()
-            .filter(|_| !self.exports)
+            .filter(|_| !self.exports())
             .map(|(format, _)| format)
             .filter(|format| self.drawn(*format, None))
     }
@@ -217,7 +234,7 @@ impl Question {
     /// # Errors
     /// [`Error::Usage`] for a filter or another word that is none.
     pub fn shared(&self, words: &Words<'_>) -> Result<Shared> {
-        let shared = |name: &str| (words.0)(name).filter(|_| !self.exports || name != "format");
+        let shared = |name: &str| (words.0)(name).filter(|_| !self.exports() || name != "format");
         let Common { format, threads, strict, filter, no_index, app, .. } = Common::of(&Words(&shared))?;
         let filter = if self.filtered { filter.0 } else { Filter::default() };
         Ok(Shared { format, threads, strict, filter, no_index, app: App::below(app.0) })

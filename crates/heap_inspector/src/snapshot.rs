@@ -6,6 +6,7 @@
 
 use crate::Result;
 use crate::analysis::Context;
+use crate::analysis::diff::Dump;
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Tree};
@@ -29,6 +30,22 @@ pub enum Index {
     /// Read; and written with the dominator tree, where there was none.
     #[default]
     Kept,
+}
+
+/// A loaded dump with its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// Its name for people.
+    pub name: &'a str,
+    /// The dump.
+    pub snapshot: &'a Snapshot,
+}
+
+impl<'a> Named<'a> {
+    /// The dump to be compared with others, with its dominator tree where that is made already: it came with an index file.
+    pub(crate) fn compared(self) -> Dump<'a> {
+        Dump { name: self.name, heap: self.snapshot.heap(), tree: self.snapshot.made_tree() }
+    }
 }
 
 /// A loaded dump, and what was worked out of it. May be asked from several threads at once.

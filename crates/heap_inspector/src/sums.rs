@@ -5,9 +5,11 @@ use crate::record::{Record, Text, Type};
 use crate::ruby::RubyVersion;
 use crate::sampling::Sampling;
 use hashbrown::HashMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// What is summed up over objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, Deserialize)]
 pub struct Sum {
     /// How many objects.
     pub count: u64,
@@ -30,7 +32,7 @@ impl Sum {
 pub type Sums = HashMap<ObjectProperties, Sum>;
 
 /// What a dump holds in all, told by every pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, Deserialize)]
 pub struct Totals {
     /// The live objects: lines with an address that are no SHAPE, free slot or zombie.
     pub objects: Sum,
@@ -64,6 +66,21 @@ impl Totals {
     #[must_use]
     pub fn sampling(&self) -> Option<Sampling> {
         Sampling::of(self.meta.as_deref()?)
+    }
+
+    /// How the dump was taken, as far as that is of this type. A claim, like all of a dump.
+    pub(crate) fn taken<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.meta.as_deref()?).ok()
+    }
+
+    /// Whether the dump says that its values were replaced.
+    #[must_use]
+    pub fn is_redacted(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Taken {
+            redacted: bool,
+        }
+        self.taken::<Taken>().is_some_and(|taken| taken.redacted)
     }
 
     /// Counts a record; `slot` is that of a live object.

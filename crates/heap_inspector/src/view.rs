@@ -15,6 +15,7 @@ mod markdown;
 pub(crate) mod text;
 
 use crate::control::Control;
+use crate::error::named;
 use crate::human;
 use crate::report::{Cell, Report, Rest, Row, Rows, Shape, Table, TreeNode};
 use crate::{Error, Result};
@@ -90,9 +91,7 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Format> {
-        Format::NAMED.iter().find(|(_, known)| *known == name).map(|(format, _)| *format).ok_or_else(|| {
-            Error::unknown(format!("unknown format {name:?}"), name, Format::NAMED.iter().map(|(_, name)| *name))
-        })
+        named(&Format::NAMED, name, format_args!("unknown format {name:?}"))
     }
 }
 

@@ -9,7 +9,9 @@ use crate::progress::Progress;
 use heap_inspector::control::Control;
 use heap_inspector::gems::App;
 use heap_inspector::page::{self, Page};
-use heap_inspector::questions::{self, Asked, Choice, InOrder, Kind, Named, Place, QUESTIONS, Question, Words};
+use heap_inspector::questions::{
+    self, Asked, Choice, InOrder, Kind, Loaded, Named, Place, QUESTIONS, Question, Words, Writes,
+};
 use heap_inspector::scan;
 use heap_inspector::snapshot::Index;
 use heap_inspector::source::Source;
@@ -63,8 +65,7 @@ pub(crate) fn run(
     listener.set_nonblocking(true).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let heaps = questions::load(serving.dumps.iter().enumerate().map(dump).collect(), Index::Kept, &options)?;
-    let dumps: Vec<page::Named<'_>> =
-        heaps.0.iter().map(|dump| page::Named { name: &dump.name, snapshot: &dump.snapshot }).collect();
+    let dumps: Vec<_> = heaps.0.iter().map(Loaded::named).collect();
     let confidential = page::Options { confidential: serving.confidential.then_some(true) };
     let page = Page::new(&dumps, heaps.1.clone(), confidential, &options)?;
     drop(progress); // the bar goes
@@ -126,9 +127,9 @@ fn asked_of(count: usize) -> Value {
     QUESTIONS.iter().filter(is_asked).map(question).collect()
 }
 
-/// Whether a question is there for the file that it writes.
+/// Whether a question is there for what it writes.
 fn writes(question: &Question) -> bool {
-    question.choices().iter().any(|choice| choice.name == "confidential")
+    question.writes != Writes::Nothing
 }
 
 /// So many may work at once; others wait for their turn.

@@ -40,7 +40,7 @@ fn with_table(text: &str) -> (String, String) {
         let Question { name, about, ruby, .. } = question;
         let ruby: Vec<String> = ruby.iter().map(|method| format!("`{method}`")).collect();
         let drawn: Vec<&str> = question.formats().filter(|format| !format.fits_all()).map(Format::name).collect();
-        let place = if question.exports { "exports.md".to_owned() } else { format!("#{name}") };
+        let place = if question.exports() { "exports.md".to_owned() } else { format!("#{name}") };
         table += &format!("| [{name}]({place}) | {about} | {} | {} |\n", ruby.join(", "), drawn.join(", "));
     }
     (format!("{before}{BEGIN}{table}\n"), after.to_owned())
@@ -61,7 +61,7 @@ fn with_answers(text: &str) -> String {
         serde_json::from_str::<serde_json::Value>(&answer).unwrap();
         expected += &format!("```console\n$ heap_inspector {words}\n```\n\n```json\n{answer}```\n{text}");
     }
-    for Question { name, .. } in QUESTIONS.iter().filter(|question| !question.exports) {
+    for Question { name, .. } in QUESTIONS.iter().filter(|question| !question.exports()) {
         let section = expected.split(&format!("\n## {name}\n")).nth(1).unwrap_or_else(|| panic!("no section {name}"));
         let section = section.split("\n## ").next().unwrap();
         assert!(section.contains(&format!("$ heap_inspector {name} ")), "no example of {name}");

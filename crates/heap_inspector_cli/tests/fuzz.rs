@@ -203,7 +203,7 @@ const LOADED: [&[&str]; 5] = [
 fn plain(is_streamed: bool) -> impl Iterator<Item = Vec<&'static str>> {
     let is_plain = move |question: &&Question| {
         let needs_more = question.choices().iter().skip(1).any(|choice| matches!(choice.place, Place::Word(_)));
-        !needs_more && !question.exports && matches!(question.answer, Answer::Pass(_)) == is_streamed
+        !needs_more && !question.exports() && matches!(question.answer, Answer::Pass(_)) == is_streamed
     };
     QUESTIONS.iter().filter(is_plain).map(|question| match question.name {
         "report" => vec!["report", "--output", "/dev/null"],

@@ -71,7 +71,7 @@ fn questions() {
         "suspects",
         "report",
     ];
-    for question in QUESTIONS.iter().filter(|question| !OWN.contains(&question.name) && !question.exports) {
+    for question in QUESTIONS.iter().filter(|question| !OWN.contains(&question.name) && !question.exports()) {
         golden(question.name, question.name, &[]);
         for format in question.formats().map(Format::name) {
             let name = format!("{}-format-{format}", question.name);

@@ -33,7 +33,7 @@ fn each_reads_each_dump_without_a_warning() {
             name => vec![name, dump],
         };
         let mut questions: Vec<Vec<&str>> =
-            QUESTIONS.iter().filter(|question| question.name != "diff" && !question.exports).map(plain).collect();
+            QUESTIONS.iter().filter(|question| question.name != "diff" && !question.exports()).map(plain).collect();
         questions.extend([
             vec!["read", dump, "all"],
             vec!["top", dump, "--by", "gem,class"],

@@ -50,8 +50,8 @@ const KEYS: [(&str, &str, &str); 6] = [
 ];
 
 /// `file:line` of a frame that has a file.
-pub(crate) fn location(frame: &ProfileFrame) -> Option<String> {
-    (!frame.file.is_empty()).then(|| format!("{}:{}", frame.file, frame.line))
+pub(crate) fn location(file: &str, line: u32) -> Option<String> {
+    (!file.is_empty()).then(|| format!("{file}:{line}"))
 }
 
 /// The report; each table has at most `limit` rows.
@@ -66,10 +66,10 @@ pub(crate) fn report(profile: &Profile, strings: Vec<KeptString>, limit: usize) 
         let site = frames.iter().find(|frame| !frame.file.is_empty());
         let app = frames.iter().find(|frame| !frame.file.is_empty() && gem(&frame.file) == "app");
         let keys = [
-            app.and_then(|frame| location(frame)),
+            app.and_then(|frame| location(&frame.file, frame.line)),
             site.map(|frame| gem(&frame.file)),
             site.map(|frame| frame.file.clone()),
-            site.and_then(|frame| location(frame)),
+            site.and_then(|frame| location(&frame.file, frame.line)),
             frames.first().map(|frame| frame.label.clone()),
             (!row.class.is_empty()).then(|| row.class.clone()),
         ];

@@ -17,10 +17,10 @@ use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::Key;
-use heap_inspector::page::{self, Named, Page};
+use heap_inspector::page::{self, Page};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::select::Filter;
-use heap_inspector::snapshot::Snapshot;
+use heap_inspector::snapshot::{Named, Snapshot};
 use magnus::typed_data::Obj;
 use magnus::value::ReprValue;
 use magnus::{
@@ -56,8 +56,8 @@ impl Several {
     }
 
     /// Each with its name.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
-        self.names.iter().map(String::as_str).zip(self.snapshots.iter().map(|kept| &***kept))
+    pub(crate) fn named(&self) -> Vec<Named<'_>> {
+        self.names.iter().zip(&self.snapshots).map(|(name, snapshot)| Named { name, snapshot }).collect()
     }
 
     fn last(&self) -> heap_inspector::Result<&Snapshot> {
@@ -235,9 +235,7 @@ fn holder_growth(
 /// The page of the heaps, as HTML; `confidential` is nil for what the dumps say.
 fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RString, Error> {
     let html = work(ruby, heaps, |several, control| {
-        let named = several.snapshots.iter().zip(&several.names);
-        let dumps: Vec<Named<'_>> = named.map(|(snapshot, name)| Named { name, snapshot }).collect();
-        Page::new(&dumps, None, page::Options { confidential }, &(*control).into()).map(|page| page.html())
+        Page::new(&several.named(), None, page::Options { confidential }, &(*control).into()).map(|page| page.html())
     })?;
     Ok(ruby.str_new(&html))
 }

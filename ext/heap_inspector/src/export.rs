@@ -5,7 +5,7 @@ use crate::errors;
 use crate::filter::filter;
 use crate::input;
 use crate::native::function;
-use heap_inspector::export::{Dump, Options, export};
+use heap_inspector::export::{Options, export};
 use heap_inspector::questions::Existing;
 use heap_inspector_cli::output;
 use magnus::{Error, Object, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert};
@@ -37,9 +37,14 @@ fn export_heaps(ruby: &Ruby, heaps: RArray, path: RString, given: RHash, terms: 
     let path = PathBuf::from(OsString::from_vec(input::bytes(path)));
     let never = AtomicBool::new(false);
     let written = work(ruby, heaps, |several, control| {
-        let dumps: Vec<Dump<'_>> = several.named().map(|(name, snapshot)| Dump { name, snapshot }).collect();
         let cancel = control.cancel.unwrap_or(&never);
-        export(&dumps, &options, &path, &|path, fill| output::save(path, Existing::Kept, cancel, fill), control)
+        export(
+            &several.named(),
+            &options,
+            &path,
+            &|path, fill| output::save(path, Existing::Kept, cancel, fill),
+            control,
+        )
     })?;
     let paths = written.iter().map(|file| ruby.enc_str_new(file.path.as_os_str().as_bytes(), ruby.utf8_encoding()));
     Ok(ruby.ary_from_iter(paths))

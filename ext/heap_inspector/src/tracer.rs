@@ -14,7 +14,7 @@ mod intervals;
 mod ruby;
 mod state;
 
-use crate::block_profile::{self, KeptString};
+use crate::block_profile::{self, KeptString, location};
 use crate::document::Document;
 use crate::dumper::symbol;
 use crate::errors;
@@ -260,10 +260,10 @@ fn report(ruby: &Ruby, limit: usize) -> Result<Option<RArray>, Error> {
             {
                 shown = &shown[..shown.len() - 1];
             }
-            let mut frames = tracer.stacks.walk(sample.stack).map(|node| (tracer.frames.get(node.frame), node.line));
-            let site = frames.find(|(frame, _)| frame.path != TextId::NONE);
-            let location =
-                site.map(|(frame, line)| format!("{}:{line}", String::from_utf8_lossy(tracer.texts.get(frame.path))));
+            let mut frames = tracer.stacks.walk(sample.stack);
+            let location = frames.find_map(|node| {
+                location(&String::from_utf8_lossy(tracer.texts.get(tracer.frames.get(node.frame).path)), node.line)
+            });
             let (value, memsize) = (String::from_utf8_lossy(shown).into_owned(), size(api, address));
             strings.push(KeptString { value, is_cut, memsize, location });
         }

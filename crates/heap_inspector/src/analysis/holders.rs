@@ -61,12 +61,11 @@ pub fn growth(
     let origins = suspects::Origins::new(heap, &labels, nodes.iter().copied());
     let anchors = places.iter().filter_map(|(anchor, ..)| anchor.node());
     let told = places.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &path(anchor)));
-    let edges: Vec<(NodeId, NodeId)> = places
-        .iter()
-        .flat_map(|(anchor, ..)| path(anchor).windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>())
-        .collect();
-    let read: Vec<NodeId> = anchors.chain(origins.code()).chain(told).collect();
-    labels.read_texts(source, &read, if heap.has_edge_names() { edges } else { Vec::new() })?;
+    // Only such dumps name holders by what they hold with.
+    let named = places.iter().filter(|_| heap.has_edge_names());
+    let pairs = |anchor| path(anchor).windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>();
+    let edges: Vec<(NodeId, NodeId)> = named.flat_map(|(anchor, ..)| pairs(anchor)).collect();
+    labels.read_texts(source, &anchors.chain(origins.code()).chain(told).collect::<Vec<_>>(), edges)?;
     let with_trees = diff.dumps().iter().all(|dump| dump.tree.is_some());
     let growth = |(anchor, memsizes, count): (AccumulationPoint, Vec<u64>, u64)| {
         let id = anchor.node();

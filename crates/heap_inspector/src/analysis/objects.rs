@@ -7,6 +7,7 @@
 use super::grouping::{Coding, Grouping};
 use super::retained;
 use crate::control::Control;
+use crate::error::named;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Values};
@@ -96,9 +97,7 @@ impl FromStr for Number {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Number> {
-        Number::NAMED.iter().find(|(_, known)| *known == name).map(|(number, _)| *number).ok_or_else(|| {
-            Error::unknown(format!("{name:?} is not a number"), name, Number::NAMED.iter().map(|(_, name)| *name))
-        })
+        named(&Number::NAMED, name, format_args!("{name:?} is not a number"))
     }
 }
 

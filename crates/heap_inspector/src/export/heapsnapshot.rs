@@ -8,7 +8,7 @@
 //! Ruby's classes keep theirs. Strings and symbols whose texts are known have them as names. There are no nodes of the types whose bytes
 //! DevTools counts to others (`hidden`, `array`), and no `shortcut` edges, which would mark a web page's objects.
 
-use super::{Contents, Dump, Options, failed};
+use super::{Contents, Options, failed};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
@@ -16,6 +16,7 @@ use crate::labels::{Edge, Labels};
 use crate::memory::filled;
 use crate::names::ClassId;
 use crate::record::Type;
+use crate::snapshot::Named;
 use crate::symbols::Symbol;
 use crate::{Error, Result, human};
 use cut::{Cut, ROOTS};
@@ -100,7 +101,7 @@ impl Size {
 
 /// Writes it; what is left out, moved or unreachable is told.
 pub(super) fn write<'a>(
-    dump: &Dump<'a>,
+    dump: &Named<'a>,
     options: &Options,
     identities: &mut Identities<'a>,
     path: &Path,
@@ -166,7 +167,7 @@ fn size(heap: &Heap, cut: &Cut, ids: Numbered<'_>, control: &Control<'_>) -> Res
 
 /// By node: the place of its name, with [`IS_TEXT`] where that is a text.
 fn names(
-    dump: &Dump<'_>,
+    dump: &Named<'_>,
     cut: &Cut,
     confidential: bool,
     strings: &mut Strings,

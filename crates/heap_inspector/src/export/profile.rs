@@ -1,6 +1,6 @@
 //! What is alive as a profile: by the stack or line that allocated it, or by the classes of what dominates it.
 
-use super::{Contents, Dump, FileFormat, Frames, Options, failed, speedscope};
+use super::{Contents, FileFormat, Frames, Options, failed, speedscope};
 use crate::Result;
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::dominators_by_key;
@@ -10,6 +10,7 @@ use crate::heap::Heap;
 use crate::human;
 use crate::keys::{Key, Values};
 use crate::sampling::Sampling;
+use crate::snapshot::Named;
 use crate::stacks::FrameId;
 use crate::symbols::SiteId;
 use hashbrown::HashMap;
@@ -25,7 +26,7 @@ const PART: u64 = 100_000;
 
 /// Writes it.
 pub(super) fn write(
-    dump: &Dump<'_>,
+    dump: &Named<'_>,
     options: &Options,
     path: &Path,
     out: &mut dyn Write,
@@ -189,7 +190,7 @@ fn by_allocation(heap: &Heap, by: Frames, options: &Options, control: &Control<'
     Ok((profile, notes))
 }
 
-fn by_dominators(dump: &Dump<'_>, min: u64, control: &Control<'_>) -> Result<(Profile, Vec<String>)> {
+fn by_dominators(dump: &Named<'_>, min: u64, control: &Control<'_>) -> Result<(Profile, Vec<String>)> {
     let (heap, tree) = (dump.snapshot.heap(), dump.snapshot.tree(control)?);
     let all = tree.reachable();
     let min = if min > 0 { min } else { all.memsize / PART };

@@ -4,7 +4,7 @@
 use super::*;
 use crate::graph::random::{self, graph};
 use crate::heap::NodeId;
-use crate::snapshot::Index;
+use crate::snapshot::{Index, Snapshot};
 use crate::source::Source;
 use hashbrown::{HashMap, HashSet};
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn snapshot(lines: &str) -> Snapshot {
 
 /// What is written for dumps, by the files' names, and what is told of them.
 fn exported(snapshots: &[(&str, &Snapshot)], options: &Options) -> Result<(Vec<Vec<u8>>, Vec<Written>)> {
-    let dumps: Vec<Dump<'_>> = snapshots.iter().map(|(name, snapshot)| Dump { name, snapshot }).collect();
+    let dumps: Vec<Named<'_>> = snapshots.iter().map(|(name, snapshot)| Named { name, snapshot }).collect();
     let folder = tempfile::tempdir().unwrap();
     let files = RefCell::new(Vec::new());
     let save = |_: &Path, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>| {

@@ -34,6 +34,12 @@ struct Value {
     threads: Vec<(String, String, String)>,
 }
 
+/// What the dump's first line says of its dumper.
+#[derive(Deserialize)]
+struct Taken {
+    dumper: String,
+}
+
 /// Takes the names of a line.
 pub(super) fn take(record: &Record<'_>, told: &mut Vec<Told>) {
     let value = record.value.unwrap_or_default();
@@ -69,9 +75,7 @@ impl RootNames {
         // The first of several stands for all.
         names.sort_by_key(|(holder, target, _)| (*holder, *target));
         names.dedup_by_key(|(holder, target, _)| (*holder, *target));
-        let meta = totals.meta.as_deref().and_then(|meta| serde_json::from_str::<serde_json::Value>(meta).ok());
-        let is_native =
-            meta.is_some_and(|meta| meta.get("dumper").and_then(|dumper| dumper.as_str()) == Some("native"));
+        let is_native = totals.taken::<Taken>().is_some_and(|taken| taken.dumper == "native");
         RootNames { is_native, names }
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// A dump; what it says of how it was taken is a claim, and may have any form.
 pub(super) fn value(dump: &str, heap: &Heap) -> Value {
     let (totals, diagnostics) = (heap.totals(), heap.diagnostics());
-    let meta = meta(heap);
+    let meta: Value = totals.taken().unwrap_or_default();
     let number = |key: &str| meta.get(key).and_then(Value::as_u64);
     let text = |key: &str| meta.get(key).and_then(Value::as_str).map(name);
     let pages: u64 = heap.pages().unwrap_or_default().iter().map(|size| size.pages.count).sum();
@@ -36,13 +36,4 @@ pub(super) fn value(dump: &str, heap: &Heap) -> Value {
         "truncated": diagnostics.truncated,
         "roots": totals.roots.iter().map(|(_, count)| count).sum::<u64>(),
     })
-}
-
-/// Whether the dump says that its values were replaced.
-pub(super) fn is_redacted(heap: &Heap) -> bool {
-    meta(heap).get("redacted").and_then(Value::as_bool) == Some(true)
-}
-
-fn meta(heap: &Heap) -> Value {
-    heap.totals().meta.as_deref().and_then(|meta| serde_json::from_str(meta).ok()).unwrap_or_default()
 }

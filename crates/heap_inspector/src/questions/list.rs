@@ -1,7 +1,7 @@
 //! The questions, what a person needs first standing first.
 
 use super::options::{Bytes, Choice, DiffKey, Lines, Place, Value, Which, Words, lines, option, options, word};
-use super::{Answer, Drawing, Example, Question, graph, several};
+use super::{Answer, Drawing, Example, Question, Writes, graph, several};
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::suspects::Exceptions;
 use crate::analysis::{
@@ -77,7 +77,7 @@ class or file:line of a suspect, with * for anything; # begins a comment.",
     filtered: false,
     own: Suspects::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#suspects", "Diff#suspects"],
     answer: Answer::Heaps {
         least: 1,
@@ -117,7 +117,7 @@ const REPORT: Question = Question {
     filtered: false,
     own: Page::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Page,
     ruby: &["Heap#to_html", "Diff#to_html"],
     answer: Answer::Heaps {
         least: 1,
@@ -167,7 +167,7 @@ Keys (--by):
     filtered: true,
     own: Top::choices,
     drawings: &[Drawing { shape: Shape::Tree, with: &["by=stack"] }],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#groups"],
     answer: Answer::Pass(|source, words, asked| {
         let Top { by, sort, lines } = Top::of(words)?;
@@ -207,7 +207,7 @@ const READ: Question = Question {
     filtered: true,
     own: Read::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#generations"],
     answer: Answer::Pass(|source, words, asked| {
         let Read { generation, lines } = Read::of(words)?;
@@ -252,7 +252,7 @@ const PATH: Question = Question {
         Drawing { shape: Shape::Path, with: &["address"] },
         Drawing { shape: Shape::Tree, with: &["class", "where"] },
     ],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#paths_to", "Heap#paths_to_class"],
     answer: Answer::Heap(|snapshot, words, asked| graph::path(snapshot, &Path::of(words)?, asked)),
 };
@@ -280,7 +280,7 @@ const RETAINED: Question = Question {
     filtered: true,
     own: Retained::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#retained"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Retained { by, lines } = Retained::of(words)?;
@@ -323,7 +323,7 @@ dominator tree, that was there in the first dump",
     filtered: true,
     own: Diff::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["HeapInspector.diff", "Diff#growth", "Diff#leaks"],
     answer: Answer::Heaps {
         least: 2,
@@ -354,7 +354,7 @@ const SUMMARY: Question = Question {
     filtered: true,
     own: Summary::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#summary"],
     answer: Answer::Pass(|source, words, asked| {
         let Summary { lines } = Summary::of(words)?;
@@ -384,7 +384,7 @@ const STRINGS: Question = Question {
     filtered: true,
     own: Strings::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#duplicate_strings"],
     answer: Answer::Pass(|source, words, asked| {
         let Strings { sort, lines } = Strings::of(words)?;
@@ -478,7 +478,7 @@ const DOMINATORS: Question = Question {
     filtered: false,
     own: Dominators::choices,
     drawings: &[TREE],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#dominators"],
     answer: Answer::Heap(|snapshot, words, asked| graph::dominators(snapshot, &Dominators::of(words)?, asked)),
 };
@@ -502,7 +502,7 @@ const SHOW: Question = Question {
     filtered: false,
     own: Show::choices,
     drawings: &[Drawing { shape: Shape::Path, with: &[] }],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#show", "HeapObject#show"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Show { address, lines } = Show::of(words)?;
@@ -531,7 +531,7 @@ const THREADS: Question = Question {
     filtered: false,
     own: Threads::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#threads"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Threads { lines } = Threads::of(words)?;
@@ -562,7 +562,7 @@ const COLLECTIONS: Question = Question {
     filtered: true,
     own: Collections::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#collections"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Collections { by, lines } = Collections::of(words)?;
@@ -592,7 +592,7 @@ const FRAGMENTATION: Question = Question {
     filtered: true,
     own: Fragmentation::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#fragmentation"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Fragmentation { by, lines } = Fragmentation::of(words)?;
@@ -624,7 +624,7 @@ const UNREACHABLE: Question = Question {
     filtered: true,
     own: Unreachable::choices,
     drawings: &[],
-    exports: false,
+    writes: Writes::Nothing,
     ruby: &["Heap#unreachable"],
     answer: Answer::Heap(|snapshot, words, asked| {
         let Unreachable { by, sort, lines } = Unreachable::of(words)?;
@@ -687,7 +687,7 @@ Frames (--by):
     filtered: true,
     own: Export::choices,
     drawings: &[],
-    exports: true,
+    writes: Writes::Files,
     ruby: &["Heap#export", "Diff#export"],
     answer: Answer::Heaps {
         least: 1,

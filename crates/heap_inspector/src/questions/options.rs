@@ -199,19 +199,26 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-impl Value for Key {
-    fn kind() -> Kind {
-        Kind::OneOf(Key::NAMED.map(|(_, name)| name).to_vec())
-    }
+/// One of several, by its name.
+macro_rules! named {
+    ($($type:ty),*) => {$(
+        impl Value for $type {
+            fn kind() -> Kind {
+                Kind::OneOf(<$type>::NAMED.map(|(_, name)| name).to_vec())
+            }
 
-    fn read(words: &[OsString]) -> std::result::Result<Key, String> {
-        parse(words)
-    }
+            fn read(words: &[OsString]) -> std::result::Result<$type, String> {
+                parse(words)
+            }
 
-    fn word(&self) -> Option<String> {
-        Some(self.name().into())
-    }
+            fn word(&self) -> Option<String> {
+                <$type>::NAMED.iter().find(|(value, _)| value == self).map(|(_, name)| (*name).into())
+            }
+        }
+    )*};
 }
+
+named!(Key, Format, Order, FileFormat, Frames);
 
 /// Words with commas between.
 fn split(words: &[OsString]) -> std::result::Result<Vec<OsString>, String> {
@@ -235,62 +242,6 @@ impl Value for Vec<Key> {
 
     fn word(&self) -> Option<String> {
         joined(self)
-    }
-}
-
-impl Value for Format {
-    fn kind() -> Kind {
-        Kind::OneOf(Format::NAMED.map(|(_, name)| name).to_vec())
-    }
-
-    fn read(words: &[OsString]) -> std::result::Result<Format, String> {
-        parse(words)
-    }
-
-    fn word(&self) -> Option<String> {
-        Some(self.name().into())
-    }
-}
-
-impl Value for Order {
-    fn kind() -> Kind {
-        Kind::OneOf(Order::NAMED.map(|(_, name)| name).to_vec())
-    }
-
-    fn read(words: &[OsString]) -> std::result::Result<Order, String> {
-        parse(words)
-    }
-
-    fn word(&self) -> Option<String> {
-        Order::NAMED.iter().find(|(sort, _)| sort == self).map(|(_, name)| (*name).into())
-    }
-}
-
-impl Value for FileFormat {
-    fn kind() -> Kind {
-        Kind::OneOf(FileFormat::NAMED.map(|(_, name)| name).to_vec())
-    }
-
-    fn read(words: &[OsString]) -> std::result::Result<FileFormat, String> {
-        parse(words)
-    }
-
-    fn word(&self) -> Option<String> {
-        FileFormat::NAMED.iter().find(|(format, _)| format == self).map(|(_, name)| (*name).into())
-    }
-}
-
-impl Value for Frames {
-    fn kind() -> Kind {
-        Kind::OneOf(Frames::NAMED.map(|(_, name)| name).to_vec())
-    }
-
-    fn read(words: &[OsString]) -> std::result::Result<Frames, String> {
-        parse(words)
-    }
-
-    fn word(&self) -> Option<String> {
-        Frames::NAMED.iter().find(|(frames, _)| frames == self).map(|(_, name)| (*name).into())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::keys::Key;
 use crate::page::{self, Page};
 use crate::report::{Cell, Facts, Report, Section};
 use crate::scan::Options;
-use crate::snapshot::{Index, Snapshot};
+use crate::snapshot::{self, Index, Snapshot};
 use crate::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,14 @@ pub struct Loaded {
     pub name: String,
     /// The dump.
     pub snapshot: Arc<Snapshot>,
+}
+
+impl Loaded {
+    /// The same without owning it.
+    #[must_use]
+    pub fn named(&self) -> snapshot::Named<'_> {
+        snapshot::Named { name: &self.name, snapshot: &self.snapshot }
+    }
 }
 
 /// The dumps in order, and the word that they were given in another.
@@ -89,9 +97,7 @@ pub(super) fn suspects(
     let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(control)?);
     // Those left out must not take the places of others.
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
-    let mut dumps = dumps(&loaded);
-    // What came with index files is not made anew.
-    dumps.iter_mut().zip(&loaded).for_each(|(dump, loaded)| dump.tree = loaded.snapshot.made_tree());
+    let dumps: Vec<Dump<'_>> = loaded.iter().map(|dump| dump.named().compared()).collect();
     let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, control)?) } else { None };
     let mut found = match &diff {
         None => suspects::of_heap(heap, tree, source, limit, control),
@@ -160,8 +166,7 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
 pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
     options.check()?;
     let (loaded, word) = load()?;
-    let dumps: Vec<export::Dump<'_>> =
-        loaded.iter().map(|dump| export::Dump { name: &dump.name, snapshot: &dump.snapshot }).collect();
+    let dumps: Vec<_> = loaded.iter().map(Loaded::named).collect();
     let written = export::export(
         &dumps,
         options,
@@ -188,8 +193,7 @@ fn write_lines(path: &Path, snapshot: &Snapshot, ids: &[NodeId], asked: &Asked<'
 /// Writes the page where the door lets it, and tells of it.
 pub(super) fn page(path: &Path, confidential: bool, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
     let (loaded, word) = load()?;
-    let dumps: Vec<page::Named<'_>> =
-        loaded.iter().map(|dump| page::Named { name: &dump.name, snapshot: &dump.snapshot }).collect();
+    let dumps: Vec<_> = loaded.iter().map(Loaded::named).collect();
     let options = page::Options { confidential: confidential.then_some(true) };
     let page = Page::new(&dumps, word, options, &asked.options)?;
     let html = page.html();

@@ -6,7 +6,6 @@ use super::state::{Mode, State};
 use crate::block_profile::location;
 use crate::dumper::symbol;
 use heap_inspector::gems::gem;
-use heap_inspector_tracer::profile::ProfileFrame;
 use heap_inspector_tracer::stacks::NodeId;
 use heap_inspector_tracer::texts::TextId;
 use heap_inspector_tracer::tracer::{Allocated, Tracer};
@@ -157,10 +156,9 @@ fn places(tracer: &Tracer, stack: NodeId) -> Places {
     let mut found = Places::default();
     for node in tracer.stacks.walk(stack) {
         let frame = tracer.frames.get(node.frame);
-        let file = String::from_utf8_lossy(tracer.texts.get(frame.path)).into_owned();
-        let frame = ProfileFrame { parent: None, file, line: node.line, label: String::new() };
-        let Some(place) = location(&frame).filter(|_| !is_loader(&frame.file)) else { continue };
-        let gem = gem(&frame.file);
+        let file = String::from_utf8_lossy(tracer.texts.get(frame.path));
+        let Some(place) = location(&file, node.line).filter(|_| !is_loader(&file)) else { continue };
+        let gem = gem(&file);
         if found.innermost.is_none() {
             (found.innermost, found.gem) = (Some(place.clone()), Some(gem.clone()));
         }

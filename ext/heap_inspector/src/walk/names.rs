@@ -29,8 +29,8 @@ pub(super) struct Names {
     /// All names, each as it stands in JSON between its quotes.
     text: Vec<u8>,
     places: Vec<(u32, u32)>,
-    by_id: HashMap<ID, Name>,
-    by_method: HashMap<ID, Name>,
+    /// By ID, and whether it is a method's.
+    by_id: HashMap<(ID, bool), Name>,
     words: HashMap<&'static str, Name>,
     /// By class or shape: the names of instance variables by their places.
     variables: HashMap<u64, Vec<Name>>,
@@ -99,35 +99,28 @@ impl Names {
 
     /// The name of an ID; none for those of Ruby's own.
     unsafe fn id(&mut self, id: ID) -> Name {
-        if let Some(name) = self.by_id.get(&id) {
+        unsafe { self.of_id(id, false) }
+    }
+
+    /// The same, of a method.
+    unsafe fn method(&mut self, id: ID) -> Name {
+        unsafe { self.of_id(id, true) }
+    }
+
+    unsafe fn of_id(&mut self, id: ID, is_method: bool) -> Name {
+        if let Some(name) = self.by_id.get(&(id, is_method)) {
             return *name;
         }
         // SAFETY: an ID.
         let name = match unsafe { id_name(id) } {
             Some(text) => {
-                let mut json = Vec::new();
+                let mut json = if is_method { b"#".to_vec() } else { Vec::new() };
                 escape(&mut json, text);
                 self.intern(&json)
             }
             None => 0,
         };
-        self.by_id.insert(id, name);
-        name
-    }
-
-    unsafe fn method(&mut self, id: ID) -> Name {
-        if let Some(name) = self.by_method.get(&id) {
-            return *name;
-        }
-        let name = match unsafe { id_name(id) } {
-            Some(text) => {
-                let mut json = b"#".to_vec();
-                escape(&mut json, text);
-                self.intern(&json)
-            }
-            None => 0,
-        };
-        self.by_method.insert(id, name);
+        self.by_id.insert((id, is_method), name);
         name
     }
 

@@ -14,7 +14,7 @@ pub(super) struct Taken {
 
 impl Taken {
     pub(super) fn of(heap: &Heap) -> Option<Taken> {
-        serde_json::from_str(heap.totals().meta.as_deref()?).ok()
+        heap.totals().taken()
     }
 
     /// Whether they are told to be of different processes.
