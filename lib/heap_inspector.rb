@@ -20,6 +20,7 @@ module HeapInspector
   autoload :Background, "heap_inspector/background"
   autoload :BlockProfile, "heap_inspector/block_profile"
   autoload :Check, "heap_inspector/check"
+  autoload :ChildRuby, "heap_inspector/child_ruby"
   autoload :Client, "heap_inspector/client"
   autoload :ClosedError, "heap_inspector/errors"
   autoload :Collection, "heap_inspector/collections"
@@ -128,10 +129,10 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :AgentRequest, :Background, :Check, :Client, :Compression, :Dump, :DumpChecks, :DumpMeta, :DumpRequest, :Escape
-  private_constant :Export, :Folder, :ForkHook, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable, :Processes, :ProfileRequest
-  private_constant :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold, :TracerStatus
-  private_constant :Tracing, :Where, :WholeFile
+  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Dump, :DumpChecks, :DumpMeta
+  private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable, :Processes
+  private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
+  private_constant :TracerStatus, :Tracing, :Where, :WholeFile
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.

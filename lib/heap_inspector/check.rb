@@ -20,17 +20,17 @@ module HeapInspector
     # A gem beside its limit; nil where there is none.
     Row = Struct.new(:gem, :limit, :memsize, :line, :broken)
 
-    private_constant :Row
+    HEADS = ["Memory", "Limit", "Change", "", "Gem"].freeze
+
+    private_constant :Row, :HEADS
 
     # @param command [Array<String>]
     # @param file [String] of limits
     # @param out [IO]
-    # @param err [IO]
-    def initialize(command, file, out, err)
+    def initialize(command, file, out)
       @command = command
       @file = file
       @out = out
-      @err = err
     end
 
     # @param update [Boolean] whether to write what was found as the limits
@@ -73,7 +73,7 @@ module HeapInspector
         _, status = Process.wait2(pid)
         raise Error, "the command failed (#{status.to_s.sub(/\Apid \d+ /, "")})" unless status.success?
 
-        found = Dir[File.join(folder, "*.found")].to_h { |path| [File.basename(path, ".found").to_i, told(path)] }
+        found = Dir[File.join(folder, "*.found")].to_h { |path| [File.basename(path, ".found").to_i, ChildRuby.told(path)] }
         raise Error, "the command ran no Ruby to its end" if found.empty?
 
         chosen = found[pid] || found.values.max_by { |one| one.fetch(:gems, {}).sum { |_, sums| sums[:memsize] } }
@@ -83,13 +83,9 @@ module HeapInspector
       raise Error, "the command cannot be run: #{e.message}"
     end
 
-    # By our own part in the command's process; the folder is ours alone.
-    def told(path) = Marshal.load(File.binread(path)) # rubocop:disable Security/MarshalLoad
-
     def environment(folder)
-      lib = File.expand_path("..", __dir__)
-      { "HEAP_INSPECTOR_CHECK" => folder, "RUBYLIB" => [lib, *ENV.fetch("RUBYLIB", nil)].join(File::PATH_SEPARATOR),
-        "RUBYOPT" => ["-rheap_inspector/checked", *ENV.fetch("RUBYOPT", nil)].join(" ") }
+      options = ["-rheap_inspector/checked", *ENV.fetch("RUBYOPT", nil)]
+      ChildRuby.environment("HEAP_INSPECTOR_CHECK", folder).merge("RUBYOPT" => options.join(" "))
     end
 
     def write(gems)
@@ -112,8 +108,8 @@ module HeapInspector
       known = limits["retained"]
       row = lambda do |gem, memsize, line|
         limit = known[gem]
-        over = memsize - (limit || 0)
-        Row.new(gem, limit, memsize, line, over > FLOOR && memsize > (limit || 0) * allowed)
+        least = limit || 0
+        Row.new(gem, limit, memsize, line, memsize - least > FLOOR && memsize > least * allowed)
       end
       rows = gems.map { |gem, sums| row.call(gem, sums[:memsize], sums[:line]) }.select { |one| one.limit || one.memsize >= FLOOR }
       gone = (known.keys - gems.keys - [TOTAL]).map { |gem| row.call(gem, 0, nil) }
@@ -126,10 +122,6 @@ module HeapInspector
       change = row.limit ? format("%+<percent>d %%", percent: percent.to_f.round) : "new"
       [Size.bytes(row.memsize), row.limit ? Size.bytes(row.limit) : "-", change, row.broken ? "above" : "", Escape.terminal(row.gem)]
     end
-
-    HEADS = ["Memory", "Limit", "Change", "", "Gem"].freeze
-
-    private_constant :HEADS
 
     def table(rows)
       lines = [HEADS, *rows.map { |row| cells(row) }]

@@ -3,6 +3,7 @@
 # Loaded by `heap_inspector check` into the command that it runs: writes what is alive at the end, by gem, into a file of the folder
 # `HEAP_INSPECTOR_CHECK`.
 require "heap_inspector"
+require "heap_inspector/child_ruby" # now, not in what is measured
 require "heap_inspector/tracing"
 
 module HeapInspector
@@ -15,10 +16,10 @@ module HeapInspector
         owner = Process.pid
         file = File.join(folder, "#{owner}.found")
         missing = Tracing.missing
-        return File.binwrite(file, Marshal.dump({ error: missing })) if missing
+        return ChildRuby.tell(file, { error: missing }) if missing
 
         Tracing.start(mode: :sampled, every: 1)
-        at_exit { File.binwrite(file, Marshal.dump(found)) if Process.pid == owner }
+        at_exit { ChildRuby.tell(file, found) if Process.pid == owner }
       end
 
       private
@@ -27,11 +28,11 @@ module HeapInspector
         Tracing.off
         GC.start
         gems = {}
-        Native.tracer_survivors([0, Native.tracer_moment], true).each do |_, _, _, line, count, bytes, _, gem|
-          sums = gems[name(gem)] ||= { memsize: 0, objects: 0, lines: Hash.new(0) }
-          sums[:memsize] += bytes
-          sums[:objects] += count
-          sums[:lines][line] += bytes if line
+        Tracing.survivors([0, Native.tracer_moment], whole: true).each do |found|
+          sums = gems[name(found.gem)] ||= { memsize: 0, objects: 0, lines: Hash.new(0) }
+          sums[:memsize] += found.memsize
+          sums[:objects] += found.objects
+          sums[:lines][found.location] += found.memsize if found.location
         end
         gems.each_value { |sums| sums[:line] = sums.delete(:lines).max_by { |_, bytes| bytes }&.first }
         { gems: gems }

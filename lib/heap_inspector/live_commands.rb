@@ -132,7 +132,7 @@ module HeapInspector
       end || (return 0)
       raise ArgumentError, "expected a command behind --" if command.empty?
 
-      Check.new(command, file, @out, @err).run(update: update)
+      Check.new(command, file, @out).run(update: update)
     end
 
     # What requiring files takes; the verb is `require`.

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "tracing"
+require_relative "retention"
 
 module HeapInspector
   # Rack middleware for development: says of each request what it allocates and what of it stays, in the log and in a `Server-Timing`
@@ -22,8 +22,8 @@ module HeapInspector
     SHOWN = 20
     GROUPS = 5
 
-    # A request: what was asked, between which moments, what it allocated, and what stayed when it was done.
-    Request = Struct.new(:verb, :path, :from, :to, :objects, :memsize, :kept, :kept_memsize)
+    # A request: what was asked, its run, and what stayed when it was done.
+    Request = Struct.new(:verb, :path, :run, :kept, :kept_memsize)
 
     private_constant :REMEMBERED, :SHOWN, :GROUPS, :Request
 
@@ -55,19 +55,14 @@ module HeapInspector
       settle
       Tracing.tracer.prepare
       request = Request.new(env["REQUEST_METHOD"].to_s, env["PATH_INFO"].to_s)
-      objects = Native.tracer_allocated_objects
-      memsize = Native.tracer_allocated_memsize
-      request.from = Native.tracer_moment
+      status = headers = body = nil
       Native.tracer_start_thread
       begin
-        status, headers, body = @app.call(env)
+        request.run = Retaining.run { status, headers, body = @app.call(env) }
       ensure
         Native.tracer_stop
       end
-      request.to = Native.tracer_moment
-      request.objects = Native.tracer_allocated_objects - objects
-      request.memsize = Native.tracer_allocated_memsize - memsize
-      say(request, "allocated", request.objects, request.memsize)
+      say(request, "allocated", request.run.objects, request.run.memsize)
       @last = request
       [status, timed(headers, request), body]
     end
@@ -75,7 +70,7 @@ module HeapInspector
     # What stayed of the last one like it is known; of this one not yet.
     def timed(headers, request)
       like = @requests.reverse_each.find { |one| [one.verb, one.path] == [request.verb, request.path] }
-      told = ["heap_allocated;desc=\"#{Size.count(request.objects)} objects, #{Size.bytes(request.memsize)}\""]
+      told = ["heap_allocated;desc=\"#{Size.count(request.run.objects)} objects, #{Size.bytes(request.run.memsize)}\""]
       told << "heap_kept;desc=\"#{Size.count(like.kept)} objects, #{Size.bytes(like.kept_memsize)} by the last one\"" if like
       name = headers.keys.find { |key| key.casecmp?("Server-Timing") } || "Server-Timing"
       headers.merge(name => [*headers[name], *told].join(", "))
@@ -88,9 +83,9 @@ module HeapInspector
 
       @last = nil
       GC.start(full_mark: false)
-      rows = Native.tracer_survivors([request.from, request.to], false)
-      request.kept = rows.sum { |row| row[4] }
-      request.kept_memsize = rows.sum { |row| row[5] }
+      found = Retaining.survivors([request.run])
+      request.kept = found.sum(&:objects)
+      request.kept_memsize = found.sum(&:memsize)
       @requests << request
       @requests.shift if @requests.size > REMEMBERED
       say(request, "keeps", request.kept, request.kept_memsize) if request.kept.positive?
@@ -120,18 +115,17 @@ module HeapInspector
       @lock.synchronize { settle }
       GC.start
       requests = @requests.dup
-      rows = Native.tracer_survivors(requests.flat_map { |one| [one.from, one.to] }, false).select { |interval,| interval.even? }
-      by_request = rows.group_by { |interval,| requests[interval / 2] }
-      by_request.map { |request, found| [request, found.sum { |row| row[4] }, found.sum { |row| row[5] }, found] }
+      by_request = Retaining.survivors(requests.map(&:run)).group_by { |found| requests[found.interval] }
+      by_request.map { |request, found| [request, found.sum(&:objects), found.sum(&:memsize), found] }
                 .max_by(SHOWN) { |_, _, memsize,| memsize }
     end
 
     def html
       rows = worst.map do |request, count, memsize, found|
-        groups = found.max_by(GROUPS) { |row| row[5] }.map do |_, name, app, line, objects, bytes|
-          "#{Size.count(objects)} × #{name || "(no name)"}, #{Size.bytes(bytes)}, #{app || line}"
+        groups = found.max_by(GROUPS, &:memsize).map do |one|
+          "#{Size.count(one.objects)} × #{one.class_name || "(no name)"}, #{Size.bytes(one.memsize)}, #{one.app_location || one.location}"
         end
-        cells = ["#{request.verb} #{request.path}", Size.count(request.objects), Size.bytes(request.memsize), Size.count(count),
+        cells = ["#{request.verb} #{request.path}", Size.count(request.run.objects), Size.bytes(request.run.memsize), Size.count(count),
                  Size.bytes(memsize)]
         "<tr>#{cells.map { |cell| "<td>#{text(cell)}</td>" }.join}<td>#{groups.map { |line| text(line) }.join("<br>")}</td></tr>"
       end

@@ -61,12 +61,11 @@ module HeapInspector
     def measured(features)
       Dir.mktmpdir("heap_inspector") do |folder|
         path = File.join(folder, "required")
-        lib = File.expand_path("..", __dir__)
-        environment = { "HEAP_INSPECTOR_REQUIRED" => path, "RUBYLIB" => [lib, *ENV.fetch("RUBYLIB", nil)].join(File::PATH_SEPARATOR) }
+        environment = ChildRuby.environment("HEAP_INSPECTOR_REQUIRED", path)
         system(environment, RbConfig.ruby, "-e", "require 'heap_inspector/required'", "--", *features, out: :err)
         raise Error, "Ruby ended before all was required" unless File.exist?(path)
 
-        Marshal.load(File.binread(path)) # rubocop:disable Security/MarshalLoad -- our own, in a folder of ours
+        ChildRuby.told(path)
       end
     end
 

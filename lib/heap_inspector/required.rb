@@ -2,6 +2,7 @@
 
 # Loaded by `heap_inspector require` into a Ruby of its own: requires what it is told and says what each file takes.
 require "heap_inspector"
+require "heap_inspector/child_ruby" # now, not in what is measured
 require "heap_inspector/tracing"
 
 module HeapInspector
@@ -94,15 +95,15 @@ module HeapInspector
 
       def sums
         gems = {}
-        Native.tracer_survivors(@moments, true).each do |interval, _, _, line, count, bytes, _, gem|
-          owner = @owners[interval]
-          next if owner.nil? || line&.start_with?(__FILE__)
+        Tracing.survivors(@moments, whole: true).each do |found|
+          owner = @owners[found.interval]
+          next if owner.nil? || found.location&.start_with?(__FILE__)
 
-          @nodes[owner].memsize += bytes
-          @nodes[owner].objects += count
-          sums = gems[gem || "(no file)"] ||= [0, 0]
-          sums[0] += bytes
-          sums[1] += count
+          @nodes[owner].memsize += found.memsize
+          @nodes[owner].objects += found.objects
+          sums = gems[found.gem || "(no file)"] ||= [0, 0]
+          sums[0] += found.memsize
+          sums[1] += found.objects
         end
         { nodes: @nodes.map(&:to_a), gems: gems }
       end
@@ -112,7 +113,7 @@ module HeapInspector
   private_constant :Required
 
   if (path = ENV.delete("HEAP_INSPECTOR_REQUIRED"))
-    File.binwrite(path, Marshal.dump(Required.run(ARGV)))
+    ChildRuby.tell(path, Required.run(ARGV))
     exit!(0)
   end
 end

@@ -46,12 +46,12 @@ module HeapInspector
     attr_reader :path
 
     # @api private
-    def initialize(rows, runs, allocated)
+    def initialize(survivors, runs, allocated)
       @runs = runs
-      @rows = rows.select { |interval,| interval < runs }
+      @survivors = survivors.select { |found| found.interval < runs }
       @allocated_objects, @allocated_memsize = allocated
-      by_place = @rows.group_by { |row| row[1..3] }
-      groups = by_place.map { |place, found| KeptGroup.new(*place, found.sum { |row| row[4] }, found.sum { |row| row[5] }) }
+      by_place = @survivors.group_by { |found| [found.class_name, found.app_location, found.location] }
+      groups = by_place.map { |place, found| KeptGroup.new(*place, found.sum(&:objects), found.sum(&:memsize)) }
       @groups = groups.sort_by { |group| [-group.memsize, group.to_s] }.freeze
     end
 
@@ -81,8 +81,8 @@ module HeapInspector
     # @return [void]
     def explain(classes = [])
       names = Retention.names(classes)
-      rows = names.empty? ? @rows : @rows.select { |row| names.include?(row[1]) }
-      address = rows.max_by { |row| row[5] }&.at(6)
+      of_classes = names.empty? ? @survivors : @survivors.select { |found| names.include?(found.class_name) }
+      address = of_classes.max_by(&:memsize)&.address
       return unless address
 
       Dir.mktmpdir("heap_inspector") do |folder|
@@ -138,11 +138,11 @@ module HeapInspector
     def kept(classes)
       names = Retention.names(classes)
       sums = Array.new(runs) { [0, 0] }
-      @rows.each do |interval, name, _app, _line, count, bytes|
-        next unless names.empty? || names.include?(name)
+      @survivors.each do |found|
+        next unless names.empty? || names.include?(found.class_name)
 
-        sums[interval][0] += count
-        sums[interval][1] += bytes
+        sums[found.interval][0] += found.objects
+        sums[found.interval][1] += found.memsize
       end
       Kept.new(*sums.transpose.map { |numbers| numbers.sort[(runs - 1) / 2] })
     end
@@ -157,7 +157,10 @@ module HeapInspector
     # What counts of a block is told by so many runs at least.
     FEWEST = 2
 
-    private_constant :FEWEST
+    # A run: between which moments it was, and what it allocated.
+    Run = Struct.new(:from, :to, :objects, :memsize)
+
+    private_constant :FEWEST, :Run
 
     @thread = nil
 
@@ -208,38 +211,44 @@ module HeapInspector
         Native.tracer_start_thread
       end
 
-      # What lives, by number of the run; what lies between runs is ours.
+      # Between its two moments nothing of ours is allocated.
       #
-      # @param moments [Array<Integer>] two for each run
-      # @return [Array<Array>] run, class, the app's line, line, count, bytes, address of one, gem
-      def survivors(moments)
-        rows = Native.tracer_survivors(moments, false).select { |interval,| interval.even? }
-        rows.map { |interval, *rest| [interval / 2, *rest] }
+      # @yield
+      # @return [Run]
+      def run
+        objects = Native.tracer_allocated_objects
+        memsize = Native.tracer_allocated_memsize
+        from = Native.tracer_moment
+        yield
+        to = Native.tracer_moment
+        Run.new(from, to, Native.tracer_allocated_objects - objects, Native.tracer_allocated_memsize - memsize)
+      end
+
+      # What lives of runs, whose number is its interval; what lies between runs is ours.
+      #
+      # @param runs [Array<Run>]
+      # @return [Array<Tracing::Survivors>]
+      def survivors(runs)
+        found = Tracing.survivors(runs.flat_map { |run| [run.from, run.to] }).select { |one| one.interval.even? }
+        found.each { |one| one.interval /= 2 }
       end
 
       private
 
-      # Between the two moments of a run nothing of ours is allocated.
-      def watch(runs)
-        moments = Array.new(2 * runs, 0)
-        costs = Array.new(runs)
-        done = 0
-        rows = nil
-        while done < runs
-          objects = Native.tracer_allocated_objects
-          memsize = Native.tracer_allocated_memsize
-          moments[2 * done] = Native.tracer_moment
-          yield
-          moments[(2 * done) + 1] = Native.tracer_moment
-          costs[done] = [Native.tracer_allocated_objects - objects, Native.tracer_allocated_memsize - memsize]
-          done += 1
-          next unless done == FEWEST || done == runs
-
-          GC.start
-          rows = survivors(moments.first(2 * done))
-          break if done == FEWEST && rows.none? { |interval,| interval.zero? }
+      # The first few runs tell where nothing lives of the first of them.
+      def watch(most, &)
+        runs = Array.new(FEWEST) { run(&) }
+        found = living(runs)
+        if found.any? { |one| one.interval.zero? }
+          (most - FEWEST).times { runs << run(&) }
+          found = living(runs)
         end
-        Retention.new(rows, done - 1, costs.first(done).compact.transpose.map(&:min))
+        Retention.new(found, runs.size - 1, [runs.map(&:objects).min, runs.map(&:memsize).min])
+      end
+
+      def living(runs)
+        GC.start
+        survivors(runs)
       end
     end
   end

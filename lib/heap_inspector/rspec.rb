@@ -88,29 +88,29 @@ module HeapInspector
       def watches?
         return @watches if defined?(@watches)
 
-        missing = Tracing.missing unless ["", "0"].include?(ENV["HEAP_INSPECTOR_SPEC"].to_s)
+        is_asked = !["", "0"].include?(ENV["HEAP_INSPECTOR_SPEC"].to_s)
+        missing = Tracing.missing if is_asked
         Background.tell("examples are not measured: #{missing}") if missing
-        @watches = missing.nil? && !["", "0"].include?(ENV["HEAP_INSPECTOR_SPEC"].to_s)
+        @watches = is_asked && missing.nil?
       end
 
       def measure(example, most)
-        moments = []
-        run(example, moments)
+        runs = [run(example)]
         # The young ones that died are gone then: what is left may be kept.
         GC.start(full_mark: false)
-        rows = Native.tracer_survivors(moments, false)
-        objects = rows.sum { |row| row[4] }
-        @worst << [objects, rows.sum { |row| row[5] }, "#{example.full_description} (#{example.location})"] if watches? && objects.positive?
+        found = Retaining.survivors(runs)
+        objects = found.sum(&:objects)
+        @worst << [objects, found.sum(&:memsize), "#{example.full_description} (#{example.location})"] if watches? && objects.positive?
         return if example.exception || most.nil? || objects <= most
 
-        (RUNS - 1).times { run(example, moments) }
-        judge(example, moments.drop(2), most) unless example.exception
+        (RUNS - 1).times { runs << run(example) }
+        judge(example, runs.drop(1), most) unless example.exception
       end
 
       # The first run was the one to warm up.
-      def judge(example, moments, most)
+      def judge(example, runs, most)
         GC.start
-        found = Retention.new(Retaining.survivors(moments), RUNS - 2, [0, 0])
+        found = Retention.new(Retaining.survivors(runs), RUNS - 2, [0, 0])
         return if found.objects <= most
 
         Retaining.untraced { found.explain }
@@ -120,14 +120,14 @@ module HeapInspector
       end
 
       # Runs it, and lets go of what it made for itself: its variables, and what `let` keeps.
-      def run(example, moments)
+      def run(example)
         instance = example.example_group_instance
         before = instance.instance_variables
-        moments << Native.tracer_moment
-        example.run
-        (instance.instance_variables - before).each { |name| instance.remove_instance_variable(name) }
-        instance.__send__(:__init_memoized)
-        moments << Native.tracer_moment
+        Retaining.run do
+          example.run
+          (instance.instance_variables - before).each { |name| instance.remove_instance_variable(name) }
+          instance.__send__(:__init_memoized)
+        end
       end
     end
   end

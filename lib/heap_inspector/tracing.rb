@@ -143,6 +143,9 @@ module HeapInspector
     # So many starts that were not ours are undone.
     OTHERS = 1000
 
+    # What lives of what was allocated in an interval, of one class and place; its address is that of one of them.
+    Survivors = Struct.new(:interval, :class_name, :app_location, :location, :objects, :memsize, :address, :gem)
+
     private_constant :OTHERS
 
     @count = 0
@@ -268,6 +271,15 @@ module HeapInspector
             tracer.clear
           end
         end
+      end
+
+      # What lives of what was allocated between each two neighbouring moments.
+      #
+      # @param moments [Array<Integer>] as `Native.tracer_moment` tells them
+      # @param whole [Boolean] whether Ruby's own objects count too, and all their bytes: for a process that is there to be measured
+      # @return [Array<Survivors>]
+      def survivors(moments, whole: false)
+        Native.tracer_survivors(moments, whole).map { |row| Survivors.new(*row) }
       end
 
       # See {HeapInspector.allocation}.
