@@ -4,8 +4,7 @@ require_relative "living"
 
 RSpec.describe HeapInspector, ".profile" do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   let(:program) do
     path = File.join(folder, "program.rb")

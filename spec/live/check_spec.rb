@@ -6,8 +6,7 @@ require "yaml"
 
 RSpec.describe "commands that start a Ruby" do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   let(:limits) { File.join(folder, ".heap_inspector.yml") }
 

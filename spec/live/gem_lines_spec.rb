@@ -5,8 +5,7 @@ require_relative "living"
 # Leaks whose objects a gem allocates on the app's behalf: samples at the default rate name the app's own line.
 RSpec.describe "suspects of sampled dumps" do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   # What is required, how often a step leaks, what the app has, what it keeps (at the line LEAK), the classes that may be named.
   programs = {

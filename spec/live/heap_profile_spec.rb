@@ -6,8 +6,7 @@ require "zlib"
 
 RSpec.describe HeapInspector, ".heap_profile" do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   # Two places that keep objects, one of which keeps three times as many.
   let(:program) do

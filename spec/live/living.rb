@@ -181,6 +181,10 @@ module Living
   end
 end
 
+RSpec.shared_context "with our tracer" do
+  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+end
+
 RSpec.shared_context "with living processes" do
   include Living
 

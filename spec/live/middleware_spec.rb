@@ -4,8 +4,7 @@ require_relative "living"
 
 RSpec.describe HeapInspector::Middleware do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   program = <<~RUBY
     class Order; end

@@ -5,8 +5,7 @@ require_relative "living"
 # Programs of their own: what is measured here must not be what the specs themselves make.
 RSpec.describe HeapInspector::Retention do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   program = <<~RUBY
     class Order; end

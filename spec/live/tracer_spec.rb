@@ -5,8 +5,7 @@ require_relative "living"
 # What the tracer says of objects, through all that happens to a heap. Where this Ruby cannot be traced so, Ruby's own tracer serves.
 RSpec.describe HeapInspector, ".allocation" do
   include_context "with living processes"
-
-  before { skip "Ruby's own tracer serves in #{RUBY_DESCRIPTION}" if Helpers.tracer_missing }
+  include_context "with our tracer"
 
   # In a file of its own, so that paths and lines are known. `wrong` and `lost` count what `keep` has.
   def program(mode, every, code)
