@@ -7,14 +7,14 @@ require "tmpdir"
 # A real browser that looks at pages: Debian's Chromium, without a screen. Knows what a page asked the network for, what it wrote to the
 # console, and what axe finds wrong with it for those who do not see it or use no mouse.
 class Browser
-  AXE = File.expand_path("../tmp/npm/node_modules/axe-core/axe.min.js", __dir__)
+  AXE = File.expand_path("readers/node_modules/axe-core/axe.min.js", __dir__)
   ARGUMENTS = %w[--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --window-size=1400,1000].freeze
 
   # Why there is none, if so.
   def self.missing
     return "there is no chromium here" if Dir["/usr/bin/chromium", "/usr/bin/google-chrome"].empty?
 
-    "there is no axe-core in tmp/npm" unless File.exist?(AXE)
+    "there is no axe-core in spec/readers" unless File.exist?(AXE)
   end
 
   attr_reader :session, :downloads
@@ -27,6 +27,7 @@ class Browser
       options = Selenium::WebDriver::Chrome::Options.new(args: ARGUMENTS, logging_prefs: { browser: "ALL", performance: "ALL" })
       Capybara::Selenium::Driver.new(app, browser: :chrome, options: options)
     end
+    Capybara.default_max_wait_time = 20 # on a busy machine a click may come long before the page is ready for it
     @session = Capybara::Session.new(:heap_inspector)
     chrome.manage.timeouts.script_timeout = 120
     chrome.execute_cdp("Browser.setDownloadBehavior", behavior: "allow", downloadPath: @downloads)
@@ -46,7 +47,7 @@ class Browser
     session.visit("about:blank")
     logs
     session.visit("file://#{path}#{place}")
-    session.find("main > section", match: :first, wait: 20)
+    session.find("main > section", match: :first)
   end
 
   def script(code, *words)
@@ -101,5 +102,22 @@ class Browser
       sleep 0.05
     end
     File.read(File.join(downloads, name), encoding: "UTF-8")
+  end
+end
+
+# One browser for all examples.
+RSpec.shared_context "with a browser" do
+  before(:context) do
+    need("capybara", "selenium-webdriver")
+    Browser.missing&.then { |reason| lacking(reason) }
+    @browser = Browser.new
+  end
+
+  after(:context) { @browser&.quit }
+
+  attr_reader :browser
+
+  def page
+    browser.session
   end
 end

@@ -4,23 +4,11 @@ require_relative "browser"
 require_relative "report_pages"
 
 RSpec.describe "The page of a report" do
-  before(:context) do
-    need("capybara", "selenium-webdriver")
-    Browser.missing&.then { |reason| lacking(reason) }
-    @pages = ReportPages.new
-    @browser = Browser.new
-  end
+  include_context "with a browser"
 
-  after(:context) do
-    @browser&.quit
-    @pages&.remove
-  end
+  before(:context) { @pages = ReportPages.new }
 
-  attr_reader :browser
-
-  def page
-    browser.session
-  end
+  after(:context) { @pages&.remove }
 
   def leak
     @pages.leak

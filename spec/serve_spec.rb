@@ -3,9 +3,9 @@
 require_relative "browser"
 
 RSpec.describe "The page of heap_inspector serve" do
+  include_context "with a browser"
+
   before(:context) do
-    need("capybara", "selenium-webdriver")
-    Browser.missing&.then { |reason| lacking(reason) }
     @folder = Dir.mktmpdir
     @dumps = (1..3).map do |number|
       File.join(@folder, "shop-#{number}.json.zst").tap do |path|
@@ -17,11 +17,9 @@ RSpec.describe "The page of heap_inspector serve" do
     @pid = Process.spawn(*command, out: writer, err: File.join(@folder, "err"))
     writer.close
     @link = @out.gets.to_s.chomp
-    @browser = Browser.new
   end
 
   after(:context) do
-    @browser&.quit
     if @pid
       Process.kill(:INT, @pid)
       Process.wait(@pid)
@@ -29,18 +27,12 @@ RSpec.describe "The page of heap_inspector serve" do
     FileUtils.rm_rf(@folder) if @folder
   end
 
-  attr_reader :browser
-
-  def page
-    browser.session
-  end
-
   def look(place = "")
     browser.width(1400)
     page.visit("about:blank")
     browser.logs
     page.visit("#{@link}#{place}")
-    page.find("main > section", match: :first, wait: 20)
+    page.find("main > section", match: :first)
   end
 
   it "asks its own server alone, has no error, and nothing is wrong with it for those who do not see it" do
@@ -50,7 +42,7 @@ RSpec.describe "The page of heap_inspector serve" do
       expect(browser.violations).to eq([]), scheme
     end
     page.find_by_id("ask").click_button("Ask")
-    expect(page).to have_css(".asked .facts, .asked .table", wait: 20)
+    expect(page).to have_css(".asked .facts, .asked .table")
     expect(browser.violations).to eq([])
     console, requests = browser.logs
     expect(console).to eq([])
@@ -67,14 +59,14 @@ RSpec.describe "The page of heap_inspector serve" do
     ask.fill_in("by", with: "gem")
     ask.fill_in("lines", with: "2")
     ask.click_button("Ask")
-    expect(ask).to have_css(".asked h3", text: "Objects by gem", wait: 20)
+    expect(ask).to have_css(".asked h3", text: "Objects by gem")
     expect(ask).to have_css(".asked .command", text: "heap_inspector top … --by gem --lines 2")
     ask.fill_in("by", with: "gm")
     ask.click_button("Ask")
-    expect(ask).to have_css("[role=alert]", text: "did you mean gem", wait: 20)
+    expect(ask).to have_css("[role=alert]", text: "did you mean gem")
     ask.find("option", text: /\Adominators:/).select_option
     ask.click_button("Ask")
-    expect(ask).to have_css(".asked tbody tr", minimum: 5, wait: 20)
+    expect(ask).to have_css(".asked tbody tr", minimum: 5)
   end
 
   it "leads to every object, those that a page alone would not have, too" do
@@ -84,10 +76,10 @@ RSpec.describe "The page of heap_inspector serve" do
     other = heap.strings.where(reachable: true).to_a.reverse.find { |string| !known.include?(string.address) }
     look("#object/#{other.address}")
     panel = page.find_by_id("object")
-    expect(panel).to have_css(".facts", text: other.address, wait: 20)
+    expect(panel).to have_css(".facts", text: other.address)
     expect(panel).to have_text("Why it is alive")
     expect(panel.all(".path li").size).to eq(other.path_to_root.size)
     look("#object/0x1")
-    expect(page.find_by_id("object")).to have_text("This object is not on the page", wait: 20)
+    expect(page.find_by_id("object")).to have_text("This object is not on the page")
   end
 end
