@@ -95,7 +95,7 @@ module HeapInspector
       end
 
       def measure(example, most)
-        runs = [run(example)]
+        runs = [Retaining.counting { run(example) }]
         # The young ones that died are gone then: what is left may be kept.
         GC.start(full_mark: false)
         found = Retaining.survivors(runs)

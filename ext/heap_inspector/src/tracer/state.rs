@@ -5,7 +5,7 @@ use super::ruby::{Api, class_of, described, generation, intern, name_of};
 use heap_inspector_tracer::distance::Distances;
 use heap_inspector_tracer::pages::Allocation;
 use heap_inspector_tracer::sites::Key;
-use heap_inspector_tracer::stacks::NodeId;
+use heap_inspector_tracer::stacks::{NO_NODE, NodeId};
 use heap_inspector_tracer::tracer::{Sample, Tracer};
 use rb_sys::{Qfalse, Qnil, VALUE};
 use std::ffi::c_int;
@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) distances: Distances,
     /// The thread that is looked at, where it is one alone.
     pub(super) thread: Option<VALUE>,
+    /// Whether samples have their stacks, which take ten times as long as the rest.
+    pub(super) takes_stacks: bool,
     /// Whether allocations are traced: the hook is in, or in continuous mode goes in and out.
     pub(super) is_on: bool,
     /// Whether the hook of allocations is in.
@@ -100,6 +102,7 @@ impl State {
             mode: Mode::Sampled,
             distances: Distances::new(1, 1),
             thread: None,
+            takes_stacks: true,
             is_on: false,
             is_hooked: false,
             awaits_marks: false,
@@ -146,7 +149,9 @@ impl State {
         if self.thread.is_some_and(|thread| thread != unsafe { rb_sys::rb_thread_current() }) {
             return;
         }
-        let start = Instant::now();
+        // What one thread's blocks cost is nobody's question, and two looks at a clock take as long as the rest.
+        let start = self.thread.is_none().then(Instant::now);
+        let nanoseconds = || start.map_or(0.0, |start| start.elapsed().as_nanos() as f64);
         // SAFETY: as in `note`.
         let object = unsafe { rb_sys::rb_tracearg_object(argument) };
         let site = self.site(argument, object);
@@ -158,9 +163,9 @@ impl State {
                 None => self.tracer.lost += 1,
             }
             // Nobody but the sample is measured; the others do the same but for the stack.
-            self.cost += start.elapsed().as_nanos() as f64 * f64::from(self.distances.mean() - 1);
+            self.cost += nanoseconds() * f64::from(self.distances.mean() - 1);
         }
-        let stack = self.stack();
+        let stack = if self.takes_stacks { self.stack() } else { NO_NODE };
         let weight = self.distances.mean() as f32;
         let site = site.unwrap_or(u32::MAX);
         self.tracer.sample(object as u64, slot, Sample { site, stack, generation, weight, serial: 0 });
@@ -175,7 +180,7 @@ impl State {
                 self.unhook();
             }
         }
-        self.cost += start.elapsed().as_nanos() as f64;
+        self.cost += nanoseconds();
     }
 
     #[inline]
@@ -298,7 +303,7 @@ impl State {
 
     pub(super) fn begin(&mut self, mode: Mode, every: u32, budget: f64, thread: Option<VALUE>) -> [Wanted; 2] {
         self.mode = mode;
-        self.thread = thread;
+        (self.thread, self.takes_stacks) = (thread, true);
         self.distances = Distances::new(every, seed());
         (self.seen, self.cost) = (0, 0.0);
         (self.began, self.began_processor) = (Instant::now(), processor_time());
