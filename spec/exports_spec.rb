@@ -19,17 +19,6 @@ RSpec.describe "Exported files" do
 
   def path(name) = File.join(@folder, name)
 
-  # What a reader of spec/readers prints.
-  def read(reader, *files)
-    folder = File.join(Helpers::ROOT, "spec/readers")
-    lacking "the readers of exported files are missing" unless File.exist?(File.join(folder, "node_modules/devtools.mjs"))
-    out, err, status = Open3.capture3("node", File.join(folder, reader), *files)
-    expect(status).to be_success, err
-    out
-  end
-
-  def json(reader, *files) = JSON.parse(read(reader, *files))
-
   def exported(name, **options) = heap.export(path(name), **options)
 
   # DevTools' names of classes as ours: strings whose text is known are `(string)` there, and a class is its own.
@@ -65,7 +54,7 @@ RSpec.describe "Exported files" do
     end
 
     it "show in DevTools the classes, counts, own and retained sizes that we do" do
-      answer = json("devtools.mjs", @files.last)
+      answer = read_by("devtools.mjs", @files.last)
       expect(classes(answer["classes"])).to eq own_classes(heap)
       reachable = heap.objects.where(reachable: true)
       expect(answer["retained"].map { |_, own, retained| [own, retained] }.reject { |own, _| own.zero? })
@@ -75,7 +64,7 @@ RSpec.describe "Exported files" do
     end
 
     it "show in DevTools' Comparison what came between two dumps" do
-      comparison = json("devtools.mjs", @files.first, @files.last)["comparison"]
+      comparison = read_by("devtools.mjs", @files.first, @files.last)["comparison"]
       expect(comparison["Order"]).to eq("addedCount" => 200, "removedCount" => 0, "countDelta" => 200,
                                         "sizeDelta" => @diff.new_objects.where(class: "Order").sum(:memsize))
       added = classes(comparison.transform_values { |row| row.values_at("addedCount", "removedCount") })
@@ -84,7 +73,7 @@ RSpec.describe "Exported files" do
     end
 
     it "show in DevTools where objects were allocated, where that is asked" do
-      answer = json("devtools.mjs", exported("sites.heapsnapshot", sites: true))
+      answer = read_by("devtools.mjs", exported("sites.heapsnapshot", sites: true))
       of_line = answer["sites"].select { |site| site["scriptName"].end_with?("shop.rb") && site["line"] == 27 }
       ours = heap.objects.where(location: "shop.rb:27")
       expect(%w[liveCount liveSize].map { |key| of_line.sum { |site| site[key] } }).to eq [ours.count, ours.sum(:memsize)]
@@ -93,11 +82,11 @@ RSpec.describe "Exported files" do
     end
 
     it "show in DevTools the duplicate strings, unless they are confidential" do
-      answer = json("devtools.mjs", @files.last)
+      answer = read_by("devtools.mjs", @files.last)
       ours = heap.duplicate_strings(where: { class: "String" }, limit: nil).select { |string| string.count > 1 && string.value }
       expect(answer["duplicates"]).to eq(ours.sum(&:count))
       hidden = exported("hidden.heapsnapshot", confidential: true)
-      answer = json("devtools.mjs", hidden)
+      answer = read_by("devtools.mjs", hidden)
       expect(answer["duplicates"]).to eq 0
       expect(classes(answer["classes"])).to eq own_classes(heap)
       text = heap.strings.where(file: "shop.rb").first.value
@@ -106,7 +95,7 @@ RSpec.describe "Exported files" do
 
     # The larger ones of a dump that is too large, what lies below them summed up.
     it "retain the same where they are cut" do
-      answer = json("devtools.mjs", exported("cut.heapsnapshot", min: 2000))
+      answer = read_by("devtools.mjs", exported("cut.heapsnapshot", min: 2000))
       kept = heap.objects.where(retained_memsize: 2000.., reachable: true)
       rows = answer["retained"].reject { |name, own,| own.zero? || name == "native (left out)" }
       expect(rows.map { |_, own, retained| [own, retained] }).to match_array(kept.pluck(:memsize, :retained_memsize))
@@ -114,7 +103,7 @@ RSpec.describe "Exported files" do
     end
 
     it "are read by VS Code" do
-      found = json("vscode.cjs", @files.last).to_h { |name, count, bytes| [name, [count, bytes]] }
+      found = read_by("vscode.cjs", @files.last).to_h { |name, count, bytes| [name, [count, bytes]] }
       expect(found.fetch("Order")).to eq [heap.objects.where(class: "Order").count, heap.objects.where(class: "Order").sum(:memsize)]
     end
 
@@ -123,7 +112,7 @@ RSpec.describe "Exported files" do
       _, err, status = Open3.capture3(RbConfig.ruby, File.join(Helpers::ROOT, "spec/leaks/programs/constant_array.rb"), dumps)
       expect(status).to be_success, err
       files = HeapInspector.diff(%w[a b c].map { |name| File.join(dumps, "#{name}.json") }, index: false).export(path("leaks"))
-      first, *others = json("memlab.cjs", *files).map { |steps| steps.join("\n") }
+      first, *others = read_by("memlab.cjs", *files).map { |steps| steps.join("\n") }
       expect(first).to match(/\[module Audit\].*\[Array\].*\[Audit::Event\]/m)
       expect(others.join).not_to include("Audit::Event")
     end
@@ -159,12 +148,12 @@ RSpec.describe "Exported files" do
       reachable = heap.objects.where(reachable: true).sum(:memsize)
       [%i[speedscope speedscope.json], %i[folded folded], %i[pprof pb.gz]].each do |format, ending|
         sites, dominators = %i[site dominators].map do |by|
-          json("speedscope.mjs", exported("#{by}-#{format}.#{ending}", format: format, by: by))
+          read_by("speedscope.mjs", exported("#{by}-#{format}.#{ending}", format: format, by: by))
         end
         expect(sites.first["total"]).to eq(heap.memsize), format.to_s
         expect(dominators.first["total"]).to eq(reachable), format.to_s
       end
-      objects = json("speedscope.mjs", exported("objects.speedscope.json", format: :speedscope)).last
+      objects = read_by("speedscope.mjs", exported("objects.speedscope.json", format: :speedscope)).last
       expect(objects).to include("name" => "Objects", "total" => heap.object_count)
       expect(objects["own"]["Order"]).to eq heap.objects.where(class: "Order").count
     end
@@ -187,7 +176,7 @@ RSpec.describe "Exported files" do
       traced.export(path("stacks.folded"), format: :folded)
       line = File.read(path("stacks.folded"))[/^.*outer -e:4;.*inner -e:3;(?:String#\*;)?String (\d+)$/, 1]
       expect(line.to_i).to be_within(120_000).of(2_000 * 240)
-      answer = json("devtools.mjs", traced.export(path("stacks.heapsnapshot"), sites: true))
+      answer = read_by("devtools.mjs", traced.export(path("stacks.heapsnapshot"), sites: true))
       # Those with a stack are of a method in C, the others of its caller's line.
       inner = answer["sites"].select { |site| site["name"] == "String#*" || site.values_at("scriptName", "line") == ["-e", 3] }
       expect(inner.sum { |site| site["liveCount"] }).to be_between(2_000, 2_200)

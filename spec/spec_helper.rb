@@ -91,6 +91,15 @@ module Helpers
     end
   end
 
+  # What a reader of spec/readers, which bin/setup --test installs, makes of files.
+  def read_by(reader, *files)
+    folder = File.join(ROOT, "spec/readers")
+    lacking("the readers of exported files are missing") unless File.exist?(File.join(folder, "node_modules/devtools.mjs"))
+    out, err, status = Open3.capture3("node", File.join(folder, reader), *files)
+    expect(status).to be_success, err
+    JSON.parse(out)
+  end
+
   # Runs Ruby code in a process of its own, with the gem.
   def ruby(code, *words, environment: {}, **options)
     Open3.capture3(environment, RbConfig.ruby, "-I#{ROOT}/lib", "-rheap_inspector", "-e", code, *words, **options)
