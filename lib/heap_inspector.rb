@@ -34,6 +34,7 @@ module HeapInspector
   autoload :Console, "heap_inspector/console"
   autoload :Details, "heap_inspector/details"
   autoload :Diff, "heap_inspector/diff"
+  autoload :Doctor, "heap_inspector/doctor"
   autoload :Dominated, "heap_inspector/dominators"
   autoload :Dominators, "heap_inspector/dominators"
   autoload :Drawings, "heap_inspector/drawings"
@@ -129,7 +130,7 @@ module HeapInspector
   autoload :WholeFile, "heap_inspector/whole_file"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Dump, :DumpChecks, :DumpMeta
+  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
   private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable, :Processes
   private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
   private_constant :TracerStatus, :Tracing, :Where, :WholeFile

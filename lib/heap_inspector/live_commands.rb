@@ -4,13 +4,13 @@ require "io/console/size"
 require "optparse"
 
 module HeapInspector
-  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`, and those that start one: `check`, `require`. Exit
-  # codes are those of all commands.
+  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`, and those that start one: `check`, `require`;
+  # and `doctor`. Exit codes are those of all commands.
   #
   # @api private
   class LiveCommands
     # What it answers.
-    VERBS = %w[ps dump trace profile watch check require].freeze
+    VERBS = %w[ps dump trace profile watch check require doctor].freeze
 
     # @param arguments [Array<String>]
     # @param out [IO]
@@ -49,6 +49,22 @@ module HeapInspector
       table = ProcessTable.new(Processes.list)
       width = IO.console_size.last if @out.tty?
       @out.puts(format == "json" ? table.to_json : table.text(width))
+      0
+    end
+
+    # Says what a report of a fault needs to say.
+    #
+    # @return [Integer]
+    def doctor(words)
+      format = "text"
+      about = "Say what a report of a fault needs: versions, what works here and why\n" \
+              "something does not, dumps and their index files; nothing secret"
+      words = parse(words, "doctor [DUMP...]", about, 0..) do |options|
+        options.on("-f", "--format FORMAT", %w[text json], "text or json [default: text]") { |given| format = given }
+      end || (return 0)
+
+      doctor = Doctor.new(words)
+      @out.puts(format == "json" ? doctor.to_json : doctor.text)
       0
     end
 

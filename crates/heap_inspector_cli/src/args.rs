@@ -102,6 +102,9 @@ pub(crate) enum Living {
     /// Load dumps and ask them in Ruby, in IRB (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Console(Words),
+    /// Say what a report of a fault needs, and what works here (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
+    Doctor(Words),
 }
 
 /// Words that are not ours to understand.
@@ -116,6 +119,7 @@ impl Living {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Living::Console(_) => "console",
+            Living::Doctor(_) => "doctor",
             Living::Ps(_) => "ps",
             Living::Check(_) => "check",
             Living::Require(_) => "require",
@@ -322,6 +326,7 @@ mod tests {
             "require",
             "ps",
             "console",
+            "doctor",
             "completions",
             "man",
             "help",
