@@ -95,19 +95,32 @@ module HeapInspector
       end
 
       def measure(example, most)
-        runs = [Retaining.counting { run(example) }]
-        # The young ones that died are gone then: what is left may be kept.
-        GC.start(full_mark: false)
-        found = Retaining.survivors(runs)
+        counted = [Retaining.counting { run(example) }]
+        found = young(counted)
         objects = found.sum(&:objects)
         @worst << [objects, found.sum(&:memsize), "#{example.full_description} (#{example.location})"] if watches? && objects.positive?
-        return if example.exception || most.nil? || objects <= most
+        return if example.exception || most.nil? || objects <= most || !keeps?(example, counted, most)
 
-        (RUNS - 1).times { runs << run(example) }
-        judge(example, runs.drop(1), most) unless example.exception
+        runs = Array.new(RUNS - 1) { run(example) }
+        judge(example, runs, most) unless example.exception
       end
 
-      # The first run was the one to warm up.
+      # What lives after the young that died are known: it may be kept. Nothing has to be swept for that.
+      def young(runs)
+        GC.start(full_mark: false, immediate_sweep: false)
+        Retaining.survivors(runs)
+      end
+
+      # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
+      # hand when it was looked for.
+      def keeps?(example, counted, most)
+        counted << Retaining.counting { run(example) }
+        return false if example.exception
+
+        by_run = young(counted).group_by(&:interval)
+        counted.each_index.all? { |number| by_run.fetch(number, []).sum(&:objects) > most }
+      end
+
       def judge(example, runs, most)
         GC.start
         found = Retention.new(Retaining.survivors(runs), RUNS - 2, [0, 0])
@@ -123,11 +136,10 @@ module HeapInspector
       def run(example)
         instance = example.example_group_instance
         before = instance.instance_variables
-        Retaining.run do
-          example.run
-          (instance.instance_variables - before).each { |name| instance.remove_instance_variable(name) }
-          instance.__send__(:__init_memoized)
-        end
+        found = Retaining.run { example.run }
+        (instance.instance_variables - before).each { |name| instance.remove_instance_variable(name) }
+        instance.__send__(:__init_memoized)
+        found
       end
     end
   end
