@@ -16,12 +16,15 @@ Gem::Specification.new do |spec|
   spec.metadata = {
     "source_code_uri" => spec.homepage,
     "changelog_uri" => "#{spec.homepage}/blob/main/CHANGELOG.md",
+    "documentation_uri" => "#{spec.homepage}/tree/main/docs",
+    "bug_tracker_uri" => "#{spec.homepage}/issues",
     "rubygems_mfa_required" => "true"
   }
 
   spec.files = Dir.chdir(__dir__) do
-    Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}", "crates/*/{Cargo.toml,src/**/*}",
-        "Cargo.{toml,lock}", "LICENSE", "README.md", "CHANGELOG.md", ".yardopts"]
+    Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}", "crates/*/{Cargo.toml,src/**/*}", "docs/*.md",
+        "Cargo.{toml,lock}", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", ".yardopts"]
+      .grep_v(%r{/(?:tests\.rs\z|tests/|snapshots/)}).select { |path| File.file?(path) }
   end
   spec.bindir = "exe"
   spec.executables = ["heap_inspector"]
