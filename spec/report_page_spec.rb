@@ -224,6 +224,15 @@ RSpec.describe "The page of a report" do
     expect(page.find_by_id("object")).to have_text("This object is not on the page")
   end
 
+  it "draws each heap page" do
+    look_at(:leak)
+    browser.script("document.querySelectorAll('#waste details').forEach((one) => { one.open = true; })")
+    maps = page.all("#waste .page-map")
+    heap = HeapInspector.analyze(leak.dumps.last, index: false)
+    expect(maps.sum { |map| map.all("rect").size }).to eq(heap.fragmentation.pages.count)
+    expect(maps.first).to have_css("figcaption", text: /pages of slots of 40 B, \d+ % full/)
+  end
+
   it "filters the tables by the generations that are chosen" do
     look_at(:leak)
     table = page.find_by_id("group-class")

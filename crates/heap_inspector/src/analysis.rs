@@ -24,7 +24,7 @@ pub mod threads;
 pub mod unreachable;
 
 use crate::diagnostics::Diagnostics;
-use crate::heap::{Heap, NodeId};
+use crate::heap::Heap;
 use crate::keys::{Absent, Key, KeyValue, StackText};
 use crate::labels::Edge;
 use crate::report::{Cell, Column, Fact, Facts, Level, Note, Section};
@@ -224,8 +224,12 @@ pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
     }
 }
 
-pub(crate) fn address_cell(heap: &Heap, id: NodeId) -> Cell {
-    Cell::Text(format!("0x{:x}", heap.address(id)))
+pub(crate) fn address_cell(address: u64) -> Cell {
+    Cell::Text(format!("0x{address:x}"))
+}
+
+pub(crate) fn bytes_cell(bytes: Option<u64>) -> Cell {
+    bytes.map_or(Cell::Missing, Cell::Bytes)
 }
 
 pub(crate) fn edge_cell(edge: &Edge) -> Cell {

@@ -1,6 +1,7 @@
 //! A dump without its secrets: the values of strings replaced, all else as it was.
 //!
-//! A source comes in, the same lines go out in the same order. A value becomes another of the same length, the same for the same value,
+//! A source comes in, the same lines go out in the same order; the line that tells how the dump was taken says that it was redacted, and is
+//! put first where there is none. A value becomes another of the same length, the same for the same value,
 //! so that sizes and duplicates still count; which one it becomes depends on a random key that nobody keeps. Values of up to
 //! [`SHORT`] bytes go through a permutation of all values of their length (a Feistel network, as in NIST's FF1), so two of them never
 //! become one; of longer ones the first [`HASHED`] bytes come from a keyed hash (SipHash-2-4, 128 bits), and the rest are stars.
@@ -10,7 +11,7 @@
 
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
-use crate::record::{Record, Text, Type};
+use crate::record::{META_ROOT, Record, Text, Type};
 use crate::source::Source;
 use crate::{Error, Result};
 use siphasher::sip::SipHasher24;
@@ -38,8 +39,13 @@ pub struct Redacted {
 /// # Errors
 /// Those of the source; [`Error::Interrupted`] when cancelled; [`Error::Format`] where nothing in it is a record; if `out` cannot be written to.
 pub fn redact(source: &Source, out: &mut dyn Write, name: &str, cancel: Option<&AtomicBool>) -> Result<Redacted> {
-    let mut redactor =
-        Redactor { key: Key::random()?, scanner: Scanner::default(), references: Vec::new(), sum: Redacted::default() };
+    let mut redactor = Redactor {
+        is_told: false,
+        key: Key::random()?,
+        scanner: Scanner::default(),
+        references: Vec::new(),
+        sum: Redacted::default(),
+    };
     let mut blocks = source.open()?;
     let mut written = Vec::new();
     let mut recycled = Vec::new();
@@ -61,6 +67,8 @@ pub fn redact(source: &Source, out: &mut dyn Write, name: &str, cancel: Option<&
 }
 
 struct Redactor {
+    /// Whether what was written says that it is redacted.
+    is_told: bool,
     key: Key,
     scanner: Scanner,
     references: Vec<u64>,
@@ -113,7 +121,26 @@ impl Redactor {
 
     fn write(&mut self, text: &[u8], record: &Record<'_>, out: &mut Vec<u8>) {
         self.sum.records += 1;
-        let is_name = record.ty == Type::Symbol || record.is_meta() || record.is_stacks() || record.is_names();
+        if record.is_meta() {
+            match record.value.and_then(told_redacted) {
+                Some(line) => {
+                    self.is_told = true;
+                    out.extend_from_slice(&line);
+                    out.extend(text.ends_with(b"\n").then_some(b'\n'));
+                }
+                None => {
+                    self.sum.records -= 1;
+                    self.sum.lost += 1;
+                }
+            }
+            return;
+        }
+        if !self.is_told {
+            self.is_told = true;
+            out.extend_from_slice(&meta_line("{\"redacted\":true}"));
+            out.push(b'\n');
+        }
+        let is_name = record.ty == Type::Symbol || record.is_stacks() || record.is_names();
         let place = |part: &[u8]| {
             let start = part.as_ptr().addr() - text.as_ptr().addr();
             start..start + part.len()
@@ -139,6 +166,18 @@ impl Redactor {
         }
         out.extend_from_slice(&text[done..]);
     }
+}
+
+/// The line that tells how a dump was taken, when it says that the dump is redacted.
+fn told_redacted(value: Text<'_>) -> Option<Vec<u8>> {
+    let mut told: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&value.decode()).ok()?;
+    told.insert("redacted".into(), true.into());
+    Some(meta_line(&serde_json::Value::Object(told).to_string()))
+}
+
+fn meta_line(told: &str) -> Vec<u8> {
+    let told = serde_json::Value::from(told);
+    format!("{{\"type\":\"ROOT\", \"root\":\"{META_ROOT}\", \"value\":{told}, \"references\":[]}}").into_bytes()
 }
 
 /// Whether a name is the key of a hash that is a text: `["…"]`.

@@ -342,7 +342,7 @@ fn a_slot_size_of_its_own_on_each_page_is_summed_up() {
     let heap = load(&source).unwrap();
     let found = fragmentation::fragmentation(&heap, &[], &filter, 1, &options.control).unwrap();
     assert_eq!(pages, &found.by_size);
-    for report in [read.report("dump"), found.report(&heap, &filter, "dump", &Context::of(&heap))] {
+    for report in [read.report("dump"), found.report(&filter, "dump", &Context::of(&heap))] {
         let tables = report.sections.iter().filter_map(|section| match section {
             Section::Table(table) if table.columns[0].name == "slot_size" => Some(table),
             _ => None,

@@ -78,7 +78,8 @@ fn long_names_are_not_copied_for_each_class_that_bears_them() {
     let shown = factors(500, dump, |source| {
         let heap = Heap::load(source, &ONE_THREAD).unwrap();
         let last = heap.nodes().last().unwrap();
-        drop(paths::paths(&heap, source, last, 3, &ONE_THREAD.control).unwrap());
+        let tree = Tree::new(&heap, &ONE_THREAD.control).unwrap();
+        drop(paths::paths(&heap, &tree, source, last, 3, &ONE_THREAD.control).unwrap());
     });
     assert_linear("paths", shown, 80.0);
 }
@@ -213,7 +214,7 @@ fn ways_to_what_lies_deep_in_a_list_take_a_few_bytes_a_step() {
             assert!((3..12).contains(&suspect.path.steps.len()), "{:?}", suspect.path);
         }
         let last = NodeId(heap.object_count() as u32 - 1);
-        let found = paths::paths(&heap, source, last, 10, &ONE_THREAD.control).unwrap();
+        let found = paths::paths(&heap, &tree, source, last, 10, &ONE_THREAD.control).unwrap();
         assert!(found.chains.iter().all(|chain| chain.steps.len() < 12), "{found:?}");
         let shown = show::show(&heap, &tree, source, last, 10, &ONE_THREAD.control).unwrap();
         assert!(shown.paths.chains.iter().all(|chain| chain.steps.len() < 12), "{shown:?}");

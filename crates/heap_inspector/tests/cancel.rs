@@ -45,7 +45,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
         ("dominators", Tree::new(&heap, &options).map(drop)),
         ("referrers", Referrers::new(&heap, &options).map(drop)),
         ("ways", ShortestPaths::new(&heap, &options).map(drop)),
-        ("paths", paths::paths(&heap, &source, ids[0], 3, &options).map(drop)),
+        ("paths", paths::paths(&heap, &tree, &source, ids[0], 3, &options).map(drop)),
         ("merged", paths::merged(&heap, &source, &ids, paths::Shown::default(), &options).map(drop)),
         ("holders", retained::holders(&heap, &tree, &source, &filter, 3, &options).map(drop)),
         ("retained", retained::groups(&heap, &tree, &by, &filter, None, &options).map(drop)),

@@ -103,7 +103,7 @@ fn retained(
         };
         let by = by.unwrap_or_else(|| vec![Key::Class]);
         let groups = retained::groups(dump, tree, &by, &filter, limit, control)?;
-        let report = retained::report(dump, tree, holders.as_deref(), &groups, &filter, name, &Context::of(dump));
+        let report = retained::report(holders.as_deref(), &groups, &filter, name, &Context::of(dump));
         Ok((holders, groups, report))
     })?;
     let holder = |holder: &retained::Holder| {
@@ -153,9 +153,9 @@ fn dominators(
                 (DominatorRows::Objects(rows.rows().collect()), report)
             }
             Some(by) => {
-                let rows = dominators_by_key::dominators_by_key(dump, tree, by, top, shown, control)?;
-                let report = dominators_by_key::report(dump, tree, by, top, &rows, name, &context);
-                (DominatorRows::Groups(rows), report)
+                let found = dominators_by_key::dominators_by_key(dump, tree, by, top, shown, control)?;
+                let report = found.report(name, &context);
+                (DominatorRows::Groups(found.rows), report)
             }
         })
     })?;
@@ -197,9 +197,10 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
     let (found, report) = heap.work(ruby, |snapshot, control| {
         let (dump, tree, shortest_paths) =
             (snapshot.heap(), snapshot.tree(control)?, snapshot.shortest_paths(control)?);
+        let told = Told { every_step: true, tree: Some(tree) };
         let others = if limit > 1 { Some((snapshot.referrers(control)?, limit)) } else { None };
-        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, Told::All, control)?;
-        let report = found.report(dump, tree, name, &Context::of(dump));
+        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, told, control)?;
+        let report = found.report(name, &Context::of(dump));
         Ok((found, report))
     })?;
     let chains = rows(ruby, &found.chains, |chain| rows(ruby, &chain.steps, |one| step(ruby, one)))?;
@@ -215,7 +216,7 @@ fn way(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Option<RArray>, Error> {
             NodeId(id),
             snapshot.shortest_paths(control)?,
             None,
-            Told::All,
+            Told { every_step: true, tree: None },
             control,
         )
     })?;
@@ -256,7 +257,7 @@ fn unreachable(
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let found = dead::unreachable(dump, tree, snapshot.source(), &asked, control)?;
         let context = Context::of(dump);
-        let report = found.report(dump, tree, &asked, name, &context);
+        let report = found.report(&asked, name, &context);
         let groups = found.groups.report(name, &asked.filter, asked.sort, &context);
         Ok((found, report, groups))
     })?;
@@ -301,7 +302,7 @@ fn collections(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit: 
     let (found, report) = heap.work(ruby, |snapshot, control| {
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let found = sets::collections(dump, Some(tree), &by, &filter, limit, control)?;
-        let report = found.report(dump, &filter, name, &Context::of(dump));
+        let report = found.report(&filter, name, &Context::of(dump));
         Ok((found, report))
     })?;
     let collection = |one: &Collection| {
@@ -347,7 +348,7 @@ fn fragmentation(ruby: &Ruby, heap: &Heap, by: Vec<String>, terms: RArray, limit
     let (found, report) = heap.work(ruby, |snapshot, control| {
         let dump = snapshot.heap();
         let found = pages::fragmentation(dump, &by, &filter, limit, control)?;
-        let report = found.report(dump, &filter, name, &Context::of(dump));
+        let report = found.report(&filter, name, &Context::of(dump));
         Ok((found, report))
     })?;
     let size = |one: &SizePages| row!(ruby, one.slot_size, page_sums(ruby, &one.pages)?, one.spare);
@@ -378,7 +379,7 @@ fn show(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let kept = (snapshot.referrers(control)?, snapshot.shortest_paths(control)?);
         let found = show::show_by(dump, tree, snapshot.source(), NodeId(id), limit, kept, control)?;
-        let report = found.report(dump, tree, name, &Context::of(dump));
+        let report = found.report(name, &Context::of(dump));
         Ok((found, report))
     })?;
     let field = |(name, value): &(String, String)| row!(ruby, text(ruby, name), text(ruby, value));

@@ -212,6 +212,8 @@ impl Fill {
 pub struct Collection {
     /// The object.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
     /// The object for people.
     pub label: String,
     /// How many elements it has.
@@ -361,6 +363,7 @@ pub fn collections(
         };
         Collection {
             id,
+            address: heap.address(id),
             label: labels.node(id),
             length,
             room,
@@ -421,7 +424,7 @@ impl Top {
 impl Collections {
     /// The answer of `collections`.
     #[must_use]
-    pub fn report(&self, heap: &Heap, filter: &Filter, dump: &str, context: &Context) -> Report {
+    pub fn report(&self, filter: &Filter, dump: &str, context: &Context) -> Report {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
         let mut sections = vec![context.facts(), self.facts(context)];
         let title = titled("Arrays and hashes by how they keep their elements", filter);
@@ -431,11 +434,11 @@ impl Collections {
             let title = titled(&format!("Wasted by {}", names.join(", ")), filter);
             sections.push(Section::Table(self.group_table(title)));
             let title = titled("Biggest arrays and hashes", filter);
-            sections.push(Section::Table(table(heap, "biggest", title, &self.biggest)));
+            sections.push(Section::Table(table("biggest", title, &self.biggest)));
         }
         if !self.emptiest.is_empty() {
             let title = titled("Arrays and hashes that waste most", filter);
-            sections.push(Section::Table(table(heap, "emptiest", title, &self.emptiest)));
+            sections.push(Section::Table(table("emptiest", title, &self.emptiest)));
         }
         sections.extend(self.explain());
         sections.extend(context.notes());
@@ -617,7 +620,7 @@ impl Collections {
     }
 }
 
-fn table(heap: &Heap, name: &'static str, title: String, collections: &[Collection]) -> Table {
+fn table(name: &'static str, title: String, collections: &[Collection]) -> Table {
     let has_tree = collections.iter().any(|collection| collection.retained_memsize.is_some());
     let mut columns = vec![column("memsize", "Memory"), column("wasted", "Wasted")];
     if has_tree {
@@ -638,7 +641,7 @@ fn table(heap: &Heap, name: &'static str, title: String, collections: &[Collecti
         cells.extend([
             Cell::Count(collection.length),
             collection.room.capacity.map_or(Cell::Missing, Cell::Count),
-            address_cell(heap, collection.id),
+            address_cell(collection.address),
             Cell::Text(collection.label.clone()),
             key_cell(Key::Location, &collection.location),
         ]);

@@ -250,7 +250,7 @@ pub fn report(found: &DominatorRows<'_>, dump: &str, context: &Context, control:
             cells: retained::cells(row.retained_memsize, all, row.retained_count, row.memsize)
                 .into_iter()
                 .chain([
-                    row.id.map_or(Cell::Missing, |id| address_cell(heap, id)),
+                    row.id.map_or(Cell::Missing, |id| address_cell(heap.address(id))),
                     key_cell(Key::Location, &row.location),
                     edge_cell(&row.edge),
                     Cell::Text(several(&row)),
@@ -273,6 +273,6 @@ pub fn report(found: &DominatorRows<'_>, dump: &str, context: &Context, control:
             .collect(),
         nodes,
     };
-    let sections = retained::with_facts(tree, context, [Section::Tree(tree_section)]);
+    let sections = retained::with_facts(tree.reachable(), context, [Section::Tree(tree_section)]);
     Ok(Report { verb: "dominators", dump: dump.to_owned(), sections })
 }

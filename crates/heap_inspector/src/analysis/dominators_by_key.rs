@@ -5,7 +5,7 @@
 
 use super::dominator_tree::Shown;
 use super::grouping::Grouping;
-use super::{Context, address_cell, column, key_cell, retained};
+use super::{Context, column, key_cell, retained};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Dominator, Tree};
@@ -16,6 +16,7 @@ use crate::labels::Labels;
 use crate::memory::gathered;
 use crate::report::{Cell, Column, Report, Section, TreeNode};
 use crate::select::Filter;
+use crate::sums::Sum;
 
 /// Objects of one key that those of the row above dominate immediately.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,19 @@ pub struct Row {
     pub retained_memsize: u64,
     /// How many objects they retain, themselves included.
     pub retained_count: u64,
+}
+
+/// The dominator tree with objects of one key merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DominatorsByKey {
+    /// The key.
+    pub by: Key,
+    /// The address of the object that all rows are below of, and that object for people; none where they are below the roots.
+    pub top: Option<(u64, String)>,
+    /// All that the roots lead to.
+    pub reachable: Sum,
+    /// The rows, each behind the one that it is below of.
+    pub rows: Vec<Row>,
 }
 
 /// Members of a row before it is named.
@@ -75,9 +89,9 @@ pub fn dominators_by_key(
     top: Dominator,
     shown: Shown,
     control: &Control<'_>,
-) -> Result<Vec<Row>> {
-    let (filter, by) = (Filter::default(), [by]);
-    let mut grouping = Grouping::new(heap, &by, &filter);
+) -> Result<DominatorsByKey> {
+    let (filter, keys) = (Filter::default(), [by]);
+    let mut grouping = Grouping::new(heap, &keys, &filter);
     control.check()?;
     let children = tree.children()?;
     // By group: the place of its members among those of the row at hand.
@@ -142,51 +156,43 @@ pub fn dominators_by_key(
         retained_memsize: sums.retained,
         retained_count: sums.retained_count,
     };
-    gathered(rows.into_iter().map(row), control)
+    let top = match top {
+        Dominator::Node(id) => Some((heap.address(id), Labels::new(heap).node(id))),
+        Dominator::Root | Dominator::Unreachable => None,
+    };
+    Ok(DominatorsByKey { by, top, reachable: tree.reachable(), rows: gathered(rows.into_iter().map(row), control)? })
 }
 
-/// The answer of `dominators --by KEY`.
-#[must_use]
-pub fn report(
-    heap: &Heap,
-    tree: &Tree,
-    by: Key,
-    top: Dominator,
-    rows: &[Row],
-    dump: &str,
-    context: &Context,
-) -> Report {
-    let all = tree.reachable().memsize;
-    let nodes = rows.iter().map(|row| TreeNode {
-        depth: row.depth,
-        cells: retained::cells(row.retained_memsize, all, row.retained_count, row.memsize)
-            .into_iter()
-            .chain([
-                Cell::Count(row.count),
-                match &row.key {
-                    Some(value) => key_cell(by, value),
-                    None => Cell::Text(format!("({} smaller)", human::count(row.rows))),
-                },
-            ])
-            .collect(),
-        is_tracer: row.key == Some(KeyValue::Absent(Absent::Tracer)),
-    });
-    let title = format!("Dominators by {}", by.name());
-    let section = crate::report::Tree {
-        name: "dominators",
-        title: match top {
-            Dominator::Node(id) => match address_cell(heap, id) {
-                Cell::Text(address) => format!("{title}, from {address}: {}", Labels::new(heap).node(id)),
-                _ => title,
-            },
-            _ => title,
-        },
-        columns: retained::columns()
-            .into_iter()
-            .chain([column("count", "Own objects"), Column { name: by.name(), title: by.title(), shrinks: true }])
-            .collect(),
-        nodes: nodes.collect(),
-    };
-    let sections = retained::with_facts(tree, context, [Section::Tree(section)]);
-    Report { verb: "dominators", dump: dump.to_owned(), sections }
+impl DominatorsByKey {
+    /// The answer of `dominators --by KEY`.
+    #[must_use]
+    pub fn report(&self, dump: &str, context: &Context) -> Report {
+        let by = self.by;
+        let nodes = self.rows.iter().map(|row| TreeNode {
+            depth: row.depth,
+            cells: retained::cells(row.retained_memsize, self.reachable.memsize, row.retained_count, row.memsize)
+                .into_iter()
+                .chain([
+                    Cell::Count(row.count),
+                    match &row.key {
+                        Some(value) => key_cell(by, value),
+                        None => Cell::Text(format!("({} smaller)", human::count(row.rows))),
+                    },
+                ])
+                .collect(),
+            is_tracer: row.key == Some(KeyValue::Absent(Absent::Tracer)),
+        });
+        let from = self.top.as_ref().map(|(address, label)| format!(", from 0x{address:x}: {label}"));
+        let section = crate::report::Tree {
+            name: "dominators",
+            title: format!("Dominators by {}{}", by.name(), from.unwrap_or_default()),
+            columns: retained::columns()
+                .into_iter()
+                .chain([column("count", "Own objects"), Column { name: by.name(), title: by.title(), shrinks: true }])
+                .collect(),
+            nodes: nodes.collect(),
+        };
+        let sections = retained::with_facts(self.reachable, context, [Section::Tree(section)]);
+        Report { verb: "dominators", dump: dump.to_owned(), sections }
+    }
 }

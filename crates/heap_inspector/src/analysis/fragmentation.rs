@@ -15,7 +15,7 @@ use crate::labels::Labels;
 use crate::memory::reach;
 use crate::record::Flags;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
-use crate::ruby::pages::{self as ruby, Layout, Pages, SizePages};
+use crate::ruby::pages::{self as ruby, Layout, Pages, SHOWN_SIZES, SizePages};
 use crate::select::Filter;
 use hashbrown::HashMap;
 
@@ -23,6 +23,9 @@ use hashbrown::HashMap;
 const NEARLY_EMPTY: u64 = 10;
 /// Rows of the table of fullness: 0 to 10 %, ..., 90 to 100 %.
 const TENTHS: usize = 10;
+
+/// So many cells a map of the pages of one slot size has at most.
+const CELLS: usize = 1024;
 
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Page {
     pub pinned: u64,
     /// The first of them.
     pub first: NodeId,
+    /// Its address.
+    pub first_address: u64,
     /// That one for people.
     pub label: String,
     /// Its class.
@@ -47,6 +52,19 @@ pub struct Page {
     pub generation: KeyValue,
     /// Where it was allocated.
     pub location: KeyValue,
+}
+
+/// The pages of one slot size in the order of their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageMap {
+    /// Bytes of a slot.
+    pub slot_size: u32,
+    /// How many pages there are.
+    pub pages: u64,
+    /// How many neighbours one cell stands for; the last one for fewer.
+    pub pages_per_cell: u64,
+    /// How full the pages of each cell are, in percent.
+    pub cells: Vec<u8>,
 }
 
 /// Objects on nearly empty pages with the same values of the keys.
@@ -73,6 +91,8 @@ pub struct Fragmentation {
     pub pages: Pages,
     /// By slot size, the smallest first.
     pub by_size: Vec<SizePages>,
+    /// The same pages one by one, for a map of them.
+    pub map: Vec<PageMap>,
     /// By tenths of fullness: from 0 to 10 % (not included), ..., from 90 to 100 % (included).
     pub by_fullness: [Pages; TENTHS],
     /// Pages that are at most a tenth full.
@@ -127,6 +147,7 @@ pub fn fragmentation(
     let counted = count(heap, &layout, control)?;
     let by_size = ruby::by_slot_size(counted.iter().map(|counted| counted.page), &layout);
     let mut found = Fragmentation { page_bytes, by_size, by: by.to_vec(), ..Fragmentation::default() };
+    found.map = map(&counted, &layout);
     let mut nearly_empty: HashMap<u64, (u64, u32)> = HashMap::new();
     let mut emptiest: Vec<(u64, Counted)> = Vec::new();
     for counted in &counted {
@@ -158,6 +179,7 @@ pub fn fragmentation(
             live: page.live.into(),
             pinned: pinned.into(),
             first,
+            first_address: heap.address(first),
             label: labels.node(first),
             class: labels.value(Key::Class, first),
             generation: labels.value(Key::Generation, first),
@@ -167,6 +189,29 @@ pub fn fragmentation(
     let listed = heap.totals().free_slots;
     found.free_elsewhere = (listed > 0).then(|| (listed + heap.totals().zombies).saturating_sub(found.pages.free()));
     Ok(found)
+}
+
+/// A map of the pages: of each slot size at most [`CELLS`] cells.
+fn map(counted: &[Counted], layout: &Layout) -> Vec<PageMap> {
+    let mut pages: Vec<(u32, u64, Pages)> = counted
+        .iter()
+        .map(|counted| (counted.page.slot_size(layout), counted.number, counted.page.sum(layout)))
+        .collect();
+    pages.sort_unstable_by_key(|(slot_size, number, _)| (*slot_size, *number));
+    let percent = |cell: &[(u32, u64, Pages)]| {
+        let (live, slots) = cell.iter().fold((0, 0), |(live, slots), (.., sum)| (live + sum.live, slots + sum.slots));
+        u8::try_from(live * 100 / slots.max(1)).unwrap_or(100)
+    };
+    let of_size = |pages: &[(u32, u64, Pages)]| {
+        let pages_per_cell = pages.len().div_ceil(CELLS).max(1);
+        PageMap {
+            slot_size: pages.first().map_or(0, |(slot_size, ..)| *slot_size),
+            pages: pages.len() as u64,
+            pages_per_cell: pages_per_cell as u64,
+            cells: pages.chunks(pages_per_cell).map(percent).collect(),
+        }
+    };
+    pages.chunk_by(|one, other| one.0 == other.0).take(SHOWN_SIZES).map(of_size).collect()
 }
 
 /// The pages in the order of their first objects in the dump. Objects of one page mostly follow each other.
@@ -238,7 +283,7 @@ impl Fragmentation {
 
     /// The answer of `fragmentation`.
     #[must_use]
-    pub fn report(&self, heap: &Heap, filter: &Filter, dump: &str, context: &Context) -> Report {
+    pub fn report(&self, filter: &Filter, dump: &str, context: &Context) -> Report {
         let names: Vec<&str> = self.by.iter().map(|key| key.name()).collect();
         let mut sections = vec![context.facts(), self.facts()];
         if self.pages.count > 0 {
@@ -250,7 +295,7 @@ impl Fragmentation {
             sections.push(Section::Table(self.holder_table(title)));
         }
         if !self.emptiest.is_empty() {
-            sections.push(Section::Table(self.page_table(heap)));
+            sections.push(Section::Table(self.page_table()));
         }
         sections.extend(self.explain());
         sections.extend(context.notes());
@@ -418,7 +463,7 @@ impl Fragmentation {
         }
     }
 
-    fn page_table(&self, heap: &Heap) -> Table {
+    fn page_table(&self) -> Table {
         Table {
             name: "emptiest",
             title: "Emptiest pages, with the first object of each".into(),
@@ -443,7 +488,7 @@ impl Fragmentation {
                         Cell::Count(page.live),
                         Cell::Count(page.slots),
                         Cell::Count(page.pinned),
-                        super::address_cell(heap, page.first),
+                        super::address_cell(page.first_address),
                         key_cell(Key::Generation, &page.generation),
                         Cell::Text(page.label.clone()),
                         key_cell(Key::Location, &page.location),

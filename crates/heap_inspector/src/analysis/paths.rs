@@ -3,7 +3,7 @@
 //! *Merged* paths of many objects are the part of the tree of shortest paths ([`crate::graph::shortest_paths`]) above them, where
 //! objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
-use super::{Context, address_cell, column, edge_cell, fact, note, share};
+use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::Referrers;
@@ -23,6 +23,12 @@ use std::hash::BuildHasher;
 pub struct Step {
     /// The object.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
+    /// Its bytes.
+    pub memsize: u64,
+    /// Bytes that it retains, where they were asked for.
+    pub retained_memsize: Option<u64>,
     /// By what the one before holds it, the root the first.
     pub edge: Edge,
     /// The object for people.
@@ -61,13 +67,13 @@ impl Row {
     }
 }
 
-/// Which steps of a chain are named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Every one.
-    All,
-    /// Those that a report shows: of what lies deep in a list few, and the rest takes no memory.
-    Shown,
+/// What is told of a chain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// Every step, or those that a report shows: of what lies deep in a list few, and the rest takes no memory.
+    pub every_step: bool,
+    /// With this, what each step retains.
+    pub tree: Option<&'a Tree>,
 }
 
 /// What holds the first object of a chain: the global variable that does, or the category of the root.
@@ -130,16 +136,25 @@ impl Chain {
         labels: &Labels<'_>,
         roots: &HashMap<NodeId, &str>,
         nodes: &[NodeId],
-        told: Told,
+        told: Told<'_>,
         control: &Control<'_>,
     ) -> Result<Chain> {
+        let heap = labels.heap();
         let step = |place: usize| {
             let id = nodes[place];
             let edge = match place {
-                0 => root_edge(labels.heap(), roots, id),
+                0 => root_edge(heap, roots, id),
                 _ => labels.edge(nodes[place - 1], id),
             };
-            Step { id, edge, label: labels.node(id) }
+            let retained_memsize = told.tree.map(|tree| tree.retained(id));
+            Step {
+                id,
+                address: heap.address(id),
+                memsize: heap.bytes(id),
+                retained_memsize,
+                edge,
+                label: labels.node(id),
+            }
         };
         // Where each step stands, and what it looks like.
         let (mut places, mut looks): (Vec<u32>, Vec<u64>) = (list(nodes.len())?, list(nodes.len())?);
@@ -155,20 +170,17 @@ impl Chain {
         let mut shown = fold(&looks);
         drop(looks);
         let mut steps = Vec::new();
-        match told {
-            Told::All => {
-                for (count, place) in places.iter().enumerate() {
-                    control.check_at(count)?;
-                    room(&mut steps, 1)?;
-                    steps.push(step(*place as usize));
-                }
+        if told.every_step {
+            for (count, place) in places.iter().enumerate() {
+                control.check_at(count)?;
+                room(&mut steps, 1)?;
+                steps.push(step(*place as usize));
             }
-            Told::Shown => {
-                for row in &mut shown {
-                    if let Row::Step(at) = row {
-                        steps.push(step(places[*at] as usize));
-                        *at = steps.len() - 1;
-                    }
+        } else {
+            for row in &mut shown {
+                if let Row::Step(at) = row {
+                    steps.push(step(places[*at] as usize));
+                    *at = steps.len() - 1;
                 }
             }
         }
@@ -204,23 +216,37 @@ pub(crate) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
 pub struct Paths {
     /// The object.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
+    /// Its bytes.
+    pub memsize: u64,
+    /// Bytes that it retains, where they were asked for.
+    pub retained_memsize: Option<u64>,
     /// The object for people.
     pub label: String,
     /// The chains, cheapest first; none where nothing holds the object.
     pub chains: Vec<Chain>,
 }
 
-/// Finds up to `limit` chains from the roots to an object, and of each what is shown. Texts of strings on them are read from `source`.
+/// Finds up to `limit` chains from the roots to an object, and of each what is shown and what that retains. Texts of strings on them are read from `source`.
 ///
 /// # Errors
 /// Those of [`ShortestPaths::new`], [`Referrers::new`] and [`Heap::records`].
-pub fn paths(heap: &Heap, source: &Source, id: NodeId, limit: usize, control: &Control<'_>) -> Result<Paths> {
+pub fn paths(
+    heap: &Heap,
+    tree: &Tree,
+    source: &Source,
+    id: NodeId,
+    limit: usize,
+    control: &Control<'_>,
+) -> Result<Paths> {
+    let told = Told { tree: Some(tree), ..Told::default() };
     let shortest_paths = ShortestPaths::new(heap, control)?;
     match limit {
-        0 | 1 => paths_by(heap, source, id, &shortest_paths, None, Told::Shown, control),
+        0 | 1 => paths_by(heap, source, id, &shortest_paths, None, told, control),
         _ => {
             let referrers = Referrers::new(heap, control)?;
-            paths_by(heap, source, id, &shortest_paths, Some((&referrers, limit)), Told::Shown, control)
+            paths_by(heap, source, id, &shortest_paths, Some((&referrers, limit)), told, control)
         }
     }
 }
@@ -235,7 +261,7 @@ pub fn paths_by(
     id: NodeId,
     shortest_paths: &ShortestPaths,
     others: Option<(&Referrers, usize)>,
-    told: Told,
+    told: Told<'_>,
     control: &Control<'_>,
 ) -> Result<Paths> {
     let chains: Vec<Vec<NodeId>> = match others {
@@ -250,31 +276,33 @@ pub fn paths_by(
     let roots = root_categories(heap);
     let named = |chain: &Vec<NodeId>| Chain::new(&labels, &roots, chain, told, control);
     let chains = chains.iter().map(named).collect::<Result<_>>()?;
-    Ok(Paths { id, label: labels.node(id), chains })
+    let retained_memsize = told.tree.map(|tree| tree.retained(id));
+    let (address, memsize) = (heap.address(id), heap.bytes(id));
+    Ok(Paths { id, address, memsize, retained_memsize, label: labels.node(id), chains })
 }
 
 impl Paths {
     /// The answer of `path DUMP ADDRESS`.
     #[must_use]
-    pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
-        let mut sections = vec![self.facts(heap, tree)];
-        sections.extend(self.sections(heap, tree));
+    pub fn report(&self, dump: &str, context: &Context) -> Report {
+        let mut sections = vec![self.facts()];
+        sections.extend(self.sections());
         sections.extend(context.notes());
         Report { verb: "path", dump: dump.to_owned(), sections }
     }
 
-    fn facts(&self, heap: &Heap, tree: &Tree) -> Section {
+    fn facts(&self) -> Section {
         let facts = vec![
-            fact("address", "Address", address_cell(heap, self.id), String::new()),
+            fact("address", "Address", address_cell(self.address), String::new()),
             fact("object", "Object", Cell::Text(self.label.clone()), String::new()),
-            fact("memsize", "Memory", Cell::Bytes(heap.bytes(self.id)), String::new()),
-            fact("retained_memsize", "Retained", Cell::Bytes(tree.retained(self.id)), String::new()),
+            fact("memsize", "Memory", Cell::Bytes(self.memsize), String::new()),
+            fact("retained_memsize", "Retained", bytes_cell(self.retained_memsize), String::new()),
         ];
         Section::Facts(Facts { name: "object", title: String::new(), facts })
     }
 
     /// A section for each chain, or why there is none.
-    pub(crate) fn sections(&self, heap: &Heap, tree: &Tree) -> Vec<Section> {
+    pub(crate) fn sections(&self) -> Vec<Section> {
         if self.chains.is_empty() {
             let text = "no chain of references leads from a root to this object: it is garbage that no GC has taken yet, or only held \
                         weakly";
@@ -289,9 +317,9 @@ impl Paths {
             .map(|(at, chain)| {
                 let row = |row: std::result::Result<&Step, String>| match row {
                     Ok(step) => vec![
-                        address_cell(heap, step.id),
-                        Cell::Bytes(heap.bytes(step.id)),
-                        Cell::Bytes(tree.retained(step.id)),
+                        address_cell(step.address),
+                        Cell::Bytes(step.memsize),
+                        bytes_cell(step.retained_memsize),
                         edge_cell(&step.edge),
                         Cell::Text(step.label.clone()),
                     ],

@@ -24,6 +24,8 @@ use crate::sums::Sum;
 pub struct Holder {
     /// The object.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
     /// The object for people.
     pub label: String,
     /// Its own bytes.
@@ -71,6 +73,7 @@ pub fn holders(
     labels.read_texts(source, &ids, [])?;
     let holder = |id: NodeId| Holder {
         id,
+        address: heap.address(id),
         label: labels.node(id),
         memsize: heap.bytes(id),
         retained_memsize: tree.retained(id),
@@ -185,8 +188,8 @@ pub(crate) fn walk(
 }
 
 /// What is reachable and what is not, as the first section of a report on what holds what.
-pub(crate) fn facts(tree: &Tree, context: &Context) -> Section {
-    let (all, reachable) = (context.totals.objects, tree.reachable());
+pub(crate) fn facts(reachable: Sum, context: &Context) -> Section {
+    let all = context.totals.objects;
     let dead = Sum {
         count: all.count.saturating_sub(reachable.count),
         memsize: all.memsize.saturating_sub(reachable.memsize),
@@ -209,33 +212,25 @@ pub(crate) fn facts(tree: &Tree, context: &Context) -> Section {
 }
 
 /// Why nothing may be reachable.
-pub(crate) fn explain(tree: &Tree, context: &Context) -> Option<Section> {
+pub(crate) fn explain(reachable: Sum, context: &Context) -> Option<Section> {
     let text = "the dump has no ROOT lines (a partial one, taken with since:, or a filtered one), so nothing in it is known to be held, \
                 and nothing retains anything";
-    (context.totals.roots.is_empty() && tree.reachable().count == 0).then(|| note(Level::Warning, text))
+    (context.totals.roots.is_empty() && reachable.count == 0).then(|| note(Level::Warning, text))
 }
 
 /// The answer of `retained`: single holders where some are given, and groups.
 #[must_use]
-pub fn report(
-    heap: &Heap,
-    tree: &Tree,
-    holders: Option<&[Holder]>,
-    groups: &Groups,
-    filter: &Filter,
-    dump: &str,
-    context: &Context,
-) -> Report {
-    let holders = holders.map(|holders| holder_table(heap, tree, holders, filter));
+pub fn report(holders: Option<&[Holder]>, groups: &Groups, filter: &Filter, dump: &str, context: &Context) -> Report {
+    let holders = holders.map(|holders| holder_table(groups.reachable, holders, filter));
     let tables = holders.into_iter().chain([groups.table(filter)]).map(Section::Table);
-    Report { verb: "retained", dump: dump.to_owned(), sections: with_facts(tree, context, tables) }
+    Report { verb: "retained", dump: dump.to_owned(), sections: with_facts(groups.reachable, context, tables) }
 }
 
 /// The sections of an answer about what retains: the facts of all before it, what is to be known behind it.
-pub(crate) fn with_facts(tree: &Tree, context: &Context, answer: impl IntoIterator<Item = Section>) -> Vec<Section> {
-    let mut sections = vec![facts(tree, context)];
+pub(crate) fn with_facts(reachable: Sum, context: &Context, answer: impl IntoIterator<Item = Section>) -> Vec<Section> {
+    let mut sections = vec![facts(reachable, context)];
     sections.extend(answer);
-    sections.extend(explain(tree, context));
+    sections.extend(explain(reachable, context));
     sections.extend(context.notes());
     sections
 }
@@ -260,8 +255,8 @@ pub(crate) fn cells(retained_memsize: u64, all: u64, retained_count: u64, memsiz
     ]
 }
 
-fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -> Table {
-    let all = tree.reachable().memsize;
+fn holder_table(reachable: Sum, holders: &[Holder], filter: &Filter) -> Table {
+    let all = reachable.memsize;
     Table {
         name: "holders",
         title: titled("Biggest holders", filter),
@@ -279,7 +274,7 @@ fn holder_table(heap: &Heap, tree: &Tree, holders: &[Holder], filter: &Filter) -
             .map(|holder| {
                 let numbers = cells(holder.retained_memsize, all, holder.retained_count, holder.memsize);
                 let others = [
-                    address_cell(heap, holder.id),
+                    address_cell(holder.address),
                     Cell::Text(holder.label.clone()),
                     key_cell(Key::Location, &holder.location),
                     holder.held_by.clone().map_or(Cell::Missing, Cell::Text),

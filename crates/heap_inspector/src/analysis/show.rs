@@ -1,7 +1,7 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
 use super::paths::{self, Paths, Told};
-use super::{Context, address_cell, column, edge_cell, fact, key_cell};
+use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, key_cell};
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Dominator, Tree};
@@ -30,6 +30,12 @@ pub struct Neighbour {
     pub edge: Edge,
     /// The object, or the address that the dump has no object of.
     pub target: Target,
+    /// Its address.
+    pub address: u64,
+    /// Its bytes; none where the dump does not have it.
+    pub memsize: Option<u64>,
+    /// Bytes that it retains; none where the dump does not have it.
+    pub retained_memsize: Option<u64>,
     /// The object for people.
     pub label: String,
 }
@@ -39,6 +45,14 @@ pub struct Neighbour {
 pub struct Object {
     /// The object.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
+    /// Its bytes.
+    pub memsize: u64,
+    /// Objects that it retains, itself included.
+    pub retained_count: u64,
+    /// Their bytes.
+    pub retained_memsize: u64,
     /// The object for people.
     pub label: String,
     /// Where it was allocated.
@@ -51,6 +65,8 @@ pub struct Object {
     pub rest_frames: u64,
     /// What dominates it immediately.
     pub dominator: Dominator,
+    /// The address of that object.
+    pub dominator_address: Option<u64>,
     /// That object for people.
     pub dominator_label: String,
     /// The fields of its line but for the references, by name, each value as text; long ones are cut.
@@ -138,16 +154,27 @@ pub fn show_by(
     let around: Vec<NodeId> = nodes.chain(from.iter().copied()).chain([id]).collect();
     labels.read_texts(source, &around, from.iter().map(|from| (*from, id)))?;
     labels.read_names(source, &[id], limit)?;
-    let neighbour = |edge: Edge, target: Target| Neighbour {
-        edge,
-        target,
-        label: match target {
-            Target::Node(node) => labels.node(node),
-            Target::Dangling(_) => "(not in the dump)".into(),
+    let neighbour = |edge: Edge, target: Target| match target {
+        Target::Node(node) => Neighbour {
+            edge,
+            target,
+            address: heap.address(node),
+            memsize: Some(heap.bytes(node)),
+            retained_memsize: Some(tree.retained(node)),
+            label: labels.node(node),
+        },
+        Target::Dangling(address) => Neighbour {
+            edge,
+            target,
+            address,
+            memsize: None,
+            retained_memsize: None,
+            label: "(not in the dump)".into(),
         },
     };
     let referrer = |from: &NodeId| neighbour(labels.edge(*from, id), Target::Node(*from));
     let dominator = tree.dominator(id);
+    let told = Told { tree: Some(tree), ..Told::default() };
     let location = labels.value(Key::Location, id);
     let app_location = match labels.value(Key::AppLocation, id) {
         KeyValue::Text(app) if location.words() != Some(&app) => Some(app),
@@ -155,12 +182,20 @@ pub fn show_by(
     };
     Ok(Object {
         id,
+        address: heap.address(id),
+        memsize: heap.bytes(id),
+        retained_count: tree.retained_count(id),
+        retained_memsize: tree.retained(id),
         label: labels.node(id),
         location,
         app_location,
         stack: heap.names().frames(heap.stack(id)).take(FRAMES).collect(),
         rest_frames: heap.names().tables.stacks.frames(heap.stack(id)).skip(FRAMES).count() as u64,
         dominator,
+        dominator_address: match dominator {
+            Dominator::Node(by) => Some(heap.address(by)),
+            Dominator::Root | Dominator::Unreachable => None,
+        },
         dominator_label: match dominator {
             Dominator::Node(by) => labels.node(by),
             Dominator::Root => "the roots".into(),
@@ -176,7 +211,7 @@ pub fn show_by(
         rest_references: (count - targets.len()) as u64,
         referrers: from.iter().map(referrer).collect(),
         rest_referrers,
-        paths: paths::paths_by(heap, source, id, shortest_paths, None, Told::Shown, control)?,
+        paths: paths::paths_by(heap, source, id, shortest_paths, None, told, control)?,
     })
 }
 
@@ -255,22 +290,22 @@ pub(crate) fn fields(line: &[u8], source: &Source) -> Vec<(String, String)> {
 impl Object {
     /// The answer of `show`.
     #[must_use]
-    pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
+    pub fn report(&self, dump: &str, context: &Context) -> Report {
         let mut facts = vec![
-            fact("address", "Address", address_cell(heap, self.id), String::new()),
+            fact("address", "Address", address_cell(self.address), String::new()),
             fact("object", "Object", Cell::Text(self.label.clone()), String::new()),
             fact("location", "Allocated at", key_cell(Key::Location, &self.location), String::new()),
-            fact("memsize", "Memory", Cell::Bytes(heap.bytes(self.id)), String::new()),
-            fact("retained_memsize", "Retained", Cell::Bytes(tree.retained(self.id)), String::new()),
-            fact("retained_count", "Retained objects", Cell::Count(tree.retained_count(self.id)), String::new()),
-            fact("reachable", "Reachable", Cell::Flag(tree.is_reachable(self.id)), String::new()),
+            fact("memsize", "Memory", Cell::Bytes(self.memsize), String::new()),
+            fact("retained_memsize", "Retained", Cell::Bytes(self.retained_memsize), String::new()),
+            fact("retained_count", "Retained objects", Cell::Count(self.retained_count), String::new()),
+            fact("reachable", "Reachable", Cell::Flag(self.dominator != Dominator::Unreachable), String::new()),
             fact(
                 "dominator",
                 "Dominated by",
-                match self.dominator {
-                    Dominator::Node(by) => address_cell(heap, by),
-                    Dominator::Root => Cell::Null("the roots"),
-                    Dominator::Unreachable => Cell::Null("nothing"),
+                match (self.dominator_address, self.dominator) {
+                    (Some(address), _) => address_cell(address),
+                    (None, Dominator::Unreachable) => Cell::Null("nothing"),
+                    (None, _) => Cell::Null("the roots"),
                 },
                 match self.dominator {
                     Dominator::Unreachable => "no root leads to it".into(),
@@ -288,20 +323,24 @@ impl Object {
         ];
         sections.extend((!self.stack.is_empty()).then(|| Section::Table(self.stack_table())));
         sections.extend([
-            Section::Table(neighbours(heap, tree, "references", "Refers to", &self.references, self.rest_references)),
-            Section::Table(neighbours(heap, tree, "referrers", "Referred to by", &self.referrers, self.rest_referrers)),
+            Section::Table(neighbours("references", "Refers to", &self.references, self.rest_references)),
+            Section::Table(neighbours("referrers", "Referred to by", &self.referrers, self.rest_referrers)),
         ]);
-        sections.extend(self.paths.sections(heap, tree));
+        sections.extend(self.paths.sections());
         sections.extend(context.notes());
         Report { verb: "show", dump: dump.to_owned(), sections }
     }
 
     /// The object, what holds it and what it holds as paths of two steps, to be drawn.
     #[must_use]
-    pub fn graph(&self, heap: &Heap, tree: &Tree, dump: &str) -> Report {
-        let own = Neighbour { edge: Edge::Other(""), target: Target::Node(self.id), label: self.label.clone() };
-        let step = |neighbour: &Neighbour, edge: &Edge| {
-            cells(heap, tree, &Neighbour { edge: edge.clone(), ..neighbour.clone() })
+    pub fn graph(&self, dump: &str) -> Report {
+        let own = Neighbour {
+            edge: Edge::Other(""),
+            target: Target::Node(self.id),
+            address: self.address,
+            memsize: Some(self.memsize),
+            retained_memsize: Some(self.retained_memsize),
+            label: self.label.clone(),
         };
         let path = |steps: Vec<Vec<Cell>>| {
             Section::Path(Path {
@@ -312,9 +351,9 @@ impl Object {
             })
         };
         let none = Edge::Other("");
-        let mut sections = self.paths.sections(heap, tree);
-        sections.extend(self.referrers.iter().map(|from| path(vec![step(from, &none), step(&own, &from.edge)])));
-        sections.extend(self.references.iter().map(|to| path(vec![step(&own, &none), step(to, &to.edge)])));
+        let mut sections = self.paths.sections();
+        sections.extend(self.referrers.iter().map(|from| path(vec![cells(from, &none), cells(&own, &from.edge)])));
+        sections.extend(self.references.iter().map(|to| path(vec![cells(&own, &none), cells(to, &to.edge)])));
         Report { verb: "show", dump: dump.to_owned(), sections }
     }
 
@@ -369,20 +408,22 @@ fn neighbour_columns() -> Vec<Column> {
     ]
 }
 
-fn cells(heap: &Heap, tree: &Tree, neighbour: &Neighbour) -> Vec<Cell> {
-    let (address, memsize, retained) = match neighbour.target {
-        Target::Node(id) => (address_cell(heap, id), Cell::Bytes(heap.bytes(id)), Cell::Bytes(tree.retained(id))),
-        Target::Dangling(address) => (Cell::Text(format!("0x{address:x}")), Cell::Missing, Cell::Missing),
-    };
-    vec![address, memsize, retained, edge_cell(&neighbour.edge), Cell::Text(neighbour.label.clone())]
+fn cells(neighbour: &Neighbour, edge: &Edge) -> Vec<Cell> {
+    vec![
+        address_cell(neighbour.address),
+        bytes_cell(neighbour.memsize),
+        bytes_cell(neighbour.retained_memsize),
+        edge_cell(edge),
+        Cell::Text(neighbour.label.clone()),
+    ]
 }
 
-fn neighbours(heap: &Heap, tree: &Tree, name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
+fn neighbours(name: &'static str, title: &str, list: &[Neighbour], rest: u64) -> Table {
     Table {
         name,
         title: title.into(),
         columns: neighbour_columns(),
-        rows: list.iter().map(|neighbour| cells(heap, tree, neighbour)).collect(),
+        rows: list.iter().map(|neighbour| cells(neighbour, &neighbour.edge)).collect(),
         rest: (rest > 0).then(|| Rest { rows: rest, cells: vec![Cell::Missing; 5] }),
         total: None,
         bar: None,

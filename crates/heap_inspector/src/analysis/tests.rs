@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
+use crate::heap::NodeId;
 use crate::source::Source;
 use crate::view::{self, Format, TextStyle};
 use crate::{ErrorKind, Result};
@@ -43,7 +44,7 @@ fn every_look_at_the_flag_ends_the_work() {
         ("dominators", Box::new(|control| Tree::new(&heap, control).map(drop))),
         ("referrers", Box::new(|control| Referrers::new(&heap, control).map(drop))),
         ("shortest paths", Box::new(|control| ShortestPaths::new(&heap, control).map(drop))),
-        ("paths", Box::new(|control| paths::paths(&heap, &source, id, 3, control).map(drop))),
+        ("paths", Box::new(|control| paths::paths(&heap, &tree, &source, id, 3, control).map(drop))),
         (
             "merged paths",
             Box::new(|control| paths::merged(&heap, &source, &ids, paths::Shown::default(), control).map(drop)),

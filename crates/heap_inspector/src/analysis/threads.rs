@@ -68,6 +68,8 @@ pub struct Mostly {
 pub struct Holder {
     /// The object.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
     /// What it is.
     pub kind: Kind,
     /// The name that the program gave it.
@@ -99,6 +101,8 @@ pub struct Threads {
     pub total: Sum,
     /// How many no root leads to: they ended, or nobody will resume them.
     pub unreachable: u64,
+    /// All reachable objects of the heap.
+    pub reachable: Sum,
 }
 
 /// The `limit` threads, fibers and ractors that retain most. Names and code are read from `source`.
@@ -113,7 +117,7 @@ pub fn threads(
     limit: usize,
     control: &Control<'_>,
 ) -> Result<Threads> {
-    let mut found = Threads::default();
+    let mut found = Threads { reachable: tree.reachable(), ..Threads::default() };
     let mut kinds: Vec<(NodeId, Kind)> = Vec::new();
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
@@ -142,6 +146,7 @@ pub fn threads(
     for (((id, kind), name), code) in kinds.into_iter().zip(names).zip(codes) {
         found.holders.push(Holder {
             id,
+            address: heap.address(id),
             kind,
             name: name.and_then(|name| labels.start(name)).map(str::to_owned),
             code: code.and_then(|code| labels.code(code)).map(|code| format!("{}, {}", code.label, code.file)),
@@ -250,9 +255,9 @@ fn code_of(heap: &Heap, id: NodeId, kind: Kind) -> Option<NodeId> {
 impl Threads {
     /// The answer of `threads`.
     #[must_use]
-    pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
-        let answer = [self.facts(), Section::Table(self.table(heap, tree))];
-        let sections = retained::with_facts(tree, context, answer);
+    pub fn report(&self, dump: &str, context: &Context) -> Report {
+        let answer = [self.facts(), Section::Table(self.table())];
+        let sections = retained::with_facts(self.reachable, context, answer);
         Report { verb: "threads", dump: dump.to_owned(), sections }
     }
 
@@ -267,15 +272,15 @@ impl Threads {
         Section::Facts(Facts { name: "counts", title: String::new(), facts })
     }
 
-    fn table(&self, heap: &Heap, tree: &Tree) -> Table {
-        let all = tree.reachable().memsize;
+    fn table(&self) -> Table {
+        let all = self.reachable.memsize;
         let text = |text: &Option<String>| text.clone().map_or(Cell::Missing, Cell::Text);
         let row = |holder: &Holder| {
             let mostly = holder.mostly.as_ref();
             let numbers = retained::cells(holder.retained_memsize, all, holder.retained_count, holder.memsize);
             let others = [
                 Cell::Text(holder.kind.name().into()),
-                address_cell(heap, holder.id),
+                address_cell(holder.address),
                 text(&holder.name),
                 mostly.map_or(Cell::Missing, |mostly| Cell::Bytes(mostly.memsize)),
                 mostly.map_or(Cell::Missing, |mostly| {
@@ -387,8 +392,7 @@ mod tests {
         let (heap, found) = asked(lines(SMALL), 1);
         assert_eq!((found.holders.len(), found.rest.count, found.rest.memsize), (1, 3, 1300));
         assert_eq!(found.counts, [1, 2, 1]);
-        let tree = Tree::new(&heap, &Control::default()).unwrap();
-        let report = found.report(&heap, &tree, "memory", &Context::of(&heap));
+        let report = found.report("memory", &Context::of(&heap));
         let json: serde_json::Value = serde_json::from_str(&crate::view::render(
             &report,
             crate::view::Format::Json,

@@ -30,6 +30,8 @@ use crate::sums::{Sum, Sums};
 pub struct Component {
     /// The object at its root; of a cycle one of its objects.
     pub id: NodeId,
+    /// Its address.
+    pub address: u64,
     /// That object for people.
     pub label: String,
     /// Its own bytes.
@@ -85,6 +87,8 @@ pub struct Unreachable {
     pub rest_biggest: (u64, Sum),
     /// What may be held weakly.
     pub weak: Weak,
+    /// All reachable objects of the heap.
+    pub reachable: Sum,
 }
 
 /// The unreachable objects of a heap, in groups and components. `asked.sort` orders the groups; the limit holds for each list. Texts of
@@ -99,7 +103,7 @@ pub fn unreachable(
     asked: &groups::Options,
     control: &Control<'_>,
 ) -> Result<Unreachable> {
-    let mut found = Unreachable::default();
+    let mut found = Unreachable { reachable: tree.reachable(), ..Unreachable::default() };
     let mut sums = Sums::new();
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
@@ -236,6 +240,7 @@ impl Unreachable {
         labels.read_texts(source, &ids, [])?;
         let biggest = passed.into_iter().map(|(id, sum, is_cycle)| Component {
             id,
+            address: heap.address(id),
             label: labels.node(id),
             memsize: heap.bytes(id),
             sum,
@@ -248,17 +253,17 @@ impl Unreachable {
 
     /// The answer of `unreachable`.
     #[must_use]
-    pub fn report(&self, heap: &Heap, tree: &Tree, asked: &groups::Options, dump: &str, context: &Context) -> Report {
+    pub fn report(&self, asked: &groups::Options, dump: &str, context: &Context) -> Report {
         let names: Vec<&str> = self.groups.by.iter().map(|key| key.name()).collect();
         let names = names.join(", ");
-        let mut sections = vec![retained::facts(tree, context), self.facts()];
+        let mut sections = vec![retained::facts(self.reachable, context), self.facts()];
         if self.total.count > 0 {
             let title = titled(&format!("Unreachable objects by {names}"), &asked.filter);
             let shows = Shows::of(asked.sort);
             sections.push(Section::Table(self.groups.table("groups", title, shows)));
             let title = titled(&format!("Components by {names} of their roots"), &asked.filter);
             sections.push(Section::Table(self.roots_table(title)));
-            sections.push(Section::Table(self.biggest_table(heap, titled("Biggest components", &asked.filter))));
+            sections.push(Section::Table(self.biggest_table(titled("Biggest components", &asked.filter))));
         }
         sections.push(self.explain(context));
         sections.extend(context.notes());
@@ -328,11 +333,11 @@ impl Unreachable {
         }
     }
 
-    fn biggest_table(&self, heap: &Heap, title: String) -> Table {
+    fn biggest_table(&self, title: String) -> Table {
         let (rows, rest) = self.rest_biggest;
-        let cells = |sum: Sum, own, ring, address, object, location| {
+        let cells = |sum: Sum, own, cycle, address, object, location| {
             let share = Cell::Share(share(sum.memsize, self.total.memsize));
-            vec![Cell::Bytes(sum.memsize), share, Cell::Count(sum.count), own, ring, address, object, location]
+            vec![Cell::Bytes(sum.memsize), share, Cell::Count(sum.count), own, cycle, address, object, location]
         };
         let missing = || Cell::Missing;
         Table {
@@ -356,7 +361,7 @@ impl Unreachable {
                         root.sum,
                         Cell::Bytes(root.memsize),
                         Cell::Flag(root.is_cycle),
-                        address_cell(heap, root.id),
+                        address_cell(root.address),
                         Cell::Text(root.label.clone()),
                         key_cell(Key::Location, &root.location),
                     )

@@ -200,7 +200,7 @@ fn by_dominators(dump: &Named<'_>, min: u64, control: &Control<'_>) -> Result<(P
     // The rows that stand above the one at hand: their frames and what of them is their own.
     let mut open: Vec<usize> = Vec::new();
     let mut own: Vec<(u64, u64)> = Vec::new();
-    for (step, row) in found.iter().enumerate() {
+    for (step, row) in found.rows.iter().enumerate() {
         control.check_at(step)?;
         open.truncate(row.depth);
         if let Some(above) = open.last() {

@@ -87,8 +87,9 @@ fn fields_of_a_class_are_its_variables() {
     // On the way to a value the object between is left out, so the class holds it by its variable.
     let root = "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x3000\"]}\n";
     let (heap, source) = heap_of_lines(&format!("{root}{SHAPES}{lines}"));
-    let paths =
-        crate::analysis::paths::paths(&heap, &source, heap.node(0x1050).unwrap(), 1, &Default::default()).unwrap();
+    let tree = crate::graph::dominators::Tree::new(&heap, &Default::default()).unwrap();
+    let value = heap.node(0x1050).unwrap();
+    let paths = crate::analysis::paths::paths(&heap, &tree, &source, value, 1, &Default::default()).unwrap();
     let steps: Vec<(String, &str)> =
         paths.chains[0].steps.iter().map(|step| (step.edge.to_string(), step.label.as_str())).collect();
     assert_eq!(steps, [("root vm".to_owned(), "class Foo"), ("@b".to_owned(), "(HASH), 0 entries")]);

@@ -3,6 +3,7 @@
 use super::{cells, groups, objects, suspect, trees};
 use crate::Result;
 use crate::analysis::diff::{self, By, Diff};
+use crate::analysis::fragmentation::PageMap;
 use crate::analysis::groups::Options;
 use crate::analysis::suspects::{self, Suspect};
 use crate::analysis::{
@@ -138,10 +139,11 @@ impl<'a> Last<'a> {
         wanted.extend(holders.iter().map(|holder| holder.id));
         let (told, count) = objects::told(self.snapshot, source, &wanted, self.shortest_paths, objects::MOST, control)?;
         let parts = map([
-            ("collections", sections(collections.report(heap, all, name, context))),
-            ("fragmentation", sections(pages.report(heap, all, name, context))),
-            ("threads", sections(threads.report(heap, tree, name, context))),
-            ("unreachable", sections(garbage.report(heap, tree, &by_class, name, context))),
+            ("collections", sections(collections.report(all, name, context))),
+            ("fragmentation", sections(pages.report(all, name, context))),
+            ("page_map", pages.map.iter().map(page_map).collect()),
+            ("threads", sections(threads.report(name, context))),
+            ("unreachable", sections(garbage.report(&by_class, name, context))),
             ("holders", objects::holders(heap, &holders)),
             ("objects", told),
         ]);
@@ -157,4 +159,9 @@ fn map<const N: usize>(parts: [(&str, Value); N]) -> Map<String, Value> {
 fn sections(mut report: Report) -> Value {
     report.sections.retain(|section| !matches!(section, Section::Facts(facts) if facts.name == "totals"));
     cells::sections(&report)
+}
+
+/// The pages of one slot size, as the page draws them.
+fn page_map(map: &PageMap) -> Value {
+    json!({ "slot_size": map.slot_size, "pages": map.pages, "pages_per_cell": map.pages_per_cell, "cells": map.cells })
 }

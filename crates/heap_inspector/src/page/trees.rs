@@ -34,8 +34,8 @@ pub(super) fn trees(heap: &Heap, tree: &Tree, source: &Source, control: &Control
         if by != Key::Class && heap.totals().traced.count == 0 {
             continue;
         }
-        let rows = dominators_by_key::dominators_by_key(heap, tree, by, Dominator::Root, shown, control)?;
-        let rows = rows.into_iter().filter_map(|row| {
+        let found = dominators_by_key::dominators_by_key(heap, tree, by, Dominator::Root, shown, control)?;
+        let rows = found.rows.into_iter().filter_map(|row| {
             let label = label(row.key.as_ref()?);
             let numbers = (row.count, row.memsize, row.retained_memsize, row.retained_count);
             let (count, own, retained, retained_count) = numbers;

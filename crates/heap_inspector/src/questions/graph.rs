@@ -19,7 +19,7 @@ pub(super) fn retained(snapshot: &Snapshot, by: &[Key], limit: usize, asked: &As
     };
     let by = if by.is_empty() { &[Key::Class] } else { by };
     let groups = retained::groups(heap, tree, by, &asked.filter, Some(limit), control)?;
-    Ok(retained::report(heap, tree, holders.as_deref(), &groups, &asked.filter, &asked.dump, &snapshot.context()))
+    Ok(retained::report(holders.as_deref(), &groups, &asked.filter, &asked.dump, &snapshot.context()))
 }
 
 pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked<'_>) -> Result<Report> {
@@ -36,8 +36,8 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
     let (by, shown) = chosen.shown(all, asked.format);
     match by {
         Some(by) => {
-            let rows = dominators_by_key::dominators_by_key(heap, tree, by, top, shown, control)?;
-            Ok(dominators_by_key::report(heap, tree, by, top, &rows, &asked.dump, &snapshot.context()))
+            let found = dominators_by_key::dominators_by_key(heap, tree, by, top, shown, control)?;
+            Ok(found.report(&asked.dump, &snapshot.context()))
         }
         None => {
             let rows = dominator_tree::dominator_tree(heap, tree, snapshot.source(), top, shown, control)?;
@@ -50,8 +50,8 @@ pub(super) fn path(snapshot: &Snapshot, chosen: &Path, asked: &Asked<'_>) -> Res
     let (heap, control) = (snapshot.heap(), &asked.options.control);
     if let Some(address) = &chosen.address {
         let id = show::find(heap, address)?;
-        let paths = paths::paths(heap, snapshot.source(), id, chosen.paths, control)?;
-        return Ok(paths.report(heap, snapshot.tree(control)?, &asked.dump, &snapshot.context()));
+        let paths = paths::paths(heap, snapshot.tree(control)?, snapshot.source(), id, chosen.paths, control)?;
+        return Ok(paths.report(&asked.dump, &snapshot.context()));
     }
     let class = chosen.class.as_deref();
     let filter = match class {

@@ -509,8 +509,8 @@ const SHOW: Question = Question {
         let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.options.control)?, &asked.options.control);
         let object = show::show(heap, tree, snapshot.source(), show::find(heap, &address)?, lines.0, control)?;
         Ok(match asked.format {
-            Format::Dot => object.graph(heap, tree, &asked.dump),
-            _ => object.report(heap, tree, &asked.dump, &snapshot.context()),
+            Format::Dot => object.graph(&asked.dump),
+            _ => object.report(&asked.dump, &snapshot.context()),
         })
     }),
 };
@@ -538,7 +538,7 @@ const THREADS: Question = Question {
         let (heap, control) = (snapshot.heap(), &asked.options.control);
         let (tree, children) = (snapshot.tree(control)?, snapshot.children(control)?);
         let found = threads::threads(heap, tree, children, snapshot.source(), lines.0, control)?;
-        Ok(found.report(heap, tree, &asked.dump, &snapshot.context()))
+        Ok(found.report(&asked.dump, &snapshot.context()))
     }),
 };
 
@@ -568,7 +568,7 @@ const COLLECTIONS: Question = Question {
         let Collections { by, lines } = Collections::of(words)?;
         let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.options.control)?, &asked.options.control);
         let found = collections::collections(heap, Some(tree), &by, &asked.filter, lines.0, control)?;
-        Ok(found.report(heap, &asked.filter, &asked.dump, &snapshot.context()))
+        Ok(found.report(&asked.filter, &asked.dump, &snapshot.context()))
     }),
 };
 
@@ -598,7 +598,7 @@ const FRAGMENTATION: Question = Question {
         let Fragmentation { by, lines } = Fragmentation::of(words)?;
         let heap = snapshot.heap();
         let found = fragmentation::fragmentation(heap, &by, &asked.filter, lines.0, &asked.options.control)?;
-        Ok(found.report(heap, &asked.filter, &asked.dump, &snapshot.context()))
+        Ok(found.report(&asked.filter, &asked.dump, &snapshot.context()))
     }),
 };
 
@@ -631,7 +631,7 @@ const UNREACHABLE: Question = Question {
         let (heap, tree, control) = (snapshot.heap(), snapshot.tree(&asked.options.control)?, &asked.options.control);
         let groups = groups::Options { by, filter: asked.filter.clone(), sort, limit: Some(lines.0) };
         let found = unreachable::unreachable(heap, tree, snapshot.source(), &groups, control)?;
-        Ok(found.report(heap, tree, &groups, &asked.dump, &snapshot.context()))
+        Ok(found.report(&groups, &asked.dump, &snapshot.context()))
     }),
 };
 

@@ -239,7 +239,7 @@ fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
         cells.extend([
             Cell::Text(growth.holder.clone()),
             Cell::Text(growth.label.clone()),
-            growth.id.map_or(Cell::Missing, |id| address_cell(diff.heap(), id)),
+            growth.id.map_or(Cell::Missing, |id| address_cell(diff.heap().address(id))),
         ]);
         cells
     };

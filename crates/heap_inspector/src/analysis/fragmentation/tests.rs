@@ -58,6 +58,22 @@ fn counts_slots_of_each_page() {
 }
 
 #[test]
+fn a_map_has_a_cell_for_each_page_in_order_or_one_for_several() {
+    let found = fragmentation_of(&load(three_pages()), &[Key::Type], 9);
+    assert_eq!(found.map, [PageMap { slot_size: 40, pages: 3, pages_per_cell: 1, cells: vec![97, 0, 9] }]);
+    let mut dump = String::new();
+    for page in 0..2 * CELLS as u64 + 1 {
+        for at in 0..=(page % 2) * 203 {
+            line(&mut dump, PAGE + page * 0x4000 + 24 + at * 40, "\"type\":\"OBJECT\", \"memsize\":40");
+        }
+    }
+    let [map] = &fragmentation_of(&load(dump), &[Key::Type], 9).map[..] else { panic!("one slot size") };
+    assert_eq!((map.pages, map.pages_per_cell, map.cells.len()), (2 * CELLS as u64 + 1, 3, 683));
+    // Of three neighbours one or two are half full.
+    assert_eq!(map.cells[..2], [16, 33]);
+}
+
+#[test]
 fn shares_a_page_among_its_objects() {
     let heap = load(three_pages());
     let found = fragmentation_of(&heap, &[Key::Type], 2);
@@ -143,6 +159,6 @@ fn nothing_is_no_page() {
     let heap = load("{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[]}\n".into());
     let found = fragmentation_of(&heap, &[Key::Class], 9);
     assert_eq!((found.pages.count, found.spare_bytes()), (0, 0));
-    let report = found.report(&heap, &Filter::default(), "memory", &Context::of(&heap));
+    let report = found.report(&Filter::default(), "memory", &Context::of(&heap));
     assert!(report.sections.iter().all(|section| !matches!(section, Section::Table(_))));
 }

@@ -64,7 +64,8 @@ proptest! {
             prop_assert_eq!(row.retained_memsize, held + row.memsize);
         }
         let shown = dominator_tree::Shown { depth: usize::MAX, min, width };
-        let rows = dominators_by_key::dominators_by_key(&heap, &tree, Key::Class, Dominator::Root, shown, &Control::default()).unwrap();
+        let found = dominators_by_key::dominators_by_key(&heap, &tree, Key::Class, Dominator::Root, shown, &Control::default()).unwrap();
+        let rows = found.rows;
         let depths: Vec<usize> = rows.iter().map(|row| row.depth).collect();
         let top = rows.iter().filter(|row| row.depth == 0);
         prop_assert_eq!(top.map(|row| row.retained_memsize).sum::<u64>(), tree.reachable().memsize);

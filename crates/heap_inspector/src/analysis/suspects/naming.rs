@@ -182,7 +182,7 @@ pub(super) fn name(
             is_by_stack: line.is_by_stack,
             mostly,
             since: since.checked_sub(1),
-            path: Chain::new(labels, &roots, &chain, Told::Shown, control)?,
+            path: Chain::new(labels, &roots, &chain, Told::default(), control)?,
             confidence,
             reasons: std::iter::once(growth)
                 .chain(seen.of(path, place.total(), main.as_ref(), &found.strings))

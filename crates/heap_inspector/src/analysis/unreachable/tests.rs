@@ -122,7 +122,7 @@ fn without_roots_says_that_this_says_nothing() {
     let asked = by(&[Key::Class], "", 9);
     let found = unreachable(&heap, &tree, &source, &asked, &Control::default()).unwrap();
     assert_eq!(found.total.count, 1);
-    let report = found.report(&heap, &tree, &asked, "memory", &Context::of(&heap));
+    let report = found.report(&asked, "memory", &Context::of(&heap));
     let warned = report.sections.iter().any(|section| {
         matches!(section, Section::Note(note) if note.level == Level::Warning && note.text.contains("no ROOT lines"))
     });

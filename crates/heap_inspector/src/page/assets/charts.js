@@ -55,6 +55,27 @@ export function dumpTable() {
   return table({ id: "dumps-table", title: "The dumps, oldest first", columns, rows: dumps.map((dump) => columns.map((column) => column.cell(dump))), first: 100 });
 }
 
+const COLUMNS = 64;
+const CELL = 11;
+
+// The pages of each slot size in the order of their addresses: the fuller, the darker.
+export function pageMap() {
+  return data.page_map.map(({ slot_size: size, pages, pages_per_cell: several, cells }) => {
+    const rows = Math.ceil(cells.length / COLUMNS);
+    const average = Math.round(cells.reduce((sum, percent) => sum + percent, 0) / cells.length);
+    const words = `${plural(pages, "page")} of slots of ${bytes(size)}, ${average} % full on average${several > 1 ? `; a cell stands for ${several} of them` : ""}`;
+    const drawn = svg("svg", { viewBox: `0 0 ${COLUMNS * CELL} ${rows * CELL}`, role: "img", "aria-label": words },
+      cells.map((percent, at) => svg("rect", { x: (at % COLUMNS) * CELL, y: Math.floor(at / COLUMNS) * CELL, width: CELL - 1, height: CELL - 1, "data-at": at, "fill-opacity": 0.06 + 0.0094 * percent })));
+    drawn.addEventListener("pointermove", (event) => {
+      const at = Number(event.target.dataset?.at);
+      if (Number.isNaN(at)) tip.hide();
+      else tip.show([several > 1 ? `pages ${count(at * several + 1)} to ${count(Math.min(pages, (at + 1) * several))}` : `page ${count(at + 1)} of ${count(pages)}`, `${cells[at]} % of the slots hold an object`], event.clientX, event.clientY);
+    });
+    drawn.addEventListener("pointerleave", () => tip.hide());
+    return h("figure", { class: "chart page-map" }, drawn, h("figcaption", {}, words));
+  });
+}
+
 // What is chosen by the brush: [from, to] of bars, or null.
 const chosen = { range: null, listeners: [] };
 export const brushed = () => chosen.range;

@@ -3,7 +3,7 @@ import { h, put, section } from "./elements.js";
 import { data, dumps, last, served } from "./data.js";
 import { facts, note } from "./table.js";
 import { answer } from "./suspects.js";
-import { dumpTable, histogram, overTime } from "./charts.js";
+import { dumpTable, histogram, overTime, pageMap } from "./charts.js";
 import { treeView } from "./tree.js";
 import { follow, objectsView } from "./objects.js";
 import { groupsView, parts } from "./groups.js";
@@ -73,7 +73,7 @@ const sections = [
   ["groups", "Tables", () => section("groups", "By class, gem, location", null, groups)],
   ["objects", "Objects", () => section("objects", "Objects", served ? `All ${count(data.object_count)} objects can be walked through.` : `${count(data.embedded)} of ${count(data.object_count)} objects can be walked through here: those that retain most, those named above, and what holds them.`, objectsView())],
   served && ["ask", "Ask", () => section("ask", "Ask", "Every question of the command line, with its options.", askView())],
-  ["waste", "Waste", () => section("waste", "Waste", "Duplicate strings, collections with unused room, and heap pages.", parts(data.strings, "strings", ["totals"]), parts(data.collections, "collections"), h("details", { class: "more" }, h("summary", {}, "Heap pages: how full, and what keeps nearly empty ones"), parts(data.fragmentation, "fragmentation")), h("details", { class: "more" }, h("summary", {}, "Unreachable objects: garbage that was not collected yet"), parts(data.unreachable, "unreachable")))],
+  ["waste", "Waste", () => section("waste", "Waste", "Duplicate strings, collections with unused room, and heap pages.", parts(data.strings, "strings", ["totals"]), parts(data.collections, "collections"), h("details", { class: "more" }, h("summary", {}, "Heap pages: how full, and what keeps nearly empty ones"), pageMap(), parts(data.fragmentation, "fragmentation")), h("details", { class: "more" }, h("summary", {}, "Unreachable objects: garbage that was not collected yet"), parts(data.unreachable, "unreachable")))],
   ["threads", "Threads", () => section("threads", "Threads and fibers", null, parts(data.threads, "threads"))],
   ["notes", "Notes", () => section("notes", "Notes", "Kept in this page’s link, not on any server; the file is one for suspects --except.", notesSection())],
 ].filter(Boolean);
