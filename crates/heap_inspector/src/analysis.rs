@@ -12,6 +12,7 @@ pub mod grouping;
 pub mod groups;
 pub mod hints;
 pub mod holders;
+pub mod normalised;
 pub mod objects;
 pub mod paths;
 pub mod retained;

@@ -241,7 +241,7 @@ fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RStrin
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
-/// being `[headline, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly,
+/// being `[headline, fingerprint, normalised_path, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly,
 /// since, path, confidence, reasons, next]`.
 fn suspects_of(
     ruby: &Ruby,
@@ -268,6 +268,8 @@ fn suspects_of(
         row!(
             ruby,
             text(ruby, &suspect.headline()),
+            text(ruby, &suspect.fingerprint()),
+            rows(ruby, &suspect.normalised_path.0, |step| Ok(text(ruby, step)))?,
             suspect.id.map(|id| id.0),
             text(ruby, &suspect.holder),
             suspect.holder_id.map(|id| id.0),

@@ -12,6 +12,7 @@
 //! Costs the graph (paths, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
+use super::normalised::NormalisedPath;
 use super::paths::Chain;
 use crate::Result;
 use crate::control::Control;
@@ -110,6 +111,8 @@ pub struct Suspect {
     pub since: Option<u32>,
     /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
     pub path: Chain,
+    /// The same in words that are those of every dump of the leak, from the holder to what piles up; its hash is the leak's short name.
+    pub normalised_path: NormalisedPath,
     /// How far to believe it.
     pub confidence: Confidence,
     /// Why, in words: how it grew, then what else the dump shows of it.

@@ -86,6 +86,12 @@ impl Suspect {
         format!("{what}, {memory}{mostly}, held by {}", self.holder)
     }
 
+    /// The leak's short name, the same in each of its dumps.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.normalised_path.fingerprint()
+    }
+
     /// The command that goes on from it; none where a root itself holds the objects.
     #[must_use]
     pub fn next(&self, heap: &Heap, dump: &str) -> Option<String> {
@@ -140,6 +146,8 @@ impl Suspect {
                 list(&mut self.path.rows().map(|row| row.map_or_else(|words| words, step))),
                 String::new(),
             ),
+            fact("fingerprint", "Fingerprint", Cell::Text(self.fingerprint()), self.normalised_path.to_string()),
+            fact("normalised_path", "", list(&mut self.normalised_path.0.iter().cloned()), String::new()),
             fact("next", "Look at", text(self.next(heap, dump)), String::new()),
         ]
     }
