@@ -36,6 +36,10 @@ module HeapInspector
     #   @return [String, nil] what takes most of the bytes, as `"666 × ProductsController"`, where that is not what {#object} itself holds
     # @!attribute [r] since
     #   @return [Integer, nil] the generation of the first of them
+    # @!attribute [r] known_leak
+    #   @return [String, nil] where it is a known leak of a gem: the gem, its versions, what to do, and a link
+    # @!attribute [r] rate
+    #   @return [WorkRate, nil] growth for each request, or what else it goes with; nil where the dumps do not tell of work
     # @!attribute [r] path
     #   @return [Array<Step>] the chain of references from what a root refers to down to {#object}, and on to one of those that pile up
     #     in it; of what lies deep in a list those steps that a report shows, a hundred at most
@@ -46,7 +50,7 @@ module HeapInspector
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
     fields :headline, :fingerprint, :normalised_path, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps,
-           :location, :app_location, :mostly, :since, :path, :confidence, :reasons, :next
+           :location, :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -98,9 +102,10 @@ module HeapInspector
     end
 
     def suspect(heap, row)
-      headline, fingerprint, normalised, index, holder, holder_index, *said, path, confidence, reasons, following = row
+      headline, fingerprint, normalised, index, holder, holder_index, *said, rate, path, confidence, reasons, following = row
       path = path.map { |step| Step.of(heap, step) }.freeze
-      Suspect.new(headline, fingerprint, normalised, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said, path,
+      Suspect.new(headline, fingerprint, normalised, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said,
+                  WorkRate.of(rate), path,
                   confidence, reasons, following)
     end
 
