@@ -74,6 +74,7 @@ module HeapInspector
   autoload :HeapThread, "heap_inspector/threads"
   autoload :Holder, "heap_inspector/retained"
   autoload :HolderGrowth, "heap_inspector/growth"
+  autoload :Hooks, "heap_inspector/hooks"
   autoload :Hunt, "heap_inspector/hunt"
   autoload :Input, "heap_inspector/input"
   autoload :KeptGroup, "heap_inspector/retention"
@@ -101,6 +102,7 @@ module HeapInspector
   autoload :Relation, "heap_inspector/relation"
   autoload :Replies, "heap_inspector/replies"
   autoload :Report, "heap_inspector/report"
+  autoload :RequestCounter, "heap_inspector/request_counter"
   autoload :RequireTree, "heap_inspector/require_tree"
   autoload :Rest, "heap_inspector/value"
   autoload :Retained, "heap_inspector/retained"
@@ -122,18 +124,24 @@ module HeapInspector
   autoload :Total, "heap_inspector/value"
   autoload :TracerStatus, "heap_inspector/tracer_status"
   autoload :Tracing, "heap_inspector/tracing"
+  autoload :Uncollected, "heap_inspector/uncollected"
   autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
+  autoload :Verification, "heap_inspector/verification"
+  autoload :VerifiedLeak, "heap_inspector/verification"
   autoload :Warning, "heap_inspector/warning"
   autoload :Where, "heap_inspector/where"
   autoload :WhereChain, "heap_inspector/where_chain"
   autoload :WholeFile, "heap_inspector/whole_file"
+  autoload :Work, "heap_inspector/work"
+  autoload :WorkRate, "heap_inspector/work_rate"
+  autoload :WorkStatus, "heap_inspector/work_status"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
-  private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable, :Processes
-  private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
-  private_constant :TracerStatus, :Tracing, :Where, :WholeFile
+  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks
+  private_constant :DumpMeta, :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable
+  private_constant :Processes, :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size
+  private_constant :Threshold, :TracerStatus, :Tracing, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -177,6 +185,23 @@ module HeapInspector
   #   diff.suspects.first # => #<HeapInspector::Suspect 200 × Order, 17.2 KiB new, held by Audit, confidence high>
   def self.diff(*dumps, **options)
     Diff.of(dumps.size == 1 && dumps.first.is_a?(Array) ? dumps.first : dumps, **options)
+  end
+
+  # Says whether a leak is mended: growth by path in dumps from before a fix and in others from after it, for each request or whatever both
+  # processes counted ({count}), else for each second. Each series wants three dumps or more of one process at work, oldest first; the two
+  # may be of other processes and deploys.
+  #
+  # @param before [Array<Heap, String, Pathname, IO, #read>] heaps that were loaded, or what {analyze} takes
+  # @param after [Array<Heap, String, Pathname, IO, #read>] likewise
+  # @param leak [String, nil] only the leak of this fingerprint
+  # @param options [Hash] those of {analyze}: `strict`, `progress`, `threads`, `index`, `app`
+  # @return [Verification]
+  # @raise [ArgumentError] if a series is empty, or an option is unknown
+  # @raise [FormatError, CompressionError, SystemCallError] if a dump cannot be read
+  # @example
+  #   HeapInspector.verify(%w[a.json b.json c.json], %w[d.json e.json f.json]).outcome # => :fixed
+  def self.verify(before, after, leak: nil, **options)
+    Verification.of(before, after, leak: leak, **options)
   end
 
   # Begins to note where and when objects are allocated, so that a later dump taken by {dump} tells it.
@@ -334,6 +359,62 @@ module HeapInspector
     Tracing.tracing?
   end
 
+  # Counts work that this process did, so that dumps taken before and after tell growth by it: "+1.00 Order per request". Requests are
+  # counted by the Puma plugin and {RequestCounter}, jobs by `heap_inspector/sidekiq` and Rails (`config.heap_inspector.count_work`), all
+  # else by this. What the process forks later begins at zero. Not for traps.
+  #
+  # @param name [Symbol, String] what was done, a plural as `:imports`; at most 60 letters, and 32 names in a process. It stands in dumps.
+  # @param number [Integer] how often
+  # @return [void]
+  # @raise [ArgumentError] if the name is empty or too long, or the number negative
+  # @example
+  #   HeapInspector.count(:imports)
+  def self.count(name, number = 1)
+    main_ractor!(:count)
+    name = word(name, "a name")
+    raise ArgumentError, "a number of times is no less than 0, got #{number.inspect}" unless number.is_a?(Integer) && number >= 0
+
+    Work.add(name.to_sym, number)
+  end
+
+  # How often this process did what is counted; see {count}.
+  #
+  # @return [Hash{Symbol => Integer}]
+  # @example
+  #   HeapInspector.work # => {:requests=>1204, :imports=>3}
+  def self.work
+    autoload?(:Work) ? {} : Work.counts
+  end
+
+  # Says that nothing should hold an object any more: a controller after its request, a closed connection. It is referred to weakly. If it
+  # lives 5 seconds later and outlives a full collection after them, {uncollected} tells, and so does a dump: {Diff#suspects} and
+  # {Heap#suspects} name first who holds it. Of at most 10,000 objects at a time. Not for traps.
+  #
+  # @param object [Object]
+  # @param reason [Symbol, String, nil] why, at most 60 letters, by default the class; a Symbol is a name and stands in redacted dumps too
+  # @return [void]
+  # @raise [ArgumentError] if the reason is empty or too long, or the object one that is never collected, as a small number
+  # @example
+  #   HeapInspector.expect_collected(session, :closed)
+  def self.expect_collected(object, reason = nil)
+    main_ractor!(:expect_collected)
+    case object
+    when nil, true, false, Integer, Float, Symbol then raise ArgumentError, "#{object.inspect} is never collected"
+    end
+    reason = reason.nil? ? Uncollected.class_of(object) : word(reason, "a reason")
+    Uncollected.add(object, reason)
+  end
+
+  # What {expect_collected} was told of and is still there: how many objects are waited for, and how many are left, by reason. It collects
+  # no garbage itself, so what it says may be as old as the last full collection.
+  #
+  # @return [Hash{Symbol => Object}] `waiting` and `skipped`, which are numbers, and `left`, a Hash of numbers by reason
+  # @example
+  #   HeapInspector.uncollected[:left] # => {"controllers" => 12}
+  def self.uncollected
+    autoload?(:Uncollected) ? { waiting: 0, left: {}, skipped: 0 } : Uncollected.status
+  end
+
   # Takes a dump of this process while it goes on. A forked child writes it: other threads stand still for the fork alone, about
   # 30 ms for each GiB the process has, and while garbage is collected before, if `gc` says so. The dump is whole and of one moment;
   # it tells by what each object holds others: which constant, variable, key, member.
@@ -421,6 +502,20 @@ module HeapInspector
     raise Ractor::IsolationError, "HeapInspector.#{name} works in the main Ractor alone; have that call it, by a message"
   end
   private_class_method :main_ractor!
+
+  # What stands in dumps must be short, and text.
+  def self.word(word, what)
+    raise TypeError, "#{what} is a Symbol or String, not #{word.inspect}" unless [Symbol, String].include?(word.class)
+
+    text = word.to_s.dup
+    raise ArgumentError, "#{what} has 1 to 60 letters" unless text.length.between?(1, 60)
+    unless text.encoding.ascii_compatible? && text.force_encoding(Encoding::UTF_8).valid_encoding?
+      raise ArgumentError, "#{what} is text in UTF-8, got #{word.inspect}"
+    end
+
+    word.is_a?(Symbol) ? text.to_sym : text.freeze
+  end
+  private_class_method :word
 end
 
 require_relative "heap_inspector/railtie" if defined?(Rails::Railtie)

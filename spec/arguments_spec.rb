@@ -15,7 +15,7 @@ RSpec.describe "A public method" do
   # What is given for an argument while another one is tried.
   good = { by: :class, conditions: { type: :string }, name: :memsize, names: [:memsize], other: nil, object: "0x0", key: "String",
            number: 1, value: "a", place: 0, count: 1, keys: [:class], address: "0x0", dumps: [Helpers::DUMP, Helpers::DUMP],
-           source: Helpers::DUMP, limit: 2, path: "exported", folder: "exports" }.freeze
+           source: Helpers::DUMP, before: [Helpers::DUMP], after: [Helpers::DUMP], limit: 2, path: "exported", folder: "exports" }.freeze
 
   # Ruby's own protocols, with whose arguments users have nothing to do; and what has no argument of a user's.
   protocols = %i[initialize == eql? <=> === hash deconstruct_keys pretty_print to_json method_missing respond_to_missing? query clauses
@@ -29,7 +29,7 @@ RSpec.describe "A public method" do
       @heap, @diff, objects, objects.where, objects.group(:class), objects.first, @heap.groups(by: :class, limit: 3), @heap.generations,
       @heap.summary, @heap.duplicate_strings(limit: 3), @heap.retained(limit: 3), @heap.dominators(limit: 2), @heap.paths_to(objects.first),
       @heap.paths_to_class("String"), @heap.unreachable(limit: 3), @heap.collections(limit: 3), @heap.fragmentation(limit: 3),
-      @heap.suspects, @heap.show(objects.first), @diff.leaks, @diff.growth, @diff.suspects
+      @heap.suspects, @heap.show(objects.first), @diff.leaks, @diff.growth, @diff.growth(by: :path), @diff.suspects
     ]
   end
 
@@ -79,7 +79,7 @@ RSpec.describe "A public method" do
   end
 
   it "of the module says what is wrong with its arguments" do
-    wrong = %i[analyze diff].flat_map { |name| HeapInspector.method(name) }.flat_map do |method|
+    wrong = %i[analyze diff verify].flat_map { |name| HeapInspector.method(name) }.flat_map do |method|
       calls(method, bad, good).filter_map do |arguments, options|
         method.call(*arguments, **{ index: false }, **options)
         nil

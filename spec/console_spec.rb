@@ -121,7 +121,8 @@ RSpec.describe "The console and the Rake tasks" do
 
     it "says in a line how a task is called" do
       { "read" => "heap.json,GENERATION", "summary" => "heap.json", "top" => "heap.json,KEY", "retained" => "heap.json,KEY",
-        "path" => "heap.json,ADDRESS|CLASS", "diff" => "a.json,b.json,c.json", "show" => "heap.json,ADDRESS" }.each do |task, words|
+        "path" => "heap.json,ADDRESS|CLASS", "diff" => "a.json,b.json,c.json", "verify" => "a.json,b.json,c.json,--,d.json,e.json,f.json",
+        "show" => "heap.json,ADDRESS" }.each do |task, words|
         out, err, status = rake("heap:#{task}")
         expect([out, err, status.exitstatus]).to eq(["", "Usage: rake 'heap:#{task}[#{words}]'\n", 1])
       end
@@ -138,12 +139,14 @@ RSpec.describe "The console and the Rake tasks" do
       expect(reporting.size).to be > 13
       reporting.each do |question|
         words = question[:dumps].end ? [dump, *(address if question[:word]&.fetch(:needed))] : dumps
+        words = [*dumps, "--", *dumps] if question[:behind]
         out, err, status = rake("heap:#{question[:name]}[#{words.join(",")}]", LINES: "2", FORMAT: "json")
-        expect(status).to be_success, err
-        command = [question[:name], *words, *(%w[--lines 2] if question[:options].key?(:lines)), "--format", "json"]
-        expected, = Open3.capture3(RbConfig.ruby, "-I#{Helpers::ROOT}/lib", "#{Helpers::ROOT}/exe/heap_inspector", *command,
-                                   chdir: @folder)
+        command = [question[:name], *(%w[--lines 2] if question[:options].key?(:lines)), "--format", "json", *words]
+        expected, _, told = Open3.capture3(RbConfig.ruby, "-I#{Helpers::ROOT}/lib", "#{Helpers::ROOT}/exe/heap_inspector", *command,
+                                           chdir: @folder)
         expect(out).to eq(expected).and match(/"verb": "#{question[:name]}"/)
+        # An answer may have a code of its own.
+        expect([status.exitstatus, told.exitstatus]).to eq(question[:behind] ? [2, 2] : [0, 0]), err
       end
     end
 

@@ -28,6 +28,8 @@ RSpec.describe "In a Rails app" do
         config.secret_key_base = "secret"
         config.heap_inspector.dump_dir = Rails.root.join("tmp").to_s
         config.heap_inspector.requests = true if ENV["REQUESTS"]
+        config.heap_inspector.count_work = true if ENV["COUNTS"]
+        config.heap_inspector.watch = true if ENV["COUNTS"]
       end
     RUBY
     "config/environment.rb" => <<~RUBY,
@@ -113,6 +115,34 @@ RSpec.describe "In a Rails app" do
     expect(status).to be_success, err
     expect(err).to include("requests are measured in development and tests alone, not in production")
     expect(out.lines.first.chomp).to eq ""
+  end
+
+  it "counts requests and jobs, and tells of controllers that should be gone who holds them" do
+    File.write("#{@app}/watched.rb", <<~RUBY)
+      require "active_job"
+      class Job < ActiveJob::Base
+        def perform = 4
+      end
+      class Watched
+        ALL = []
+      end
+      UsersController.after_action { Watched::ALL << self }
+      ActiveJob::Base.logger = Logger.new(nil)
+      app = Rack::MockRequest.new(Rails.application)
+      20.times { app.get("/") }
+      3.times { Job.perform_now }
+      sleep(5.1)
+      dump = HeapInspector.dump(Rails.root.join("heap.json"))
+      puts HeapInspector.work.inspect, HeapInspector.uncollected[:left]["controllers"]
+      suspect = HeapInspector.analyze(dump.path, index: false).suspects.first
+      puts suspect.holder, suspect.class_name, suspect.count, suspect.confidence
+    RUBY
+    out, err, status = run("bin/rails", "runner", "watched.rb", environment: { "COUNTS" => "1" })
+    expect(status).to be_success, err
+    lines = out.lines(chomp: true)
+    expect(lines[0]).to eq "{:requests=>20, :jobs=>3}"
+    expect(lines[1].to_i).to eq 20
+    expect(lines.drop(2)).to eq %w[Watched::ALL UsersController 20 high]
   end
 
   it "finds what requests leave behind, in bin/rails runner" do

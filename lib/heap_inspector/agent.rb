@@ -267,7 +267,8 @@ module HeapInspector
         { pid: Process.pid, version: VERSION, ruby: RUBY_DESCRIPTION, worker: @worker,
           daemon: @daemon ? true : false, tracing: Tracing.tracing?, tracing_since: Tracing.since&.to_i,
           tracer: Tracing.tracing? ? Tracing.status.except(:since) : nil,
-          gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots) }
+          gc_count: GC.count, heap_live_slots: GC.stat(:heap_live_slots), work: HeapInspector.work,
+          uncollected: HeapInspector.uncollected }
       end
 
       # Switching on what was switched on here changes nothing. It is this process that traces; what it forks does not. Off is off,

@@ -112,7 +112,7 @@ module HeapInspector
     # What grew from the first dump to the last, group by group, and whether steadily or in a step. The allocation tracer is left out.
     #
     # @param by [Symbol, String, Array<Symbol, String>] keys, some of {Heap::KEYS}; or `:holder`: the object that was there in the first
-    #   dump and holds what came
+    #   dump and holds what came; or `:path`: the classes that hold an object, which are the same in dumps of other processes
     # @param where [Hash, String, nil] which objects; see {Heap}
     # @param limit [Integer, nil] how many groups
     # @param retained [Boolean] whether to tell what groups and holders retain in each dump, too, and to go by that
@@ -129,8 +129,14 @@ module HeapInspector
         return Growth.new(heaps.last, [:holder], Native.holder_growth(heaps, @matches, terms, limit, retained))
       end
 
-      by = Where.keys(by, [:holder])
-      raise ArgumentError, "by: growth is told by :holder or by keys, not by both at once" if by.include?(:holder)
+      if [by].flatten.map(&:to_s) == ["path"]
+        raise ArgumentError, "retained: what paths retain is not told" if retained
+
+        return Growth.new(heaps.last, [:path], Native.path_growth(heaps, @matches, terms, limit))
+      end
+
+      by = Where.keys(by, %i[holder path])
+      raise ArgumentError, "by: growth is told by :holder, by :path or by keys, not by several of these" if (by & %i[holder path]).any?
 
       Growth.new(heaps.last, by, Native.growth(heaps, @matches, by.map(&:to_s), terms, limit, retained))
     end

@@ -11,6 +11,7 @@ require_relative "folder"
 require_relative "compression"
 require_relative "proc_fs"
 require_relative "tracing"
+require_relative "work"
 require_relative "escape"
 
 module HeapInspector
@@ -135,6 +136,8 @@ module HeapInspector
 
     def write(dumping, path, compression, free, dumper)
       DumpChecks.check(free, compression) unless @force
+      # What is due by now is left if it outlives this collection.
+      Uncollected.sweep unless HeapInspector.autoload?(:Uncollected)
       gc_seconds = @gc ? measure { GC.start } : 0.0
       meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper)
       fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, dumper == :native)

@@ -12,12 +12,16 @@ module HeapInspector
     REVISIONS = %w[HEROKU_SLUG_COMMIT HEROKU_BUILD_COMMIT SOURCE_VERSION GIT_REVISION GIT_COMMIT GIT_SHA REVISION KAMAL_VERSION].freeze
 
     # What tells of process, host and revision, to be read beforehand; of `.git/HEAD` also what it leads to.
-    FILES = %w[/proc/self/status /proc/sys/kernel/hostname REVISION .git/HEAD].freeze
+    FILES = %w[/proc/self/status /proc/self/stat /proc/sys/kernel/hostname REVISION .git/HEAD].freeze
 
     # Of what our dumps have beyond Ruby's: `docs/dump-format.md`.
     VERSION_OF_FORMAT = 2
 
-    private_constant :REVISIONS, :VERSION_OF_FORMAT
+    # Gems that are told, and the letters of a name and a version: a longer account of a dump is not believed.
+    GEMS = 600
+    LETTERS = 40
+
+    private_constant :REVISIONS, :VERSION_OF_FORMAT, :GEMS, :LETTERS
 
     class << self
       # @param gc [Boolean] whether garbage was collected before
@@ -25,7 +29,7 @@ module HeapInspector
       # @param dumper [Symbol] `:native` or `:ruby`
       # @return [String] the line
       def line(gc:, redact:, dumper:)
-        text = of_process(dumper).merge(gc: gc ? true : false, redacted: redact).compact.to_json
+        text = of_process(dumper).merge(of_work(redact)).merge(gc: gc ? true : false, redacted: redact).compact.to_json
         %({"type":"ROOT", "root":"heap_inspector", "value":#{text.to_json}, "references":[]}\n)
       end
 
@@ -43,6 +47,18 @@ module HeapInspector
           stacks: dumper == :ruby && Thread.list.size > 1 ? "dumping thread only" : "all",
           tracing: tracing, tracing_since: Tracing.since&.getutc&.strftime("%FT%TZ"), revision: revision
         }
+      end
+
+      # What it did until now, what it is made of, and what of it should be gone.
+      def of_work(redact)
+        left = HeapInspector.autoload?(:Uncollected) ? nil : Uncollected.left(redact: redact)
+        { uptime: Work.seconds, work: HeapInspector.work, gems: gems, uncollected: left }
+      end
+
+      def gems
+        return unless defined?(::Gem.loaded_specs)
+
+        ::Gem.loaded_specs.first(GEMS).to_h { |name, spec| [text(name, LETTERS), text(spec.version.to_s, LETTERS)] }
       end
 
       # What was traced: `{mode:, every:}`, false for nothing.

@@ -14,7 +14,9 @@ module HeapInspector
     # @!attribute [r] trend
     #   @return [Symbol] how its bytes, or those it retains, went: `:steady` (it grew in each of several steps, in the least by half of the
     #     most), `:growing` (in each step, unevenly, or between two dumps) or `:step` (not in each)
-    fields :key, :counts, :memsizes, :retained_memsizes, :trend
+    # @!attribute [r] rate
+    #   @return [WorkRate, nil] growth for each request, or what else the process did most; nil where the dumps do not tell of work
+    fields :key, :counts, :memsizes, :retained_memsizes, :trend, :rate
 
     # @return [Integer] the objects by which it grew
     def count_delta
@@ -77,11 +79,16 @@ module HeapInspector
       @by = by.freeze
       @document = answer[:document]
       @rest = Rest.new(*answer[:rest], nil) if answer[:rest].first.positive?
-      @groups = answer[:rows].map { |row| by == [:holder] ? holder(heap, row) : GroupGrowth.new(*row.each(&:freeze)) }.freeze
+      @groups = answer[:rows].map { |row| by == [:holder] ? holder(heap, row) : group(row) }.freeze
       freeze
     end
 
     private
+
+    def group(row)
+      *values, rate = row
+      GroupGrowth.new(*values.each(&:freeze), WorkRate.of(rate))
+    end
 
     def holder(heap, row)
       index, *values = row.each(&:freeze)

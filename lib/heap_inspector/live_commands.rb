@@ -110,6 +110,7 @@ module HeapInspector
         client = Client.new(pid)
         status = request ? client.ask(:trace, **request) : client.ask(:status)
         @out.puts "process #{pid} #{TracerStatus.text(status, cost: request.nil?)}"
+        WorkStatus.lines(status).each { |line| @out.puts "process #{pid} #{line}" } unless request
         goes_on = status["tracing"] && words[1] == "off"
         raise AgentError, "process #{pid} goes on tracing: something else in it begins anew" if goes_on
       end

@@ -50,7 +50,8 @@ module HeapInspector
       { pid: process.pid, uid: process.uid, what: process.title, worker: process.worker || status["worker"], rss: process.rss,
         pss: process.pss, armed: process.known? ? process.armed? : nil, answers: process.armed? ? answers : nil,
         daemon: status["daemon"],
-        tracing: status["tracing"], tracing_since: since && Time.at(since).utc.strftime("%FT%TZ"), command: process.command }
+        tracing: status["tracing"], tracing_since: since && Time.at(since).utc.strftime("%FT%TZ"), work: status["work"],
+        uncollected: status["uncollected"], command: process.command }
     end
 
     def cells(row, short)

@@ -5,7 +5,8 @@ module HeapInspector
   # writes this file from crates/heap_inspector/src/questions, so that nothing needs the extension to know it.
   #
   # Of each: the methods that ask it, the least and greatest number of dumps, the word that may stand behind the dump (`value` in usage,
-  # `instead` the options that stand in its place), the options with their defaults, as Ruby has them, and the formats.
+  # `instead` the options that stand in its place), what the dumps behind `--` are called, the options with their defaults, as Ruby has
+  # them, and the formats.
   #
   # @api private
   module Questions
@@ -17,6 +18,7 @@ module HeapInspector
         methods: %w[Heap#suspects Diff#suspects],
         dumps: (1..),
         word: nil,
+        behind: nil,
         options: { format: :text, lines: 5, except: nil },
         formats: %w[text json markdown csv]
       },
@@ -26,6 +28,7 @@ module HeapInspector
         methods: %w[Heap#to_html Diff#to_html],
         dumps: (1..),
         word: nil,
+        behind: nil,
         options: { format: :text, output: nil, confidential: false },
         formats: %w[text json markdown csv]
       },
@@ -35,6 +38,7 @@ module HeapInspector
         methods: %w[Heap#groups],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, by: :class, sort: :bytes, lines: 50 },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
@@ -44,6 +48,7 @@ module HeapInspector
         methods: %w[Heap#generations],
         dumps: (1..1),
         word: { value: "GENERATION", needed: false, instead: [] },
+        behind: nil,
         options: { format: :text, where: nil, lines: nil },
         formats: %w[text json markdown csv]
       },
@@ -53,6 +58,7 @@ module HeapInspector
         methods: %w[Heap#paths_to Heap#paths_to_class],
         dumps: (1..1),
         word: { value: "ADDRESS", needed: true, instead: %w[class where] },
+        behind: nil,
         options: { format: :text, where: nil, class: nil, paths: 1, lines: 5 },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
@@ -62,6 +68,7 @@ module HeapInspector
         methods: %w[Heap#retained],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, by: nil, lines: 20 },
         formats: %w[text json markdown csv]
       },
@@ -71,7 +78,18 @@ module HeapInspector
         methods: %w[HeapInspector.diff Diff#growth Diff#leaks],
         dumps: (2..),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, by: %i[class location], retained: false, lines: 20, output: nil },
+        formats: %w[text json markdown csv]
+      },
+      {
+        name: "verify",
+        about: "Say whether a leak is mended: dumps before and after a fix",
+        methods: %w[HeapInspector.verify],
+        dumps: (2..),
+        word: nil,
+        behind: "AFTER",
+        options: { format: :text, leak: nil },
         formats: %w[text json markdown csv]
       },
       {
@@ -80,6 +98,7 @@ module HeapInspector
         methods: %w[Heap#summary],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, lines: 20 },
         formats: %w[text json markdown csv]
       },
@@ -89,6 +108,7 @@ module HeapInspector
         methods: %w[Heap#duplicate_strings],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, sort: :bytes, lines: 50 },
         formats: %w[text json markdown csv]
       },
@@ -98,6 +118,7 @@ module HeapInspector
         methods: %w[Heap#dominators],
         dumps: (1..1),
         word: { value: "ADDRESS", needed: false, instead: [] },
+        behind: nil,
         options: { format: :text, by: nil, depth: 4, min: nil, lines: 10 },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
@@ -107,6 +128,7 @@ module HeapInspector
         methods: %w[Heap#show HeapObject#show],
         dumps: (1..1),
         word: { value: "ADDRESS", needed: true, instead: [] },
+        behind: nil,
         options: { format: :text, lines: 20 },
         formats: %w[text json markdown csv dot]
       },
@@ -116,6 +138,7 @@ module HeapInspector
         methods: %w[Heap#threads],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, lines: 20 },
         formats: %w[text json markdown csv]
       },
@@ -125,6 +148,7 @@ module HeapInspector
         methods: %w[Heap#collections],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, by: :location, lines: 20 },
         formats: %w[text json markdown csv]
       },
@@ -134,6 +158,7 @@ module HeapInspector
         methods: %w[Heap#fragmentation],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, by: :class, lines: 20 },
         formats: %w[text json markdown csv]
       },
@@ -143,6 +168,7 @@ module HeapInspector
         methods: %w[Heap#unreachable],
         dumps: (1..1),
         word: nil,
+        behind: nil,
         options: { format: :text, where: nil, by: :class, sort: :bytes, lines: 20 },
         formats: %w[text json markdown csv]
       },
@@ -152,6 +178,7 @@ module HeapInspector
         methods: %w[Heap#export Diff#export],
         dumps: (1..),
         word: nil,
+        behind: nil,
         options: { where: nil, format: :heapsnapshot, output: nil, by: nil, sites: false, confidential: false, min: 0 },
         formats: []
       }

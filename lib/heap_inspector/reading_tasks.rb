@@ -62,7 +62,8 @@ module HeapInspector
       others, options = placed(others.first, options)
       abort "Usage: rake '#{usage}'" unless dumps.compact.size >= @question[:dumps].begin && enough?(others, options)
 
-      abort unless CommandLine.run([name.to_s, *dumps.compact, *others, *options.flat_map { |key, value| option(key, value) }]).zero?
+      code = CommandLine.run([name.to_s, *options.flat_map { |key, value| option(key, value) }, *dumps.compact, *others])
+      exit(code) unless code.zero?
     end
 
     private
@@ -110,6 +111,7 @@ module HeapInspector
 
     def usage
       dumps = several? ? "a.json,b.json,c.json" : "heap.json"
+      dumps += ",--,d.json,e.json,f.json" if @question[:behind]
       behind = word ? [word[:value], *word[:instead].first(1).map(&:upcase)].join("|") : "KEY"
       "heap:#{name}[#{[dumps, (behind if arguments.size > 1)].compact.join(",")}]"
     end

@@ -20,10 +20,14 @@ module HeapInspector
       value.is_a?(Hash) && text.call(value.fetch("mode", "")) && value.values_at(*numbers).all?(&maybe.call(seconds)) &&
         maybe.call(text).call(value["fallback"])
     end
+    counts = ->(value) { value.is_a?(Hash) && value.size <= 32 && value.keys.all?(&text) && value.values.all?(&whole) }
+    uncollected = lambda do |value|
+      value.is_a?(Hash) && value.values_at("waiting", "skipped").all?(&whole) && counts.call(value["left"])
+    end
     status = {
       "pid" => whole, "version" => text, "ruby" => text, "worker" => maybe.call(whole), "tracing" => flag, "daemon" => maybe.call(flag),
       "tracing_since" => maybe.call(->(value) { value.is_a?(Integer) && TIMES.cover?(value) }),
-      "tracer" => maybe.call(tracer)
+      "tracer" => maybe.call(tracer), "work" => maybe.call(counts), "uncollected" => maybe.call(uncollected)
     }
 
     # The values that each verb's answer has, and what they must be.

@@ -5,6 +5,11 @@ module HeapInspector
   class Suspect < Value
     # @!attribute [r] headline
     #   @return [String] it in a line
+    # @!attribute [r] fingerprint
+    #   @return [String] the leak's short name, the same in each of its dumps: `"leak-3f9a1c"`
+    # @!attribute [r] normalised_path
+    #   @return [Array<String>] what it is made of: the classes from the holder to what piles up, without anything that another process
+    #     or another dump of the leak has otherwise
     # @!attribute [r] object
     #   @return [HeapObject, nil] where the objects pile up: the array, hash, string, ... that takes them in; nil where a root itself does
     # @!attribute [r] holder
@@ -31,6 +36,10 @@ module HeapInspector
     #   @return [String, nil] what takes most of the bytes, as `"666 × ProductsController"`, where that is not what {#object} itself holds
     # @!attribute [r] since
     #   @return [Integer, nil] the generation of the first of them
+    # @!attribute [r] known_leak
+    #   @return [String, nil] where it is a known leak of a gem: the gem, its versions, what to do, and a link
+    # @!attribute [r] rate
+    #   @return [WorkRate, nil] growth for each request, or what else it goes with; nil where the dumps do not tell of work
     # @!attribute [r] path
     #   @return [Array<Step>] the chain of references from what a root refers to down to {#object}, and on to one of those that pile up
     #     in it; of what lies deep in a list those steps that a report shows, a hundred at most
@@ -40,8 +49,8 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :app_location,
-           :mostly, :since, :path, :confidence, :reasons, :next
+    fields :headline, :fingerprint, :normalised_path, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps,
+           :location, :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -93,10 +102,11 @@ module HeapInspector
     end
 
     def suspect(heap, row)
-      headline, index, holder, holder_index, *said, path, confidence, reasons, following = row
+      headline, fingerprint, normalised, index, holder, holder_index, *said, rate, path, confidence, reasons, following = row
       path = path.map { |step| Step.of(heap, step) }.freeze
-      Suspect.new(headline, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said, path, confidence, reasons,
-                  following)
+      Suspect.new(headline, fingerprint, normalised, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said,
+                  WorkRate.of(rate), path,
+                  confidence, reasons, following)
     end
 
     def about

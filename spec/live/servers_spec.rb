@@ -184,6 +184,17 @@ RSpec.describe "servers" do
     stop(server)
   end
 
+  it "counts the requests of each worker from its own beginning, and dumps tell them" do
+    write("config.ru", "use HeapInspector::RequestCounter\n#{app}")
+    server = puma(workers: 2, extra: "preload_app!")
+    armed(2)
+    pids = Array.new(12) { get[/\Aok (\d+)/, 1].to_i }
+    told = rows.select { |row| row["answers"] }.to_h { |row| [row["pid"], row.dig("work", "requests").to_i] }
+    expect(told).to eq(told.to_h { |pid, _| [pid, pids.count(pid)] })
+    expect(meta(dump(pids.last, "counted"))).to include("work" => { "requests" => pids.count(pids.last) }, "uptime" => be_between(0.1, 120))
+    stop(server)
+  end
+
   it "serves workers that are forked from the first one, which alone traces where it was meant" do
     write("config.ru", app)
     server = puma(workers: 3, extra: "fork_worker", environment: { "HEAP_INSPECTOR_TRACE" => "0" })

@@ -12,7 +12,9 @@ pub mod grouping;
 pub mod groups;
 pub mod hints;
 pub mod holders;
+pub mod normalised;
 pub mod objects;
+pub mod path_growth;
 pub mod paths;
 pub mod retained;
 pub mod show;
@@ -22,6 +24,8 @@ pub mod summary;
 pub mod suspects;
 pub mod threads;
 pub mod unreachable;
+pub mod verify;
+pub mod work;
 
 use crate::diagnostics::Diagnostics;
 use crate::heap::Heap;

@@ -37,6 +37,28 @@ pub fn count(count: u64) -> String {
     grouped
 }
 
+/// How much is more or less for each unit of something: `+1.00`, `-0.25`, `+0.0031`.
+#[must_use]
+pub fn rate(each: f64) -> String {
+    match each.abs() {
+        amount if amount >= 1000.0 => format!("{}{}", if each < 0.0 { "-" } else { "+" }, count(amount.round() as u64)),
+        amount if amount == 0.0 || amount >= 0.01 => format!("{each:+.2}"),
+        amount if amount >= 0.00005 => format!("{each:+.4}"),
+        amount if amount.is_nan() => "-".into(),
+        _ => format!("{each:+.0e}"),
+    }
+}
+
+/// Bytes for each unit of something, which may be parts of one: `913 B`, `0.4 B`.
+#[must_use]
+pub fn bytes_each(each: f64) -> String {
+    let sign = if each < 0.0 { "-" } else { "" };
+    match each.abs() {
+        amount if amount > 0.0 && amount < 9.95 => format!("{sign}{amount:.1} B"),
+        amount => format!("{sign}{}", bytes(amount.round() as u64)),
+    }
+}
+
 /// A part of a whole in percent: `34.5 %`. What is not nothing never reads `0.0 %`, what is not all never `100.0 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
@@ -79,6 +101,25 @@ mod tests {
             assert_eq!(count(number), text);
         }
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+    }
+
+    #[test]
+    fn rates_have_a_sign_and_bytes_of_them_may_be_parts() {
+        let pairs = [
+            (1.0, "+1.00"),
+            (-0.25, "-0.25"),
+            (0.0031, "+0.0031"),
+            (0.0, "+0.00"),
+            (12_345.6, "+12,346"),
+            (f64::NAN, "-"),
+        ];
+        for (number, text) in pairs {
+            assert_eq!(rate(number), text);
+        }
+        let pairs = [(913.2, "913 B"), (0.41, "0.4 B"), (0.0, "0 B"), (-2048.0, "-2.0 KiB"), (f64::NAN, "0 B")];
+        for (number, text) in pairs {
+            assert_eq!(bytes_each(number), text);
+        }
     }
 
     #[test]

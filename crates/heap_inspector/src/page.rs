@@ -74,7 +74,7 @@ impl Page {
         let found = last.suspects(diff.as_ref())?;
         let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
         let contexts: Vec<_> = dumps.iter().map(|dump| dump.snapshot.context()).collect();
-        let answer = suspects::report(snapshot.heap(), &found, &names, &contexts, diff.as_ref());
+        let answer = suspects::report(snapshot.heap(), &found, &names, &contexts, diff.as_ref(), None);
 
         // The texts take another pass through the file, as long as all else together.
         let threads = control.thread_count();

@@ -50,6 +50,13 @@ pub enum Cell {
     },
     /// A part of the whole, 0.0 to 1.0: percent in text, the fraction in JSON and CSV.
     Share(f64),
+    /// By how many, or how many bytes, it is more or less for each unit of work: `+1.02` or `913 B` for people, a number in JSON and CSV.
+    Rate {
+        /// By how many.
+        each: f64,
+        /// Whether of bytes.
+        of_bytes: bool,
+    },
     /// An identifying number (generation, line, slot size): never grouped by thousands.
     Number(u64),
     /// Yes or no.

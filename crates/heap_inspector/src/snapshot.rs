@@ -7,6 +7,7 @@
 use crate::Result;
 use crate::analysis::Context;
 use crate::analysis::diff::Dump;
+use crate::analysis::path_growth::Pathed;
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Tree};
@@ -45,6 +46,15 @@ impl<'a> Named<'a> {
     /// The dump to be compared with others, with its dominator tree where that is made already: it came with an index file.
     pub(crate) fn compared(self) -> Dump<'a> {
         Dump { name: self.name, heap: self.snapshot.heap(), tree: self.snapshot.made_tree() }
+    }
+
+    /// The dump with its graph, for growth by path.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn pathed(self, control: &Control<'_>) -> Result<Pathed<'a>> {
+        let (tree, shortest_paths) = (self.snapshot.tree(control)?, self.snapshot.shortest_paths(control)?);
+        Ok(Pathed { name: self.name, heap: self.snapshot.heap(), tree, shortest_paths })
     }
 }
 

@@ -297,6 +297,8 @@ fn words(cell: &Cell) -> String {
         Cell::Change(change) => format!("{}{}", sign(*change), human::count(change.unsigned_abs())),
         Cell::BytesChange(change) => format!("{}{}", sign(*change), human::bytes(change.unsigned_abs())),
         Cell::Share(share) => human::percent(*share),
+        Cell::Rate { each, of_bytes: true } => human::bytes_each(*each),
+        Cell::Rate { each, of_bytes: false } => human::rate(*each),
         Cell::Number(number) => number.to_string(),
         Cell::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
         Cell::List(cells) => cells.iter().map(plain_words).collect::<Vec<_>>().join(", "),

@@ -236,6 +236,7 @@ fn argument(choice: Choice) -> Arg {
     arg = match place {
         Place::Option(short) => short.into_iter().fold(arg.long(name), Arg::short),
         Place::Spare => arg,
+        Place::Behind => arg.required(true).last(true),
         Place::Word([]) => arg.required(true),
         Place::Word(others) => arg.required_unless_present_any(others).conflicts_with_all(others),
     };

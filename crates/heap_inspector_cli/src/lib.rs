@@ -18,7 +18,7 @@ use clap::ArgMatches;
 use heap_inspector::control::Control;
 use heap_inspector::human;
 use heap_inspector::questions::{self, Answer, Existing, Named, Question, Words};
-use heap_inspector::report::{Level, Report, Section};
+use heap_inspector::report::{self, Level, Report, Section};
 use heap_inspector::scan;
 use heap_inspector::source::Source;
 use heap_inspector::view::{self, Format, TextStyle};
@@ -206,6 +206,19 @@ fn beside_csv(report: &Report) -> String {
     text
 }
 
+/// The code that an answer has of its own, for scripts.
+fn exit_code(report: &Report) -> i32 {
+    let facts = report.sections.iter().filter_map(|section| match section {
+        Section::Facts(facts) => facts.facts.iter().find(|fact| fact.name == "exit_code"),
+        _ => None,
+    });
+    let codes = facts.map(|fact| match fact.cell {
+        report::Cell::Number(code) => i32::try_from(code).unwrap_or(FAILURE),
+        _ => SUCCESS,
+    });
+    codes.max().unwrap_or(SUCCESS)
+}
+
 /// Puts a question and writes its answer.
 fn answer(
     question: &Question,
@@ -222,7 +235,7 @@ fn answer(
         args::words(matches, name).or_else(|| Some(vec![of_environment()?]))
     };
     let words = Words(&given);
-    let paths: Vec<OsString> = ["dump", "later"].into_iter().filter_map(given).flatten().collect();
+    let paths: Vec<OsString> = ["dump", "later", "after"].into_iter().filter_map(given).flatten().collect();
     match ask(question, &paths, &words, terminal, cancel) {
         Ok((_, _, true)) => answered(out.flush(), cancel, err),
         Ok((report, format, false)) => {
@@ -231,7 +244,10 @@ fn answer(
             }
             let control = Control { cancel: Some(cancel), ..Control::default() };
             let written = view::write(&report, format, &terminal.style(), &control, out);
-            answered(written, cancel, err)
+            match answered(written, cancel, err) {
+                SUCCESS => exit_code(&report),
+                code => code,
+            }
         }
         // Of several dumps the error itself says which.
         Err(error) => match question.answer {

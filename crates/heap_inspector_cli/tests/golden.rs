@@ -55,7 +55,7 @@ fn help() {
 /// the tests below.
 #[test]
 fn questions() {
-    const OWN: [&str; 14] = [
+    const OWN: [&str; 15] = [
         "read",
         "summary",
         "top",
@@ -68,6 +68,7 @@ fn questions() {
         "collections",
         "fragmentation",
         "diff",
+        "verify",
         "suspects",
         "report",
     ];

@@ -123,7 +123,8 @@ fn dumps_that_tell_when_they_were_taken_are_put_in_order() {
     assert!(after.contains("held by Audit Confidence high"), "{after}");
     let (before, after) = suspects_of([taken(0, 7), taken(1, 8), taken(2, 9)]);
     assert!(before.contains("are not of one process: the one is of process 7, the other of process 9"), "{before}");
-    assert!(after.contains("which objects pile up cannot be told"), "{after}");
+    assert!(before.contains("the dumps are of several processes, so it is told by path"), "{before}");
+    assert!(after.contains("held by Audit Confidence medium"), "{after}");
 }
 
 #[test]
@@ -251,7 +252,10 @@ fn dumps_of_different_rubies_are_told_and_nothing_is_claimed_of_them() {
 fn a_holder_is_no_key_beside_others() {
     let (code, err) = error(&["diff", SHOP[0], SHOP[1], "--by", "holder,class"]);
     assert_eq!(code, 2);
-    assert!(err.contains("by holder or by keys"), "{err}");
+    assert!(err.contains("by holder, by path or by keys"), "{err}");
+    let (code, err) = error(&["diff", SHOP[0], SHOP[1], "--by", "path", "--retained"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("what paths retain is not told"), "{err}");
 }
 
 #[test]

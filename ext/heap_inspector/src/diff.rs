@@ -11,7 +11,10 @@ use crate::native::function;
 use crate::objects::{self, pack};
 use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
+use heap_inspector::analysis::path_growth::{ByPath, Pathed};
 use heap_inspector::analysis::suspects::{self, Exceptions, Suspect};
+use heap_inspector::analysis::verify::{Leak, verify};
+use heap_inspector::analysis::work::Rate;
 use heap_inspector::analysis::{Context, holders};
 use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::Tree;
@@ -58,6 +61,11 @@ impl Several {
     /// Each with its name.
     pub(crate) fn named(&self) -> Vec<Named<'_>> {
         self.names.iter().zip(&self.snapshots).map(|(name, snapshot)| Named { name, snapshot }).collect()
+    }
+
+    /// Each with its graph.
+    fn pathed(&self, control: &Control<'_>) -> heap_inspector::Result<Vec<Pathed<'_>>> {
+        self.named().into_iter().map(|named| named.pathed(control)).collect()
     }
 
     fn last(&self) -> heap_inspector::Result<&Snapshot> {
@@ -166,7 +174,13 @@ fn trees<'a>(several: &'a Several, retained: bool, control: &Control<'_>) -> hea
     heaps.map(|snapshot| snapshot.tree(control)).collect()
 }
 
-/// `rows`, `rest` and `document`; a row is `[key, counts, memsizes, retained_memsizes, trend]`.
+/// `[unit, work, count, memsize]`, or nil.
+fn rate(ruby: &Ruby, rate: Option<&Rate>) -> Result<Option<RArray>, Error> {
+    let row = |rate: &Rate| row!(ruby, text(ruby, &rate.unit), rate.work, rate.count, rate.memsize);
+    rate.map(row).transpose()
+}
+
+/// `rows`, `rest` and `document`; a row is `[key, counts, memsizes, retained_memsizes, trend, rate]`.
 fn growth(
     ruby: &Ruby,
     heaps: RArray,
@@ -184,17 +198,48 @@ fn growth(
         let report = diff::growth_report(&diff, &all, &by, &filter, limit);
         Ok((all, report))
     })?;
+    grown(ruby, &mut all, limit, report)
+}
+
+/// The same by path; the keys are texts.
+fn path_growth(
+    ruby: &Ruby,
+    heaps: RArray,
+    matches: &Matches,
+    terms: RArray,
+    limit: Option<usize>,
+) -> Result<RHash, Error> {
+    let filter = filter(ruby, terms)?;
+    let limit = limit.unwrap_or(usize::MAX);
+    let (mut all, report) = work(ruby, heaps, |several, control| {
+        let diff = Diff::of(&several.dumps(&[]), &matches.0);
+        let all = ByPath::new(&several.pathed(control)?, &filter, control)?.growth();
+        let report = diff::path_report(&diff, &all, &filter, limit);
+        Ok((all, report))
+    })?;
+    grown(ruby, &mut all, limit, report)
+}
+
+fn grown(ruby: &Ruby, all: &mut Vec<diff::Growth>, limit: usize, report: Report) -> Result<RHash, Error> {
     let cut = all.split_off(limit.min(all.len()));
     let row = |growth: &diff::Growth| {
         let counts: Vec<u64> = growth.sums.iter().map(|sum| sum.count).collect();
         let memsizes: Vec<u64> = growth.sums.iter().map(|sum| sum.memsize).collect();
         let key = objects::key(ruby, &growth.key)?;
-        row!(ruby, key, counts, memsizes, growth.retained_memsizes.clone(), ruby.to_symbol(growth.trend.name()))
+        row!(
+            ruby,
+            key,
+            counts,
+            memsizes,
+            growth.retained_memsizes.clone(),
+            ruby.to_symbol(growth.trend.name()),
+            rate(ruby, growth.rate.as_ref())?
+        )
     };
     let deltas = cut.iter().map(|growth| (growth.count_delta(), growth.memsize_delta()));
     let rest = deltas.fold((0, 0), |sum, delta| (sum.0 + delta.0, sum.1 + delta.1));
     Facts::new(ruby)
-        .set("rows", rows(ruby, &all, row)?)?
+        .set("rows", rows(ruby, &*all, row)?)?
         .set("rest", (cut.len(), rest.0, rest.1))?
         .set("document", document(ruby, report))
         .map(|facts| facts.1)
@@ -241,8 +286,8 @@ fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RStrin
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
-/// being `[headline, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly,
-/// since, path, confidence, reasons, next]`.
+/// being `[headline, fingerprint, normalised_path, object, holder, holder_object, label, class, count, memsize, steps, location, app_location,
+/// mostly, since, known_leak, rate, path, confidence, reasons, next]`.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
@@ -256,18 +301,20 @@ fn suspects_of(
         // What was asked for before is not made anew.
         dumps.iter_mut().zip(&several.snapshots).for_each(|(dump, snapshot)| dump.tree = snapshot.made_tree());
         let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
-        let found = suspected(several, diff.as_ref(), limit, except.as_ref(), control)?;
+        let (found, by_path) = suspected(several, diff.as_ref(), limit, except.as_ref(), control)?;
         let (heap, names) = (several.last()?.heap(), several.names.iter().map(String::as_str).collect::<Vec<_>>());
         let last = names.last().copied().unwrap_or_default();
         let nexts: Vec<Option<String>> = found.iter().map(|suspect| suspect.next(heap, last)).collect();
         let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
-        let report = suspects::report(heap, &found, &names, &contexts, diff.as_ref());
+        let report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);
         Ok((found, nexts, report))
     })?;
     let one = |(suspect, next): (&Suspect, &Option<String>)| {
         row!(
             ruby,
             text(ruby, &suspect.headline()),
+            text(ruby, &suspect.fingerprint()),
+            rows(ruby, &suspect.normalised_path.0, |step| Ok(text(ruby, step)))?,
             suspect.id.map(|id| id.0),
             text(ruby, &suspect.holder),
             suspect.holder_id.map(|id| id.0),
@@ -280,6 +327,8 @@ fn suspects_of(
             suspect.app_location.as_deref().map(|location| text(ruby, location)),
             suspect.mostly.as_deref().map(|mostly| text(ruby, mostly)),
             suspect.since,
+            suspect.known_leak.as_deref().map(|known| text(ruby, known)),
+            rate(ruby, suspect.rate.as_ref())?,
             rows(ruby, &suspect.path.steps, |one| step(ruby, one))?,
             ruby.to_symbol(suspect.confidence.name()),
             rows(ruby, &suspect.reasons, |reason| Ok(text(ruby, reason)))?,
@@ -296,16 +345,16 @@ fn suspected(
     limit: Option<usize>,
     except: Option<&Exceptions>,
     control: &Control<'_>,
-) -> heap_inspector::Result<Vec<Suspect>> {
+) -> heap_inspector::Result<(Vec<Suspect>, Option<&'static str>)> {
     let (last, limit) = (several.last()?, limit.unwrap_or(usize::MAX));
     let (tree, all) = (last.tree(control)?, if except.is_some() { usize::MAX } else { limit });
-    let mut found = match diff {
-        Some(diff) => suspects::of_diff(diff, tree, last.source(), all, control)?,
-        None => suspects::of_heap(last.heap(), tree, last.source(), all, control)?,
+    let (mut found, by_path) = match diff {
+        Some(diff) => suspects::of_dumps(diff, tree, last.source(), all, &|| several.pathed(control), control)?,
+        None => (suspects::of_heap(last.heap(), tree, last.source(), all, control)?, None),
     };
     found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
     found.truncate(limit);
-    Ok(found)
+    Ok((found, by_path))
 }
 
 fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>>, Error> {
@@ -319,6 +368,38 @@ fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>
     Ok(Exceptions::of(patterns.iter().map(String::as_str), "except").map(Some))
 }
 
+/// Whether a leak is mended: of the heaps the last `after` are from after the fix. `[outcome, details, reasons, leaks, document]`, a leak
+/// being `[fingerprint, path, class, before, after, fate]`.
+fn verification(ruby: &Ruby, heaps: RArray, after: usize, leak: Option<String>) -> Result<RArray, Error> {
+    let (found, report) = work(ruby, heaps, |several, control| {
+        let dumps = several.pathed(control)?;
+        let (before, later) = dumps.split_at(dumps.len().saturating_sub(after));
+        let found = verify(before, later, leak.as_deref(), control)?;
+        let names: Vec<&str> = several.names.iter().map(String::as_str).collect();
+        let report = found.report(&names, Vec::new());
+        Ok((found, report))
+    })?;
+    let row = |leak: &Leak| {
+        row!(
+            ruby,
+            text(ruby, &leak.fingerprint),
+            text(ruby, &leak.path),
+            text(ruby, &leak.class),
+            rate(ruby, Some(&leak.before))?,
+            rate(ruby, Some(&leak.after))?,
+            ruby.to_symbol(leak.fate.name())
+        )
+    };
+    row!(
+        ruby,
+        ruby.to_symbol(found.outcome.name().replace(' ', "_")),
+        text(ruby, &found.details()),
+        rows(ruby, &found.reasons, |reason| Ok(text(ruby, reason)))?,
+        rows(ruby, &found.leaks, row)?,
+        document(ruby, report)
+    )
+}
+
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("Matches", ruby.class_object())?;
     class.undef_default_alloc_func();
@@ -328,6 +409,8 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("page", function!(page, 2))?;
     native.define_singleton_method("leaks", function!(leaks, 5))?;
     native.define_singleton_method("growth", function!(growth, 6))?;
+    native.define_singleton_method("path_growth", function!(path_growth, 4))?;
+    native.define_singleton_method("verify", function!(verification, 3))?;
     native.define_singleton_method("holder_growth", function!(holder_growth, 5))?;
     native.define_singleton_method("suspects", function!(suspects_of, 4))
 }

@@ -11,6 +11,7 @@
 //! Costs a look-up of an address for each object and 4 bytes for each object and dump.
 
 use super::groups::{self, Groups};
+use super::work::Work;
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -29,7 +30,7 @@ pub use growth::{Growth, HolderGrowth, Holders, Trend, growth, stayed};
 pub(super) use matching::Translation;
 pub use matching::{Before, Match};
 pub use order::{order, sorted_note};
-pub use report::{By, growth_report, holder_report, report, stayed_report};
+pub use report::{By, growth_report, holder_report, path_report, report, stayed_report};
 
 mod doubts;
 mod growth;
@@ -145,6 +146,13 @@ impl<'a> Diff<'a> {
     pub(super) fn has_unmatched(&self) -> bool {
         let few = WARNED * self.heap().object_count() as f64;
         self.matches.iter().any(|matched| (matched.unmatched() + matched.moved()) as f64 > few)
+    }
+
+    /// What the process did between the dumps, where they tell.
+    #[must_use]
+    pub fn work(&self) -> Option<Work> {
+        let heaps: Vec<&Heap> = self.dumps.iter().map(|dump| dump.heap).collect();
+        Work::between(&heaps)
     }
 
     /// The dumps, oldest first.

@@ -12,12 +12,16 @@
 //! Costs the graph (paths, dominators) and 8 bytes for each object.
 
 use super::diff::Diff;
+use super::normalised::NormalisedPath;
+use super::path_growth::Pathed;
 use super::paths::Chain;
+use super::work::{Rate, Work};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
+use crate::human;
 use crate::keys::KeyValue;
 use crate::memory::map;
 use crate::record::Type;
@@ -35,22 +39,28 @@ use untraced::untraced;
 
 pub(super) use anchors::AccumulationPoint;
 pub use answer::report;
+pub(super) use by_path::{floor, verdict as path_verdict};
 pub use exceptions::Exceptions;
+use growth::MANY_STEPS;
+pub(super) use growth::{CACHES, warm_up};
 pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
-pub(super) use points::places;
+pub(super) use points::{own_bytes, places};
 pub(super) use ruby::telling;
 
 mod anchors;
 mod answer;
+mod by_path;
 mod evidence;
 mod exceptions;
 mod growth;
 mod joining;
+mod known_leaks;
 mod naming;
 mod origins;
 mod points;
 mod ruby;
+mod uncollected;
 mod unheld;
 mod unseen;
 mod untraced;
@@ -97,6 +107,8 @@ pub struct Suspect {
     pub memsize: u64,
     /// The bytes that came in each step and are in the last dump; empty for one dump.
     pub steps: Vec<u64>,
+    /// Growth for each request, job or whatever it goes with, where the dumps tell of any.
+    pub rate: Option<Rate>,
     /// Where the objects were allocated; where that is lost, most of what came with them.
     pub location: KeyValue,
     /// Where that is in no file of the app: where in the app most of them were allocated, as their stacks tell; without stacks most of
@@ -108,12 +120,33 @@ pub struct Suspect {
     pub mostly: Option<String>,
     /// The generation of the first of them.
     pub since: Option<u32>,
+    /// The leak of a gem that it is, in words, where it is a known one.
+    pub known_leak: Option<String>,
     /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
     pub path: Chain,
+    /// The same in words that are those of every dump of the leak, from the holder to what piles up; its hash is the leak's short name.
+    pub normalised_path: NormalisedPath,
     /// How far to believe it.
     pub confidence: Confidence,
     /// Why, in words: how it grew, then what else the dump shows of it.
     pub reasons: Vec<String>,
+}
+
+impl Suspect {
+    /// Tells growth by what the process did. What takes in the same number of objects each time is no cache that fills by chance.
+    fn set_rate(&mut self, work: &Work, heap: &Heap) {
+        self.rate = work.rate(&self.steps, self.count);
+        let Some((rate, whole)) = self.rate.as_ref().and_then(|rate| Some((rate, rate.whole()?))) else { return };
+        // Each request may as well leave something in a cache that warms up.
+        let is_hash =
+            self.id.is_some_and(|id| heap.ty(id) == Type::Hash) && work.worked(&self.steps).len() < MANY_STEPS;
+        let is_told = work.worked(&self.steps).len() > 1 && self.count > 1 && !is_hash;
+        if is_told && self.confidence == Confidence::Medium && work.is_even(&self.steps, &rate.unit) {
+            self.confidence = Confidence::High;
+            let each = rate.each();
+            self.reasons.insert(1, format!("each {each} leaves {}, in every step", human::count(whole)));
+        }
+    }
 }
 
 /// Growth below this is noise: buffers, inline caches, Ruby's own tables.
@@ -124,6 +157,31 @@ const LEAST_PART: u64 = 20_000;
 const BINS: u32 = 16;
 /// The last of these are the present.
 const LATEST: u32 = 4;
+
+/// The suspects of several dumps: by identity, or by path where that cannot be had or finds nothing and may be wrong; then also why. The
+/// tree and the source are the last dump's; `dumps` has all of them with their graphs. At most `limit`.
+///
+/// # Errors
+/// Those of [`of_diff`] and of `dumps`.
+pub fn of_dumps<'a>(
+    diff: &Diff<'a>,
+    tree: &Tree,
+    source: &Source,
+    limit: usize,
+    dumps: &dyn Fn() -> Result<Vec<Pathed<'a>>>,
+    control: &Control<'_>,
+) -> Result<(Vec<Suspect>, Option<&'static str>)> {
+    let found = of_diff(diff, tree, source, limit, control)?;
+    let Some(reason) = by_path::reason(diff, &found) else { return Ok((found, None)) };
+    let dumps = dumps()?;
+    let found = by_path::by_path(&dumps, source, limit, control)?;
+    let Some(last) = dumps.last() else { return Ok((found, None)) };
+    let children = tree.children()?;
+    let mut found = uncollected::before(found, last.heap, tree, &children, last.shortest_paths, source, control)?;
+    found.truncate(limit);
+    known_leaks::mark(&mut found, last.heap, tree, last.shortest_paths)?;
+    Ok((found, Some(reason)))
+}
 
 /// The suspects of several dumps; the heap, its tree and its source are the last one's. At most `limit`.
 ///
@@ -153,11 +211,11 @@ pub fn of_diff(
     let course = Course::new(diff, tree, &trees, floor);
     let mut ranked = course.rank(places, control)?;
     ranked.truncate(limit);
-    let came = |id: NodeId| diff.step(id).is_some();
+    let (children, came) = (tree.children()?, |id: NodeId| diff.step(id).is_some());
     let mut found = name(
         heap,
         tree,
-        &tree.children()?,
+        &children,
         &shortest_paths,
         source,
         &ranked,
@@ -165,6 +223,9 @@ pub fn of_diff(
         |place| place.verdict.clone().unwrap_or((Confidence::Low, String::new())),
         control,
     )?;
+    if let Some(work) = course.work() {
+        found.iter_mut().for_each(|suspect| suspect.set_rate(work, heap));
+    }
     if let Some(mut unseen) = unseen(diff, tree, course.earlier(), floor, control)? {
         unseen.confidence = course.at_most(unseen.confidence);
         let least = |suspect: &Suspect| suspect.steps.iter().copied().min();
@@ -174,8 +235,10 @@ pub fn of_diff(
         };
         let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
         found.insert(place, unseen);
-        found.truncate(limit);
     }
+    let mut found = uncollected::before(found, heap, tree, &children, &shortest_paths, source, control)?;
+    found.truncate(limit);
+    known_leaks::mark(&mut found, heap, tree, &shortest_paths)?;
     Ok(found)
 }
 
@@ -193,6 +256,22 @@ pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control:
 /// # Errors
 /// Those of [`Heap::records`].
 pub fn of_heap_by(
+    heap: &Heap,
+    tree: &Tree,
+    (children, shortest_paths): (&Children, &ShortestPaths),
+    source: &Source,
+    limit: usize,
+    control: &Control<'_>,
+) -> Result<Vec<Suspect>> {
+    let found = by_age(heap, tree, (children, shortest_paths), source, limit, control)?;
+    let mut found = uncollected::before(found, heap, tree, children, shortest_paths, source, control)?;
+    found.truncate(limit);
+    known_leaks::mark(&mut found, heap, tree, shortest_paths)?;
+    Ok(found)
+}
+
+/// What has piled up over many collections, or, where nothing was traced, what is the most.
+fn by_age(
     heap: &Heap,
     tree: &Tree,
     (children, shortest_paths): (&Children, &ShortestPaths),

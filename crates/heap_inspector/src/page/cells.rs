@@ -1,5 +1,6 @@
 //! Sections of reports as the page's script takes them: each cell with what it is, so that it can be sorted and written for people.
 
+use crate::human;
 use crate::report::{Cell, Column, Fact, Facts, Level, List, Path, Report, Rows, Section, Table, Tree};
 use serde_json::{Value, json};
 
@@ -115,6 +116,8 @@ pub(super) fn cell(cell: &Cell, letters: usize) -> Value {
         Cell::About { amount, of_bytes, is_rough } => {
             json!([if *of_bytes { "about_bytes" } else { "about" }, amount, is_rough])
         }
+        Cell::Rate { each, of_bytes: true } => json!(["text", human::bytes_each(*each)]),
+        Cell::Rate { each, of_bytes: false } => json!(["text", human::rate(*each)]),
         Cell::Share(share) => json!(["share", Some((share * 1e6).round() / 1e6).filter(|share| share.is_finite())]),
         Cell::Number(number) => json!(["number", number]),
         Cell::Flag(flag) => json!(["flag", flag]),

@@ -35,6 +35,8 @@ pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> 
         "app_location": suspect.app_location.as_deref().map(name),
         "is_by_stack": suspect.is_by_stack,
         "since": suspect.since,
+        "fingerprint": suspect.fingerprint(),
+        "normalised_path": suspect.normalised_path.0.iter().map(|step| name(step)).collect::<Vec<_>>(),
         "confidence": suspect.confidence.name(),
         "reasons": texts(&suspect.reasons),
         "path": path,

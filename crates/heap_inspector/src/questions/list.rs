@@ -26,6 +26,7 @@ pub static QUESTIONS: &[Question] = &[
     PATH,
     RETAINED,
     DIFF,
+    VERIFY,
     SUMMARY,
     STRINGS,
     DOMINATORS,
@@ -314,12 +315,15 @@ const DIFF: Question = Question {
         first("diff a.json b.json c.json", "oldest first"),
         first("diff a.json b.json --by gem", ""),
         also("diff a.json b.json c.json --by holder", "who retains what is new"),
+        also("diff a.json b.json c.json --by path", "of several processes"),
         also("diff a.json b.json c.json --retained", "what each group retains"),
         also("diff a.json b.json --where class=Order --output orders.json", ""),
     ],
     more: "\
 Keys (--by): those of `top`, or holder alone: the nearest object above, in the
-dominator tree, that was there in the first dump",
+dominator tree, that was there in the first dump; or path alone: the classes
+that hold an object, from a class, module or thread on, which are the same in
+dumps of other processes",
     filtered: true,
     own: Diff::choices,
     drawings: &[],
@@ -331,6 +335,40 @@ dominator tree, that was there in the first dump",
             let Diff { by, retained, lines, output } = Diff::of(words)?;
             let output = output.as_deref().map(File::new);
             several::diff(several::Shown { by: &by, retained, lines, output }, asked, load)
+        },
+    },
+};
+
+options! {
+    Verify {
+        after: Vec<OsString> = Vec::new() =>
+            word("after", Place::Behind, "AFTER", "The dumps from after the fix, oldest first"),
+        leak: Option<String> = None =>
+            option("leak", 'l', "FINGERPRINT", "Only this leak, as `suspects` names it: leak-3f9a1c"),
+    }
+}
+
+const VERIFY: Question = Question {
+    name: "verify",
+    about: "Say whether a leak is mended: dumps before and after a fix",
+    details: "Growth is told by path, for each request or whatever both processes counted, else for each second: the two series may be of other \
+        processes, deploys and lengths. Each wants three dumps or more of one process at work. A leak is fixed if it grows by no more than \
+        a twentieth of what it did. Exit code: 0 fixed, 1 not fixed or a new leak, 2 the dumps do not tell, and why.",
+    examples: &[
+        first("verify a.json b.json c.json -- d.json e.json f.json", ""),
+        also("verify a.json b.json c.json --leak leak-3f9a1c -- d.json e.json f.json", ""),
+    ],
+    more: "",
+    filtered: false,
+    own: Verify::choices,
+    drawings: &[],
+    writes: Writes::Nothing,
+    ruby: &["HeapInspector.verify"],
+    answer: Answer::Heaps {
+        least: 2,
+        answer: |words, asked, load| {
+            let Verify { after, leak } = Verify::of(words)?;
+            several::verify(after.len(), leak.as_deref(), asked, load)
         },
     },
 };

@@ -40,6 +40,8 @@ pub enum Place {
     Word(&'static [&'static str]),
     /// Alone; may be missing.
     Spare,
+    /// Behind `--`; needed.
+    Behind,
 }
 
 /// What a choice takes.
@@ -182,6 +184,21 @@ impl Value for OsString {
 
     fn word(&self) -> Option<String> {
         (!self.is_empty()).then(|| self.to_string_lossy().into_owned())
+    }
+}
+
+/// Several files.
+impl Value for Vec<OsString> {
+    fn kind() -> Kind {
+        Kind::Files
+    }
+
+    fn read(words: &[OsString]) -> std::result::Result<Vec<OsString>, String> {
+        Ok(words.to_vec())
+    }
+
+    fn word(&self) -> Option<String> {
+        None
     }
 }
 
@@ -383,17 +400,19 @@ impl Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiffKey {
     Holder,
+    Path,
     Key(Key),
 }
 
 impl Value for Vec<DiffKey> {
     fn kind() -> Kind {
-        Kind::SomeOf(Key::NAMED.into_iter().map(|(_, name)| name).chain(["holder"]).collect())
+        Kind::SomeOf(Key::NAMED.into_iter().map(|(_, name)| name).chain(["holder", "path"]).collect())
     }
 
     fn read(words: &[OsString]) -> std::result::Result<Vec<DiffKey>, String> {
         let one = |word: &OsString| match word {
             word if word == "holder" => Ok(DiffKey::Holder),
+            word if word == "path" => Ok(DiffKey::Path),
             word => Key::read(std::slice::from_ref(word)).map(DiffKey::Key),
         };
         split(words)?.iter().map(one).collect()
@@ -402,6 +421,7 @@ impl Value for Vec<DiffKey> {
     fn word(&self) -> Option<String> {
         let words = self.iter().map(|key| match key {
             DiffKey::Holder => "holder",
+            DiffKey::Path => "path",
             DiffKey::Key(key) => key.name(),
         });
         Some(words.collect::<Vec<_>>().join(",")).filter(|words| !words.is_empty())

@@ -4,8 +4,10 @@ use super::options::{DiffKey, Lines};
 use super::{Asked, Existing, Named};
 use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
+use crate::analysis::path_growth::{ByPath, Pathed};
 use crate::analysis::suspects::{self, Exceptions};
-use crate::analysis::{Context, fact};
+use crate::analysis::verify::verify as verified;
+use crate::analysis::{Context, fact, note};
 use crate::control::Control;
 use crate::export;
 use crate::heap::{Heap, NodeId};
@@ -83,6 +85,10 @@ fn in_order(loaded: Vec<Loaded>) -> InOrder {
     (loaded, Some(word))
 }
 
+fn pathed<'a>(loaded: &'a [Loaded], control: &Control<'_>) -> Result<Vec<Pathed<'a>>> {
+    loaded.iter().map(|dump| dump.named().pathed(control)).collect()
+}
+
 fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
     loaded.iter().map(|dump| Dump { name: &dump.name, heap: dump.snapshot.heap(), tree: None }).collect()
 }
@@ -99,9 +105,9 @@ pub(super) fn suspects(
     let limit = if except.is_some() { usize::MAX } else { lines.0 };
     let dumps: Vec<Dump<'_>> = loaded.iter().map(|dump| dump.named().compared()).collect();
     let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, control)?) } else { None };
-    let mut found = match &diff {
-        None => suspects::of_heap(heap, tree, source, limit, control),
-        Some(diff) => suspects::of_diff(diff, tree, source, limit, control),
+    let (mut found, by_path) = match &diff {
+        None => suspects::of_heap(heap, tree, source, limit, control).map(|found| (found, None)),
+        Some(diff) => suspects::of_dumps(diff, tree, source, limit, &|| pathed(&loaded, control), control),
     }
     .map_err(|error| of(&last.name, error))?;
     if let Some(except) = except {
@@ -110,7 +116,7 @@ pub(super) fn suspects(
     }
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
     let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
-    let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref());
+    let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);
     report.sections.splice(0..0, word);
     Ok(report)
 }
@@ -131,12 +137,16 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
         .iter()
         .filter_map(|by| match by {
             DiffKey::Key(key) => Some(*key),
-            DiffKey::Holder => None,
+            DiffKey::Holder | DiffKey::Path => None,
         })
         .collect();
-    let is_by_holder = keys.len() < shown.by.len();
-    if is_by_holder && shown.by.len() > 1 {
-        return Err(Error::Usage { message: "growth is told by holder or by keys, not by both at once".into() });
+    let [is_by_holder, is_by_path] = [DiffKey::Holder, DiffKey::Path].map(|key| shown.by.contains(&key));
+    if (is_by_holder || is_by_path) && shown.by.len() > 1 {
+        let message = "growth is told by holder, by path or by keys, not by several of these at once";
+        return Err(Error::Usage { message: message.into() });
+    }
+    if is_by_path && shown.retained {
+        return Err(Error::usage("what paths retain is not told: the paths below a path stand beside it"));
     }
     let (loaded, word) = load()?;
     let control = &asked.options.control;
@@ -152,7 +162,10 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
         let ids: Vec<NodeId> = diff.retained_objects().collect();
         write_lines(path, snapshot, &ids, asked).map_err(|error| of(name, error))?;
     }
-    let mut report = if is_by_holder {
+    let mut report = if is_by_path {
+        let growth = ByPath::new(&pathed(&loaded, control)?, &asked.filter, control)?.growth();
+        diff::report(&diff, By::Path(&growth), &asked.filter, limit, control)
+    } else if is_by_holder {
         let (tree, shortest_paths) = (snapshot.tree(control)?, snapshot.shortest_paths(control)?);
         let holders = holders::growth(&diff, tree, shortest_paths, snapshot.source(), &asked.filter, limit, control)?;
         diff::report(&diff, By::Holder(&holders), &asked.filter, limit, control)
@@ -161,6 +174,26 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
     }?;
     report.sections.splice(0..0, word);
     Ok(report)
+}
+
+pub(super) fn verify(after: usize, only: Option<&str>, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
+    let (loaded, word) = load()?;
+    let control = &asked.options.control;
+    if after == 0 || after >= loaded.len() {
+        return Err(Error::usage("`verify` needs dumps from before the fix, and behind `--` those from after it"));
+    }
+    let (before, after) = loaded.split_at(loaded.len() - after);
+    let [(before, one), (after, other)] = [before, after].map(|series| in_order(series.to_vec()));
+    let found = verified(&pathed(&before, control)?, &pathed(&after, control)?, only, control)?;
+    let all: Vec<&Loaded> = before.iter().chain(&after).collect();
+    let names: Vec<&str> = all.iter().map(|dump| &dump.name[..]).collect();
+    let notes = all.iter().flat_map(|dump| {
+        dump.snapshot.context().notes().into_iter().map(|section| match section {
+            Section::Note(found) => note(found.level, format!("{}: {}", dump.name, found.text)),
+            section => section,
+        })
+    });
+    Ok(found.report(&names, [word, one, other].into_iter().flatten().chain(notes).collect()))
 }
 
 pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {

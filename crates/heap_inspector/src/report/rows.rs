@@ -86,6 +86,8 @@ mod tag {
     pub(super) const BRIEF: u8 = 16;
     /// And the next three.
     pub(super) const ABOUT: u8 = 17;
+    pub(super) const RATE: u8 = 21;
+    pub(super) const BYTES_RATE: u8 = 22;
 }
 
 impl<R: Row> Default for Rows<R> {
@@ -302,6 +304,10 @@ fn put(block: &mut Vec<u8>, words: &mut Vec<&'static str>, cell: &Cell) {
             block.push(tag::SHARE);
             block.extend_from_slice(&share.to_bits().to_le_bytes());
         }
+        Cell::Rate { each, of_bytes } => {
+            block.push(tag::RATE + u8::from(*of_bytes));
+            block.extend_from_slice(&each.to_bits().to_le_bytes());
+        }
         Cell::Tally { name, value, count } => {
             block.push(tag::TALLY);
             word(block, words, name);
@@ -359,6 +365,11 @@ fn take(bytes: &mut &[u8], words: &[&'static str], cell: &mut Cell) {
             *bytes = rest;
             Cell::Share(f64::from_bits(u64::from_le_bytes(*bits)))
         }
+        rate @ (tag::RATE | tag::BYTES_RATE) => {
+            let (bits, rest) = bytes.split_first_chunk().expect("what is read was written by `put`");
+            *bytes = rest;
+            Cell::Rate { each: f64::from_bits(u64::from_le_bytes(*bits)), of_bytes: rate == tag::BYTES_RATE }
+        }
         tag::NUMBER => Cell::Number(take_number(bytes)),
         tag::NO => Cell::Flag(false),
         tag::YES => Cell::Flag(true),
@@ -404,6 +415,7 @@ mod tests {
             any::<i64>().prop_map(Cell::Change),
             any::<i64>().prop_map(Cell::BytesChange),
             (-1.0..1.0).prop_map(Cell::Share),
+            (-1e9..1e9, any::<bool>()).prop_map(|(each, of_bytes)| Cell::Rate { each, of_bytes }),
             (0..300_u64).prop_map(Cell::Number),
             any::<bool>().prop_map(Cell::Flag),
             (".{0,9}", any::<u64>()).prop_map(|(value, count)| Cell::Tally { name: "location", value, count }),

@@ -76,7 +76,9 @@ fn field(cell: &Cell) -> String {
             number.to_string()
         }
         Cell::Change(change) | Cell::BytesChange(change) => change.to_string(),
-        Cell::Share(share) => json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string()),
+        Cell::Share(share) | Cell::Rate { each: share, .. } => {
+            json::fraction(*share).map_or_else(String::new, |fraction| fraction.to_string())
+        }
         Cell::Flag(flag) => flag.to_string(),
         Cell::List(cells) => {
             let mut list = String::new();

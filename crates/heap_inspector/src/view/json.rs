@@ -198,7 +198,7 @@ fn plain(cell: &Cell) -> String {
             number.to_string()
         }
         Cell::Change(change) | Cell::BytesChange(change) => change.to_string(),
-        Cell::Share(share) => serde_json::Value::from(fraction(*share)).to_string(),
+        Cell::Share(share) | Cell::Rate { each: share, .. } => serde_json::Value::from(fraction(*share)).to_string(),
         Cell::Flag(flag) => flag.to_string(),
     }
 }

@@ -417,6 +417,7 @@ fn cells() -> impl Strategy<Value = Cell> {
         any::<i64>().prop_map(Cell::Change),
         any::<i64>().prop_map(Cell::BytesChange),
         any::<f64>().prop_map(Cell::Share),
+        (any::<f64>(), any::<bool>()).prop_map(|(each, of_bytes)| Cell::Rate { each, of_bytes }),
         any::<bool>().prop_map(Cell::Flag),
     ];
     prop_oneof![4 => plain.clone(), 1 => proptest::collection::vec(plain, 0..4).prop_map(Cell::List)]

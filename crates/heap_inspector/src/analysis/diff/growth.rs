@@ -4,6 +4,7 @@ use super::{Diff, at_once};
 use crate::Result;
 use crate::analysis::grouping::Grouping;
 use crate::analysis::groups::{self, Groups};
+use crate::analysis::work::{Rate, Work};
 use crate::analysis::{Order, retained};
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
@@ -69,8 +70,10 @@ pub struct Growth {
     pub sums: Vec<Sum>,
     /// What they retain in each dump, where all dumps have their trees.
     pub retained_memsizes: Option<Vec<u64>>,
-    /// How its bytes went, of what it retains where that is known.
+    /// How its bytes went, of what it retains where that is known; steps in which the process did nothing left out.
     pub trend: Trend,
+    /// Growth for each request, or what else the process did most, where the dumps tell of any; of what it retains where that is known.
+    pub rate: Option<Rate>,
 }
 
 impl Growth {
@@ -251,15 +254,26 @@ pub fn growth(
             }
         }
     }
+    let work = diff.work();
     let mut growth: Vec<Growth> = found
         .into_iter()
         .filter_map(|(key, (sums, retained))| {
-            let mut growth =
-                Growth { key: Vec::new(), sums, retained_memsizes: with_trees.then_some(retained), trend: Trend::Flat };
+            let mut growth = Growth {
+                key: Vec::new(),
+                sums,
+                retained_memsizes: with_trees.then_some(retained),
+                trend: Trend::Flat,
+                rate: None,
+            };
             if growth.rank() <= 0 {
                 return None;
             }
-            growth.trend = Trend::of(&growth.sizes());
+            let sizes = growth.sizes();
+            growth.trend = Trend::of(&work.as_ref().map_or_else(|| sizes.clone(), |work| work.worked_sizes(&sizes)));
+            let rate = |work: &Work| {
+                Rate::of(&work.units.first()?.name, work.units.first()?.sum(), growth.count_delta(), growth.rank())
+            };
+            growth.rate = work.as_ref().and_then(rate);
             growth.key = key.into_iter().map(|value| texts.outside(value)).collect();
             Some(growth)
         })

@@ -5,10 +5,12 @@ use super::{Diff, doubts::doubts};
 use crate::Result;
 use crate::analysis::grouping::Grouping;
 use crate::analysis::groups::Shows;
+use crate::analysis::work::{Rate, Unit};
 use crate::analysis::{Context, address_cell, column, fact, key_cell, titled};
 use crate::control::Control;
 use crate::heap::NodeId;
-use crate::keys::Key;
+use crate::human;
+use crate::keys::{Key, KeyValue};
 use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
 use crate::select::Filter;
 
@@ -19,6 +21,8 @@ pub enum By<'b> {
     Keys(&'b [Key]),
     /// What holds that which came, as `holders::growth` found it.
     Holder(&'b Holders),
+    /// Normalised paths, as `path_growth::ByPath::growth` found it.
+    Path(&'b [Growth]),
 }
 
 /// The answer of `diff`; where all dumps have their trees also what the groups retain.
@@ -40,6 +44,7 @@ pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, contro
             let all = growth(diff, by, filter, true, control)?;
             sections.push(Section::Table(growth_table(&all, by, filter, limit)));
         }
+        By::Path(all) => sections.push(Section::Table(path_table(all, filter, limit))),
         By::Holder(all) if is_one => sections.push(Section::Table(holder_table(diff, all, filter))),
         By::Holder(_) => {}
     }
@@ -64,6 +69,12 @@ pub fn stayed_report(
 #[must_use]
 pub fn growth_report(diff: &Diff<'_>, all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Report {
     with_notes(diff, vec![Section::Table(growth_table(all, by, filter, limit))])
+}
+
+/// The growth by path alone.
+#[must_use]
+pub fn path_report(diff: &Diff<'_>, all: &[Growth], filter: &Filter, limit: usize) -> Report {
+    with_notes(diff, vec![Section::Table(path_table(all, filter, limit))])
 }
 
 /// The growth by holder alone.
@@ -150,6 +161,15 @@ fn facts(diff: &Diff<'_>) -> Facts {
         facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
         facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
     }
+    if let Some(work) = diff.work() {
+        let told = |unit: &Unit| format!("{} {}", human::count(unit.sum()), unit.name);
+        let all = work.units.iter().map(|unit| Cell::Text(told(unit))).collect();
+        let idle = (0..diff.step_count()).filter(|step| work.is_idle(*step)).map(|step| {
+            let [one, other] = [step, step + 1].map(|dump| diff.dumps()[dump].name);
+            format!("none between {one} and {other}, which tells nothing of growth")
+        });
+        facts.push(fact("work", "Work", Cell::List(all), idle.collect::<Vec<_>>().join("; ")));
+    }
     let tracer = || diff.dumps().iter().map(|dump| dump.heap.totals().tracer.memsize);
     if tracer().any(|memsize| memsize > 0) {
         let sizes = Cell::List(tracer().map(Cell::Bytes).collect());
@@ -164,6 +184,25 @@ fn facts(diff: &Diff<'_>) -> Facts {
 }
 
 fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Table {
+    let columns = by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }).collect();
+    let cells = |growth: &Growth| by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value)).collect();
+    table(all, columns, cells, titled_by("Growth", by, filter), limit)
+}
+
+fn path_table(all: &[Growth], filter: &Filter, limit: usize) -> Table {
+    let columns = vec![Column { name: "path", title: "Path", shrinks: true }];
+    let words = |growth: &Growth| growth.key.first().and_then(KeyValue::words).unwrap_or_default().to_owned();
+    table(all, columns, |growth| vec![Cell::Text(words(growth))], titled("Growth by path", filter), limit)
+}
+
+/// Growth in rows; the last columns tell of what.
+fn table(
+    all: &[Growth],
+    told: Vec<Column>,
+    cells_of: impl Fn(&Growth) -> Vec<Cell>,
+    title: String,
+    limit: usize,
+) -> Table {
     let is_retained = all.first().is_some_and(|growth| growth.retained_memsizes.is_some());
     let mut columns =
         vec![column("memsize_delta", "Growth"), column("count_delta", "Objects"), column("trend", "Trend")];
@@ -172,7 +211,15 @@ fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Ta
         columns.insert(0, column("retained_memsize_delta", "Retained"));
         columns.push(column("retained_memsizes", "Retained in each dump"));
     }
-    columns.extend(by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
+    let unit = all.iter().find_map(|growth| growth.rate.as_ref()).map(|rate| rate.unit.as_str());
+    if let Some(unit) = unit {
+        let [count, memsize] = match unit {
+            "requests" => ["Objects per request", "Memory per request"],
+            "jobs" => ["Objects per job", "Memory per job"],
+            _ => ["Objects per unit", "Memory per unit"],
+        };
+        columns.extend([column("count_per_unit", count), column("memsize_per_unit", memsize)]);
+    }
     let list = |memsizes: &mut dyn Iterator<Item = u64>| Cell::List(memsizes.map(Cell::Bytes).collect());
     let row = |growth: &Growth| -> Vec<Cell> {
         let mut cells = vec![
@@ -185,16 +232,21 @@ fn growth_table(all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Ta
             cells.insert(0, Cell::BytesChange(delta));
             cells.push(list(&mut memsizes.iter().copied()));
         }
-        cells.extend(by.iter().zip(&growth.key).map(|(key, value)| key_cell(*key, value)));
+        if unit.is_some() {
+            let each = |of: fn(&Rate) -> Cell| growth.rate.as_ref().map_or(Cell::Missing, of);
+            cells.extend([each(Rate::count_cell), each(Rate::memsize_cell)]);
+        }
+        cells.extend(cells_of(growth));
         cells
     };
+    columns.extend(told);
     let rest = all.len().saturating_sub(limit);
     let mut rest_cells = vec![Cell::Missing; columns.len()];
     let cut = &all[all.len().min(limit)..];
     rest_cells[usize::from(is_retained)] = Cell::BytesChange(cut.iter().map(Growth::memsize_delta).sum());
     Table {
         name: "growth",
-        title: titled_by("Growth", by, filter),
+        title,
         columns,
         rows: all.iter().take(limit).map(row).collect(),
         rest: (rest > 0).then_some(Rest { rows: rest as u64, cells: rest_cells }),

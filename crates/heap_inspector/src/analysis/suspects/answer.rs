@@ -3,6 +3,7 @@
 use super::Suspect;
 use crate::analysis::diff::{self, Diff};
 use crate::analysis::paths::Step;
+use crate::analysis::work::Rate;
 use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
 use crate::diagnostics::WarningKind;
 use crate::heap::Heap;
@@ -10,7 +11,7 @@ use crate::human;
 use crate::keys::Key;
 use crate::report::{Cell, Fact, Level, List, Report, Section};
 
-/// The answer of `suspects`; `diff` is that of the dumps, where there are several.
+/// The answer of `suspects`; `diff` is that of the dumps, where there are several, `by_path` why they are told by path, where they are.
 #[must_use]
 pub fn report(
     heap: &Heap,
@@ -18,15 +19,20 @@ pub fn report(
     dumps: &[&str],
     contexts: &[Context],
     diff: Option<&Diff<'_>>,
+    by_path: Option<&'static str>,
 ) -> Report {
     let last = dumps.last().copied().unwrap_or_default();
     let items = suspects.iter().map(|suspect| suspect.facts(heap, last)).collect();
     // What makes all of it doubtful is read before it is believed.
     let mut sections: Vec<Section> = contexts.iter().rev().find_map(Context::sampled).into_iter().collect();
     sections.extend(doubts(heap, dumps, contexts, diff));
+    sections.extend(by_path.map(|why| {
+        let text = format!("{why}, so it is told by path, not by identity, where there are more objects in each dump");
+        note(Level::Info, text)
+    }));
     sections.push(Section::List(List { name: "suspects", title: "Suspects".into(), items }));
-    let is_told =
-        heaps(heap, diff).iter().all(|heap| !heap.roots().is_empty()) && diff.is_none_or(Diff::is_one_process);
+    let is_told = heaps(heap, diff).iter().all(|heap| !heap.roots().is_empty())
+        && (by_path.is_some() || diff.is_none_or(Diff::is_one_process));
     if suspects.is_empty() {
         let is_cut = heaps(heap, diff).iter().any(|heap| heap.diagnostics().truncated);
         let text = match dumps.len() {
@@ -86,6 +92,12 @@ impl Suspect {
         format!("{what}, {memory}{mostly}, held by {}", self.holder)
     }
 
+    /// The leak's short name, the same in each of its dumps.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.normalised_path.fingerprint()
+    }
+
     /// The command that goes on from it; none where a root itself holds the objects.
     #[must_use]
     pub fn next(&self, heap: &Heap, dump: &str) -> Option<String> {
@@ -100,6 +112,7 @@ impl Suspect {
         let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
         let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
         let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
+        let rate = |of: fn(&Rate) -> Cell| self.rate.as_ref().map_or(Cell::Missing, of);
         // Of a line of the app that stacks tell, and the gem's that it called.
         let location = match (self.location.words(), &self.app_location) {
             (Some(own), Some(app)) if self.is_by_stack && own != app => {
@@ -122,6 +135,11 @@ impl Suspect {
                 Cell::List(self.steps.iter().map(|bytes| Cell::Bytes(*bytes)).collect()),
                 String::new(),
             ),
+            fact("rate", "Growth", text(self.rate.as_ref().map(|rate| rate.words(&self.class))), String::new()),
+            fact("unit", "", text(self.rate.as_ref().map(|rate| rate.unit.clone())), String::new()),
+            fact("work", "", rate(|rate| Cell::Count(rate.work)), String::new()),
+            fact("count_per_unit", "", rate(Rate::count_cell), String::new()),
+            fact("memsize_per_unit", "", rate(Rate::memsize_cell), String::new()),
             fact("mostly", "", text(self.mostly.clone()), String::new()),
             fact("location", "Allocated at", location, String::new()),
             fact("app_location", in_app, text(self.app_location.clone()), String::new()),
@@ -131,6 +149,7 @@ impl Suspect {
                 self.since.map_or(Cell::Missing, |number| Cell::Number(u64::from(number))),
                 String::new(),
             ),
+            fact("known_leak", "Known leak", text(self.known_leak.clone()), String::new()),
             fact("holder", "Holder", Cell::Text(self.holder.clone()), String::new()),
             fact("accumulates_in", "Accumulates in", Cell::Text(self.label.clone()), String::new()),
             fact("address", "Address", text(address), String::new()),
@@ -140,6 +159,8 @@ impl Suspect {
                 list(&mut self.path.rows().map(|row| row.map_or_else(|words| words, step))),
                 String::new(),
             ),
+            fact("fingerprint", "Fingerprint", Cell::Text(self.fingerprint()), self.normalised_path.to_string()),
+            fact("normalised_path", "", list(&mut self.normalised_path.0.iter().cloned()), String::new()),
             fact("next", "Look at", text(self.next(heap, dump)), String::new()),
         ]
     }

@@ -6,7 +6,7 @@ use crate::{Error, Result, patterns};
 use globset::GlobSet;
 use std::path::Path;
 
-/// Suspects that are meant to be, by holder, class or location.
+/// Suspects that are meant to be, by holder, class, fingerprint or location.
 #[derive(Clone, Debug, Default)]
 pub struct Exceptions(GlobSet);
 
@@ -36,6 +36,7 @@ impl Exceptions {
     pub fn name(&self, suspect: &Suspect) -> bool {
         let location = suspect.location.words().unwrap_or_default();
         let app_location = suspect.app_location.as_deref().unwrap_or_default();
-        [&suspect.holder, &suspect.class, location, app_location].iter().any(|text| self.0.is_match(text))
+        let fingerprint = suspect.fingerprint();
+        [&suspect.holder, &suspect.class, &fingerprint, location, app_location].iter().any(|text| self.0.is_match(text))
     }
 }

@@ -11,6 +11,7 @@ use super::anchors::AccumulationPoint;
 use super::points::{Accumulation, Content, ObjectKind, kind_of, own_bytes};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
+use crate::analysis::work::Work;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
@@ -29,14 +30,14 @@ const GIVEN_BACK: u64 = 4;
 const FLATTER: u64 = 7;
 const FLATTER_UNTRACED: u64 = 5;
 /// Growth over so many steps without flattening is more than a cache that fills.
-const MANY_STEPS: usize = 3;
+pub(super) const MANY_STEPS: usize = 3;
 /// An object that lies elsewhere is looked for by so many steps of its path.
 const DEPTH: usize = 12;
 /// So many points that take in objects of one sort are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
 /// The sorts of IMEMO that are caches of calls and constants.
-const CACHES: [&[u8]; 3] = [b"callcache", b"callinfo", b"constcache"];
+pub(in crate::analysis) const CACHES: [&[u8]; 3] = [b"callcache", b"callinfo", b"constcache"];
 /// So much new code, and such a part of all of it, and the app was still starting.
 const NEW_CODE: u64 = 20;
 const NEW_CODE_PART: u64 = 100;
@@ -58,6 +59,8 @@ pub(super) struct Course<'a> {
     classes: Vec<OnceCell<HashMap<String, NodeId>>>,
     /// Below this growth is noise.
     floor: u64,
+    /// What the process did in each step, where the dumps tell.
+    work: Option<Work>,
     /// What all of them say against every suspicion.
     caps: Vec<(Confidence, String)>,
     has_unmatched: bool,
@@ -81,12 +84,23 @@ impl<'a> Course<'a> {
         caps.extend(starting(diff, tree).map(|why| (Confidence::Medium, why)));
         let is_traced = diff.dumps().iter().all(|dump| dump.heap.newest_generation() > 0) && !diff.is_sampled();
         let unseen = if is_traced { 1 } else { 2 };
-        Course { diff, tree, earlier, classes, floor, caps, has_unmatched: diff.has_unmatched(), unseen }
+        let work = diff.work();
+        Course { diff, tree, earlier, classes, floor, work, caps, has_unmatched: diff.has_unmatched(), unseen }
     }
 
     /// The dominator trees of all dumps but the last.
     pub(super) fn earlier(&self) -> &[&'a Tree] {
         &self.earlier
+    }
+
+    /// What the process did in each step, where the dumps tell.
+    pub(super) fn work(&self) -> Option<&Work> {
+        self.work.as_ref()
+    }
+
+    /// The steps in which the process did something; all of them where that is not known.
+    fn worked(&self, steps: &[u64]) -> Vec<u64> {
+        self.work.as_ref().map_or_else(|| steps.to_vec(), |work| work.worked(steps))
     }
 
     /// A confidence, as far as the dumps allow it.
@@ -131,7 +145,7 @@ impl<'a> Course<'a> {
                 growth.verdict.0 = Confidence::Low;
                 growth.verdict.1 += &format!("; {reason}");
             }
-            let least = growth.steps.iter().copied().min().unwrap_or(0);
+            let least = self.worked(&growth.steps).into_iter().min().unwrap_or(0);
             let tier = match growth.verdict.0 {
                 _ if own.is_some() => 0,
                 Confidence::Low => 1,
@@ -322,7 +336,7 @@ impl<'a> Course<'a> {
 
     /// Whether nothing came in some step.
     fn is_lacking(&self, place: &Accumulation) -> bool {
-        place.steps.iter().any(|came| *came < self.floor)
+        self.worked(&place.steps).into_iter().any(|came| came < self.floor)
     }
 
     /// The nearest object that dominates all, one of them too.
@@ -380,12 +394,13 @@ impl<'a> Course<'a> {
             })
             .collect();
         let (net, came): (u64, u64) = (steps.iter().sum(), place.steps.iter().sum());
-        if steps.iter().all(|step| *step >= self.floor) && net >= came / CHANCE {
+        let is_growing = |steps: &[u64]| self.worked(steps).into_iter().all(|step| step >= self.floor);
+        if is_growing(&steps) && net >= came / CHANCE {
             let verdict =
                 self.verdict(anchor, &steps, came, sizes.filter(|_| place.joint.iter().all(|joint| *joint == 0)));
             return Some(Growth { steps, verdict });
         }
-        let grown = grown.filter(|grown| grown.iter().all(|step| *step >= self.floor) && is_one_value(place))?;
+        let grown = grown.filter(|grown| is_growing(grown) && is_one_value(place))?;
         let why = "it is replaced by a longer one each time, so it may as well be filled anew each time; a fourth dump would tell";
         let verdict = (Confidence::Low, why.to_owned());
         Some(Growth { steps: grown, verdict })
@@ -398,8 +413,12 @@ impl<'a> Course<'a> {
         came: u64,
         sizes: Option<&Vec<u64>>,
     ) -> (Confidence, String) {
-        let (least, most) = (steps.iter().min().copied().unwrap_or(0), steps.iter().max().copied().unwrap_or(0));
         let net: u64 = steps.iter().sum();
+        let plain = self.worked(steps);
+        // What grows by request grows unevenly where there are more of them in one step than in another.
+        let even = self.work.as_ref().map_or_else(|| steps.to_vec(), |work| work.evened(steps));
+        let by_work = if even == plain { "" } else { " for the work in it" };
+        let steps = &even[..];
         if let [_] = steps {
             let mut why = "it grew between two dumps; a third would tell whether it goes on".to_owned();
             self.caps
@@ -414,19 +433,12 @@ impl<'a> Course<'a> {
             }
             false => "what came is still there".to_owned(),
         };
-        let (grew, mut confidence) = match () {
-            () if least * 2 >= most => ("it grew evenly in each step, and ", Confidence::High),
-            () if least * 8 >= most => ("it grew in each step, unevenly, and ", Confidence::Medium),
-            () => ("it grew much more in one step than in another, and ", Confidence::Low),
-        };
+        let (mut confidence, grew) = evenness(steps);
         let mut caps = self.caps.clone();
         let mut cap = |confidence, why: &str| caps.push((confidence, why.to_owned()));
         let flatter = if self.unseen == 1 { FLATTER } else { FLATTER_UNTRACED };
-        if steps.windows(2).all(|pair| pair[1].saturating_mul(8) < pair[0].saturating_mul(flatter)) {
-            cap(
-                Confidence::Low,
-                "each step is smaller than the one before, as while a cache fills; a fourth dump would tell",
-            );
+        if is_flatter(steps, flatter) {
+            cap(Confidence::Low, FILLS);
         }
         if net.saturating_mul(GIVEN_BACK) < came {
             cap(Confidence::Low, "it gave back most of what it took in, as a cache does");
@@ -434,7 +446,7 @@ impl<'a> Course<'a> {
         if self.is_filled(anchor) {
             cap(Confidence::Low, "the array keeps its length while it is filled");
         }
-        if sizes.is_some_and(|sizes| sizes[0] < least / 2) {
+        if sizes.is_some_and(|sizes| sizes[0] < plain.iter().min().copied().unwrap_or(0) / 2) {
             cap(Confidence::Low, "it held little in the first dump, and what has just begun to fill may end");
         }
         if steps.len() < MANY_STEPS && anchor.node().is_some_and(|id| self.diff.heap().properties(id).ty == Type::Hash)
@@ -446,7 +458,7 @@ impl<'a> Course<'a> {
         }
         caps.retain(|(cap, _)| *cap < confidence);
         confidence = caps.iter().map(|(cap, _)| *cap).min().unwrap_or(confidence);
-        let whys = std::iter::once(format!("{grew}{kept}")).chain(caps.into_iter().map(|(_, why)| why));
+        let whys = std::iter::once(format!("{grew}{by_work}, and {kept}")).chain(caps.into_iter().map(|(_, why)| why));
         (confidence, whys.collect::<Vec<_>>().join("; "))
     }
 
@@ -458,6 +470,50 @@ impl<'a> Course<'a> {
         let before = |dump: usize| self.diff.dumps()[dump].heap.length(self.locate(dump, array)?);
         length.is_some() && (0..self.diff.step_count()).all(|dump| before(dump) == length)
     }
+}
+
+/// How evenly something grew.
+fn evenness(steps: &[u64]) -> (Confidence, &'static str) {
+    let (least, most) = (steps.iter().min().copied().unwrap_or(0), steps.iter().max().copied().unwrap_or(0));
+    match () {
+        () if least.saturating_mul(2) >= most => (Confidence::High, "it grew evenly in each step"),
+        () if least.saturating_mul(8) >= most => (Confidence::Medium, "it grew in each step, unevenly"),
+        () => (Confidence::Low, "it grew much more in one step than in another"),
+    }
+}
+
+/// Whether each step is smaller than such a part, in eighths, of the one before.
+fn is_flatter(steps: &[u64], part: u64) -> bool {
+    steps.windows(2).all(|pair| pair[1].saturating_mul(8) < pair[0].saturating_mul(part))
+}
+
+const FILLS: &str = "each step is smaller than the one before, as while a cache fills; a fourth dump would tell";
+
+/// How far to believe that what grew so goes on, of what no more is known.
+pub(super) fn course(steps: &[u64], work: Option<&Work>) -> (Confidence, String) {
+    let even = work.map_or_else(|| steps.to_vec(), |work| work.evened(steps));
+    if even.len() < 2 {
+        return (Confidence::Low, "it grew between two dumps; a third would tell whether it goes on".to_owned());
+    }
+    let by_work =
+        if even == work.map_or_else(|| steps.to_vec(), |work| work.worked(steps)) { "" } else { " for the work in it" };
+    let (confidence, grew) = evenness(&even);
+    match is_flatter(&even, FLATTER_UNTRACED) {
+        true => (Confidence::Low, format!("{grew}{by_work}; {FILLS}")),
+        false => (confidence, format!("{grew}{by_work}")),
+    }
+}
+
+/// How many pieces of code came between two dumps, where that is so many that the app was still starting.
+pub(in crate::analysis) fn warm_up(first: &Heap, last: &Heap) -> Option<u64> {
+    let count = |heap: &Heap| {
+        let iseq = heap.names().tables.symbols.find(b"iseq");
+        let is_code = |id: &NodeId| heap.ty(*id) == Type::Imemo && Some(heap.properties(*id).names.label) == iseq;
+        heap.nodes().filter(is_code).count() as u64
+    };
+    let (before, all) = (count(first), count(last));
+    let new = all.saturating_sub(before);
+    (new >= NEW_CODE && new >= all / NEW_CODE_PART).then_some(new)
 }
 
 fn is_alike(heap: &Heap, id: NodeId, other: &Heap, node: NodeId) -> bool {

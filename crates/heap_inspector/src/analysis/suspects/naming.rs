@@ -5,6 +5,7 @@ use super::origins::{self, Origin, Origins};
 use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
+use crate::analysis::normalised::NormalisedPaths;
 use crate::analysis::paths::{self, Chain, Told};
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
@@ -140,6 +141,7 @@ pub(super) fn name(
     let labels = &labels;
     let lengths = evidence::Lengths::new(heap);
     let seen = evidence::Evidence { heap, tree, children, labels, lengths: &lengths };
+    let mut normalised = NormalisedPaths::new(heap, tree, shortest_paths)?;
     let mut suspects = Vec::new();
     for ((anchor, place), found) in places.iter().zip(&found) {
         control.check()?;
@@ -168,6 +170,8 @@ pub(super) fn name(
             None => (sample, class, count, None),
         };
         let line = Line::of(labels, place, sample, path, holder_id);
+        let held = normalised.of(id.unwrap_or(sample))?;
+        let normalised_path = normalised.path(held).to(&class);
         suspects.push(Suspect {
             holder,
             holder_id,
@@ -177,12 +181,15 @@ pub(super) fn name(
             count,
             memsize: place.total(),
             steps: place.steps.clone(),
+            rate: None,
             location: line.own,
             app_location: line.app,
             is_by_stack: line.is_by_stack,
             mostly,
             since: since.checked_sub(1),
+            known_leak: None,
             path: Chain::new(labels, &roots, &chain, Told::default(), control)?,
+            normalised_path,
             confidence,
             reasons: std::iter::once(growth)
                 .chain(seen.of(path, place.total(), main.as_ref(), &found.strings))

@@ -226,7 +226,7 @@ fn bytes_before(diff: &Diff<'_>, dump: usize, id: NodeId, ty: Type) -> Option<u6
 
 /// The own bytes of an object that are in use. A container doubles its memory when it is full, so the memory stays the same for long, and
 /// may not grow between three dumps, though what is in it does.
-pub(super) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
+pub(in crate::analysis) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
     let each = match ty {
         Type::String => 1,
         Type::Array => 8,

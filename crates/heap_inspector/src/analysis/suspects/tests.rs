@@ -608,3 +608,85 @@ fn rubys_own_tables_stand_behind_what_the_app_holds() {
     let found = places(&in_tables);
     assert_eq!((found.len(), &found[0], found[1].1), (2, &app(), Confidence::Low), "{found:?}");
 }
+
+/// A dump with a first line that tells so.
+fn taken(meta: &str, lines: &str) -> String {
+    let value = serde_json::to_string(meta).unwrap();
+    format!("{{\"type\":\"ROOT\", \"root\":\"heap_inspector\", \"value\":{value}, \"references\":[]}}\n{lines}")
+}
+
+/// A dump after so many requests.
+fn after(requests: u64, lines: &str) -> String {
+    taken(&format!("{{\"work\":{{\"requests\":{requests}}}}}"), lines)
+}
+
+#[test]
+fn growth_is_told_by_request_and_uneven_steps_of_uneven_work_are_even() {
+    let found = suspects(&[after(5, &array(1..=200)), after(25, &array(1..=220)), after(425, &array(1..=620))]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    let rate = suspect.rate.as_ref().unwrap();
+    assert_eq!(rate.words(&suspect.class), "+1.00 Item and 48 B per request");
+    assert_eq!((rate.work, rate.whole(), suspect.confidence), (420, Some(1), Confidence::High));
+    assert!(suspect.reasons[0].starts_with("it grew evenly in each step for the work in it"), "{:?}", suspect.reasons);
+    // Without the counts the second step is twenty times the first.
+    let found = suspects(&[array(1..=200), array(1..=220), array(1..=620)]);
+    assert!(found.iter().all(|suspect| suspect.rate.is_none() && suspect.confidence == Confidence::Low), "{found:?}");
+}
+
+#[test]
+fn a_step_without_work_is_left_out() {
+    let idle = [
+        after(5, &array(1..=200)),
+        after(105, &array(1..=400)),
+        after(105, &array(1..=400)),
+        after(205, &array(1..=600)),
+    ];
+    let found = suspects(&idle);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.confidence, &suspect.steps[..]), (Confidence::High, &[9600, 0, 9600][..]));
+    assert_eq!(suspect.rate.as_ref().unwrap().words("Item"), "+2.00 Item and 96 B per request");
+    // Nothing grows in a step that had work.
+    assert!(
+        suspects(&[after(5, &array(1..=200)), after(105, &array(1..=400)), after(205, &array(1..=400))]).is_empty()
+    );
+}
+
+/// Items of which the first few should be gone.
+fn left(count: u64, lines: &str) -> String {
+    let addresses: Vec<String> = (0..count).map(|number| format!("\"0x{:x}\"", item(number))).collect();
+    let left = format!(r#"{{"reason":"closed","count":{count},"seconds":40,"addresses":[{}]}}"#, addresses.join(","));
+    taken(&format!("{{\"uncollected\":[{left}]}}"), lines)
+}
+
+#[test]
+fn what_should_be_gone_comes_first() {
+    let [one] = &suspects(&[left(3, &untraced(&array(1..=12)))])[..] else { panic!("one suspect") };
+    assert_eq!((one.holder.as_str(), one.class.as_str(), one.count, one.memsize), ("App", "Item", 3, 120));
+    assert_eq!(one.confidence, Confidence::High);
+    assert!(
+        one.reasons[0].starts_with("the app said that 3 such objects should be gone (closed), up to 40 s"),
+        "{:?}",
+        one.reasons
+    );
+    // Where it grows too it is the same suspect.
+    let found = suspects(&[array(1..=200), array(1..=400), left(3, &array(1..=600))]);
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((one.count, one.memsize, one.reasons.len() > 1), (400, 19200, true));
+    assert!(one.reasons[0].starts_with("the app said"), "{:?}", one.reasons);
+}
+
+#[test]
+fn what_a_dump_says_should_be_gone_is_not_believed() {
+    for meta in [
+        r#"{"uncollected":7}"#,
+        r#"{"uncollected":[{"count":-1}]}"#,
+        r#"{"uncollected":[{"count":1,"addresses":["0xzz","","0x","0xffffffffffffffffff","0x7"]}]}"#,
+        r#"{"uncollected":[{"count":1,"addresses":[17]}]}"#,
+    ] {
+        assert_eq!(
+            suspects(&[taken(meta, &untraced(&array(1..=12)))]),
+            suspects(&[untraced(&array(1..=12))]),
+            "{meta}"
+        );
+    }
+}

@@ -9,6 +9,7 @@ use super::points::{Content, ObjectKind, kind_of};
 use super::{Confidence, FEW_OBJECTS, Suspect};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
+use crate::analysis::normalised::NormalisedPath;
 use crate::analysis::paths::Chain;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -90,12 +91,14 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         (!class.starts_with('('), !is_core(&class), content.retained, std::cmp::Reverse(content.sample))
     };
     let content = found.max_by_key(rank)?;
+    let class = labels.class_name(content.sample);
     let suspect = Suspect {
         holder: HOLDER.to_owned(),
         holder_id: None,
         id: None,
         label: HOLDER.to_owned(),
-        class: labels.class_name(content.sample),
+        normalised_path: NormalisedPath::default().to(&class),
+        class,
         count: content.count,
         memsize: content.retained,
         location: labels.value(Key::Location, content.sample),
@@ -103,7 +106,9 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         is_by_stack: false,
         mostly: None,
         since: content.since.checked_sub(1),
+        known_leak: None,
         steps: Vec::new(),
+        rate: None,
         path: Chain::default(),
         confidence: Confidence::Low,
         reasons: Vec::new(),

@@ -74,6 +74,7 @@ function card(suspect, at, all) {
     h("div", {}, h("dt", {}, place === suspect.app_location && place ? "Allocated in the app at" : "Allocated at"), h("dd", {}, place ? name(place) : "not known: nothing was traced",
       suspect.app_location && suspect.location && suspect.app_location !== suspect.location && h("span", { class: "remark" }, "in ", name(suspect.location)))),
     h("div", {}, h("dt", {}, "Accumulates in"), h("dd", {}, link(suspect.address, suspect.accumulates_in))),
+    h("div", {}, h("dt", {}, "Fingerprint"), h("dd", { title: suspect.normalised_path.join(" → ") }, name(suspect.fingerprint))),
     suspect.mostly && h("div", {}, h("dt", {}, "Most of it"), h("dd", {}, name(suspect.mostly))),
     suspect.since !== null && h("div", {}, h("dt", {}, "Since generation"), h("dd", {}, count(suspect.since))));
   return h("article", { class: "suspect", id, "aria-labelledby": `${id}-title` },

@@ -1,0 +1,192 @@
+//! Suspects where it cannot be told which objects are new: by the paths by which there are more objects in each dump.
+//!
+//! So it is of dumps of several processes or deploys, after a compaction, and without tracing. What is told is less sure than by identity:
+//! a path that grows may have let go of all that it held before.
+
+use super::anchors::Anchors;
+use super::growth::{MANY_STEPS, course};
+use super::naming::name;
+use super::points::{Accumulation, Content, join, kind_of};
+use super::{AccumulationPoint, Confidence, LEAST, LEAST_PART, Suspect};
+use crate::Result;
+use crate::analysis::diff::{Diff, Dump};
+use crate::analysis::normalised::{NormalisedPaths, PathId};
+use crate::analysis::path_growth::{ByPath, Pathed, Rising, is_code, is_counted, words};
+use crate::analysis::work::Work;
+use crate::control::Control;
+use crate::heap::NodeId;
+use crate::human;
+use crate::memory::map;
+use crate::record::Type;
+use crate::select::Filter;
+use crate::source::Source;
+use hashbrown::HashMap;
+
+/// Why growth is told by path, where it is: of several processes always, else where nothing was found by identity, which is not sure.
+pub(super) fn reason(diff: &Diff<'_>, found: &[Suspect]) -> Option<&'static str> {
+    let series = |dump: &Dump<'_>| dump.heap.totals().ruby_version.series();
+    let is_one_ruby = diff.dumps().windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
+    if diff.dumps().iter().any(|dump| dump.heap.roots().is_empty()) || !is_one_ruby {
+        None // nor are paths known, or they are others by Ruby's own doing
+    } else if !diff.is_one_process() {
+        Some("the dumps are of several processes")
+    } else if !found.is_empty() || diff.doubtful().is_some() {
+        None
+    } else if diff.has_unmatched() {
+        Some("objects were moved between the dumps")
+    } else {
+        let is_untraced = diff.dumps().iter().any(|dump| dump.heap.newest_generation() == 0);
+        is_untraced.then_some("the dumps were not traced")
+    }
+}
+
+/// What is taken for noise in the last of the dumps.
+pub(in crate::analysis) fn floor(dumps: &[Pathed<'_>]) -> u64 {
+    dumps.iter().map(|dump| dump.tree.reachable().memsize / LEAST_PART).max().unwrap_or(0).max(LEAST)
+}
+
+/// How far to believe that a path goes on growing, and why.
+pub(in crate::analysis) fn verdict(rising: &Rising, work: Option<&Work>) -> (Confidence, String) {
+    let (confidence, why) = course(&rising.steps, work);
+    if rising.is_filling {
+        return (Confidence::Low, format!("{why}; the array keeps its length while it is filled"));
+    }
+    let whole = rising.rate.as_ref().and_then(|rate| Some((rate, rate.whole()?)));
+    let whole = whole.filter(|(rate, _)| work.is_some_and(|work| work.is_even(&rising.steps, &rate.unit)));
+    match whole.filter(|_| confidence >= Confidence::Medium) {
+        Some((rate, whole)) => {
+            let each = rate.each();
+            (Confidence::High, format!("{why}; each {each} leaves {}, in every step", human::count(whole)))
+        }
+        None => (confidence.min(Confidence::Medium), why),
+    }
+}
+
+/// The suspects by path, the oldest dump first; `source` is the last one's. At most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled; those of [`name`].
+pub(super) fn by_path(
+    dumps: &[Pathed<'_>],
+    source: &Source,
+    limit: usize,
+    control: &Control<'_>,
+) -> Result<Vec<Suspect>> {
+    let Some(last) = dumps.last() else { return Ok(Vec::new()) };
+    let by_path = ByPath::new(dumps, &Filter::default(), control)?;
+    let mut rising = by_path.rising(floor(dumps));
+    rising.truncate(limit);
+    let (mut places, mut found) = (Vec::new(), Vec::new());
+    for (at, rising, place) in places_of(last, &rising, by_path.work(), control)? {
+        places.push((at, place));
+        found.push(rising);
+    }
+    let children = last.tree.children()?;
+    let judge = |place: &Accumulation| place.verdict.clone().unwrap_or((Confidence::Low, String::new()));
+    let (heap, tree, shortest_paths) = (last.heap, last.tree, last.shortest_paths);
+    let mut suspects = name(heap, tree, &children, shortest_paths, source, &places, |_| true, judge, control)?;
+    for (suspect, rising) in suspects.iter_mut().zip(found) {
+        let came: u64 = rising.counts.iter().sum();
+        if came > 0 {
+            suspect.count = came;
+        }
+        suspect.rate.clone_from(&rising.rate);
+        if !rising.is_of_code() {
+            suspect.normalised_path.clone_from(&rising.path);
+        }
+    }
+    suspects.sort_by_key(|suspect| suspect.confidence == Confidence::Low);
+    Ok(suspects)
+}
+
+type Place<'a> = (AccumulationPoint, &'a Rising, Accumulation);
+
+/// Where in a dump the objects of paths pile up: of each path the place that holds the most of them.
+fn places_of<'a>(
+    dump: &Pathed<'_>,
+    rising: &'a [Rising],
+    work: Option<&Work>,
+    control: &Control<'_>,
+) -> Result<Vec<Place<'a>>> {
+    let Pathed { heap, tree, shortest_paths, .. } = *dump;
+    let mut paths = NormalisedPaths::new(heap, tree, shortest_paths)?;
+    let mut known: HashMap<(PathId, bool), Option<usize>> = HashMap::new();
+    let mut of: HashMap<NodeId, usize> = HashMap::new();
+    for id in heap.nodes() {
+        control.check_at(id.0 as usize)?;
+        if !is_counted(heap, tree, id) {
+            continue;
+        }
+        let path = (paths.of(id)?, is_code(heap, id));
+        let place = match known.get(&path) {
+            Some(place) => *place,
+            None => {
+                let words = words(&paths, path.0, path.1);
+                let place = rising.iter().position(|one| one.path == words);
+                known.insert(path, place);
+                place
+            }
+        };
+        if let Some(place) = place {
+            map(&mut of, 1)?;
+            of.insert(id, place);
+        }
+    }
+    let is_above = |id: NodeId| !of.contains_key(&id) && !is_code(heap, id);
+    let mut anchors = Anchors::new(heap, tree, shortest_paths, is_above)?;
+    let mut places: Vec<HashMap<AccumulationPoint, Accumulation>> = vec![HashMap::new(); rising.len()];
+    let mut ids: Vec<(NodeId, usize)> = of.iter().map(|(id, place)| (*id, *place)).collect();
+    ids.sort_unstable();
+    for (id, place) in ids {
+        control.check_at(id.0 as usize)?;
+        // A text, list or table that grows is a place itself.
+        let alone = rising[place].is_alone();
+        let anchor = if alone {
+            AccumulationPoint::Node(id)
+        } else {
+            anchors.of(id).map_or(AccumulationPoint::Node(id), |found| found.0)
+        };
+        map(&mut places[place], 1)?;
+        let at = places[place].entry(anchor).or_default();
+        at.bytes = at.bytes.saturating_add(heap.bytes(id));
+        if alone {
+            continue;
+        }
+        let sort = kind_of(heap, id);
+        let is_inside = tree.above(id).is_some_and(|above| of.get(&above) == Some(&place));
+        let retained = if is_inside { 0 } else { tree.retained(id) };
+        let content = Content { count: 1, retained, since: heap.properties(id).generation, ..Content::new(id) };
+        at.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+    }
+    let mut found = Vec::new();
+    for (one, places) in rising.iter().zip(places) {
+        let places = join(heap, tree, places, control)?;
+        let count = places.len();
+        let most = places.into_iter().max_by_key(|(at, place)| (place.count(), place.bytes, std::cmp::Reverse(*at)));
+        let Some((at, mut place)) = most else { continue };
+        place.fold_untraced();
+        let (mut confidence, mut why) = verdict(one, work);
+        let is_hash = at.node().is_some_and(|id| heap.ty(id) == Type::Hash);
+        let (most, but) = match () {
+            () if one.is_alone() => {
+                (Confidence::Low, "it may as well be filled anew each time; dumps of one process would tell")
+            }
+            () if is_hash && one.steps.len() < MANY_STEPS => (
+                Confidence::Medium,
+                "a cache that warms up fills a hash just so; a fourth dump would tell whether it ends",
+            ),
+            () => (Confidence::High, ""),
+        };
+        if most < confidence {
+            confidence = most;
+            why += &format!("; {but}");
+        }
+        if count > 1 {
+            why += &format!("; there are {} such places, of which this one holds the most", human::count(count as u64));
+        }
+        place.steps.clone_from(&one.steps);
+        place.verdict = Some((confidence, why));
+        found.push((at, one, place));
+    }
+    Ok(found)
+}
