@@ -77,6 +77,15 @@ module HeapInspector
   autoload :Input, "heap_inspector/input"
   autoload :KeptGroup, "heap_inspector/retention"
   autoload :LiveCommands, "heap_inspector/live_commands"
+  autoload :Memory, "heap_inspector/memory"
+  autoload :MemoryDiagnosis, "heap_inspector/memory_diagnosis"
+  autoload :MemoryLook, "heap_inspector/memory_look"
+  autoload :MemoryOutside, "heap_inspector/memory_outside"
+  autoload :MemoryRequest, "heap_inspector/memory_request"
+  autoload :MemoryRow, "heap_inspector/memory"
+  autoload :MemorySeries, "heap_inspector/memory_series"
+  autoload :MemoryTold, "heap_inspector/memory"
+  autoload :MemoryVerdict, "heap_inspector/memory_diagnosis"
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :Middleware, "heap_inspector/middleware"
   autoload :ObjectNotFound, "heap_inspector/errors"
@@ -121,6 +130,7 @@ module HeapInspector
   autoload :Total, "heap_inspector/value"
   autoload :TracerStatus, "heap_inspector/tracer_status"
   autoload :Tracing, "heap_inspector/tracing"
+  autoload :TrimRequest, "heap_inspector/trim_request"
   autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
   autoload :Warning, "heap_inspector/warning"
@@ -130,6 +140,7 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Dump, :DumpChecks, :DumpMeta
+  private_constant :MemoryLook, :MemoryOutside, :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :TrimRequest
   private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable, :Processes
   private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
   private_constant :TracerStatus, :Tracing, :Where, :WholeFile
@@ -363,6 +374,25 @@ module HeapInspector
     main_ractor!(:dump)
     dump = Dump.new(gc: gc, compression: compression, redact: redact, timeout: timeout, force: force, progress: progress, dumper: dumper)
     output.is_a?(IO) ? dump.to_io(output) : dump.to_file(File.path(output))
+  end
+
+  # Where the resident memory of this process is, in rows that add up to it: Ruby's heap, what its objects hold beside it, malloc's free
+  # memory, stacks, libraries, and what nobody names. Other threads stand still for about 3 ms; no lock of malloc's is taken.
+  #
+  # What objects hold is estimated by a sample of slots, what of malloc's memory is free by a sample of its chunks where it is glibc's. The
+  # rest are figures of the kernel, of Ruby and of the allocator.
+  #
+  # @param pss [Boolean] whether to ask the kernel how much of it other processes have too: it takes 60 ms for a GiB
+  # @return [Memory]
+  # @raise [Error] where there is no /proc
+  # @raise [Ractor::IsolationError] in another Ractor than the main one
+  # @example
+  #   earlier = HeapInspector.memory
+  #   sleep 60
+  #   puts HeapInspector.memory.diagnosis(since: earlier)
+  def self.memory(pss: false)
+    main_ractor!(:memory)
+    MemoryLook.take(pss: pss ? true : false)
   end
 
   # Starts the agent of this process: a thread that waits at a Unix socket for `heap_inspector ps`, `dump` and `trace` of the same

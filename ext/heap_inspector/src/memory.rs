@@ -8,6 +8,7 @@ mod claims;
 mod glibc;
 mod maps;
 mod others;
+mod own;
 mod slots;
 mod transient;
 
@@ -19,6 +20,7 @@ use heap_inspector::Error as Failure;
 use magnus::{Error, Object, RHash, RModule, Ruby};
 use maps::Area;
 use others::Figures;
+use own::Own;
 use slots::Slots;
 use std::collections::BTreeMap;
 use std::io;
@@ -84,13 +86,14 @@ impl Question {
     /// Reads the rest. To be called without the GVL.
     pub(crate) fn answer(self) -> io::Result<Answer> {
         let areas = maps::areas()?;
+        let own = Own::open();
         let figures = others::figures();
         let mut claims = Claims::new(&areas);
         let heap = claims.take(&areas, &self.slots.pages);
         let mut answer = Answer { slots: self.slots, heap, ..Answer::default() };
         answer.resident = areas.iter().map(|area| area.resident).sum();
-        let parts = if figures.name == "glibc" { glibc::parts(&areas) } else { Vec::new() };
-        for (seen, part) in glibc::sample(&areas, &parts).iter().zip(&parts) {
+        let parts = if figures.name == "glibc" { glibc::parts(&own, &areas) } else { Vec::new() };
+        for (seen, part) in glibc::sample(&own, &areas, &parts).iter().zip(&parts) {
             let all = areas[part.area].resident_in(part.start, part.end);
             let taken = claims.take(&areas, &[(part.start, part.end)]);
             let told = seen.free + seen.used;
@@ -106,11 +109,11 @@ impl Question {
         answer.others = arenas.len() as u64;
         answer.stacks = claims.take(&areas, &stacks(&areas, &parts, &claims));
         answer.bss = claims.take(&areas, &others::bss());
-        if let Some(range) = transient::find(claims.left()) {
+        if let Some(range) = transient::find(&own, &areas, claims.left()) {
             answer.transient = claims.take(&areas, &[range]);
         }
         if figures.name == "glibc" {
-            let blocks = glibc::blocks(&areas, claims.left());
+            let blocks = glibc::blocks(&own, &areas, claims.left());
             answer.blocks = claims.take(&areas, &blocks);
         }
         for area in &areas {

@@ -9,6 +9,7 @@
 
 use super::claims::Free;
 use super::maps::{Area, PAGE};
+use super::own::Own;
 
 /// Non-main arenas are made of heaps that begin at multiples of it.
 const HEAP: u64 = 64 << 20;
@@ -37,26 +38,12 @@ pub(super) struct Part {
     pub(super) area: usize,
 }
 
-/// The memory of this process; what is gone meanwhile is an error, not a fault.
-pub(super) fn read(address: u64, into: &mut [u8]) -> bool {
-    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
-    // SAFETY: fills the buffer as far as the memory can be read.
-    let count = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
-    usize::try_from(count).is_ok_and(|count| count == into.len())
-}
-
-pub(super) fn words<const N: usize>(address: u64) -> Option<[u64; N]> {
-    let mut bytes = vec![0; N * 8];
-    read(address, &mut bytes).then(|| std::array::from_fn(|at| word(&bytes, at * 8)))
-}
-
 fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).map_or(0, |word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
 }
 
 /// The parts of all arenas.
-pub(super) fn parts(areas: &[Area]) -> Vec<Part> {
+pub(super) fn parts(own: &Own, areas: &[Area]) -> Vec<Part> {
     let mut parts = Vec::new();
     for (at, area) in areas.iter().enumerate().filter(|(_, area)| area.is_anonymous() && area.may(b'w')) {
         if area.name == b"[heap]" {
@@ -66,8 +53,7 @@ pub(super) fn parts(areas: &[Area]) -> Vec<Part> {
         let mut start = area.start.next_multiple_of(HEAP);
         while start < area.end {
             // `struct _heap_info`: the arena, the heap before, bytes, bytes that may be used.
-            if area.resident_in(start, start + PAGE) == PAGE
-                && let Some([arena, before, bytes, usable]) = words::<4>(start)
+            if let Some([arena, before, bytes, usable]) = own.words::<4>(area, start)
                 && bytes <= usable
                 && (PAGE..=HEAP).contains(&bytes)
                 && bytes % PAGE == 0
@@ -85,10 +71,10 @@ pub(super) fn parts(areas: &[Area]) -> Vec<Part> {
 }
 
 /// What of the resident bytes of `parts` was seen to be free and in use, by part.
-pub(super) fn sample(areas: &[Area], parts: &[Part]) -> Vec<Seen> {
+pub(super) fn sample(own: &Own, areas: &[Area], parts: &[Part]) -> Vec<Seen> {
     let windows = |part: &Part| (part.end - part.start).div_ceil(WINDOW);
     let stride = parts.iter().map(windows).sum::<u64>().div_ceil(MOST).max(1) * WINDOW;
-    parts.iter().map(|part| Walk::new(&areas[part.area], *part).run(stride)).collect()
+    parts.iter().map(|part| Walk::new(own, &areas[part.area], *part).run(stride)).collect()
 }
 
 /// Bytes that were seen to be free, and to be in use.
@@ -110,6 +96,7 @@ impl Seen {
 
 /// A walk over the chunks of a part.
 struct Walk<'a> {
+    own: &'a Own,
     area: &'a Area,
     part: Part,
     /// The window that was read last, and where it begins.
@@ -121,10 +108,10 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(area: &'a Area, part: Part) -> Walk<'a> {
+    fn new(own: &'a Own, area: &'a Area, part: Part) -> Walk<'a> {
         // The main arena's first chunk is where it begins.
         let next = part.is_main.then_some((part.start, true));
-        Walk { area, part, window: Vec::new(), at: part.start, next, seen: Seen::default() }
+        Walk { own, area, part, window: Vec::new(), at: part.start, next, seen: Seen::default() }
     }
 
     fn run(mut self, stride: u64) -> Seen {
@@ -211,12 +198,9 @@ impl<'a> Walk<'a> {
             let bytes = WINDOW.min(self.part.end.checked_sub(at)?);
             self.window.resize(usize::try_from(bytes).ok()?, 0);
             self.at = at;
-            if bytes < 16
-                || !self.area.is_whole(at & !(PAGE - 1), (at + bytes) & !(PAGE - 1))
-                || !read(at, &mut self.window)
-            {
+            if bytes < 16 || !self.own.read(self.area, at, &mut self.window) {
                 self.window.clear();
-                return words::<2>(at).map(|[before, size]| (before, size));
+                return self.own.words::<2>(self.area, at).map(|[before, size]| (before, size));
             }
         }
         let place = usize::try_from(at - self.at).ok()?;
@@ -235,7 +219,7 @@ impl<'a> Walk<'a> {
     fn find(&mut self, at: u64, end: u64) -> Option<(u64, bool)> {
         self.at = at;
         self.window.resize(usize::try_from(end - at).ok()?, 0);
-        if !read(at, &mut self.window) {
+        if !self.own.read(self.area, at, &mut self.window) {
             self.window.clear();
             return None;
         }
@@ -285,7 +269,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Blocks that have a mapping of their own, in what is nobody's yet: `start..end` of each.
-pub(super) fn blocks(areas: &[Area], left: &[Free]) -> Vec<(u64, u64)> {
+pub(super) fn blocks(own: &Own, areas: &[Area], left: &[Free]) -> Vec<(u64, u64)> {
     let mut blocks = Vec::new();
     let mut probes = 0;
     for free in left.iter().filter(|free| areas[free.area].may(b'w')) {
@@ -298,7 +282,7 @@ pub(super) fn blocks(areas: &[Area], left: &[Free]) -> Vec<(u64, u64)> {
             }
             probes += 1;
             // How far its beginning was moved for an alignment, and its bytes.
-            match words::<2>(at) {
+            match own.words::<2>(area, at) {
                 Some([0, size])
                     if size & 7 == 2 && size > PAGE && (size & !7) % PAGE == 0 && at + (size & !7) <= free.end =>
                 {

@@ -50,14 +50,6 @@ impl Area {
             }
         }
     }
-
-    /// Whether all of `start..end` is resident for sure.
-    pub(super) fn is_whole(&self, start: u64, end: u64) -> bool {
-        match &self.present {
-            None => self.resident == self.end - self.start,
-            Some(_) => self.resident_in(start, end) == end - start,
-        }
-    }
 }
 
 pub(super) fn page_number(bytes: u64) -> usize {

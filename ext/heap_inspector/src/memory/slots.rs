@@ -4,7 +4,7 @@
 use crate::dumper::symbol;
 use crate::walk::value;
 use rb_sys::VALUE;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -44,11 +44,14 @@ unsafe extern "C" fn page(start: *mut c_void, end: *mut c_void, stride: usize, l
     0
 }
 
-macro_rules! find {
-    ($name:literal) => {
-        // SAFETY: the types are those of gc.c and symbol.c from 3.1 to 3.4.
-        unsafe { symbol($name).map(|found| mem::transmute::<*mut c_void, _>(found)) }
-    };
+type Count = unsafe extern "C" fn() -> usize;
+type Name = unsafe extern "C" fn(VALUE) -> *const c_char;
+
+/// A function of Ruby's as gc.c and symbol.c have it from 3.1 to 3.4, all of which take and return words.
+fn function<F: Copy>(name: &CStr) -> Option<F> {
+    assert_eq!(mem::size_of::<F>(), mem::size_of::<*mut c_void>(), "a pointer");
+    // SAFETY: the types above are those of these Rubies.
+    unsafe { symbol(name).map(|found| mem::transmute_copy::<*mut c_void, F>(&found)) }
 }
 
 /// Looks. `page_bytes` is Ruby's own constant; `is_resting` says that neither marking nor sweeping is under way, `is_sweeping` that what is
@@ -58,14 +61,14 @@ macro_rules! find {
 /// To be called by a Ruby thread with the GVL while no other Ractor runs, on a Ruby whose objects begin as `walk::value` has it.
 pub(super) unsafe fn look(page_bytes: u64, is_resting: bool, is_sweeping: bool, budget: Duration) -> Slots {
     let mut slots = Slots::default();
-    if let Some(count) = find!(c"rb_sym_immortal_count") as Option<unsafe extern "C" fn() -> usize> {
+    if let Some(count) = function::<Count>(c"rb_sym_immortal_count") {
         // SAFETY: reads a number.
         slots.symbols = unsafe { count() } as u64;
     }
     // The one that ends a collection under way first may take long, so it is for when there is none.
-    let each: Option<Each> = find!(c"rb_objspace_each_objects_without_setup");
-    let each = each.or_else(|| if is_resting { find!(c"rb_objspace_each_objects") } else { None });
-    let (Some(each), Some(memsize)) = (each, find!(c"rb_obj_memsize_of") as Option<Memsize>) else { return slots };
+    let each: Option<Each> = function(c"rb_objspace_each_objects_without_setup");
+    let each = each.or_else(|| if is_resting { function(c"rb_objspace_each_objects") } else { None });
+    let (Some(each), Some(memsize)) = (each, function::<Memsize>(c"rb_obj_memsize_of")) else { return slots };
     let mut pages: Vec<Page> = Vec::new();
     // SAFETY: the list outlives the call.
     unsafe { each(page, (&raw mut pages).cast()) };
@@ -75,7 +78,7 @@ pub(super) unsafe fn look(page_bytes: u64, is_resting: bool, is_sweeping: bool, 
         slots.pages.dedup();
     }
     // What is dead and not swept yet may hold what is gone already: then only what was marked is looked at.
-    let marked: Option<IsMarked> = find!(c"rb_objspace_marked_object_p");
+    let marked: Option<IsMarked> = function(c"rb_objspace_marked_object_p");
     if is_sweeping && marked.is_none() {
         return slots;
     }
@@ -120,11 +123,38 @@ impl Slots {
                     let kind = &mut self.kinds[kind];
                     kind[0] += 1;
                     kind[1] += page.stride;
-                    kind[2] += (memsize(object) as u64).saturating_sub(page.stride);
+                    kind[2] += beside(object, memsize, page.stride);
                 }
             }
             object += page.stride;
         }
+    }
+}
+
+/// Sorts of IMEMO that stand for code: crefs, methods, iseqs, what is known of calls and constants.
+fn is_code(sort: u64) -> bool {
+    [1, value::IMEMO_MENT, value::IMEMO_ISEQ, value::IMEMO_CALLINFO, value::IMEMO_CALLCACHE, 13].contains(&sort)
+}
+
+/// What an object holds beside its slot. Threads and fibers count the whole of their stacks, of which little is ever touched: what is
+/// stands among the stacks.
+///
+/// # Safety
+/// It must be a living object.
+unsafe fn beside(object: VALUE, memsize: Memsize, stride: u64) -> u64 {
+    // SAFETY: as the caller promises; the name is a C string.
+    unsafe {
+        let bytes = (memsize(object) as u64).saturating_sub(stride);
+        if bytes >= 1 << 16 && value::builtin_type(object) == value::T_DATA {
+            let name = function::<Name>(c"rb_objspace_data_type_name");
+            let name = name.map(|name| name(object)).filter(|name| !name.is_null());
+            if name.is_some_and(|name| {
+                [&b"VM/thread"[..], b"fiber", b"VM/fiber"].contains(&CStr::from_ptr(name).to_bytes())
+            }) {
+                return 0;
+            }
+        }
+        bytes
     }
 }
 
@@ -139,7 +169,7 @@ unsafe fn kind(object: VALUE) -> Option<usize> {
         value::T_STRING => Some(1),
         value::T_SYMBOL => Some(2),
         value::T_CLASS | value::T_MODULE | value::T_ICLASS => Some(3),
-        value::T_IMEMO => Some(4),
+        value::T_IMEMO => Some(if is_code(unsafe { value::imemo_type(object) }) { 4 } else { 0 }),
         // From T_OBJECT to T_RATIONAL.
         0x01..=0x0f => Some(0),
         _ => None,

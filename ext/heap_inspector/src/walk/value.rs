@@ -12,7 +12,7 @@ pub(super) const T_ARRAY: u64 = 0x07;
 pub(super) const T_HASH: u64 = 0x08;
 pub(super) const T_STRUCT: u64 = 0x09;
 pub(super) const T_FILE: u64 = 0x0b;
-pub(super) const T_DATA: u64 = 0x0c;
+pub(crate) const T_DATA: u64 = 0x0c;
 pub(crate) const T_SYMBOL: u64 = 0x14;
 pub(crate) const T_IMEMO: u64 = 0x1a;
 pub(super) const T_NODE: u64 = 0x1b;
@@ -21,10 +21,10 @@ pub(super) const T_ZOMBIE: u64 = 0x1d;
 
 /// Sorts of IMEMO.
 pub(super) const IMEMO_ENV: u64 = 0;
-pub(super) const IMEMO_MENT: u64 = 6;
-pub(super) const IMEMO_ISEQ: u64 = 7;
-pub(super) const IMEMO_CALLINFO: u64 = 11;
-pub(super) const IMEMO_CALLCACHE: u64 = 12;
+pub(crate) const IMEMO_MENT: u64 = 6;
+pub(crate) const IMEMO_ISEQ: u64 = 7;
+pub(crate) const IMEMO_CALLINFO: u64 = 11;
+pub(crate) const IMEMO_CALLCACHE: u64 = 12;
 
 /// The lowest of the flags that each type uses for itself.
 pub(super) const USHIFT: u32 = 12;
@@ -65,7 +65,7 @@ pub(crate) unsafe fn builtin_type(object: VALUE) -> u64 {
 ///
 /// # Safety
 /// As for [`flags`].
-pub(super) unsafe fn imemo_type(object: VALUE) -> u64 {
+pub(crate) unsafe fn imemo_type(object: VALUE) -> u64 {
     unsafe { flags(object) >> USHIFT & 0xf }
 }
 
