@@ -79,6 +79,15 @@ module HeapInspector
   autoload :Input, "heap_inspector/input"
   autoload :KeptGroup, "heap_inspector/retention"
   autoload :LiveCommands, "heap_inspector/live_commands"
+  autoload :Memory, "heap_inspector/memory"
+  autoload :MemoryDiagnosis, "heap_inspector/memory_diagnosis"
+  autoload :MemoryLook, "heap_inspector/memory_look"
+  autoload :MemoryOutside, "heap_inspector/memory_outside"
+  autoload :MemoryRequest, "heap_inspector/memory_request"
+  autoload :MemoryRow, "heap_inspector/memory"
+  autoload :MemorySeries, "heap_inspector/memory_series"
+  autoload :MemoryTold, "heap_inspector/memory"
+  autoload :MemoryVerdict, "heap_inspector/memory_diagnosis"
   autoload :MergedPaths, "heap_inspector/paths"
   autoload :Middleware, "heap_inspector/middleware"
   autoload :ObjectNotFound, "heap_inspector/errors"
@@ -124,6 +133,7 @@ module HeapInspector
   autoload :Total, "heap_inspector/value"
   autoload :TracerStatus, "heap_inspector/tracer_status"
   autoload :Tracing, "heap_inspector/tracing"
+  autoload :TrimRequest, "heap_inspector/trim_request"
   autoload :Uncollected, "heap_inspector/uncollected"
   autoload :Unreachable, "heap_inspector/unreachable"
   autoload :Value, "heap_inspector/value"
@@ -138,10 +148,11 @@ module HeapInspector
   autoload :WorkStatus, "heap_inspector/work_status"
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
-  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks
-  private_constant :DumpMeta, :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :ProcFs, :ProcessTable
-  private_constant :Processes, :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size
-  private_constant :Threshold, :TracerStatus, :Tracing, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
+  private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
+  private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :MemoryLook, :MemoryOutside
+  private_constant :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :Processes, :ProcessTable, :ProcFs, :ProfileRequest
+  private_constant :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold, :TracerStatus
+  private_constant :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -445,6 +456,25 @@ module HeapInspector
     main_ractor!(:dump)
     dump = Dump.new(gc: gc, compression: compression, redact: redact, timeout: timeout, force: force, progress: progress, dumper: dumper)
     output.is_a?(IO) ? dump.to_io(output) : dump.to_file(File.path(output))
+  end
+
+  # Where the resident memory of this process is, in rows that add up to it: Ruby's heap, what its objects hold beside it, malloc's free
+  # memory, stacks, libraries, and what nobody names. Other threads stand still for about 3 ms; no lock of malloc's is taken.
+  #
+  # What objects hold is estimated by a sample of slots, what of malloc's memory is free by a sample of its chunks where it is glibc's. The
+  # rest are figures of the kernel, of Ruby and of the allocator.
+  #
+  # @param pss [Boolean] whether to ask the kernel how much of it other processes have too: it takes 60 ms for a GiB
+  # @return [Memory]
+  # @raise [Error] where there is no /proc
+  # @raise [Ractor::IsolationError] in another Ractor than the main one
+  # @example
+  #   earlier = HeapInspector.memory
+  #   sleep 60
+  #   puts HeapInspector.memory.diagnosis(since: earlier)
+  def self.memory(pss: false)
+    main_ractor!(:memory)
+    MemoryLook.take(pss: pss ? true : false)
   end
 
   # Starts the agent of this process: a thread that waits at a Unix socket for `heap_inspector ps`, `dump` and `trace` of the same

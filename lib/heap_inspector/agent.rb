@@ -5,6 +5,7 @@ require "json"
 require "socket"
 require_relative "background"
 require_relative "dump" # now, while nothing holds it up
+require_relative "memory_look"
 
 module HeapInspector
   # Answers `heap_inspector ps`, `dump` and `trace` inside of a process: one thread that waits at a Unix socket of the user's own
@@ -17,7 +18,7 @@ module HeapInspector
   # @api private
   module Agent
     # What may be asked.
-    VERBS = %w[ping status trace gc dump profile].freeze
+    VERBS = %w[ping status trace gc dump profile memory trim].freeze
     # Bytes of a request.
     LONGEST = 4096
     # Seconds in which a request must be there, and in which a reply must be taken.
@@ -260,6 +261,8 @@ module HeapInspector
         when "gc" then collect
         when "dump" then dump(connection, request)
         when "profile" then profile(connection, request)
+        when "memory" then MemoryLook.take.to_h
+        when "trim" then trim(request)
         end
       end
 
@@ -291,6 +294,24 @@ module HeapInspector
         start = now
         GC.start
         status.merge(seconds: now - start)
+      end
+
+      # Objects are moved together where this Ruby can and it is asked for, and what malloc has free goes back to the system.
+      def trim(request)
+        before = MemoryLook.take.to_h
+        start = now
+        GC.start
+        compacted = request["compact"] == true && GC.respond_to?(:compact) ? attempt_compaction : nil
+        paused = now - start
+        trimmed = Native.trim
+        { before: before, after: MemoryLook.take.to_h, compacted: compacted, trimmed: trimmed, gc_seconds: paused, seconds: now - start }
+      end
+
+      def attempt_compaction
+        GC.compact
+        true
+      rescue NotImplementedError
+        false
       end
 
       def dump(connection, request)

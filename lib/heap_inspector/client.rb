@@ -228,7 +228,7 @@ module HeapInspector
     end
 
     def parse(line)
-      reply = JSON.parse(line, max_nesting: 4)
+      reply = JSON.parse(line, max_nesting: 6)
       reply.is_a?(Hash) ? reply : raise(AgentError, nonsense)
     rescue JSON::ParserError, EncodingError
       raise AgentError, nonsense

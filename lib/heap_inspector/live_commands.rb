@@ -4,13 +4,13 @@ require "io/console/size"
 require "optparse"
 
 module HeapInspector
-  # The commands that need a living Ruby: `ps`, `dump`, `trace`, `profile`, `watch`, and those that start one: `check`, `require`;
-  # and `doctor`. Exit codes are those of all commands.
+  # The commands that need a living Ruby: `memory`, `ps`, `dump`, `trace`, `profile`, `watch`, `trim`, and those that start one: `check`,
+  # `require`; and `doctor`. Exit codes are those of all commands.
   #
   # @api private
   class LiveCommands
     # What it answers.
-    VERBS = %w[ps dump trace profile watch check require doctor].freeze
+    VERBS = %w[memory ps dump trace profile watch trim check require doctor].freeze
 
     # @param arguments [Array<String>]
     # @param out [IO]
@@ -131,6 +131,50 @@ module HeapInspector
 
       ProfileRequest.new(ask, @out, @err).run(pid_of(one(Processes.named(words.first), words.first)), output)
       0
+    end
+
+    # Says where resident memory is.
+    #
+    # @return [Integer]
+    def memory(words)
+      format = "text"
+      every = span = nil
+      host = false
+      about = "Say where the resident memory of a process is: Ruby's heap, what its objects\nhold, malloc's free memory, stacks, " \
+              "libraries; and what that speaks for"
+      words = parse(words, "memory PID|worker-N|all", about, 1..1) do |options|
+        options.on("-f", "--format FORMAT", %w[text json jsonl], "text, json, or jsonl: an object a line", "[default: text]") do |given|
+          format = given
+        end
+        options.on("--every TIME", "Look again and again: 10s, 1m") { |given| every = Size.seconds(given) }
+        options.on("--for TIME", "So long, with --every [default: 10m]") { |given| span = Size.seconds(given) }
+        host_option(options) { host = true }
+      end || (return 0)
+      raise ArgumentError, "--for says how long to look with --every" if span && every.nil?
+      raise ArgumentError, "expected some time between two looks" if every && every < 0.1
+
+      request = MemoryRequest.new(format, @out, @err)
+      processes = Processes.named(words.first, host: host)
+      return request.series(pid_of(one(processes, words.first)), every, span || 600) if every
+
+      each_of(processes, words.first) { |pid| request.run(pid) }.tap { request.finish(all: words.first == "all") }
+    end
+
+    # Has a process give back free memory.
+    #
+    # @return [Integer]
+    def trim(words)
+      host = compact = false
+      about = "Have a process collect its garbage and give back what malloc has free, and say\nwhat it had before and has after"
+      words = parse(words, "trim PID|worker-N|all", about, 1..1) do |options|
+        options.on("--compact", "Move objects together before, where this Ruby", "can; extensions that do not know may break") do
+          compact = true
+        end
+        host_option(options) { host = true }
+      end || (return 0)
+
+      request = TrimRequest.new(compact, @out)
+      each_of(Processes.named(words.first, host: host), words.first) { |pid| request.run(pid) }
     end
 
     # Runs a command under limits.

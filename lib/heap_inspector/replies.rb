@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "memory"
+
 module HeapInspector
   # What an agent may say: the shapes of its replies. Whoever asks need not trust it, so a reply of another shape is none.
   #
@@ -30,8 +32,23 @@ module HeapInspector
       "tracer" => maybe.call(tracer), "work" => maybe.call(counts), "uncollected" => maybe.call(uncollected)
     }
 
-    # The values that each verb's answer has, and what they must be.
+    short = ->(value) { text.call(value) && value.length <= 400 }
+    row = lambda do |value|
+      value.is_a?(Hash) && short.call(value["name"]) && whole.call(value["bytes"]) && flag.call(value["named"]) && short.call(value["by"])
+    end
+    facts = ->(value) { value.is_a?(Hash) && value.values_at(*MemoryTold::FACTS).all?(&maybe.call(seconds)) }
+    memory = { "pid" => whole, "time" => seconds, "rss" => whole, "allocator" => maybe.call(short), "missing" => maybe.call(text),
+               "facts" => facts, "rows" => ->(value) { value.is_a?(Array) && value.size <= 200 && value.all?(&row) } }
+    look = lambda do |value|
+      value.is_a?(Hash) && memory.all? { |name, shape| shape.call(value[name]) } &&
+        value["rows"].sum { |each| each["bytes"] } == value["rss"]
+    end
+
+    # The values that each verb's answer has, and what they must be; without a name the whole answer.
     ANSWERS = {
+      memory: { nil => look },
+      trim: { "before" => look, "after" => look, "compacted" => maybe.call(flag), "trimmed" => maybe.call(flag), "gc_seconds" => seconds,
+              "seconds" => seconds },
       status: status, trace: status, profile: { "bytes" => whole, "samples" => whole, "serial" => whole },
       dump: { "bytes" => whole, "compressed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
               "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
@@ -54,7 +71,7 @@ module HeapInspector
     end
 
     def self.answer?(answer, shapes)
-      answer.is_a?(Hash) && shapes.all? { |name, shape| shape.call(answer[name]) }
+      answer.is_a?(Hash) && shapes.all? { |name, shape| shape.call(name ? answer[name] : answer) }
     end
     private_class_method :answer?
   end

@@ -78,6 +78,9 @@ Example:
 /// The commands that need a Ruby. The gem answers them before it asks here. What is needed first stands first.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Living {
+    /// Say where the resident memory of a process is (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
+    Memory(Words),
     /// Take three dumps of one process, for `suspects` (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Watch(Words),
@@ -90,6 +93,9 @@ pub(crate) enum Living {
     /// Take a profile of what is alive in a running process (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Profile(Words),
+    /// Have a process give back memory that it does not need (gem)
+    #[command(disable_help_flag = true, after_help = LIVING)]
+    Trim(Words),
     /// Compare the memory a command keeps with limits, for CI (gem)
     #[command(disable_help_flag = true, after_help = LIVING)]
     Check(Words),
@@ -120,6 +126,8 @@ impl Living {
         match self {
             Living::Console(_) => "console",
             Living::Doctor(_) => "doctor",
+            Living::Memory(_) => "memory",
+            Living::Trim(_) => "trim",
             Living::Ps(_) => "ps",
             Living::Check(_) => "check",
             Living::Require(_) => "require",
@@ -319,10 +327,12 @@ mod tests {
         let others = [
             "redact",
             "serve",
+            "memory",
             "watch",
             "dump",
             "trace",
             "profile",
+            "trim",
             "check",
             "require",
             "ps",

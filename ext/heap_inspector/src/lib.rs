@@ -19,6 +19,7 @@ mod graph;
 mod gvl;
 mod heap;
 mod input;
+mod memory;
 mod native;
 mod objects;
 mod question;
@@ -41,6 +42,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     native.define_singleton_method("define_reading", native::function!(define_reading, 0))?;
     command_line::define(native)?;
     tracer::define(ruby, module, native)?;
+    memory::define(native)?;
     dumping::define(ruby, module, native)
 }
 

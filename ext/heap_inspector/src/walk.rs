@@ -15,7 +15,7 @@ mod record;
 mod roots;
 mod shapes;
 mod text;
-mod value;
+pub(crate) mod value;
 
 pub(crate) use api::Api;
 pub(crate) use code::know;

@@ -4,27 +4,27 @@ use rb_sys::VALUE;
 
 pub(super) const T_NONE: u64 = 0x00;
 pub(super) const T_OBJECT: u64 = 0x01;
-pub(super) const T_CLASS: u64 = 0x02;
-pub(super) const T_MODULE: u64 = 0x03;
+pub(crate) const T_CLASS: u64 = 0x02;
+pub(crate) const T_MODULE: u64 = 0x03;
 pub(super) const T_FLOAT: u64 = 0x04;
-pub(super) const T_STRING: u64 = 0x05;
+pub(crate) const T_STRING: u64 = 0x05;
 pub(super) const T_ARRAY: u64 = 0x07;
 pub(super) const T_HASH: u64 = 0x08;
 pub(super) const T_STRUCT: u64 = 0x09;
 pub(super) const T_FILE: u64 = 0x0b;
-pub(super) const T_DATA: u64 = 0x0c;
-pub(super) const T_SYMBOL: u64 = 0x14;
-pub(super) const T_IMEMO: u64 = 0x1a;
+pub(crate) const T_DATA: u64 = 0x0c;
+pub(crate) const T_SYMBOL: u64 = 0x14;
+pub(crate) const T_IMEMO: u64 = 0x1a;
 pub(super) const T_NODE: u64 = 0x1b;
-pub(super) const T_ICLASS: u64 = 0x1c;
+pub(crate) const T_ICLASS: u64 = 0x1c;
 pub(super) const T_ZOMBIE: u64 = 0x1d;
 
 /// Sorts of IMEMO.
 pub(super) const IMEMO_ENV: u64 = 0;
-pub(super) const IMEMO_MENT: u64 = 6;
-pub(super) const IMEMO_ISEQ: u64 = 7;
-pub(super) const IMEMO_CALLINFO: u64 = 11;
-pub(super) const IMEMO_CALLCACHE: u64 = 12;
+pub(crate) const IMEMO_MENT: u64 = 6;
+pub(crate) const IMEMO_ISEQ: u64 = 7;
+pub(crate) const IMEMO_CALLINFO: u64 = 11;
+pub(crate) const IMEMO_CALLCACHE: u64 = 12;
 
 /// The lowest of the flags that each type uses for itself.
 pub(super) const USHIFT: u32 = 12;
@@ -57,7 +57,7 @@ pub(super) unsafe fn flags(object: VALUE) -> u64 {
 
 /// # Safety
 /// As for [`flags`].
-pub(super) unsafe fn builtin_type(object: VALUE) -> u64 {
+pub(crate) unsafe fn builtin_type(object: VALUE) -> u64 {
     unsafe { flags(object) & 0x1f }
 }
 
@@ -65,7 +65,7 @@ pub(super) unsafe fn builtin_type(object: VALUE) -> u64 {
 ///
 /// # Safety
 /// As for [`flags`].
-pub(super) unsafe fn imemo_type(object: VALUE) -> u64 {
+pub(crate) unsafe fn imemo_type(object: VALUE) -> u64 {
     unsafe { flags(object) >> USHIFT & 0xf }
 }
 

@@ -1,0 +1,207 @@
+# frozen_string_literal: true
+
+require_relative "living"
+
+# Where the resident memory of real processes is.
+RSpec.describe "resident memory" do
+  include_context "with living processes"
+
+  around do |example|
+    before = ENV.fetch("HEAP_INSPECTOR_DIR", nil)
+    ENV["HEAP_INSPECTOR_DIR"] = File.join(folder, "run")
+    example.run
+  ensure
+    ENV["HEAP_INSPECTOR_DIR"] = before
+  end
+
+  def inside(name) = HeapInspector.module_eval(name, __FILE__, __LINE__)
+
+  def look(process) = inside("MemoryRequest").look(process.pid)
+
+  # An armed process that runs `grow` for each line it is sent.
+  def growing(code, **options)
+    process = living("#{code}\nHeapInspector.arm\nputs \"armed\"\nwhile gets do grow; puts \"grown\" end", **options)
+    process.line(/armed/)
+    process
+  end
+
+  # The looks before and after it grew, after it did so often.
+  def course(process, times)
+    times.times do
+      process.say("grow")
+      process.line(/grown/)
+    end
+    before = look(process)
+    process.say("grow")
+    process.line(/grown/)
+    [before, look(process)]
+  end
+
+  def smaps(pid)
+    File.read("/proc/#{pid}/smaps").scan(/^Rss: +(\d+) kB/).sum { |number,| Integer(number, 10) * 1024 }
+  end
+
+  # What it runs for the first time is there at the second look.
+  def expect_whole(pid)
+    memory = Array.new(2) { inside("MemoryRequest").look(pid) }.last
+    expect(memory.rows.sum(&:bytes)).to eq memory.rss
+    expect(memory.rss).to be_within(memory.rss / 50).of(smaps(pid))
+    expect(memory.named_share).to be >= 0.95
+    expect(memory.missing).to be_nil
+    memory
+  end
+
+  jemalloc = Dir.glob("/usr/lib/*/libjemalloc.so.2").first
+
+  {
+    "a fresh process" => ["def grow = nil", {}],
+    "one with 200 threads" => ["def grow = nil\n200.times { Thread.new { sleep } }\nsleep(0.3)", {}],
+    "one with many fibers" => ["def grow = nil\nF = Array.new(300) { Fiber.new { Fiber.yield }.tap(&:resume) }", {}],
+    "one with large blocks" => ["def grow = nil\nK = Array.new(40) { \"x\" * 3_000_000 }", {}],
+    "one under jemalloc" => ["def grow = nil\nK = Array.new(50_000) { |i| \"x\" * (i % 900) }", { "LD_PRELOAD" => jemalloc }]
+  }.each do |name, (code, environment)|
+    it "is named at 95 % at least, and adds up, of #{name}" do
+      lacking("there is no libjemalloc.so.2") if environment.key?("LD_PRELOAD") && jemalloc.nil?
+      process = growing(code, environment: environment.compact)
+      memory = expect_whole(process.pid)
+      expect(memory.allocator).to eq(environment.empty? ? "glibc" : "jemalloc")
+      expect(memory.pss).to be_between(1, memory.rss)
+    end
+  end
+
+  it "is named after a fork of a big parent" do
+    process = living(<<~RUBY)
+      K = Array.new(200_000) { |i| "x" * (100 + i % 500) }
+      HeapInspector.arm
+      puts(fork { sleep })
+      gets
+    RUBY
+    child = Integer(process.line(/\A\d+\z/), 10)
+    eventually { socket(child) }
+    memory = expect_whole(child)
+    expect(memory.facts[:shared]).to be > memory.rss / 2
+  ensure
+    Process.kill(:KILL, child) if child
+  end
+
+  # What malloc itself says, by its own walk over every free chunk.
+  it "tells free from used memory as malloc does" do
+    process = growing(<<~'RUBY')
+      require "fiddle"
+      def free
+        buffer = Fiddle::Pointer.malloc(80)
+        got = Fiddle::Function.new(Fiddle::Handle::DEFAULT["mallinfo2"], [Fiddle::TYPE_VOIDP], Fiddle::TYPE_VOIDP).call(buffer)
+        buffer[0, 80].unpack("Q*")[8]
+      end
+      K = []
+      def grow
+        all = Array.new(150_000) { |i| "x" * (100 + i % 900) }
+        all.each_with_index { |text, i| K << text if (i % 3).zero? }
+        all = nil
+        GC.start
+        puts "free #{free}"
+      end
+      Array.new(6) { Thread.new { list = Array.new(9000) { "y" * 1500 }; list.each_with_index { |text, i| K << text if (i % 30).zero? } } }.each(&:join)
+    RUBY
+    process.say("grow")
+    free = Integer(process.line(/free \d+/)[/\d+/], 10)
+    memory = look(process)
+    expect(free).to be > 50_000_000
+    expect(memory.bytes("malloc_free") + memory.bytes("malloc_free_arenas")).to be_within(free / 10).of(free)
+  end
+
+  planted = {
+    ruby_leak: "K = []\ndef grow = 60_000.times { |i| K << \"x\" * (50 + i % 400) }",
+    code_growth: <<~'RUBY',
+      N = [0]
+      def grow = 9000.times { Object.class_eval("def made_#{N[0] += 1}(a) = a.to_s + 'text' * 3") }
+    RUBY
+    native_leak: <<~'RUBY',
+      require "fiddle"
+      MALLOC = Fiddle::Function.new(Fiddle::Handle::DEFAULT["malloc"], [Fiddle::TYPE_SIZE_T], Fiddle::TYPE_VOIDP)
+      def grow = 20_000.times { Fiddle::Pointer.new(MALLOC.call(1000).to_i)[0, 1000] = "x" * 1000 }
+    RUBY
+    mapping_leak: <<~'RUBY',
+      require "fiddle"
+      MMAP = Fiddle::Function.new(Fiddle::Handle::DEFAULT["mmap"], [Fiddle::TYPE_VOIDP, Fiddle::TYPE_SIZE_T, *[Fiddle::TYPE_INT] * 3,
+                                                                    Fiddle::TYPE_LONG], Fiddle::TYPE_VOIDP)
+      PAGE = "x" * 4096
+      def grow
+        12.times do
+          memory = Fiddle::Pointer.new(MMAP.call(nil, 2 << 20, 3, 34, -1, 0).to_i)
+          512.times { |page| memory[page * 4096, 4096] = PAGE }
+        end
+      end
+    RUBY
+    threads: "def grow = 30.times { Thread.new { sleep } }",
+    fragmentation: <<~'RUBY',
+      K = Queue.new
+      def grow
+        Array.new(6) do
+          Thread.new do
+            list = Array.new(6000) { "y" * 3000 }
+            list.each_with_index { |text, at| K << text if (at % 30).zero? }
+            list = nil
+          end
+        end.each(&:join)
+        GC.start
+      end
+    RUBY
+    bloat: <<~'RUBY'
+      K = []
+      def grow
+        return if K.any?
+        all = Array.new(900_000) { |i| "short #{i}" }
+        all.each_with_index { |text, at| K << text if (at % 50).zero? }
+        all = nil
+        GC.start
+      end
+    RUBY
+  }
+  planted.each do |kind, code|
+    it "speaks for #{kind.to_s.tr("_", " ")} where there is one" do
+      before, after = course(growing(code), %i[fragmentation bloat].include?(kind) ? 0 : 1)
+      found = after.diagnosis(since: before)
+      expect(found.map(&:kind).first).to eq(kind), [found.map(&:text), before.to_s, after.to_s, after.facts].join("\n")
+      expect(found.first.evidence.values).to all be_a(Numeric)
+      expect(found.first.text).to match(/\d/)
+    end
+  end
+
+  it "speaks for lost copy-on-write where a child writes to what it shares" do
+    process = living(<<~RUBY)
+      K = Array.new(300_000) { |i| "x" * (30 + i % 200) }
+      HeapInspector.arm
+      child = fork do
+        $stdout.sync = true
+        sleep(0.01) until HeapInspector.armed?
+        puts Process.pid
+        while gets
+          K.each { |text| text.setbyte(0, 121) }
+          puts "grown"
+        end
+      end
+      Process.wait(child)
+    RUBY
+    child = Integer(process.line(/\A\d+\z/), 10)
+    eventually { socket(child) }
+    before = inside("MemoryRequest").look(child)
+    process.say("write")
+    process.line(/grown/)
+    after = inside("MemoryRequest").look(child)
+    expect(after.diagnosis(since: before).map(&:kind)).to eq([:copy_on_write]),
+                                                          [before.to_s, after.to_s, before.facts, after.facts].join("\n")
+  ensure
+    Process.kill(:KILL, child) if child
+  end
+
+  {
+    "one that waits" => "def grow = sleep(0.2)",
+    "one that makes garbage" => "CACHE = {}\ndef grow = 200_000.times { |i| CACHE[i % 5000] = \"x\" * (i % 300) }"
+  }.each do |name, code|
+    it "speaks for nothing of #{name}" do
+      before, after = course(growing(code), 3)
+      expect(after.diagnosis(since: before).map(&:text)).to eq []
+    end
+  end
+end
