@@ -23,9 +23,10 @@ module HeapInspector
       # @param gc [Boolean] whether garbage was collected before
       # @param redact [Boolean] whether values are replaced
       # @param dumper [Symbol] `:native` or `:ruby`
+      # @param memory [Hash{Symbol => Object}, nil] what `Native.memory` found
       # @return [String] the line
-      def line(gc:, redact:, dumper:)
-        text = of_process(dumper).merge(gc: gc ? true : false, redacted: redact).compact.to_json
+      def line(gc:, redact:, dumper:, memory: nil)
+        text = of_process(dumper).merge(gc: gc ? true : false, redacted: redact, memory: memory && rows(memory)).compact.to_json
         %({"type":"ROOT", "root":"heap_inspector", "value":#{text.to_json}, "references":[]}\n)
       end
 
@@ -43,6 +44,12 @@ module HeapInspector
           stacks: dumper == :ruby && Thread.list.size > 1 ? "dumping thread only" : "all",
           tracing: tracing, tracing_since: Tracing.since&.getutc&.strftime("%FT%TZ"), revision: revision
         }
+      end
+
+      # Where the resident memory is, in rows that add up to it.
+      def rows(found)
+        memory = MemoryLook.new(found).memory
+        { rss: memory.rss, allocator: memory.allocator, rows: memory.rows.map { |row| row.to_h.slice(:name, :bytes, :named) } }.compact
       end
 
       # What was traced: `{mode:, every:}`, false for nothing.
