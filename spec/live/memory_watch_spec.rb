@@ -45,7 +45,7 @@ RSpec.describe "watching memory" do
     expect(Dir.glob("#{folder}/heap-profile-*.pb.gz").size).to eq 1
     process = watched("HeapInspector.dump_above('1MB/min,99999MB', every: 0.02, folder: #{folder.inspect})",
                       "K = []\n200.times { K << \"x\" * 1_000_000; sleep(0.02) }\ngets")
-    expect(process.line(/took/)).to match(/growing by [\d.]+ MiB a minute/)
+    expect(process.line(/took/)).to match(/growing by [\d.]+ [MG]iB a minute/)
     expect(Dir.glob("#{folder}/heap-*.json.zst").map { |path| File.stat(path).mode & 0o777 }).to eq [0o600]
   end
 
