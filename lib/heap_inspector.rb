@@ -89,6 +89,8 @@ module HeapInspector
   autoload :MemoryTold, "heap_inspector/memory"
   autoload :MemoryVerdict, "heap_inspector/memory_diagnosis"
   autoload :MergedPaths, "heap_inspector/paths"
+  autoload :Metrics, "heap_inspector/metrics"
+  autoload :MetricsFile, "heap_inspector/metrics_file"
   autoload :Middleware, "heap_inspector/middleware"
   autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :Page, "heap_inspector/fragmentation"
@@ -150,9 +152,9 @@ module HeapInspector
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
   private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :MemoryLook, :MemoryOutside
-  private_constant :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :Processes, :ProcessTable, :ProcFs, :ProfileRequest
-  private_constant :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold, :TracerStatus
-  private_constant :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
+  private_constant :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes, :ProcessTable, :ProcFs
+  private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
+  private_constant :TracerStatus, :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
   # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
@@ -503,10 +505,11 @@ module HeapInspector
     !autoload?(:Agent) && Agent.armed?
   end
 
-  # Takes one dump of this process when its resident memory exceeds a limit; of all processes of the user on the host, one in
-  # `cool_down` seconds. Children that are forked later are watched too.
+  # Takes one dump of this process when its memory exceeds a limit, by default resident bytes; of all processes of the user on the host, one
+  # in `cool_down` seconds. Children that are forked later are watched too.
   #
-  # @param limit [Integer, String] bytes, or such as `"2GB"`; nil ends the watch
+  # @param limit [Integer, String] bytes, or such as `"2GB"`, `"90%"` of the cgroup's memory, `"50MB/min"` of growth, `"5M slots"`, or
+  #   several of them with commas between; nil ends the watch. {watch_memory} has more
   # @param folder [String, nil] where the dump goes; by default that of temporary files
   # @param every [Numeric] seconds between two looks
   # @param cool_down [Numeric] seconds
@@ -518,10 +521,62 @@ module HeapInspector
   # @raise [ArgumentError] if the limit is no size
   def self.dump_above(limit, folder: nil, every: 60, cool_down: 3600, gc: true, redact: false, timeout: 300, force: false)
     main_ractor!(:dump_above)
-    return Threshold.stop if limit.nil?
+    return Threshold.stop(:dump_above) if limit.nil?
 
     dump = { gc: gc, redact: redact, timeout: timeout, force: force }
-    Threshold.watch(limit, folder: folder, every: every, cool_down: cool_down, **dump)
+    Threshold.watch(:dump_above, Threshold.limits(limit), action: :dump, every: every, cool_down: cool_down, most: 1, folder: folder,
+                                                          dump: dump)
+  end
+
+  # Does something when this process's memory fulfils one of the conditions, at most so often and with a pause after it. Children that are
+  # forked later are watched too. What fails is told on standard error.
+  #
+  # @param rss [Integer, String, nil] resident bytes, or such as `"2GB"`
+  # @param growth [Integer, String, nil] bytes that it grows by a minute, by the last ten looks
+  # @param cgroup [Float, nil] a part of the memory that the cgroup allows (version 1 or 2), such as 0.9; files that can be given up do not
+  #   count
+  # @param pressure [Numeric, nil] percent of the last 10 s in which something waited for memory
+  # @param live_slots [Integer, nil] slots of Ruby's heap in use
+  # @param action [Symbol, String] `:dump`, `:profile`, or a command for the shell, which finds the reason in `HEAP_INSPECTOR_MEASURE`,
+  #   `_VALUE`, `_LIMIT` and `_PID`. Before a dump for `cgroup` or `pressure` a profile is written where allocations are traced; the dump is
+  #   refused where memory does not allow it
+  # @param every [Numeric] seconds between two looks
+  # @param cool_down [Numeric] seconds until it may be done again; of dumps among all processes of the user
+  # @param most [Integer] how often in all, in each process
+  # @param folder [String, nil] where dumps and profiles go; by default that of temporary files
+  # @yieldparam measure [Symbol] which condition holds
+  # @yieldparam value [Numeric] what was measured
+  # @yieldparam limit [Numeric] its limit
+  # @return [void]
+  # @raise [ArgumentError] if there is no condition, or one that makes no sense
+  # @example
+  #   HeapInspector.watch_memory(cgroup: 0.9, growth: "100MB", action: :dump, most: 3)
+  #   HeapInspector.watch_memory(rss: "1.5GB", every: 10) { |measure, value| Alarm.call("memory", measure => value) }
+  def self.watch_memory(rss: nil, growth: nil, cgroup: nil, pressure: nil, live_slots: nil, action: :dump, every: 60, cool_down: 3600,
+                        most: 1, folder: nil, &block)
+    main_ractor!(:watch_memory)
+    limits = Threshold.checked(rss: rss, growth: growth, cgroup: cgroup, pressure: pressure, live_slots: live_slots)
+    Threshold.watch(Object.new, limits, action: Threshold.action(action, block), every: every, cool_down: cool_down, most: most,
+                                        folder: folder)
+  end
+
+  # Ends all that {watch_memory} and {dump_above} began in this process.
+  #
+  # @return [void]
+  def self.unwatch_memory
+    Threshold.stop unless autoload?(:Threshold)
+  end
+
+  # Writes where this process's resident memory is every while, as `heap_inspector-PID.prom`, for node_exporter's textfile collector; so
+  # do processes that are forked later. The file is readable by all: it has sizes, and no value of the heap. It goes with the process.
+  #
+  # @param seconds [Numeric, nil] at least 1; nil ends it
+  # @param folder [String] where to: the collector's folder
+  # @return [void]
+  # @raise [ArgumentError] if a number is out of range
+  def self.metrics_every(seconds, folder:)
+    main_ractor!(:metrics_every)
+    seconds.nil? ? MetricsFile.stop : MetricsFile.write_every(seconds, folder)
   end
 
   # A fork has the main Ractor's threads for its own, and what is kept for the process is the main one's. The error is not one of ours:

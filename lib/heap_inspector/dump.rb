@@ -7,6 +7,7 @@ require_relative "value"
 require_relative "dump_checks"
 require_relative "dump_file"
 require_relative "dump_meta"
+require_relative "memory_look"
 require_relative "folder"
 require_relative "compression"
 require_relative "proc_fs"
@@ -124,7 +125,8 @@ module HeapInspector
     def take_by(dumper, reason, path, descriptor, compression)
       @reason = reason
       Kernel.warn "heap_inspector: the dump is taken by ObjectSpace.dump_all, without names: #{Escape.terminal(reason)}" if reason
-      dumping, texts, free = Dumping.open(Folder.path, LOCK, path, descriptor, DumpMeta::FILES + DumpChecks::FILES)
+      dumping, texts, free, @memory = Dumping.open(Folder.path, LOCK, path, descriptor, DumpMeta::FILES + DumpChecks::FILES,
+                                                   MemoryLook.arguments)
       raise DumpRefused, "another dump is being taken on this host; try again when it is done" unless dumping
 
       begin
@@ -139,7 +141,7 @@ module HeapInspector
       # What is due by now is left if it outlives this collection.
       Uncollected.sweep unless HeapInspector.autoload?(:Uncollected)
       gc_seconds = @gc ? measure { GC.start } : 0.0
-      meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper)
+      meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper, memory: @memory)
       fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, dumper == :native)
       bytes, packed, lost, write_seconds = watch(dumping, dumper)
       seconds = now - @start

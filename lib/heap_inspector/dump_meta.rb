@@ -27,10 +27,11 @@ module HeapInspector
       # @param gc [Boolean] whether garbage was collected before
       # @param redact [Boolean] whether values are replaced
       # @param dumper [Symbol] `:native` or `:ruby`
+      # @param memory [Hash{Symbol => Object}, nil] what `Native.memory` found
       # @return [String] the line
-      def line(gc:, redact:, dumper:)
-        text = of_process(dumper).merge(of_work(redact)).merge(gc: gc ? true : false, redacted: redact).compact.to_json
-        %({"type":"ROOT", "root":"heap_inspector", "value":#{text.to_json}, "references":[]}\n)
+      def line(gc:, redact:, dumper:, memory: nil)
+        told = { **of_process(dumper), **of_work(redact), gc: gc ? true : false, redacted: redact, memory: memory && rows(memory) }
+        %({"type":"ROOT", "root":"heap_inspector", "value":#{told.compact.to_json.to_json}, "references":[]}\n)
       end
 
       private
@@ -59,6 +60,12 @@ module HeapInspector
         return unless defined?(::Gem.loaded_specs)
 
         ::Gem.loaded_specs.first(GEMS).to_h { |name, spec| [text(name, LETTERS), text(spec.version.to_s, LETTERS)] }
+      end
+
+      # Where the resident memory is, in rows that add up to it.
+      def rows(found)
+        memory = MemoryLook.new(found).memory
+        { rss: memory.rss, allocator: memory.allocator, rows: memory.rows.map { |row| row.to_h.slice(:name, :bytes, :named) } }.compact
       end
 
       # What was traced: `{mode:, every:}`, false for nothing.

@@ -43,6 +43,7 @@ module HeapInspector
         safely { Profiles.after_fork } unless HeapInspector.autoload?(:Profiles)
         safely { Work.after_fork } unless daemon || HeapInspector.autoload?(:Work)
         safely { Uncollected.after_fork } unless daemon || HeapInspector.autoload?(:Uncollected)
+        safely { MetricsFile.after_fork } unless HeapInspector.autoload?(:MetricsFile)
       end
 
       private

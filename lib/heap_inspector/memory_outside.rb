@@ -56,7 +56,7 @@ module HeapInspector
     # @return [Memory]
     def memory(smaps, status)
       smaps.empty? ? of_status(status) : of_mappings(smaps)
-      rows = @sums.merge(files).select { |_, bytes| bytes.positive? }
+      rows = @sums.merge(files) { |_, one, other| one + other }.select { |_, bytes| bytes.positive? }
       rows = rows.map { |name, bytes| MemoryRow.new(name, bytes, name != "anonymous", "kernel") }
       shares = ProcFs.shares(@pid)
       facts = { threads: status["Threads"], **shares.slice(:private, :shared, :swap) }.compact

@@ -80,6 +80,18 @@ module HeapInspector
         [host && (Integer(host, 10) * 1024), *cgroup_rooms].compact.min
       end
 
+      # @return [Float, nil] how much of the memory that its cgroups allow is in use, of the one that is fullest; nil without a limit
+      def cgroup_share(cgroups = read("/proc/self/cgroup"), root = CGROUPS)
+        limits(cgroups, root) { |most, used, files| [used - files, 0].max.fdiv([most, 1].max) }.max
+      end
+
+      # @return [Float, nil] percent of the last 10 s in which something waited for memory, in the process's cgroup or on the host
+      def memory_pressure(cgroups = read("/proc/self/cgroup"), root = CGROUPS)
+        own = cgroups[/^0::(.+)$/, 1]
+        paths = [own && File.join(root, own, "memory.pressure"), "/proc/pressure/memory"].compact
+        paths.filter_map { |path| read(path)[/^some avg10=(\d+\.\d+)/, 1]&.to_f }.max
+      end
+
       # @param path [String]
       # @param most [Integer, nil] bytes to read
       # @return [String] the file's text, empty where it cannot be read
@@ -106,22 +118,28 @@ module HeapInspector
       # @param root [String] where cgroups are
       # @return [Array<Integer>] the room in the process's cgroups and in those around them
       def cgroup_rooms(cgroups = read("/proc/self/cgroup"), root = CGROUPS)
+        # Files that were read are given up before anybody is killed.
+        limits(cgroups, root) { |most, used, files| [most - used + files, 0].max }
+      end
+
+      private
+
+      # What the block makes of the limits of the process's cgroups and of those around them: bytes allowed, in use, and of these of files.
+      def limits(cgroups, root)
         cgroups.lines(chomp: true).flat_map do |line|
           _, controllers, path = line.split(":", 3)
           next [] unless path
 
           if controllers.empty?
-            around(path).filter_map { |each| room(File.join(root, each), "memory.max", "memory.current", "inactive_file") }
+            around(path).filter_map { |each| limit(File.join(root, each), "memory.max", "memory.current", "inactive_file") }
           elsif controllers.split(",").include?("memory")
             files = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"]
-            around(path).filter_map { |each| room(File.join(root, "memory", each), *files) }
+            around(path).filter_map { |each| limit(File.join(root, "memory", each), *files) }
           else
             []
           end
-        end
+        end.map { |limit| yield(*limit) }
       end
-
-      private
 
       # The path and those above it; in a container only the last may exist.
       def around(path)
@@ -130,14 +148,12 @@ module HeapInspector
         paths
       end
 
-      def room(folder, limit, usage, reclaimable)
+      def limit(folder, limit, usage, reclaimable)
         most = Integer(read(File.join(folder, limit)).strip, 10, exception: false)
         used = Integer(read(File.join(folder, usage)).strip, 10, exception: false)
         return if most.nil? || used.nil? || most >= UNLIMITED
 
-        # Files that were read are given up before anybody is killed.
-        files = read(File.join(folder, "memory.stat"))[/^#{reclaimable} (\d+)$/, 1].to_i
-        [most - used + files, 0].max
+        [most, used, read(File.join(folder, "memory.stat"))[/^#{reclaimable} (\d+)$/, 1].to_i]
       end
     end
   end

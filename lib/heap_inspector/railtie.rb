@@ -8,7 +8,9 @@ module HeapInspector
   # `agent` (true), `trace` (`:one`, `:all`), `trace_mode` (`:sampled`, `:full`, `:continuous`), `trace_every`, `dump_above` (`"2GB"`),
   # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`. In development `requests` (true) says what each request allocates and keeps:
   # {Middleware}. `count_work` (true) counts requests and jobs, which dumps tell; `watch` (`%i[controllers jobs]`, or one of them) expects
-  # controllers and jobs to be gone when they are done: {HeapInspector.expect_collected}. What the process forks later has the same, so this
+  # controllers and jobs to be gone when they are done: {HeapInspector.expect_collected}. `metrics` is a folder for files of
+  # metrics ({HeapInspector.metrics_every}), `metrics_path` a path at which {Metrics} answers, to everybody who reaches it. What the process
+  # forks later has the same, so this
   # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
   #
   # @example in config/environments/production.rb
@@ -42,11 +44,16 @@ module HeapInspector
       ActiveSupport.on_load(:active_job) { prepend Hooks::WatchedJobs } if watched&.include?(:jobs)
     end
 
+    initializer "heap_inspector.metrics" do |app|
+      path = app.config.heap_inspector.metrics_path
+      app.routes.prepend { mount Metrics.new => path } if path
+    end
+
     config.after_initialize do |app|
       options = app.config.heap_inspector
       Settings.apply(environment: false, agent: options.agent || false, trace: options.trace, trace_mode: options.trace_mode,
                      trace_every: options.trace_every, dump_above: options.dump_above, dump_dir: options.dump_dir,
-                     profile_every: options.profile_every, profile_dir: options.profile_dir)
+                     profile_every: options.profile_every, profile_dir: options.profile_dir, metrics: options.metrics)
     end
 
     rake_tasks { load File.expand_path("tasks.rb", __dir__) }

@@ -9,10 +9,11 @@ module HeapInspector
   #   process without workers being worker 0; `none`, `off`, `false` or `no`
   # - `HEAP_INSPECTOR_TRACE_MODE`: `sampled`, `full` or `continuous`; see {HeapInspector.trace_object_allocations_start}
   # - `HEAP_INSPECTOR_TRACE_EVERY`: allocations for each stack
-  # - `HEAP_INSPECTOR_DUMP_ABOVE`: a size, such as `2GB`; see {HeapInspector.dump_above}
+  # - `HEAP_INSPECTOR_DUMP_ABOVE`: a size, such as `2GB`, or `90%`, `50MB/min`, `5M slots`; see {HeapInspector.dump_above}
   # - `HEAP_INSPECTOR_DUMP_DIR`: where that puts its dump
   # - `HEAP_INSPECTOR_PROFILE_EVERY`: a time, such as `60s` or `10m`; see {HeapInspector.profile_every}
   # - `HEAP_INSPECTOR_PROFILE_DIR`: where that puts its profiles
+  # - `HEAP_INSPECTOR_METRICS`: a folder for files of metrics, every 30 s; see {HeapInspector.metrics_every}
   #
   # The app is more important than any of it. What cannot be understood or done is told once on standard error, and each part goes on
   # without the others.
@@ -24,12 +25,15 @@ module HeapInspector
     # Words for yes.
     YES = %w[1 on true yes].freeze
 
-    private_constant :NO, :YES
+    # Seconds between two files of metrics.
+    METRICS = 30
+
+    private_constant :NO, :YES, :METRICS
 
     @told = []
 
     class << self
-      # @param environment [Boolean] whether the environment decides, and not the last eight
+      # @param environment [Boolean] whether the environment decides, and not the last nine
       # @param worker [Integer, nil] the worker's index
       # @param agent [Boolean] whether to arm
       # @param trace [Symbol, String, Boolean, Integer, Array<Integer>, nil] who traces
@@ -39,19 +43,21 @@ module HeapInspector
       # @param dump_dir [String, nil] where its dump goes
       # @param profile_every [String, Numeric, nil] the time between two profiles
       # @param profile_dir [String, nil] where they go
+      # @param metrics [String, nil] the folder of metrics
       # @return [void]
       def apply(environment: true, worker: nil, agent: true, trace: nil, trace_mode: nil, trace_every: nil, dump_above: nil, dump_dir: nil,
-                profile_every: nil, profile_dir: nil)
-        agent, trace, trace_mode, trace_every, dump_above, dump_dir, profile_every, profile_dir = words if environment
+                profile_every: nil, profile_dir: nil, metrics: nil)
+        agent, trace, trace_mode, trace_every, dump_above, dump_dir, profile_every, profile_dir, metrics = words if environment
         agent = choice(agent)
         trace = wish(trace)
         limit = limit(dump_above)
         attempt("no agent, so ps, dump and trace do not reach this process") { HeapInspector.arm(worker: worker) } if agent
         # Only here are the mode and the rate looked at: what knows them is loaded where something traces.
         attempt("allocations are not traced") { start_tracing(trace, worker, mode: mode(trace_mode), every: every(trace_every)) } if trace
-        attempt("no dump will be taken by itself") { HeapInspector.dump_above(limit, folder: dump_dir&.to_s) } if limit
+        attempt("no dump will be taken by itself") { HeapInspector.dump_above(dump_above, folder: dump_dir&.to_s) } if limit
         seconds = seconds(profile_every)
         attempt("no profiles will be written") { HeapInspector.profile_every(seconds, folder: profile_dir&.to_s) } if seconds
+        attempt("no metrics will be written") { HeapInspector.metrics_every(METRICS, folder: metrics.to_s) } if metrics
       end
 
       # Says what is wrong with the environment, before workers are forked that would each say it.
@@ -70,7 +76,7 @@ module HeapInspector
       private
 
       def words
-        agent, *others = %w[AGENT TRACE TRACE_MODE TRACE_EVERY DUMP_ABOVE DUMP_DIR PROFILE_EVERY PROFILE_DIR].map do |name|
+        agent, *others = %w[AGENT TRACE TRACE_MODE TRACE_EVERY DUMP_ABOVE DUMP_DIR PROFILE_EVERY PROFILE_DIR METRICS].map do |name|
           value = ENV.fetch("HEAP_INSPECTOR_#{name}", nil)
           value unless value.nil? || value.strip.empty?
         end
@@ -124,7 +130,7 @@ module HeapInspector
       end
 
       def limit(dump_above)
-        Threshold.bytes(dump_above) if dump_above
+        Threshold.limits(dump_above) if dump_above
       rescue ArgumentError => e
         tell("dump_above: #{e.message}; no dump will be taken by itself")
         nil

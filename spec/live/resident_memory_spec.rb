@@ -204,4 +204,123 @@ RSpec.describe "resident memory" do
       expect(after.diagnosis(since: before).map(&:text)).to eq []
     end
   end
+
+  describe "of the command line" do
+    it "gives JSON of one process, and of all" do
+      process = growing("def grow = nil")
+      out, err, code = command("memory", process.pid.to_s, "--format", "json")
+      expect([err, code]).to eq ["", 0]
+      told = JSON.parse(out)
+      expect(told["rows"].sum { |row| row["bytes"] }).to eq told["rss"]
+      expect(told["rows"]).to all match("name" => String, "bytes" => Integer, "named" => be(true).or(be(false)), "by" => String)
+      expect(told).to include("pid" => process.pid, "diagnosis" => [])
+      expect(JSON.parse(command("memory", "all", "-f", "json").first).map { |one| one["pid"] }).to eq [process.pid]
+      text = command("memory", process.pid.to_s).first
+      expect(text).to match(/\Aprocess #{process.pid}: [\d.]+ MiB resident, its share [\d.]+ MiB, \d+ % named\n/)
+      expect(text).to include("Ruby's heap: slots in use")
+    end
+
+    it "looks again and again, and says which row carries the growth" do
+      process = living("HeapInspector.arm\nputs 'armed'\nK = []\nloop { 500.times { K << \"x\" * 900 }; sleep(0.02) }")
+      process.line(/armed/)
+      words = ["memory", process.pid.to_s, "--every", "0.5s", "--for", "1.6s"]
+      lines = command(*words, "--format", "jsonl").first.lines.map { |line| JSON.parse(line) }
+      expect(lines.size).to be_between(3, 5)
+      expect(lines.last).to include("carried_by" => "objects", "rss_per_minute" => be > 10_000_000)
+      expect(lines.last["diagnosis"].map { |one| one["kind"] }).to eq ["ruby_leak"]
+      course = /resident memory [▁-█]+ \+[\d.]+ [MG]iB a minute\n( +\+.* a minute  .*\n)+ruby leak: /
+      expect(command(*words).first.force_encoding("UTF-8")).to match(course)
+    end
+
+    it "asks the kernel where a process is not armed, and says so" do
+      process = living("puts 'up'\ngets")
+      process.line(/up/)
+      out, err, code = command("memory", process.pid.to_s, "-f", "json")
+      expect([err, code]).to eq ["", 0]
+      told = JSON.parse(out)
+      expect(told["rows"].sum { |row| row["bytes"] }).to eq told["rss"]
+      expect(told["rss"]).to be_within(told["rss"] / 20).of(smaps(process.pid))
+      expect(told["missing"]).to match(%r{\Aby /proc alone, .*not armed})
+    end
+
+    it "asks the kernel where the agent lies" do
+      row = { name: "stacks", bytes: 5, named: true, by: "kernel" }
+      memory = { pid: 1, time: 1, rss: 5, allocator: nil, missing: nil, facts: {}, rows: [row] }
+      [memory.merge(rss: 6), memory.merge(rows: [row.merge(bytes: -5)], rss: -5), memory.merge(rows: [row.merge(named: "no")]),
+       memory.merge(rows: [row.merge(name: "x" * 500)]), memory.merge(facts: { threads: "\e[2J" }),
+       memory.merge(rows: [row.merge(bytes: 0)] * 300, rss: 0),
+       memory.merge(rows: nil)].each do |lie|
+        process = growing("def grow = nil")
+        hostile_instead_of(process, { ok: lie }.to_json)
+        told = look(process)
+        expect(told.missing).to include("sent an invalid reply"), lie.inspect
+        expect(told.rss).to be > 1_000_000
+      end
+    end
+
+    it "says what is wrong" do
+      {
+        %w[memory 4000000] => /there is no process 4000000/, %w[memory] => /expected `heap_inspector memory/,
+        %w[memory 1 --for 1s] => /--for says how long/, %w[memory 1 --every 0s] => /some time between/,
+        %w[memory 1 -f yaml] => /invalid argument/, %w[memory nobody] => /is no pid, worker-N or all/
+      }.each { |words, told| expect(command(*words)[1]).to match(told), words.inspect }
+    end
+
+    it "trims a process, and says what it had before" do
+      process = growing(<<~'RUBY')
+        KEEP = []
+        def grow
+          all = Array.new(200_000) { |i| "x" * (100 + i % 900) }
+          all.each_with_index { |text, i| KEEP << text if (i % 400).zero? }
+          all = nil
+          GC.start
+        end
+      RUBY
+      process.say("grow")
+      process.line(/grown/)
+      out, err, code = command("trim", process.pid.to_s)
+      expect([err, code]).to eq ["", 0]
+      told = /\Aprocess \d+: ([\d.]+) MiB before, ([\d.]+) MiB after; its threads stood still for \d+ ms\n/
+      before, after = out.match(told).captures.map(&:to_f)
+      expect(after).to be < before - 30
+    end
+  end
+
+  # What smaps may hold: a name that looks like a head, one that is no text, sizes without end.
+  it "reads what others named" do
+    smaps = "7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \nRss: 4 kB\n7f0000002000-7f0000003000 r--p 00000000 08:01 7 /a\xff\n" \
+            "Rss: 8 kB\n7f0000004000-7f0000005000 rw-p 00000000 00:00 0                          [anon:\e[2J]\nRss: 4 kB\n" \
+            "Rss: 99999999999999999999 kB\nnonsense\n"
+    memory = inside("MemoryOutside").new(1, "why").memory(smaps.b, { "Threads" => 3 })
+    expect(memory.rows.to_h { |row| [row.name, row.bytes] }).to eq("anonymous" => 4096, "file:/a?" => 8192, "mapping:[anon:\e[2J]" => 4096)
+    expect(memory.to_s).not_to include("\e")
+  end
+
+  it "says what a kernel tells without smaps" do
+    memory = inside("MemoryOutside").new(1, "why").memory("", { "VmRSS" => 9, "RssAnon" => 4, "RssFile" => 3, "RssShmem" => 2 })
+    expect(memory.rows.map do |row|
+             [row.name, row.bytes, row.named]
+           end).to eq [["anonymous", 4, false], ["files", 3, true], ["shared_memory", 2, true]]
+    expect(memory.missing).to include("cannot be read")
+    expect(inside("MemoryOutside").new(1, "why").memory("", { "VmRSS" => 9 }).rows.map(&:bytes)).to eq [9]
+  end
+
+  it "is in a dump's first line, and in its summary" do
+    process = growing("def grow = nil")
+    path = File.join(folder, "heap.json.zst")
+    expect(command("dump", process.pid.to_s, "-o", path).last).to eq 0
+    memory = meta(path).fetch("memory")
+    expect(memory["rows"].sum { |row| row["bytes"] }).to eq memory["rss"]
+    expect(command("summary", path).first).to match(/Resident memory: the dump's objects are [\d.]+ % of it/).and include("heap_live")
+  end
+
+  it "refuses an earlier look that is none" do
+    memory = HeapInspector.memory
+    [1, memory.class.new(*memory.deconstruct.dup.tap { |values| values[0] += 1 }), memory.class.new(*memory.deconstruct.dup.tap do |values|
+                                                                                                      values[1] += 9
+                                                                                                    end)]
+      .each { |since| expect { memory.diagnosis(since: since) }.to raise_error(ArgumentError, /is no earlier look/) }
+    expect(memory.named_share).to be_between(0.9, 1)
+    expect(memory.to_json).to include("\"rss\":#{memory.rss}")
+  end
 end

@@ -6,6 +6,7 @@ use crate::dumper::{self, Dumper, Order, symbol};
 use crate::errors;
 use crate::gvl;
 use crate::input::bytes;
+use crate::memory;
 use crate::native::{function, method};
 use crate::tracer;
 use crate::walk;
@@ -198,7 +199,8 @@ impl Dumping {
     }
 
     /// Claims `folder`, takes the lock in it, opens `path` (or takes the caller's `descriptor`) and reads `files`: what there was to be
-    /// known, from the lock to the disk, in one go. `[Dumping, {path => text}, free bytes or nil]`; nil where the lock is taken.
+    /// known, from the lock to the disk, in one go. `[Dumping, {path => text}, free bytes or nil, memory by owner or nil]`; nil where the
+    /// lock is taken. `memory` are the arguments of `Native.memory`.
     fn open(
         ruby: &Ruby,
         folder: RString,
@@ -206,13 +208,21 @@ impl Dumping {
         path: Option<RString>,
         descriptor: RawFd,
         files: RArray,
+        memory: (u64, String, bool, u64),
     ) -> Result<Option<RArray>, Error> {
         let (folder, lock, path) = (path_of(folder), path_of(lock), path.map(path_of));
         let files =
             files.into_iter().map(|file| Ok(bytes(RString::try_convert(file)?))).collect::<Result<Vec<_>, Error>>()?;
+        let (page_bytes, state, is_alone, millis) = memory;
+        let mut question = Some(memory::Question::new(page_bytes, &state, is_alone, millis));
         let interrupted = AtomicBool::new(false);
         let opened = loop {
-            let work = || opened(&folder, &lock, path.as_deref(), descriptor, &files, &interrupted);
+            let work = || {
+                let opened = opened(&folder, &lock, path.as_deref(), descriptor, &files, &interrupted)?;
+                // Without it the dump is as good.
+                let answer = question.take().and_then(|question| question.answer().ok());
+                Ok((opened, answer))
+            };
             match gvl::without(ruby, &interrupted, work)? {
                 Err(Refusal::System(Failure::File { source, .. }))
                     if source.kind() == io::ErrorKind::Interrupted && interrupted.load(Ordering::Relaxed) =>
@@ -223,13 +233,15 @@ impl Dumping {
             }
         };
         match opened {
-            Ok((state, texts, free)) => {
+            Ok(((state, texts, free), answer)) => {
                 let hash = ruby.hash_new();
                 for (path, text) in texts {
                     hash.aset(ruby.str_from_slice(&path), ruby.str_from_slice(&text))?;
                 }
                 let dumping = ruby.obj_wrap(Dumping(Mutex::new(state)));
-                Ok(Some(ruby.ary_new_from_values(&[dumping.as_value(), hash.as_value(), ruby.into_value(free)])))
+                let answer = answer.map(|answer| answer.to_hash(ruby)).transpose()?;
+                let values = [dumping.as_value(), hash.as_value(), ruby.into_value(free), ruby.into_value(answer)];
+                Ok(Some(ruby.ary_new_from_values(&values)))
             }
             Err(Refusal::Locked) => Ok(None),
             Err(Refusal::System(failure)) => Err(errors::raised(ruby, &failure)),
@@ -620,7 +632,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
         class.undef_default_alloc_func();
         module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol(name),))?;
         if name == "Dumping" {
-            class.define_singleton_method("open", function!(Dumping::open, 5))?;
+            class.define_singleton_method("open", function!(Dumping::open, 6))?;
             class.define_method("start", method!(Dumping::start, 5))?;
             class.define_method("wait", method!(Dumping::wait, 2))?;
             class.define_method("close", method!(Dumping::close, 0))?;

@@ -1,5 +1,6 @@
 //! What a dump is, at a glance: the kinds of objects, what was traced, how full the pages are, which Ruby wrote it, what was lost.
 
+pub(crate) mod resident;
 mod taking;
 
 use super::groups::{self, Groups, Shows};
@@ -85,6 +86,8 @@ impl Summary {
         sections.push(Section::Facts(self.heap()));
         let taking = self.context.totals.meta.as_deref().and_then(taking::Taking::parse);
         sections.extend(taking.as_ref().and_then(taking::Taking::facts).map(Section::Facts));
+        let told = self.context.totals.taken::<serde_json::Value>().as_ref().and_then(resident::parts);
+        sections.extend(told.map(|parts| Section::Table(resident::table(&parts, self.context.totals.objects.memsize))));
         sections.push(Section::Table(self.types.table("types", titled("Types", &self.filter), Shows::BytesAndCount)));
         sections.push(Section::Table(self.classes.table(
             "classes",

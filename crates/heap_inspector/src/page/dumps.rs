@@ -1,6 +1,7 @@
 //! What each dump is: when and how it was taken, what it holds, what was lost of it.
 
 use super::cells::name;
+use crate::analysis::summary::resident;
 use crate::heap::Heap;
 use crate::ruby::pages::Layout;
 use serde_json::{Value, json};
@@ -12,6 +13,9 @@ pub(super) fn value(dump: &str, heap: &Heap) -> Value {
     let number = |key: &str| meta.get(key).and_then(Value::as_u64);
     let text = |key: &str| meta.get(key).and_then(Value::as_str).map(name);
     let pages: u64 = heap.pages().unwrap_or_default().iter().map(|size| size.pages.count).sum();
+    let resident = resident::parts(&meta);
+    let resident: Option<Vec<Value>> =
+        resident.map(|parts| parts.iter().map(|part| json!([name(&part.name), part.bytes, part.is_named])).collect());
     let sampling = totals.sampling().filter(|sampling| sampling.is_of_lines());
     json!({
         "name": name(dump),
@@ -24,6 +28,7 @@ pub(super) fn value(dump: &str, heap: &Heap) -> Value {
         "ruby": text("ruby"),
         "series": totals.ruby_version.series(),
         "rss": number("rss"),
+        "resident": resident,
         "objects": totals.objects.count,
         "bytes": totals.objects.memsize,
         "pages": pages,

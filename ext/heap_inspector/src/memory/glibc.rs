@@ -16,7 +16,7 @@ const HEAP: u64 = 64 << 20;
 /// Bytes of a window.
 const WINDOW: u64 = 1 << 16;
 /// Windows that are read of all arenas.
-const MOST: u64 = 384;
+const MOST: u64 = 192;
 /// Chunks that must follow each other before a chain is believed.
 const BELIEVED: u32 = 6;
 /// Windows in a row without a chunk's beginning, as in a block of 4 MiB, that are looked at.

@@ -76,6 +76,21 @@ export function pageMap() {
   });
 }
 
+// Where the resident memory is, part by part, in each of the dumps that tell it; the last so many of them.
+export function residentTable(most) {
+  const told = dumps.filter((dump) => dump.resident).slice(-most);
+  if (told.length === 0) return null;
+  const sizes = told.map((dump) => new Map(dump.resident.map(([part, size]) => [part, size])));
+  const latest = sizes[sizes.length - 1];
+  const parts = [...new Set(sizes.flatMap((parts) => [...parts.keys()]))].sort((one, other) => (latest.get(other) ?? 0) - (latest.get(one) ?? 0));
+  const unnamed = new Set(told.flatMap((dump) => dump.resident.filter(([, , named]) => !named).map(([part]) => part)));
+  const columns = [
+    { name: "part", title: "Part", label: true, cell: (part) => ["text", unnamed.has(part) ? `${part} (nobody names it)` : part] },
+    ...told.map((dump, at) => ({ name: `dump_${at}`, title: told.length === 1 ? "Resident" : dump.name, cell: (part) => ["bytes", sizes[at].get(part) ?? 0] })),
+  ];
+  return table({ id: `resident-table-${most}`, title: "Resident memory by part", columns, rows: parts.map((part) => columns.map((column) => column.cell(part))), first: 12 });
+}
+
 // What is chosen by the brush: [from, to] of bars, or null.
 const chosen = { range: null, listeners: [] };
 export const brushed = () => chosen.range;

@@ -3,7 +3,7 @@ import { h, put, section } from "./elements.js";
 import { data, dumps, last, served } from "./data.js";
 import { facts, note } from "./table.js";
 import { answer } from "./suspects.js";
-import { dumpTable, histogram, overTime, pageMap } from "./charts.js";
+import { dumpTable, histogram, overTime, pageMap, residentTable } from "./charts.js";
 import { treeView } from "./tree.js";
 import { follow, objectsView } from "./objects.js";
 import { groupsView, parts } from "./groups.js";
@@ -57,7 +57,7 @@ function memory() {
   }));
   const beside = rss ? h("p", {}, `${bytes(Math.max(0, rss - last.bytes))} of the resident memory are no memory of Ruby’s objects: free slots, code, stacks, and what malloc and native extensions keep.`) : null;
   return section("memory", "What the memory is", `${plural(last.objects, "object")} take ${bytes(last.bytes)}; ${bytes(data.reachable.bytes)} of them are held from the roots.`,
-    bars, beside, types && parts([types], "memory"), h("details", { class: "more" }, h("summary", {}, "Classes, pages and roots"), parts(data.memory, "memory", ["types", "totals"]).filter((part) => part)));
+    bars, beside, residentTable(1), types && parts([types], "memory"), h("details", { class: "more" }, h("summary", {}, "Classes, pages and roots"), parts(data.memory, "memory", ["types", "totals"]).filter((part) => part)));
 }
 
 const tree = treeView();
@@ -66,7 +66,7 @@ const groups = groupsView();
 const sections = [
   ["basis", "Basis", basis],
   ["memory", "Memory", memory],
-  dumps.length > 1 && ["growth", "Growth", () => section("growth", "Over the dumps", `From ${bytes(dumps[0].bytes)} to ${bytes(last.bytes)} in ${plural(dumps.length, "dump")}.`, overTime(), dumpTable(), parts(data.growth ?? [], "growth"))],
+  dumps.length > 1 && ["growth", "Growth", () => section("growth", "Over the dumps", `From ${bytes(dumps[0].bytes)} to ${bytes(last.bytes)} in ${plural(dumps.length, "dump")}.`, overTime(), dumpTable(), residentTable(8), parts(data.growth ?? [], "growth"))],
   ["tree", "Who holds it", () => section("tree", "Who holds it", "Each box is held by the one above it alone: if that went, it would go. As wide as what it retains.", tree)],
   ["generations", "Generations", () => section("generations", "When it was allocated", "By how many garbage collections there had been. What a leak leaves stands in each generation; what an app needs, in the first. Drag over the bars to choose.",
     data.generations ? histogram() : h("p", {}, "Allocations were not traced, so no object’s generation is known."))],
