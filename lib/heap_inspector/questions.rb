@@ -17,7 +17,7 @@ module HeapInspector
         methods: %w[Heap#suspects Diff#suspects],
         dumps: (1..),
         word: nil,
-        options: { format: :text, lines: 5, except: nil },
+        options: { format: :text, lines: 5, except: nil, rules: nil, known: nil, "fail-on": nil },
         formats: %w[text json markdown csv]
       },
       {
@@ -53,7 +53,7 @@ module HeapInspector
         methods: %w[Heap#paths_to Heap#paths_to_class],
         dumps: (1..1),
         word: { value: "ADDRESS", needed: true, instead: %w[class where] },
-        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5 },
+        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5, rules: nil },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
       {

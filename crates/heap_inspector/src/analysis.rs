@@ -23,6 +23,7 @@ pub mod summary;
 pub mod suspects;
 pub mod threads;
 pub mod unreachable;
+pub mod verdicts;
 
 use crate::diagnostics::Diagnostics;
 use crate::heap::{Heap, NodeId};

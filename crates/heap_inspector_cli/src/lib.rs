@@ -33,6 +33,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// All went well, or the reader closed the pipe.
 pub const SUCCESS: i32 = 0;
+/// What `--fail-on` names is there.
+pub const FOUND: i32 = 3;
 /// The input is to blame, or the operating system.
 pub const FAILURE: i32 = 1;
 /// The words are to blame.
@@ -231,7 +233,10 @@ fn answer(
             }
             let control = Control { cancel: Some(cancel), ..Control::default() };
             let written = view::write(&report, format, &terminal.style(), &control, out);
-            answered(written, cancel, err)
+            match answered(written, cancel, err) {
+                SUCCESS if report.is_failure() => FOUND,
+                code => code,
+            }
         }
         // Of several dumps the error itself says which.
         Err(error) => match question.answer {

@@ -3,6 +3,7 @@
 //! *Merged* paths of many objects are the part of the tree of shortest paths ([`crate::graph::shortest_paths`]) above them, where
 //! objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
+use super::verdicts::{Fault, Judge, Rules};
 use super::{Context, address_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::control::Control;
@@ -175,10 +176,10 @@ impl Chain {
         Ok(Chain { steps, shown })
     }
 
-    /// What is shown of it: steps, and in words what is left out of them.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = std::result::Result<&Step, String>> {
+    /// What is shown of it: steps, each with its place among [`Chain::steps`], and in words what is left out of them.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = std::result::Result<(usize, &Step), String>> {
         self.shown.iter().map(|shown| match shown {
-            Row::Step(at) => Ok(&self.steps[*at]),
+            Row::Step(at) => Ok((*at, &self.steps[*at])),
             other => Err(other.words()),
         })
     }
@@ -257,9 +258,27 @@ impl Paths {
     /// The answer of `path DUMP ADDRESS`.
     #[must_use]
     pub fn report(&self, heap: &Heap, tree: &Tree, dump: &str, context: &Context) -> Report {
+        self.report_by(heap, tree, &Rules::default(), dump, context)
+    }
+
+    /// [`Paths::report`] with verdicts by the user's rules, too.
+    #[must_use]
+    pub fn report_by(&self, heap: &Heap, tree: &Tree, rules: &Rules, dump: &str, context: &Context) -> Report {
         let mut sections = vec![self.facts(heap, tree)];
-        sections.extend(self.sections(heap, tree));
+        sections.extend(self.sections(heap, tree, rules));
         sections.extend(context.notes());
+        let next = if self.chains.is_empty() {
+            format!(
+                "`heap_inspector show {} 0x{:x}` tells all of the object",
+                shell_words::quote(dump),
+                heap.address(self.id)
+            )
+        } else {
+            "the reference to cut is one of those marked; `--rules FILE` says what of the app is meant to live, and `--paths 5` what else \
+             holds the object"
+                .to_owned()
+        };
+        sections.push(note(Level::Next, next));
         Report { verb: "path", dump: dump.to_owned(), sections }
     }
 
@@ -274,7 +293,7 @@ impl Paths {
     }
 
     /// A section for each chain, or why there is none.
-    pub(crate) fn sections(&self, heap: &Heap, tree: &Tree) -> Vec<Section> {
+    pub(crate) fn sections(&self, heap: &Heap, tree: &Tree, rules: &Rules) -> Vec<Section> {
         if self.chains.is_empty() {
             let text = "no chain of references leads from a root to this object: it is garbage that no GC has taken yet, or only held \
                         weakly";
@@ -284,18 +303,33 @@ impl Paths {
             1 => "Path from a root".to_owned(),
             count => format!("Path {} of {count} from a root", at + 1),
         };
+        let judge = Judge::new(heap, tree, rules);
         let chains = self.chains.iter().enumerate();
         chains
             .map(|(at, chain)| {
-                let row = |row: std::result::Result<&Step, String>| match row {
-                    Ok(step) => vec![
+                let judged = judge.steps(&chain.steps, None);
+                let text = |text: &str| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) };
+                let fault = |fault: Fault| match fault {
+                    Fault::None => Cell::Missing,
+                    Fault::Candidate => Cell::Brief { text: "candidate".into(), brief: "here?".into() },
+                    Fault::Faulty => Cell::Brief { text: "faulty".into(), brief: "here".into() },
+                };
+                let row = |row: std::result::Result<(usize, &Step), String>| match row {
+                    Ok((at, step)) => vec![
                         address_cell(heap, step.id),
                         Cell::Bytes(heap.bytes(step.id)),
                         Cell::Bytes(tree.retained(step.id)),
+                        text(judged[at].verdict.name()),
+                        fault(judged[at].fault),
+                        text(&judged[at].reason),
                         edge_cell(&step.edge),
                         Cell::Text(step.label.clone()),
                     ],
-                    Err(words) => vec![Cell::Missing, Cell::Missing, Cell::Missing, Cell::Missing, Cell::Text(words)],
+                    Err(words) => {
+                        let mut cells = vec![Cell::Missing; 8];
+                        cells[7] = Cell::Text(words);
+                        cells
+                    }
                 };
                 Section::Path(Path {
                     name: "paths",
@@ -304,6 +338,9 @@ impl Paths {
                         column("address", "Address"),
                         column("memsize", "Memory"),
                         column("retained_memsize", "Retained"),
+                        column("verdict", "Verdict"),
+                        column("fault", "Cut"),
+                        Column { name: "reason", title: "Why", shrinks: true },
                         Column { name: "edge", title: "Held by", shrinks: true },
                         Column { name: "object", title: "Object", shrinks: true },
                     ],

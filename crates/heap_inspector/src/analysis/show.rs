@@ -1,6 +1,7 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
 use super::paths::{self, Paths, Told};
+use super::verdicts::Rules;
 use super::{Context, address_cell, column, edge_cell, fact, key_cell};
 use crate::control::Control;
 use crate::graph::Referrers;
@@ -291,7 +292,7 @@ impl Object {
             Section::Table(neighbours(heap, tree, "references", "Refers to", &self.references, self.rest_references)),
             Section::Table(neighbours(heap, tree, "referrers", "Referred to by", &self.referrers, self.rest_referrers)),
         ]);
-        sections.extend(self.paths.sections(heap, tree));
+        sections.extend(self.paths.sections(heap, tree, &Rules::default()));
         sections.extend(context.notes());
         Report { verb: "show", dump: dump.to_owned(), sections }
     }
@@ -312,7 +313,7 @@ impl Object {
             })
         };
         let none = Edge::Other("");
-        let mut sections = self.paths.sections(heap, tree);
+        let mut sections = self.paths.sections(heap, tree, &Rules::default());
         sections.extend(self.referrers.iter().map(|from| path(vec![step(from, &none), step(&own, &from.edge)])));
         sections.extend(self.references.iter().map(|to| path(vec![step(&own, &none), step(to, &to.edge)])));
         Report { verb: "show", dump: dump.to_owned(), sections }

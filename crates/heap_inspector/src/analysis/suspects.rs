@@ -14,6 +14,7 @@
 use super::diff::Diff;
 use super::normalised::NormalisedPath;
 use super::paths::Chain;
+use super::verdicts::{Fault, Growth, Judge, Judged, reference};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Tree};
@@ -30,13 +31,15 @@ use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
 use points::{Accumulation, Content, join, kind_of};
+use served::unserved;
 use unheld::unheld;
 use unseen::unseen;
 use untraced::untraced;
 
 pub(super) use anchors::AccumulationPoint;
-pub use answer::report;
+pub use answer::{failure, report};
 pub use exceptions::Exceptions;
+pub use known::Known;
 pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
 pub(super) use points::places;
@@ -48,10 +51,12 @@ mod evidence;
 mod exceptions;
 mod growth;
 mod joining;
+mod known;
 mod naming;
 mod origins;
 mod points;
 mod ruby;
+mod served;
 mod unheld;
 mod unseen;
 mod untraced;
@@ -111,12 +116,36 @@ pub struct Suspect {
     pub since: Option<u32>,
     /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
     pub path: Chain,
+    /// What is thought of each of its steps, where that was asked for ([`judge`]).
+    pub judged: Vec<Judged>,
+    /// Whether it was seen before; none where that was not asked.
+    pub is_known: Option<bool>,
     /// The same in words that are those of every dump of the leak, from the holder to what piles up; its hash is the leak's short name.
     pub normalised_path: NormalisedPath,
     /// How far to believe it.
     pub confidence: Confidence,
     /// Why, in words: how it grew, then what else the dump shows of it.
     pub reasons: Vec<String>,
+}
+
+/// Judges the steps of the suspects' paths, `is_known` where several dumps tell that the accumulation points were there before.
+pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, is_known: bool) {
+    for suspect in found {
+        let growth = Growth { point: suspect.id, is_known };
+        suspect.judged = judge.steps(&suspect.path.steps, Some(growth));
+    }
+}
+
+impl Suspect {
+    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
+    /// that alone.
+    #[must_use]
+    pub fn faulty_references(&self, heap: &Heap) -> Vec<String> {
+        let steps = &self.path.steps;
+        let at_fault = self.judged.iter().enumerate().filter(|(_, judged)| judged.fault != Fault::None);
+        let word = |at: usize| reference(heap, at.checked_sub(1).map(|before| &steps[before]), &steps[at]);
+        at_fault.map(|(at, _)| word(at)).collect()
+    }
 }
 
 /// Growth below this is noise: buffers, inline caches, Ruby's own tables.
@@ -204,14 +233,21 @@ pub fn of_heap_by(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let generation = |id: NodeId| heap.properties(id).generation;
-    let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
+    let oldest = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
+    let unserved = unserved(heap, tree, children, shortest_paths, source, control)?;
+    let first = |mut found: Vec<Suspect>| {
+        found.retain(|suspect| unserved.iter().all(|other| other.id != suspect.id));
+        found.splice(0..0, unserved.iter().cloned());
+        found.truncate(limit);
+        found
+    };
     // Of samples too few are known to tell the times of a place.
     if last == 0 || heap.names().sampling.is_some_and(Sampling::is_of_lines) {
-        return untraced(heap, tree, children, shortest_paths, source, limit, control);
+        return Ok(first(untraced(heap, tree, children, shortest_paths, source, limit, control)?));
     }
-    let span = (last - first + 1).max(1);
-    let bin = |generation: u32| (u64::from(generation - first) * u64::from(BINS) / u64::from(span)) as u32;
+    let span = (last - oldest + 1).max(1);
+    let bin = |generation: u32| (u64::from(generation - oldest) * u64::from(BINS) / u64::from(span)) as u32;
     let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, shortest_paths, |_| false)?;
     let older = older(heap, children, control)?;
@@ -295,7 +331,7 @@ pub fn of_heap_by(
         found.insert(before.min(found.len()), unheld);
         found.truncate(limit);
     }
-    Ok(found)
+    Ok(first(found))
 }
 
 /// So many objects of one sort do not pile up yet.

@@ -2,6 +2,7 @@
 
 use super::Asked;
 use super::list::{Dominators, Path};
+use crate::analysis::verdicts::Rules;
 use crate::analysis::{dominator_tree, dominators_by_key, grouping, paths, retained, show};
 use crate::graph::dominators::Dominator;
 use crate::keys::Key;
@@ -51,7 +52,8 @@ pub(super) fn path(snapshot: &Snapshot, chosen: &Path, asked: &Asked<'_>) -> Res
     if let Some(address) = &chosen.address {
         let id = show::find(heap, address)?;
         let paths = paths::paths(heap, snapshot.source(), id, chosen.paths, control)?;
-        return Ok(paths.report(heap, snapshot.tree(control)?, &asked.dump, &snapshot.context()));
+        let rules = chosen.rules.as_ref().map(|path| Rules::read(path.as_ref())).transpose()?.unwrap_or_default();
+        return Ok(paths.report_by(heap, snapshot.tree(control)?, &rules, &asked.dump, &snapshot.context()));
     }
     let class = chosen.class.as_deref();
     let filter = match class {

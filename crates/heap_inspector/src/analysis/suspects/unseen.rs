@@ -108,6 +108,8 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         since: content.since.checked_sub(1),
         steps: Vec::new(),
         path: Chain::default(),
+        judged: Vec::new(),
+        is_known: None,
         confidence: Confidence::Low,
         reasons: Vec::new(),
     };
