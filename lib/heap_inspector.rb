@@ -127,6 +127,7 @@ module HeapInspector
   autoload :SlotSizePages, "heap_inspector/fragmentation"
   autoload :StackFrame, "heap_inspector/stack_frame"
   autoload :Step, "heap_inspector/step"
+  autoload :StepVerdict, "heap_inspector/suspects"
   autoload :Summary, "heap_inspector/summary"
   autoload :Suspect, "heap_inspector/suspects"
   autoload :Suspects, "heap_inspector/suspects"

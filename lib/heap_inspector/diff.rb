@@ -144,15 +144,19 @@ module HeapInspector
     # What looks like a leak, the most suspect first: what took in objects between each two dumps and keeps them.
     #
     # @param limit [Integer, nil] how many suspects at most
-    # @param except [String, Pathname, Array<String>, nil] a file of patterns, or patterns, for the holders, classes and locations that are
-    #   meant to be; see docs/suspects.md
+    # @param except [String, Pathname, Array<String>, nil] a file of patterns, or patterns, for the holders, classes, fingerprints and
+    #   locations that are meant to be; see docs/suspects.md
+    # @param rules [String, Pathname, Array<String>, nil] a file of rules, or rules, that say which classes of the app are expected to be
+    #   alive, or stuck: `"Billing::Session stuck its request is over"`
+    # @param known [String, Pathname, Array<String>, nil] a file of fingerprints, or of an answer as JSON, or fingerprints: which of the
+    #   suspects are known
     # @return [Suspects]
     # @raise [ArgumentError] if a pattern cannot be understood
     # @raise [SystemCallError] if the file cannot be read
     # @example
     #   diff.suspects(except: ["I18n::*"]).first&.holder # => "Audit"
-    def suspects(limit: 5, except: nil)
-      Suspects.of(heaps, @matches, limit: limit, except: except)
+    def suspects(limit: 5, except: nil, rules: nil, known: nil)
+      Suspects.of(heaps, @matches, limit: limit, except: except, rules: rules, known: known)
     end
 
     # Writes a file of each dump that other tools open; docs/exports.md says what they make of it.

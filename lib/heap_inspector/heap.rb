@@ -292,12 +292,14 @@ module HeapInspector
     #
     # @param limit [Integer, nil] how many suspects at most
     # @param except [String, Pathname, Array<String>, nil] see {Diff#suspects}
+    # @param rules [String, Pathname, Array<String>, nil] see {Diff#suspects}
+    # @param known [String, Pathname, Array<String>, nil] see {Diff#suspects}
     # @return [Suspects]
     # @raise (see Diff#suspects)
     # @example
     #   heap.suspects.first&.headline # => "300 × Order, retaining 26.9 KiB, held by Audit"
-    def suspects(limit: 5, except: nil)
-      Suspects.of([self], nil, limit: limit, except: except)
+    def suspects(limit: 5, except: nil, rules: nil, known: nil)
+      Suspects.of([self], nil, limit: limit, except: except, rules: rules, known: known)
     end
 
     # A page to look at, in a browser: what may leak, who holds what, the biggest objects to walk through, waste, threads. One HTML file,

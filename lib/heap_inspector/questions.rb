@@ -19,7 +19,7 @@ module HeapInspector
         dumps: (1..),
         word: nil,
         behind: nil,
-        options: { format: :text, lines: 5, except: nil },
+        options: { format: :text, lines: 5, except: nil, rules: nil, known: nil, "fail-on": nil },
         formats: %w[text json markdown csv]
       },
       {
@@ -59,7 +59,7 @@ module HeapInspector
         dumps: (1..1),
         word: { value: "ADDRESS", needed: true, instead: %w[class where] },
         behind: nil,
-        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5 },
+        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5, rules: nil },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
       {

@@ -85,7 +85,7 @@ module HeapInspector
     end
 
     def variable(name)
-      name.to_s.upcase
+      name.to_s.upcase.tr("-", "_")
     end
 
     # What stands in place of an address is no address: the first of the options that may.

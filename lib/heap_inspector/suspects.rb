@@ -1,6 +1,22 @@
 # frozen_string_literal: true
 
 module HeapInspector
+  # What is thought of a step of a path.
+  class StepVerdict < Value
+    # @!attribute [r] verdict
+    #   @return [Symbol] `:expected` to be alive, `:stuck` as its work is over, or `:unknown`
+    # @!attribute [r] reason
+    #   @return [String] why, in words; empty where nothing is known
+    # @!attribute [r] fault
+    #   @return [Symbol, nil] `:faulty` where the reference to it should have been cut, `:candidate` where it may be that one
+    fields :verdict, :reason, :fault
+
+    # @return [String]
+    def to_s
+      Native.escape(reason.empty? ? verdict.to_s : "#{verdict}: #{reason}")
+    end
+  end
+
   # A place that takes in objects and keeps them.
   class Suspect < Value
     # @!attribute [r] headline
@@ -10,6 +26,12 @@ module HeapInspector
     # @!attribute [r] normalised_path
     #   @return [Array<String>] what it is made of: the classes from the holder to what piles up, without anything that another process
     #     or another dump of the leak has otherwise
+    # @!attribute [r] known
+    #   @return [Boolean, nil] whether `known:` has the fingerprint; nil where that was not given
+    # @!attribute [r] verdicts
+    #   @return [Array<StepVerdict>] what is thought of each step of {#path}
+    # @!attribute [r] faulty_references
+    #   @return [Array<String>] the reference that should have been cut, as `"Array […] → Order"`; several where it may be any of them
     # @!attribute [r] object
     #   @return [HeapObject, nil] where the objects pile up: the array, hash, string, ... that takes them in; nil where a root itself does
     # @!attribute [r] holder
@@ -49,8 +71,9 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :fingerprint, :normalised_path, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps,
-           :location, :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence, :reasons, :next
+    fields :headline, :fingerprint, :normalised_path, :known, :verdicts, :faulty_references, :object, :holder, :holder_object, :label,
+           :class_name, :count, :memsize, :steps, :location, :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence,
+           :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -71,19 +94,24 @@ module HeapInspector
   #   in { holder:, class_name:, location:, confidence: :high } then puts "#{holder} keeps every #{class_name} of #{location}"
   #   end
   class Suspects < Rows
+    # So many of a row's values tell the leak; places and paths follow.
+    LEAK = 6
+    private_constant :LEAK
+
     # @api private
-    def self.of(heaps, matches, limit:, except:)
-      new(heaps, Native.suspects(heaps, matches, Where.limit(limit), exceptions(except)))
+    def self.of(heaps, matches, limit:, except:, rules:, known:)
+      said = [lines(:except, except, "patterns"), lines(:rules, rules, "rules"), lines(:known, known, "fingerprints")]
+      new(heaps, Native.suspects(heaps, matches, Where.limit(limit), said))
     end
 
-    # A path, patterns or nil.
-    def self.exceptions(except)
-      return except && Input.path_of(except) unless except.is_a?(Array)
-      return except.map { |pattern| Where.text(pattern) } if except.all?(String)
+    # A path, lines or nil.
+    def self.lines(name, said, what)
+      return said && Input.path_of(said) unless said.is_a?(Array)
+      return said.map { |line| Where.text(line) } if said.all?(String)
 
-      raise TypeError, "except: is a path or an Array of patterns, not #{except.inspect}"
+      raise TypeError, "#{name}: is a path or an Array of #{what}, not #{said.inspect}"
     end
-    private_class_method :exceptions
+    private_class_method :lines
 
     # @api private
     def initialize(heaps, answer)
@@ -91,7 +119,7 @@ module HeapInspector
       @dumps = heaps.size
       rows, @document = answer
       heap = heaps.last
-      @suspects = rows.map { |row| suspect(heap, row.each(&:freeze)) }.freeze
+      @suspects = rows.map { |row| suspect(heap, row.each(&:freeze).dup) }.freeze
       freeze
     end
 
@@ -102,9 +130,11 @@ module HeapInspector
     end
 
     def suspect(heap, row)
-      headline, fingerprint, normalised, index, holder, holder_index, *said, rate, path, confidence, reasons, following = row
+      *leak, verdicts, faults = row.slice!(0, LEAK)
+      index, holder, holder_index, *said, rate, path, confidence, reasons, following = row
       path = path.map { |step| Step.of(heap, step) }.freeze
-      Suspect.new(headline, fingerprint, normalised, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said,
+      verdicts = verdicts.map { |verdict| StepVerdict.new(*verdict) }.freeze
+      Suspect.new(*leak, verdicts, faults, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said,
                   WorkRate.of(rate), path,
                   confidence, reasons, following)
     end

@@ -16,6 +16,9 @@ module Leaks
 
     def self.all(dir) = Dir.children(SOURCES).sort.map { |file| new(File.basename(file, ".rb"), dir) }
 
+    # Some of them, run in another way.
+    def self.some(names, dir, env) = names.map { |name| new(name, dir, env) }
+
     # Runs programs, two at a time.
     def self.run(programs, jobs: 2)
       queue = programs.each_with_object(Queue.new) { |program, all| all << program }.close
@@ -23,8 +26,9 @@ module Leaks
       Array.new(jobs) { Thread.new(&worker) }.each(&:join)
     end
 
-    def initialize(name, dir)
+    def initialize(name, dir, env = {})
       @name = name
+      @env = env
       @dir = File.join(dir, name)
       @source = File.join(SOURCES, "#{name}.rb")
     end
@@ -32,7 +36,7 @@ module Leaks
     # Makes the dumps; notes the reason where a library is missing.
     def run
       FileUtils.mkdir_p(File.dirname(@dir), mode: 0o700)
-      out, status = Open3.capture2e(RbConfig.ruby, @source, @dir)
+      out, status = Open3.capture2e(@env, RbConfig.ruby, @source, @dir)
       return @missing = out.strip if status.exitstatus == 77
 
       raise "#{name} failed: #{out}" unless status.success?
@@ -166,6 +170,10 @@ module Leaks
       end
     end
 
+    # The fingerprints of the leaks as three dumps tell them, and the references that are said to be at fault.
+    def fingerprints = found.map { |suspect| suspect["fingerprint"] }
+    def faults = found.map { |suspect| suspect["faulty_references"] }
+
     # What is wrong with the answer to the last dump alone: each heavy leak is among the first.
     def one_dump
       @heavy.reject { |leak| rank(leak, @one.first(FIRST)) }.map { |leak| "#{leak.classes.first} is not among #{FIRST}" }
@@ -175,14 +183,18 @@ module Leaks
 
     # A row of the table.
     def row
-      return [program.name, "", "", "", "not run", ""] if unanswered
-      return [program.name, "none", "", "", healthy, ""] if @leaks.empty?
+      return [program.name, "", "", "", "", "", "not run", ""] if unanswered
+      return [program.name, "none", "", "", "", "", healthy, ""] if @leaks.empty?
 
       leak = @leaks.first
-      [program.name, leak.holders.first, leak.classes.first, leak.lines.first, ranks(@three), ranks(@one)]
+      [program.name, leak.holders.first, leak.classes.first, leak.lines.first, faults.first.to_a.join(" or "), fingerprints.first.to_s,
+       ranks(@three), ranks(@one)]
     end
 
     private
+
+    # The suspects of three dumps that are the leaks.
+    def found = @leaks.filter_map { |leak| @three.find { |suspect| leak.match?(suspect) } }
 
     # The suspects of a program without a leak that are more than it allows.
     def above
@@ -203,7 +215,7 @@ module Leaks
 
   # The verdicts as a Markdown table.
   module Table
-    HEAD = ["Program", "Holder", "Leaked", "Line", "Three dumps", "One dump"].freeze
+    HEAD = ["Program", "Holder", "Leaked", "Line", "Faulty reference", "Fingerprint", "Three dumps", "One dump"].freeze
 
     def self.of(verdicts)
       rows = [HEAD, *verdicts.map { |verdict| verdict.row.map { |cell| cell.gsub("|", "\\|") } }]

@@ -6,16 +6,18 @@
 # a tool should find. A program requires this file, marks the lines that allocate what leaks with `# LEAK`, and calls `leak`, `leaks`
 # or `no_leak` with a block that is one request; the block gets the request's number. Exit status 77: a library is missing.
 #
-# LEAKS_TRACER=full or sampled traces with the gem's tracer instead of Ruby's, and takes the dumps by the gem.
+# LEAKS_TRACER=full or sampled traces with the gem's tracer instead of Ruby's, and takes the dumps by the gem; none traces nothing.
+# LEAKS_COMPACT=1 compacts the heap before each dump.
 require "fileutils"
 require "json"
 require "objspace"
-if ENV["LEAKS_TRACER"]
+case ENV.fetch("LEAKS_TRACER", nil)
+when "none" then nil
+when nil then ObjectSpace.trace_object_allocations_start
+else
   $LOAD_PATH.unshift File.expand_path("../../lib", __dir__)
   require "heap_inspector"
   HeapInspector.trace_object_allocations_start(mode: ENV.fetch("LEAKS_TRACER"))
-else
-  ObjectSpace.trace_object_allocations_start
 end
 
 # What any app has in memory from the start: larger than the leak, and it does not grow. Text with a dash is in no dump, which keeps
@@ -72,7 +74,8 @@ class Harness
   end
 
   def dump(file)
-    return ObjectSpace.dump_all(output: file) unless ENV["LEAKS_TRACER"]
+    GC.compact if ENV["LEAKS_COMPACT"]
+    return ObjectSpace.dump_all(output: file) unless defined?(HeapInspector)
 
     ENV["HEAP_INSPECTOR_DIR"] = File.join(File.expand_path(@dir), "run") # two programs dump at a time
     HeapInspector.dump(file, compression: :plain, gc: false, force: true)

@@ -24,6 +24,7 @@ pub mod summary;
 pub mod suspects;
 pub mod threads;
 pub mod unreachable;
+pub mod verdicts;
 pub mod verify;
 pub mod work;
 

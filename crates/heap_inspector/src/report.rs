@@ -220,6 +220,10 @@ pub enum Level {
     Info,
     /// The numbers may be incomplete: input was lost or repaired.
     Warning,
+    /// What was asked for to be an error is found: the command line's exit code says so, too.
+    Failure,
+    /// What to do next.
+    Next,
 }
 
 /// A sentence or two for the reader.
@@ -282,6 +286,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it says that what was to be an error is found.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.sections.iter().any(|section| matches!(section, Section::Note(note) if note.level == Level::Failure))
+    }
+
     /// Whether rows are missing, since there was no memory for them.
     #[must_use]
     pub fn is_cut(&self) -> bool {

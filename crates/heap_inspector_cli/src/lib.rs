@@ -33,6 +33,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// All went well, or the reader closed the pipe.
 pub const SUCCESS: i32 = 0;
+/// What `--fail-on` names is there.
+pub const FOUND: i32 = 3;
 /// The input is to blame, or the operating system.
 pub const FAILURE: i32 = 1;
 /// The words are to blame.
@@ -245,6 +247,7 @@ fn answer(
             let control = Control { cancel: Some(cancel), ..Control::default() };
             let written = view::write(&report, format, &terminal.style(), &control, out);
             match answered(written, cancel, err) {
+                SUCCESS if report.is_failure() => FOUND,
                 SUCCESS => exit_code(&report),
                 code => code,
             }

@@ -120,7 +120,10 @@ fn entry(question: &Question) -> String {
         .iter()
         .filter(|choice| matches!(choice.place, Place::Option(_)))
         .filter(|choice| !["threads", "strict", "no-index", "app"].contains(&choice.name))
-        .map(|choice| format!("{}: {}", choice.name, value(choice)))
+        .map(|choice| match choice.name.contains('-') {
+            true => format!("\"{}\": {}", choice.name, value(choice)),
+            false => format!("{}: {}", choice.name, value(choice)),
+        })
         .collect();
     let formats: Vec<&str> = question.formats().map(Format::name).collect();
     format!(

@@ -12,7 +12,8 @@ use crate::objects::{self, pack};
 use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
 use heap_inspector::analysis::path_growth::{ByPath, Pathed};
-use heap_inspector::analysis::suspects::{self, Exceptions, Suspect};
+use heap_inspector::analysis::suspects::{self, Exceptions, Known, Suspect};
+use heap_inspector::analysis::verdicts::{Fault, Judge, Judged, Rules};
 use heap_inspector::analysis::verify::{Leak, verify};
 use heap_inspector::analysis::work::Rate;
 use heap_inspector::analysis::{Context, holders};
@@ -285,36 +286,48 @@ fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RStrin
     Ok(ruby.str_new(&html))
 }
 
-/// The suspects of the heaps, `matches` being nil for one heap; `except` is a path, an Array of patterns or nil. `[rows, document]`, a row
-/// being `[headline, fingerprint, normalised_path, object, holder, holder_object, label, class, count, memsize, steps, location, app_location,
-/// mostly, since, known_leak, rate, path, confidence, reasons, next]`.
+/// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
+/// `[rows, document]`, a row being `[headline, fingerprint, normalised_path, known, verdicts, faulty_references, object, holder,
+/// holder_object, label, class, count, memsize, steps, location, app_location, mostly, since, known_leak, rate, path, confidence, reasons,
+/// next]`.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
     matches: Option<&Matches>,
     limit: Option<usize>,
-    except: Value,
+    said_beside: RArray,
 ) -> Result<RArray, Error> {
-    let except = exceptions(except)?.map_err(|error| errors::raised(ruby, &error))?;
+    let [except, rules, known]: [Value; 3] = said_beside.to_value_array()?;
+    let raised = |error: heap_inspector::Error| errors::raised(ruby, &error);
+    let except = exceptions(except)?.map_err(raised)?;
+    let rules = said(rules, Rules::read, |lines| Rules::of(lines, "rules"))?.map_err(raised)?.unwrap_or_default();
+    let known = said(known, Known::read, |lines| Known::of(lines, "known"))?.map_err(raised)?;
     let (found, nexts, report) = work(ruby, heaps, |several, control| {
         let mut dumps = several.dumps(&[]);
         // What was asked for before is not made anew.
         dumps.iter_mut().zip(&several.snapshots).for_each(|(dump, snapshot)| dump.tree = snapshot.made_tree());
         let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
-        let (found, by_path) = suspected(several, diff.as_ref(), limit, except.as_ref(), control)?;
+        let (mut found, by_path) = suspected(several, diff.as_ref(), limit, (except.as_ref(), &rules), control)?;
+        if let Some(known) = &known {
+            known.mark(&mut found);
+        }
         let (heap, names) = (several.last()?.heap(), several.names.iter().map(String::as_str).collect::<Vec<_>>());
         let last = names.last().copied().unwrap_or_default();
-        let nexts: Vec<Option<String>> = found.iter().map(|suspect| suspect.next(heap, last)).collect();
+        let beside = |suspect: &Suspect| (suspect.next(heap, last), suspect.faulty_references(heap));
+        let nexts: Vec<(Option<String>, Vec<String>)> = found.iter().map(beside).collect();
         let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
         let report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);
         Ok((found, nexts, report))
     })?;
-    let one = |(suspect, next): (&Suspect, &Option<String>)| {
+    let one = |(suspect, (next, faults)): (&Suspect, &(Option<String>, Vec<String>))| {
         row!(
             ruby,
             text(ruby, &suspect.headline()),
             text(ruby, &suspect.fingerprint()),
             rows(ruby, &suspect.normalised_path.0, |step| Ok(text(ruby, step)))?,
+            suspect.is_known,
+            rows(ruby, &suspect.judged, |judged| verdict(ruby, judged))?,
+            rows(ruby, faults, |fault| Ok(text(ruby, fault)))?,
             suspect.id.map(|id| id.0),
             text(ruby, &suspect.holder),
             suspect.holder_id.map(|id| id.0),
@@ -343,7 +356,7 @@ fn suspected(
     several: &Several,
     diff: Option<&Diff<'_>>,
     limit: Option<usize>,
-    except: Option<&Exceptions>,
+    (except, rules): (Option<&Exceptions>, &Rules),
     control: &Control<'_>,
 ) -> heap_inspector::Result<(Vec<Suspect>, Option<&'static str>)> {
     let (last, limit) = (several.last()?, limit.unwrap_or(usize::MAX));
@@ -354,7 +367,34 @@ fn suspected(
     };
     found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
     found.truncate(limit);
+    suspects::judge(&mut found, &Judge::new(last.heap(), tree, rules), diff.is_some());
     Ok((found, by_path))
+}
+
+/// `[verdict, reason, fault]`
+fn verdict(ruby: &Ruby, judged: &Judged) -> Result<RArray, Error> {
+    let fault = match judged.fault {
+        Fault::None => None,
+        Fault::Candidate => Some(ruby.to_symbol("candidate")),
+        Fault::Faulty => Some(ruby.to_symbol("faulty")),
+    };
+    row!(ruby, ruby.to_symbol(judged.verdict.name()), text(ruby, &judged.reason), fault)
+}
+
+/// What a file of this path, or an Array of its lines, says; none of nil.
+fn said<T>(
+    what: Value,
+    read: impl Fn(&Path) -> heap_inspector::Result<T>,
+    of: impl Fn(&str) -> heap_inspector::Result<T>,
+) -> Result<heap_inspector::Result<Option<T>>, Error> {
+    if what.is_nil() {
+        return Ok(Ok(None));
+    }
+    if let Some(path) = RString::from_value(what) {
+        return Ok(read(Path::new(OsStr::from_bytes(&input::bytes(path)))).map(Some));
+    }
+    let lines: Vec<String> = TryConvert::try_convert(what)?;
+    Ok(of(&lines.join("\n")).map(Some))
 }
 
 fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>>, Error> {

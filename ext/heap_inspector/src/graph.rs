@@ -11,6 +11,7 @@ use crate::work;
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::fragmentation as pages;
 use heap_inspector::analysis::paths::{self, Step, Told};
+use heap_inspector::analysis::verdicts::Rules;
 use heap_inspector::analysis::{
     Context, dominator_tree, dominators_by_key, groups, retained, show, unreachable as dead,
 };
@@ -199,7 +200,8 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
             (snapshot.heap(), snapshot.tree(control)?, snapshot.shortest_paths(control)?);
         let told = Told { every_step: true, tree: Some(tree) };
         let others = if limit > 1 { Some((snapshot.referrers(control)?, limit)) } else { None };
-        let found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, told, control)?;
+        let mut found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, told, control)?;
+        found.judge(dump, tree, &Rules::default());
         let report = found.report(name, &Context::of(dump));
         Ok((found, report))
     })?;

@@ -275,7 +275,7 @@ impl<'a> NormalisedPaths<'a> {
 }
 
 /// The name of a class as it is in each process.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     // What Ruby 3.0 and older call by another name, and inspect for short.
     let name = match name.strip_prefix("Thread::") {
         Some(own @ ("Queue" | "SizedQueue" | "Mutex" | "ConditionVariable")) => own,

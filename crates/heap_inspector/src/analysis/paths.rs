@@ -3,6 +3,7 @@
 //! *Merged* paths of many objects are the part of the tree of shortest paths ([`crate::graph::shortest_paths`]) above them, where
 //! objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
+use super::verdicts::{Fault, Judge, Judged, Rules};
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::control::Control;
@@ -40,6 +41,8 @@ pub struct Step {
 pub struct Chain {
     /// The steps; where only what is shown was asked for, these.
     pub steps: Vec<Step>,
+    /// What is thought of each, where that was asked for ([`Paths::judge`]).
+    pub judged: Vec<Judged>,
     shown: Vec<Row>,
 }
 
@@ -184,13 +187,13 @@ impl Chain {
                 }
             }
         }
-        Ok(Chain { steps, shown })
+        Ok(Chain { steps, judged: Vec::new(), shown })
     }
 
-    /// What is shown of it: steps, and in words what is left out of them.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = std::result::Result<&Step, String>> {
+    /// What is shown of it: steps, each with its place among [`Chain::steps`], and in words what is left out of them.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = std::result::Result<(usize, &Step), String>> {
         self.shown.iter().map(|shown| match shown {
-            Row::Step(at) => Ok(&self.steps[*at]),
+            Row::Step(at) => Ok((*at, &self.steps[*at])),
             other => Err(other.words()),
         })
     }
@@ -282,12 +285,28 @@ pub fn paths_by(
 }
 
 impl Paths {
+    /// Judges the steps of the chains, by the user's rules too; takes time for each object of the heap.
+    pub fn judge(&mut self, heap: &Heap, tree: &Tree, rules: &Rules) {
+        let judge = Judge::new(heap, tree, rules);
+        for chain in &mut self.chains {
+            chain.judged = judge.steps(&chain.steps, None);
+        }
+    }
+
     /// The answer of `path DUMP ADDRESS`.
     #[must_use]
     pub fn report(&self, dump: &str, context: &Context) -> Report {
         let mut sections = vec![self.facts()];
         sections.extend(self.sections());
         sections.extend(context.notes());
+        let next = if self.chains.is_empty() {
+            format!("`heap_inspector show {} 0x{:x}` tells all of the object", shell_words::quote(dump), self.address)
+        } else {
+            "the reference to cut is one of those marked; `--rules FILE` says what of the app is meant to live, and `--paths 5` what else \
+             holds the object"
+                .to_owned()
+        };
+        sections.push(note(Level::Next, next));
         Report { verb: "path", dump: dump.to_owned(), sections }
     }
 
@@ -315,15 +334,37 @@ impl Paths {
         let chains = self.chains.iter().enumerate();
         chains
             .map(|(at, chain)| {
-                let row = |row: std::result::Result<&Step, String>| match row {
-                    Ok(step) => vec![
-                        address_cell(step.address),
-                        Cell::Bytes(step.memsize),
-                        bytes_cell(step.retained_memsize),
-                        edge_cell(&step.edge),
-                        Cell::Text(step.label.clone()),
-                    ],
-                    Err(words) => vec![Cell::Missing, Cell::Missing, Cell::Missing, Cell::Missing, Cell::Text(words)],
+                let text = |text: &str| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) };
+                let judged = |at: usize| match chain.judged.get(at) {
+                    Some(judged) => {
+                        let fault = match judged.fault {
+                            Fault::None => Cell::Missing,
+                            Fault::Candidate => Cell::Brief { text: "candidate".into(), brief: "here?".into() },
+                            Fault::Faulty => Cell::Brief { text: "faulty".into(), brief: "here".into() },
+                        };
+                        [text(judged.verdict.name()), fault, text(&judged.reason)]
+                    }
+                    None => [Cell::Missing, Cell::Missing, Cell::Missing],
+                };
+                let row = |row: std::result::Result<(usize, &Step), String>| match row {
+                    Ok((at, step)) => {
+                        let [verdict, fault, reason] = judged(at);
+                        vec![
+                            address_cell(step.address),
+                            Cell::Bytes(step.memsize),
+                            bytes_cell(step.retained_memsize),
+                            verdict,
+                            fault,
+                            reason,
+                            edge_cell(&step.edge),
+                            Cell::Text(step.label.clone()),
+                        ]
+                    }
+                    Err(words) => {
+                        let mut cells = vec![Cell::Missing; 8];
+                        cells[7] = Cell::Text(words);
+                        cells
+                    }
                 };
                 Section::Path(Path {
                     name: "paths",
@@ -332,6 +373,9 @@ impl Paths {
                         column("address", "Address"),
                         column("memsize", "Memory"),
                         column("retained_memsize", "Retained"),
+                        column("verdict", "Verdict"),
+                        column("fault", "Cut"),
+                        Column { name: "reason", title: "Why", shrinks: true },
                         Column { name: "edge", title: "Held by", shrinks: true },
                         Column { name: "object", title: "Object", shrinks: true },
                     ],

@@ -1,6 +1,7 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
 use super::paths::{self, Paths, Told};
+use super::verdicts::Rules;
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, key_cell};
 use crate::control::Control;
 use crate::graph::Referrers;
@@ -180,6 +181,8 @@ pub fn show_by(
         KeyValue::Text(app) if location.words() != Some(&app) => Some(app),
         _ => None,
     };
+    let mut paths = paths::paths_by(heap, source, id, shortest_paths, None, told, control)?;
+    paths.judge(heap, tree, &Rules::default());
     Ok(Object {
         id,
         address: heap.address(id),
@@ -211,7 +214,7 @@ pub fn show_by(
         rest_references: (count - targets.len()) as u64,
         referrers: from.iter().map(referrer).collect(),
         rest_referrers,
-        paths: paths::paths_by(heap, source, id, shortest_paths, None, told, control)?,
+        paths,
     })
 }
 

@@ -15,6 +15,7 @@ use super::diff::Diff;
 use super::normalised::NormalisedPath;
 use super::path_growth::Pathed;
 use super::paths::Chain;
+use super::verdicts::{Fault, Growth, Judge, Judged, reference};
 use super::work::{Rate, Work};
 use crate::Result;
 use crate::control::Control;
@@ -33,16 +34,18 @@ use growth::Course;
 use hashbrown::HashMap;
 use naming::name;
 use points::{Accumulation, Content, join, kind_of};
+use served::unserved;
 use unheld::unheld;
 use unseen::unseen;
 use untraced::untraced;
 
 pub(super) use anchors::AccumulationPoint;
-pub use answer::report;
+pub use answer::{failure, report};
 pub(super) use by_path::{floor, verdict as path_verdict};
 pub use exceptions::Exceptions;
 use growth::MANY_STEPS;
 pub(super) use growth::{CACHES, warm_up};
+pub use known::Known;
 pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
 pub(super) use points::{own_bytes, places};
@@ -55,11 +58,13 @@ mod evidence;
 mod exceptions;
 mod growth;
 mod joining;
+mod known;
 mod known_leaks;
 mod naming;
 mod origins;
 mod points;
 mod ruby;
+mod served;
 mod uncollected;
 mod unheld;
 mod unseen;
@@ -124,12 +129,24 @@ pub struct Suspect {
     pub known_leak: Option<String>,
     /// The chain from a root to the accumulation point, and on to one of the objects that pile up there.
     pub path: Chain,
+    /// What is thought of each of its steps, where that was asked for ([`judge`]).
+    pub judged: Vec<Judged>,
+    /// Whether it was seen before; none where that was not asked.
+    pub is_known: Option<bool>,
     /// The same in words that are those of every dump of the leak, from the holder to what piles up; its hash is the leak's short name.
     pub normalised_path: NormalisedPath,
     /// How far to believe it.
     pub confidence: Confidence,
     /// Why, in words: how it grew, then what else the dump shows of it.
     pub reasons: Vec<String>,
+}
+
+/// Judges the steps of the suspects' paths, `is_known` where several dumps tell that the accumulation points were there before.
+pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, is_known: bool) {
+    for suspect in found {
+        let growth = Growth { point: suspect.id, is_known };
+        suspect.judged = judge.steps(&suspect.path.steps, Some(growth));
+    }
 }
 
 impl Suspect {
@@ -146,6 +163,16 @@ impl Suspect {
             let each = rate.each();
             self.reasons.insert(1, format!("each {each} leaves {}, in every step", human::count(whole)));
         }
+    }
+
+    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
+    /// that alone.
+    #[must_use]
+    pub fn faulty_references(&self, heap: &Heap) -> Vec<String> {
+        let steps = &self.path.steps;
+        let at_fault = self.judged.iter().enumerate().filter(|(_, judged)| judged.fault != Fault::None);
+        let word = |at: usize| reference(heap, at.checked_sub(1).map(|before| &steps[before]), &steps[at]);
+        at_fault.map(|(at, _)| word(at)).collect()
     }
 }
 
@@ -280,14 +307,21 @@ fn by_age(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let generation = |id: NodeId| heap.properties(id).generation;
-    let first = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
+    let oldest = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
+    let unserved = unserved(heap, tree, children, shortest_paths, source, control)?;
+    let first = |mut found: Vec<Suspect>| {
+        found.retain(|suspect| unserved.iter().all(|other| other.id != suspect.id));
+        found.splice(0..0, unserved.iter().cloned());
+        found.truncate(limit);
+        found
+    };
     // Of samples too few are known to tell the times of a place.
     if last == 0 || heap.names().sampling.is_some_and(Sampling::is_of_lines) {
-        return untraced(heap, tree, children, shortest_paths, source, limit, control);
+        return Ok(first(untraced(heap, tree, children, shortest_paths, source, limit, control)?));
     }
-    let span = (last - first + 1).max(1);
-    let bin = |generation: u32| (u64::from(generation - first) * u64::from(BINS) / u64::from(span)) as u32;
+    let span = (last - oldest + 1).max(1);
+    let bin = |generation: u32| (u64::from(generation - oldest) * u64::from(BINS) / u64::from(span)) as u32;
     let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, shortest_paths, |_| false)?;
     let older = older(heap, children, control)?;
@@ -371,7 +405,7 @@ fn by_age(
         found.insert(before.min(found.len()), unheld);
         found.truncate(limit);
     }
-    Ok(found)
+    Ok(first(found))
 }
 
 /// So many objects of one sort do not pile up yet.

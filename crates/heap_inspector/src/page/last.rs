@@ -6,6 +6,7 @@ use crate::analysis::diff::{self, By, Diff};
 use crate::analysis::fragmentation::PageMap;
 use crate::analysis::groups::Options;
 use crate::analysis::suspects::{self, Suspect};
+use crate::analysis::verdicts::{Judge, Rules};
 use crate::analysis::{
     Context, Order, collections, fragmentation, holders, retained, strings, summary, threads, unreachable,
 };
@@ -71,13 +72,15 @@ impl<'a> Last<'a> {
 
     pub(super) fn suspects(&self, diff: Option<&Diff<'_>>) -> Result<Vec<Suspect>> {
         let Last { heap, tree, source, .. } = self;
-        match diff {
+        let mut found = match diff {
             None => {
                 let known = (self.children, self.shortest_paths);
-                suspects::of_heap_by(heap, tree, known, source, SUSPECTS, self.control())
+                suspects::of_heap_by(heap, tree, known, source, SUSPECTS, self.control())?
             }
-            Some(diff) => suspects::of_diff(diff, tree, source, SUSPECTS, self.control()),
-        }
+            Some(diff) => suspects::of_diff(diff, tree, source, SUSPECTS, self.control())?,
+        };
+        suspects::judge(&mut found, &Judge::new(heap, tree, &Rules::default()), diff.is_some());
+        Ok(found)
     }
 
     pub(super) fn suspect(&self, suspect: &Suspect) -> Value {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> Value {
     let address = |id: NodeId| format!("0x{:x}", heap.address(id));
-    let step = |step: &crate::analysis::paths::Step| {
+    let step = |(at, step): (usize, &crate::analysis::paths::Step)| {
+        let judged = suspect.judged.get(at);
         json!([
             cut(&step.edge.to_string(), super::cells::LONGEST),
             address(step.id),
@@ -16,6 +17,9 @@ pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> 
             heap.bytes(step.id),
             tree.retained(step.id),
             Some(step.id) == suspect.id,
+            judged.map(|judged| judged.verdict.name()),
+            judged.map(|judged| name(&judged.reason)),
+            judged.and_then(|judged| judged.fault.words()),
         ])
     };
     // A step, or words for those that are left out.

@@ -2,6 +2,7 @@
 
 use super::Asked;
 use super::list::{Dominators, Path};
+use crate::analysis::verdicts::Rules;
 use crate::analysis::{dominator_tree, dominators_by_key, grouping, paths, retained, show};
 use crate::graph::dominators::Dominator;
 use crate::keys::Key;
@@ -50,7 +51,9 @@ pub(super) fn path(snapshot: &Snapshot, chosen: &Path, asked: &Asked<'_>) -> Res
     let (heap, control) = (snapshot.heap(), &asked.options.control);
     if let Some(address) = &chosen.address {
         let id = show::find(heap, address)?;
-        let paths = paths::paths(heap, snapshot.tree(control)?, snapshot.source(), id, chosen.paths, control)?;
+        let mut paths = paths::paths(heap, snapshot.tree(control)?, snapshot.source(), id, chosen.paths, control)?;
+        let rules = chosen.rules.as_ref().map(|path| Rules::read(path.as_ref())).transpose()?.unwrap_or_default();
+        paths.judge(heap, snapshot.tree(control)?, &rules);
         return Ok(paths.report(&asked.dump, &snapshot.context()));
     }
     let class = chosen.class.as_deref();

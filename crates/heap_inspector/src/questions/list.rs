@@ -1,9 +1,10 @@
 //! The questions, what a person needs first standing first.
 
-use super::options::{Bytes, Choice, DiffKey, Lines, Place, Value, Which, Words, lines, option, options, word};
+use super::options::{Bytes, Choice, DiffKey, FailOn, Lines, Place, Value, Which, Words, lines, option, options, word};
 use super::{Answer, Drawing, Example, Question, Writes, graph, several};
 use crate::analysis::dominator_tree::Shown;
-use crate::analysis::suspects::Exceptions;
+use crate::analysis::suspects::{Exceptions, Known};
+use crate::analysis::verdicts::Rules;
 use crate::analysis::{
     Order, by_stack, collections, fragmentation, generation, generations, groups, hints, show, strings, summary,
     threads, unreachable,
@@ -49,6 +50,7 @@ const fn also(words: &'static str, note: &'static str) -> Example {
 
 const KEYS_OF_TOP: &str = "Keys (--by): those of `top`";
 const BY: &str = "Keys to group by, with commas between";
+const RULES: &str = "Which classes of the app are expected to be alive, or stuck, by the lines of this file";
 const ROWS: &str = "Rows of each table, or `all`";
 const ADDRESS: &str = "The object's address, as in 0x7f1386ee2a78";
 const TREE: Drawing = Drawing { shape: Shape::Tree, with: &[] };
@@ -58,6 +60,15 @@ options! {
         lines: Lines = Lines(5) => lines("Suspects to show at most, or `all`"),
         except: Option<OsString> = None =>
             option("except", 'e', "FILE", "Leave out the suspects that a line of this file names"),
+        rules: Option<OsString> = None => option("rules", 'r', "FILE", RULES),
+        known: Option<OsString> = None => option(
+            "known",
+            'k',
+            "FILE",
+            "Say which suspects are new: not in this file of fingerprints, or answer of `suspects` as JSON",
+        ),
+        fail_on: Option<FailOn> = None =>
+            option("fail-on", ' ', "WHAT", "End with exit code 3 where there is such a suspect").long(),
     }
 }
 
@@ -71,10 +82,13 @@ const SUSPECTS: Question = Question {
         first("suspects heap.json", "what one dump can tell"),
         also("suspects a.json b.json c.json --format json", ""),
         also("suspects a.json b.json c.json --except .heap_inspector_ignore", ""),
+        also("suspects a.json b.json c.json --known last.json --fail-on new", ""),
     ],
     more: "\
 The file of --except has a line for each cache that is meant to be: a holder, a
-class or file:line of a suspect, with * for anything; # begins a comment.",
+class, fingerprint or file:line of a suspect, with * for anything; # begins a
+comment. That of --rules has a class, `expected` or `stuck` and a reason a line:
+`Billing::Session stuck its request is over`.",
     filtered: false,
     own: Suspects::choices,
     drawings: &[],
@@ -83,9 +97,12 @@ class or file:line of a suspect, with * for anything; # begins a comment.",
     answer: Answer::Heaps {
         least: 1,
         answer: |words, asked, load| {
-            let Suspects { lines, except } = Suspects::of(words)?;
+            let Suspects { lines, except, rules, known, fail_on } = Suspects::of(words)?;
+            let known = known.map(|path| Known::read(File::new(&path))).transpose()?;
+            let rules = rules.map(|path| Rules::read(File::new(&path))).transpose()?.unwrap_or_default();
             let except = except.map(|path| Exceptions::read(File::new(&path))).transpose()?;
-            several::suspects(lines, except.as_ref(), load()?, &asked.options.control)
+            let beside = several::Beside { except: except.as_ref(), rules: &rules, known: known.as_ref(), fail_on };
+            several::suspects(lines, beside, load()?, &asked.options.control)
         },
     },
 };
@@ -231,6 +248,7 @@ options! {
         class: Option<String> = None => option("class", 'c', "NAME", "All objects of the class of this name"),
         paths: usize = 1 => option("paths", 'p', "N", "Chains to show; the others differ from the first where they can"),
         lines: Lines = Lines(5) => lines("Rows of the tree of many objects under each row, or `all`"),
+        rules: Option<OsString> = None => option("rules", 'r', "FILE", RULES),
     }
 }
 

@@ -216,6 +216,28 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// What of an answer is to be an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailOn {
+    /// A suspect that is not known.
+    New,
+}
+
+impl FailOn {
+    const NAMED: [(FailOn, &'static str); 1] = [(FailOn::New, "new")];
+}
+
+impl std::str::FromStr for FailOn {
+    type Err = crate::Error;
+
+    fn from_str(name: &str) -> Result<FailOn> {
+        let found = FailOn::NAMED.iter().find(|(_, known)| *known == name);
+        found
+            .map(|(value, _)| *value)
+            .ok_or_else(|| crate::Error::unknown(format!("cannot fail on {name:?}"), name, ["new"]))
+    }
+}
+
 /// One of several, by its name.
 macro_rules! named {
     ($($type:ty),*) => {$(
@@ -235,7 +257,7 @@ macro_rules! named {
     )*};
 }
 
-named!(Key, Format, Order, FileFormat, Frames);
+named!(Key, Format, Order, FileFormat, Frames, FailOn);
 
 /// Words with commas between.
 fn split(words: &[OsString]) -> std::result::Result<Vec<OsString>, String> {

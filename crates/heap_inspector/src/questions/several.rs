@@ -1,11 +1,12 @@
 //! Several dumps of one process: how they are loaded and put in order, and the longer answers about them.
 
-use super::options::{DiffKey, Lines};
+use super::options::{DiffKey, FailOn, Lines};
 use super::{Asked, Existing, Named};
 use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
 use crate::analysis::path_growth::{ByPath, Pathed};
-use crate::analysis::suspects::{self, Exceptions};
+use crate::analysis::suspects::{self, Exceptions, Known};
+use crate::analysis::verdicts::{Judge, Rules};
 use crate::analysis::verify::verify as verified;
 use crate::analysis::{Context, fact, note};
 use crate::control::Control;
@@ -93,16 +94,26 @@ fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
     loaded.iter().map(|dump| Dump { name: &dump.name, heap: dump.snapshot.heap(), tree: None }).collect()
 }
 
+/// What a user says of suspects.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) except: Option<&'a Exceptions>,
+    pub(super) rules: &'a Rules,
+    pub(super) known: Option<&'a Known>,
+    pub(super) fail_on: Option<FailOn>,
+}
+
 pub(super) fn suspects(
     lines: Lines,
-    except: Option<&Exceptions>,
+    Beside { except, rules, known, fail_on }: Beside<'_>,
     (loaded, word): InOrder,
     control: &Control<'_>,
 ) -> Result<Report> {
     let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
     let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(control)?);
     // Those left out must not take the places of others.
-    let limit = if except.is_some() { usize::MAX } else { lines.0 };
+    let is_new_asked = fail_on == Some(FailOn::New);
+    let limit = if except.is_some() || is_new_asked { usize::MAX } else { lines.0 };
     let dumps: Vec<Dump<'_>> = loaded.iter().map(|dump| dump.named().compared()).collect();
     let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, control)?) } else { None };
     let (mut found, by_path) = match &diff {
@@ -112,12 +123,19 @@ pub(super) fn suspects(
     .map_err(|error| of(&last.name, error))?;
     if let Some(except) = except {
         found.retain(|suspect| !except.name(suspect));
-        found.truncate(lines.0);
     }
+    if let Some(known) = known {
+        known.mark(&mut found);
+    }
+    // Also those that are not shown.
+    let failure = if is_new_asked { suspects::failure(&found) } else { None };
+    found.truncate(lines.0);
+    suspects::judge(&mut found, &Judge::new(heap, tree, rules), diff.is_some());
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
     let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
     let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);
     report.sections.splice(0..0, word);
+    report.sections.extend(failure);
     Ok(report)
 }
 

@@ -63,6 +63,8 @@ fn note(note: &Note, out: &mut Out<'_>) -> fmt::Result {
     let level = match note.level {
         Level::Info => "Note",
         Level::Warning => "Warning",
+        Level::Failure => "Failure",
+        Level::Next => "Next",
     };
     writeln!(out, "> **{level}:** {}", prose(&note.text))
 }

@@ -263,7 +263,9 @@ impl Page<'_, '_> {
             for fact in facts.iter().filter(|fact| !fact.title.is_empty()) {
                 let values: Vec<String> = match &fact.cell {
                     Cell::Missing => continue,
-                    Cell::List(cells) if cells.iter().all(|cell| matches!(cell, Cell::Text(_))) => {
+                    Cell::List(cells)
+                        if cells.iter().all(|cell| matches!(cell, Cell::Text(_) | Cell::Brief { .. })) =>
+                    {
                         let step = |cell: &Cell| {
                             let lines = fit(&words(cell), room.saturating_sub(GAP).max(1)).into_iter();
                             lines
@@ -287,6 +289,8 @@ impl Page<'_, '_> {
         let (level, paint) = match note.level {
             Level::Info => ("note: ", Paint::Dim),
             Level::Warning => ("warning: ", Paint::Warning),
+            Level::Failure => ("failure: ", Paint::Warning),
+            Level::Next => ("next: ", Paint::Dim),
         };
         let indent = if self.style.width >= 4 * level.len() { level.len() } else { 0 };
         let room = if indent == 0 { self.style.width } else { self.style.width - indent };
@@ -432,11 +436,13 @@ impl Page<'_, '_> {
             *label = Kind::Branch;
         }
         let shares: Vec<bool> = seen.iter().map(|seen| seen.share).collect();
-        // Shares go first, then addresses, the other labels, numbers; what rows are measured by stays.
+        // Shares go first, then reasons, addresses, the other labels, numbers; what rows are measured by stays.
         let places = || (1..last).rev();
-        let others = || places().filter(|at| !shares[*at] && columns[*at].name != "address");
+        let is_reason = |at: usize| columns[at].name == "reason";
+        let others = || places().filter(|at| !shares[*at] && columns[*at].name != "address" && !is_reason(*at));
         let dropped: Vec<usize> = places()
             .filter(|at| shares[*at])
+            .chain(places().filter(|at| is_reason(*at)))
             .chain((0..last).filter(|at| columns[*at].name == "address"))
             .chain(others().filter(|at| columns[*at].shrinks))
             .chain(others().filter(|at| !columns[*at].shrinks))

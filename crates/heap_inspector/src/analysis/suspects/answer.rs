@@ -1,14 +1,15 @@
 //! The answer of `suspects` as a report.
 
-use super::Suspect;
+use super::{Confidence, Suspect};
 use crate::analysis::diff::{self, Diff};
 use crate::analysis::paths::Step;
+use crate::analysis::verdicts::Fault;
 use crate::analysis::work::Rate;
 use crate::analysis::{Context, UNTRACED, fact, key_cell, note};
 use crate::diagnostics::WarningKind;
 use crate::heap::Heap;
 use crate::human;
-use crate::keys::Key;
+use crate::keys::{Key, KeyValue};
 use crate::report::{Cell, Fact, Level, List, Report, Section};
 
 /// The answer of `suspects`; `diff` is that of the dumps, where there are several, `by_path` why they are told by path, where they are.
@@ -51,7 +52,52 @@ pub fn report(
     if diff.is_none() && contexts.iter().any(|context| context.totals.traced.count == 0) {
         sections.push(note(Level::Info, UNTRACED));
     }
+    sections.push(note(Level::Next, next(heap, suspects, dumps, is_told)));
     Report { verb: "suspects", dump: dumps.join(", "), sections }
+}
+
+/// What to do next.
+fn next(heap: &Heap, suspects: &[Suspect], dumps: &[&str], is_told: bool) -> String {
+    let Some(first) = suspects.first() else {
+        return match dumps.len() {
+            _ if !is_told => "take three dumps of one process, as it works, by `heap_inspector dump PID` or HeapInspector.dump".to_owned(),
+            1 | 2 => format!("take {} as the app works, and give all three, the oldest first", missing(dumps)),
+            _ => "if the process grows all the same, look at what `heap_inspector summary` has beside Ruby's heap; else nothing is to be done"
+                .to_owned(),
+        };
+    };
+    let fault = first.faulty_references(heap);
+    let is_certain = first.judged.iter().any(|judged| judged.fault == Fault::Faulty);
+    let has_line = matches!(first.location, KeyValue::Text(_)) || first.app_location.is_some();
+    match dumps.len() {
+        1 | 2 if first.confidence < Confidence::High => {
+            format!("take {} as the app works, to tell whether it goes on, and give all three, the oldest first", missing(dumps))
+        }
+        _ if !has_line => {
+            "trace allocations (HEAP_INSPECTOR_TRACE=1, or `heap_inspector trace PID on`) and dump again, to know the line".to_owned()
+        }
+        3 if first.confidence < Confidence::High => {
+            "a fourth dump, after as much work again, would tell whether it goes on".to_owned()
+        }
+        _ => match &fault[..] {
+            [fault] if is_certain => format!("see in {} what should cut {fault}; then dump again and compare the fingerprints", first.holder),
+            _ => format!("see what takes out of {} again what is put there; then dump again and compare the fingerprints", first.holder),
+        },
+    }
+}
+
+/// What dumps are missing to have three.
+fn missing(dumps: &[&str]) -> &'static str {
+    if dumps.len() == 1 { "two more dumps" } else { "a third dump" }
+}
+
+/// A note where suspects are new and that is to be an error.
+#[must_use]
+pub fn failure(found: &[Suspect]) -> Option<Section> {
+    let new: Vec<String> =
+        found.iter().filter(|suspect| suspect.is_known != Some(true)).map(Suspect::fingerprint).collect();
+    let what = if new.len() == 1 { "a suspect is new" } else { "suspects are new" };
+    (!new.is_empty()).then(|| note(Level::Failure, format!("{what}: {}", new.join(", "))))
 }
 
 /// The heaps of the dumps.
@@ -104,10 +150,26 @@ impl Suspect {
         self.id.map(|id| format!("heap_inspector show {} 0x{:x}", shell_words::quote(dump), heap.address(id)))
     }
 
+    /// What is thought of a row of its path: `stuck: a controller, and no thread is at work on it`.
+    fn verdict(&self, row: Result<(usize, &Step), String>) -> String {
+        match row.ok().and_then(|(at, _)| self.judged.get(at)) {
+            Some(judged) if judged.reason.is_empty() => judged.verdict.name().to_owned(),
+            Some(judged) => format!("{}: {}", judged.verdict.name(), judged.reason),
+            None => String::new(),
+        }
+    }
+
     fn facts(&self, heap: &Heap, dump: &str) -> Vec<Fact> {
-        let step = |step: &Step| match step.edge.to_string() {
+        let words = |step: &Step| match step.edge.to_string() {
             edge if edge.is_empty() => step.label.clone(),
             edge => format!("{edge} → {}", step.label),
+        };
+        let step = |(at, step): (usize, &Step)| {
+            let (text, judged) = (words(step), self.judged.get(at));
+            match judged.and_then(|judged| judged.fault.words()) {
+                Some(fault) => Cell::Brief { brief: format!("{text}   ← {fault}"), text },
+                None => Cell::Text(text),
+            }
         };
         let address = self.id.map(|id| format!("0x{:x}", heap.address(id)));
         let list = |texts: &mut dyn Iterator<Item = String>| Cell::List(texts.map(Cell::Text).collect());
@@ -122,6 +184,11 @@ impl Suspect {
             _ => key_cell(Key::Location, &self.location),
         };
         let in_app = if self.is_by_stack { "" } else { "In the app at" };
+        let told = match self.is_known {
+            Some(true) => format!("known; {}", self.normalised_path),
+            Some(false) => format!("new; {}", self.normalised_path),
+            None => self.normalised_path.to_string(),
+        };
         vec![
             fact("headline", "", Cell::Text(self.headline()), String::new()),
             fact("confidence", "Confidence", Cell::Text(self.confidence.name().into()), self.reasons.join("; ")),
@@ -156,10 +223,22 @@ impl Suspect {
             fact(
                 "path",
                 "Path",
-                list(&mut self.path.rows().map(|row| row.map_or_else(|words| words, step))),
+                Cell::List(self.path.rows().map(|row| row.map_or_else(Cell::Text, step)).collect()),
                 String::new(),
             ),
-            fact("fingerprint", "Fingerprint", Cell::Text(self.fingerprint()), self.normalised_path.to_string()),
+            fact("verdicts", "", list(&mut self.path.rows().map(|row| self.verdict(row))), String::new()),
+            fact(
+                "faulty_references",
+                "Faulty reference",
+                list(&mut self.faulty_references(heap).into_iter()),
+                match self.judged.iter().find(|judged| judged.fault != Fault::None) {
+                    Some(judged) if judged.fault == Fault::Faulty => judged.reason.clone(),
+                    Some(_) => "one of these".to_owned(),
+                    None => String::new(),
+                },
+            ),
+            fact("fingerprint", "Fingerprint", Cell::Text(self.fingerprint()), told),
+            fact("known", "", self.is_known.map_or(Cell::Missing, Cell::Flag), String::new()),
             fact("normalised_path", "", list(&mut self.normalised_path.0.iter().cloned()), String::new()),
             fact("next", "Look at", text(self.next(heap, dump)), String::new()),
         ]

@@ -171,7 +171,8 @@ pub(super) fn name(
         };
         let line = Line::of(labels, place, sample, path, holder_id);
         let held = normalised.of(id.unwrap_or(sample))?;
-        let normalised_path = normalised.path(held).to(&class);
+        let piled = id.and_then(|id| piled_class(heap, tree, labels, id));
+        let normalised_path = normalised.path(held).to(piled.as_deref().unwrap_or(&class));
         suspects.push(Suspect {
             holder,
             holder_id,
@@ -189,6 +190,8 @@ pub(super) fn name(
             since: since.checked_sub(1),
             known_leak: None,
             path: Chain::new(labels, &roots, &chain, Told::default(), control)?,
+            judged: Vec::new(),
+            is_known: None,
             normalised_path,
             confidence,
             reasons: std::iter::once(growth)
@@ -261,6 +264,32 @@ fn pile(
         None => Pile { sample, class: labels.class_name(sample), count },
     };
     (pile.count >= main.count * 2).then_some(pile)
+}
+
+/// The class of what an array, hash or set holds the most of, of the app's classes where they take a good part. It is that of the last dump
+/// alone, whatever lines and generations tell of what came, so that it is the same of each dump.
+fn piled_class(heap: &Heap, tree: &Tree, labels: &Labels<'_>, id: NodeId) -> Option<String> {
+    let is_set = || heap.names().tables.symbols.bytes(heap.properties(id).names.label) == b"set";
+    match heap.properties(id).ty {
+        Type::Array | Type::Hash => {}
+        Type::Data if is_set() => {}
+        _ => return None,
+    }
+    let mut held: HashMap<(Type, Symbol, Symbol), (u64, NodeId)> = HashMap::new();
+    for target in heap.targets(id) {
+        let (ty, class, _, label) = kind_of(heap, target);
+        if !matches!(ty, Type::Imemo | Type::Iclass) {
+            held.entry((ty, class, label)).or_insert((0, target)).0 += tree.retained(target).max(1);
+        }
+    }
+    let most = held.values().map(|(retained, _)| *retained).max()?;
+    let named = held.values().map(|(retained, sample)| (*retained, labels.class_name(*sample)));
+    let rank = |retained: u64, class: &str| {
+        let is_app = !is_core(class) && (retained as f64) >= MAIN_PART * most as f64;
+        (!class.starts_with('('), is_app, retained)
+    };
+    let best = named.max_by(|(one, a), (other, b)| rank(*one, a).cmp(&rank(*other, b)).then_with(|| b.cmp(a)))?;
+    Some(best.1).filter(|class| !class.starts_with('('))
 }
 
 /// The nearest class that all these objects are of, other than what all objects are.

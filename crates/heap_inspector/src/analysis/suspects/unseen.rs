@@ -110,6 +110,8 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         steps: Vec::new(),
         rate: None,
         path: Chain::default(),
+        judged: Vec::new(),
+        is_known: None,
         confidence: Confidence::Low,
         reasons: Vec::new(),
     };

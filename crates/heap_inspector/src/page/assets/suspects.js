@@ -20,12 +20,13 @@ function steps(suspect, heading) {
   return h("div", { class: "steps" }, heading("Growth from dump to dump"), h("ol", {}, bars));
 }
 
-function row([by, address, label, own, retained, accumulates], first, most) {
+function row([by, address, label, own, retained, accumulates, verdict, reason, fault], first, most) {
   const bar = h("span", { class: "fill", "aria-hidden": "true" });
   bar.style.setProperty("--part", Math.min(1, retained / most));
   return h("li", { class: accumulates ? "accumulates" : null },
     h("span", { class: "edge" }, by ? edge(by) : first ? "root" : "refers to"),
-    h("span", { class: "node" }, link(address, label), accumulates && h("span", { class: "mark" }, "accumulates here")),
+    h("span", { class: "node" }, link(address, label), accumulates && h("span", { class: "mark" }, "accumulates here"), fault && h("span", { class: "mark fault" }, fault),
+      verdict && verdict !== "unknown" && h("span", { class: `verdict ${verdict}` }, `${verdict}: `, name(reason))),
     h("span", { class: "retains", title: `own ${bytes(own)}` }, bar, h("span", { class: "unseen" }, "retains "), bytes(retained)));
 }
 
@@ -46,8 +47,8 @@ export function markdown(suspect) {
       lines.push(`1. ${step}`);
       continue;
     }
-    const [by, address, label, , retained] = step;
-    lines.push(`1. ${by ? `${code(by)} → ` : ""}${code(label)} ${code(address)}, retains ${bytes(retained)}`);
+    const [by, address, label, , retained, , , , fault] = step;
+    lines.push(`1. ${by ? `${code(by)} → ` : ""}${code(label)} ${code(address)}, retains ${bytes(retained)}${fault ? `, **${fault}**` : ""}`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -1,0 +1,110 @@
+//! What should be gone, of one dump: more controllers, requests, views or jobs than there are threads to serve them.
+//!
+//! Each serves one piece of work and no thread is at work on more than one, so where more of them are alive than threads run something
+//! keeps them. That needs neither tracing nor a second dump. They are summed up by the nearest object above that holds more than a few.
+
+use super::anchors::AccumulationPoint;
+use super::naming::name;
+use super::points::{Accumulation, Content, kind_of};
+use super::{Confidence, Suspect};
+use crate::Result;
+use crate::analysis::verdicts::{Judge, Rules, Work, ancestors, work};
+use crate::control::Control;
+use crate::graph::dominators::{Children, Tree};
+use crate::graph::shortest_paths::ShortestPaths;
+use crate::heap::{Heap, NodeId};
+use crate::human;
+use crate::memory::room;
+use crate::record::Type;
+use crate::source::Source;
+use hashbrown::HashMap;
+
+/// So far up is looked for what holds several.
+const HIGH: usize = 32;
+
+/// The places that hold more objects of one kind of work than threads run, the one with the most bytes first.
+pub(super) fn unserved(
+    heap: &Heap,
+    tree: &Tree,
+    children: &Children,
+    shortest_paths: &ShortestPaths,
+    source: &Source,
+    control: &Control<'_>,
+) -> Result<Vec<Suspect>> {
+    let rules = Rules::default();
+    let judge = Judge::new(heap, tree, &rules);
+    let threads = judge.thread_count();
+    if threads == 0 {
+        return Ok(Vec::new()); // the dump does not tell
+    }
+    let mut by_class: HashMap<Option<NodeId>, Option<Work>> = HashMap::new();
+    let mut left: HashMap<Work, Vec<NodeId>> = HashMap::new();
+    for id in heap.nodes() {
+        control.check_at(id.0 as usize)?;
+        if !matches!(heap.ty(id), Type::Object | Type::Struct) || !tree.is_reachable(id) {
+            continue;
+        }
+        let of_class = by_class.entry(heap.class(id)).or_insert_with(|| work(&ancestors(heap, id)));
+        if let Some(work) = of_class.and_then(|work| judge.left_over(id, work)) {
+            let nodes = left.entry(work).or_default();
+            room(nodes, 1)?;
+            nodes.push(id);
+        }
+    }
+    let mut places: Vec<(AccumulationPoint, Accumulation)> = Vec::new();
+    for (work, nodes) in left.into_iter().filter(|(_, nodes)| nodes.len() > threads) {
+        let all = nodes.len();
+        for (anchor, held) in by_holder(tree, shortest_paths, nodes, threads, control)? {
+            let mut place = Accumulation::default();
+            for id in &held {
+                let one = Content { count: 1, retained: tree.retained(*id), ..Content::new(*id) };
+                place.content.entry(kind_of(heap, *id)).or_insert_with(|| Content::new(*id)).add(one);
+                place.add_stack(kind_of(heap, *id), heap.stack(*id))?;
+                place.bytes = place.bytes.saturating_add(one.retained);
+            }
+            let why = format!(
+                "{} {} are alive, no thread is at work on them, and {} to serve them",
+                human::count(all as u64),
+                work.many,
+                if threads == 1 {
+                    "one thread runs".to_owned()
+                } else {
+                    format!("{} threads run", human::count(threads as u64))
+                },
+            );
+            place.verdict = Some((Confidence::Medium, why));
+            places.push((AccumulationPoint::Node(anchor), place));
+        }
+    }
+    places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    let judged = |place: &Accumulation| place.verdict.clone().unwrap_or((Confidence::Low, String::new()));
+    name(heap, tree, children, shortest_paths, source, &places, |_| true, judged, control)
+}
+
+/// The objects by the nearest one above that holds more than `threads` of them.
+fn by_holder(
+    tree: &Tree,
+    shortest_paths: &ShortestPaths,
+    nodes: Vec<NodeId>,
+    threads: usize,
+    control: &Control<'_>,
+) -> Result<Vec<(NodeId, Vec<NodeId>)>> {
+    let above = |id: NodeId| tree.above(id).or_else(|| shortest_paths.parent(id));
+    let mut found = Vec::new();
+    let mut rest: Vec<(NodeId, NodeId)> = nodes.into_iter().filter_map(|id| Some((above(id)?, id))).collect();
+    for _ in 0..HIGH {
+        control.check()?;
+        let mut held: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        rest.drain(..).for_each(|(holder, id)| held.entry(holder).or_default().push(id));
+        for (holder, nodes) in held {
+            match nodes.len() > threads {
+                true => found.push((holder, nodes)),
+                false => rest.extend(nodes.into_iter().filter_map(|id| Some((above(holder)?, id)))),
+            }
+        }
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
+}
