@@ -29,7 +29,7 @@ RSpec.describe "A public method" do
       @heap, @diff, objects, objects.where, objects.group(:class), objects.first, @heap.groups(by: :class, limit: 3), @heap.generations,
       @heap.summary, @heap.duplicate_strings(limit: 3), @heap.retained(limit: 3), @heap.dominators(limit: 2), @heap.paths_to(objects.first),
       @heap.paths_to_class("String"), @heap.unreachable(limit: 3), @heap.collections(limit: 3), @heap.fragmentation(limit: 3),
-      @heap.suspects, @heap.show(objects.first), @diff.leaks, @diff.growth, @diff.growth(by: :path), @diff.suspects
+      @heap.suspects, @heap.show(objects.first), @diff.leaks, @diff.growth, @diff.growth(by: :path), @diff.suspects, HeapInspector.memory
     ]
   end
 
