@@ -53,7 +53,7 @@ module HeapInspector
         methods: %w[Heap#paths_to Heap#paths_to_class],
         dumps: (1..1),
         word: { value: "ADDRESS", needed: true, instead: %w[class where] },
-        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5, rules: nil },
+        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5, rules: nil, without: nil },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
       {

@@ -24,6 +24,7 @@ pub mod suspects;
 pub mod threads;
 pub mod unreachable;
 pub mod verdicts;
+pub mod without;
 
 use crate::diagnostics::Diagnostics;
 use crate::heap::{Heap, NodeId};

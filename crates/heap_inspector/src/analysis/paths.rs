@@ -282,7 +282,7 @@ impl Paths {
         Report { verb: "path", dump: dump.to_owned(), sections }
     }
 
-    fn facts(&self, heap: &Heap, tree: &Tree) -> Section {
+    pub(super) fn facts(&self, heap: &Heap, tree: &Tree) -> Section {
         let facts = vec![
             fact("address", "Address", address_cell(heap, self.id), String::new()),
             fact("object", "Object", Cell::Text(self.label.clone()), String::new()),
