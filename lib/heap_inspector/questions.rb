@@ -59,7 +59,7 @@ module HeapInspector
         dumps: (1..1),
         word: { value: "ADDRESS", needed: true, instead: %w[class where] },
         behind: nil,
-        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5, rules: nil },
+        options: { format: :text, where: nil, class: nil, paths: 1, lines: 5, rules: nil, without: nil },
         formats: %w[text json markdown csv dot folded flamegraph]
       },
       {

@@ -26,6 +26,12 @@ module HeapInspector
     # @!attribute [r] normalised_path
     #   @return [Array<String>] what it is made of: the classes from the holder to what piles up, without anything that another process
     #     or another dump of the leak has otherwise
+    # @!attribute [r] places
+    #   @return [Integer] at how many places that are one by their normalised path
+    # @!attribute [r] freed_memsize
+    #   @return [Integer, nil] the bytes that would be freed if {#object} did not refer to what piles up in it; nil where it grows itself
+    # @!attribute [r] kept_count
+    #   @return [Integer, nil] how many of the objects would stay all the same, as something else holds them, too
     # @!attribute [r] known
     #   @return [Boolean, nil] whether `known:` has the fingerprint; nil where that was not given
     # @!attribute [r] verdicts
@@ -71,9 +77,9 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :fingerprint, :normalised_path, :known, :verdicts, :faulty_references, :object, :holder, :holder_object, :label,
-           :class_name, :count, :memsize, :steps, :location, :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence,
-           :reasons, :next
+    fields :headline, :fingerprint, :normalised_path, :places, :freed_memsize, :kept_count, :known, :verdicts, :faulty_references, :object,
+           :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :app_location, :mostly, :since,
+           :known_leak, :rate, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -95,7 +101,7 @@ module HeapInspector
   #   end
   class Suspects < Rows
     # So many of a row's values tell the leak; places and paths follow.
-    LEAK = 6
+    LEAK = 9
     private_constant :LEAK
 
     # @api private

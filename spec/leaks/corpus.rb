@@ -172,6 +172,12 @@ module Leaks
 
     # The fingerprints of the leaks as three dumps tell them, and the references that are said to be at fault.
     def fingerprints = found.map { |suspect| suspect["fingerprint"] }
+
+    # Those told by the holder, since without tracing no line is known.
+    def fingerprints_by_holder
+      @leaks.filter_map { |leak| @three.find { |suspect| leak.holder?(suspect["holder"]) }&.fetch("fingerprint") }
+    end
+
     def faults = found.map { |suspect| suspect["faulty_references"] }
 
     # What is wrong with the answer to the last dump alone: each heavy leak is among the first.

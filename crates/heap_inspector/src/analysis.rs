@@ -26,6 +26,7 @@ pub mod threads;
 pub mod unreachable;
 pub mod verdicts;
 pub mod verify;
+pub mod without;
 pub mod work;
 
 use crate::diagnostics::Diagnostics;

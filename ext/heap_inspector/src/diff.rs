@@ -287,9 +287,9 @@ fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RStrin
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
-/// `[rows, document]`, a row being `[headline, fingerprint, normalised_path, known, verdicts, faulty_references, object, holder,
-/// holder_object, label, class, count, memsize, steps, location, app_location, mostly, since, known_leak, rate, path, confidence, reasons,
-/// next]`.
+/// `[rows, document]`, a row being `[headline, fingerprint, normalised_path, places, freed_memsize, kept_count, known, verdicts,
+/// faulty_references, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly, since, known_leak,
+/// rate, path, confidence, reasons, next]`.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
@@ -325,6 +325,9 @@ fn suspects_of(
             text(ruby, &suspect.headline()),
             text(ruby, &suspect.fingerprint()),
             rows(ruby, &suspect.normalised_path.0, |step| Ok(text(ruby, step)))?,
+            suspect.places,
+            suspect.freed.map(|freed| freed.memsize),
+            suspect.freed.map(|freed| freed.kept),
             suspect.is_known,
             rows(ruby, &suspect.judged, |judged| verdict(ruby, judged))?,
             rows(ruby, faults, |fault| Ok(text(ruby, fault)))?,
@@ -367,7 +370,8 @@ fn suspected(
     };
     found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
     found.truncate(limit);
-    suspects::judge(&mut found, &Judge::new(last.heap(), tree, rules), diff.is_some());
+    suspects::free(&mut found, last.heap(), tree, diff, control)?;
+    suspects::judge(&mut found, &Judge::new(last.heap(), tree, rules), diff);
     Ok((found, by_path))
 }
 

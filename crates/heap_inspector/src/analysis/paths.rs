@@ -310,7 +310,7 @@ impl Paths {
         Report { verb: "path", dump: dump.to_owned(), sections }
     }
 
-    fn facts(&self) -> Section {
+    pub(super) fn facts(&self) -> Section {
         let facts = vec![
             fact("address", "Address", address_cell(self.address), String::new()),
             fact("object", "Object", Cell::Text(self.label.clone()), String::new()),

@@ -35,6 +35,7 @@ use hashbrown::HashMap;
 use naming::name;
 use points::{Accumulation, Content, join, kind_of};
 use served::unserved;
+use similar::{SIMILAR, as_one};
 use unheld::unheld;
 use unseen::unseen;
 use untraced::untraced;
@@ -43,6 +44,7 @@ pub(super) use anchors::AccumulationPoint;
 pub use answer::{failure, report};
 pub(super) use by_path::{floor, verdict as path_verdict};
 pub use exceptions::Exceptions;
+pub use freed::{Freed, free};
 use growth::MANY_STEPS;
 pub(super) use growth::{CACHES, warm_up};
 pub use known::Known;
@@ -56,6 +58,7 @@ mod answer;
 mod by_path;
 mod evidence;
 mod exceptions;
+mod freed;
 mod growth;
 mod joining;
 mod known;
@@ -65,6 +68,7 @@ mod origins;
 mod points;
 mod ruby;
 mod served;
+mod similar;
 mod uncollected;
 mod unheld;
 mod unseen;
@@ -131,6 +135,10 @@ pub struct Suspect {
     pub path: Chain,
     /// What is thought of each of its steps, where that was asked for ([`judge`]).
     pub judged: Vec<Judged>,
+    /// At how many places that are one by their normalised path; the others' bytes are in this one's.
+    pub places: u64,
+    /// What would be freed if what piles up were let go, where that was asked for ([`free`]).
+    pub freed: Option<Freed>,
     /// Whether it was seen before; none where that was not asked.
     pub is_known: Option<bool>,
     /// The same in words that are those of every dump of the leak, from the holder to what piles up; its hash is the leak's short name.
@@ -141,11 +149,11 @@ pub struct Suspect {
     pub reasons: Vec<String>,
 }
 
-/// Judges the steps of the suspects' paths, `is_known` where several dumps tell that the accumulation points were there before.
-pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, is_known: bool) {
+/// Judges the steps of the suspects' paths; several dumps tell which of them were there before.
+pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, diff: Option<&Diff<'_>>) {
     for suspect in found {
-        let growth = Growth { point: suspect.id, is_known };
-        suspect.judged = judge.steps(&suspect.path.steps, Some(growth));
+        let growth = suspect.growth(diff);
+        suspect.judged = judge.steps(&suspect.path.steps, growth);
     }
 }
 
@@ -163,6 +171,17 @@ impl Suspect {
             let each = rate.each();
             self.reasons.insert(1, format!("each {each} leaves {}, in every step", human::count(whole)));
         }
+    }
+
+    /// Which of the steps of its path took in objects, and which piled up there: the first that is new, as where many lists are one place.
+    fn growth(&self, diff: Option<&Diff<'_>>) -> Option<Growth> {
+        let steps = &self.path.steps;
+        let last = steps.len().checked_sub(1)?;
+        let point = self.id.and_then(|id| steps.iter().rposition(|step| step.id == id));
+        let next = point.map_or(last, |point| (point + 1).min(last));
+        let old = diff.and_then(|diff| steps[..last].iter().rposition(|step| !diff.is_new(step.id)));
+        let pile = old.map_or(next, |old| next.max(old + 1));
+        Some(Growth { point, pile, is_known: diff.is_some() })
     }
 
     /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
@@ -237,7 +256,7 @@ pub fn of_diff(
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let course = Course::new(diff, tree, &trees, floor);
     let mut ranked = course.rank(places, control)?;
-    ranked.truncate(limit);
+    ranked.truncate(limit.saturating_add(SIMILAR));
     let (children, came) = (tree.children()?, |id: NodeId| diff.step(id).is_some());
     let mut found = name(
         heap,
@@ -263,6 +282,7 @@ pub fn of_diff(
         let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
         found.insert(place, unseen);
     }
+    let found = as_one(heap, found);
     let mut found = uncollected::before(found, heap, tree, &children, &shortest_paths, source, control)?;
     found.truncate(limit);
     known_leaks::mark(&mut found, heap, tree, &shortest_paths)?;
@@ -313,12 +333,14 @@ fn by_age(
     let first = |mut found: Vec<Suspect>| {
         found.retain(|suspect| unserved.iter().all(|other| other.id != suspect.id));
         found.splice(0..0, unserved.iter().cloned());
+        let mut found = as_one(heap, found);
         found.truncate(limit);
         found
     };
     // Of samples too few are known to tell the times of a place.
     if last == 0 || heap.names().sampling.is_some_and(Sampling::is_of_lines) {
-        return Ok(first(untraced(heap, tree, children, shortest_paths, source, limit, control)?));
+        let more = limit.saturating_add(SIMILAR);
+        return Ok(first(untraced(heap, tree, children, shortest_paths, source, more, control)?));
     }
     let span = (last - oldest + 1).max(1);
     let bin = |generation: u32| (u64::from(generation - oldest) * u64::from(BINS) / u64::from(span)) as u32;
@@ -378,7 +400,7 @@ fn by_age(
     let mut ranked: Vec<(AccumulationPoint, Accumulation)> =
         places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
-    ranked.truncate(limit);
+    ranked.truncate(limit.saturating_add(SIMILAR));
     let mut found = name(
         heap,
         tree,
@@ -403,7 +425,6 @@ fn by_age(
     if let Some((place, unheld)) = unheld(heap, tree, bin, floor, control)? {
         let before = ranked.iter().take_while(|(_, other)| score(other) >= score(&place)).count();
         found.insert(before.min(found.len()), unheld);
-        found.truncate(limit);
     }
     Ok(first(found))
 }

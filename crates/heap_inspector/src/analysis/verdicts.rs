@@ -76,12 +76,14 @@ pub struct Judged {
     pub fault: Fault,
 }
 
-/// What growth tells of a path: which of its steps took in objects.
+/// What growth tells of a path, by places among its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Growth {
-    /// The accumulation point.
-    pub point: Option<NodeId>,
-    /// Whether it was there in the first of several dumps, and took in objects ever since.
+    /// The accumulation point, where it is one of the steps.
+    pub point: Option<usize>,
+    /// What piles up; the accumulation point itself where that grows.
+    pub pile: usize,
+    /// Whether what stands before was there in the first of several dumps.
     pub is_known: bool,
 }
 
@@ -169,15 +171,8 @@ impl<'a> Judge<'a> {
 
     /// What growth says: where objects piled up, and what piled up there.
     fn grown(&self, steps: &[Step], growth: Option<Growth>, judged: &mut [Judged]) {
-        let Some(growth) = growth else { return };
-        let point = growth.point.and_then(|point| steps.iter().rposition(|step| step.id == point));
-        let pile = match point {
-            Some(point) if point + 1 < steps.len() => point + 1,
-            _ => steps.len().saturating_sub(1),
-        };
-        let is_stuck =
-            judged.iter().take(point.map_or(pile, |point| point + 1)).any(|judged| judged.verdict == Verdict::Stuck);
-        if is_stuck {
+        let Some(Growth { point, pile, is_known }) = growth else { return };
+        if judged.iter().take(pile).any(|judged| judged.verdict == Verdict::Stuck) || pile >= steps.len() {
             return; // a rule knows better
         }
         // Threads that run and pile up wait for what does not come.
@@ -188,12 +183,10 @@ impl<'a> Judge<'a> {
             let reason = if point == Some(pile) { "it grows and grows" } else { "such objects pile up here" };
             (judged.verdict, judged.reason) = (Verdict::Stuck, reason.to_owned());
         }
-        if let Some(point) = point.filter(|point| growth.is_known && *point < pile) {
-            let judged = &mut judged[point];
-            if judged.verdict == Verdict::Unknown {
-                let reason = "it was there in the first dump, and took in objects ever since";
-                (judged.verdict, judged.reason) = (Verdict::Expected, reason.to_owned());
-            }
+        let old = if is_known { point.map_or(pile..pile, |point| point..pile) } else { pile..pile };
+        for judged in judged[old].iter_mut().filter(|judged| judged.verdict == Verdict::Unknown) {
+            let reason = "it was there in the first dump, and took in objects ever since";
+            (judged.verdict, judged.reason) = (Verdict::Expected, reason.to_owned());
         }
     }
 

@@ -79,7 +79,8 @@ impl<'a> Last<'a> {
             }
             Some(diff) => suspects::of_diff(diff, tree, source, SUSPECTS, self.control())?,
         };
-        suspects::judge(&mut found, &Judge::new(heap, tree, &Rules::default()), diff.is_some());
+        suspects::free(&mut found, heap, tree, diff, self.control())?;
+        suspects::judge(&mut found, &Judge::new(heap, tree, &Rules::default()), diff);
         Ok(found)
     }
 

@@ -3,8 +3,10 @@
 use super::Asked;
 use super::list::{Dominators, Path};
 use crate::analysis::verdicts::Rules;
+use crate::analysis::without::{self, Cut};
 use crate::analysis::{dominator_tree, dominators_by_key, grouping, paths, retained, show};
 use crate::graph::dominators::Dominator;
+use crate::heap::NodeId;
 use crate::keys::Key;
 use crate::report::Report;
 use crate::select::Wanted;
@@ -47,13 +49,31 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
     }
 }
 
+/// The path to an object if something were not there.
+impl Path {
+    fn rules(&self) -> Result<Rules> {
+        Ok(self.rules.as_ref().map(|path| Rules::read(path.as_ref())).transpose()?.unwrap_or_default())
+    }
+}
+
+fn path_without(snapshot: &Snapshot, id: NodeId, name: &str, chosen: &Path, asked: &Asked<'_>) -> Result<Report> {
+    let (heap, source, control) = (snapshot.heap(), snapshot.source(), &asked.options.control);
+    let tree = snapshot.tree(control)?;
+    let cut = Cut::of(heap, tree, snapshot.shortest_paths(control)?, source, name, control)?;
+    let mut found = without::what_if(heap, tree, source, id, &cut, control)?;
+    found.paths.judge(heap, tree, &chosen.rules()?);
+    Ok(found.report(name, &asked.dump, &snapshot.context()))
+}
+
 pub(super) fn path(snapshot: &Snapshot, chosen: &Path, asked: &Asked<'_>) -> Result<Report> {
     let (heap, control) = (snapshot.heap(), &asked.options.control);
     if let Some(address) = &chosen.address {
         let id = show::find(heap, address)?;
+        if let Some(name) = &chosen.without {
+            return path_without(snapshot, id, name, chosen, asked);
+        }
         let mut paths = paths::paths(heap, snapshot.tree(control)?, snapshot.source(), id, chosen.paths, control)?;
-        let rules = chosen.rules.as_ref().map(|path| Rules::read(path.as_ref())).transpose()?.unwrap_or_default();
-        paths.judge(heap, snapshot.tree(control)?, &rules);
+        paths.judge(heap, snapshot.tree(control)?, &chosen.rules()?);
         return Ok(paths.report(&asked.dump, &snapshot.context()));
     }
     let class = chosen.class.as_deref();

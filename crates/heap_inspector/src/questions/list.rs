@@ -249,6 +249,13 @@ options! {
         paths: usize = 1 => option("paths", 'p', "N", "Chains to show; the others differ from the first where they can"),
         lines: Lines = Lines(5) => lines("Rows of the tree of many objects under each row, or `all`"),
         rules: Option<OsString> = None => option("rules", 'r', "FILE", RULES),
+        without: Option<String> = None => option(
+            "without",
+            'x',
+            "WHAT",
+            "What would be freed, and what holds the object then, without an object (its address), a leak (its fingerprint), a class or \
+             module (its name), or what that holds (`Audit::EVENTS`)",
+        ),
     }
 }
 
@@ -260,6 +267,7 @@ const PATH: Question = Question {
         also("path heap.json 0x7f1386ee2a78", "what holds this object"),
         first("path heap.json 0x7f1386ee2a78 --paths 5", "and what else does"),
         first("path heap.json --class Order", "what holds all orders"),
+        also("path heap.json 0x7f1386ee2a78 --without Audit", ""),
         also("path heap.json --where file=app/*,type=STRING", ""),
         also("path heap.json --class Order --format flamegraph > orders.svg", ""),
         also("path heap.json 0x7f1386ee2a78 --format dot | dot -Tsvg > p.svg", ""),

@@ -1,6 +1,6 @@
 //! The answer of `suspects` as a report.
 
-use super::{Confidence, Suspect};
+use super::{Confidence, Freed, Suspect};
 use crate::analysis::diff::{self, Diff};
 use crate::analysis::paths::Step;
 use crate::analysis::verdicts::Fault;
@@ -52,8 +52,28 @@ pub fn report(
     if diff.is_none() && contexts.iter().any(|context| context.totals.traced.count == 0) {
         sections.push(note(Level::Info, UNTRACED));
     }
+    sections.extend(diff.map(|diff| growth(diff, suspects)));
     sections.push(note(Level::Next, next(heap, suspects, dumps, is_told)));
     Report { verb: "suspects", dump: dumps.join(", "), sections }
+}
+
+/// How much the heap grew, and how much of that the suspects are: both parts make the whole, to the byte.
+fn growth(diff: &Diff<'_>, suspects: &[Suspect]) -> Section {
+    let bytes = |heap: &Heap| heap.totals().objects.memsize as i128;
+    let (first, last) = (diff.dumps().first(), diff.dumps().last());
+    let grew = last.map_or(0, |dump| bytes(dump.heap)) - first.map_or(0, |dump| bytes(dump.heap));
+    let in_suspects: i128 = suspects.iter().map(|suspect| i128::from(suspect.memsize)).sum();
+    let rest = grew - in_suspects;
+    let words = |bytes: i128| format!("{} B", human::count(bytes.unsigned_abs() as u64));
+    let text = format!(
+        "the heap {} by {} from the first dump to the last: {} more in the suspects here, {} {} in all else",
+        if grew < 0 { "shrank" } else { "grew" },
+        words(grew),
+        words(in_suspects),
+        words(rest),
+        if rest < 0 { "less" } else { "more" }
+    );
+    note(Level::Info, text)
 }
 
 /// What to do next.
@@ -135,7 +155,8 @@ impl Suspect {
         let bytes = human::bytes(self.memsize);
         let memory = if self.steps.is_empty() { format!("retaining {bytes}") } else { format!("{bytes} new") };
         let mostly = self.mostly.as_ref().map_or_else(String::new, |mostly| format!(", most of it {mostly}"));
-        format!("{what}, {memory}{mostly}, held by {}", self.holder)
+        let places = if self.places > 1 { format!(" at {} places", human::count(self.places)) } else { String::new() };
+        format!("{what}, {memory}{mostly}, held by {}{places}", self.holder)
     }
 
     /// The leak's short name, the same in each of its dumps.
@@ -184,6 +205,13 @@ impl Suspect {
             _ => key_cell(Key::Location, &self.location),
         };
         let in_app = if self.is_by_stack { "" } else { "In the app at" };
+        let kept = match self.freed {
+            Some(Freed { kept: 1, .. }) => "one of them is also held by others, and would stay".to_owned(),
+            Some(Freed { kept, .. }) if kept > 1 => {
+                format!("{} of them are also held by others, and would stay", human::count(kept))
+            }
+            _ => String::new(),
+        };
         let told = match self.is_known {
             Some(true) => format!("known; {}", self.normalised_path),
             Some(false) => format!("new; {}", self.normalised_path),
@@ -237,6 +265,15 @@ impl Suspect {
                     None => String::new(),
                 },
             ),
+            fact("places", "", Cell::Count(self.places), String::new()),
+            fact(
+                "freed_memsize",
+                "Freed if cut",
+                self.freed.map_or(Cell::Missing, |freed| Cell::Bytes(freed.memsize)),
+                kept,
+            ),
+            fact("freed_count", "", self.freed.map_or(Cell::Missing, |freed| Cell::Count(freed.count)), String::new()),
+            fact("kept_count", "", self.freed.map_or(Cell::Missing, |freed| Cell::Count(freed.kept)), String::new()),
             fact("fingerprint", "Fingerprint", Cell::Text(self.fingerprint()), told),
             fact("known", "", self.is_known.map_or(Cell::Missing, Cell::Flag), String::new()),
             fact("normalised_path", "", list(&mut self.normalised_path.0.iter().cloned()), String::new()),

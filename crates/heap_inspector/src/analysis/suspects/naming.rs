@@ -192,6 +192,8 @@ pub(super) fn name(
             path: Chain::new(labels, &roots, &chain, Told::default(), control)?,
             judged: Vec::new(),
             is_known: None,
+            places: 1,
+            freed: None,
             normalised_path,
             confidence,
             reasons: std::iter::once(growth)

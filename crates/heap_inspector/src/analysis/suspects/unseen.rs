@@ -112,6 +112,8 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         path: Chain::default(),
         judged: Vec::new(),
         is_known: None,
+        places: 1,
+        freed: None,
         confidence: Confidence::Low,
         reasons: Vec::new(),
     };

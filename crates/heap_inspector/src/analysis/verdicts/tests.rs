@@ -52,8 +52,10 @@ fn judged(lines: &[String], address: u64, rules: &Rules, point: Option<u64>) -> 
     let tree = Tree::new(&heap, &control).unwrap();
     let id = |address: u64| -> NodeId { heap.node(address).unwrap() };
     let found = paths(&heap, &tree, &source, id(address), 1, &control).unwrap();
-    let growth = point.map(|point| Growth { point: Some(id(point)), is_known: true });
-    Judge::new(&heap, &tree, rules).steps(&found.chains[0].steps, growth)
+    let steps = &found.chains[0].steps;
+    let point = point.and_then(|point| steps.iter().position(|step| step.id == id(point)));
+    let growth = point.map(|at| Growth { point, pile: at + 1, is_known: true });
+    Judge::new(&heap, &tree, rules).steps(steps, growth)
 }
 
 fn words(judged: &[Judged]) -> Vec<(&'static str, Fault)> {

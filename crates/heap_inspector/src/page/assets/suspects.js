@@ -69,13 +69,15 @@ function card(suspect, at, all) {
   const place = suspect.app_location ?? suspect.location;
   const small = (words) => h(at === 0 ? "h2" : "h4", { class: "mini" }, words);
   const heading = h(at === 0 ? "h1" : "h3", { class: at === 0 ? "headline" : "headline small", id: `${id}-title`, tabindex: -1 },
-    h("span", { class: "number" }, suspect.count === 1 ? "" : `${count(suspect.count)} × `), name(suspect.class, { class: "name what" }), h("span", { class: "held" }, " held by "), name(suspect.holder, { class: "name holder" }));
+    h("span", { class: "number" }, suspect.count === 1 ? "" : `${count(suspect.count)} × `), name(suspect.class, { class: "name what" }), h("span", { class: "held" }, " held by "), name(suspect.holder, { class: "name holder" }), suspect.places > 1 && h("span", { class: "held" }, ` at ${count(suspect.places)} places`));
   const told = h("dl", { class: "key" },
     h("div", {}, h("dt", {}, grown ? "New and kept" : "Retained"), h("dd", { class: "big" }, bytes(suspect.bytes))),
     h("div", {}, h("dt", {}, place === suspect.app_location && place ? "Allocated in the app at" : "Allocated at"), h("dd", {}, place ? name(place) : "not known: nothing was traced",
       suspect.app_location && suspect.location && suspect.app_location !== suspect.location && h("span", { class: "remark" }, "in ", name(suspect.location)))),
     h("div", {}, h("dt", {}, "Accumulates in"), h("dd", {}, link(suspect.address, suspect.accumulates_in))),
     h("div", {}, h("dt", {}, "Fingerprint"), h("dd", { title: suspect.normalised_path.join(" → ") }, name(suspect.fingerprint))),
+    suspect.freed !== null && h("div", {}, h("dt", {}, "Freed if cut"), h("dd", {}, bytes(suspect.freed),
+      suspect.kept > 0 && h("span", { class: "remark" }, `${count(suspect.kept)} also held by others, and would stay`))),
     suspect.mostly && h("div", {}, h("dt", {}, "Most of it"), h("dd", {}, name(suspect.mostly))),
     suspect.since !== null && h("div", {}, h("dt", {}, "Since generation"), h("dd", {}, count(suspect.since))));
   return h("article", { class: "suspect", id, "aria-labelledby": `${id}-title` },
