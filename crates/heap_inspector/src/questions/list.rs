@@ -356,7 +356,7 @@ const VERIFY: Question = Question {
         a twentieth of what it did. Exit code: 0 fixed, 1 not fixed or a new leak, 2 the dumps do not tell, and why.",
     examples: &[
         first("verify a.json b.json c.json -- d.json e.json f.json", ""),
-        also("verify a*.json -l leak-3f9a1c -- b*.json", ""),
+        also("verify 1.gz 2.gz 3.gz -l leak-3f9a1c -- 4.gz 5.gz 6.gz", ""),
     ],
     more: "",
     filtered: false,
