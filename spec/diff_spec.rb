@@ -125,7 +125,8 @@ RSpec.describe HeapInspector::Diff do
 
     it "says what may be asked" do
       expect { diff.growth(by: :clas) }.to raise_error(ArgumentError, /did you mean :class/)
-      expect { diff.growth(by: %i[holder class]) }.to raise_error(ArgumentError, /not by both/)
+      expect { diff.growth(by: %i[holder class]) }.to raise_error(ArgumentError, /not by several/)
+      expect { diff.growth(by: :path, retained: true) }.to raise_error(ArgumentError, /what paths retain is not told/)
       expect { diff.growth(where: { clas: "A" }) }.to raise_error(ArgumentError, /unknown/)
       expect { diff.growth(limit: -1) }.to raise_error(ArgumentError, /limit/)
     end

@@ -12,6 +12,7 @@ pub mod grouping;
 pub mod groups;
 pub mod hints;
 pub mod holders;
+mod in_use;
 pub mod normalised;
 pub mod objects;
 pub mod path_growth;

@@ -8,8 +8,8 @@
 
 use super::diff::{Growth, Trend};
 use super::grouping::Grouping;
+use super::in_use::{CACHES, own_bytes};
 use super::normalised::{NormalisedPath, NormalisedPaths, PathId};
-use super::suspects::{CACHES, own_bytes};
 use super::work::{Rate, Work};
 use crate::Result;
 use crate::control::Control;

@@ -46,11 +46,11 @@ pub(super) use by_path::{floor, verdict as path_verdict};
 pub use exceptions::Exceptions;
 pub use freed::{Freed, free};
 use growth::MANY_STEPS;
-pub(super) use growth::{CACHES, warm_up};
+pub(super) use growth::warm_up;
 pub use known::Known;
 pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
-pub(super) use points::{own_bytes, places};
+pub(super) use points::places;
 pub(super) use ruby::telling;
 
 mod anchors;

@@ -382,7 +382,7 @@ const VERIFY: Question = Question {
         a twentieth of what it did. Exit code: 0 fixed, 1 not fixed or a new leak, 2 the dumps do not tell, and why.",
     examples: &[
         first("verify a.json b.json c.json -- d.json e.json f.json", ""),
-        also("verify a.json b.json c.json --leak leak-3f9a1c -- d.json e.json f.json", ""),
+        also("verify 1.gz 2.gz 3.gz -l leak-3f9a1c -- 4.gz 5.gz 6.gz", ""),
     ],
     more: "",
     filtered: false,

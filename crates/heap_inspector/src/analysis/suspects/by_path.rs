@@ -29,7 +29,8 @@ pub(super) fn reason(diff: &Diff<'_>, found: &[Suspect]) -> Option<&'static str>
     if diff.dumps().iter().any(|dump| dump.heap.roots().is_empty()) || !is_one_ruby {
         None // nor are paths known, or they are others by Ruby's own doing
     } else if !diff.is_one_process() {
-        Some("the dumps are of several processes")
+        // Of two the difference is that of the processes.
+        (diff.dumps().len() > 2).then_some("the dumps are of several processes")
     } else if !found.is_empty() || diff.doubtful().is_some() {
         None
     } else if diff.has_unmatched() {

@@ -8,9 +8,10 @@
 
 use super::Confidence;
 use super::anchors::AccumulationPoint;
-use super::points::{Accumulation, Content, ObjectKind, kind_of, own_bytes};
+use super::points::{Accumulation, Content, ObjectKind, kind_of};
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
+use crate::analysis::in_use::{CACHES, own_bytes};
 use crate::analysis::work::Work;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -36,8 +37,6 @@ const DEPTH: usize = 12;
 /// So many points that take in objects of one sort are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
-/// The sorts of IMEMO that are caches of calls and constants.
-pub(in crate::analysis) const CACHES: [&[u8]; 3] = [b"callcache", b"callinfo", b"constcache"];
 /// So much new code, and such a part of all of it, and the app was still starting.
 const NEW_CODE: u64 = 20;
 const NEW_CODE_PART: u64 = 100;

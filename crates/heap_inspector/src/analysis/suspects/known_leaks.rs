@@ -8,7 +8,7 @@ use crate::Result;
 use crate::analysis::normalised::{NormalisedPath, NormalisedPaths, PathId};
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::patterns;
 use globset::GlobSet;
 use serde::Deserialize;
@@ -16,6 +16,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+/// So many objects are looked at below one that piles up.
+const NEAR: usize = 64;
 const DATA: &str = include_str!("known_leaks.json");
 
 /// A leak that is known of a gem.
@@ -30,6 +32,8 @@ struct KnownLeak {
     fixed: Option<String>,
     /// Patterns of classes, in the order of the path.
     path: Vec<String>,
+    /// A class of which what piles up holds an object, a few references further, where the path alone does not tell.
+    holds: Option<String>,
     /// What to do.
     advice: String,
     link: String,
@@ -63,10 +67,33 @@ pub(super) fn mark(found: &mut [Suspect], heap: &Heap, tree: &Tree, shortest_pat
             [Some(end), suspect.id].into_iter().flatten().map(|id| paths.of(id)).collect::<Result<Vec<PathId>>>()?;
         let all: Vec<NormalisedPath> = all.into_iter().map(|id| paths.path(id).to(&suspect.class)).collect();
         suspect.known_leak = KNOWN.iter().find_map(|(leak, path)| {
-            all.iter().any(|steps| fits(path, steps)).then(|| leak.words(gems.as_ref())).flatten()
+            let is_it = all.iter().any(|steps| fits(path, steps))
+                && leak.holds.as_ref().is_none_or(|class| holds(heap, end, class));
+            is_it.then(|| leak.words(gems.as_ref())).flatten()
         });
     }
     Ok(())
+}
+
+/// Whether an object leads to one of a class by a few references.
+fn holds(heap: &Heap, id: NodeId, class: &str) -> bool {
+    let is_it = |id: NodeId| {
+        let sym = heap.names().instance_class(heap.properties(id).names.class);
+        heap.names().tables.symbols.bytes(sym) == class.as_bytes()
+    };
+    let (mut seen, mut at) = (vec![id], 0);
+    while let Some(node) = seen.get(at).copied() {
+        if is_it(node) {
+            return true;
+        }
+        at += 1;
+        for target in heap.targets(node).take(NEAR) {
+            if seen.len() < NEAR && !seen.contains(&target) {
+                seen.push(target);
+            }
+        }
+    }
+    false
 }
 
 /// Whether the patterns fit steps in this order. What is below the last of them came with it.
@@ -133,7 +160,8 @@ mod tests {
         assert!(all.len() >= 5);
         assert!(all.iter().map(|leak| &leak.gem).is_sorted());
         for leak in &all {
-            assert!(leak.link.starts_with("https://") && !leak.advice.is_empty() && leak.path.len() > 1, "{leak:?}");
+            assert!(leak.link.starts_with("https://") && !leak.advice.is_empty(), "{leak:?}");
+            assert!(leak.path.len() + usize::from(leak.holds.is_some()) > 1, "one class is too little: {leak:?}");
             let bounds = [&leak.first, &leak.last, &leak.fixed].map(Option::as_deref);
             let known: Vec<&str> = bounds.into_iter().flatten().collect();
             assert!(known.windows(2).all(|pair| compare(pair[0], pair[1]) != Ordering::Greater), "{leak:?}");

@@ -5,6 +5,7 @@ use super::anchors::{AccumulationPoint, Anchors};
 use super::joining::joined;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff};
+use crate::analysis::in_use::own_bytes;
 use crate::control::Control;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
@@ -223,21 +224,6 @@ fn bytes_before(diff: &Diff<'_>, dump: usize, id: NodeId, ty: Type) -> Option<u6
         _ => None,
     }
 }
-
-/// The own bytes of an object that are in use. A container doubles its memory when it is full, so the memory stays the same for long, and
-/// may not grow between three dumps, though what is in it does.
-pub(in crate::analysis) fn own_bytes(heap: &Heap, id: NodeId, ty: Type) -> u64 {
-    let each = match ty {
-        Type::String => 1,
-        Type::Array => 8,
-        Type::Hash => 24,
-        _ => return heap.bytes(id),
-    };
-    heap.length(id).map_or(u64::MAX, |length| SLOT + each * u64::from(length)).min(heap.bytes(id))
-}
-
-/// The bytes of a small slot.
-pub(super) const SLOT: u64 = 40;
 
 /// Joins accumulation points that are one to a programmer, as [`joined`] has it. What a root holds stays.
 ///

@@ -622,14 +622,14 @@ fn after(requests: u64, lines: &str) -> String {
 
 #[test]
 fn growth_is_told_by_request_and_uneven_steps_of_uneven_work_are_even() {
-    let found = suspects(&[after(5, &array(1..=200)), after(25, &array(1..=220)), after(425, &array(1..=620))]);
+    let found = suspects(&[after(5, &array(1..=200)), after(105, &array(1..=300)), after(1105, &array(1..=1300))]);
     let [suspect] = &found[..] else { panic!("{found:?}") };
     let rate = suspect.rate.as_ref().unwrap();
     assert_eq!(rate.words(&suspect.class), "+1.00 Item and 48 B per request");
-    assert_eq!((rate.work, rate.whole(), suspect.confidence), (420, Some(1), Confidence::High));
+    assert_eq!((rate.work, rate.whole(), suspect.confidence), (1100, Some(1), Confidence::High));
     assert!(suspect.reasons[0].starts_with("it grew evenly in each step for the work in it"), "{:?}", suspect.reasons);
-    // Without the counts the second step is twenty times the first.
-    let found = suspects(&[array(1..=200), array(1..=220), array(1..=620)]);
+    // Without the counts the second step is ten times the first.
+    let found = suspects(&[array(1..=200), array(1..=300), array(1..=1300)]);
     assert!(found.iter().all(|suspect| suspect.rate.is_none() && suspect.confidence == Confidence::Low), "{found:?}");
 }
 
