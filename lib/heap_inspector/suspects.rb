@@ -73,8 +73,9 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :fingerprint, :normalised_path, :places, :freed_memsize, :kept_count, :known, :verdicts, :faulty_references, :object,
-           :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :app_location, :mostly, :since, :path, :confidence, :reasons, :next
+    fields :headline, :fingerprint, :normalised_path, :places, :freed_memsize, :kept_count, :known, :verdicts, :faulty_references,
+           :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :app_location, :mostly,
+           :since, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
