@@ -172,6 +172,10 @@ impl Redactor {
 fn told_redacted(value: Text<'_>) -> Option<Vec<u8>> {
     let mut told: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&value.decode()).ok()?;
     told.insert("redacted".into(), true.into());
+    // The app's own words, which may hold what it works on.
+    for left in told.get_mut("uncollected").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        left["reason"] = "".into();
+    }
     Some(meta_line(&serde_json::Value::Object(told).to_string()))
 }
 

@@ -59,6 +59,9 @@ fn the_line_that_tells_how_the_dump_was_taken_says_that_it_is_redacted() {
     let told = line.replace("42", "42,\\\"redacted\\\":true");
     assert_eq!(redacted(line).0, told);
     assert_eq!(redacted(&told.replace("true", "false")).0, told);
+    let left = line.replace("42", r#"42,\"uncollected\":[{\"reason\":\"the secret\",\"count\":3}, 7]"#);
+    let copy = redacted(&left).0;
+    assert!(!copy.contains("secret") && copy.contains(r#"\"count\":3"#), "{copy}");
     let plain = string(0x28, "a secret");
     let copy = redacted(&plain).0;
     let heap = Heap::load(&Source::reader(Cursor::new(copy), "test"), &scan::Options::default()).unwrap();
