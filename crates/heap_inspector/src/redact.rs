@@ -173,8 +173,9 @@ fn told_redacted(value: Text<'_>) -> Option<Vec<u8>> {
     let mut told: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&value.decode()).ok()?;
     told.insert("redacted".into(), true.into());
     // The app's own words, which may hold what it works on.
-    for left in told.get_mut("uncollected").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
-        left["reason"] = "".into();
+    let left = told.get_mut("uncollected").and_then(serde_json::Value::as_array_mut);
+    for left in left.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
+        left.insert("reason".into(), "".into());
     }
     Some(meta_line(&serde_json::Value::Object(told).to_string()))
 }
