@@ -111,11 +111,11 @@ fn missing(dumps: &[&str]) -> &'static str {
     if dumps.len() == 1 { "two more dumps" } else { "a third dump" }
 }
 
-/// A note where suspects are new and that is to be an error.
+/// A note where suspects are new and that is to be an error. Those that may as well be none do not count: a healthy app has such ones.
 #[must_use]
 pub fn failure(found: &[Suspect]) -> Option<Section> {
-    let new: Vec<String> =
-        found.iter().filter(|suspect| suspect.is_known != Some(true)).map(Suspect::fingerprint).collect();
+    let is_new = |suspect: &&Suspect| suspect.is_known != Some(true) && suspect.confidence > Confidence::Low;
+    let new: Vec<String> = found.iter().filter(is_new).map(Suspect::fingerprint).collect();
     let what = if new.len() == 1 { "a suspect is new" } else { "suspects are new" };
     (!new.is_empty()).then(|| note(Level::Failure, format!("{what}: {}", new.join(", "))))
 }
