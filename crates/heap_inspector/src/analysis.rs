@@ -1,6 +1,7 @@
 //! The questions, one file each: a heap or a pass over a dump comes in, a finished value goes out, and a report is made from it.
 
 pub mod by_stack;
+pub mod chains;
 pub mod collections;
 pub mod diff;
 pub mod dominator_tree;

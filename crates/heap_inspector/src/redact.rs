@@ -171,9 +171,9 @@ impl Redactor {
 /// The line that tells how a dump was taken, when it says that the dump is redacted.
 fn told_redacted(value: Text<'_>) -> Option<Vec<u8>> {
     let mut told: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&value.decode()).ok()?;
-    told.insert("redacted".into(), true.into());
-    // The app's own words, which may hold what it works on.
-    let left = told.get_mut("uncollected").and_then(serde_json::Value::as_array_mut);
+    let was_redacted = told.insert("redacted".into(), true.into()) == Some(true.into());
+    // The app's own words, which may hold what it works on. Where the dump was taken so, such ones were left out.
+    let left = told.get_mut("uncollected").and_then(serde_json::Value::as_array_mut).filter(|_| !was_redacted);
     for left in left.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
         left.insert("reason".into(), "".into());
     }

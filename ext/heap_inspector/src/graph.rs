@@ -8,9 +8,10 @@ use crate::heap::{Heap, document, grouped, key_value, order, text};
 use crate::native::function;
 use crate::objects;
 use crate::work;
+use heap_inspector::analysis::chains::{Step, Told};
 use heap_inspector::analysis::collections::{self as sets, Collection, Fill, Form, LENGTHS};
 use heap_inspector::analysis::fragmentation as pages;
-use heap_inspector::analysis::paths::{self, Step, Told};
+use heap_inspector::analysis::paths;
 use heap_inspector::analysis::verdicts::Rules;
 use heap_inspector::analysis::{
     Context, dominator_tree, dominators_by_key, groups, retained, show, unreachable as dead,

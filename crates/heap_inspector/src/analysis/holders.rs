@@ -4,9 +4,9 @@
 //! dominator tree, that was there in the first, accumulation points that are one to a programmer joined. Here all of them are told,
 //! whether they go on growing or not. Costs the graph (paths, dominators) of the last dump and 8 bytes for each of its objects.
 
+use super::chains;
 use super::diff::{Before, Diff, HolderGrowth, Holders, Trend};
 use super::grouping::Grouping;
-use super::paths::{self};
 use super::suspects::{self, AccumulationPoint};
 use crate::Result;
 use crate::control::Control;
@@ -54,7 +54,7 @@ pub fn growth(
     for (_, memsizes, count) in &cut {
         rest.add(Sum { count: *count, memsize: memsizes.last().copied().unwrap_or(0), references: 0 });
     }
-    let roots = paths::root_categories(heap);
+    let roots = chains::root_categories(heap);
     let mut labels = Labels::new(heap);
     let path = |anchor: &AccumulationPoint| anchor.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
     let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| path(anchor)).collect();

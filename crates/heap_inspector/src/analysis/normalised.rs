@@ -8,7 +8,7 @@
 //!
 //! The *fingerprint* is a short hash of it. Costs 4 bytes for each object of the heap and 12 for each path, time for those asked for.
 
-use super::paths::root_categories;
+use super::chains::root_categories;
 use crate::Result;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;

@@ -3,216 +3,20 @@
 //! *Merged* paths of many objects are the part of the tree of shortest paths ([`crate::graph::shortest_paths`]) above them, where
 //! objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
+use super::chains::{Chain, Step, Told, root_categories, root_edge};
 use super::verdicts::{Fault, Judge, Judged, Rules};
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Dominator, Tree};
-use crate::graph::shortest_paths::{ShortestPaths, is_conservative};
-use crate::heap::{Heap, NodeId, Target};
+use crate::graph::shortest_paths::ShortestPaths;
+use crate::heap::{Heap, NodeId};
 use crate::labels::{Edge, Labels, code};
-use crate::memory::{list, room};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
 use crate::source::Source;
-use hashbrown::{DefaultHashBuilder, HashMap};
-use std::hash::BuildHasher;
-
-/// An object on a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The object.
-    pub id: NodeId,
-    /// Its address.
-    pub address: u64,
-    /// Its bytes.
-    pub memsize: u64,
-    /// Bytes that it retains, where they were asked for.
-    pub retained_memsize: Option<u64>,
-    /// By what the one before holds it, the root the first.
-    pub edge: Edge,
-    /// The object for people.
-    pub label: String,
-}
-
-/// A chain of references from a root to an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain {
-    /// The steps; where only what is shown was asked for, these.
-    pub steps: Vec<Step>,
-    /// What is thought of each, where that was asked for ([`Paths::judge`]).
-    pub judged: Vec<Judged>,
-    shown: Vec<Row>,
-}
-
-/// A row of a chain that is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Row {
-    /// A step, by its place in the chain.
-    Step(usize),
-    /// So many that repeat the ones before, over and over.
-    Folded { steps: usize, over: usize },
-    /// So many more.
-    LeftOut(usize),
-}
-
-impl Row {
-    /// What stands for steps that are not told.
-    fn words(self) -> String {
-        let count = |steps: usize| crate::human::count(steps as u64);
-        match self {
-            Row::Step(_) => String::new(),
-            Row::Folded { steps, over: 1 } => format!("({} steps more like this one)", count(steps)),
-            Row::Folded { steps, over } => format!("({} steps more like these {over})", count(steps)),
-            Row::LeftOut(steps) => format!("({} steps more)", count(steps)),
-        }
-    }
-}
-
-/// What is told of a chain.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Told<'a> {
-    /// Every step, or those that a report shows: of what lies deep in a list few, and the rest takes no memory.
-    pub every_step: bool,
-    /// With this, what each step retains.
-    pub tree: Option<&'a Tree>,
-}
-
-/// What holds the first object of a chain: the global variable that does, or the category of the root.
-pub(crate) fn root_edge(heap: &Heap, roots: &HashMap<NodeId, &str>, id: NodeId) -> Edge {
-    match heap.global_variable(id) {
-        Some(name) => Edge::Global(name.to_owned()),
-        None => Edge::Root(roots.get(&id).copied().unwrap_or_default().to_owned()),
-    }
-}
-
-/// So many steps repeat themselves at most, one after the other: those from one element of a list to the next.
-const PERIOD: usize = 4;
-/// What repeats itself for fewer steps than this is told.
-const FOLDED: usize = 8;
-/// A chain that is longer then is shown by its beginning and its end.
-const SHOWN_STEPS: usize = 100;
-
-/// What is shown of a chain, by a number for each step that is the same for those that look the same. Its last step is always shown.
-fn fold(looks: &[u64]) -> Vec<Row> {
-    let mut shown = Vec::new();
-    let (mut at, end) = (0, looks.len().saturating_sub(1));
-    while at < looks.len() {
-        let repeated = |over: usize| {
-            let pairs = looks[at..end].iter().zip(looks.get(at + over..end).unwrap_or_default());
-            let same = pairs.take_while(|(one, other)| one == other).count();
-            same - same % over
-        };
-        // The shortest that repeats itself: what it does with two steps it does with four.
-        let found = (1..=PERIOD).map(|over| (over, repeated(over))).find(|(_, steps)| *steps >= FOLDED);
-        match found {
-            Some((over, steps)) => {
-                shown.extend((at..at + over).map(Row::Step));
-                shown.push(Row::Folded { steps, over });
-                at += over + steps;
-            }
-            None => {
-                shown.push(Row::Step(at));
-                at += 1;
-            }
-        }
-    }
-    if shown.len() > SHOWN_STEPS {
-        let steps = |shown: &Row| match shown {
-            Row::Step(_) => 1,
-            Row::Folded { steps, .. } | Row::LeftOut(steps) => *steps,
-        };
-        let between = SHOWN_STEPS / 2..shown.len() - SHOWN_STEPS / 2;
-        let left_out = shown[between.clone()].iter().map(steps).sum();
-        shown.splice(between, [Row::LeftOut(left_out)]);
-    }
-    shown
-}
-
-impl Chain {
-    /// Names the steps of a chain. Objects in which Ruby from 4.0 on keeps instance variables are left out: their holder holds those.
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
-    pub(super) fn new(
-        labels: &Labels<'_>,
-        roots: &HashMap<NodeId, &str>,
-        nodes: &[NodeId],
-        told: Told<'_>,
-        control: &Control<'_>,
-    ) -> Result<Chain> {
-        let heap = labels.heap();
-        let step = |place: usize| {
-            let id = nodes[place];
-            let edge = match place {
-                0 => root_edge(heap, roots, id),
-                _ => labels.edge(nodes[place - 1], id),
-            };
-            let retained_memsize = told.tree.map(|tree| tree.retained(id));
-            Step {
-                id,
-                address: heap.address(id),
-                memsize: heap.bytes(id),
-                retained_memsize,
-                edge,
-                label: labels.node(id),
-            }
-        };
-        // Where each step stands, and what it looks like.
-        let (mut places, mut looks): (Vec<u32>, Vec<u64>) = (list(nodes.len())?, list(nodes.len())?);
-        let random = DefaultHashBuilder::default();
-        for (place, id) in nodes.iter().enumerate() {
-            control.check_at(place)?;
-            if place == 0 || place + 1 == nodes.len() || !labels.is_fields(*id) {
-                let Step { edge, label, .. } = step(place);
-                places.push(place as u32);
-                looks.push(random.hash_one((edge, label)));
-            }
-        }
-        let mut shown = fold(&looks);
-        drop(looks);
-        let mut steps = Vec::new();
-        if told.every_step {
-            for (count, place) in places.iter().enumerate() {
-                control.check_at(count)?;
-                room(&mut steps, 1)?;
-                steps.push(step(*place as usize));
-            }
-        } else {
-            for row in &mut shown {
-                if let Row::Step(at) = row {
-                    steps.push(step(places[*at] as usize));
-                    *at = steps.len() - 1;
-                }
-            }
-        }
-        Ok(Chain { steps, judged: Vec::new(), shown })
-    }
-
-    /// What is shown of it: steps, each with its place among [`Chain::steps`], and in words what is left out of them.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = std::result::Result<(usize, &Step), String>> {
-        self.shown.iter().map(|shown| match shown {
-            Row::Step(at) => Ok((*at, &self.steps[*at])),
-            other => Err(other.words()),
-        })
-    }
-}
-
-/// For what the roots refer to the category of the first root that does, of one that is no conservative guess if there is one.
-pub(crate) fn root_categories(heap: &Heap) -> HashMap<NodeId, &str> {
-    let mut categories: HashMap<NodeId, &str> = HashMap::new();
-    for root in heap.roots() {
-        for target in &root.targets {
-            let Target::Node(id) = target else { continue };
-            let known = categories.entry(*id).or_insert(&root.category);
-            if is_conservative(known) {
-                *known = &root.category;
-            }
-        }
-    }
-    categories
-}
+use hashbrown::HashMap;
 
 /// The chains to one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +33,8 @@ pub struct Paths {
     pub label: String,
     /// The chains, cheapest first; none where nothing holds the object.
     pub chains: Vec<Chain>,
+    /// What is thought of the steps of each chain, where that was asked for ([`Paths::judge`]).
+    pub judged: Vec<Vec<Judged>>,
 }
 
 /// Finds up to `limit` chains from the roots to an object, and of each what is shown and what that retains. Texts of strings on them are read from `source`.
@@ -281,16 +87,14 @@ pub fn paths_by(
     let chains = chains.iter().map(named).collect::<Result<_>>()?;
     let retained_memsize = told.tree.map(|tree| tree.retained(id));
     let (address, memsize) = (heap.address(id), heap.bytes(id));
-    Ok(Paths { id, address, memsize, retained_memsize, label: labels.node(id), chains })
+    Ok(Paths { id, address, memsize, retained_memsize, label: labels.node(id), chains, judged: Vec::new() })
 }
 
 impl Paths {
     /// Judges the steps of the chains, by the user's rules too; takes time for each object of the heap.
     pub fn judge(&mut self, heap: &Heap, tree: &Tree, rules: &Rules) {
         let judge = Judge::new(heap, tree, rules);
-        for chain in &mut self.chains {
-            chain.judged = judge.steps(&chain.steps, None);
-        }
+        self.judged = self.chains.iter().map(|chain| judge.steps(&chain.steps, None)).collect();
     }
 
     /// The answer of `path DUMP ADDRESS`.
@@ -333,9 +137,9 @@ impl Paths {
         };
         let chains = self.chains.iter().enumerate();
         chains
-            .map(|(at, chain)| {
+            .map(|(number, chain)| {
                 let text = |text: &str| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) };
-                let judged = |at: usize| match chain.judged.get(at) {
+                let judged = |at: usize| match self.judged.get(number).and_then(|judged| judged.get(at)) {
                     Some(judged) => {
                         let fault = match judged.fault {
                             Fault::None => Cell::Missing,
@@ -368,7 +172,7 @@ impl Paths {
                 };
                 Section::Path(Path {
                     name: "paths",
-                    title: title(at),
+                    title: title(number),
                     columns: vec![
                         column("address", "Address"),
                         column("memsize", "Memory"),

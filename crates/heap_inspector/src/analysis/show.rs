@@ -1,6 +1,7 @@
 //! One object: every field of its line, what it refers to, what refers to it, what it retains and why it is alive.
 
-use super::paths::{self, Paths, Told};
+use super::chains::Told;
+use super::paths::{self, Paths};
 use super::verdicts::Rules;
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, key_cell};
 use crate::control::Control;

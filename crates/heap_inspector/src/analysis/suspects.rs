@@ -11,10 +11,10 @@
 //!
 //! Costs the graph (paths, dominators) and 8 bytes for each object.
 
+use super::chains::Chain;
 use super::diff::Diff;
 use super::normalised::NormalisedPath;
 use super::path_growth::Pathed;
-use super::paths::Chain;
 use super::verdicts::{Fault, Growth, Judge, Judged, reference};
 use super::work::{Rate, Work};
 use crate::Result;

@@ -5,8 +5,8 @@
 //! should have been cut. Where steps between are unknown each reference there may be it. The idea, and that a verdict has a reason in
 //! words, is LeakCanary's.
 
+use super::chains::Step;
 use super::normalised::plain;
-use super::paths::Step;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId, Target};
 use crate::labels::Edge;

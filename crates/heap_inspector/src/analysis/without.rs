@@ -3,8 +3,9 @@
 //! Reachability is worked out anew without them, which is not what they retain: what others hold, too, stays. Costs a search through the
 //! heap and 4 bytes for each object.
 
+use super::chains::{Chain, Told, root_categories};
 use super::normalised::{NormalisedPaths, PathId};
-use super::paths::{Chain, Paths, Told, root_categories};
+use super::paths::Paths;
 use super::{Context, fact, note, show};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -152,7 +153,10 @@ pub fn what_if(
     let all = tree.reachable();
     let freed = Sum { count: all.count - reached.count, memsize: all.memsize - reached.memsize, references: 0 };
     let (address, memsize, retained_memsize) = (heap.address(id), heap.bytes(id), Some(tree.retained(id)));
-    Ok(WhatIf { paths: Paths { id, address, memsize, retained_memsize, label: labels.node(id), chains }, freed })
+    Ok(WhatIf {
+        paths: Paths { id, address, memsize, retained_memsize, label: labels.node(id), chains, judged: Vec::new() },
+        freed,
+    })
 }
 
 impl WhatIf {

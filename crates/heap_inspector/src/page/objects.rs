@@ -2,7 +2,7 @@
 
 use super::cells::{LONGEST, VALUE, cut, name};
 use crate::Result;
-use crate::analysis::{paths, retained, show};
+use crate::analysis::{chains, retained, show};
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Dominator, Tree};
@@ -126,7 +126,7 @@ pub(super) fn told(
         lines.insert(id, fields);
         Ok(())
     })?;
-    let roots = paths::root_categories(heap);
+    let roots = chains::root_categories(heap);
     let (mut told, mut room) = (Vec::new(), ROOM);
     for (step, around) in around.iter().enumerate() {
         if step.is_multiple_of(64) {
@@ -193,7 +193,7 @@ fn object(
     let before = shortest_paths.before(id);
     let held = match before {
         Some(before) => edge(labels.edge(before, id)),
-        None if shortest_paths.is_reachable(id) => edge(paths::root_edge(heap, roots, id)),
+        None if shortest_paths.is_reachable(id) => edge(chains::root_edge(heap, roots, id)),
         None => String::new(),
     };
     json!({

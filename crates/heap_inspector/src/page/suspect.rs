@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> Value {
     let address = |id: NodeId| format!("0x{:x}", heap.address(id));
-    let step = |(at, step): (usize, &crate::analysis::paths::Step)| {
+    let step = |(at, step): (usize, &crate::analysis::chains::Step)| {
         let judged = suspect.judged.get(at);
         json!([
             cut(&step.edge.to_string(), super::cells::LONGEST),

@@ -1,8 +1,8 @@
 //! The answer of `suspects` as a report.
 
 use super::{Confidence, Freed, Suspect};
+use crate::analysis::chains::Step;
 use crate::analysis::diff::{self, Diff};
-use crate::analysis::paths::Step;
 use crate::analysis::verdicts::Fault;
 use crate::analysis::work::Rate;
 use crate::analysis::{Context, UNTRACED, fact, key_cell, note};

@@ -5,8 +5,8 @@ use super::origins::{self, Origin, Origins};
 use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect, evidence, ruby};
 use crate::Result;
+use crate::analysis::chains::{self, Chain, Told};
 use crate::analysis::normalised::NormalisedPaths;
-use crate::analysis::paths::{self, Chain, Told};
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
@@ -98,7 +98,7 @@ pub(super) fn name(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
-    let roots = paths::root_categories(heap);
+    let roots = chains::root_categories(heap);
     let found: Vec<Found> = places
         .iter()
         .map(|(anchor, place)| {
