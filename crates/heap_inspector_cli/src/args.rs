@@ -158,7 +158,7 @@ standard input. `heap_inspector help top` explains a command. Text is as wide as
 the terminal, or as COLUMNS says.
 
 Exit codes: 0 done, 1 the dump cannot be read, 2 the command line is wrong,
-130 interrupted.";
+3 suspects --fail-on found something, 130 interrupted.";
 
 const LIVING: &str = "\
 This command needs the gem (gem install heap_inspector): it works with a running

@@ -1,7 +1,7 @@
 //! A verdict for each step of a path: whether the object is expected to be alive, or stuck, its work being over.
 //!
-//! First the rules ([`rules`]) are asked of each step alone. Then verdicts spread: what leads to an expected object is expected, and what
-//! only a stuck one holds is stuck. Between the last expected step and the first stuck one lies the *faulty* reference: the one that
+//! First the rules (`verdicts/rules.rs`) are asked of each step alone. Then verdicts spread: what leads to an expected object is expected,
+//! and what only a stuck one holds is stuck. Between the last expected step and the first stuck one lies the *faulty* reference: the one that
 //! should have been cut. Where steps between are unknown each reference there may be it. The idea, and that a verdict has a reason in
 //! words, is LeakCanary's.
 
