@@ -15,7 +15,9 @@ use super::own::Own;
 const HEAP: u64 = 64 << 20;
 /// Bytes of a window.
 const WINDOW: u64 = 1 << 16;
-/// Windows that are read of all arenas.
+/// Arenas of so many windows together are read whole: what was freed in them long ago and is now within a block in use may look like chunks.
+const WHOLE: u64 = 768;
+/// Windows that are read of larger ones.
 const MOST: u64 = 192;
 /// Chunks that must follow each other before a chain is believed.
 const BELIEVED: u32 = 6;
@@ -73,7 +75,8 @@ pub(super) fn parts(own: &Own, areas: &[Area]) -> Vec<Part> {
 /// What of the resident bytes of `parts` was seen to be free and in use, by part.
 pub(super) fn sample(own: &Own, areas: &[Area], parts: &[Part]) -> Vec<Seen> {
     let windows = |part: &Part| (part.end - part.start).div_ceil(WINDOW);
-    let stride = parts.iter().map(windows).sum::<u64>().div_ceil(MOST).max(1) * WINDOW;
+    let all = parts.iter().map(windows).sum::<u64>();
+    let stride = if all <= WHOLE { WINDOW } else { all.div_ceil(MOST) * WINDOW };
     parts.iter().map(|part| Walk::new(own, &areas[part.area], *part).run(stride)).collect()
 }
 
