@@ -5,6 +5,7 @@ require "json"
 require "open3"
 require "rbconfig"
 require "stringio"
+require "tmpdir"
 
 Encoding.default_external = Encoding::UTF_8 # what programs print, whatever the locale
 
