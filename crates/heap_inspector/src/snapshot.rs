@@ -8,6 +8,7 @@ use crate::Result;
 use crate::analysis::Context;
 use crate::analysis::diff::Dump;
 use crate::analysis::path_growth::Pathed;
+use crate::analysis::verdicts::AtWork;
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Tree};
@@ -67,6 +68,7 @@ pub struct Snapshot {
     children: Once<Children>,
     shortest_paths: Once<ShortestPaths>,
     referrers: Once<Referrers>,
+    at_work: Once<AtWork>,
     /// The right to write the index file when the tree is made.
     unsaved: Mutex<Option<Unsaved>>,
 }
@@ -93,6 +95,7 @@ impl Snapshot {
             children: Once::default(),
             shortest_paths: Once::default(),
             referrers: Once::default(),
+            at_work: Once::default(),
             unsaved: Mutex::new(unsaved),
         })
     }
@@ -161,6 +164,14 @@ impl Snapshot {
         self.referrers.get(control, || Referrers::new(&self.heap, control))
     }
 
+    /// Which threads run, and what they are at work on.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub fn at_work(&self, control: &Control<'_>) -> Result<&AtWork> {
+        self.at_work.get(control, || Ok(AtWork::of(&self.heap)))
+    }
+
     /// Bytes of memory that it takes now.
     #[must_use]
     pub fn footprint(&self) -> usize {
@@ -169,6 +180,7 @@ impl Snapshot {
             + self.children.peek().map_or(0, Children::footprint)
             + self.shortest_paths.peek().map_or(0, ShortestPaths::footprint)
             + self.referrers.peek().map_or(0, Referrers::footprint)
+            + self.at_work.peek().map_or(0, AtWork::footprint)
     }
 }
 

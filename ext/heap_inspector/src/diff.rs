@@ -371,7 +371,7 @@ fn suspected(
     found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
     found.truncate(limit);
     suspects::free(&mut found, last.heap(), tree, diff, control)?;
-    suspects::judge(&mut found, &Judge::new(last.heap(), tree, rules), diff);
+    suspects::judge(&mut found, &Judge::new(last.heap(), tree, last.at_work(control)?, rules), diff);
     Ok((found, by_path))
 }
 

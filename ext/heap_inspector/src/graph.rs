@@ -202,7 +202,7 @@ fn paths(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Erro
         let told = Told { every_step: true, tree: Some(tree) };
         let others = if limit > 1 { Some((snapshot.referrers(control)?, limit)) } else { None };
         let mut found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, told, control)?;
-        found.judge(dump, tree, &Rules::default());
+        found.judge(dump, tree, snapshot.at_work(control)?, &Rules::default());
         let report = found.report(name, &Context::of(dump));
         Ok((found, report))
     })?;
@@ -380,7 +380,7 @@ fn show(ruby: &Ruby, heap: &Heap, id: u32, limit: usize) -> Result<RArray, Error
     let name = heap.name();
     let (found, report) = heap.work(ruby, |snapshot, control| {
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
-        let kept = (snapshot.referrers(control)?, snapshot.shortest_paths(control)?);
+        let kept = (snapshot.referrers(control)?, snapshot.shortest_paths(control)?, snapshot.at_work(control)?);
         let found = show::show_by(dump, tree, snapshot.source(), NodeId(id), limit, kept, control)?;
         let report = found.report(name, &Context::of(dump));
         Ok((found, report))

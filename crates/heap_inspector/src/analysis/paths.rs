@@ -4,7 +4,7 @@
 //! objects of one class that one class of objects holds are one row, as in Eclipse MAT's merged shortest paths.
 
 use super::chains::{Chain, Step, Told, root_categories, root_edge};
-use super::verdicts::{Fault, Judge, Judged, Rules};
+use super::verdicts::{AtWork, Fault, Judge, Judged, Rules};
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, note, share};
 use crate::Result;
 use crate::control::Control;
@@ -91,9 +91,9 @@ pub fn paths_by(
 }
 
 impl Paths {
-    /// Judges the steps of the chains, by the user's rules too; takes time for each object of the heap.
-    pub fn judge(&mut self, heap: &Heap, tree: &Tree, rules: &Rules) {
-        let judge = Judge::new(heap, tree, rules);
+    /// Judges the steps of the chains, by the user's rules too.
+    pub fn judge(&mut self, heap: &Heap, tree: &Tree, at_work: &AtWork, rules: &Rules) {
+        let judge = Judge::new(heap, tree, at_work, rules);
         self.judged = self.chains.iter().map(|chain| judge.steps(&chain.steps, None)).collect();
     }
 

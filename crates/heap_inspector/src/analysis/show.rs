@@ -2,7 +2,7 @@
 
 use super::chains::Told;
 use super::paths::{self, Paths};
-use super::verdicts::Rules;
+use super::verdicts::{AtWork, Rules};
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, key_cell};
 use crate::control::Control;
 use crate::graph::Referrers;
@@ -119,10 +119,10 @@ pub fn show(
     control: &Control<'_>,
 ) -> Result<Object> {
     let (referrers, shortest_paths) = (Referrers::new(heap, control)?, ShortestPaths::new(heap, control)?);
-    show_by(heap, tree, source, id, limit, (&referrers, &shortest_paths), control)
+    show_by(heap, tree, source, id, limit, (&referrers, &shortest_paths, &AtWork::of(heap)), control)
 }
 
-/// [`show`] for those who keep the referrers and ways.
+/// [`show`] for those who keep the referrers, the shortest paths and what threads are at work on.
 ///
 /// # Errors
 /// Those of [`Heap::records`].
@@ -132,7 +132,7 @@ pub fn show_by(
     source: &Source,
     id: NodeId,
     limit: usize,
-    (referrers, shortest_paths): (&Referrers, &ShortestPaths),
+    (referrers, shortest_paths, at_work): (&Referrers, &ShortestPaths, &AtWork),
     control: &Control<'_>,
 ) -> Result<Object> {
     let mut fields = Vec::new();
@@ -183,7 +183,7 @@ pub fn show_by(
         _ => None,
     };
     let mut paths = paths::paths_by(heap, source, id, shortest_paths, None, told, control)?;
-    paths.judge(heap, tree, &Rules::default());
+    paths.judge(heap, tree, at_work, &Rules::default());
     Ok(Object {
         id,
         address: heap.address(id),

@@ -222,11 +222,24 @@ pub fn of_dumps<'a>(
     let dumps = dumps()?;
     let found = by_path::by_path(&dumps, source, limit, control)?;
     let Some(last) = dumps.last() else { return Ok((found, None)) };
-    let children = tree.children()?;
-    let mut found = uncollected::before(found, last.heap, tree, &children, last.shortest_paths, source, control)?;
+    let kept = (&tree.children()?, last.shortest_paths);
+    Ok((finished(found, last.heap, tree, kept, source, limit, control)?, Some(reason)))
+}
+
+/// What is done to suspects however they were found: what should be gone comes first, and known leaks are marked.
+fn finished(
+    found: Vec<Suspect>,
+    heap: &Heap,
+    tree: &Tree,
+    (children, shortest_paths): (&Children, &ShortestPaths),
+    source: &Source,
+    limit: usize,
+    control: &Control<'_>,
+) -> Result<Vec<Suspect>> {
+    let mut found = uncollected::before(found, heap, tree, children, shortest_paths, source, control)?;
     found.truncate(limit);
-    known_leaks::mark(&mut found, last.heap, tree, last.shortest_paths)?;
-    Ok((found, Some(reason)))
+    known_leaks::mark(&mut found, heap, tree, shortest_paths)?;
+    Ok(found)
 }
 
 /// The suspects of several dumps; the heap, its tree and its source are the last one's. At most `limit`.
@@ -258,17 +271,7 @@ pub fn of_diff(
     let mut ranked = course.rank(places, control)?;
     ranked.truncate(limit.saturating_add(SIMILAR));
     let (children, came) = (tree.children()?, |id: NodeId| diff.step(id).is_some());
-    let mut found = name(
-        heap,
-        tree,
-        &children,
-        &shortest_paths,
-        source,
-        &ranked,
-        came,
-        |place| place.verdict.clone().unwrap_or((Confidence::Low, String::new())),
-        control,
-    )?;
+    let mut found = name(heap, tree, &children, &shortest_paths, source, &ranked, came, Accumulation::judged, control)?;
     if let Some(work) = course.work() {
         found.iter_mut().for_each(|suspect| suspect.set_rate(work, heap));
     }
@@ -282,11 +285,7 @@ pub fn of_diff(
         let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
         found.insert(place, unseen);
     }
-    let found = as_one(heap, found);
-    let mut found = uncollected::before(found, heap, tree, &children, &shortest_paths, source, control)?;
-    found.truncate(limit);
-    known_leaks::mark(&mut found, heap, tree, &shortest_paths)?;
-    Ok(found)
+    finished(as_one(heap, found), heap, tree, (&children, &shortest_paths), source, limit, control)
 }
 
 /// The suspects of one dump. At most `limit`.
@@ -311,10 +310,7 @@ pub fn of_heap_by(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let found = by_age(heap, tree, (children, shortest_paths), source, limit, control)?;
-    let mut found = uncollected::before(found, heap, tree, children, shortest_paths, source, control)?;
-    found.truncate(limit);
-    known_leaks::mark(&mut found, heap, tree, shortest_paths)?;
-    Ok(found)
+    finished(found, heap, tree, (children, shortest_paths), source, limit, control)
 }
 
 /// What has piled up over many collections, or, where nothing was traced, what is the most.
@@ -378,7 +374,7 @@ fn by_age(
         let bins = 1 << bin(properties.generation);
         let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
         let place = places.entry(anchor).or_default();
-        place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+        place.take(sort, content);
         place.add_stack(sort, properties.stack)?;
     }
     let mut places = join(heap, tree, places, control)?;

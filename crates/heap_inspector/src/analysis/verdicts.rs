@@ -87,16 +87,22 @@ pub struct Growth {
     pub is_known: bool,
 }
 
+/// Which threads of a heap run, and what they are at work on.
+#[derive(Debug)]
+pub struct AtWork {
+    /// What threads, fibers and closures' frames hold right now.
+    held: HashSet<NodeId>,
+    /// The threads that run; none where the dump does not tell.
+    threads: HashSet<NodeId>,
+}
+
 /// Judges the steps of paths in one heap.
 #[derive(Debug)]
 pub struct Judge<'a> {
     heap: &'a Heap,
     tree: &'a Tree,
     rules: &'a Rules,
-    /// What threads, fibers and closures' frames hold right now.
-    at_work: HashSet<NodeId>,
-    /// The threads that run; none where the dump does not tell.
-    threads: HashSet<NodeId>,
+    at_work: &'a AtWork,
 }
 
 /// Chains of superclasses are a few dozen long; a hostile dump may close one to a ring.
@@ -104,34 +110,48 @@ const ANCESTORS: usize = 200;
 /// Dominators are looked up so far for what holds a step alone.
 const HIGH: usize = 10_000;
 
-impl<'a> Judge<'a> {
-    /// Of a heap, with the user's rules; takes time for each object.
+impl AtWork {
+    /// Of a heap; takes time for each object.
     #[must_use]
-    pub fn new(heap: &'a Heap, tree: &'a Tree, rules: &'a Rules) -> Judge<'a> {
-        let (mut at_work, mut threads) = (HashSet::new(), HashSet::new());
+    pub fn of(heap: &Heap) -> AtWork {
+        let (mut held, mut threads) = (HashSet::new(), HashSet::new());
         let label = |id: NodeId| label(heap, id);
         for id in heap.nodes().filter(|id| heap.ty(*id) == Type::Data) {
             match label(id) {
                 b"ractor" => threads.extend(heap.targets(id).filter(|target| label(*target) == b"VM/thread")),
-                b"VM/thread" | b"fiber" => at_work.extend(heap.targets(id)),
+                b"VM/thread" | b"fiber" => held.extend(heap.targets(id)),
                 _ => {}
             }
         }
         for root in heap.roots() {
             let targets = root.targets.iter().filter_map(Target::node);
             if root.category == "machine_context" {
-                at_work.extend(targets);
+                held.extend(targets);
             } else {
                 threads.extend(targets.filter(|target| label(*target) == b"VM/thread"));
             }
         }
-        Judge { heap, tree, rules, at_work, threads }
+        AtWork { held, threads }
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.held.allocation_size() + self.threads.allocation_size()
+    }
+}
+
+impl<'a> Judge<'a> {
+    /// Of a heap, with the user's rules.
+    #[must_use]
+    pub fn new(heap: &'a Heap, tree: &'a Tree, at_work: &'a AtWork, rules: &'a Rules) -> Judge<'a> {
+        Judge { heap, tree, rules, at_work }
     }
 
     /// How many threads run; none where the dump does not tell.
     #[must_use]
     pub fn thread_count(&self) -> usize {
-        self.threads.len()
+        self.at_work.threads.len()
     }
 
     /// What is thought of each step.
@@ -207,7 +227,7 @@ impl<'a> Judge<'a> {
             return Some(told);
         }
         if let Some(work) = work(&classes) {
-            if self.at_work.contains(id) {
+            if self.at_work.held.contains(id) {
                 return None;
             }
             return Some((Verdict::Stuck, format!("{}, and no thread is at work on it", work.one)));
@@ -216,8 +236,8 @@ impl<'a> Judge<'a> {
             return expected(reason);
         }
         match label(heap, *id) {
-            b"VM/thread" if self.threads.is_empty() => return None,
-            b"VM/thread" if self.threads.contains(id) => return expected("a thread that runs"),
+            b"VM/thread" if self.at_work.threads.is_empty() => return None,
+            b"VM/thread" if self.at_work.threads.contains(id) => return expected("a thread that runs"),
             b"VM/thread" => return stuck("a thread that is finished"),
             b"ractor" => return expected("a Ractor"),
             b"fiber" if at > 0 && is_collection(heap, steps[at - 1].id) => {
@@ -249,7 +269,7 @@ impl<'a> Judge<'a> {
 
     /// Which kind of work an object is, where no thread is at work on it.
     pub(crate) fn left_over(&self, id: NodeId, work: Work) -> Option<Work> {
-        (!self.at_work.contains(&id)).then_some(work)
+        (!self.at_work.held.contains(&id)).then_some(work)
     }
 }
 

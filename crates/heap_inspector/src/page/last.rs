@@ -80,7 +80,8 @@ impl<'a> Last<'a> {
             Some(diff) => suspects::of_diff(diff, tree, source, SUSPECTS, self.control())?,
         };
         suspects::free(&mut found, heap, tree, diff, self.control())?;
-        suspects::judge(&mut found, &Judge::new(heap, tree, &Rules::default()), diff);
+        let at_work = self.snapshot.at_work(self.control())?;
+        suspects::judge(&mut found, &Judge::new(heap, tree, at_work, &Rules::default()), diff);
         Ok(found)
     }
 

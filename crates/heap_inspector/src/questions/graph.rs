@@ -61,7 +61,7 @@ fn path_without(snapshot: &Snapshot, id: NodeId, name: &str, chosen: &Path, aske
     let tree = snapshot.tree(control)?;
     let cut = Cut::of(heap, tree, snapshot.shortest_paths(control)?, source, name, control)?;
     let mut found = without::what_if(heap, tree, source, id, &cut, control)?;
-    found.paths.judge(heap, tree, &chosen.rules()?);
+    found.paths.judge(heap, tree, snapshot.at_work(control)?, &chosen.rules()?);
     Ok(found.report(name, &asked.dump, &snapshot.context()))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn path(snapshot: &Snapshot, chosen: &Path, asked: &Asked<'_>) -> Res
             return path_without(snapshot, id, name, chosen, asked);
         }
         let mut paths = paths::paths(heap, snapshot.tree(control)?, snapshot.source(), id, chosen.paths, control)?;
-        paths.judge(heap, snapshot.tree(control)?, &chosen.rules()?);
+        paths.judge(heap, snapshot.tree(control)?, snapshot.at_work(control)?, &chosen.rules()?);
         return Ok(paths.report(&asked.dump, &snapshot.context()));
     }
     let class = chosen.class.as_deref();

@@ -131,7 +131,8 @@ pub(super) fn suspects(
     let failure = if is_new_asked { suspects::failure(&found) } else { None };
     found.truncate(lines.0);
     suspects::free(&mut found, heap, tree, diff.as_ref(), control)?;
-    suspects::judge(&mut found, &Judge::new(heap, tree, rules), diff.as_ref());
+    let at_work = last.snapshot.at_work(control)?;
+    suspects::judge(&mut found, &Judge::new(heap, tree, at_work, rules), diff.as_ref());
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
     let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
     let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);

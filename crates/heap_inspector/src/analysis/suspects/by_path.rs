@@ -83,8 +83,8 @@ pub(super) fn by_path(
         found.push(rising);
     }
     let children = last.tree.children()?;
-    let judge = |place: &Accumulation| place.verdict.clone().unwrap_or((Confidence::Low, String::new()));
     let (heap, tree, shortest_paths) = (last.heap, last.tree, last.shortest_paths);
+    let judge = Accumulation::judged;
     let mut suspects = name(heap, tree, &children, shortest_paths, source, &places, |_| true, judge, control)?;
     for (suspect, rising) in suspects.iter_mut().zip(found) {
         let came: u64 = rising.counts.iter().sum();
@@ -157,7 +157,7 @@ fn places_of<'a>(
         let is_inside = tree.above(id).is_some_and(|above| of.get(&above) == Some(&place));
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let content = Content { count: 1, retained, since: heap.properties(id).generation, ..Content::new(id) };
-        at.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+        at.take(sort, content);
     }
     let mut found = Vec::new();
     for (one, places) in rising.iter().zip(places) {

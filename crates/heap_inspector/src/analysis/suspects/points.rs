@@ -89,13 +89,19 @@ impl Accumulation {
         for (stack, count) in other.stacks {
             *self.stacks.entry(stack).or_default() += count;
         }
-        for (sort, content) in other.content {
-            self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
-        }
+        other.content.into_iter().for_each(|(sort, content)| self.take(sort, content));
     }
-}
 
-impl Accumulation {
+    /// Adds objects of one sort.
+    pub(super) fn take(&mut self, sort: ObjectKind, content: Content) {
+        self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
+    }
+
+    /// How sure it is that it leaks, and why; not at all where nothing was said.
+    pub(super) fn judged(&self) -> (Confidence, String) {
+        self.verdict.clone().unwrap_or((Confidence::Low, String::new()))
+    }
+
     /// Counts the stack of an object, where it is known.
     ///
     /// # Errors
@@ -175,7 +181,7 @@ pub(in crate::analysis) fn places(
                 };
                 let retained = if is_inside { 0 } else { tree.retained(id) };
                 let content = Content { sample: id, count: 1, retained, since: properties.generation, bins: 0 };
-                place.content.entry(sort).or_insert_with(|| Content::new(id)).add(content);
+                place.take(sort, content);
                 place.add_stack(sort, properties.stack)?;
             }
             // Its own growth: a string that is appended to, the table of a hash.

@@ -8,7 +8,7 @@ use super::naming::name;
 use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect};
 use crate::Result;
-use crate::analysis::verdicts::{Judge, Rules, Work, ancestors, work};
+use crate::analysis::verdicts::{AtWork, Judge, Rules, Work, ancestors, work};
 use crate::control::Control;
 use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
@@ -32,7 +32,8 @@ pub(super) fn unserved(
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let rules = Rules::default();
-    let judge = Judge::new(heap, tree, &rules);
+    let at_work = AtWork::of(heap);
+    let judge = Judge::new(heap, tree, &at_work, &rules);
     let threads = judge.thread_count();
     if threads == 0 {
         return Ok(Vec::new()); // the dump does not tell
@@ -58,8 +59,9 @@ pub(super) fn unserved(
             let mut place = Accumulation::default();
             for id in &held {
                 let one = Content { count: 1, retained: tree.retained(*id), ..Content::new(*id) };
-                place.content.entry(kind_of(heap, *id)).or_insert_with(|| Content::new(*id)).add(one);
-                place.add_stack(kind_of(heap, *id), heap.stack(*id))?;
+                let sort = kind_of(heap, *id);
+                place.take(sort, one);
+                place.add_stack(sort, heap.stack(*id))?;
                 place.bytes = place.bytes.saturating_add(one.retained);
             }
             let why = format!(
@@ -77,8 +79,7 @@ pub(super) fn unserved(
         }
     }
     places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
-    let judged = |place: &Accumulation| place.verdict.clone().unwrap_or((Confidence::Low, String::new()));
-    name(heap, tree, children, shortest_paths, source, &places, |_| true, judged, control)
+    name(heap, tree, children, shortest_paths, source, &places, |_| true, Accumulation::judged, control)
 }
 
 /// The objects by the nearest one above that holds more than `threads` of them.

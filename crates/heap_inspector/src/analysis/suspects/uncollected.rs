@@ -90,7 +90,7 @@ pub(super) fn before(
         let place = places.entry(anchor).or_default();
         let sort = kind_of(heap, *id);
         let content = Content { count: 1, retained, since: heap.properties(*id).generation, ..Content::new(*id) };
-        place.content.entry(sort).or_insert_with(|| Content::new(*id)).add(content);
+        place.take(sort, content);
         place.bytes = place.bytes.saturating_add(retained);
     }
     let threads = threads(heap);
@@ -115,9 +115,8 @@ pub(super) fn before(
         let rank = |place: &Accumulation| (place.verdict.as_ref().map(|verdict| verdict.0), place.bytes);
         rank(other).cmp(&rank(one)).then(a.cmp(b))
     });
-    let judge = |place: &Accumulation| place.verdict.clone().unwrap_or((Confidence::Low, String::new()));
     let is_left = |id: NodeId| by_node.contains_key(&id);
-    let named = name(heap, tree, children, shortest_paths, source, &places, is_left, judge, control)?;
+    let named = name(heap, tree, children, shortest_paths, source, &places, is_left, Accumulation::judged, control)?;
     Ok(joined(named, found))
 }
 

@@ -269,7 +269,7 @@ impl Held {
             let retained = if self.is_inside[id.0 as usize] { 0 } else { tree.retained(id) };
             let one = Content { count: 1, retained, ..Content::new(id) };
             memory::map(&mut accumulation.content, 1)?;
-            accumulation.content.entry(kind).or_insert_with(|| Content::new(id)).add(one);
+            accumulation.take(kind, one);
             accumulation.add_stack(kind, heap.stack(id))?;
         }
         if heap.names().sampling.is_some_and(Sampling::is_of_lines) {

@@ -55,7 +55,7 @@ fn judged(lines: &[String], address: u64, rules: &Rules, point: Option<u64>) -> 
     let steps = &found.chains[0].steps;
     let point = point.and_then(|point| steps.iter().position(|step| step.id == id(point)));
     let growth = point.map(|at| Growth { point, pile: at + 1, is_known: true });
-    Judge::new(&heap, &tree, rules).steps(steps, growth)
+    Judge::new(&heap, &tree, &super::AtWork::of(&heap), rules).steps(steps, growth)
 }
 
 fn words(judged: &[Judged]) -> Vec<(&'static str, Fault)> {
