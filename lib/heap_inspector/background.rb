@@ -5,6 +5,8 @@ module HeapInspector
   #
   # @api private
   module Background
+    @last = {}
+
     # @param name [String] what it does
     # @yield in the thread
     # @return [Thread]
@@ -22,6 +24,18 @@ module HeapInspector
       warn "heap_inspector: #{Escape.terminal(message)}"
     rescue IOError, SystemCallError
       nil # standard error is closed
+    end
+
+    # Once, until the same part has something else to say.
+    #
+    # @param part [Object] who says it
+    # @param message [String]
+    # @return [void]
+    def self.tell_anew(part, message)
+      return if @last[part] == message
+
+      @last[part] = message
+      tell(message)
     end
   end
 

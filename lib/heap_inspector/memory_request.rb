@@ -98,8 +98,10 @@ module HeapInspector
     def line(value) = Escape.json(value.to_json)
 
     def text(look)
-      [look.to_s, *look.diagnosis.map { |one| "#{one.kind.to_s.tr("_", " ")}: #{one.text}" }].join("\n")
+      [look.to_s, *diagnoses(look)].join("\n")
     end
+
+    def diagnoses(found) = found.diagnosis.map { |one| "#{one.kind.to_s.tr("_", " ")}: #{one.text}" }
 
     def tell(series, look)
       before = series.looks.last
@@ -134,7 +136,7 @@ module HeapInspector
       series.slopes.first(ROWS).select { |_, slope| slope >= 1024 }.each do |name, slope|
         @out.puts "  #{signed(slope.round).rjust(11)} a minute  #{Escape.terminal(titles[name])}"
       end
-      series.diagnosis.each { |one| @out.puts "#{one.kind.to_s.tr("_", " ")}: #{one.text}" }
+      diagnoses(series).each { |line| @out.puts line }
     end
   end
 

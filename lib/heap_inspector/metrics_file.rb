@@ -64,7 +64,7 @@ module HeapInspector
         File.rename(unfinished, path)
         sweep
       rescue StandardError => e
-        tell("no metrics in #{@folder}: #{e.message}")
+        Background.tell_anew(self, "no metrics in #{@folder}: #{e.message}")
       end
 
       # What killed processes left.
@@ -79,14 +79,6 @@ module HeapInspector
 
       def remove
         FileUtils.rm_f(path) if @seconds && @owner == Process.pid
-      end
-
-      # Once for each reason.
-      def tell(message)
-        return if @told == message
-
-        @told = message
-        Background.tell(message)
       end
     end
   end

@@ -61,7 +61,7 @@ module HeapInspector
           profile.write(File.join(@folder, name), format: :pprof)
           sweep
         rescue StandardError, ScriptError => e
-          tell("no profile in #{@folder}: #{e.message}")
+          Background.tell_anew(self, "no profile in #{@folder}: #{e.message}")
         end
       end
 
@@ -70,14 +70,6 @@ module HeapInspector
         files = Dir.glob(ANY, base: @folder).select { |name| File.file?(File.join(@folder, name)) }
         old = files.sort_by { |name| name[/-([^-]+)\z/, 1] }[0...-@keep] || []
         old.each { |name| FileUtils.rm_f(File.join(@folder, name)) }
-      end
-
-      # Once for each reason.
-      def tell(message)
-        return if @told == message
-
-        @told = message
-        Background.tell(message)
       end
     end
   end

@@ -210,6 +210,9 @@ fn beside_csv(report: &Report) -> String {
 
 /// The code that an answer has of its own, for scripts.
 fn exit_code(report: &Report) -> i32 {
+    if report.is_failure() {
+        return FOUND;
+    }
     let facts = report.sections.iter().filter_map(|section| match section {
         Section::Facts(facts) => facts.facts.iter().find(|fact| fact.name == "exit_code"),
         _ => None,
@@ -247,7 +250,6 @@ fn answer(
             let control = Control { cancel: Some(cancel), ..Control::default() };
             let written = view::write(&report, format, &terminal.style(), &control, out);
             match answered(written, cancel, err) {
-                SUCCESS if report.is_failure() => FOUND,
                 SUCCESS => exit_code(&report),
                 code => code,
             }
