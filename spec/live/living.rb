@@ -172,12 +172,12 @@ module Living
     TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
   end
 
-  # Ends what the spec started and left.
+  # Ends what the spec started and left. The children of what it started may still be going, and take their sockets away themselves.
   def clean
     @started&.each(&:finish)
     @threads&.each(&:kill)
     @servers&.each(&:close)
-    FileUtils.remove_entry(@folder) if @folder
+    eventually { FileUtils.rm_rf(@folder) && !File.exist?(@folder) } if @folder
   end
 end
 
