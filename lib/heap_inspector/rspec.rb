@@ -56,8 +56,10 @@ module HeapInspector
     RUNS = 4
     # So many examples are shown at the end.
     SHOWN = 10
+    # An object that has lived through so many collections is old (gc.c, `RVALUE_OLD_AGE`).
+    OLD_AGE = 3
 
-    private_constant :RUNS, :SHOWN
+    private_constant :RUNS, :SHOWN, :OLD_AGE
 
     @worst = []
 
@@ -95,29 +97,31 @@ module HeapInspector
       end
 
       def measure(example, most)
+        collections = GC.count
         counted = [Retaining.counting { run(example) }]
-        found = young(counted)
+        found = living(counted, collections)
         objects = found.sum(&:objects)
         @worst << [objects, found.sum(&:memsize), "#{example.full_description} (#{example.location})"] if watches? && objects.positive?
-        return if example.exception || most.nil? || objects <= most || !keeps?(example, counted, most)
+        return if example.exception || most.nil? || objects <= most || !keeps?(example, counted, collections, most)
 
         runs = Array.new(RUNS - 1) { run(example) }
         judge(example, runs, most) unless example.exception
       end
 
-      # What lives after the young that died are known: it may be kept. Nothing has to be swept for that.
-      def young(runs)
-        GC.start(full_mark: false, immediate_sweep: false)
+      # What lives of the runs since a count of collections. A minor collection knows which of the young died; where some had the time to
+      # grow old before they died, a major one alone does. Nothing has to be swept for either.
+      def living(runs, collections)
+        GC.start(full_mark: GC.count - collections >= OLD_AGE, immediate_sweep: false)
         Retaining.survivors(runs)
       end
 
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
       # hand when it was looked for.
-      def keeps?(example, counted, most)
+      def keeps?(example, counted, collections, most)
         counted << Retaining.counting { run(example) }
         return false if example.exception
 
-        by_run = young(counted).group_by(&:interval)
+        by_run = living(counted, collections).group_by(&:interval)
         counted.each_index.all? { |number| by_run.fetch(number, []).sum(&:objects) > most }
       end
 

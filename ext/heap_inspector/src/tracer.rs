@@ -330,7 +330,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("tracer_report", function!(report, 1))?;
     native.define_singleton_method("tracer_lookup", function!(lookup, 1))?;
     native.define_singleton_method("tracer_start_thread", function!(intervals::start, 0))?;
-    native.define_singleton_method("tracer_stacks", function!(intervals::stacks, 1))?;
+    native.define_singleton_method("tracer_places", function!(intervals::places, 1))?;
     native.define_singleton_method("tracer_moment", function!(intervals::moment, 0))?;
     native.define_singleton_method("tracer_allocated_objects", function!(intervals::allocated_objects, 0))?;
     native.define_singleton_method("tracer_allocated_memsize", function!(intervals::allocated_memsize, 0))?;

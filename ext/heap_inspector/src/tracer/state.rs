@@ -66,8 +66,8 @@ pub(super) struct State {
     pub(super) distances: Distances,
     /// The thread that is looked at, where it is one alone.
     pub(super) thread: Option<VALUE>,
-    /// Whether samples have their stacks, which take ten times as long as the rest.
-    pub(super) takes_stacks: bool,
+    /// Whether it is noted where samples come from, not what class they are of alone: their stacks take ten times as long as the rest.
+    pub(super) takes_places: bool,
     /// Whether allocations are traced: the hook is in, or in continuous mode goes in and out.
     pub(super) is_on: bool,
     /// Whether the hook of allocations is in.
@@ -102,7 +102,7 @@ impl State {
             mode: Mode::Sampled,
             distances: Distances::new(1, 1),
             thread: None,
-            takes_stacks: true,
+            takes_places: true,
             is_on: false,
             is_hooked: false,
             awaits_marks: false,
@@ -154,7 +154,7 @@ impl State {
         let nanoseconds = || start.map_or(0.0, |start| start.elapsed().as_nanos() as f64);
         // SAFETY: as in `note`.
         let object = unsafe { rb_sys::rb_tracearg_object(argument) };
-        let site = self.site(argument, object);
+        let site = if self.takes_places { self.site(argument, object) } else { self.class_alone(object) };
         let slot = self.api.slot(object);
         let generation = generation();
         if self.mode == Mode::Full {
@@ -165,7 +165,7 @@ impl State {
             // Nobody but the sample is measured; the others do the same but for the stack.
             self.cost += nanoseconds() * f64::from(self.distances.mean() - 1);
         }
-        let stack = if self.takes_stacks { self.stack() } else { NO_NODE };
+        let stack = if self.takes_places { self.stack() } else { NO_NODE };
         let weight = self.distances.mean() as f32;
         let site = site.unwrap_or(u32::MAX);
         self.tracer.sample(object as u64, slot, Sample { site, stack, generation, weight, serial: 0 });
@@ -207,6 +207,12 @@ impl State {
             Some(site) => Some(site),
             None => self.learn_site(key, method),
         }
+    }
+
+    fn class_alone(&mut self, object: VALUE) -> Option<u32> {
+        // SAFETY: as in `note`.
+        let key = Key { class: unsafe { class_of(object) }, ..Key::default() };
+        self.tracer.sites.find(&key).or_else(|| self.learn_site(key, 0))
     }
 
     #[cold]
@@ -303,7 +309,7 @@ impl State {
 
     pub(super) fn begin(&mut self, mode: Mode, every: u32, budget: f64, thread: Option<VALUE>) -> [Wanted; 2] {
         self.mode = mode;
-        (self.thread, self.takes_stacks) = (thread, true);
+        (self.thread, self.takes_places) = (thread, true);
         self.distances = Distances::new(every, seed());
         (self.seen, self.cost) = (0, 0.0);
         (self.began, self.began_processor) = (Instant::now(), processor_time());
