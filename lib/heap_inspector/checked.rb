@@ -26,7 +26,7 @@ module HeapInspector
 
       def found
         Tracing.off
-        GC.start
+        Tracing.collect
         gems = {}
         Tracing.survivors([0, Native.tracer_moment], whole: true).each do |found|
           sums = gems[name(found.gem)] ||= { memsize: 0, objects: 0, lines: Hash.new(0) }

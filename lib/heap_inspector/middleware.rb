@@ -82,7 +82,7 @@ module HeapInspector
       return unless request
 
       @last = nil
-      GC.start(full_mark: false)
+      Tracing.collect(full_mark: false)
       found = Retaining.survivors([request.run])
       request.kept = found.sum(&:objects)
       request.kept_memsize = found.sum(&:memsize)
@@ -113,7 +113,7 @@ module HeapInspector
     # What stays of each request now, after a full collection.
     def worst
       @lock.synchronize { settle }
-      GC.start
+      Tracing.collect
       requests = @requests.dup
       by_request = Retaining.survivors(requests.map(&:run)).group_by { |found| requests[found.interval] }
       by_request.map { |request, found| [request, found.sum(&:objects), found.sum(&:memsize), found] }

@@ -60,13 +60,13 @@ module HeapInspector
         @thread = Thread.current
         Tracing.tracer.prepare
         Kernel.prepend(Hook)
-        GC.start
+        Tracing.collect
         Native.tracer_start_thread
         turn(nil)
         failure = attempt(features)
         turn(nil)
         Native.tracer_stop
-        GC.start
+        Tracing.collect
         { error: failure, **sums }.compact
       end
 

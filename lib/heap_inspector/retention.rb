@@ -258,7 +258,7 @@ module HeapInspector
       end
 
       def living(runs)
-        GC.start
+        Tracing.collect
         survivors(runs)
       end
     end

@@ -111,7 +111,7 @@ module HeapInspector
       # What lives of the runs since a count of collections. A minor collection knows which of the young died; where some had the time to
       # grow old before they died, a major one alone does. Nothing has to be swept for either.
       def living(runs, collections)
-        GC.start(full_mark: GC.count - collections >= OLD_AGE, immediate_sweep: false)
+        Tracing.collect(full_mark: GC.count - collections >= OLD_AGE, immediate_sweep: false)
         Retaining.survivors(runs)
       end
 
@@ -126,7 +126,7 @@ module HeapInspector
       end
 
       def judge(example, runs, most)
-        GC.start
+        Tracing.collect
         found = Retention.new(Retaining.survivors(runs), RUNS - 2, [0, 0])
         return if found.objects <= most
 

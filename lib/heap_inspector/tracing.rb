@@ -235,7 +235,7 @@ module HeapInspector
       def profile_block(limit)
         report = BlockProfile # loaded before
         alone do
-          GC.start
+          collect
           begin
             Native.tracer_start("sampled", 1, BUDGET)
             yield
@@ -243,9 +243,18 @@ module HeapInspector
           ensure
             Native.tracer_stop
           end
-          GC.start
+          collect
           report.new(*Native.tracer_report(limit))
         end
+      end
+
+      # Collects garbage, that too which the machine stack still has the address of from calls that are over.
+      #
+      # @param options as `GC.start` takes them
+      # @return [void]
+      def collect(**options)
+        Native.clear_stack
+        GC.start(**options)
       end
 
       # @return [String, nil] why a block cannot have our tracer

@@ -47,4 +47,17 @@ module Leaks
     two_leaks: [["Array […] → Mail"], ["Array […] → Metrics::Sample"]],
     weak_map_misuse: [["Array […] → Image"]]
   }.freeze
+
+  # Where it is another from Ruby 3.2 on, whose dumps name instance variables.
+  NAMED_FAULTS = {
+    instance_variables: [[/\AContext @profile_\d+ → Profile\z/]],
+    linked_list_tail: [["Journal @last → Journal::Entry"]]
+  }.freeze
+
+  # @param program [String] its name
+  # @return [Array<Array<String, Regexp>>] the faulty references of its leaks
+  def self.faults(program)
+    names = RUBY_VERSION >= "3.2" ? FAULTS.merge(NAMED_FAULTS) : FAULTS
+    names.fetch(program.to_sym)
+  end
 end

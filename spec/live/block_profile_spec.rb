@@ -60,7 +60,9 @@ RSpec.describe HeapInspector, ".profile" do
       puts profile.to_h.keys.inspect, profile.to_markdown.include?("| App's line"), profile.to_flamegraph.include?("<svg")
       puts profile.to_folded.lines.grep(/load_feed/).any?, profile
     RUBY
-    expect(lines[0, 4]).to eq [{ "Hash" => 50, "String" => 50 }, "program.rb:4", %w[app stdlib], ["name", 50]].map(&:inspect)
+    # Debian has a newer JSON than some Rubies as a gem.
+    expect(lines[2]).to match(/\A\["app", "(?:stdlib|json [\d.]+)"\]\z/)
+    expect(lines.values_at(0, 1, 3)).to eq [{ "Hash" => 50, "String" => 50 }, "program.rb:4", ["name", 50]].map(&:inspect)
     expect(lines[4, 4]).to eq ["[:schema_version, :verb, :dump, :total, :by_app_location, :by_gem, :by_file, :by_location, :by_method, " \
                                ":by_class, :strings, :notes]", "true", "true", "true"]
     expect(lines.drop(8).join("\n")).to include("Objects alive afterwards", "By the app's own line", "more)")
