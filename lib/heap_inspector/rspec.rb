@@ -56,10 +56,8 @@ module HeapInspector
     RUNS = 4
     # So many examples are shown at the end.
     SHOWN = 10
-    # An object that has lived through so many collections is old (gc.c, `RVALUE_OLD_AGE`).
-    OLD_AGE = 3
 
-    private_constant :RUNS, :SHOWN, :OLD_AGE
+    private_constant :RUNS, :SHOWN
 
     @worst = []
 
@@ -108,10 +106,10 @@ module HeapInspector
         judge(example, runs, most) unless example.exception
       end
 
-      # What lives of the runs since a count of collections. A minor collection knows which of the young died; where some had the time to
-      # grow old before they died, a major one alone does. Nothing has to be swept for either.
+      # What lives of the runs since a count of collections. A minor collection knows which of the young died; where one came before they
+      # died, it has made old what an old object referred to, and only a major one knows of these. Nothing has to be swept for either.
       def living(runs, collections)
-        Tracing.collect(full_mark: GC.count - collections >= OLD_AGE, immediate_sweep: false)
+        Tracing.collect(full_mark: GC.count > collections, immediate_sweep: false)
         Retaining.survivors(runs)
       end
 
