@@ -14,7 +14,7 @@ use crate::record::{Flags, Type};
 use hashbrown::HashSet;
 pub use rules::Rules;
 pub(crate) use rules::Work;
-use rules::{EXPECTED, WORK};
+use rules::{ENVIRONMENT_KEYS, ENVIRONMENT_VALUES, EXPECTED, WORK};
 
 mod rules;
 
@@ -248,18 +248,42 @@ impl<'a> Judge<'a> {
             }
             _ => {}
         }
-        let is_rejected = |target: NodeId| {
-            let sym = heap.names().instance_class(heap.properties(target).names.class);
-            heap.names().tables.symbols.bytes(sym) == b"Concurrent::Promises::InternalStates::Rejected"
-        };
-        if classes.iter().any(|class| class == "Concurrent::Promises::Future") && heap.targets(*id).any(is_rejected) {
+        if self.is_rejected(*id, &classes) {
             return stuck("a promise that was rejected");
+        }
+        if properties.ty == Type::Hash && self.is_environment(steps, at) && !self.at_work.held.contains(id) {
+            return stuck("the environment of a request, and no thread is at work on it");
         }
         match edge {
             Edge::Constant(name) => Some((Verdict::Expected, format!("the constant {name}"))),
             Edge::Global(name) => Some((Verdict::Expected, format!("the global variable {name}"))),
             _ => None,
         }
+    }
+
+    /// Whether it is a promise of concurrent-ruby that failed: it has the state for that, the older kind the exception alone.
+    fn is_rejected(&self, id: NodeId, classes: &[String]) -> bool {
+        let is = |class: &str| classes.iter().any(|own| own == class);
+        let holds = |class: &str| {
+            self.heap.targets(id).any(|target| ancestors(self.heap, target).iter().any(|found| found == class))
+        };
+        is("Concurrent::Promises::Future") && holds("Concurrent::Promises::InternalStates::Rejected")
+            || is("Concurrent::Obligation") && holds("Exception")
+    }
+
+    /// Whether a hash is the environment of a request (Rack's specification): by the key that the path goes on with, or by what servers and
+    /// frameworks put into it.
+    fn is_environment(&self, steps: &[Step], at: usize) -> bool {
+        let key = match steps.get(at + 1).map(|next| &next.edge) {
+            Some(Edge::Value(Some(key)) | Edge::Entry(key)) => key.as_str(),
+            _ => "",
+        };
+        ENVIRONMENT_KEYS.iter().any(|prefix| key.starts_with(prefix))
+            || self.heap.targets(steps[at].id).any(|target| {
+                let class = self.heap.names().instance_class(self.heap.properties(target).names.class);
+                let class = self.heap.names().tables.symbols.bytes(class);
+                ENVIRONMENT_VALUES.iter().any(|known| known.as_bytes() == class)
+            })
     }
 
     /// Whether one object alone holds another.

@@ -53,6 +53,21 @@ pub(super) const WORK: [(&str, Work); 13] = [
     ("Puma::Client", Work { one: "a request", many: "requests" }),
 ];
 
+/// How keys of a request's environment begin, which are in no hash of settings.
+pub(super) const ENVIRONMENT_KEYS: [&str; 6] =
+    ["rack.", "puma.", "sinatra.", "action_dispatch.request.", "action_controller.instance", "REQUEST_"];
+
+/// What servers and frameworks put into a request's environment, and nobody into another hash.
+pub(super) const ENVIRONMENT_VALUES: [&str; 7] = [
+    "Puma::Client",
+    "Puma::NullIO",
+    "Unicorn::TeeInput",
+    "Unicorn::StreamInput",
+    "ActionDispatch::Request::Session",
+    "Rack::Session::Abstract::SessionHash",
+    "Warden::Proxy",
+];
+
 /// What is at work on something while a thread serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Work {

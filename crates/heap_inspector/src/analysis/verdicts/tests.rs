@@ -8,7 +8,7 @@ use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
 use crate::heap::NodeId;
 
-const CLASSES: [(u64, &str, Option<u64>); 8] = [
+const CLASSES: [(u64, &str, Option<u64>); 14] = [
     (0x1000, "Registry", None),
     (0x1028, "Array", None),
     (0x1050, "ActionController::Metal", None),
@@ -17,6 +17,12 @@ const CLASSES: [(u64, &str, Option<u64>); 8] = [
     (0x10c8, "Thread", None),
     (0x10f0, "ActiveSupport::Cache::Store", None),
     (0x1118, "Fiber", None),
+    (0x1140, "Hash", None),
+    (0x1168, "Puma::Client", None),
+    (0x1190, "Concurrent::Obligation", None),
+    (0x11b8, "Concurrent::Promise", Some(0x1190)),
+    (0x11e0, "Exception", None),
+    (0x1208, "Timeout::Error", Some(0x11e0)),
 ];
 
 /// The classes, of which Registry holds what is at 0x2000, and these lines.
@@ -90,6 +96,31 @@ fn what_a_thread_has_on_its_stack_is_at_work() {
     let judged = judged(&lines, 0x4000, &Rules::default(), None);
     assert!(judged.iter().all(|judged| judged.verdict != Verdict::Stuck), "{judged:?}");
     assert!(judged.iter().all(|judged| judged.fault != Fault::Faulty), "{judged:?}");
+}
+
+#[test]
+fn the_environment_of_a_request_is_known_by_what_the_server_puts_into_it() {
+    let mut lines = list();
+    lines[0] = node(0x2000, "ARRAY", 0x1028, &[0x5000]);
+    lines.push(node(0x5000, "HASH", 0x1140, &[0x6000, 0x4000]));
+    lines.push(node(0x6000, "OBJECT", 0x1168, &[]));
+    let judged = judged(&lines, 0x4000, &Rules::default(), None);
+    assert_eq!(judged[2].reason, "the environment of a request, and no thread is at work on it");
+    assert_eq!((judged[2].verdict, judged[2].fault), (Verdict::Stuck, Fault::Candidate));
+    lines[4] = node(0x6000, "OBJECT", 0x10a0, &[]);
+    let judged = self::judged(&lines, 0x4000, &Rules::default(), None);
+    assert_eq!(judged[2].verdict, Verdict::Unknown, "a hash like any other");
+}
+
+#[test]
+fn a_promise_that_failed_is_stuck() {
+    let mut lines = list();
+    lines[1] = node(0x3000, "OBJECT", 0x11b8, &[0x4000]);
+    lines[2] = node(0x4000, "OBJECT", 0x1208, &[]);
+    let judged = judged(&lines, 0x4000, &Rules::default(), None);
+    assert_eq!((judged[2].verdict, judged[2].reason.as_str()), (Verdict::Stuck, "a promise that was rejected"));
+    lines[2] = node(0x4000, "OBJECT", 0x10a0, &[]);
+    assert_eq!(self::judged(&lines, 0x4000, &Rules::default(), None)[2].verdict, Verdict::Unknown);
 }
 
 #[test]
