@@ -4,33 +4,32 @@
 
 use crate::errors;
 use crate::filter::filter;
-use crate::graph::{Facts, keys, row, rows, step};
-use crate::heap::{Heap, Kept, document, grouped, text};
+use crate::heap::{Heap, Kept, keys, told};
 use crate::input;
 use crate::native::function;
-use crate::objects::{self, pack};
+use crate::objects::pack;
 use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::diff::{self, By, Diff, Dump};
 use heap_inspector::analysis::path_growth::{ByPath, Pathed};
 use heap_inspector::analysis::suspects::{self, Exceptions, Known, Suspect};
-use heap_inspector::analysis::verdicts::{Fault, Judge, Judged, Rules};
-use heap_inspector::analysis::verify::{Leak, verify};
-use heap_inspector::analysis::work::Rate;
+use heap_inspector::analysis::verdicts::{Judge, Rules};
+use heap_inspector::analysis::verify::{Verification, verify};
 use heap_inspector::analysis::{Context, holders};
 use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::NodeId;
-use heap_inspector::keys::Key;
 use heap_inspector::page::{self, Page};
 use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::select::Filter;
 use heap_inspector::snapshot::{Named, Snapshot};
+use heap_inspector::sums::Sum;
 use magnus::typed_data::Obj;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, Module, Object, RArray, RHash, RModule, RString, Ruby, TryConvert, TypedData,
     Value,
 };
+use serde::Serialize;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -59,6 +58,13 @@ impl Several {
         named.map(|(at, (snapshot, name))| Dump { name, heap: snapshot.heap(), tree: trees.get(at).copied() }).collect()
     }
 
+    /// With the trees that were asked for before: they are not made anew.
+    fn with_trees(&self) -> Vec<Dump<'_>> {
+        let mut dumps = self.dumps(&[]);
+        dumps.iter_mut().zip(&self.snapshots).for_each(|(dump, snapshot)| dump.tree = snapshot.made_tree());
+        dumps
+    }
+
     /// Each with its name.
     pub(crate) fn named(&self) -> Vec<Named<'_>> {
         self.names.iter().zip(&self.snapshots).map(|(name, snapshot)| Named { name, snapshot }).collect()
@@ -74,12 +80,12 @@ impl Several {
     }
 }
 
-/// Does work on the heaps beside Ruby, as [`Heap::work`] does on one.
+/// Does work on the heaps beside Ruby, as [`Heap::work`] does on one, and hands them out with what came of it.
 pub(crate) fn work<T: Send>(
     ruby: &Ruby,
     heaps: RArray,
     work: impl FnOnce(&Several, &Control<'_>) -> heap_inspector::Result<T> + Send,
-) -> Result<T, Error> {
+) -> Result<(Several, T), Error> {
     let objects = || heaps.into_iter().map(Obj::<Heap>::try_convert).collect::<Result<Vec<_>, Error>>();
     let mut several = Several { snapshots: Vec::new(), names: Vec::new() };
     for heap in objects()? {
@@ -93,53 +99,56 @@ pub(crate) fn work<T: Send>(
     for (heap, snapshot) in objects()?.iter().zip(&several.snapshots) {
         heap.settle(ruby, snapshot);
     }
-    done.map_err(|error| errors::raised(ruby, &error))
+    done.map(|done| (several, done)).map_err(|error| errors::raised(ruby, &error))
 }
 
-/// What the keys and rows of the answer of `diff` are where nothing else is asked for.
-const BY: [Key; 2] = [Key::Class, Key::Location];
-const LINES: usize = 20;
+/// What is told of a diff without its growth.
+#[derive(Serialize)]
+struct Compared {
+    new: Sum,
+    gone: Sum,
+    retained: Sum,
+    one_process: bool,
+    warnings: Vec<String>,
+}
 
-/// Compares the heaps: `matches`, the facts, `warnings`, `document`.
-fn compare(ruby: &Ruby, heaps: RArray) -> Result<RHash, Error> {
-    let (matches, sums, is_one_process, report) = work(ruby, heaps, |several, control| {
+/// Compares the heaps. `by` and `limit` are for the report, which works out what grew.
+fn compare(ruby: &Ruby, heaps: RArray, by: Vec<String>, limit: Option<usize>) -> Result<RHash, Error> {
+    let (by, limit) = (keys(ruby, by)?, limit.unwrap_or(usize::MAX));
+    let (several, (matches, compared)) = work(ruby, heaps, |several, control| {
         let diff = Diff::new(&several.dumps(&[]), control)?;
-        let sums = [diff.sum(diff.new_objects()), diff.gone(), diff.sum(diff.retained_objects())];
-        let report = diff::report(&diff, By::Keys(&BY), &Filter::default(), LINES, control)?;
-        Ok((diff.matches(), sums, diff.is_one_process(), report))
+        let compared = Compared {
+            new: diff.sum(diff.new_objects()),
+            gone: diff.gone(),
+            retained: diff.sum(diff.retained_objects()),
+            one_process: diff.is_one_process(),
+            // Any report of the diff has them.
+            warnings: warnings(&diff::growth_report(&diff, &[], &[], &Filter::default(), 0)),
+        };
+        Ok((diff.matches(), compared))
+    })?;
+    let kept = matches.clone();
+    let answer = told(ruby, None, compared, move |_, control| {
+        let diff = Diff::of(&several.dumps(&[]), &kept);
+        diff::report(&diff, By::Keys(&by), &Filter::default(), limit, control)
     })?;
     let matches = ruby.obj_wrap(Matches(matches));
     matches.freeze();
-    let [new, gone, retained] = sums;
-    Facts::new(ruby)
-        .set("matches", matches)?
-        .set("new_count", new.count)?
-        .set("new_memsize", new.memsize)?
-        .set("gone_count", gone.count)?
-        .set("gone_memsize", gone.memsize)?
-        .set("retained_count", retained.count)?
-        .set("retained_memsize", retained.memsize)?
-        .set("one_process", is_one_process)?
-        .set("warnings", warnings(ruby, &report)?)?
-        .set("document", document(ruby, report))
-        .map(|facts| facts.1)
+    answer.aset(ruby.to_symbol("matches"), matches)?;
+    Ok(answer)
 }
 
-fn warnings(ruby: &Ruby, report: &Report) -> Result<RArray, Error> {
-    let warnings = ruby.ary_new();
-    for section in &report.sections {
-        match section {
-            Section::Note(note) if note.level == Level::Warning => warnings.push(text(ruby, &note.text))?,
-            _ => {}
-        }
-    }
-    warnings.freeze();
-    Ok(warnings)
+fn warnings(report: &Report) -> Vec<String> {
+    let warning = |section: &Section| match section {
+        Section::Note(note) if note.level == Level::Warning => Some(note.text.clone()),
+        _ => None,
+    };
+    report.sections.iter().filter_map(warning).collect()
 }
 
 /// The objects that became what is said: of the first heap the `gone`, of the last one the `new`, `kept` and `retained`.
 fn objects_that(ruby: &Ruby, heaps: RArray, matches: &Matches, became: String) -> Result<RString, Error> {
-    let ids: Vec<NodeId> = work(ruby, heaps, |several, options| {
+    let (_, ids): (_, Vec<NodeId>) = work(ruby, heaps, |several, options| {
         let diff = Diff::of(&several.dumps(&[]), &matches.0);
         Ok(match became.as_str() {
             "new" => diff.new_objects().collect(),
@@ -151,7 +160,7 @@ fn objects_that(ruby: &Ruby, heaps: RArray, matches: &Matches, became: String) -
     Ok(pack(ruby, &ids))
 }
 
-/// What came and stayed, in groups, as from `Heap#groups`.
+/// What came and stayed, in groups.
 fn leaks(
     ruby: &Ruby,
     heaps: RArray,
@@ -159,14 +168,16 @@ fn leaks(
     by: Vec<String>,
     terms: RArray,
     limit: Option<usize>,
-) -> Result<RArray, Error> {
+) -> Result<RHash, Error> {
     let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
-    let (found, report) = work(ruby, heaps, |several, options| {
-        let diff = Diff::of(&several.dumps(&[]), &matches.0);
-        let found = diff::stayed(&diff, &by, &filter, limit, options)?;
-        Ok((found, diff::stayed_report(&diff, &by, &filter, limit.unwrap_or(usize::MAX), options)?))
+    let (several, found) = work(ruby, heaps, |several, control| {
+        diff::stayed(&Diff::of(&several.dumps(&[]), &matches.0), &by, &filter, limit, control)
     })?;
-    grouped(ruby, &found, report)
+    let matches = matches.0.clone();
+    told(ruby, None, found, move |_, control| {
+        let diff = Diff::of(&several.dumps(&[]), &matches);
+        diff::stayed_report(&diff, &by, &filter, limit.unwrap_or(usize::MAX), control)
+    })
 }
 
 /// The trees of the heaps, where what they retain is asked for.
@@ -175,13 +186,36 @@ fn trees<'a>(several: &'a Several, retained: bool, control: &Control<'_>) -> hea
     heaps.map(|snapshot| snapshot.tree(control)).collect()
 }
 
-/// `[unit, work, count, memsize]`, or nil.
-fn rate(ruby: &Ruby, rate: Option<&Rate>) -> Result<Option<RArray>, Error> {
-    let row = |rate: &Rate| row!(ruby, text(ruby, &rate.unit), rate.work, rate.count, rate.memsize);
-    rate.map(row).transpose()
+/// What grew: as many groups as the limit allows, and by how much the others did.
+#[derive(Serialize)]
+struct Growths {
+    rows: Vec<diff::Growth>,
+    rest: Rest,
+    /// Those others, which the report sums up in its own way.
+    #[serde(skip)]
+    cut: Vec<diff::Growth>,
 }
 
-/// `rows`, `rest` and `document`; a row is `[key, counts, memsizes, retained_memsizes, trend, rate]`.
+#[derive(Serialize)]
+struct Rest {
+    rows: u64,
+    count: i64,
+    memsize: i64,
+}
+
+impl Growths {
+    fn new(mut rows: Vec<diff::Growth>, limit: usize) -> Growths {
+        let cut = rows.split_off(limit.min(rows.len()));
+        let deltas = cut.iter().map(|growth| (growth.count_delta(), growth.memsize_delta()));
+        let (count, memsize) = deltas.fold((0, 0), |sum, delta| (sum.0 + delta.0, sum.1 + delta.1));
+        Growths { rows, rest: Rest { rows: cut.len() as u64, count, memsize }, cut }
+    }
+
+    fn all(&self) -> Vec<diff::Growth> {
+        [&self.rows[..], &self.cut].concat()
+    }
+}
+
 fn growth(
     ruby: &Ruby,
     heaps: RArray,
@@ -193,13 +227,15 @@ fn growth(
 ) -> Result<RHash, Error> {
     let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
     let limit = limit.unwrap_or(usize::MAX);
-    let (mut all, report) = work(ruby, heaps, |several, control| {
+    let (several, found) = work(ruby, heaps, |several, control| {
         let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.0);
-        let all = diff::growth(&diff, &by, &filter, retained, control)?;
-        let report = diff::growth_report(&diff, &all, &by, &filter, limit);
-        Ok((all, report))
+        Ok(Growths::new(diff::growth(&diff, &by, &filter, retained, control)?, limit))
     })?;
-    grown(ruby, &mut all, limit, report)
+    let matches = matches.0.clone();
+    told(ruby, None, found, move |found, _| {
+        let diff = Diff::of(&several.dumps(&[]), &matches);
+        Ok(diff::growth_report(&diff, &found.all(), &by, &filter, limit))
+    })
 }
 
 /// The same by path; the keys are texts.
@@ -212,41 +248,17 @@ fn path_growth(
 ) -> Result<RHash, Error> {
     let filter = filter(ruby, terms)?;
     let limit = limit.unwrap_or(usize::MAX);
-    let (mut all, report) = work(ruby, heaps, |several, control| {
-        let diff = Diff::of(&several.dumps(&[]), &matches.0);
-        let all = ByPath::new(&several.pathed(control)?, &filter, control)?.growth();
-        let report = diff::path_report(&diff, &all, &filter, limit);
-        Ok((all, report))
+    let (several, found) = work(ruby, heaps, |several, control| {
+        Ok(Growths::new(ByPath::new(&several.pathed(control)?, &filter, control)?.growth(), limit))
     })?;
-    grown(ruby, &mut all, limit, report)
+    let matches = matches.0.clone();
+    told(ruby, None, found, move |found, _| {
+        let diff = Diff::of(&several.dumps(&[]), &matches);
+        Ok(diff::path_report(&diff, &found.all(), &filter, limit))
+    })
 }
 
-fn grown(ruby: &Ruby, all: &mut Vec<diff::Growth>, limit: usize, report: Report) -> Result<RHash, Error> {
-    let cut = all.split_off(limit.min(all.len()));
-    let row = |growth: &diff::Growth| {
-        let counts: Vec<u64> = growth.sums.iter().map(|sum| sum.count).collect();
-        let memsizes: Vec<u64> = growth.sums.iter().map(|sum| sum.memsize).collect();
-        let key = objects::key(ruby, &growth.key)?;
-        row!(
-            ruby,
-            key,
-            counts,
-            memsizes,
-            growth.retained_memsizes.clone(),
-            ruby.to_symbol(growth.trend.name()),
-            rate(ruby, growth.rate.as_ref())?
-        )
-    };
-    let deltas = cut.iter().map(|growth| (growth.count_delta(), growth.memsize_delta()));
-    let rest = deltas.fold((0, 0), |sum, delta| (sum.0 + delta.0, sum.1 + delta.1));
-    Facts::new(ruby)
-        .set("rows", rows(ruby, &*all, row)?)?
-        .set("rest", (cut.len(), rest.0, rest.1))?
-        .set("document", document(ruby, report))
-        .map(|facts| facts.1)
-}
-
-/// The same by holder; a row is `[object, holder, label, count, memsizes, retained_memsizes, trend]`.
+/// The same by holder.
 fn holder_growth(
     ruby: &Ruby,
     heaps: RArray,
@@ -257,101 +269,91 @@ fn holder_growth(
 ) -> Result<RHash, Error> {
     let filter = filter(ruby, terms)?;
     let limit = limit.unwrap_or(usize::MAX);
-    let (found, report) = work(ruby, heaps, |several, control| {
+    let (several, found) = work(ruby, heaps, |several, control| {
         let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.0);
         let last = several.last()?;
         let (tree, shortest_paths) = (last.tree(control)?, last.shortest_paths(control)?);
-        let found = holders::growth(&diff, tree, shortest_paths, last.source(), &filter, limit, control)?;
-        let report = diff::holder_report(&diff, &found, &filter);
-        Ok((found, report))
+        holders::growth(&diff, tree, shortest_paths, last.source(), &filter, limit, control)
     })?;
-    let row = |growth: &diff::HolderGrowth| {
-        let (holder, label) = (text(ruby, &growth.holder), text(ruby, &growth.label));
-        let (id, memsizes) = (growth.id.map(|id| id.0), growth.memsizes.clone());
-        let (retained, trend) = (growth.retained_memsizes.clone(), ruby.to_symbol(growth.trend.name()));
-        row!(ruby, id, holder, label, growth.count, memsizes, retained, trend)
-    };
-    Facts::new(ruby)
-        .set("rows", rows(ruby, &found.holders, row)?)?
-        .set("rest", (found.rest_holders, found.rest.count, found.rest.memsize))?
-        .set("document", document(ruby, report))
-        .map(|facts| facts.1)
+    let matches = matches.0.clone();
+    told(ruby, Some(last(heaps)?), found, move |found, _| {
+        let diff = Diff::of(&several.dumps(&[]), &matches);
+        Ok(diff::holder_report(&diff, found, &filter))
+    })
+}
+
+/// The heap whose objects answers name.
+fn last(heaps: RArray) -> Result<Obj<Heap>, Error> {
+    heaps.entry(-1)
 }
 
 /// The page of the heaps, as HTML; `confidential` is nil for what the dumps say.
 fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RString, Error> {
-    let html = work(ruby, heaps, |several, control| {
+    let (_, html) = work(ruby, heaps, |several, control| {
         Page::new(&several.named(), None, page::Options { confidential }, &(*control).into()).map(|page| page.html())
     })?;
     Ok(ruby.str_new(&html))
 }
 
+/// Suspects, each with what is made of it.
+#[derive(Serialize)]
+struct Suspects {
+    rows: Vec<Told>,
+    /// Why they are told by path.
+    #[serde(skip)]
+    by_path: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    suspect: Suspect,
+    headline: String,
+    fingerprint: String,
+    faulty_references: Vec<String>,
+    next: Option<String>,
+}
+
 /// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
-/// `[rows, document]`, a row being `[headline, fingerprint, normalised_path, places, freed_memsize, kept_count, known, verdicts,
-/// faulty_references, object, holder, holder_object, label, class, count, memsize, steps, location, app_location, mostly, since, known_leak,
-/// rate, path, confidence, reasons, next]`.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
     matches: Option<&Matches>,
     limit: Option<usize>,
-    said_beside: RArray,
-) -> Result<RArray, Error> {
-    let [except, rules, known]: [Value; 3] = said_beside.to_value_array()?;
+    except: Value,
+    rules: Value,
+    known: Value,
+) -> Result<RHash, Error> {
     let raised = |error: heap_inspector::Error| errors::raised(ruby, &error);
     let except = exceptions(except)?.map_err(raised)?;
     let rules = said(rules, Rules::read, |lines| Rules::of(lines, "rules"))?.map_err(raised)?.unwrap_or_default();
     let known = said(known, Known::read, |lines| Known::of(lines, "known"))?.map_err(raised)?;
-    let (found, nexts, report) = work(ruby, heaps, |several, control| {
-        let mut dumps = several.dumps(&[]);
-        // What was asked for before is not made anew.
-        dumps.iter_mut().zip(&several.snapshots).for_each(|(dump, snapshot)| dump.tree = snapshot.made_tree());
-        let diff = matches.map(|matches| Diff::of(&dumps, &matches.0));
+    let matches = matches.map(|matches| matches.0.clone());
+    let (several, found) = work(ruby, heaps, |several, control| {
+        let dumps = several.with_trees();
+        let diff = matches.as_ref().map(|matches| Diff::of(&dumps, matches));
         let (mut found, by_path) = suspected(several, diff.as_ref(), limit, (except.as_ref(), &rules), control)?;
         if let Some(known) = &known {
             known.mark(&mut found);
         }
-        let (heap, names) = (several.last()?.heap(), several.names.iter().map(String::as_str).collect::<Vec<_>>());
-        let last = names.last().copied().unwrap_or_default();
-        let beside = |suspect: &Suspect| (suspect.next(heap, last), suspect.faulty_references(heap));
-        let nexts: Vec<(Option<String>, Vec<String>)> = found.iter().map(beside).collect();
-        let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
-        let report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);
-        Ok((found, nexts, report))
+        let heap = several.last()?.heap();
+        let dump = several.names.last().map_or("", String::as_str);
+        let told = |suspect: Suspect| Told {
+            headline: suspect.headline(),
+            fingerprint: suspect.fingerprint(),
+            faulty_references: suspect.faulty_references(heap),
+            next: suspect.next(heap, dump),
+            suspect,
+        };
+        Ok(Suspects { rows: found.into_iter().map(told).collect(), by_path })
     })?;
-    let one = |(suspect, (next, faults)): (&Suspect, &(Option<String>, Vec<String>))| {
-        row!(
-            ruby,
-            text(ruby, &suspect.headline()),
-            text(ruby, &suspect.fingerprint()),
-            rows(ruby, &suspect.normalised_path.0, |step| Ok(text(ruby, step)))?,
-            suspect.places,
-            suspect.freed.map(|freed| freed.memsize),
-            suspect.freed.map(|freed| freed.kept),
-            suspect.is_known,
-            rows(ruby, &suspect.judged, |judged| verdict(ruby, judged))?,
-            rows(ruby, faults, |fault| Ok(text(ruby, fault)))?,
-            suspect.id.map(|id| id.0),
-            text(ruby, &suspect.holder),
-            suspect.holder_id.map(|id| id.0),
-            text(ruby, &suspect.label),
-            text(ruby, &suspect.class),
-            suspect.count,
-            suspect.memsize,
-            suspect.steps.clone(),
-            objects::present(ruby, &suspect.location),
-            suspect.app_location.as_deref().map(|location| text(ruby, location)),
-            suspect.mostly.as_deref().map(|mostly| text(ruby, mostly)),
-            suspect.since,
-            suspect.known_leak.as_deref().map(|known| text(ruby, known)),
-            rate(ruby, suspect.rate.as_ref())?,
-            rows(ruby, &suspect.path.steps, |one| step(ruby, one))?,
-            ruby.to_symbol(suspect.confidence.name()),
-            rows(ruby, &suspect.reasons, |reason| Ok(text(ruby, reason)))?,
-            next.as_ref().map(|next| text(ruby, next))
-        )
-    };
-    row!(ruby, rows(ruby, found.iter().zip(&nexts), one)?, document(ruby, report))
+    told(ruby, Some(last(heaps)?), found, move |found, _| {
+        let dumps = several.with_trees();
+        let diff = matches.as_ref().map(|matches| Diff::of(&dumps, matches));
+        let names: Vec<&str> = several.names.iter().map(String::as_str).collect();
+        let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
+        let suspects: Vec<Suspect> = found.rows.iter().map(|told| told.suspect.clone()).collect();
+        Ok(suspects::report(several.last()?.heap(), &suspects, &names, &contexts, diff.as_ref(), found.by_path))
+    })
 }
 
 /// Those that no exception names; those left out do not take the places of others.
@@ -373,16 +375,6 @@ fn suspected(
     suspects::free(&mut found, last.heap(), tree, diff, control)?;
     suspects::judge(&mut found, &Judge::new(last.heap(), tree, last.at_work(control)?, rules), diff);
     Ok((found, by_path))
-}
-
-/// `[verdict, reason, fault]`
-fn verdict(ruby: &Ruby, judged: &Judged) -> Result<RArray, Error> {
-    let fault = match judged.fault {
-        Fault::None => None,
-        Fault::Candidate => Some(ruby.to_symbol("candidate")),
-        Fault::Faulty => Some(ruby.to_symbol("faulty")),
-    };
-    row!(ruby, ruby.to_symbol(judged.verdict.name()), text(ruby, &judged.reason), fault)
 }
 
 /// What a file of this path, or an Array of its lines, says; none of nil.
@@ -412,51 +404,41 @@ fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>
     Ok(Exceptions::of(patterns.iter().map(String::as_str), "except").map(Some))
 }
 
-/// Whether a leak is mended: of the heaps the last `after` are from after the fix. `[outcome, details, reasons, leaks, document]`, a leak
-/// being `[fingerprint, path, class, before, after, fate]`.
-fn verification(ruby: &Ruby, heaps: RArray, after: usize, leak: Option<String>) -> Result<RArray, Error> {
-    let (found, report) = work(ruby, heaps, |several, control| {
+/// Whether a leak is mended, with what became of those that are not in words.
+#[derive(Serialize)]
+struct Verified {
+    verification: Verification,
+    details: String,
+}
+
+/// Of the heaps the last `after` are from after the fix.
+fn verification(ruby: &Ruby, heaps: RArray, after: usize, leak: Option<String>) -> Result<RHash, Error> {
+    let (several, found) = work(ruby, heaps, |several, control| {
         let dumps = several.pathed(control)?;
         let (before, later) = dumps.split_at(dumps.len().saturating_sub(after));
-        let found = verify(before, later, leak.as_deref(), control)?;
-        let names: Vec<&str> = several.names.iter().map(String::as_str).collect();
-        let report = found.report(&names, Vec::new());
-        Ok((found, report))
+        let verification = verify(before, later, leak.as_deref(), control)?;
+        Ok(Verified { details: verification.details(), verification })
     })?;
-    let row = |leak: &Leak| {
-        row!(
-            ruby,
-            text(ruby, &leak.fingerprint),
-            text(ruby, &leak.path),
-            text(ruby, &leak.class),
-            rate(ruby, Some(&leak.before))?,
-            rate(ruby, Some(&leak.after))?,
-            ruby.to_symbol(leak.fate.name())
-        )
-    };
-    row!(
-        ruby,
-        ruby.to_symbol(found.outcome.name().replace(' ', "_")),
-        text(ruby, &found.details()),
-        rows(ruby, &found.reasons, |reason| Ok(text(ruby, reason)))?,
-        rows(ruby, &found.leaks, row)?,
-        document(ruby, report)
-    )
+    let names = several.names;
+    told(ruby, None, found, move |found, _| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(found.verification.report(&names, Vec::new()))
+    })
 }
 
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("Matches", ruby.class_object())?;
     class.undef_default_alloc_func();
     module.funcall::<_, _, Value>("private_constant", (ruby.to_symbol("Matches"),))?;
-    native.define_singleton_method("compare", function!(compare, 1))?;
+    native.define_singleton_method("compare", function!(compare, 3))?;
     native.define_singleton_method("objects_that", function!(objects_that, 3))?;
-    native.define_singleton_method("page", function!(page, 2))?;
     native.define_singleton_method("leaks", function!(leaks, 5))?;
     native.define_singleton_method("growth", function!(growth, 6))?;
     native.define_singleton_method("path_growth", function!(path_growth, 4))?;
     native.define_singleton_method("verify", function!(verification, 3))?;
+    native.define_singleton_method("page", function!(page, 2))?;
     native.define_singleton_method("holder_growth", function!(holder_growth, 5))?;
-    native.define_singleton_method("suspects", function!(suspects_of, 4))
+    native.define_singleton_method("suspects", function!(suspects_of, 6))
 }
 
 /// What Ractors may share must be so for threads.

@@ -75,7 +75,8 @@ mod unseen;
 mod untraced;
 
 /// How far a suspicion is to be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// It may be a cache or start-up data as well.
     Low,
@@ -98,7 +99,7 @@ impl Confidence {
 }
 
 /// An accumulation point that takes in objects and keeps them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Suspect {
     /// Whom a programmer would ask: the class, module or thread that holds the accumulation point, or the root where none does.
     pub holder: String,
@@ -119,6 +120,7 @@ pub struct Suspect {
     /// Growth for each request, job or whatever it goes with, where the dumps tell of any.
     pub rate: Option<Rate>,
     /// Where the objects were allocated; where that is lost, most of what came with them.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
     /// Where that is in no file of the app: where in the app most of them were allocated, as their stacks tell; without stacks most of
     /// what came with them, or else what takes them in.

@@ -19,7 +19,8 @@ use rules::{EXPECTED, WORK};
 mod rules;
 
 /// What is to be thought of an object's being alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It is meant to live.
     Expected,
@@ -65,8 +66,19 @@ impl Fault {
     }
 }
 
+/// Its word, and nothing where the reference is not the one to cut.
+impl serde::Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Fault::None => serializer.serialize_none(),
+            Fault::Candidate => serializer.serialize_unit_variant("Fault", 1, "candidate"),
+            Fault::Faulty => serializer.serialize_unit_variant("Fault", 2, "faulty"),
+        }
+    }
+}
+
 /// What is thought of a step, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Judged {
     /// Of the object.
     pub verdict: Verdict,
