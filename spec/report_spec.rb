@@ -66,8 +66,10 @@ RSpec.describe HeapInspector::Report do
 
   it "prints what was answered before the heap was closed" do
     other = HeapInspector.analyze(Helpers::DUMP, index: false)
+    diff = HeapInspector.diff(other, other)
     closed = [other.groups(limit: 3), other.generations, other.summary, other.retained(limit: 3), other.dominators, other.collections,
-              other.unreachable, other.fragmentation, other.suspects, other.paths_to_class("Hash"), HeapInspector.diff(other, other)]
+              other.unreachable, other.fragmentation, other.suspects, other.paths_to_class("Hash"), diff, diff.suspects,
+              diff.leaks, diff.growth, diff.growth(by: :holder), diff.growth(by: :path)]
     other.close
     expect(closed.map { |answer| answer.to_s.lines.size }).to all(be > 2)
   end

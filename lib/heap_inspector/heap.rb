@@ -57,7 +57,8 @@ module HeapInspector
 
     # @!method close
     #   Gives the memory back at once, not when the heap is collected; all else but {#name}, {#path} and {#closed?} raises {ClosedError}
-    #   from then on. Answers stay; one of what holds what keeps the memory until it is printed or collected itself.
+    #   from then on. Answers stay; those of {#dominators}, {#groups} by stack and {HeapInspector.diff} keep the memory until they are
+    #   printed or collected themselves.
     #   @return [nil]
 
     # @!method closed?

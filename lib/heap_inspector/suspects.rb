@@ -131,7 +131,7 @@ module HeapInspector
     end
 
     def suspect(found, made)
-      Suspect.of(found, **made.slice(:headline, :fingerprint, :faulty_references, :next),
+      Suspect.of(found, **made.slice(:headline, :fingerprint, :next),
                  **found[:freed].then { |freed| { freed_memsize: freed&.fetch(:memsize), kept_count: freed&.fetch(:kept) } },
                  known: found[:is_known], verdicts: found[:judged].map { |judged| StepVerdict.of(judged) }.freeze,
                  object: found[:id], holder_object: found[:holder_id], class_name: found[:class],

@@ -4,22 +4,21 @@
 
 use crate::errors;
 use crate::filter::filter;
-use crate::heap::{Heap, Kept, keys, told};
+use crate::heap::{Heap, Kept, keys, told, told_as};
 use crate::input;
 use crate::native::function;
 use crate::objects::pack;
 use crate::work::{self, Callbacks, Channel};
-use heap_inspector::analysis::diff::{self, By, Diff, Dump};
+use heap_inspector::analysis::diff::{self, By, Compared, Diff, Dump};
+use heap_inspector::analysis::holders;
 use heap_inspector::analysis::path_growth::{ByPath, Pathed};
-use heap_inspector::analysis::suspects::{self, Exceptions, Known, Suspect};
+use heap_inspector::analysis::suspects::{self, Exceptions, Known, Suspect, Suspects};
 use heap_inspector::analysis::verdicts::{Judge, Rules};
 use heap_inspector::analysis::verify::{Verification, verify};
-use heap_inspector::analysis::{Context, holders};
 use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::NodeId;
 use heap_inspector::page::{self, Page};
-use heap_inspector::report::{Level, Report, Section};
 use heap_inspector::select::Filter;
 use heap_inspector::snapshot::{Named, Snapshot};
 use heap_inspector::sums::Sum;
@@ -38,11 +37,14 @@ use std::sync::Arc;
 /// What was found out about several heaps. Never changes.
 #[derive(TypedData)]
 #[magnus(class = "HeapInspector::Matches", free_immediately, size, frozen_shareable)]
-struct Matches(diff::Matches);
+struct Matches {
+    matches: diff::Matches,
+    compared: Arc<Compared>,
+}
 
 impl DataTypeFunctions for Matches {
     fn size(&self) -> usize {
-        self.0.footprint()
+        self.matches.footprint()
     }
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn work<T: Send>(
 
 /// What is told of a diff without its growth.
 #[derive(Serialize)]
-struct Compared {
+struct Told {
     new: Sum,
     gone: Sum,
     retained: Sum,
@@ -115,41 +117,33 @@ struct Compared {
 /// Compares the heaps. `by` and `limit` are for the report, which works out what grew.
 fn compare(ruby: &Ruby, heaps: RArray, by: Vec<String>, limit: Option<usize>) -> Result<RHash, Error> {
     let (by, limit) = (keys(ruby, by)?, limit.unwrap_or(usize::MAX));
-    let (several, (matches, compared)) = work(ruby, heaps, |several, control| {
+    let (several, (matches, compared, told)) = work(ruby, heaps, |several, control| {
         let diff = Diff::new(&several.dumps(&[]), control)?;
-        let compared = Compared {
+        let compared = Compared::of(&diff);
+        let told = Told {
             new: diff.sum(diff.new_objects()),
             gone: diff.gone(),
             retained: diff.sum(diff.retained_objects()),
-            one_process: diff.is_one_process(),
-            // Any report of the diff has them.
-            warnings: warnings(&diff::growth_report(&diff, &[], &[], &Filter::default(), 0)),
+            one_process: compared.is_one_process,
+            warnings: compared.warnings(),
         };
-        Ok((diff.matches(), compared))
+        Ok((diff.matches(), compared, told))
     })?;
     let kept = matches.clone();
-    let answer = told(ruby, None, compared, move |_, control| {
-        let diff = Diff::of(&several.dumps(&[]), &kept);
-        diff::report(&diff, By::Keys(&by), &Filter::default(), limit, control)
+    let answer = told_as(ruby, None, &told, move |control| {
+        let (diff, filter) = (Diff::of(&several.dumps(&[]), &kept), Filter::default());
+        Ok(diff::answer(&diff, By::Keys(by.clone()), &filter, limit, control)?.report(&filter, limit))
     })?;
-    let matches = ruby.obj_wrap(Matches(matches));
+    let matches = ruby.obj_wrap(Matches { matches, compared: Arc::new(compared) });
     matches.freeze();
     answer.aset(ruby.to_symbol("matches"), matches)?;
     Ok(answer)
 }
 
-fn warnings(report: &Report) -> Vec<String> {
-    let warning = |section: &Section| match section {
-        Section::Note(note) if note.level == Level::Warning => Some(note.text.clone()),
-        _ => None,
-    };
-    report.sections.iter().filter_map(warning).collect()
-}
-
 /// The objects that became what is said: of the first heap the `gone`, of the last one the `new`, `kept` and `retained`.
 fn objects_that(ruby: &Ruby, heaps: RArray, matches: &Matches, became: String) -> Result<RString, Error> {
     let (_, ids): (_, Vec<NodeId>) = work(ruby, heaps, |several, options| {
-        let diff = Diff::of(&several.dumps(&[]), &matches.0);
+        let diff = Diff::of(&several.dumps(&[]), &matches.matches);
         Ok(match became.as_str() {
             "new" => diff.new_objects().collect(),
             "retained" => diff.retained_objects().collect(),
@@ -170,14 +164,11 @@ fn leaks(
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
     let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
-    let (several, found) = work(ruby, heaps, |several, control| {
-        diff::stayed(&Diff::of(&several.dumps(&[]), &matches.0), &by, &filter, limit, control)
+    let (_, found) = work(ruby, heaps, |several, control| {
+        diff::stayed(&Diff::of(&several.dumps(&[]), &matches.matches), &by, &filter, limit, control)
     })?;
-    let matches = matches.0.clone();
-    told(ruby, None, found, move |_, control| {
-        let diff = Diff::of(&several.dumps(&[]), &matches);
-        diff::stayed_report(&diff, &by, &filter, limit.unwrap_or(usize::MAX), control)
-    })
+    let compared = Arc::clone(&matches.compared);
+    told(ruby, None, found, move |found, _| Ok(compared.stayed_report(found, &filter)))
 }
 
 /// The trees of the heaps, where what they retain is asked for.
@@ -188,31 +179,24 @@ fn trees<'a>(several: &'a Several, retained: bool, control: &Control<'_>) -> hea
 
 /// What grew: as many groups as the limit allows, and by how much the others did.
 #[derive(Serialize)]
-struct Growths {
-    rows: Vec<diff::Growth>,
+struct Growths<'a> {
+    rows: &'a [diff::Growth],
     rest: Rest,
-    /// Those others, which the report sums up in its own way.
-    #[serde(skip)]
-    cut: Vec<diff::Growth>,
 }
 
 #[derive(Serialize)]
 struct Rest {
-    rows: u64,
+    rows: usize,
     count: i64,
     memsize: i64,
 }
 
-impl Growths {
-    fn new(mut rows: Vec<diff::Growth>, limit: usize) -> Growths {
-        let cut = rows.split_off(limit.min(rows.len()));
+impl Growths<'_> {
+    fn new(all: &[diff::Growth], limit: usize) -> Growths<'_> {
+        let (rows, cut) = all.split_at(limit.min(all.len()));
         let deltas = cut.iter().map(|growth| (growth.count_delta(), growth.memsize_delta()));
         let (count, memsize) = deltas.fold((0, 0), |sum, delta| (sum.0 + delta.0, sum.1 + delta.1));
-        Growths { rows, rest: Rest { rows: cut.len() as u64, count, memsize }, cut }
-    }
-
-    fn all(&self) -> Vec<diff::Growth> {
-        [&self.rows[..], &self.cut].concat()
+        Growths { rows, rest: Rest { rows: cut.len(), count, memsize } }
     }
 }
 
@@ -226,16 +210,13 @@ fn growth(
     retained: bool,
 ) -> Result<RHash, Error> {
     let (by, filter) = (keys(ruby, by)?, filter(ruby, terms)?);
-    let limit = limit.unwrap_or(usize::MAX);
-    let (several, found) = work(ruby, heaps, |several, control| {
-        let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.0);
-        Ok(Growths::new(diff::growth(&diff, &by, &filter, retained, control)?, limit))
+    let (limit, compared) = (limit.unwrap_or(usize::MAX), Arc::clone(&matches.compared));
+    let (_, all) = work(ruby, heaps, |several, control| {
+        let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.matches);
+        diff::growth(&diff, &by, &filter, retained, control).map(Arc::new)
     })?;
-    let matches = matches.0.clone();
-    told(ruby, None, found, move |found, _| {
-        let diff = Diff::of(&several.dumps(&[]), &matches);
-        Ok(diff::growth_report(&diff, &found.all(), &by, &filter, limit))
-    })
+    let kept = Arc::clone(&all);
+    told_as(ruby, None, &Growths::new(&all, limit), move |_| Ok(compared.growth_report(&kept, &by, &filter, limit)))
 }
 
 /// The same by path; the keys are texts.
@@ -247,15 +228,12 @@ fn path_growth(
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
     let filter = filter(ruby, terms)?;
-    let limit = limit.unwrap_or(usize::MAX);
-    let (several, found) = work(ruby, heaps, |several, control| {
-        Ok(Growths::new(ByPath::new(&several.pathed(control)?, &filter, control)?.growth(), limit))
+    let (limit, compared) = (limit.unwrap_or(usize::MAX), Arc::clone(&matches.compared));
+    let (_, all) = work(ruby, heaps, |several, control| {
+        Ok(Arc::new(ByPath::new(&several.pathed(control)?, &filter, control)?.growth()))
     })?;
-    let matches = matches.0.clone();
-    told(ruby, None, found, move |found, _| {
-        let diff = Diff::of(&several.dumps(&[]), &matches);
-        Ok(diff::path_report(&diff, &found.all(), &filter, limit))
-    })
+    let kept = Arc::clone(&all);
+    told_as(ruby, None, &Growths::new(&all, limit), move |_| Ok(compared.path_report(&kept, &filter, limit)))
 }
 
 /// The same by holder.
@@ -269,17 +247,14 @@ fn holder_growth(
 ) -> Result<RHash, Error> {
     let filter = filter(ruby, terms)?;
     let limit = limit.unwrap_or(usize::MAX);
-    let (several, found) = work(ruby, heaps, |several, control| {
-        let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.0);
+    let (_, found) = work(ruby, heaps, |several, control| {
+        let diff = Diff::of(&several.dumps(&trees(several, retained, control)?), &matches.matches);
         let last = several.last()?;
         let (tree, shortest_paths) = (last.tree(control)?, last.shortest_paths(control)?);
         holders::growth(&diff, tree, shortest_paths, last.source(), &filter, limit, control)
     })?;
-    let matches = matches.0.clone();
-    told(ruby, Some(last(heaps)?), found, move |found, _| {
-        let diff = Diff::of(&several.dumps(&[]), &matches);
-        Ok(diff::holder_report(&diff, found, &filter))
-    })
+    let compared = Arc::clone(&matches.compared);
+    told(ruby, Some(last(heaps)?), found, move |found, _| Ok(compared.holder_report(found, &filter)))
 }
 
 /// The heap whose objects answers name.
@@ -295,22 +270,30 @@ fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RStrin
     Ok(ruby.str_new(&html))
 }
 
-/// Suspects, each with what is made of it.
+/// A suspect with what is made of it.
 #[derive(Serialize)]
-struct Suspects {
-    rows: Vec<Told>,
-    /// Why they are told by path.
-    #[serde(skip)]
-    by_path: Option<&'static str>,
+struct Row<'a> {
+    suspect: &'a Suspect,
+    headline: String,
+    fingerprint: String,
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Told {
-    suspect: Suspect,
-    headline: String,
-    fingerprint: String,
-    faulty_references: Vec<String>,
-    next: Option<String>,
+struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(found: &'a Suspects) -> Rows<'a> {
+        let row = |suspect: &'a Suspect| Row {
+            headline: suspect.headline(),
+            fingerprint: suspect.fingerprint(),
+            next: suspect.next(found.dump()),
+            suspect,
+        };
+        Rows { rows: found.suspects.iter().map(row).collect() }
+    }
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
@@ -327,33 +310,17 @@ fn suspects_of(
     let except = exceptions(except)?.map_err(raised)?;
     let rules = said(rules, Rules::read, |lines| Rules::of(lines, "rules"))?.map_err(raised)?.unwrap_or_default();
     let known = said(known, Known::read, |lines| Known::of(lines, "known"))?.map_err(raised)?;
-    let matches = matches.map(|matches| matches.0.clone());
-    let (several, found) = work(ruby, heaps, |several, control| {
+    let (_, found) = work(ruby, heaps, |several, control| {
         let dumps = several.with_trees();
-        let diff = matches.as_ref().map(|matches| Diff::of(&dumps, matches));
+        let diff = matches.map(|matches| Diff::of(&dumps, &matches.matches));
         let (mut found, by_path) = suspected(several, diff.as_ref(), limit, (except.as_ref(), &rules), control)?;
         if let Some(known) = &known {
             known.mark(&mut found);
         }
-        let heap = several.last()?.heap();
-        let dump = several.names.last().map_or("", String::as_str);
-        let told = |suspect: Suspect| Told {
-            headline: suspect.headline(),
-            fingerprint: suspect.fingerprint(),
-            faulty_references: suspect.faulty_references(heap),
-            next: suspect.next(heap, dump),
-            suspect,
-        };
-        Ok(Suspects { rows: found.into_iter().map(told).collect(), by_path })
+        Ok(Arc::new(Suspects::new(found, by_path, &dumps, diff.as_ref())))
     })?;
-    told(ruby, Some(last(heaps)?), found, move |found, _| {
-        let dumps = several.with_trees();
-        let diff = matches.as_ref().map(|matches| Diff::of(&dumps, matches));
-        let names: Vec<&str> = several.names.iter().map(String::as_str).collect();
-        let contexts: Vec<Context> = dumps.iter().map(|dump| Context::of(dump.heap)).collect();
-        let suspects: Vec<Suspect> = found.rows.iter().map(|told| told.suspect.clone()).collect();
-        Ok(suspects::report(several.last()?.heap(), &suspects, &names, &contexts, diff.as_ref(), found.by_path))
-    })
+    let kept = Arc::clone(&found);
+    told_as(ruby, Some(last(heaps)?), &Rows::new(&found), move |_| Ok(kept.report()))
 }
 
 /// Those that no exception names; those left out do not take the places of others.

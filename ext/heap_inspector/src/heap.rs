@@ -212,9 +212,19 @@ pub(crate) fn told<T: Serialize + Send + Sync + 'static>(
     report: impl Fn(&T, &Control<'_>) -> heap_inspector::Result<Report> + Send + Sync + 'static,
 ) -> Result<RHash, Error> {
     let found = Arc::new(found);
-    let answer = convert::fields(ruby, heap, &*found)?;
-    let document = Document::later(ruby, move |control| report(&found, control));
-    answer.aset(ruby.to_symbol("document"), document)?;
+    let kept = Arc::clone(&found);
+    told_as(ruby, heap, &*found, move |control| report(&kept, control))
+}
+
+/// The same of an answer that Ruby sees in another form than its report is made of.
+pub(crate) fn told_as<T: Serialize>(
+    ruby: &Ruby,
+    heap: Option<Obj<Heap>>,
+    seen: &T,
+    report: impl Fn(&Control<'_>) -> heap_inspector::Result<Report> + Send + Sync + 'static,
+) -> Result<RHash, Error> {
+    let answer = convert::fields(ruby, heap, seen)?;
+    answer.aset(ruby.to_symbol("document"), Document::later(ruby, report))?;
     Ok(answer)
 }
 

@@ -15,7 +15,7 @@ use super::chains::Chain;
 use super::diff::Diff;
 use super::normalised::NormalisedPath;
 use super::path_growth::Pathed;
-use super::verdicts::{Fault, Growth, Judge, Judged, reference};
+use super::verdicts::{Growth, Judge, Judged};
 use super::work::{Rate, Work};
 use crate::Result;
 use crate::control::Control;
@@ -41,7 +41,7 @@ use unseen::unseen;
 use untraced::untraced;
 
 pub(super) use anchors::AccumulationPoint;
-pub use answer::{failure, report};
+pub use answer::{Suspects, failure};
 pub(super) use by_path::{floor, verdict as path_verdict};
 pub use exceptions::Exceptions;
 pub use freed::{Freed, free};
@@ -107,6 +107,8 @@ pub struct Suspect {
     pub holder_id: Option<NodeId>,
     /// The accumulation point; none where it is a root itself.
     pub id: Option<NodeId>,
+    /// Its address.
+    pub address: Option<u64>,
     /// The accumulation point for people.
     pub label: String,
     /// The class of the objects that pile up.
@@ -137,6 +139,9 @@ pub struct Suspect {
     pub path: Chain,
     /// What is thought of each of its steps, where that was asked for ([`judge`]).
     pub judged: Vec<Judged>,
+    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
+    /// that alone. With `judged`.
+    pub faulty_references: Vec<String>,
     /// At how many places that are one by their normalised path; the others' bytes are in this one's.
     pub places: u64,
     /// What would be freed if what piles up were let go, where that was asked for ([`free`]).
@@ -156,6 +161,7 @@ pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, diff: Option<&Diff<'_>>) 
     for suspect in found {
         let growth = suspect.growth(diff);
         suspect.judged = judge.steps(&suspect.path.steps, growth);
+        suspect.faulty_references = judge.faulty_references(&suspect.path.steps, &suspect.judged);
     }
 }
 
@@ -184,16 +190,6 @@ impl Suspect {
         let old = diff.and_then(|diff| steps[..last].iter().rposition(|step| !diff.is_new(step.id)));
         let pile = old.map_or(next, |old| next.max(old + 1));
         Some(Growth { point, pile, is_known: diff.is_some() })
-    }
-
-    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
-    /// that alone.
-    #[must_use]
-    pub fn faulty_references(&self, heap: &Heap) -> Vec<String> {
-        let steps = &self.path.steps;
-        let at_fault = self.judged.iter().enumerate().filter(|(_, judged)| judged.fault != Fault::None);
-        let word = |at: usize| reference(heap, at.checked_sub(1).map(|before| &steps[before]), &steps[at]);
-        at_fault.map(|(at, _)| word(at)).collect()
     }
 }
 

@@ -88,7 +88,7 @@ fn every_look_at_the_flag_ends_the_work() {
         ("generations", Box::new(|control| generations::generations(&heap, filter.clone(), None, control).map(drop))),
         ("summary", Box::new(|control| summary::summary(&heap, &filter, 3, control).map(drop))),
         ("diff", Box::new(|control| Diff::new(&dumps, control).map(drop))),
-        ("its report", Box::new(|control| diff::report(&diff, By::Keys(&by), &filter, 9, control).map(drop))),
+        ("its answer", Box::new(|control| diff::answer(&diff, By::Keys(by.to_vec()), &filter, 9, control).map(drop))),
         ("what stayed", Box::new(|control| diff::stayed(&diff, &by, &filter, None, control).map(drop))),
         ("what is gone", Box::new(|control| diff.gone_objects(control).map(drop))),
         ("growth", Box::new(|control| diff::growth(&diff, &by, &filter, true, control).map(drop))),

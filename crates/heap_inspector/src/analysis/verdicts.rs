@@ -201,6 +201,14 @@ impl<'a> Judge<'a> {
         judged
     }
 
+    /// The references to the steps at fault, by classes.
+    #[must_use]
+    pub fn faulty_references(&self, steps: &[Step], judged: &[Judged]) -> Vec<String> {
+        let at_fault = judged.iter().enumerate().filter(|(_, judged)| judged.fault != Fault::None);
+        let word = |at: usize| reference(self.heap, at.checked_sub(1).map(|before| &steps[before]), &steps[at]);
+        at_fault.map(|(at, _)| word(at)).collect()
+    }
+
     /// What growth says: where objects piled up, and what piled up there.
     fn grown(&self, steps: &[Step], growth: Option<Growth>, judged: &mut [Judged]) {
         let Some(Growth { point, pile, is_known }) = growth else { return };

@@ -111,6 +111,8 @@ impl Growth {
 pub struct HolderGrowth {
     /// That object; none where it is a root itself.
     pub id: Option<NodeId>,
+    /// Its address in the last dump.
+    pub address: Option<u64>,
     /// Whom a programmer would ask: the class, module or thread that holds it, or the root where none does.
     pub holder: String,
     /// The object for people.
