@@ -161,7 +161,7 @@ RSpec.describe HeapInspector::Heap do
     ].map { |line| "#{JSON.generate(line)}\n" }.join
     heap = HeapInspector.analyze(StringIO.new(text))
     unreachable = heap.unreachable
-    expect(unreachable.total).to eq(HeapInspector::Total.new(2, 1040, 3))
+    expect(unreachable.total).to eq(HeapInspector::Total.new(count: 2, memsize: 1040, references: 3))
     expect(unreachable.biggest.map { |component| [component.object.address, component.count, component.memsize, component.cycle?] })
       .to eq([["0x7f0000000078", 2, 1040, false]])
     dead = heap["0x7f00000000a0"]

@@ -44,7 +44,7 @@ RSpec.describe HeapInspector::Heap do
           object_count: objects(dump).size, lines: lines(dump).size, lost_lines: 0,
           shapes: lines(dump).count { |line| line["type"] == "SHAPE" },
           references: objects(dump).sum { |object| Helpers.references(object) },
-          traced: HeapInspector::Total.new(traced.size, traced.sum { |object| object["memsize"] || 0 }, nil),
+          traced: HeapInspector::Total.new(count: traced.size, memsize: traced.sum { |object| object["memsize"] || 0 }, references: nil),
           roots: roots.group_by { |root| root["root"] }.transform_values { |group| group.sum { |root| root["references"]&.size || 0 } }
         )
         expect(heap.summary.ruby_series).to include(dump[/\d\.\d/])
@@ -82,7 +82,7 @@ RSpec.describe HeapInspector::Heap do
       expect(all.rest).to be_nil
       expect(some.to_a).to eq(all.first(3))
       expect(some.rest).to have_attributes(rows: all.size - 3, count: all.drop(3).sum(&:count), memsize: all.drop(3).sum(&:memsize))
-      expect(some.total).to eq(HeapInspector::Total.new(heap.object_count, heap.memsize, all.sum(&:references)))
+      expect(some.total).to eq(HeapInspector::Total.new(count: heap.object_count, memsize: heap.memsize, references: all.sum(&:references)))
       expect(all.sum(&:share)).to be_within(1e-9).of(1)
       expect(heap.groups(by: :class, limit: 0)).to be_empty
     end
@@ -141,7 +141,7 @@ RSpec.describe HeapInspector::Heap do
     end
 
     it "take exactly their members" do
-      expect { HeapInspector::Total.new(1) }.to raise_error(ArgumentError, /3 values, not 1/)
+      expect { HeapInspector::Total.new(count: 1) }.to raise_error(ArgumentError, /has the values count, memsize, references, not count/)
     end
   end
 

@@ -42,6 +42,15 @@ RSpec.describe "The list of questions" do
     expect(compared).to include(["Heap#groups", :lines], ["Heap#dominators", :depth], ["Heap#show", :lines], ["Diff#growth", :by])
   end
 
+  it "has the defaults of what a diff prints" do
+    heap = HeapInspector.analyze(Helpers::DUMP, index: false)
+    options = list.find { |question| question[:name] == "diff" }[:options]
+    diff = HeapInspector.diff(heap, heap)
+    expect(diff.to_h[:growth]).to eq(diff.growth(by: options[:by], limit: options[:lines], retained: options[:retained]).to_h[:growth])
+    printed, = ruby("HeapInspector::CommandLine.run(ARGV)", "diff", Helpers::DUMP, Helpers::DUMP, "--no-index", "--format", "json")
+    expect("#{diff.to_json}\n").to eq(printed)
+  end
+
   it "has the defaults of paths_to" do
     heap = HeapInspector.analyze(Helpers::DUMP, index: false)
     options = list.find { |question| question[:name] == "path" }[:options]

@@ -3,7 +3,8 @@
 module HeapInspector
   RSpec.describe ProcessTable do
     def process(pid, command)
-      Processes::Process.new(pid, 1, Process.euid, "worker", "puma", pid % 10, 144 << 20, 99 << 20, "/run/#{pid}.sock", command)
+      Processes::Process.new(pid: pid, parent: 1, uid: Process.euid, role: "worker", server: "puma", worker: pid % 10, rss: 144 << 20,
+                             pss: 99 << 20, socket: "/run/#{pid}.sock", command: command)
     end
 
     def table(since)

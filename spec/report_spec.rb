@@ -51,6 +51,42 @@ RSpec.describe HeapInspector::Report do
     end
   end
 
+  # Of what a diff grew by, with which trees, nothing is worked out either.
+  it "is made when it is printed, and not before" do
+    diff = HeapInspector.diff(heap, heap)
+    answers = [*reports.values, *heap.summary.then { |summary| [summary.types, summary.classes] }, heap.unreachable.groups, heap.suspects,
+               diff, diff.leaks, diff.growth, diff.growth(by: :holder), diff.suspects]
+    documents = answers.map { |answer| answer.instance_variable_get(:@document) }
+    answers.each { |answer| answer.inspect && answer.to_a }
+    expect(documents.map(&:made?)).to all(be(false))
+    answers.each(&:to_csv)
+    expect(documents.map(&:made?)).to all(be(true))
+    expect(answers.map(&:to_s)).to eq(answers.map(&:to_s)).and all(include("\n"))
+  end
+
+  it "prints what was answered before the heap was closed" do
+    other = HeapInspector.analyze(Helpers::DUMP, index: false)
+    diff = HeapInspector.diff(other, other)
+    closed = [other.groups(limit: 3), other.generations, other.summary, other.retained(limit: 3), other.dominators, other.collections,
+              other.unreachable, other.fragmentation, other.suspects, other.paths_to_class("Hash"), diff, diff.suspects,
+              diff.leaks, diff.growth, diff.growth(by: :holder), diff.growth(by: :path)]
+    other.close
+    expect(closed.map { |answer| answer.to_s.lines.size }).to all(be > 2)
+  end
+
+  it "is printed by several threads at once, as by one" do
+    report = heap.dominators(depth: 30, min: 0, limit: nil)
+    expect(Array.new(4) { Thread.new { report.to_json } }.map(&:value).uniq).to eq([heap.dominators(depth: 30, min: 0, limit: nil).to_json])
+  end
+
+  it "goes on from where printing it was interrupted" do
+    report = heap.dominators(depth: 30, min: 0, limit: nil)
+    thread = Thread.new { report.to_json }
+    Thread.pass until thread.stop? || !thread.alive?
+    thread.kill.join
+    expect(report.to_json).to eq(heap.dominators(depth: 30, min: 0, limit: nil).to_json)
+  end
+
   it "is a hash of what its JSON says" do
     reports.each_value do |report|
       expect(report.to_h).to eq(JSON.parse(report.to_json, symbolize_names: true))

@@ -63,12 +63,12 @@ module HeapInspector
       key = key.to_sym
       raise ArgumentError, "unknown key #{key.inspect}: expected #{KEYS.join(", ")}" unless KEYS.include?(key)
 
-      to_h.dig(:"by_#{key}", :rows).map { |row| ProfiledGroup.new(row[key], *row.values_at(*ProfiledGroup.members.drop(1))) }
+      to_h.dig(:"by_#{key}", :rows).map { |row| ProfiledGroup.of(row, key: row[key]) }
     end
 
     # @return [Array<ProfiledString>] the commonest first
     def strings
-      to_h.dig(:strings, :rows).map { |row| ProfiledString.new(*row.values_at(*ProfiledString.members)) }
+      to_h.dig(:strings, :rows).map { |row| ProfiledString.of(row) }
     end
 
     # @yieldparam group [ProfiledGroup] by class

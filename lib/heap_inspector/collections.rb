@@ -89,17 +89,18 @@ module HeapInspector
     attr_reader :sets
 
     # @api private
-    def initialize(heap, answer)
+    def initialize(answer)
       super()
       @document = answer[:document]
-      @arrays, @hashes, @empty, @sparse = answer.values_at(:arrays, :hashes, :empty, :sparse).map { |row| Fill.new(*row) }
-      @forms = answer[:forms].to_h.transform_values { |row| Fill.new(*row) }.freeze
-      @lengths = answer[:lengths].to_h { |low, high, *rows| [low..high, rows.map { |row| Fill.new(*row) }.freeze] }.freeze
-      @estimated = answer[:estimated]
-      @sets = answer[:sets]
-      @groups = answer[:groups].map { |key, row| CollectionGroup.new(key, Fill.new(*row)) }.freeze
-      @biggest, @emptiest = answer.values_at(:biggest, :emptiest).map do |rows|
-        rows.map { |index, *values| Collection.new(HeapObject.at(heap, index), *values) }.freeze
+      @arrays, @hashes, @empty, @sparse = answer.values_at(:arrays, :hashes, :empty, :sparse).map { |fill| Fill.of(fill) }
+      @forms = answer[:forms].to_h { |form| [form[:name], Fill.of(form[:fill])] }.freeze
+      @lengths = answer[:lengths].to_h do |row|
+        [row[:least]..row[:most], row.values_at(:arrays, :hashes).map { |fill| Fill.of(fill) }.freeze]
+      end.freeze
+      @estimated, @sets = answer.values_at(:estimated, :sets)
+      @groups = answer[:groups].map { |group| CollectionGroup.new(key: key(group), fill: Fill.of(group[:fill])) }.freeze
+      @biggest, @emptiest = answer.values_at(:biggest, :emptiest).map do |list|
+        list.map { |one| Collection.of(one, object: one[:id], **one[:room]) }.freeze
       end
       freeze
     end

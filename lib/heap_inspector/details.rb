@@ -17,8 +17,8 @@ module HeapInspector
     def initialize(object, answer)
       super()
       @object = object
-      @label, fields, @document = answer
-      @fields = fields.to_h.freeze
+      @document, @label = answer.values_at(:document, :label)
+      @fields = answer[:fields].to_h.freeze
       freeze
     end
 

@@ -66,7 +66,12 @@ module HeapInspector
     def initialize(heaps)
       super()
       @heaps = heaps.freeze
-      Native.compare(heaps).each { |name, value| instance_variable_set(:"@#{name}", value) }
+      options = Where.options("diff")
+      found = Native.compare(heaps, options[:by].map(&:to_s), options[:lines])
+      @document, @matches, @one_process, @warnings = found.values_at(:document, :matches, :one_process, :warnings)
+      @new_count, @new_memsize = found[:new].values_at(:count, :memsize)
+      @gone_count, @gone_memsize = found[:gone].values_at(:count, :memsize)
+      @retained_count, @retained_memsize = found[:retained].values_at(:count, :memsize)
       Ractor.make_shareable(self)
     end
 
@@ -106,7 +111,7 @@ module HeapInspector
     #   puts diff.leaks(by: :gem)
     def leaks(by: %i[class location], where: nil, limit: 20)
       by = Where.keys(by)
-      Groups.new(by, Native.leaks(heaps, @matches, by.map(&:to_s), terms(where), Where.limit(limit)))
+      Groups.new(Native.leaks(heaps, @matches, by.map(&:to_s), terms(where), Where.limit(limit)))
     end
 
     # What grew from the first dump to the last, group by group, and whether steadily or in a step. The allocation tracer is left out.
@@ -125,20 +130,19 @@ module HeapInspector
       limit = Where.limit(limit)
       terms = terms(where)
       retained = retained ? true : false
-      if [by].flatten.map(&:to_s) == ["holder"]
-        return Growth.new(heaps.last, [:holder], Native.holder_growth(heaps, @matches, terms, limit, retained))
-      end
+      by_holder = [by].flatten.map(&:to_s) == ["holder"]
+      return Growth.new([:holder], Native.holder_growth(heaps, @matches, terms, limit, retained)) if by_holder
 
       if [by].flatten.map(&:to_s) == ["path"]
         raise ArgumentError, "retained: what paths retain is not told" if retained
 
-        return Growth.new(heaps.last, [:path], Native.path_growth(heaps, @matches, terms, limit))
+        return Growth.new([:path], Native.path_growth(heaps, @matches, terms, limit))
       end
 
       by = Where.keys(by, %i[holder path])
       raise ArgumentError, "by: growth is told by :holder, by :path or by keys, not by several of these" if (by & %i[holder path]).any?
 
-      Growth.new(heaps.last, by, Native.growth(heaps, @matches, by.map(&:to_s), terms, limit, retained))
+      Growth.new(by, Native.growth(heaps, @matches, by.map(&:to_s), terms, limit, retained))
     end
 
     # What looks like a leak, the most suspect first: what took in objects between each two dumps and keeps them.

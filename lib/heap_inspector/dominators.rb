@@ -33,16 +33,24 @@ module HeapInspector
     include Drawings
 
     # @api private
-    def initialize(heap, answer)
+    def initialize(answer)
       super()
-      rows, @document = answer
-      @rows = rows.map { |depth, index, *values| Dominated.new(depth, HeapObject.at(heap, index), *values) }.freeze
+      @document = answer[:document]
+      @rows = (answer[:objects]&.map { |row| object(row) } || answer[:groups].map { |row| group(row) }).freeze
       freeze
     end
 
     private
 
     attr_reader :rows
+
+    def object(row)
+      Dominated.of(row, object: row[:id], label: (row[:label] unless row[:label].empty?), **row[:edge])
+    end
+
+    def group(row)
+      Dominated.of(row, object: nil, label: row[:key], edge: nil, certain: true, location: nil)
+    end
 
     def about
       "#{grouped(size)} rows, #{@rows.map(&:depth).max.to_i + 1} levels"

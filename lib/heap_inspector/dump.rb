@@ -146,8 +146,9 @@ module HeapInspector
       bytes, packed, lost, write_seconds = watch(dumping, dumper)
       seconds = now - @start
       wait_seconds = [seconds - gc_seconds - fork_seconds - write_seconds, 0.0].max
-      DumpFile.new(path, bytes, packed, compression, fork_seconds, gc_seconds, seconds, lost, write_seconds, wait_seconds,
-                   dumper, @reason)
+      DumpFile.new(path: path, bytes: bytes, compressed_bytes: packed, compression: compression, fork_seconds: fork_seconds,
+                   gc_seconds: gc_seconds, seconds: seconds, lost: lost, write_seconds: write_seconds, wait_seconds: wait_seconds,
+                   dumper: dumper, fallback: @reason)
     end
 
     # Waits for the child's end. Progress goes to the caller, who may raise.

@@ -60,12 +60,11 @@ module HeapInspector
     # @api private
     def initialize(answer)
       super()
-      rows, total, @document = answer
-      @text_count, @string_count, @memsize, @wasted, @with_text, @without_text = total
-      @strings = rows.map do |*values, sites, rest_sites|
-        DuplicateString.new(*values, sites.map { |site| Site.new(*site) }.freeze, rest_sites)
-      end
-      @strings.freeze
+      @document = answer[:document]
+      @text_count, @wasted = answer.values_at(:duplicate_texts, :wasted)
+      @string_count, @memsize = answer[:duplicate_strings].values_at(:count, :memsize)
+      @with_text, @without_text = answer.values_at(:with_text, :without_text).map { |sum| sum[:count] }
+      @strings = answer[:duplicates].map { |string| string(string) }.freeze
       freeze
     end
 
@@ -79,6 +78,11 @@ module HeapInspector
 
     def rows
       @strings
+    end
+
+    def string(string)
+      sites = string[:sites].map { |location, count| Site.new(location: location, count: count) }.freeze
+      DuplicateString.of(string, cut: string[:is_cut], sites: sites)
     end
 
     def about

@@ -94,15 +94,14 @@ module HeapInspector
     attr_reader :spare_bytes
 
     # @api private
-    def initialize(heap, answer)
+    def initialize(answer)
       super()
       %i[document page_bytes pinned spare_bytes].each { |name| instance_variable_set(:"@#{name}", answer[name]) }
-      @pages = Pages.new(*answer[:pages])
-      @nearly_empty = Pages.new(*answer[:nearly_empty])
-      @by_fullness = answer[:by_fullness].map { |row| Pages.new(*row) }.freeze
-      @by_slot_size = answer[:by_slot_size].map { |size, row, spare| SlotSizePages.new(size, Pages.new(*row), spare) }.freeze
-      @groups = answer[:holders].map { |row| PageHolders.new(*row) }.freeze
-      @emptiest = answer[:emptiest].map { |*numbers, index, label| Page.new(*numbers, HeapObject.at(heap, index), label) }.freeze
+      @pages, @nearly_empty = answer.values_at(:pages, :nearly_empty).map { |pages| Pages.of(pages) }
+      @by_fullness = answer[:by_fullness].map { |pages| Pages.of(pages) }.freeze
+      @by_slot_size = answer[:by_size].map { |size| SlotSizePages.of(size, pages: Pages.of(size[:pages])) }.freeze
+      @groups = answer[:holders].map { |holders| PageHolders.of(holders, key: key(holders)) }.freeze
+      @emptiest = answer[:emptiest].map { |page| Page.of(page, address: "0x#{page[:address].to_s(16)}".freeze) }.freeze
       freeze
     end
 

@@ -38,10 +38,13 @@ module HeapInspector
     # @api private
     def initialize(answer)
       super()
-      rows, rest, total, @document = answer
-      @rest = Rest.new(*rest) if rest.first.positive?
-      @total = Total.new(*total)
-      @generations = rows.map { |row| Generation.new(*row, @total.memsize.zero? ? 0.0 : row[2].fdiv(@total.memsize)) }
+      @document = answer[:document]
+      @rest = Rest.unless_none(answer[:rest_generations], answer[:rest])
+      @total = Total.of(answer[:total])
+      @generations = answer[:generations].map do |generation|
+        share = @total.memsize.zero? ? 0.0 : generation[:sum][:memsize].fdiv(@total.memsize)
+        Generation.of(generation, share: share, **generation[:sum])
+      end
       @generations.freeze
       freeze
     end

@@ -176,7 +176,7 @@ module HeapInspector
       if statistic == "sum" && Relation::RETAINED.include?(name)
         Native.retained_by_group(heap, query, @keys, name, limit)
       else
-        Native.groups(heap, query, @keys, name, statistic, limit)
+        Native.measure_by_group(heap, query, @keys, name, statistic, limit)
       end
     end
   end

@@ -52,21 +52,23 @@ module HeapInspector
     attr_reader :total
 
     # @api private
-    def initialize(by, answer)
+    def initialize(answer, document = answer[:document])
       super()
-      rows, rest, total, @document, @drawing = answer
-      @by = by.freeze
-      @rest = Rest.new(*rest) if rest.first.positive?
-      @total = Total.new(*total)
-      @groups = rows.map { |row| group(*row) }.freeze
+      @document = document
+      @drawing = answer[:drawing]
+      @by = answer[:by]
+      @rest = Rest.unless_none(answer[:rest_groups], answer[:rest])
+      @total = Total.of(answer[:total])
+      @groups = answer[:groups].map { |group| group(group, group[:sum], group[:estimate]) }.freeze
       freeze
     end
 
     private
 
-    def group(key, count, memsize, references, estimate)
-      share = total.memsize.zero? ? 0.0 : memsize.fdiv(total.memsize)
-      Group.new(key, count, memsize, references, share, estimate && Estimate.new(*estimate))
+    def group(group, sum, estimate)
+      share = total.memsize.zero? ? 0.0 : sum[:memsize].fdiv(total.memsize)
+      estimate &&= Estimate.of(estimate, **estimate[:sum])
+      Group.of(sum, key: key(group), share: share, estimate: estimate)
     end
 
     def drawn

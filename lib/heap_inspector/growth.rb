@@ -74,25 +74,25 @@ module HeapInspector
     attr_reader :rest
 
     # @api private
-    def initialize(heap, by, answer)
+    def initialize(by, answer)
       super()
       @by = by.freeze
       @document = answer[:document]
-      @rest = Rest.new(*answer[:rest], nil) if answer[:rest].first.positive?
-      @groups = answer[:rows].map { |row| by == [:holder] ? holder(heap, row) : group(row) }.freeze
+      @rest = rest_of(answer)
+      @groups = (answer[:holders]&.map { |row| HolderGrowth.of(row, object: row[:id]) } || answer[:rows].map { |row| group(row) }).freeze
       freeze
     end
 
     private
 
-    def group(row)
-      *values, rate = row
-      GroupGrowth.new(*values.each(&:freeze), WorkRate.of(rate))
+    def rest_of(answer)
+      rows = answer[:rest_holders] || answer[:rest][:rows]
+      Rest.of(answer[:rest], rows: rows, references: nil) if rows.positive?
     end
 
-    def holder(heap, row)
-      index, *values = row.each(&:freeze)
-      HolderGrowth.new(HeapObject.at(heap, index), *values)
+    def group(row)
+      counts, memsizes = %i[count memsize].map { |name| row[:sums].map { |sum| sum[name] }.freeze }
+      GroupGrowth.of(row, key: key(row), counts: counts, memsizes: memsizes, rate: WorkRate.unless_none(row[:rate]))
     end
 
     def about

@@ -19,15 +19,18 @@ module HeapInspector
   #   heap.groups(by: :class, where: {type: :string, file: "app/**", generation: 30.., frozen: false})
   #   heap.groups(by: :location, where: {class: ["User", "Order*"], memsize: 1024..4096, not: {gem: "stdlib"}})
   class Heap
-    private_class_method :native_load, :new
+    private_class_method :new
 
     # What answers are made of. Loaded with the first dump, since no Ractor but the main one can load it when it asks.
     ANSWERS = %i[
-      Collections Details Diff Dominators DuplicateStrings Export Fragmentation Generations Grouping Groups Growth MergedPaths Reference
-      Relation Retained Rows Size StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
+      Collections Details Diff Dominators DuplicateStrings Export Fragmentation Generations Grouping Groups Growth MergedPaths Questions
+      Reference Relation Retained Rows Size StackFrame Step Summary Suspects Threads Unreachable Warning Where WhereChain
     ].freeze
 
-    private_constant :ANSWERS
+    # The place of a warning that concerns the whole dump.
+    NOWHERE = { line: nil, byte: nil }.freeze
+
+    private_constant :ANSWERS, :NOWHERE
 
     # @!parse
     #   # The properties that objects are grouped and filtered by: `:generation`, `:type`, `:class`, `:file`, `:directory`,
@@ -54,7 +57,8 @@ module HeapInspector
 
     # @!method close
     #   Gives the memory back at once, not when the heap is collected; all else but {#name}, {#path} and {#closed?} raises {ClosedError}
-    #   from then on.
+    #   from then on. Answers stay; those of {#dominators}, {#groups} by stack and {HeapInspector.diff} keep the memory until they are
+    #   printed or collected themselves.
     #   @return [nil]
 
     # @!method closed?
@@ -79,7 +83,7 @@ module HeapInspector
     def self.load(source, strict: false, progress: nil, threads: nil, index: true, app: nil)
       ANSWERS.each { |name| HeapInspector.const_get(name) }
       ProgressBar.during(progress) do |callee|
-        native_load(*Input.of(source), strict ? true : false, Where.threads(threads), callee, index ? true : false, Where.folders(app))
+        Native.load(*Input.of(source), strict ? true : false, Where.threads(threads), callee, index ? true : false, Where.folders(app))
       end
     rescue FormatError, CompressionError => e
       raise e.exception("#{Input.name(source)}: #{e.message}")
@@ -87,7 +91,7 @@ module HeapInspector
 
     # @return [Array<Warning>] what was lost or repaired: the first 20 of each kind. {Summary#lost_lines} counts all.
     def warnings
-      native_warnings.map { |warning| Warning.new(*warning) }.freeze
+      Native.warnings(self).map { |warning| Warning.of(warning, **(warning[:position] || NOWHERE)) }.freeze
     end
 
     # Count and bytes by one key or several.
@@ -107,7 +111,7 @@ module HeapInspector
     #   File.write("heap.svg", heap.groups(by: :stack).to_flamegraph)
     def groups(by: :class, where: nil, sort: :bytes, limit: 50)
       by = Where.keys(by)
-      Groups.new(by, native_groups(by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit)))
+      Groups.new(Native.groups(self, by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit)))
     end
 
     # Count and bytes by generation: how many garbage collections there had been when an object was allocated.
@@ -119,7 +123,7 @@ module HeapInspector
     # @example
     #   heap.generations.max_by(&:memsize).number # => 38
     def generations(where: nil, limit: nil)
-      Generations.new(native_generations(Where.terms(where, self), Where.limit(limit)))
+      Generations.new(Native.generations(self, Where.terms(where, self), Where.limit(limit)))
     end
 
     # What the dump is, at a glance.
@@ -131,7 +135,7 @@ module HeapInspector
     # @example
     #   heap.summary.ruby_series # => "3.1"
     def summary(where: nil, limit: 20)
-      Summary.new(native_summary(Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
+      Summary.new(Native.summary(self, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
     end
 
     # The texts that several strings hold. Texts are not kept in memory: this reads the dump once more.
@@ -148,7 +152,7 @@ module HeapInspector
     #   heap.duplicate_strings(limit: 10).sum(&:wasted)
     def duplicate_strings(where: nil, sort: :bytes, limit: 50, threads: nil, progress: nil)
       asked = [Where.terms(where, self), Where.sort(sort), Where.limit(limit) || Where::NO_LIMIT, Where.threads(threads)]
-      ProgressBar.during(progress) { |callee| DuplicateStrings.new(native_strings(*asked, callee)) }
+      ProgressBar.during(progress) { |callee| DuplicateStrings.new(Native.strings(self, *asked, callee)) }
     end
 
     # What keeps memory alive: the single objects that retain the most, and groups of objects.
@@ -162,7 +166,7 @@ module HeapInspector
     #   heap.retained(by: :class, where: {gem: "app"}).first.retained_memsize
     def retained(by: nil, where: nil, limit: 20)
       by &&= Where.keys(by).map(&:to_s)
-      Retained.new(self, Native.retained(self, by, Where.terms(where, self), Where.limit(limit)))
+      Retained.new(Native.retained(self, by, Where.terms(where, self), Where.limit(limit)))
     end
 
     # Which object holds which alone, as a tree.
@@ -183,7 +187,7 @@ module HeapInspector
       top = object && find(object).index
       by &&= Where.known(by, KEYS, "by:").to_s
       shown = [Where.limit(depth) || Where::NO_LIMIT, Where.limit(min), Where.limit(limit) || Where::NO_LIMIT]
-      Dominators.new(self, Native.dominators(self, top, by, shown))
+      Dominators.new(Native.dominators(self, top, by, *shown))
     end
 
     # Why an object is alive, or why many are.
@@ -206,11 +210,12 @@ module HeapInspector
 
       if object && !object.is_a?(Relation)
         object = find(object)
-        return Paths.new(object, Native.paths(self, object.index, Where.limit(limit) || 1))
+        return Paths.new(object, Native.paths(self, object.index, Where.limit(limit) || Where.options("path")[:paths]))
       end
       raise ArgumentError, "the objects are of another heap" if object && !object.heap.equal?(self)
 
-      merged_paths(object || objects.where(where), where ? "objects where #{words(where)}" : "objects", Where.limit(limit) || 5)
+      limit = Where.limit(limit) || Where.options("path")[:lines]
+      merged_paths(object || objects.where(where), where ? "objects where #{words(where)}" : "objects", limit)
     end
 
     # Why the objects of a class are alive.
@@ -246,7 +251,7 @@ module HeapInspector
     def unreachable(by: :class, where: nil, sort: :bytes, limit: 20)
       by = Where.keys(by)
       answer = Native.unreachable(self, by.map(&:to_s), Where.terms(where, self), Where.sort(sort), Where.limit(limit))
-      Unreachable.new(self, by, answer)
+      Unreachable.new(answer)
     end
 
     # How full arrays and hashes are, what their unused capacity wastes, and which are the biggest.
@@ -260,7 +265,7 @@ module HeapInspector
     #   heap.collections.emptiest.first.wasted # => 6144
     def collections(by: :location, where: nil, limit: 20)
       by = Where.keys(by).map(&:to_s)
-      Collections.new(self, Native.collections(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
+      Collections.new(Native.collections(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
     end
 
     # How full the heap's pages are, what compaction could give back, and what keeps nearly empty pages.
@@ -274,7 +279,7 @@ module HeapInspector
     #   heap.fragmentation.spare_bytes # => 524288
     def fragmentation(by: :class, where: nil, limit: 20)
       by = Where.keys(by).map(&:to_s)
-      Fragmentation.new(self, Native.fragmentation(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
+      Fragmentation.new(Native.fragmentation(self, by, Where.terms(where, self), Where.limit(limit) || Where::NO_LIMIT))
     end
 
     # The threads, fibers and ractors, what each is called and runs, and what it keeps alive.

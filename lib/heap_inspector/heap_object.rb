@@ -159,7 +159,7 @@ module HeapInspector
     # @example
     #   object.stack.find(&:app?).to_s # => "/srv/app/models/feed.rb:31 in load_feed"
     def stack
-      Native.stack(heap, index).map { |row| StackFrame.new(*row) }.freeze
+      Native.stack(heap, index).map { |frame| StackFrame.of(frame, app: frame[:is_app]) }.freeze
     end
 
     # @return [HeapObject, nil] the superclass of a class (from Ruby 3.1)
@@ -190,12 +190,12 @@ module HeapInspector
 
     # @return [Array<Reference>] what it refers to, in order, repeated ones too, its class last
     def references
-      Native.references(heap, index).map { |row| Reference.of(heap, row) }.freeze
+      Reference.list(Native.references(heap, index))
     end
 
     # @return [Array<Reference>] the objects that refer to it, each but once
     def referrers
-      Native.referrers(heap, index).map { |row| Reference.of(heap, row) }.freeze
+      Reference.list(Native.referrers(heap, index))
     end
 
     # @return [HeapObject, nil] the nearest object without which this one would not be held; nil where only the roots together hold it
@@ -217,7 +217,7 @@ module HeapInspector
     # @return [Array<Step>, nil] why it is alive: a short chain of references, from what a root refers to down to this object; nil if it
     #   is not {#reachable?}
     def path_to_root
-      Native.way(heap, index)&.map { |row| Step.of(heap, row) }&.freeze
+      Native.shortest_path(heap, index)&.then { |steps| Step.chain(steps) }
     end
 
     # @return [String] the object in a few words: `"Hash, 20,000 entries"`, `"class User"`

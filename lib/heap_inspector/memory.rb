@@ -115,9 +115,10 @@ module HeapInspector
     # @param shares [Hash{Symbol => Integer}] what the kernel says of sharing
     # @return [Memory]
     def self.memory(told, pid, shares = {})
-      rows = told["rows"].map { |row| MemoryRow.new(*row.values_at("name", "bytes", "named", "by")) }
+      rows = told["rows"].map { |row| MemoryRow.of(row.transform_keys(&:to_sym)) }
       facts = FACTS.to_h { |name| [name.to_sym, told["facts"][name]] }.compact.merge(shares.slice(:private, :shared, :swap))
-      Memory.new(pid, told["time"], told["rss"], shares[:pss], told["allocator"], rows.freeze, facts.freeze, told["missing"])
+      Memory.new(pid: pid, time: told["time"], rss: told["rss"], pss: shares[:pss], allocator: told["allocator"], rows: rows.freeze,
+                 facts: facts.freeze, missing: told["missing"])
     end
   end
 

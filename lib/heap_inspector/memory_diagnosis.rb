@@ -69,7 +69,7 @@ module HeapInspector
     private
 
     def say(kind, text, **evidence)
-      MemoryDiagnosis.new(kind, text, evidence.freeze)
+      MemoryDiagnosis.new(kind: kind, text: text, evidence: evidence.freeze)
     end
 
     def more(name)

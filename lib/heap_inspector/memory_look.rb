@@ -67,7 +67,8 @@ module HeapInspector
       files
       @found[:named].each { |name, bytes| row("mapping:#{name[0, LONGEST]}", bytes, "kernel") }
       row("anonymous", @rest, "kernel", named: false)
-      Memory.new(Process.pid, Time.now.to_f, @found[:resident], @shares[:pss], allocator, @rows.freeze, facts.freeze, missing)
+      Memory.new(pid: Process.pid, time: Time.now.to_f, rss: @found[:resident], pss: @shares[:pss], allocator: allocator,
+                 rows: @rows.freeze, facts: facts.freeze, missing: missing)
     end
 
     private
@@ -77,7 +78,7 @@ module HeapInspector
     end
 
     def row(name, bytes, by, named: true)
-      @rows << MemoryRow.new(name, bytes, named, by) if bytes.positive?
+      @rows << MemoryRow.new(name: name, bytes: bytes, named: named, by: by) if bytes.positive?
     end
 
     # Takes of what nobody has yet as much as there is.

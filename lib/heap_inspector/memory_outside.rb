@@ -57,10 +57,11 @@ module HeapInspector
     def memory(smaps, status)
       smaps.empty? ? of_status(status) : of_mappings(smaps)
       rows = @sums.merge(files) { |_, one, other| one + other }.select { |_, bytes| bytes.positive? }
-      rows = rows.map { |name, bytes| MemoryRow.new(name, bytes, name != "anonymous", "kernel") }
+      rows = rows.map { |name, bytes| MemoryRow.new(name: name, bytes: bytes, named: name != "anonymous", by: "kernel") }
       shares = ProcFs.shares(@pid)
       facts = { threads: status["Threads"], **shares.slice(:private, :shared, :swap) }.compact
-      Memory.new(@pid, Time.now.to_f, rows.sum(&:bytes), shares[:pss], nil, rows.freeze, facts.freeze, @missing)
+      Memory.new(pid: @pid, time: Time.now.to_f, rss: rows.sum(&:bytes), pss: shares[:pss], allocator: nil, rows: rows.freeze,
+                 facts: facts.freeze, missing: @missing)
     end
 
     private

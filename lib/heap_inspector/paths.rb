@@ -18,8 +18,9 @@ module HeapInspector
     def initialize(object, answer)
       super()
       @object = object
-      @label, chains, @document = answer
-      @chains = chains.map { |chain| chain.map { |row| Step.of(object.heap, row) }.freeze }.freeze
+      @label = answer[:label]
+      @document = answer[:document]
+      @chains = answer[:chains].map { |chain| Step.chain(chain) }.freeze
       freeze
     end
 
@@ -77,9 +78,10 @@ module HeapInspector
     # @api private
     def initialize(heap, answer)
       super()
-      rows, @count_of_objects, @memsize, @unreachable, @document = answer
-      @groups = rows.map do |depth, edge, certain, count, label, index, targets, memsize|
-        PathGroup.new(depth, edge, certain, count, label, HeapObject.at(heap, index), targets, memsize)
+      @document = answer[:document]
+      @count_of_objects, @memsize, @unreachable = answer.values_at(:count, :memsize, :unreachable)
+      @groups = answer[:groups].map do |group|
+        PathGroup.of(group, object: group[:address] && heap[group[:address]], **group[:edge])
       end.freeze
       freeze
     end

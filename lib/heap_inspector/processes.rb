@@ -150,7 +150,8 @@ module HeapInspector
 
         server, role, worker = of_title(command)
         role ||= role_of(pid, parents, masters, server)
-        Process.new(pid, parents[pid], status["Uid"], role, server, worker, status["VmRSS"], ProcFs.pss(pid), Client.socket(pid), command)
+        Process.new(pid: pid, parent: parents[pid], uid: status["Uid"], role: role, server: server, worker: worker, rss: status["VmRSS"],
+                    pss: ProcFs.pss(pid), socket: Client.socket(pid), command: command)
       end
 
       # A server that its title names without an index is no worker, whoever started it.

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module HeapInspector
-  # The list of what may be asked of dumps, for the Rake tasks, the console's help and the specs. `UPDATE_DOCS=1 cargo test --test docs`
-  # writes this file from crates/heap_inspector/src/questions, so that nothing needs the extension to know it.
+  # The list of what may be asked of dumps, for the Rake tasks, the console's help, defaults and the specs. `UPDATE_DOCS=1 cargo test
+  # --test docs` writes this file from crates/heap_inspector/src/questions, so that nothing needs the extension to know it.
   #
   # Of each: the methods that ask it, the least and greatest number of dumps, the word that may stand behind the dump (`value` in usage,
   # `instead` the options that stand in its place), what the dumps behind `--` are called, the options with their defaults, as Ruby has
@@ -183,6 +183,7 @@ module HeapInspector
         formats: []
       }
     ].freeze
+    Ractor.make_shareable(LIST)
   end
 
   private_constant :Questions

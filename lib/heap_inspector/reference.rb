@@ -15,9 +15,9 @@ module HeapInspector
     fields :object, :edge, :certain, :address
 
     # @api private
-    def self.of(heap, row)
-      edge, certain, index, address = row
-      new(HeapObject.at(heap, index), edge, certain, address)
+    # @return [Array<Reference>]
+    def self.list(references)
+      references.map { |reference| of(reference, **reference[:edge]) }.freeze
     end
 
     # @return [Boolean] whether the dump proves the name of the edge

@@ -224,7 +224,7 @@ module HeapInspector
     # @raise [ArgumentError] if a name is unknown; it says which ones there are
     def count(*name, &block)
       return super if block || name.size > 1 || name.first.is_a?(HeapObject)
-      return measure("index")[0] if name.empty?
+      return measure("index")[:count] if name.empty?
 
       pluck(name.first).count { |value| !value.nil? }
     end
@@ -247,7 +247,7 @@ module HeapInspector
         return block ? super(name || 0, &block) : super(name || 0)
       end
       name = number(name)
-      return measure(name)[2] unless RETAINED.include?(name)
+      return measure(name)[:sum] unless RETAINED.include?(name)
 
       Native.retained_by_group(heap, query, [], name, nil).values.first || 0
     end
@@ -255,20 +255,20 @@ module HeapInspector
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Float, nil] the mean over the objects that have it; nil if none has
     def average(name)
-      _, known, sum, = measure(number(name))
+      known, sum = measure(number(name)).values_at(:known, :sum)
       sum.fdiv(known) if known.positive?
     end
 
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Integer, nil] the least; nil if no object has it
     def minimum(name)
-      measure(number(name))[3]
+      measure(number(name))[:minimum]
     end
 
     # @param name [Symbol] one of {Heap::NUMBERS}
     # @return [Integer, nil] the greatest; nil if no object has it
     def maximum(name)
-      measure(number(name))[4]
+      measure(number(name))[:maximum]
     end
 
     # Values without objects: as methods of {HeapObject} give them.
@@ -312,7 +312,7 @@ module HeapInspector
     # @return [Boolean] whether there is such an object
     def exists?(conditions = nil)
       relation = conditions.nil? ? self : where(conditions)
-      Native.measure(heap, relation.query, "index").first.positive?
+      Native.measure(heap, relation.query, "index")[:count].positive?
     end
 
     # @return [Boolean] whether there is none
@@ -356,7 +356,7 @@ module HeapInspector
     def inspect
       return "#<#{self.class} of a closed heap>" if heap.closed?
 
-      count, _, bytes, = measure("memsize")
+      count, bytes = measure("memsize").values_at(:count, :sum)
       rows = shown.map { |line| "  #{line}" }
       rows << "  ... (#{grouped(count - SHOWN)} more)" if count > SHOWN
       ["#<#{self.class}: #{grouped(count)} objects, #{grouped(bytes)} bytes#{":" if count.positive?}", *rows].join("\n") << ">"
@@ -476,7 +476,7 @@ module HeapInspector
     end
 
     def measure(name)
-      Native.measure(heap, query, name).tap { |count,| doubt(count.zero? && !windowed?) }
+      Native.measure(heap, query, name).tap { |found| doubt(found[:count].zero? && !windowed?) }
     end
 
     def grouped(number)

@@ -62,15 +62,16 @@ module HeapInspector
     attr_reader :reachable_count
 
     # @api private
-    def initialize(heap, answer)
+    def initialize(answer)
       super()
       @document = answer[:document]
-      @by = answer[:by].flatten.freeze
-      @holders = answer[:holders].map { |index, *values| Holder.new(HeapObject.at(heap, index), *values) }.freeze
-      @groups = answer[:groups].map { |row| RetainedGroup.new(*row) }.freeze
-      @rest = Rest.new(*answer[:rest]) if answer[:rest].first.positive?
-      @total = Total.new(*answer[:total])
-      @reachable_count, @reachable_memsize = answer[:reachable]
+      groups = answer[:groups]
+      @by = groups[:by]
+      @holders = answer[:holders].to_a.map { |holder| Holder.of(holder, object: holder[:id]) }.freeze
+      @groups = groups[:groups].map { |group| RetainedGroup.of(group, key: key(group), **group[:sum]) }.freeze
+      @rest = Rest.unless_none(groups[:rest_groups], groups[:rest])
+      @total = Total.of(groups[:total])
+      @reachable_count, @reachable_memsize = groups[:reachable].values_at(:count, :memsize)
       freeze
     end
 

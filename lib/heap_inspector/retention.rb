@@ -50,8 +50,8 @@ module HeapInspector
       @runs = runs
       @survivors = survivors.select { |found| found.interval < runs }
       @allocated_objects, @allocated_memsize = allocated
-      by_place = @survivors.group_by { |found| [found.class_name, found.app_location, found.location] }
-      groups = by_place.map { |place, found| KeptGroup.new(*place, found.sum(&:objects), found.sum(&:memsize)) }
+      by_place = @survivors.group_by { |found| found.to_h.slice(:class_name, :app_location, :location) }
+      groups = by_place.map { |place, found| KeptGroup.new(**place, count: found.sum(&:objects), memsize: found.sum(&:memsize)) }
       @groups = groups.sort_by { |group| [-group.memsize, group.to_s] }.freeze
     end
 

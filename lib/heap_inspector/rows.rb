@@ -22,6 +22,14 @@ module HeapInspector
     def empty?
       rows.empty?
     end
+
+    private
+
+    # One key's value, or the values of several.
+    def key(group)
+      values = group[:key]
+      values.size == 1 ? values.first : values
+    end
   end
 
   # A list of groups by the values of keys.

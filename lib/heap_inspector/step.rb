@@ -14,9 +14,9 @@ module HeapInspector
     fields :object, :edge, :certain, :label
 
     # @api private
-    def self.of(heap, row)
-      index, edge, certain, label = row
-      new(HeapObject.at(heap, index), edge, certain, label)
+    # @return [Array<Step>]
+    def self.chain(steps)
+      steps.map { |step| of(step, object: step[:id], **step[:edge]) }.freeze
     end
 
     # @return [String] where the object is, as {Reference#address} has it

@@ -84,15 +84,25 @@ module HeapInspector
     # @api private
     def initialize(answer)
       super()
-      totals = %i[traced untraced tracer].to_h { |name| [name, Total.new(*answer[name], nil)] }
-      groups = { types: Groups.new([:type], answer[:types]), classes: Groups.new([:class], answer[:classes]) }
-      pages = answer[:pages]&.map { |page| PageUse.new(*page) }
-      facts = answer.merge(totals, groups, pages: pages.freeze, roots: answer[:roots].freeze)
-      facts.each { |name, value| instance_variable_set(:"@#{name}", value) }
+      @document, @ruby_series = answer.values_at(:document, :ruby_series)
+      totals, diagnostics = answer[:context].values_at(:totals, :diagnostics)
+      @object_count, @memsize, @references = totals[:objects].values_at(:count, :memsize, :references)
+      @traced, @untraced, @tracer = [totals[:traced], answer[:untraced], totals[:tracer]].map { |sum| Total.of(sum, references: nil) }
+      @types = Groups.new(answer[:types], answer[:types_document])
+      @classes = Groups.new(answer[:classes], answer[:classes_document])
+      @pages = answer[:pages]&.map { |size| page_use(size) }.freeze
+      @roots = totals[:roots].to_h.freeze
+      @shapes, @free_slots, @zombies = totals.values_at(:shapes, :free_slots, :zombies)
+      @lines, @lost_lines, @repaired_lines, @truncated = diagnostics.values_at(:lines, :lost, :repaired, :truncated)
       freeze
     end
 
     private
+
+    def page_use(size)
+      pages = size[:pages]
+      PageUse.new(slot_size: size[:slot_size], pages: pages[:count], live: pages[:live], slots: pages[:slots])
+    end
 
     def about
       "#{grouped(object_count)} objects, #{grouped(memsize)} bytes, Ruby #{ruby_series}"

@@ -100,14 +100,10 @@ module HeapInspector
   #   in { holder:, class_name:, location:, confidence: :high } then puts "#{holder} keeps every #{class_name} of #{location}"
   #   end
   class Suspects < Rows
-    # So many of a row's values tell the leak; places and paths follow.
-    LEAK = 9
-    private_constant :LEAK
-
     # @api private
     def self.of(heaps, matches, limit:, except:, rules:, known:)
       said = [lines(:except, except, "patterns"), lines(:rules, rules, "rules"), lines(:known, known, "fingerprints")]
-      new(heaps, Native.suspects(heaps, matches, Where.limit(limit), said))
+      new(heaps.size, Native.suspects(heaps, matches, Where.limit(limit), *said))
     end
 
     # A path, lines or nil.
@@ -120,12 +116,11 @@ module HeapInspector
     private_class_method :lines
 
     # @api private
-    def initialize(heaps, answer)
+    def initialize(dumps, answer)
       super()
-      @dumps = heaps.size
-      rows, @document = answer
-      heap = heaps.last
-      @suspects = rows.map { |row| suspect(heap, row.each(&:freeze).dup) }.freeze
+      @dumps = dumps
+      @document = answer[:document]
+      @suspects = answer[:rows].map { |row| suspect(row[:suspect], row) }.freeze
       freeze
     end
 
@@ -135,14 +130,12 @@ module HeapInspector
       @suspects
     end
 
-    def suspect(heap, row)
-      *leak, verdicts, faults = row.slice!(0, LEAK)
-      index, holder, holder_index, *said, rate, path, confidence, reasons, following = row
-      path = path.map { |step| Step.of(heap, step) }.freeze
-      verdicts = verdicts.map { |verdict| StepVerdict.new(*verdict) }.freeze
-      Suspect.new(*leak, verdicts, faults, HeapObject.at(heap, index), holder, HeapObject.at(heap, holder_index), *said,
-                  WorkRate.of(rate), path,
-                  confidence, reasons, following)
+    def suspect(found, made)
+      Suspect.of(found, **made.slice(:headline, :fingerprint, :next),
+                 **found[:freed].then { |freed| { freed_memsize: freed&.fetch(:memsize), kept_count: freed&.fetch(:kept) } },
+                 known: found[:is_known], verdicts: found[:judged].map { |judged| StepVerdict.of(judged) }.freeze,
+                 object: found[:id], holder_object: found[:holder_id], class_name: found[:class],
+                 path: Step.chain(found[:path]), rate: WorkRate.unless_none(found[:rate]))
     end
 
     def about

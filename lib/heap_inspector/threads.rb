@@ -40,8 +40,7 @@ module HeapInspector
       answer = to_h
       @counts = answer[:counts]
       @rows = answer.dig(:threads, :rows).map do |row|
-        values = HeapThread.members.drop(2).map { |name| row[name] }
-        HeapThread.new(heap[row[:address]], row[:kind].to_sym, *values)
+        HeapThread.of(row, object: heap[row[:address]], kind: row[:kind].to_sym)
       end.freeze
       freeze
     end

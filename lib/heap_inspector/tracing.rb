@@ -144,7 +144,7 @@ module HeapInspector
     OTHERS = 1000
 
     # What lives of what was allocated in an interval, of one class and place; its address is that of one of them.
-    Survivors = Struct.new(:interval, :class_name, :app_location, :location, :objects, :memsize, :address, :gem)
+    Survivors = Struct.new(:interval, :class_name, :app_location, :location, :objects, :memsize, :address, :gem, keyword_init: true)
 
     private_constant :OTHERS
 
@@ -288,15 +288,15 @@ module HeapInspector
       # @param whole [Boolean] whether Ruby's own objects count too, and all their bytes: for a process that is there to be measured
       # @return [Array<Survivors>]
       def survivors(moments, whole: false)
-        Native.tracer_survivors(moments, whole).map { |row| Survivors.new(*row) }
+        Native.tracer_survivors(moments, whole).map { |row| Survivors.new(**row) }
       end
 
       # See {HeapInspector.allocation}.
       #
       # @return [Allocation, nil]
       def allocation(object)
-        *site, stack = Native.tracer_lookup(object)
-        Allocation.new(*site, stack.map { |frame| Allocation::Frame.new(*frame).freeze }.freeze) if stack
+        found = Native.tracer_lookup(object)
+        Allocation.of(found, stack: found[:stack].map { |frame| Allocation::Frame.of(frame) }.freeze) if found
       end
 
       # Ends in the child what was meant for its parent alone.

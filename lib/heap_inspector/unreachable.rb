@@ -61,16 +61,15 @@ module HeapInspector
     attr_reader :weak
 
     # @api private
-    def initialize(heap, by, answer)
+    def initialize(answer)
       super()
       @document = answer[:document]
-      @total = Total.new(*answer[:total])
+      @total = Total.of(answer[:total])
       @components = answer[:components]
-      @groups = Groups.new(by, answer[:groups])
-      @component_roots = answer[:component_roots].map { |row| ComponentGroup.new(*row) }.freeze
-      @biggest = answer[:biggest].map { |index, *values| Component.new(HeapObject.at(heap, index), *values) }.freeze
-      weak = %i[strings symbols calls].to_h { |name| [name, Total.new(*answer[:"weak_#{name}"])] }
-      @weak = { **weak, maps: answer[:weak_maps] }.freeze
+      @groups = Groups.new(answer[:groups])
+      @component_roots = answer[:component_roots].map { |group| ComponentGroup.of(group, key: key(group), **group[:sum]) }.freeze
+      @biggest = answer[:biggest].map { |one| component(one) }.freeze
+      @weak = answer[:weak].transform_values { |sum| sum.is_a?(Hash) ? Total.of(sum) : sum }.freeze
       freeze
     end
 
@@ -78,6 +77,11 @@ module HeapInspector
 
     def rows
       groups
+    end
+
+    def component(one)
+      count, memsize = one[:sum].values_at(:count, :memsize)
+      Component.of(one, object: one[:id], own_memsize: one[:memsize], count: count, memsize: memsize, cycle: one[:is_cycle])
     end
 
     def about

@@ -14,23 +14,44 @@ module HeapInspector
       # @return [Array<Symbol>] the names of the values, in order
       attr_reader :members
 
+      # Of what the extension found, which may have more to it than the value.
+      #
+      # @api private
+      # @param answer [Hash{Symbol => Object}]
+      # @param others [Hash{Symbol => Object}, nil] what is not as it stands there
+      # @return [Value]
+      def of(answer, others = nil)
+        allocate.tap { |value| value.__send__(:take_members, others ? answer.merge(others) : answer) }
+      end
+
       private
 
+      # Answers may be of a row for each object, so how a value gets its members is written out once for each class.
+      #
       # @param names [Array<Symbol>]
       def fields(*names)
         @members = names.freeze
         attr_reader(*names)
+
+        class_eval(<<~RUBY, __FILE__, __LINE__ + 1)
+          def take_members(values)
+            #{names.map { |name| "@#{name} = values.fetch(:#{name})" }.join("; ")} # @count = values.fetch(:count); …
+            freeze
+          end
+          private :take_members
+        RUBY
       end
     end
 
     # @api private
-    # @param values [Array] as many as there are members
-    def initialize(*values)
+    # @param values [Hash{Symbol => Object}] a value for each member
+    def initialize(**values)
       members = self.class.members
-      raise ArgumentError, "#{self.class} has #{members.size} values, not #{values.size}" unless members.size == values.size
+      unless members.size == values.size && members.all? { |name| values.key?(name) }
+        raise ArgumentError, "#{self.class} has the values #{members.join(", ")}, not #{values.keys.join(", ")}"
+      end
 
-      members.zip(values) { |name, value| instance_variable_set(:"@#{name}", value) }
-      freeze
+      take_members(values)
     end
 
     # @return [Hash{Symbol => Object}] the values by name
@@ -96,5 +117,11 @@ module HeapInspector
     # @!attribute [r] references
     #   @return [Integer] how many references they hold
     fields :rows, :count, :memsize, :references
+
+    # @api private
+    # @return [Rest, nil] nil where the limit cut off no rows
+    def self.unless_none(rows, sum)
+      of(sum, rows: rows) if rows.positive?
+    end
   end
 end

@@ -63,9 +63,10 @@ module HeapInspector
     # @api private
     def initialize(heaps, after, leak)
       super()
-      @outcome, @details, @reasons, rows, @document = Native.verify(heaps, after, leak)
-      [@details, @reasons].each(&:freeze)
-      @leaks = rows.map { |row| leak(row) }.freeze
+      answer = Native.verify(heaps, after, leak)
+      @document, @details = answer.values_at(:document, :details)
+      @outcome, @reasons, leaks = answer[:verification].values_at(:outcome, :reasons, :leaks)
+      @leaks = leaks.map { |one| leak(one) }.freeze
       freeze
     end
 
@@ -80,9 +81,8 @@ module HeapInspector
       @leaks
     end
 
-    def leak(row)
-      *said, before, after, fate = row.each(&:freeze)
-      VerifiedLeak.new(*said, WorkRate.of(before), WorkRate.of(after), fate)
+    def leak(leak)
+      VerifiedLeak.of(leak, class_name: leak[:class], before: WorkRate.of(leak[:before]), after: WorkRate.of(leak[:after]))
     end
 
     def about

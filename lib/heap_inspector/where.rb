@@ -176,6 +176,12 @@ module HeapInspector
         raise TypeError, "the name of a class or a class is needed, not #{name.class}"
       end
 
+      # @param question [String] one of {Questions::LIST}
+      # @return [Hash{Symbol => Object}] its options with their defaults
+      def options(question)
+        Questions::LIST.find { |known| known[:name] == question }.fetch(:options)
+      end
+
       # @param limit [Integer, nil]
       # @return [Integer, nil]
       def limit(limit)

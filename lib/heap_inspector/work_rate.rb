@@ -14,10 +14,10 @@ module HeapInspector
     fields :unit, :work, :count, :memsize
 
     # @api private
-    # @param row [Array, nil]
+    # @param answer [Hash{Symbol => Object}, nil]
     # @return [WorkRate, nil]
-    def self.of(row)
-      row && new(*row.each(&:freeze))
+    def self.unless_none(answer)
+      of(answer) if answer
     end
 
     # @return [String] it in a line; control characters of the dump are escaped

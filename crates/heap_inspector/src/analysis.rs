@@ -84,7 +84,7 @@ const UNTRACED: &str = "no object was traced, so the dump does not say when and 
     ObjectSpace.trace_object_allocations_start (require \"objspace\") before the code in question runs";
 
 /// What every answer carries: the totals of the dump, and what was lost of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Context {
     /// What the dump holds in all.
     pub totals: Totals,

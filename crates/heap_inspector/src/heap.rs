@@ -31,7 +31,7 @@ use index::Index;
 use root_names::RootNames;
 
 /// An object's number: its place among the object lines of the dump, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct NodeId(pub u32);
 
 /// What an object refers to.

@@ -250,6 +250,23 @@ impl Absent {
     }
 }
 
+/// Serializes what an object has of a key, and nothing where it has none, whatever the reason.
+pub(crate) fn if_present<S: serde::Serializer>(
+    value: &KeyValue,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match value {
+        KeyValue::Absent(_) => serializer.serialize_none(),
+        value => serde::Serialize::serialize(value, serializer),
+    }
+}
+
+impl serde::Serialize for Key {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_unit_variant("Key", *self as u32, self.name())
+    }
+}
+
 impl serde::Serialize for Absent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(self.words())

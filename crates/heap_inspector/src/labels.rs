@@ -61,6 +61,18 @@ pub enum Edge {
     Other(&'static str),
 }
 
+/// As its words, if there are any, and whether the dump proves them.
+impl serde::Serialize for Edge {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let words = Some(self.to_string()).filter(|words| !words.is_empty());
+        let mut fields = serializer.serialize_struct("Edge", 2)?;
+        fields.serialize_field("certain", &(words.is_none() || self.is_certain()))?;
+        fields.serialize_field("edge", &words)?;
+        fields.end()
+    }
+}
+
 impl fmt::Display for Edge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

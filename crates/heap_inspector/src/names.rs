@@ -426,7 +426,7 @@ pub struct Names {
 }
 
 /// A frame of the stack in which an object was allocated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct StackFrame {
     /// The file's path as Ruby knew it.
     pub file: Option<String>,

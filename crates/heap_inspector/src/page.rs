@@ -16,7 +16,8 @@ mod suspect;
 mod trees;
 
 use crate::analysis::diff::{Diff, Dump};
-use crate::analysis::{show, suspects};
+use crate::analysis::show;
+use crate::analysis::suspects::Suspects;
 use crate::control::Control;
 use crate::report::{Report, Section};
 use crate::scan;
@@ -73,8 +74,8 @@ impl Page {
         let diff = if dumps.len() > 1 { Some(Diff::new(&compared, control)?) } else { None };
         let found = last.suspects(diff.as_ref())?;
         let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
-        let contexts: Vec<_> = dumps.iter().map(|dump| dump.snapshot.context()).collect();
-        let answer = suspects::report(snapshot.heap(), &found, &names, &contexts, diff.as_ref(), None);
+        let answer = Suspects::new(found, None, &compared, diff.as_ref());
+        let (found, doubts) = (&answer.suspects, answer.report().sections);
 
         // The texts take another pass through the file, as long as all else together.
         let threads = control.thread_count();
@@ -84,7 +85,7 @@ impl Page {
             || {
                 let of_groups =
                     || Ok((last.groups(diff.as_ref())?, diff.as_ref().map(|diff| last.growth(diff)).transpose()?));
-                both(threads > 2, of_groups, || last.waste_and_objects(&found))
+                both(threads > 2, of_groups, || last.waste_and_objects(found))
             },
         );
         let (of_groups, of_objects): (Result<_>, Result<_>) = others;
@@ -96,7 +97,7 @@ impl Page {
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("confidential", confidential.into()),
             ("suspects", found.iter().map(|suspect| last.suspect(suspect)).collect()),
-            ("doubts", cells::notes(notes.iter().chain(&answer.sections))),
+            ("doubts", cells::notes(notes.iter().chain(&doubts))),
             ("dumps", dumps.iter().map(|dump| dumps::value(dump.name, dump.snapshot.heap())).collect()),
             ("embedded", objects.into()),
             ("object_count", snapshot.heap().object_count().into()),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub const FEW: u64 = 30;
 
 /// What was sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The stacks; lines are known of all traced objects.
@@ -33,7 +33,7 @@ impl Mode {
 }
 
 /// How allocations were sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, Deserialize)]
 pub struct Sampling {
     /// What was sampled.
     pub mode: Mode,

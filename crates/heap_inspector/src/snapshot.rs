@@ -17,7 +17,7 @@ use crate::heap::Heap;
 use crate::scan::Options;
 use crate::source::Source;
 use crate::stored::{self, Opened, Unsaved};
-use once::Once;
+pub use once::Once;
 use std::sync::Mutex;
 
 mod once;

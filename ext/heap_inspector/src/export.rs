@@ -36,7 +36,7 @@ fn export_heaps(ruby: &Ruby, heaps: RArray, path: RString, given: RHash, terms: 
     let options = options(ruby, given, terms)?;
     let path = PathBuf::from(OsString::from_vec(input::bytes(path)));
     let never = AtomicBool::new(false);
-    let written = work(ruby, heaps, |several, control| {
+    let (_, written) = work(ruby, heaps, |several, control| {
         let cancel = control.cancel.unwrap_or(&never);
         export(
             &several.named(),

@@ -1,29 +1,28 @@
-//! `HeapInspector::Heap`: a snapshot dump and the questions to it, in plain arrays.
+//! `HeapInspector::Heap`: a snapshot dump, and the questions to it that need no graph.
 
+use crate::convert;
 use crate::document::Document;
 use crate::errors;
 use crate::filter::filter;
 use crate::input::{self, Input};
 use crate::native::{function, method};
 use crate::work::{self, Callbacks, Channel};
-use heap_inspector::analysis::groups::Estimate;
 use heap_inspector::analysis::objects::Number;
-use heap_inspector::analysis::{Context, Order, by_stack, generations, groups, hints, strings, summary, untraced};
+use heap_inspector::analysis::{Order, by_stack, generations, groups, hints, strings, summary, untraced};
 use heap_inspector::control::Control;
-use heap_inspector::diagnostics::WarningKind;
 use heap_inspector::gems::App;
 use heap_inspector::keys::{Key, KeyValue};
 use heap_inspector::record::Flags;
 use heap_inspector::report::Report;
 use heap_inspector::scan;
 use heap_inspector::snapshot::{Index, Snapshot};
-use heap_inspector::sums::Sum;
 use heap_inspector::threads;
 use magnus::value::ReprValue;
 use magnus::{
     Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
     Value, typed_data::Obj,
 };
+use serde::Serialize;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -203,212 +202,132 @@ impl Heap {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
-
-    /// `[[kind, line, byte, message], ...]`
-    fn warnings(ruby: &Ruby, this: &Heap) -> Result<RArray, Error> {
-        let rows = ruby.ary_new();
-        let snapshot = this.snapshot(ruby)?;
-        for warning in &snapshot.heap().diagnostics().warnings {
-            let kind = match warning.kind {
-                WarningKind::Lost => "lost",
-                WarningKind::Repaired => "repaired",
-                WarningKind::Truncated => "truncated",
-                WarningKind::Duplicate => "duplicate",
-                WarningKind::Partial => "partial",
-                WarningKind::Stacks => "stacks",
-                _ => "other",
-            };
-            let (line, byte) = warning.position.map(|place| (place.line, place.byte)).unzip();
-            rows.push((ruby.to_symbol(kind), line, byte, text(ruby, &warning.message)))?;
-        }
-        Ok(rows)
-    }
-
-    /// `[rows, rest, total, document]`, a row being `[key, count, memsize, references]`.
-    fn groups(
-        ruby: &Ruby,
-        this: &Heap,
-        by: Vec<String>,
-        terms: RArray,
-        sort: String,
-        limit: Option<usize>,
-    ) -> Result<RArray, Error> {
-        let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
-        let by = by.map_err(|error| errors::raised(ruby, &error))?;
-        let options = groups::Options { by, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
-        let (found, report, drawing) = this.work(ruby, |snapshot, working| {
-            let (heap, context) = (snapshot.heap(), snapshot.context());
-            let found = groups::groups(heap, &options, working)?;
-            let report = found.report(this.name(), &options.filter, options.sort, &context);
-            let drawing = options.by.contains(&Key::Stack).then(|| {
-                let sums = heap.sums(options.parts(), options.filter.memsize(), working)?;
-                by_stack::report(heap.names(), &sums, &options, this.name(), &context, working)
-            });
-            Ok((found, hints::after_groups(report, snapshot.source()), drawing.transpose()?))
-        })?;
-        let parts = grouped(ruby, &found, report)?;
-        parts.push(drawing.map(|drawing| document(ruby, drawing)))?;
-        Ok(parts)
-    }
-
-    /// `[rows, rest, total, document]`, a row being `[number, count, memsize, references]`.
-    fn generations(ruby: &Ruby, this: &Heap, terms: RArray, limit: Option<usize>) -> Result<RArray, Error> {
-        let filter = filter(ruby, terms)?;
-        let (found, report) = this.work(ruby, |snapshot, options| {
-            let found = generations::generations(snapshot.heap(), filter.clone(), limit, options)?;
-            let report = found.report(this.name(), &filter, &Context::of(snapshot.heap()));
-            Ok((found, hints::after_generations(report, snapshot.source())))
-        })?;
-        let rows = ruby.ary_new();
-        for (at, generation) in found.generations.iter().enumerate() {
-            work::check_interrupts(ruby, at)?;
-            let Sum { count, memsize, references } = generation.sum;
-            rows.push((generation.number, count, memsize, references))?;
-        }
-        let rest = (found.rest_generations, found.rest.count, found.rest.memsize, found.rest.references);
-        answer(ruby, rows, rest, found.total, report)
-    }
-
-    /// `[rows, rest, total, document]`, a row being `[value, cut, bytesize, count, memsize, wasted, sites, rest_sites]` and the total
-    /// `[texts, count, memsize, wasted, strings_with_text, strings_without_text]`.
-    fn strings(
-        ruby: &Ruby,
-        this: &Heap,
-        terms: RArray,
-        sort: String,
-        limit: usize,
-        threads: usize,
-        progress: Option<Value>,
-    ) -> Result<RArray, Error> {
-        let (filter, sort) = (filter(ruby, terms)?, order(ruby, &sort)?);
-        let (found, report) = this.serve(ruby, progress, |snapshot, control| {
-            let options = scan::Options::from(Control { threads, ..*control });
-            let (found, context) = strings::read(snapshot.source(), &filter, sort, limit, &options)?;
-            let report = found.report(this.name(), &filter, &context);
-            Ok((found, report))
-        })?;
-        let rows = ruby.ary_new();
-        for (at, string) in found.duplicates.iter().enumerate() {
-            work::check_interrupts(ruby, at)?;
-            let sites = ruby.ary_new();
-            for (site, count) in &string.sites {
-                sites.push((text(ruby, site), *count))?;
-            }
-            rows.push((
-                text(ruby, &string.value),
-                string.is_cut,
-                string.bytesize,
-                string.count,
-                string.memsize,
-                string.wasted,
-                sites,
-                string.rest_sites,
-            ))?;
-        }
-        let all = found.duplicate_strings;
-        let total = (
-            found.duplicate_texts,
-            all.count,
-            all.memsize,
-            found.wasted,
-            found.with_text.count,
-            found.without_text.count,
-        );
-        let document = document(ruby, report);
-        let parts = ruby.ary_new();
-        parts.push(rows)?;
-        parts.push(total)?;
-        parts.push(document)?;
-        Ok(parts)
-    }
-
-    /// A Hash of the facts, with `types` and `classes` as from [`Heap::groups`], and the `document`.
-    fn summary(ruby: &Ruby, this: &Heap, terms: RArray, limit: usize) -> Result<RHash, Error> {
-        let filter = filter(ruby, terms)?;
-        let (found, reports) = this.work(ruby, |snapshot, options| {
-            let found = summary::summary(snapshot.heap(), &filter, limit, options)?;
-            let of = |groups: &groups::Groups| groups.report(this.name(), &filter, Order::Bytes, &found.context);
-            let reports = (of(&found.types), of(&found.classes), found.report(this.name()));
-            Ok((found, reports))
-        })?;
-        let (totals, diagnostics) = (&found.context.totals, &found.context.diagnostics);
-        let pair = |sum: Sum| (sum.count, sum.memsize);
-        let (types, classes, report) = reports;
-        let roots = ruby.hash_new();
-        for (category, references) in &totals.roots {
-            roots.aset(text(ruby, category), *references)?;
-        }
-        let pages = match &found.pages {
-            None => None,
-            Some(pages) => {
-                let rows = ruby.ary_new();
-                for page in pages {
-                    rows.push((page.slot_size, page.pages.count, page.pages.live, page.pages.slots))?;
-                }
-                Some(rows)
-            }
-        };
-        let facts = ruby.hash_new();
-        let set = |name: &str, value: Value| facts.aset(ruby.to_symbol(name), value);
-        set("object_count", totals.objects.count.into_value_with(ruby))?;
-        set("memsize", totals.objects.memsize.into_value_with(ruby))?;
-        set("references", totals.objects.references.into_value_with(ruby))?;
-        set("traced", pair(totals.traced).into_value_with(ruby))?;
-        set("untraced", pair(untraced(totals)).into_value_with(ruby))?;
-        set("tracer", pair(totals.tracer).into_value_with(ruby))?;
-        set("types", grouped(ruby, &found.types, types)?.as_value())?;
-        set("classes", grouped(ruby, &found.classes, classes)?.as_value())?;
-        set("pages", pages.into_value_with(ruby))?;
-        set("roots", roots.as_value())?;
-        set("shapes", totals.shapes.into_value_with(ruby))?;
-        set("free_slots", totals.free_slots.into_value_with(ruby))?;
-        set("zombies", totals.zombies.into_value_with(ruby))?;
-        set("ruby_series", text(ruby, totals.ruby_version.series()).as_value())?;
-        set("lines", diagnostics.lines.into_value_with(ruby))?;
-        set("lost_lines", diagnostics.lost.into_value_with(ruby))?;
-        set("repaired_lines", diagnostics.repaired.into_value_with(ruby))?;
-        set("truncated", diagnostics.truncated.into_value_with(ruby))?;
-        set("document", document(ruby, report).as_value())?;
-        Ok(facts)
-    }
 }
 
-pub(crate) fn grouped(ruby: &Ruby, found: &groups::Groups, report: Report) -> Result<RArray, Error> {
-    let rows = ruby.ary_new_capa(found.groups.len());
-    for (at, group) in found.groups.iter().enumerate() {
-        work::check_interrupts(ruby, at)?;
-        let key = match &group.key[..] {
-            [value] => key_value(ruby, value),
-            values => {
-                let key = ruby.ary_new_capa(values.len());
-                for value in values {
-                    key.push(key_value(ruby, value))?;
-                }
-                key.freeze();
-                key.as_value()
-            }
-        };
-        let Sum { count, memsize, references } = group.sum;
-        let estimate = group.estimate.map(|Estimate { samples, sum }| (samples, sum.count, sum.memsize));
-        rows.push((key, count, memsize, references, estimate))?;
-    }
-    let rest = (found.rest_groups, found.rest.count, found.rest.memsize, found.rest.references);
-    answer(ruby, rows, rest, found.total, report)
+/// A finished answer: a Hash by its fields' names, with the report of it, which is made when it is printed, as `document`.
+pub(crate) fn told<T: Serialize + Send + Sync + 'static>(
+    ruby: &Ruby,
+    heap: Option<Obj<Heap>>,
+    found: T,
+    report: impl Fn(&T, &Control<'_>) -> heap_inspector::Result<Report> + Send + Sync + 'static,
+) -> Result<RHash, Error> {
+    let found = Arc::new(found);
+    let kept = Arc::clone(&found);
+    told_as(ruby, heap, &*found, move |control| report(&kept, control))
 }
 
-fn answer(ruby: &Ruby, rows: RArray, rest: (u64, u64, u64, u64), total: Sum, report: Report) -> Result<RArray, Error> {
-    let parts = ruby.ary_new();
-    parts.push(rows)?;
-    parts.push(rest)?;
-    parts.push((total.count, total.memsize, total.references))?;
-    parts.push(document(ruby, report))?;
-    Ok(parts)
+/// The same of an answer that Ruby sees in another form than its report is made of.
+pub(crate) fn told_as<T: Serialize>(
+    ruby: &Ruby,
+    heap: Option<Obj<Heap>>,
+    seen: &T,
+    report: impl Fn(&Control<'_>) -> heap_inspector::Result<Report> + Send + Sync + 'static,
+) -> Result<RHash, Error> {
+    let answer = convert::fields(ruby, heap, seen)?;
+    answer.aset(ruby.to_symbol("document"), Document::later(ruby, report))?;
+    Ok(answer)
 }
 
-pub(crate) fn document(ruby: &Ruby, report: Report) -> Obj<Document> {
-    let document = ruby.obj_wrap(Document(report));
-    document.freeze();
-    document
+/// What was lost or repaired.
+fn warnings(ruby: &Ruby, heap: Obj<Heap>) -> Result<Value, Error> {
+    convert::value(ruby, &heap.snapshot(ruby)?.heap().diagnostics().warnings)
+}
+
+fn groups(
+    ruby: &Ruby,
+    heap: Obj<Heap>,
+    by: Vec<String>,
+    terms: RArray,
+    sort: String,
+    limit: Option<usize>,
+) -> Result<RHash, Error> {
+    let options =
+        groups::Options { by: keys(ruby, by)?, filter: filter(ruby, terms)?, sort: order(ruby, &sort)?, limit };
+    let name = heap.name().to_owned();
+    let (found, context, hints) = heap.work(ruby, |snapshot, control| {
+        let found = groups::groups(snapshot.heap(), &options, control)?;
+        Ok((found, snapshot.context(), hints::after_groups(untold(&name), snapshot.source()).sections))
+    })?;
+    let drawing = match options.by.contains(&Key::Stack) {
+        true => Some((heap.snapshot(ruby)?, options.clone(), name.clone())),
+        false => None,
+    };
+    let answer = told(ruby, None, found, move |found, _| {
+        let mut report = found.report(&name, &options.filter, options.sort, &context);
+        report.sections.extend_from_slice(&hints);
+        Ok(report)
+    })?;
+    let drawing = drawing.map(|(snapshot, options, name)| {
+        Document::later(ruby, move |control| {
+            let heap = snapshot.heap();
+            let sums = heap.sums(options.parts(), options.filter.memsize(), control)?;
+            by_stack::report(heap.names(), &sums, &options, &name, &snapshot.context(), control)
+        })
+    });
+    answer.aset(ruby.to_symbol("drawing"), drawing)?;
+    Ok(answer)
+}
+
+/// A report to which hints are added.
+fn untold(dump: &str) -> Report {
+    Report { verb: "", dump: dump.to_owned(), sections: Vec::new() }
+}
+
+fn generations(ruby: &Ruby, heap: Obj<Heap>, terms: RArray, limit: Option<usize>) -> Result<RHash, Error> {
+    let (filter, name) = (filter(ruby, terms)?, heap.name().to_owned());
+    let (found, context, hints) = heap.work(ruby, |snapshot, control| {
+        let found = generations::generations(snapshot.heap(), filter.clone(), limit, control)?;
+        Ok((found, snapshot.context(), hints::after_generations(untold(&name), snapshot.source()).sections))
+    })?;
+    told(ruby, None, found, move |found, _| {
+        let mut report = found.report(&name, &filter, &context);
+        report.sections.extend_from_slice(&hints);
+        Ok(report)
+    })
+}
+
+fn strings(
+    ruby: &Ruby,
+    heap: Obj<Heap>,
+    terms: RArray,
+    sort: String,
+    limit: usize,
+    threads: usize,
+    progress: Option<Value>,
+) -> Result<RHash, Error> {
+    let (filter, sort, name) = (filter(ruby, terms)?, order(ruby, &sort)?, heap.name().to_owned());
+    let (found, context) = heap.serve(ruby, progress, |snapshot, control| {
+        let options = scan::Options::from(Control { threads, ..*control });
+        strings::read(snapshot.source(), &filter, sort, limit, &options)
+    })?;
+    told(ruby, None, found, move |found, _| Ok(found.report(&name, &filter, &context)))
+}
+
+/// The facts, and of the groups in them the documents, as of [`groups`].
+fn summary(ruby: &Ruby, heap: Obj<Heap>, terms: RArray, limit: usize) -> Result<RHash, Error> {
+    let (filter, name) = (filter(ruby, terms)?, heap.name().to_owned());
+    let found = heap.work(ruby, |snapshot, control| summary::summary(snapshot.heap(), &filter, limit, control))?;
+    let found = Arc::new(found);
+    let groups = |of: fn(&summary::Summary) -> &groups::Groups| {
+        let (found, filter, name) = (Arc::clone(&found), filter.clone(), name.clone());
+        Document::later(ruby, move |_| Ok(of(&found).report(&name, &filter, Order::Bytes, &found.context)))
+    };
+    let (types, classes) = (groups(|found| &found.types), groups(|found| &found.classes));
+    let totals = &found.context.totals;
+    let (untraced, series) = (untraced(totals), totals.ruby_version.series());
+    let answer = convert::fields(ruby, None, &*found)?;
+    let kept = Arc::clone(&found);
+    answer.aset(ruby.to_symbol("document"), Document::later(ruby, move |_| Ok(kept.report(&name))))?;
+    answer.aset(ruby.to_symbol("untraced"), convert::value(ruby, &untraced)?)?;
+    answer.aset(ruby.to_symbol("ruby_series"), text(ruby, series))?;
+    answer.aset(ruby.to_symbol("types_document"), types)?;
+    answer.aset(ruby.to_symbol("classes_document"), classes)?;
+    Ok(answer)
+}
+
+pub(crate) fn keys(ruby: &Ruby, by: Vec<String>) -> Result<Vec<Key>, Error> {
+    let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
+    by.map_err(|error| errors::raised(ruby, &error))
 }
 
 pub(crate) fn order(ruby: &Ruby, name: &str) -> Result<Order, Error> {
@@ -435,7 +354,7 @@ pub(crate) fn text(ruby: &Ruby, text: &str) -> RString {
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("Heap", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("native_load", function!(Heap::load, 9))?;
+    native.define_singleton_method("load", function!(Heap::load, 9))?;
     class.define_method("object_count", method!(Heap::object_count, 0))?;
     class.define_method("memsize", method!(Heap::memsize, 0))?;
     class.define_method("close", method!(Heap::close, 0))?;
@@ -443,11 +362,11 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     class.define_method("truncated?", method!(Heap::is_truncated, 0))?;
     class.define_method("path", method!(Heap::path, 0))?;
     class.define_method("name", method!(|_: &Ruby, heap: &Heap| heap.name().to_owned(), 0))?;
-    class.define_private_method("native_warnings", method!(Heap::warnings, 0))?;
-    class.define_private_method("native_groups", method!(Heap::groups, 4))?;
-    class.define_private_method("native_generations", method!(Heap::generations, 2))?;
-    class.define_private_method("native_strings", method!(Heap::strings, 5))?;
-    class.define_private_method("native_summary", method!(Heap::summary, 2))?;
+    native.define_singleton_method("warnings", function!(warnings, 1))?;
+    native.define_singleton_method("groups", function!(groups, 5))?;
+    native.define_singleton_method("generations", function!(generations, 3))?;
+    native.define_singleton_method("strings", function!(strings, 6))?;
+    native.define_singleton_method("summary", function!(summary, 3))?;
     native.define_singleton_method("freed_beside", function!(|_: &Ruby| FREED_BESIDE.load(Ordering::Relaxed), 0))?;
     let names = |names: Vec<&str>| {
         let list = ruby.ary_new();

@@ -1,12 +1,14 @@
 //! The Ruby extension of heap_inspector: what Ruby code cannot do by itself. The methods users see are written in Ruby and call the
 //! private ones made here.
 //!
-//! Arguments arrive checked and in one plain form, answers leave as arrays of numbers and texts with a `document::Document` to
-//! render. Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them (`work`).
+//! All but what a class of its own reads is a function of `Native`, the heap first. Arguments arrive checked and in one plain form, answers
+//! leave as Hashes by the names of the library's fields (`convert`), with a `document::Document` to render.
+//! Long work runs on threads of its own while the Ruby thread waits without the GVL and serves them (`work`).
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init makes")]
 
 mod block_profile;
 mod command_line;
+mod convert;
 mod diff;
 mod document;
 mod dumper;

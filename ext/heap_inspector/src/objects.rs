@@ -1,11 +1,12 @@
 //! What `Relation` and `HeapObject` are made of: objects by query, and the attributes of one.
 //!
-//! Several objects travel as a String of their numbers, 4 bytes each in the machine's order. An object's attribute takes about a tenth of
-//! a microsecond, so nothing here works beside Ruby that need not.
+//! Several objects travel as a String of their numbers, 4 bytes each in the machine's order, their attributes as a column of each. An
+//! object's attribute takes about a tenth of a microsecond, so nothing here works beside Ruby that need not.
 
+use crate::convert;
 use crate::errors;
 use crate::filter::filter;
-use crate::heap::{Heap, key_value, text};
+use crate::heap::{Heap, key_value, keys, text};
 use crate::native::{function, method};
 use crate::work;
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, OrderBy, Query, Retained, ordered};
@@ -15,15 +16,16 @@ use heap_inspector::graph::dominators::{Children, Dominator, Tree};
 use heap_inspector::heap::NodeId;
 use heap_inspector::keys::{Key, KeyValue, Values};
 use heap_inspector::labels::Labels;
-use heap_inspector::names::{ClassId, StackFrame};
+use heap_inspector::names::ClassId;
 use heap_inspector::record::{Flags, Type};
 use heap_inspector::snapshot::Snapshot;
 use magnus::rb_sys::FromRawValue;
 use magnus::typed_data::Obj;
-use magnus::value::{LazyId, ReprValue, StaticSymbol};
+use magnus::value::{Id, LazyId, ReprValue, StaticSymbol};
 use magnus::{
     Class, Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RObject, RString, Ruby, TryConvert, Value,
 };
+use serde::Serialize;
 
 /// What Ruby asks of an object.
 #[derive(Clone, Copy, Debug)]
@@ -67,42 +69,57 @@ static TYPES: [(Type, LazyId); 18] = [
     (Type::Complex, LazyId::new("complex")),
 ];
 
-/// Every attribute with its name; HeapObject has a method of that name, with a question mark where it is yes or no.
-const ATTRIBUTES: [(&str, Attribute); 33] = [
-    ("address", Attribute::Address),
-    ("type", Attribute::Type),
-    ("class_name", Attribute::Class),
-    ("memsize", Attribute::Number(Number::Memsize)),
-    ("retained_memsize", Attribute::Number(Number::RetainedMemsize)),
-    ("retained_count", Attribute::Number(Number::RetainedCount)),
-    ("reference_count", Attribute::Number(Number::ReferenceCount)),
-    ("slot_size", Attribute::Number(Number::SlotSize)),
-    ("length", Attribute::Number(Number::Length)),
-    ("bytesize", Attribute::Bytesize),
-    ("generation", Attribute::Number(Number::Generation)),
-    ("file", Attribute::File),
-    ("line", Attribute::Line),
-    ("location", Attribute::Location),
-    ("method_name", Attribute::Method),
-    ("gem", Attribute::Key(Key::Gem)),
-    ("app_location", Attribute::Key(Key::AppLocation)),
-    ("directory", Attribute::Key(Key::Directory)),
-    ("encoding", Attribute::Key(Key::Encoding)),
-    ("struct", Attribute::Key(Key::Struct)),
-    ("imemo", Attribute::Key(Key::Imemo)),
-    ("shape", Attribute::Key(Key::Shape)),
-    ("frozen", Attribute::Trait(Flags::FROZEN)),
-    ("old", Attribute::Trait(Flags::OLD)),
-    ("embedded", Attribute::Trait(Flags::EMBEDDED)),
-    ("shared", Attribute::Trait(Flags::SHARED)),
-    ("fstring", Attribute::Trait(Flags::FSTRING)),
-    ("broken", Attribute::Trait(Flags::BROKEN)),
-    ("singleton", Attribute::Trait(Flags::SINGLETON)),
-    ("wb_protected", Attribute::Trait(Flags::WB_PROTECTED)),
-    ("marked", Attribute::Trait(Flags::MARKED)),
-    ("traced", Attribute::Traced),
-    ("reachable", Attribute::Reachable),
-];
+/// Every attribute with its name, and what makes HeapObject's methods: each has that name, with a question mark where it is yes or no.
+macro_rules! attributes {
+    ($($name:literal => $attribute:expr),* $(,)?) => {
+        const ATTRIBUTES: &[(&str, Attribute)] = &[$(($name, $attribute)),*];
+
+        // A method is a function without a state, so each attribute needs one of its own.
+        fn define_readers(class: RClass) -> Result<(), Error> {
+            $(class.define_method(
+                &reader($name, $attribute)[..],
+                method!(|ruby: &Ruby, object: RObject| read(ruby, object, $attribute), 0),
+            )?;)*
+            Ok(())
+        }
+    };
+}
+
+attributes! {
+    "address" => Attribute::Address,
+    "type" => Attribute::Type,
+    "class_name" => Attribute::Class,
+    "memsize" => Attribute::Number(Number::Memsize),
+    "retained_memsize" => Attribute::Number(Number::RetainedMemsize),
+    "retained_count" => Attribute::Number(Number::RetainedCount),
+    "reference_count" => Attribute::Number(Number::ReferenceCount),
+    "slot_size" => Attribute::Number(Number::SlotSize),
+    "length" => Attribute::Number(Number::Length),
+    "bytesize" => Attribute::Bytesize,
+    "generation" => Attribute::Number(Number::Generation),
+    "file" => Attribute::File,
+    "line" => Attribute::Line,
+    "location" => Attribute::Location,
+    "method_name" => Attribute::Method,
+    "gem" => Attribute::Key(Key::Gem),
+    "app_location" => Attribute::Key(Key::AppLocation),
+    "directory" => Attribute::Key(Key::Directory),
+    "encoding" => Attribute::Key(Key::Encoding),
+    "struct" => Attribute::Key(Key::Struct),
+    "imemo" => Attribute::Key(Key::Imemo),
+    "shape" => Attribute::Key(Key::Shape),
+    "frozen" => Attribute::Trait(Flags::FROZEN),
+    "old" => Attribute::Trait(Flags::OLD),
+    "embedded" => Attribute::Trait(Flags::EMBEDDED),
+    "shared" => Attribute::Trait(Flags::SHARED),
+    "fstring" => Attribute::Trait(Flags::FSTRING),
+    "broken" => Attribute::Trait(Flags::BROKEN),
+    "singleton" => Attribute::Trait(Flags::SINGLETON),
+    "wb_protected" => Attribute::Trait(Flags::WB_PROTECTED),
+    "marked" => Attribute::Trait(Flags::MARKED),
+    "traced" => Attribute::Traced,
+    "reachable" => Attribute::Reachable,
+}
 
 impl Attribute {
     fn named(ruby: &Ruby, name: &str) -> Result<Attribute, Error> {
@@ -184,12 +201,12 @@ fn shared(bytes: &[u8]) -> Value {
     unsafe { Value::from_raw(rb_sys::rb_enc_interned_str(text.as_ptr().cast(), length, rb_sys::rb_utf8_encoding())) }
 }
 
-pub(crate) fn address(ruby: &Ruby, address: u64) -> RString {
+fn address(ruby: &Ruby, address: u64) -> RString {
     text(ruby, &format!("0x{address:x}"))
 }
 
 /// A value as HeapObject has it: nil where there is none, whatever the reason.
-pub(crate) fn present(ruby: &Ruby, value: &KeyValue) -> Value {
+fn present(ruby: &Ruby, value: &KeyValue) -> Value {
     match value {
         KeyValue::Absent(_) => ruby.qnil().as_value(),
         value => key_value(ruby, value),
@@ -197,7 +214,7 @@ pub(crate) fn present(ruby: &Ruby, value: &KeyValue) -> Value {
 }
 
 /// The value of one key, a frozen Array of several.
-pub(crate) fn key(ruby: &Ruby, values: &[KeyValue]) -> Result<Value, Error> {
+fn key(ruby: &Ruby, values: &[KeyValue]) -> Result<Value, Error> {
     if let [value] = values {
         return Ok(key_value(ruby, value));
     }
@@ -303,14 +320,21 @@ fn ids(
     Ok(pack(ruby, &ids))
 }
 
-/// `[count, known, sum, least, greatest]` of a number.
-fn measure(ruby: &Ruby, heap: &Heap, clauses: RArray, of: String) -> Result<RArray, Error> {
+/// What a number comes to over all objects of a query.
+#[derive(Serialize)]
+struct Measured {
+    count: u64,
+    /// How many have it.
+    known: u64,
+    sum: u64,
+    minimum: Option<u64>,
+    maximum: Option<u64>,
+}
+
+fn measure(ruby: &Ruby, heap: &Heap, clauses: RArray, of: String) -> Result<Value, Error> {
     let measure = measures(ruby, heap, clauses, &[], &of)?.pop().map(|(_, measure)| measure).unwrap_or_default();
-    let (least, greatest) = measure.extremes().unzip();
-    let row = ruby.ary_new();
-    row.cat(&[measure.count, measure.known, measure.sum].map(|number| number.into_value_with(ruby)))?;
-    row.cat(&[least, greatest].map(|number| number.into_value_with(ruby)))?;
-    Ok(row)
+    let ((minimum, maximum), Measure { count, known, sum, .. }) = (measure.extremes().unzip(), measure);
+    convert::value(ruby, &Measured { count, known, sum, minimum, maximum })
 }
 
 /// What a number comes to by group, `{key => value}`, the greatest first: its `count`, `sum`, `average`, `minimum` or `maximum`.
@@ -323,7 +347,7 @@ fn groups(
     statistic: String,
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
-    let groups = measures(ruby, heap, clauses, &keys(ruby, &by)?, &of)?;
+    let groups = measures(ruby, heap, clauses, &keys(ruby, by)?, &of)?;
     let value = |measure: &Measure| match &statistic[..] {
         "count" => Some(measure.count),
         "sum" => Some(measure.sum),
@@ -378,7 +402,7 @@ fn retained(
     of: String,
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
-    let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, &by)?, number(ruby, &of)?);
+    let (query, by, number) = (query(ruby, heap, clauses)?, keys(ruby, by)?, number(ruby, &of)?);
     let groups = heap.work(ruby, |snapshot, control| {
         let (tree, children) = (snapshot.tree(control)?, snapshot.children(control)?);
         let groups = Objects::new(snapshot.heap(), Some((tree, children)), &query).retained(&by, children, control)?;
@@ -404,11 +428,6 @@ fn values(ruby: &Ruby, heap: &Heap, key: String) -> Result<RArray, Error> {
         list.push(key_value(ruby, value))?;
     }
     Ok(list)
-}
-
-fn keys(ruby: &Ruby, by: &[String]) -> Result<Vec<Key>, Error> {
-    let by = by.iter().map(|name| name.parse()).collect::<heap_inspector::Result<Vec<Key>>>();
-    by.map_err(|error| errors::raised(ruby, &error))
 }
 
 /// The attributes of some objects: an Array of each, by name.
@@ -465,17 +484,11 @@ fn line(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
     Ok(text(ruby, &json))
 }
 
-/// The frames of the stack that allocated an object, the innermost first: `[[file, line, label, of the app], ...]`.
-fn stack(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RArray, Error> {
+/// The frames of the stack that allocated an object, the innermost first.
+fn stack(ruby: &Ruby, heap: &Heap, id: u32) -> Result<Value, Error> {
     let snapshot = heap.snapshot(ruby)?;
-    let (heap, rows) = (snapshot.heap(), ruby.ary_new());
-    for (at, frame) in heap.names().frames(heap.stack(NodeId(id))).enumerate() {
-        work::check_interrupts(ruby, at)?;
-        let StackFrame { file, line, label, is_app } = frame;
-        let [file, label] = [file, label].map(|words| words.map(|words| text(ruby, &words)));
-        rows.push((file, line, label, is_app))?;
-    }
-    Ok(rows)
+    let heap = snapshot.heap();
+    convert::value(ruby, &heap.names().frames(heap.stack(NodeId(id))).collect::<Vec<_>>())
 }
 
 fn find(ruby: &Ruby, heap: &Heap, address: u64) -> Result<Option<u32>, Error> {
@@ -553,26 +566,43 @@ fn dominated(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
 static HEAP: LazyId = LazyId::new("@heap");
 static INDEX: LazyId = LazyId::new("@index");
 
-/// HeapObjects of some objects, as `HeapObject.at` makes one.
+/// Makes HeapObjects of numbers, as `HeapObject.at` makes one.
+pub(crate) struct Maker {
+    heap: Obj<Heap>,
+    class: RClass,
+    heap_id: Id,
+    index_id: Id,
+}
+
+impl Maker {
+    pub(crate) fn new(ruby: &Ruby, heap: Obj<Heap>) -> Result<Maker, Error> {
+        let module: RModule = ruby.class_object().const_get("HeapInspector")?;
+        let (heap_id, index_id) = (LazyId::get_inner_with(&HEAP, ruby), LazyId::get_inner_with(&INDEX, ruby));
+        Ok(Maker { heap, class: module.const_get("HeapObject")?, heap_id, index_id })
+    }
+
+    pub(crate) fn object(&self, index: impl IntoValue) -> Result<Value, Error> {
+        let object = RObject::try_convert(self.class.obj_alloc()?.as_value())?;
+        object.ivar_set(self.heap_id, self.heap)?;
+        object.ivar_set(self.index_id, index)?;
+        object.freeze();
+        Ok(object.as_value())
+    }
+}
+
+/// HeapObjects of some objects.
 fn objects(ruby: &Ruby, heap: Obj<Heap>, packed: RString) -> Result<RArray, Error> {
     let ids = unpack(ruby, packed, heap.snapshot(ruby)?.heap().object_count())?;
-    let module: RModule = ruby.class_object().const_get("HeapInspector")?;
-    let class: RClass = module.const_get("HeapObject")?;
-    let (heap_id, index_id) = (LazyId::get_inner_with(&HEAP, ruby), LazyId::get_inner_with(&INDEX, ruby));
+    let maker = Maker::new(ruby, heap)?;
     let list = ruby.ary_new_capa(ids.len());
     for id in ids {
-        let object = RObject::try_convert(class.obj_alloc()?.as_value())?;
-        object.ivar_set(heap_id, heap)?;
-        object.ivar_set(index_id, id.0)?;
-        object.freeze();
-        list.push(object)?;
+        list.push(maker.object(id.0)?)?;
     }
     Ok(list)
 }
 
-/// The method of a HeapObject that gives the attribute at a place of [`ATTRIBUTES`].
-fn read<const AT: usize>(ruby: &Ruby, object: RObject) -> Result<Value, Error> {
-    let attribute = ATTRIBUTES[AT].1;
+/// What the methods of a HeapObject do. They read the columns by themselves, not by way of a Hash of all that an object has.
+fn read(ruby: &Ruby, object: RObject, attribute: Attribute) -> Result<Value, Error> {
     let heap: Obj<Heap> = object.ivar_get(LazyId::get_inner_with(&HEAP, ruby))?;
     let index: u32 = object.ivar_get(LazyId::get_inner_with(&INDEX, ruby))?;
     let snapshot = heap.snapshot(ruby)?;
@@ -588,7 +618,7 @@ fn read<const AT: usize>(ruby: &Ruby, object: RObject) -> Result<Value, Error> {
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("ids", function!(ids, 5))?;
     native.define_singleton_method("measure", function!(measure, 3))?;
-    native.define_singleton_method("groups", function!(groups, 6))?;
+    native.define_singleton_method("measure_by_group", function!(groups, 6))?;
     native.define_singleton_method("retained_by_group", function!(retained, 5))?;
     native.define_singleton_method("values", function!(values, 2))?;
     native.define_singleton_method("pluck", function!(pluck, 3))?;
@@ -607,14 +637,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("dominator", function!(dominator, 2))?;
     native.define_singleton_method("dominated", function!(dominated, 2))?;
     let class = module.define_class("HeapObject", ruby.class_object())?;
-    // A method is a function without a state, so each place needs one of its own.
-    macro_rules! readers {
-        ($($at:literal)*) => {
-            const { assert!(ATTRIBUTES.len() == [$($at),*].len()) };
-            $(class.define_method(reader($at), method!(read::<$at>, 0))?;)*
-        };
-    }
-    readers!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    define_readers(class)?;
     let names = ruby.ary_new();
     for (name, _) in ATTRIBUTES {
         names.push(ruby.to_symbol(name))?;
@@ -624,8 +647,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
 }
 
 /// The name of the method.
-fn reader(at: usize) -> String {
-    let (name, attribute) = ATTRIBUTES[at];
+fn reader(name: &str, attribute: Attribute) -> String {
     let is_flag = matches!(attribute, Attribute::Trait(_) | Attribute::Traced | Attribute::Reachable);
     format!("{name}{}", if is_flag { "?" } else { "" })
 }

@@ -3,7 +3,7 @@
 use crate::document::Document;
 use crate::errors;
 use crate::filter::filter;
-use crate::heap::{Heap, document};
+use crate::heap::Heap;
 use crate::native::function;
 use heap_inspector::questions::{Asked, Question, Words};
 use heap_inspector::view::Format;
@@ -31,7 +31,7 @@ fn answer(ruby: &Ruby, heap: &Heap, name: String, options: RHash, terms: RArray)
         };
         question.of(snapshot, &Words(&given), &asked)
     })?;
-    Ok(document(ruby, report))
+    Ok(Document::made(ruby, report))
 }
 
 pub(crate) fn define(native: RModule) -> Result<(), Error> {

@@ -273,13 +273,13 @@ fn report(ruby: &Ruby, limit: usize) -> Result<Option<RArray>, Error> {
         return Ok(None);
     };
     let row = ruby.ary_new();
-    row.push(ruby.obj_wrap(Document(block_profile::report(&taken.profile, strings, limit))))?;
+    row.push(Document::made(ruby, block_profile::report(&taken.profile, strings, limit)))?;
     row.push(ruby.obj_wrap(taken))?;
     Ok(Some(row))
 }
 
-/// What is known of an object: `[path, line, method, class, generation, [[path, line, label], …]]`, innermost frame first; nil for none.
-fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RArray>, Error> {
+/// What is known of an object, by the names of `Allocation` and its `Frame`s, innermost first; nil for none.
+fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RHash>, Error> {
     use magnus::rb_sys::AsRawValue;
     name_frames(ruby);
     let address = object.as_raw();
@@ -299,17 +299,21 @@ fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RArray>, Error> {
     let line = |line: u32| (line > 0).then_some(line);
     let stack = ruby.ary_new();
     for (path, at, label) in frames {
-        stack.push((text(&path), line(at), text(&label)))?;
+        let frame = ruby.hash_new();
+        frame.aset(ruby.to_symbol("file"), text(&path))?;
+        frame.aset(ruby.to_symbol("line"), line(at))?;
+        frame.aset(ruby.to_symbol("label"), text(&label))?;
+        stack.push(frame)?;
     }
-    let row = ruby.ary_new();
     let (path, at, method, class) = site.unwrap_or_default();
-    row.push(text(&path))?;
-    row.push(line(at))?;
-    row.push(text(&method))?;
-    row.push(text(&class))?;
-    row.push(generation)?;
-    row.push(stack)?;
-    Ok(Some(row))
+    let found = ruby.hash_new();
+    found.aset(ruby.to_symbol("file"), text(&path))?;
+    found.aset(ruby.to_symbol("line"), line(at))?;
+    found.aset(ruby.to_symbol("method_name"), text(&method))?;
+    found.aset(ruby.to_symbol("class_name"), text(&class))?;
+    found.aset(ruby.to_symbol("generation"), generation)?;
+    found.aset(ruby.to_symbol("stack"), stack)?;
+    Ok(Some(found))
 }
 
 /// Overwrites what ended calls left on the machine stack beneath the caller. The collector takes each word there for an object where it could

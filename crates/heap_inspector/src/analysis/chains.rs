@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::BuildHasher;
 
 /// An object on a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Step {
     /// The object.
     pub id: NodeId,
@@ -28,10 +28,12 @@ pub struct Step {
 }
 
 /// A chain of references from a root to an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
 pub struct Chain {
     /// The steps; where only what is shown was asked for, these.
     pub steps: Vec<Step>,
+    #[serde(skip)]
     shown: Vec<Row>,
 }
 

@@ -64,9 +64,10 @@ impl Form {
 }
 
 /// What an array or hash has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Room {
     /// How it keeps its elements.
+    #[serde(skip)]
     pub form: Form,
     /// For how many elements it has room; none where it has no room of its own, or that is not known.
     pub capacity: Option<u64>,
@@ -173,7 +174,7 @@ fn table_bytes(power: u32, word: u64) -> u64 {
 }
 
 /// What is summed up over arrays and hashes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Fill {
     /// How many.
     pub count: u64,
@@ -208,7 +209,7 @@ impl Fill {
 }
 
 /// One array or hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Collection {
     /// The object.
     pub id: NodeId,
@@ -225,11 +226,12 @@ pub struct Collection {
     /// The bytes it retains, where a tree was given.
     pub retained_memsize: Option<u64>,
     /// Where it was allocated.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
 }
 
 /// Arrays and hashes with the same values of the keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Group {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
@@ -242,7 +244,7 @@ pub const LENGTHS: [(u64, u64); 8] =
     [(0, 0), (1, 8), (9, 64), (65, 512), (513, 4096), (4097, 32_768), (32_769, 262_144), (262_145, u64::MAX)];
 
 /// The arrays and hashes of a heap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Collections {
     /// All arrays that pass the filter.
     pub arrays: Fill,

@@ -25,13 +25,14 @@ use hashbrown::HashMap;
 use order::Taken;
 use std::sync::Arc;
 
-pub(super) use doubts::doubts;
+pub use compared::Compared;
 pub use growth::{Growth, HolderGrowth, Holders, Trend, growth, stayed};
 pub(super) use matching::Translation;
 pub use matching::{Before, Match};
 pub use order::{order, sorted_note};
-pub use report::{By, growth_report, holder_report, path_report, report, stayed_report};
+pub use report::{Answer, By, answer};
 
+mod compared;
 mod doubts;
 mod growth;
 mod matching;

@@ -23,8 +23,16 @@ pub struct Shown {
     pub width: usize,
 }
 
+impl Shown {
+    /// The least that is told of a tree of so many bytes, where nothing else is asked for.
+    #[must_use]
+    pub fn least(all: u64) -> u64 {
+        all / 100
+    }
+}
+
 /// One object, or the small ones of a class that the same object dominates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Row {
     /// 0 for the top rows.
     pub depth: usize,
@@ -43,6 +51,7 @@ pub struct Row {
     /// How many objects they retain, themselves included.
     pub retained_count: u64,
     /// Where the object was allocated.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
 }
 
@@ -234,8 +243,14 @@ fn below(
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
-pub fn report(found: &DominatorRows<'_>, dump: &str, context: &Context, control: &Control<'_>) -> Result<Report> {
-    let (heap, tree) = (found.heap, found.tree);
+pub fn report(
+    heap: &Heap,
+    tree: &Tree,
+    rows: impl Iterator<Item = Row>,
+    dump: &str,
+    context: &Context,
+    control: &Control<'_>,
+) -> Result<Report> {
     let all = tree.reachable().memsize;
     let several = |row: &Row| match (row.label.as_str(), row.count) {
         ("", count) => format!("({} smaller)", crate::human::count(count)),
@@ -243,7 +258,7 @@ pub fn report(found: &DominatorRows<'_>, dump: &str, context: &Context, control:
         (label, count) => format!("{} × {label}", crate::human::count(count)),
     };
     let mut nodes = Rows::default();
-    for (step, row) in found.rows().enumerate() {
+    for (step, row) in rows.enumerate() {
         control.check_at(step)?;
         nodes.push(TreeNode {
             depth: row.depth,

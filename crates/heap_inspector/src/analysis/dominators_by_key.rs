@@ -19,7 +19,7 @@ use crate::select::Filter;
 use crate::sums::Sum;
 
 /// Objects of one key that those of the row above dominate immediately.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Row {
     /// 0 for the top rows.
     pub depth: usize,

@@ -28,7 +28,7 @@ const TENTHS: usize = 10;
 const CELLS: usize = 1024;
 
 /// One page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Page {
     /// Where it begins.
     pub address: u64,
@@ -51,6 +51,7 @@ pub struct Page {
     /// Its generation.
     pub generation: KeyValue,
     /// Where it was allocated.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
 }
 
@@ -68,7 +69,7 @@ pub struct PageMap {
 }
 
 /// Objects on nearly empty pages with the same values of the keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Holders {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
@@ -83,7 +84,7 @@ pub struct Holders {
 }
 
 /// How full a heap's pages are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Fragmentation {
     /// Bytes of a page.
     pub page_bytes: u64,
@@ -92,6 +93,7 @@ pub struct Fragmentation {
     /// By slot size, the smallest first.
     pub by_size: Vec<SizePages>,
     /// The same pages one by one, for a map of them.
+    #[serde(skip)]
     pub map: Vec<PageMap>,
     /// By tenths of fullness: from 0 to 10 % (not included), ..., from 90 to 100 % (included).
     pub by_fullness: [Pages; TENTHS],

@@ -14,7 +14,7 @@ use crate::source::Source;
 use crate::sums::Sum;
 
 /// The objects of one generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Generation {
     /// The GC count at the allocation; none for untraced objects.
     pub number: Option<u64>,
@@ -32,7 +32,7 @@ impl Generation {
 }
 
 /// The generations of a dump, untraced objects first, then the oldest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Generations {
     /// The generations, in order.
     pub generations: Vec<Generation>,

@@ -45,7 +45,7 @@ impl Options {
 }
 
 /// Objects with the same values of the keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Group {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
@@ -56,7 +56,7 @@ pub struct Group {
 }
 
 /// What a group of objects stands for, reckoned from those of them that were sampled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Estimate {
     /// How many of the group's objects were sampled.
     pub samples: u64,
@@ -78,7 +78,7 @@ impl Estimate {
 }
 
 /// The groups of a dump.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Groups {
     /// The keys.
     pub by: Vec<Key>,

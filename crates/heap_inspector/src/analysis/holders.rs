@@ -75,6 +75,7 @@ pub fn growth(
         let path = path(&anchor);
         HolderGrowth {
             id,
+            address: id.map(|id| heap.address(id)),
             holder: match id {
                 Some(_) => suspects::holder(heap, &labels, &origins, &roots, &path, "").0,
                 None => suspects::root_label(heap, anchor),

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The normalised path of one object or of many: the classes on it, the holder first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct NormalisedPath(pub Vec<String>);
 
 impl NormalisedPath {

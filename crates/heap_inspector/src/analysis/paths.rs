@@ -19,7 +19,7 @@ use crate::source::Source;
 use hashbrown::HashMap;
 
 /// The chains to one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Paths {
     /// The object.
     pub id: NodeId,
@@ -191,7 +191,7 @@ impl Paths {
 }
 
 /// Objects of one class on the shortest paths to the objects asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Group {
     /// How deep it stands: 0 what the roots refer to.
     pub depth: usize,
@@ -210,7 +210,7 @@ pub struct Group {
 }
 
 /// The merged paths to many objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Merged {
     /// The groups, each behind the one that holds it, the one with the most objects first.
     pub groups: Vec<Group>,

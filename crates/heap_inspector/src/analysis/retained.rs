@@ -20,7 +20,7 @@ use crate::source::Source;
 use crate::sums::Sum;
 
 /// A single object and what it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Holder {
     /// The object.
     pub id: NodeId,
@@ -35,6 +35,7 @@ pub struct Holder {
     /// How many objects it retains, itself included.
     pub retained_count: u64,
     /// Where it was allocated.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
     /// What dominates it immediately, for people; none where only the roots together do.
     pub held_by: Option<String>,
@@ -88,7 +89,7 @@ pub fn holders(
 }
 
 /// Objects with the same values of the keys, and what they hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Group {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
@@ -101,7 +102,7 @@ pub struct Group {
 }
 
 /// What groups of objects retain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Groups {
     /// The keys.
     pub by: Vec<Key>,

@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 const SITES: usize = 5;
 
 /// A text that several strings hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DuplicateString {
     /// The text; of a long one its start, and then `is_cut` is set.
     pub value: String,
@@ -41,7 +41,7 @@ pub struct DuplicateString {
 }
 
 /// The duplicate strings of a dump.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Strings {
     /// The texts in order, as many as the limit allows.
     pub duplicates: Vec<DuplicateString>,

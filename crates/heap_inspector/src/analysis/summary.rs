@@ -21,7 +21,7 @@ use crate::source::Source;
 use crate::sums::Sums;
 
 /// A dump at a glance.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Summary {
     /// Objects by internal type.
     pub types: Groups,
@@ -30,6 +30,7 @@ pub struct Summary {
     /// Heap pages by slot size; none where the addresses are no heap's.
     pub pages: Option<Vec<SizePages>>,
     /// Which objects the tables are of; the other facts are of all.
+    #[serde(skip)]
     pub filter: Filter,
     /// Totals, roots, shapes, the Ruby series, and what was lost.
     pub context: Context,

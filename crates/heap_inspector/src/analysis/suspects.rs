@@ -15,7 +15,7 @@ use super::chains::Chain;
 use super::diff::Diff;
 use super::normalised::NormalisedPath;
 use super::path_growth::Pathed;
-use super::verdicts::{Fault, Growth, Judge, Judged, reference};
+use super::verdicts::{Growth, Judge, Judged};
 use super::work::{Rate, Work};
 use crate::Result;
 use crate::control::Control;
@@ -41,7 +41,7 @@ use unseen::unseen;
 use untraced::untraced;
 
 pub(super) use anchors::AccumulationPoint;
-pub use answer::{failure, report};
+pub use answer::{Suspects, failure};
 pub(super) use by_path::{floor, verdict as path_verdict};
 pub use exceptions::Exceptions;
 pub use freed::{Freed, free};
@@ -75,7 +75,8 @@ mod unseen;
 mod untraced;
 
 /// How far a suspicion is to be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// It may be a cache or start-up data as well.
     Low,
@@ -98,7 +99,7 @@ impl Confidence {
 }
 
 /// An accumulation point that takes in objects and keeps them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Suspect {
     /// Whom a programmer would ask: the class, module or thread that holds the accumulation point, or the root where none does.
     pub holder: String,
@@ -106,6 +107,8 @@ pub struct Suspect {
     pub holder_id: Option<NodeId>,
     /// The accumulation point; none where it is a root itself.
     pub id: Option<NodeId>,
+    /// Its address.
+    pub address: Option<u64>,
     /// The accumulation point for people.
     pub label: String,
     /// The class of the objects that pile up.
@@ -119,6 +122,7 @@ pub struct Suspect {
     /// Growth for each request, job or whatever it goes with, where the dumps tell of any.
     pub rate: Option<Rate>,
     /// Where the objects were allocated; where that is lost, most of what came with them.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
     /// Where that is in no file of the app: where in the app most of them were allocated, as their stacks tell; without stacks most of
     /// what came with them, or else what takes them in.
@@ -135,6 +139,9 @@ pub struct Suspect {
     pub path: Chain,
     /// What is thought of each of its steps, where that was asked for ([`judge`]).
     pub judged: Vec<Judged>,
+    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
+    /// that alone. With `judged`.
+    pub faulty_references: Vec<String>,
     /// At how many places that are one by their normalised path; the others' bytes are in this one's.
     pub places: u64,
     /// What would be freed if what piles up were let go, where that was asked for ([`free`]).
@@ -154,6 +161,7 @@ pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, diff: Option<&Diff<'_>>) 
     for suspect in found {
         let growth = suspect.growth(diff);
         suspect.judged = judge.steps(&suspect.path.steps, growth);
+        suspect.faulty_references = judge.faulty_references(&suspect.path.steps, &suspect.judged);
     }
 }
 
@@ -182,16 +190,6 @@ impl Suspect {
         let old = diff.and_then(|diff| steps[..last].iter().rposition(|step| !diff.is_new(step.id)));
         let pile = old.map_or(next, |old| next.max(old + 1));
         Some(Growth { point, pile, is_known: diff.is_some() })
-    }
-
-    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
-    /// that alone.
-    #[must_use]
-    pub fn faulty_references(&self, heap: &Heap) -> Vec<String> {
-        let steps = &self.path.steps;
-        let at_fault = self.judged.iter().enumerate().filter(|(_, judged)| judged.fault != Fault::None);
-        let word = |at: usize| reference(heap, at.checked_sub(1).map(|before| &steps[before]), &steps[at]);
-        at_fault.map(|(at, _)| word(at)).collect()
     }
 }
 

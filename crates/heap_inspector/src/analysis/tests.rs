@@ -35,8 +35,8 @@ fn every_look_at_the_flag_ends_the_work() {
     let objects = Objects::new(&heap, Some((&tree, &children)), &all);
     let context = Context::of(&heap);
     let shown = Shown { depth: 9, min: 0, width: usize::MAX };
-    let rows = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ALONE).unwrap();
-    let report = dominator_tree::report(&rows, "a dump", &context, &ALONE).unwrap();
+    let found = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ALONE).unwrap();
+    let report = dominator_tree::report(&heap, &tree, found.rows(), "a dump", &context, &ALONE).unwrap();
     let id = *ids.last().unwrap();
     type Work<'a> = Box<dyn Fn(&Control<'_>) -> Result<()> + 'a>;
     let works: Vec<(&str, Work<'_>)> = vec![
@@ -56,7 +56,12 @@ fn every_look_at_the_flag_ends_the_work() {
                 dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, control).map(drop)
             }),
         ),
-        ("its report", Box::new(|control| dominator_tree::report(&rows, "a dump", &context, control).map(drop))),
+        (
+            "its report",
+            Box::new(|control| {
+                dominator_tree::report(&heap, &tree, found.rows(), "a dump", &context, control).map(drop)
+            }),
+        ),
         (
             "merged",
             Box::new(|control| {
@@ -83,7 +88,7 @@ fn every_look_at_the_flag_ends_the_work() {
         ("generations", Box::new(|control| generations::generations(&heap, filter.clone(), None, control).map(drop))),
         ("summary", Box::new(|control| summary::summary(&heap, &filter, 3, control).map(drop))),
         ("diff", Box::new(|control| Diff::new(&dumps, control).map(drop))),
-        ("its report", Box::new(|control| diff::report(&diff, By::Keys(&by), &filter, 9, control).map(drop))),
+        ("its answer", Box::new(|control| diff::answer(&diff, By::Keys(by.to_vec()), &filter, 9, control).map(drop))),
         ("what stayed", Box::new(|control| diff::stayed(&diff, &by, &filter, None, control).map(drop))),
         ("what is gone", Box::new(|control| diff.gone_objects(control).map(drop))),
         ("growth", Box::new(|control| diff::growth(&diff, &by, &filter, true, control).map(drop))),

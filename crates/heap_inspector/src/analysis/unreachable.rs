@@ -26,7 +26,7 @@ use crate::source::Source;
 use crate::sums::{Sum, Sums};
 
 /// An unreachable object and what hangs on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Component {
     /// The object at its root; of a cycle one of its objects.
     pub id: NodeId,
@@ -41,11 +41,12 @@ pub struct Component {
     /// Whether the root is in a cycle: references lead from it back to itself.
     pub is_cycle: bool,
     /// Where the root was allocated.
+    #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
 }
 
 /// Components whose roots have the same values of the keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ComponentGroup {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
@@ -56,7 +57,7 @@ pub struct ComponentGroup {
 }
 
 /// Unreachable objects that are perhaps alive: Ruby's own tables hold such objects weakly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Weak {
     /// Interned strings (the table of fstrings).
     pub strings: Sum,
@@ -69,7 +70,7 @@ pub struct Weak {
 }
 
 /// What no root leads to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Unreachable {
     /// All unreachable objects.
     pub total: Sum,

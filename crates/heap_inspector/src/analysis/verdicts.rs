@@ -19,7 +19,8 @@ use rules::{ENVIRONMENT_KEYS, ENVIRONMENT_VALUES, EXPECTED, WORK};
 mod rules;
 
 /// What is to be thought of an object's being alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It is meant to live.
     Expected,
@@ -65,8 +66,19 @@ impl Fault {
     }
 }
 
+/// Its word, and nothing where the reference is not the one to cut.
+impl serde::Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Fault::None => serializer.serialize_none(),
+            Fault::Candidate => serializer.serialize_unit_variant("Fault", 1, "candidate"),
+            Fault::Faulty => serializer.serialize_unit_variant("Fault", 2, "faulty"),
+        }
+    }
+}
+
 /// What is thought of a step, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Judged {
     /// Of the object.
     pub verdict: Verdict,
@@ -187,6 +199,14 @@ impl<'a> Judge<'a> {
             judged[begin..=end].iter_mut().for_each(|judged| judged.fault = fault);
         }
         judged
+    }
+
+    /// The references to the steps at fault, by classes.
+    #[must_use]
+    pub fn faulty_references(&self, steps: &[Step], judged: &[Judged]) -> Vec<String> {
+        let at_fault = judged.iter().enumerate().filter(|(_, judged)| judged.fault != Fault::None);
+        let word = |at: usize| reference(self.heap, at.checked_sub(1).map(|before| &steps[before]), &steps[at]);
+        at_fault.map(|(at, _)| word(at)).collect()
     }
 
     /// What growth says: where objects piled up, and what piled up there.

@@ -25,7 +25,8 @@ pub const DUMPS: usize = 3;
 const WORK: u64 = 10;
 
 /// What became of a leak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It does not grow any more, or hardly.
     Fixed,
@@ -54,7 +55,8 @@ impl Fate {
 }
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Every leak of the series before is fixed, and there is no new one.
     Fixed,
@@ -87,7 +89,7 @@ impl Outcome {
 }
 
 /// A leak of either series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Leak {
     /// Its fingerprint.
     pub fingerprint: String,
@@ -113,7 +115,7 @@ impl Leak {
 }
 
 /// Whether a leak is mended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Verification {
     /// The answer.
     pub outcome: Outcome,

@@ -44,7 +44,7 @@ pub struct Work {
 }
 
 /// Growth for each unit of work.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Rate {
     /// The sort of work, a plural as `requests`.
     pub unit: String,

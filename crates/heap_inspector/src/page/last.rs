@@ -2,7 +2,7 @@
 
 use super::{cells, groups, objects, suspect, trees};
 use crate::Result;
-use crate::analysis::diff::{self, By, Diff};
+use crate::analysis::diff::{self, By, Compared, Diff};
 use crate::analysis::fragmentation::PageMap;
 use crate::analysis::groups::Options;
 use crate::analysis::suspects::{self, Suspect};
@@ -111,11 +111,12 @@ impl<'a> Last<'a> {
     /// What came and stayed, and who holds it.
     pub(super) fn growth(&self, diff: &Diff<'_>) -> Result<Value> {
         let (all, control) = (&self.all, self.control());
-        let report = diff::report(diff, By::Keys(&[Key::Class, Key::Location]), all, ROWS, control)?;
+        let found = diff::answer(diff, By::Keys(vec![Key::Class, Key::Location]), all, ROWS, control)?;
+        let report = found.report(all, ROWS);
         let mut sections: Vec<Value> = Vec::new();
         if diff.is_one_process() {
             let found = holders::growth(diff, self.tree, self.shortest_paths, self.source, all, ROWS, control)?;
-            let by_holder = diff::holder_report(diff, &found, all);
+            let by_holder = Compared::of(diff).holder_report(&found, all);
             let tables = by_holder.sections.iter().filter(|section| matches!(section, Section::Table(_)));
             sections.extend(tables.map(cells::section));
         }

@@ -47,7 +47,7 @@ pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> 
         "confidence": suspect.confidence.name(),
         "reasons": texts(&suspect.reasons),
         "path": path,
-        "next": suspect.next(heap, dump).as_deref().map(name),
+        "next": suspect.next(dump).as_deref().map(name),
         "sample": suspect.path.steps.last().map(|step| address(step.id)),
     })
 }

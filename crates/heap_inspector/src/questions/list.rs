@@ -481,12 +481,12 @@ impl Dominators {
     /// By what, and how much of a tree of so many bytes. In a flame graph what is small takes little room.
     pub(super) fn shown(&self, all: u64, format: Format) -> (Option<Key>, Shown) {
         let is_flame = format.is_flame();
-        let part = match format {
-            Format::Folded => 100_000,
-            Format::Flamegraph => 2000,
-            _ => 100,
+        let least = match format {
+            Format::Folded => all / 100_000,
+            Format::Flamegraph => all / 2000,
+            _ => Shown::least(all),
         };
-        let min = self.min.map_or(all / part, |min| min.0);
+        let min = self.min.map_or(least, |min| min.0);
         let depth = if is_flame { self.depth.or(FLAME.1) } else { self.depth.value };
         let width = if is_flame { self.lines.or(Lines::ALL) } else { self.lines.value }.0;
         (self.by.or(is_flame.then_some(FLAME.0)), Shown { depth, min, width })

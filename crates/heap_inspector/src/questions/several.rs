@@ -5,7 +5,7 @@ use super::{Asked, Existing, Named};
 use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
 use crate::analysis::path_growth::{ByPath, Pathed};
-use crate::analysis::suspects::{self, Exceptions, Known};
+use crate::analysis::suspects::{self, Exceptions, Known, Suspects};
 use crate::analysis::verdicts::{Judge, Rules};
 use crate::analysis::verify::verify as verified;
 use crate::analysis::{Context, fact, note};
@@ -133,9 +133,7 @@ pub(super) fn suspects(
     suspects::free(&mut found, heap, tree, diff.as_ref(), control)?;
     let at_work = last.snapshot.at_work(control)?;
     suspects::judge(&mut found, &Judge::new(heap, tree, at_work, rules), diff.as_ref());
-    let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
-    let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
-    let mut report = suspects::report(heap, &found, &names, &contexts, diff.as_ref(), by_path);
+    let mut report = Suspects::new(found, by_path, &dumps, diff.as_ref()).report();
     report.sections.splice(0..0, word);
     report.sections.extend(failure);
     Ok(report)
@@ -182,16 +180,15 @@ pub(super) fn diff(shown: Shown<'_>, asked: &Asked<'_>, load: Load<'_>) -> Resul
         let ids: Vec<NodeId> = diff.retained_objects().collect();
         write_lines(path, snapshot, &ids, asked).map_err(|error| of(name, error))?;
     }
-    let mut report = if is_by_path {
-        let growth = ByPath::new(&pathed(&loaded, control)?, &asked.filter, control)?.growth();
-        diff::report(&diff, By::Path(&growth), &asked.filter, limit, control)
+    let by = if is_by_path {
+        By::Path(ByPath::new(&pathed(&loaded, control)?, &asked.filter, control)?.growth())
     } else if is_by_holder {
         let (tree, shortest_paths) = (snapshot.tree(control)?, snapshot.shortest_paths(control)?);
-        let holders = holders::growth(&diff, tree, shortest_paths, snapshot.source(), &asked.filter, limit, control)?;
-        diff::report(&diff, By::Holder(&holders), &asked.filter, limit, control)
+        By::Holder(holders::growth(&diff, tree, shortest_paths, snapshot.source(), &asked.filter, limit, control)?)
     } else {
-        diff::report(&diff, By::Keys(&keys), &asked.filter, limit, control)
-    }?;
+        By::Keys(keys)
+    };
+    let mut report = diff::answer(&diff, by, &asked.filter, limit, control)?.report(&asked.filter, limit);
     report.sections.splice(0..0, word);
     Ok(report)
 }

@@ -93,7 +93,7 @@ impl Page {
 }
 
 /// Pages summed up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pages {
     /// How many with an object.
     pub count: u64,
@@ -125,7 +125,7 @@ impl Pages {
 }
 
 /// The pages of one slot size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SizePages {
     /// Bytes of a slot.
     pub slot_size: u32,

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A value made once, by whoever asks first; others wait for it, as long as they are not cancelled. Where making fails the next one
 /// who asks tries again. Nothing is locked while the value is made: a process forked in that time makes its own.
 #[derive(Debug)]
-pub(super) struct Once<T> {
+pub struct Once<T> {
     value: OnceLock<T>,
     /// The process in which a thread makes the value; 0 for none.
     maker: AtomicU32,
@@ -26,17 +26,17 @@ const NAP: Duration = Duration::from_millis(2);
 
 impl<T> Once<T> {
     /// The value, where it is made already.
-    pub(super) fn peek(&self) -> Option<&T> {
+    pub fn peek(&self) -> Option<&T> {
         self.value.get()
     }
 
     /// A value that came otherwise.
-    pub(super) fn of(value: T) -> Once<T> {
+    pub fn of(value: T) -> Once<T> {
         Once { value: OnceLock::from(value), maker: AtomicU32::new(0) }
     }
 
     /// The value, made by `make` where nobody has made it.
-    pub(super) fn get(&self, control: &Control<'_>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    pub fn get(&self, control: &Control<'_>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
         /// Lets another try, even after a panic.
         struct Claim<'a>(&'a AtomicU32);
         impl Drop for Claim<'_> {

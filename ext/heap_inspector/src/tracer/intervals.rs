@@ -66,9 +66,8 @@ struct Survivors {
     sample: u64,
 }
 
-/// What lives of what was allocated between each two neighbouring moments: rows of the interval's number, class, the app's line, the line,
-/// count, bytes, the address of one of them, and the line's gem. With `is_whole` Ruby's own objects are in it, as code is, and all bytes
-/// that `ObjectSpace.memsize_of` tells: for a process that is there to be measured, since on some classes of some Rubies it crashes.
+/// What lives of what was allocated between each two neighbouring moments, by the names of `Tracing::Survivors`. With
+/// `is_whole` Ruby's own objects are in it, as code is, and all bytes that `ObjectSpace.memsize_of` tells: for a process that is there to be measured, since on some classes of some Rubies it crashes.
 pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>, is_whole: bool) -> Result<RArray, Error> {
     // SAFETY: its type is that of gc.c.
     let memsize =
@@ -114,15 +113,16 @@ pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>, is_whole: bool) -> Resul
     });
     let rows = ruby.ary_new();
     for (interval, class, Places { app, innermost, gem }, survivors) in found.unwrap_or_default() {
-        let row = ruby.ary_new();
-        row.push(interval)?;
-        row.push((!class.is_empty()).then(|| ruby.enc_str_new(&class, ruby.utf8_encoding())))?;
-        row.push(app)?;
-        row.push(innermost)?;
-        row.push(survivors.count)?;
-        row.push(survivors.bytes)?;
-        row.push(survivors.sample)?;
-        row.push(gem)?;
+        let class = (!class.is_empty()).then(|| ruby.enc_str_new(&class, ruby.utf8_encoding()));
+        let row = ruby.hash_new();
+        row.aset(ruby.to_symbol("interval"), interval)?;
+        row.aset(ruby.to_symbol("class_name"), class)?;
+        row.aset(ruby.to_symbol("app_location"), app)?;
+        row.aset(ruby.to_symbol("location"), innermost)?;
+        row.aset(ruby.to_symbol("gem"), gem)?;
+        row.aset(ruby.to_symbol("objects"), survivors.count)?;
+        row.aset(ruby.to_symbol("memsize"), survivors.bytes)?;
+        row.aset(ruby.to_symbol("address"), survivors.sample)?;
         rows.push(row)?;
     }
     Ok(rows)

@@ -20,7 +20,7 @@ fn is_one_dump(one: &Heap, other: &Heap) -> bool {
 }
 
 /// What else to know of the dumps before the numbers are believed.
-pub(in crate::analysis) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
+pub(super) fn doubts(diff: &Diff<'_>) -> Vec<Section> {
     let mut notes = Vec::new();
     let dumps = diff.dumps();
     let traced = |dump: &Dump<'_>| is_traced(dump.heap);

@@ -62,7 +62,7 @@ impl Trend {
 }
 
 /// A group in all dumps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Growth {
     /// A value for each key.
     pub key: Vec<KeyValue>,
@@ -107,10 +107,12 @@ impl Growth {
 
 /// What came since the first dump and is held by one object that was there then: the nearest such object above, in the last dump's
 /// dominator tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct HolderGrowth {
     /// That object; none where it is a root itself.
     pub id: Option<NodeId>,
+    /// Its address in the last dump.
+    pub address: Option<u64>,
     /// Whom a programmer would ask: the class, module or thread that holds it, or the root where none does.
     pub holder: String,
     /// The object for people.
@@ -127,7 +129,7 @@ pub struct HolderGrowth {
 }
 
 /// The holders of what came, the one of the most bytes first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Holders {
     /// As many as the limit allowed.
     pub holders: Vec<HolderGrowth>,

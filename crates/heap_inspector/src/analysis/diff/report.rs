@@ -1,105 +1,128 @@
 //! The answer of `diff` as a report.
 
 use super::growth::{Growth, HolderGrowth, Holders, growth, stayed, without_tracer};
-use super::{Diff, doubts::doubts};
+use super::{Compared, Diff};
 use crate::Result;
 use crate::analysis::grouping::Grouping;
-use crate::analysis::groups::Shows;
-use crate::analysis::work::{Rate, Unit};
+use crate::analysis::groups::{Groups, Shows};
+use crate::analysis::work::{Rate, Unit, Work};
 use crate::analysis::{Context, address_cell, column, fact, key_cell, titled};
 use crate::control::Control;
 use crate::heap::NodeId;
 use crate::human;
 use crate::keys::{Key, KeyValue};
-use crate::report::{Cell, Column, Facts, Level, Note, Report, Rest, Section, Table};
+use crate::report::{Cell, Column, Facts, Report, Rest, Section, Table};
 use crate::select::Filter;
+use crate::sums::Sum;
 
 /// What growth is told by.
-#[derive(Clone, Copy, Debug)]
-pub enum By<'b> {
+#[derive(Clone, Debug)]
+pub enum By {
     /// The values of keys.
-    Keys(&'b [Key]),
+    Keys(Vec<Key>),
     /// What holds that which came, as `holders::growth` found it.
-    Holder(&'b Holders),
+    Holder(Holders),
     /// Normalised paths, as `path_growth::ByPath::growth` found it.
-    Path(&'b [Growth]),
+    Path(Vec<Growth>),
 }
 
-/// The answer of `diff`; where all dumps have their trees also what the groups retain.
+/// The answer of `diff`, complete without the dumps.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    compared: Compared,
+    /// What came and went; none of several processes, where all objects are new, and all are gone.
+    changes: Option<Changes>,
+    grown: Grown,
+}
+
+/// What came and went.
+#[derive(Clone, Debug)]
+struct Changes {
+    new: Sum,
+    gone: Sum,
+    /// Of three dumps or more.
+    retained: Option<Sum>,
+    work: Option<Work>,
+}
+
+/// What grew.
+#[derive(Clone, Debug)]
+enum Grown {
+    /// By keys, and what of it came and stayed.
+    Keys {
+        by: Vec<Key>,
+        stayed: Option<Groups>,
+        growth: Vec<Growth>,
+    },
+    Holder(Holders),
+    Path(Vec<Growth>),
+}
+
+/// What changed, and what grew; where all dumps have their trees also what the groups retain.
 ///
 /// # Errors
 /// Those of [`growth`].
-pub fn report(diff: &Diff<'_>, by: By<'_>, filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Report> {
-    let mut sections = vec![Section::Table(dump_table(diff))];
-    // Of several processes all objects are new, and all are gone.
-    let is_one = diff.is_one_process();
-    if is_one {
-        sections.push(Section::Facts(facts(diff)));
-    }
-    match by {
+pub fn answer(diff: &Diff<'_>, by: By, filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Answer> {
+    let compared = Compared::of(diff);
+    let is_one = compared.is_one_process;
+    let changes = is_one.then(|| changes(diff));
+    let grown = match by {
         By::Keys(by) => {
-            if is_one {
-                sections.push(Section::Table(stayed_table(diff, by, filter, limit, control)?));
-            }
-            let all = growth(diff, by, filter, true, control)?;
-            sections.push(Section::Table(growth_table(&all, by, filter, limit)));
+            let stayed = if is_one { Some(stayed(diff, &by, filter, Some(limit), control)?) } else { None };
+            let growth = growth(diff, &by, filter, true, control)?;
+            Grown::Keys { by, stayed, growth }
         }
-        By::Path(all) => sections.push(Section::Table(path_table(all, filter, limit))),
-        By::Holder(all) if is_one => sections.push(Section::Table(holder_table(diff, all, filter))),
-        By::Holder(_) => {}
+        By::Path(all) => Grown::Path(all),
+        By::Holder(all) => Grown::Holder(all),
+    };
+    Ok(Answer { compared, changes, grown })
+}
+
+impl Answer {
+    /// The answer as a report.
+    #[must_use]
+    pub fn report(&self, filter: &Filter, limit: usize) -> Report {
+        let compared = &self.compared;
+        let mut sections = vec![Section::Table(dump_table(compared))];
+        sections.extend(self.changes.as_ref().map(|changes| Section::Facts(facts(changes, compared))));
+        match &self.grown {
+            Grown::Keys { by, stayed, growth } => {
+                sections.extend(stayed.as_ref().map(|stayed| Section::Table(stayed_table(compared, stayed, filter))));
+                sections.push(Section::Table(growth_table(growth, by, filter, limit)));
+            }
+            Grown::Path(all) => sections.push(Section::Table(path_table(all, filter, limit))),
+            Grown::Holder(all) if compared.is_one_process => sections.push(Section::Table(holder_table(all, filter))),
+            Grown::Holder(_) => {}
+        }
+        compared.report(sections)
     }
-    Ok(with_notes(diff, sections))
 }
 
-/// What came and stayed, in groups: the middle part of the answer of `diff`.
-///
-/// # Errors
-/// [`crate::Error::Interrupted`] when cancelled.
-pub fn stayed_report(
-    diff: &Diff<'_>,
-    by: &[Key],
-    filter: &Filter,
-    limit: usize,
-    control: &Control<'_>,
-) -> Result<Report> {
-    Ok(with_notes(diff, vec![Section::Table(stayed_table(diff, by, filter, limit, control)?)]))
-}
-
-/// The growth by keys or holders alone, the last part of the answer of `diff`.
-#[must_use]
-pub fn growth_report(diff: &Diff<'_>, all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Report {
-    with_notes(diff, vec![Section::Table(growth_table(all, by, filter, limit))])
-}
-
-/// The growth by path alone.
-#[must_use]
-pub fn path_report(diff: &Diff<'_>, all: &[Growth], filter: &Filter, limit: usize) -> Report {
-    with_notes(diff, vec![Section::Table(path_table(all, filter, limit))])
-}
-
-/// The growth by holder alone.
-#[must_use]
-pub fn holder_report(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Report {
-    with_notes(diff, vec![Section::Table(holder_table(diff, all, filter))])
-}
-
-/// A report with what is to be known of the dumps.
-fn with_notes(diff: &Diff<'_>, mut sections: Vec<Section>) -> Report {
-    let dumps = diff.dumps();
-    let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
-    // What the numbers cannot be believed for is read before them.
-    let is_warning = |section: &Section| matches!(section, Section::Note(note) if note.level == Level::Warning);
-    let (warnings, notes): (Vec<Section>, Vec<Section>) = doubts(diff).into_iter().partition(is_warning);
-    sections.splice(0..0, warnings);
-    sections.extend(notes);
-    for dump in dumps {
-        let context = Context::of(dump.heap);
-        sections.extend(context.notes().into_iter().map(|section| match section {
-            Section::Note(note) => Section::Note(Note { text: format!("{}: {}", dump.name, note.text), ..note }),
-            section => section,
-        }));
+/// The parts of the answer of `diff` alone.
+impl Compared {
+    /// What came and stayed, in groups, as [`stayed`] found it.
+    #[must_use]
+    pub fn stayed_report(&self, stayed: &Groups, filter: &Filter) -> Report {
+        self.report(vec![Section::Table(stayed_table(self, stayed, filter))])
     }
-    Report { verb: "diff", dump: names.join(", "), sections }
+
+    /// The growth by keys.
+    #[must_use]
+    pub fn growth_report(&self, all: &[Growth], by: &[Key], filter: &Filter, limit: usize) -> Report {
+        self.report(vec![Section::Table(growth_table(all, by, filter, limit))])
+    }
+
+    /// The growth by path.
+    #[must_use]
+    pub fn path_report(&self, all: &[Growth], filter: &Filter, limit: usize) -> Report {
+        self.report(vec![Section::Table(path_table(all, filter, limit))])
+    }
+
+    /// The growth by holder.
+    #[must_use]
+    pub fn holder_report(&self, all: &Holders, filter: &Filter) -> Report {
+        self.report(vec![Section::Table(holder_table(all, filter))])
+    }
 }
 
 fn titled_by(what: &str, by: &[Key], filter: &Filter) -> String {
@@ -107,13 +130,13 @@ fn titled_by(what: &str, by: &[Key], filter: &Filter) -> String {
     titled(&format!("{what} by {}", keys.join(", ")), filter)
 }
 
-fn stayed_table(diff: &Diff<'_>, by: &[Key], filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Table> {
-    let (name, what) = if diff.dumps().len() > 2 { ("retained", "Retained objects") } else { ("new", "New objects") };
-    let stayed = stayed(diff, by, filter, Some(limit), control)?;
-    Ok(stayed.table(name, titled_by(what, by, filter), Shows::BytesAndCount))
+fn stayed_table(compared: &Compared, stayed: &Groups, filter: &Filter) -> Table {
+    let is_retained = compared.names.len() > 2;
+    let (name, what) = if is_retained { ("retained", "Retained objects") } else { ("new", "New objects") };
+    stayed.table(name, titled_by(what, &stayed.by, filter), Shows::BytesAndCount)
 }
 
-fn dump_table(diff: &Diff<'_>) -> Table {
+fn dump_table(compared: &Compared) -> Table {
     Table {
         name: "dumps",
         title: "Dumps".into(),
@@ -123,16 +146,16 @@ fn dump_table(diff: &Diff<'_>) -> Table {
             column("traced_count", "Traced"),
             Column { name: "dump", title: "Dump", shrinks: true },
         ],
-        rows: diff
-            .dumps()
+        rows: compared
+            .names
             .iter()
-            .map(|dump| {
-                let totals = dump.heap.totals();
+            .zip(&compared.contexts)
+            .map(|(name, Context { totals, .. })| {
                 vec![
                     Cell::Count(totals.objects.count),
                     Cell::Bytes(totals.objects.memsize),
                     Cell::Count(totals.traced.count),
-                    Cell::Text(dump.name.to_owned()),
+                    Cell::Text(name.clone()),
                 ]
             })
             .collect(),
@@ -142,35 +165,45 @@ fn dump_table(diff: &Diff<'_>) -> Table {
     }
 }
 
-fn facts(diff: &Diff<'_>) -> Facts {
+fn changes(diff: &Diff<'_>) -> Changes {
     let filter = without_tracer(&Filter::default());
     let sum = |is_counted: &dyn Fn(NodeId) -> bool| {
         let mut grouping = Grouping::new(diff.heap(), &[], &filter);
         diff.sum(diff.heap().nodes().filter(|id| is_counted(*id) && grouping.group(*id).is_some()))
     };
-    let new = sum(&|id| diff.is_new(id));
+    Changes {
+        new: sum(&|id| diff.is_new(id)),
+        gone: diff.gone,
+        retained: (diff.dumps().len() > 2).then(|| sum(&|id| diff.is_retained(id))),
+        work: diff.work(),
+    }
+}
+
+fn facts(changes: &Changes, compared: &Compared) -> Facts {
+    let Changes { new, gone, retained, work } = changes;
     let mut facts = vec![
         fact("new_count", "New objects", Cell::Count(new.count), "since the first dump".into()),
         fact("new_memsize", "New memory", Cell::Bytes(new.memsize), String::new()),
-        fact("gone_count", "Gone objects", Cell::Count(diff.gone.count), "since the first dump".into()),
-        fact("gone_memsize", "Gone memory", Cell::Bytes(diff.gone.memsize), String::new()),
+        fact("gone_count", "Gone objects", Cell::Count(gone.count), "since the first dump".into()),
+        fact("gone_memsize", "Gone memory", Cell::Bytes(gone.memsize), String::new()),
     ];
-    if diff.dumps().len() > 2 {
-        let retained = sum(&|id| diff.is_retained(id));
+    if let Some(retained) = retained {
         let remark = "new since the first dump, and in all others since".to_owned();
         facts.push(fact("retained_count", "Retained objects", Cell::Count(retained.count), remark));
         facts.push(fact("retained_memsize", "Retained memory", Cell::Bytes(retained.memsize), String::new()));
     }
-    if let Some(work) = diff.work() {
+    if let Some(work) = work {
         let told = |unit: &Unit| format!("{} {}", human::count(unit.sum()), unit.name);
         let all = work.units.iter().map(|unit| Cell::Text(told(unit))).collect();
-        let idle = (0..diff.step_count()).filter(|step| work.is_idle(*step)).map(|step| {
-            let [one, other] = [step, step + 1].map(|dump| diff.dumps()[dump].name);
-            format!("none between {one} and {other}, which tells nothing of growth")
-        });
+        let idle = compared
+            .names
+            .windows(2)
+            .enumerate()
+            .filter(|(step, _)| work.is_idle(*step))
+            .map(|(_, pair)| format!("none between {} and {}, which tells nothing of growth", pair[0], pair[1]));
         facts.push(fact("work", "Work", Cell::List(all), idle.collect::<Vec<_>>().join("; ")));
     }
-    let tracer = || diff.dumps().iter().map(|dump| dump.heap.totals().tracer.memsize);
+    let tracer = || compared.contexts.iter().map(|context| context.totals.tracer.memsize);
     if tracer().any(|memsize| memsize > 0) {
         let sizes = Cell::List(tracer().map(Cell::Bytes).collect());
         facts.push(fact(
@@ -255,7 +288,7 @@ fn table(
     }
 }
 
-fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
+fn holder_table(all: &Holders, filter: &Filter) -> Table {
     let is_retained = all.holders.first().is_some_and(|growth| growth.retained_memsizes.is_some());
     let mut columns = vec![
         column("memsize_delta", "New"),
@@ -291,7 +324,7 @@ fn holder_table(diff: &Diff<'_>, all: &Holders, filter: &Filter) -> Table {
         cells.extend([
             Cell::Text(growth.holder.clone()),
             Cell::Text(growth.label.clone()),
-            growth.id.map_or(Cell::Missing, |id| address_cell(diff.heap().address(id))),
+            growth.address.map_or(Cell::Missing, address_cell),
         ]);
         cells
     };

@@ -2,7 +2,7 @@
 //! dumps that do not belong together.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use super::{Before, By, Diff, Dump, Growth, Holders, Trend, growth, report, stayed};
+use super::{Before, By, Diff, Dump, Growth, Holders, Trend, answer, growth, stayed};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
@@ -203,8 +203,13 @@ fn notes(report: &Report) -> Vec<&str> {
 
 fn told(heaps: &[Heap]) -> Vec<String> {
     let diff = Diff::new(&named(heaps), &Control::default()).unwrap();
-    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
+    let report = report(&diff, By::Keys(vec![Key::Class]));
     notes(&report).into_iter().map(str::to_owned).collect()
+}
+
+fn report(diff: &Diff<'_>, by: By) -> Report {
+    let filter = Filter::default();
+    answer(diff, by, &filter, 10, &Control::default()).unwrap().report(&filter, 10)
 }
 
 #[test]
@@ -278,8 +283,8 @@ fn what_cannot_be_compared_is_said_before_the_numbers() {
     let other = heap(&(vec!["X", "Y", "C"], vec![object(1), object(9)]));
     let heaps = [objects(&[1, 1, 2]), other];
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
-    let names = |by: By<'_>| {
-        let report = report(&diff, by, &Filter::default(), 10, &Control::default()).unwrap();
+    let names = |by: By| {
+        let report = report(&diff, by);
         let name = |section: &Section| match section {
             Section::Note(note) if note.level == Level::Warning => "warning",
             Section::Note(_) => "note",
@@ -289,8 +294,8 @@ fn what_cannot_be_compared_is_said_before_the_numbers() {
         };
         report.sections.iter().map(name).filter(|name| *name != "note").collect::<Vec<_>>()
     };
-    assert_eq!(names(By::Keys(&[Key::Class])), ["warning", "dumps", "growth"]);
-    assert_eq!(names(By::Holder(&Holders::default())), ["warning", "dumps"]);
+    assert_eq!(names(By::Keys(vec![Key::Class])), ["warning", "dumps", "growth"]);
+    assert_eq!(names(By::Holder(Holders::default())), ["warning", "dumps"]);
 }
 
 #[test]
@@ -306,7 +311,7 @@ fn the_tracer_is_not_among_what_is_new() {
     let heaps = [lines(""), lines(new)].map(|lines| heap_of_lines(&lines).0);
     let diff = Diff::new(&named(&heaps), &Control::default()).unwrap();
     assert_eq!(stayed(&diff, &[Key::Class], &Filter::default(), None, &Control::default()).unwrap().total.memsize, 50);
-    let report = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
+    let report = report(&diff, By::Keys(vec![Key::Class]));
     let facts = report.sections.iter().find_map(|section| match section {
         Section::Facts(facts) => Some(&facts.facts[..2]),
         _ => None,
@@ -402,7 +407,7 @@ fn the_tracer_does_not_grow() {
         assert_eq!(groups[0].memsize_delta(), 400);
         assert_eq!(groups[0].retained_memsizes.is_some(), retained);
     }
-    let told = report(&diff, By::Keys(&[Key::Class]), &Filter::default(), 10, &Control::default()).unwrap();
+    let told = report(&diff, By::Keys(vec![Key::Class]));
     let fact = told.sections.iter().find_map(|section| match section {
         Section::Facts(facts) => facts.facts.iter().find(|fact| fact.name == "tracer_memsizes"),
         _ => None,

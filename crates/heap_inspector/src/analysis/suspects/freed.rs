@@ -16,7 +16,7 @@ use crate::sums::Sum;
 use hashbrown::HashSet;
 
 /// What cutting references would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Freed {
     /// How many objects would go.
     pub count: u64,
