@@ -242,6 +242,9 @@ impl<V: Visitor> Worker<V> {
 
     /// Takes a record that stands in a heap file as a line.
     fn whole_line(&mut self, line: &[u8], place: u64, found: impl Fn(String) -> Found) {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
         let mut record = Record::default();
         let before = self.visitor.references().len();
         if let Some(scanned) = self.scanner.scan(line, &mut record, self.visitor.references())

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blocks::{Block, Blocks};
 pub(crate) use heap_file::Piece;
+pub use heap_file::{Converted, convert};
 use raw::{Input, Pipe, Raw};
 use rustix::fs::OFlags;
 use spool::Spool;

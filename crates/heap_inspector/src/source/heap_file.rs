@@ -1,11 +1,15 @@
 //! Heap files as a source: blocks of columns for those who take them, lines for all others.
 
+use super::Source;
 use super::blocks::{Block, Blocks, Form};
-use crate::Result;
 use crate::heap_file::frame::{self, Next};
 use crate::heap_file::lines::Lines;
 use crate::heap_file::rows::{Packed, Passed, Place, Rows};
 use crate::human;
+use crate::{Error, Result};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// So many records at a time become lines.
 const AT_ONCE: usize = 1 << 12;
@@ -226,6 +230,46 @@ impl Blocks {
         }
         Ok(())
     }
+}
+
+/// What [`convert`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Converted {
+    /// Records that were written.
+    pub records: u64,
+    /// Bytes of their lines.
+    pub bytes: u64,
+    /// What was wrong with the heap file, where records are missing.
+    pub damage: Option<String>,
+}
+
+/// Writes the lines of a heap file to `out`, whose name is for messages. Stops soon after `cancel` is raised.
+///
+/// # Errors
+/// Those of the source; [`Error::Usage`] where it is no heap file; [`Error::Format`] where no record of it is whole;
+/// [`Error::Interrupted`] when cancelled; if `out` cannot be written to.
+pub fn convert(source: &Source, out: &mut dyn Write, name: &str, cancel: Option<&AtomicBool>) -> Result<Converted> {
+    let mut blocks = source.open()?;
+    if !blocks.is_heap_file()? {
+        return Err(Error::usage(format!("{} is no heap file; there is nothing to convert", source.name())));
+    }
+    let mut converted = Converted::default();
+    let mut recycled = Vec::new();
+    while let Some(block) = blocks.next(recycled)? {
+        if cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Error::Interrupted);
+        }
+        out.write_all(&block.bytes).map_err(|source| Error::File { path: PathBuf::from(name), source })?;
+        converted.records += memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
+        converted.bytes += block.bytes.len() as u64;
+        recycled = block.bytes;
+    }
+    converted.damage = blocks.damage().map(str::to_owned);
+    if converted.records == 0 {
+        let reason = converted.damage.unwrap_or_else(|| "the heap file is empty".to_owned());
+        return Err(Error::format(format!("{reason}; no record of it can be read")));
+    }
+    Ok(converted)
 }
 
 /// The next records as lines, and whether there are no more, or why.

@@ -76,16 +76,43 @@ fn address(text: &[u8]) -> u64 {
     u64::from_str_radix(std::str::from_utf8(&text[2..]).unwrap(), 16).unwrap_or(0)
 }
 
+/// Whether a value is of the sort that its field has.
+fn is_usual(field: Field, value: &[u8]) -> bool {
+    use Field::*;
+    let is_quoted = |value: &[u8]| value.len() >= 2 && value[0] == b'"' && value.ends_with(b"\"");
+    let is_address = |value: &[u8]| {
+        let digits = value.strip_prefix(b"\"0x").and_then(|rest| rest.strip_suffix(b"\""));
+        digits.is_some_and(|digits| digits.len() <= 16 && digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let list = |value: &[u8]| value.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).map(<[u8]>::to_vec);
+    match field {
+        Address | Class | ReceiverClass | Default | Superclass => is_address(value),
+        Frozen | Embedded | Broken | Fstring | Chilled | Shared | Singleton | TooComplexShape => value == b"true",
+        References => list(value).is_some_and(|list| {
+            list.is_empty() || list.split(|byte| *byte == b',').all(|item| is_address(item.trim_ascii()))
+        }),
+        Names => list(value).is_some_and(|list| items(&list).iter().all(|item| *item == b"0" || is_quoted(item))),
+        Flags => value.starts_with(b"{") && value.ends_with(b"}"),
+        Type | ImemoType | Mid | CalledId | Value | Encoding | Coderange | Name | RealClassName | Struct | Block
+        | File | Method | Root | ShapeType | EdgeName => is_quoted(value),
+        Length | VariationCount | Fd => std::str::from_utf8(value).is_ok_and(|value| value.parse::<i64>().is_ok()),
+        _ => std::str::from_utf8(value).is_ok_and(|value| value.parse::<u64>().is_ok()),
+    }
+}
+
 /// The fields of a line that is in Ruby's own form; none of others.
 fn fields(line: &[u8]) -> Option<Vec<Told<'_>>> {
     let mut rest = line.strip_prefix(b"{")?;
     let mut fields: Vec<Told<'_>> = Vec::new();
     loop {
-        let colon = memchr::memchr(b':', rest)?;
-        let key = std::str::from_utf8(rest.get(1..colon - 1)?).ok()?;
+        let colon = rest.iter().position(|byte| *byte == b':')?;
+        let key = std::str::from_utf8(rest.get(1..colon.checked_sub(1)?)?).ok()?;
         let field = Field::ALL.iter().find(|field| !key.is_empty() && field.key_text() == key)?;
         let length = value_length(&rest[colon + 1..])?;
         let value = &rest[colon + 1..colon + 1 + length];
+        if !is_usual(*field, value) || fields.iter().any(|told| told.field == *field) {
+            return None;
+        }
         let text = if *field == Field::Value {
             serde_json::from_slice::<String>(value).ok()?.into_bytes()
         } else {
@@ -130,7 +157,7 @@ fn value_length(bytes: &[u8]) -> Option<usize> {
 fn items(list: &[u8]) -> Vec<&[u8]> {
     let (mut items, mut rest) = (Vec::new(), list);
     while !rest.is_empty() {
-        let length = value_length(&[rest, b","].concat()).unwrap();
+        let Some(length) = value_length(&[rest, b","].concat()) else { return vec![b"?"] };
         items.push(&rest[..length]);
         rest = rest.get(length + 1..).unwrap_or_default();
     }
