@@ -8,9 +8,9 @@ use super::code::{self, Block};
 use super::text;
 use super::value::*;
 use super::{Format, Walk, each};
+use hashbrown::{HashMap, HashSet};
 use heap_inspector::heap_file::{Field, Fields, Name as Told};
 use rb_sys::{ID, VALUE};
-use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// The number of a name; 0 for none.
