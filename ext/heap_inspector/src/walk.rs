@@ -61,7 +61,7 @@ pub(crate) struct Wanted<'a> {
 /// What the walk tells records to.
 pub(super) enum Format<'o> {
     Lines(Lines<'o>),
-    Columns(Columns<'o>),
+    Columns(Box<Columns<'o>>),
 }
 
 macro_rules! each {
@@ -114,7 +114,7 @@ pub(crate) unsafe fn walk(api: &Api, wanted: Wanted<'_>, head: &[u8], out: Out<'
                 failure.is_none()
             };
             // SAFETY: as for this function.
-            unsafe { walk_into(api, wanted, head, Format::Columns(Columns::new(&mut take))) }
+            unsafe { walk_into(api, wanted, head, Format::Columns(Box::new(Columns::new(&mut take)))) }
         }
     }
     failure.map_or(Ok(()), Err)
@@ -177,7 +177,7 @@ unsafe extern "C" fn page(start: *mut c_void, end: *mut c_void, stride: usize, w
 impl Walk<'_, '_> {
     #[inline]
     pub(super) fn address(&mut self, field: Field, address: VALUE) {
-        each!(&mut self.format, to => to.address(field, address as u64));
+        each!(&mut self.format, to => to.address(field, address));
     }
 
     #[inline]

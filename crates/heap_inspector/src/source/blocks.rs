@@ -66,7 +66,7 @@ pub(super) enum Form {
     /// Nobody has looked yet.
     Unknown,
     Lines,
-    HeapFile(State),
+    HeapFile(Box<State>),
 }
 
 /// So much is kept of a line that is skipped.

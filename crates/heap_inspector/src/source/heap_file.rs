@@ -76,7 +76,7 @@ impl Blocks {
             let first = magic[..filled].to_vec();
             return self.carry_on(&first);
         }
-        self.form = Form::HeapFile(State::default());
+        self.form = Form::HeapFile(Box::default());
         if self.fill(rest, 0)? == rest.len() {
             return frame::check_header(&header);
         }
@@ -86,7 +86,7 @@ impl Blocks {
 
     fn state(&mut self) -> &mut State {
         if !matches!(self.form, Form::HeapFile(_)) {
-            self.form = Form::HeapFile(State::default());
+            self.form = Form::HeapFile(Box::default());
         }
         match &mut self.form {
             Form::HeapFile(state) => state,

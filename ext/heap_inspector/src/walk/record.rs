@@ -351,7 +351,7 @@ impl Walk<'_, '_> {
                 self.number(Field::Generation, info.generation as u64);
             }
             let Some((tracer, numbering)) = self.wanted.traced else { return };
-            let Some(traced) = tracer.get(object as u64) else { return };
+            let Some(traced) = tracer.get(object) else { return };
             // What Ruby's own tracer said stands.
             if info.is_none() {
                 if let Some(site) = traced.site {
@@ -462,7 +462,7 @@ unsafe extern "C" fn reference(object: VALUE, walk: *mut c_void) {
     if walk.references == 0 {
         each!(&mut walk.format, to => to.begin_references());
     }
-    each!(&mut walk.format, to => to.reference(object as u64));
+    each!(&mut walk.format, to => to.reference(object));
     walk.references += 1;
     if walk.wanted.names {
         // SAFETY: an object.

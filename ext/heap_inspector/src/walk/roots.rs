@@ -56,7 +56,7 @@ pub(super) unsafe extern "C" fn root(category: *const c_char, object: VALUE, wal
         walk.word(Field::Root, unsafe { CStr::from_ptr(category) }.to_bytes());
         each!(&mut walk.format, to => to.begin_references());
     }
-    each!(&mut walk.format, to => to.reference(object as u64));
+    each!(&mut walk.format, to => to.reference(object));
     // SAFETY: as above.
     if walk.wanted.names && unsafe { CStr::from_ptr(category) } == c"global_tbl" {
         walk.names.globals.insert(object);
