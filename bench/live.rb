@@ -20,6 +20,7 @@ METHODS = {
   "fork(2) alone" => "Process.wait(Process.fork { exit!(0) })",
   "dump_all in a thread, as by rbtrace" => "Thread.new { File.open(PATH, 'w') { |io| ObjectSpace.dump_all(output: io) } }.join",
   "HeapInspector.dump, gc: false" => "$file = HeapInspector.dump(PATH, gc: false)",
+  "HeapInspector.dump, gc: false, format: :heap" => "$file = HeapInspector.dump(PATH, gc: false, format: :heap)",
   "HeapInspector.dump, gc: true" => "$file = HeapInspector.dump(PATH)"
 }.freeze
 
@@ -52,13 +53,23 @@ PROGRAM = <<~'RUBY'
   puts [total.round(2), (longest * 1000).round(1), fork_ms, gc_ms, rss].to_s
 RUBY
 
+# The file of a dump's lines; those of a heap file are made.
+def lines_of(path)
+  return path unless File.binread(path, 5) == "\x91HEAP".b
+
+  made = "#{path}.lines"
+  system(RbConfig.ruby, "-I#{LIB}", File.expand_path("../exe/heap_inspector", __dir__), "convert", path, "-o", made, err: File::NULL) ||
+    abort("#{path} cannot be converted")
+  made
+end
+
 # References to objects that are not in the dump, but for those of IMEMO and the machine's stack, which Ruby 3.1 makes up.
 def dangling(path)
   return unless File.exist?(path)
 
   addresses = {}
   references = Hash.new(0)
-  File.foreach(path) do |line|
+  File.foreach(lines_of(path)) do |line|
     if (address = line[/\A\{"address":"(0x\h+)"/, 1])
       addresses[address] = true
     end

@@ -322,7 +322,7 @@ module HeapInspector
         end
         dump = Dump.new(gc: request.fetch("gc", true), compression: request["compression"], redact: request["redact"] ? true : false,
                         timeout: request.fetch("timeout", 300), force: request["force"] ? true : false, progress: progress,
-                        dumper: request["dumper"])
+                        dumper: request["dumper"], format: request["format"])
         with_file(connection) do |file|
           # The collection and the fork say nothing, and may wait long for their turn.
           pulse = Thread.new { loop { sleep(PULSE) && progress.call(so_far, nil) } }

@@ -37,6 +37,8 @@ module HeapInspector
     LONGEST = 86_400
     # Who writes a dump.
     DUMPERS = %i[native ruby].freeze
+    # How it is written.
+    FORMATS = %i[ndjson heap].freeze
     # Blocks by whose local variables it is found where this Ruby keeps such names. Nothing else of their code has the same counts.
     BLOCKS = [
       proc do
@@ -69,7 +71,7 @@ module HeapInspector
     self.unfit = Native.dumper_missing
 
     # See {HeapInspector.dump}.
-    def initialize(gc:, compression:, redact:, timeout:, force:, progress:, dumper: nil)
+    def initialize(gc:, compression:, redact:, timeout:, force:, progress:, dumper: nil, format: nil)
       @start = now
       @gc = gc
       @compression = compression
@@ -81,6 +83,11 @@ module HeapInspector
       @progress = progress
       @dumper = dumper&.to_sym
       raise ArgumentError, "there is no dumper #{dumper}; there are #{DUMPERS.join(" and ")}" unless [nil, *DUMPERS].include?(@dumper)
+
+      @format = FORMATS.find { |known| known.to_s == (format || :ndjson).to_s }
+      raise ArgumentError, "there is no format #{format}; there are #{FORMATS.join(" and ")}" unless @format
+
+      check_heap_file if @format == :heap
     end
 
     # Writes a new file, which gets its name when it is whole. One that has the name already is replaced; what is no file is written to,
@@ -89,7 +96,7 @@ module HeapInspector
     # @param path [String]
     # @return [DumpFile]
     def to_file(path)
-      compression = Compression.choose(@compression, path)
+      compression = choose_compression(path)
       path = File.expand_path(path)
       take(path, -1, compression)
     end
@@ -99,7 +106,7 @@ module HeapInspector
     def to_io(io)
       io.flush
       start = io.pos if io.stat.file?
-      take(nil, io.fileno, Compression.choose(@compression)) do
+      take(nil, io.fileno, choose_compression) do
         next false unless start
 
         # What a child that broke wrote is taken back.
@@ -110,6 +117,18 @@ module HeapInspector
     end
 
     private
+
+    def check_heap_file
+      raise ArgumentError, "a heap file is what the native dumper writes; leave dumper: :ruby out, or take it as ndjson" if @dumper == :ruby
+      return if [nil, false, :plain, "plain"].include?(@compression)
+
+      raise ArgumentError, "a heap file is packed in itself; leave the compression out"
+    end
+
+    # A heap file is packed by blocks; where lines stand in for it they are packed as well.
+    def choose_compression(path = nil)
+      @format == :heap ? :zstd : Compression.choose(@compression, path)
+    end
 
     # By our own dumper, and where it broke by Ruby's: never worse than without ours. The block takes back what was written, if it can.
     def take(path, descriptor, compression)
@@ -142,13 +161,14 @@ module HeapInspector
       Uncollected.sweep unless HeapInspector.autoload?(:Uncollected)
       gc_seconds = @gc ? measure { GC.start } : 0.0
       meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper, memory: @memory)
-      fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, dumper == :native)
+      format = dumper == :native ? @format : :ndjson
+      fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, [dumper == :native, format == :heap])
       bytes, packed, lost, write_seconds = watch(dumping, dumper)
       seconds = now - @start
       wait_seconds = [seconds - gc_seconds - fork_seconds - write_seconds, 0.0].max
       DumpFile.new(path: path, bytes: bytes, compressed_bytes: packed, compression: compression, fork_seconds: fork_seconds,
                    gc_seconds: gc_seconds, seconds: seconds, lost: lost, write_seconds: write_seconds, wait_seconds: wait_seconds,
-                   dumper: dumper, fallback: @reason)
+                   dumper: dumper, fallback: @reason, format: format)
     end
 
     # Waits for the child's end. Progress goes to the caller, who may raise.

@@ -4,7 +4,7 @@ module HeapInspector
   # A dump that was taken.
   class DumpFile < Value
     fields :path, :bytes, :compressed_bytes, :compression, :fork_seconds, :gc_seconds, :seconds, :lost, :write_seconds, :wait_seconds,
-           :dumper, :fallback
+           :dumper, :fallback, :format
 
     # @!attribute [r] path
     #   @return [String, nil] the file; nil where an IO was written to
@@ -13,7 +13,7 @@ module HeapInspector
     # @!attribute [r] compressed_bytes
     #   @return [Integer] bytes that were written
     # @!attribute [r] compression
-    #   @return [Symbol] `:zstd`, `:gzip` or `:plain`
+    #   @return [Symbol] `:zstd`, `:gzip` or `:plain`; of a heap file that of its blocks
     # @!attribute [r] fork_seconds
     #   @return [Float] for how long the fork stopped all threads
     # @!attribute [r] gc_seconds
@@ -30,5 +30,7 @@ module HeapInspector
     #   @return [Symbol] `:native`, which names what holds what, or `:ruby`, `ObjectSpace.dump_all`
     # @!attribute [r] fallback
     #   @return [String, nil] why `ObjectSpace.dump_all` took it where it was not asked for
+    # @!attribute [r] format
+    #   @return [Symbol] `:ndjson` or `:heap`; what `ObjectSpace.dump_all` took is `:ndjson`
   end
 end

@@ -5,8 +5,8 @@ module HeapInspector
   #
   # @api private
   class DumpRequest < AgentRequest
-    # The first bytes of what is packed so.
-    HEADS = { zstd: "\x28\xB5\x2F\xFD".b, gzip: "\x1F\x8B".b, plain: "{".b }.freeze
+    # The first bytes of what is packed so, and of a heap file.
+    HEADS = { zstd: "\x28\xB5\x2F\xFD".b, gzip: "\x1F\x8B".b, plain: "{".b, heap: "\x91HEAP\r\n\x1A".b }.freeze
 
     private_constant :HEADS
 
@@ -19,7 +19,7 @@ module HeapInspector
 
       path = output || default_name(pid)
       path = File.join(path, default_name(pid)) if File.directory?(path)
-      compression = @ask[:compression]&.to_sym || Compression.choose(nil, path)
+      compression = compression_for(path)
       answer = WholeFile.create(path) { |file, name| receive(pid, file, compression, name) }
       @err.puts "#{Escape.terminal(path)}: #{told(answer)}"
       path
@@ -28,13 +28,23 @@ module HeapInspector
     # @param pid [Integer]
     # @return [String] the name of a dump that is taken now
     def default_name(pid)
-      "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}.json#{Compression::ENDINGS.fetch(@ask[:compression]&.to_sym || :zstd)}"
+      ending = heap_file? ? ".heap" : ".json#{Compression::ENDINGS.fetch(@ask[:compression]&.to_sym || :zstd)}"
+      "heap-#{pid}-#{Time.now.utc.strftime("%Y%m%dT%H%M%SZ")}#{ending}"
     end
 
     private
 
+    def heap_file? = @ask[:format]&.to_sym == :heap
+
+    # A heap file is packed in itself.
+    def compression_for(path = nil)
+      return @ask[:compression]&.to_sym if heap_file?
+
+      @ask[:compression]&.to_sym || (path ? Compression.choose(nil, path) : :zstd)
+    end
+
     def stream(pid)
-      redirected("a dump") { @err.puts told(receive(pid, @out, @ask[:compression]&.to_sym || :zstd)) }
+      redirected("a dump") { @err.puts told(receive(pid, @out, compression_for)) }
       nil
     end
 
@@ -44,7 +54,7 @@ module HeapInspector
       return answer unless before
 
       check(pid, answer["compressed_bytes"], output.stat.size - before)
-      raise DumpFailed, "process #{pid} wrote what is no dump" if name && !compressed?(name, compression)
+      raise DumpFailed, "process #{pid} wrote what is no dump" if name && !dump?(name, compression)
 
       answer
     end
@@ -65,9 +75,10 @@ module HeapInspector
       raise DumpFailed, "process #{pid} says that it wrote #{said} bytes, and #{came} came" unless said == came
     end
 
-    def compressed?(name, compression)
-      head = HEADS.fetch(compression)
-      File.binread(name, head.bytesize) == head
+    # Where a process cannot write a heap file it writes lines, packed by zstd.
+    def dump?(name, compression)
+      heads = HEADS.values_at(*(heap_file? ? %i[heap zstd] : [compression]))
+      heads.any? { |head| File.binread(name, head.bytesize) == head }
     end
 
     # What the process did not do meanwhile, and what it and we waited for.

@@ -74,11 +74,10 @@ module HeapInspector
     def dump(words)
       output = nil
       host = false
-      ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil, dumper: nil }
+      ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil, dumper: nil, format: nil }
       words = parse(words, "dump PID|worker-N|all", "Take a dump of a running process, which goes on meanwhile", 1..1) do |options|
-        options.on("-o", "--output FILE", "A file, a folder, - for standard output", "[default: heap-PID-TIME.json.zst]") do |given|
-          output = given
-        end
+        options.on("-o", "--output FILE", "A file, a folder, - for standard output",
+                   "[default: heap-PID-TIME.json.zst, or .heap]") { |given| output = given }
         dump_options(options, ask)
         host_option(options) { host = true }
       end || (return 0)
@@ -226,7 +225,7 @@ module HeapInspector
       every = 600
       count = 3
       folder = "."
-      ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil, dumper: nil }
+      ask = { gc: true, redact: false, force: false, timeout: 300, compression: nil, dumper: nil, format: nil }
       words = parse(words, "watch PID|worker-N", "Take several dumps of one process, to find what it keeps", 1..1) do |options|
         options.on("--every TIME", "Time between two dumps: 30s, 10m, 1h", "[default: 10m]") { |given| every = Size.seconds(given) }
         options.on("--count N", Integer, "Dumps in all [default: 3]") { |given| count = given }
@@ -269,6 +268,8 @@ module HeapInspector
       end
       options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
+      options.on("-f", "--format FORMAT", Dump::FORMATS.map(&:to_s), "ndjson, which other tools read, or heap:",
+                 "columns, packed, several times faster", "[default: ndjson]") { |given| ask[:format] = given }
       options.on("--dumper NAME", Dump::DUMPERS.map(&:to_s), "native, which names what holds what, or", "ruby: ObjectSpace.dump_all",
                  "[default: native, ruby where that fails]") { |given| ask[:dumper] = given }
     end

@@ -56,6 +56,10 @@ RSpec.describe "the agent" do
     other = File.join(folder, "other.json.zst")
     expect(command("dump", process.pid.to_s, "-o", other, "--dumper", "ruby").last).to eq 0
     expect(meta(other)).to include("dumper" => "ruby")
+    heap_file = File.join(folder, "app.heap")
+    expect(command("dump", process.pid.to_s, "-o", heap_file, "--format", "heap").last).to eq 0
+    expect(File.binread(heap_file, 8)).to eq "\x91HEAP\r\n\x1A".b
+    expect(HeapInspector.analyze(heap_file).warnings).to be_empty
     expect(command("dump", process.pid.to_s, "--dumper", "lies")[1..]).to match [/invalid argument: --dumper lies/, 2]
     out, _, code = command("dump", process.pid.to_s, "-o", "-", "--compression", "plain", "--no-gc")
     expect(code).to eq 0

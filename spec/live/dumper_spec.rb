@@ -40,7 +40,7 @@ RSpec.describe "The process's own dumper" do
             GC.disable
             2.times do # what the first look makes, as caches, is there at the second
               [walked, dumped].each { |file| file.rewind; file.truncate(0) }
-              native.walk_heap(walked.fileno, false, false)
+              native.walk_heap(walked.fileno, false, false, nil)
               ObjectSpace.dump_all(output: dumped)
               dumped.flush
             end
@@ -174,6 +174,126 @@ RSpec.describe "The process's own dumper" do
       bytes = IO.popen(["zstd", "-dcq", path], &:read)
       expect(["[:symbol]", '"@session"', '"LISTENERS"'].reject { |name| bytes.include?(name) }).to be_empty
       expect(["text \\\"q", "longlonglong"].select { |text| bytes.include?(text) }).to be_empty
+    end
+  end
+
+  describe "its heap file" do
+    let(:heap_file) { File.join(folder, "app.heap") }
+
+    # The lines that `convert` makes of it.
+    def converted(file)
+      out, err, status = Open3.capture3(RbConfig.ruby, "-I", Living::LIB, Living::EXE, "convert", file, "-o", "-", binmode: true)
+      expect(status).to be_success, err
+      [out, err]
+    end
+
+    def app(**options)
+      <<~RUBY
+        class Session; def initialize(n) = (@user = "user \#{n}"; @data = { token: "secret token \#{n}", "key \#{n}" => [n, 1.5]}); end
+        module Catalog; LISTENERS = []; end
+        $recent = ["a recent search"]
+        Pair = Struct.new(:left, :right)
+        Odd = ["quote \\" back \\\\ \\t\\n\\0\\e\\x7f", "ü" * 50, "\\xff", "long" * 9_000, Pair.new("l" * 30, 2.5), 2**70, :"a \#{1} symbol"]
+        300.times { |n| session = Session.new(n); Catalog::LISTENERS << -> { session } }
+        file = HeapInspector.dump(#{heap_file.inspect}, format: :heap, **#{options.inspect})
+        raise file.inspect unless file.format == :heap && file.dumper == :native && file.compressed_bytes == File.size(#{heap_file.inspect})
+        raise "anyone may read it" unless File.stat(#{heap_file.inspect}).mode & 0o777 == 0o600
+      RUBY
+    end
+
+    it "becomes the lines of the same moment, byte for byte" do
+      lines, columns = %w[lines columns].map { |name| File.join(folder, name) }
+      run("#{app}\n" + <<~RUBY)
+        File.open(#{lines.inspect}, "w") do |walked|
+          File.open(#{columns.inspect}, "w") do |packed|
+            native = HeapInspector.module_eval("Dump; Native")
+            3.times { GC.start }
+            GC.disable
+            2.times do # what the first look makes, as caches, is there at the second
+              [walked, packed].each { |file| file.rewind; file.truncate(0) }
+              native.walk_heap(walked.fileno, true, true, packed.fileno)
+            end
+          end
+        end
+      RUBY
+      plain = File.binread(lines).lines
+      out, err = converted(columns)
+      expect(err).to match(/\Aheap_inspector: [\d,]+ records, [\d,]+ bytes\n\z/)
+      # The second of two looks at a heap sees what the first made to ask for names.
+      differing = ((plain - out.lines) + (out.lines - plain)).reject { |line| line.include?('"root":"machine_context"') }
+      expect(plain.size).to be > 10_000
+      expect(differing.size).to be <= 20, differing.first(9).map { |line| line[0, 300] }.join
+      expect(out.lines.select { |line| line.include?('"names"') }.size).to be > 2_000
+      expect(File.size(columns)).to be < IO.popen(["zstd", "-qc", lines], &:read).bytesize
+    end
+
+    it "answers as lines do, with names and stacks" do
+      run("HeapInspector.trace_object_allocations_start\n#{app}")
+      file = File.join(folder, "heap.json")
+      File.binwrite(file, converted(heap_file).first)
+      [heap_file, file].each do |dump|
+        2.times do # from the dump, then with its index file
+          heap = HeapInspector.analyze(dump, index: true)
+          expect(heap.warnings).to be_empty
+          expect(heap.retained).not_to be_nil
+          sessions = heap.where(class: "Session")
+          expect(sessions.count).to eq 300
+          session = sessions.first
+          edges = session.path_to_root.map(&:edge).last(4)
+          expect(edges).to match ["::LISTENERS", /\A\[\d+\]\z/, "local variables", "local variable session"]
+          expect([session.file, session.line, session.generation.nil?]).to eq ["-e", 8, false]
+          expect(session.references.map(&:edge)).to include("@user", "@data")
+        end
+      end
+      of_file, of_lines = [heap_file, file].map do |dump|
+        Open3.capture2(RbConfig.ruby, "-I", Living::LIB, Living::EXE, "suspects", dump, "--format", "json").first.gsub(dump, "DUMP")
+      end
+      expect(of_file).to eq of_lines
+      expect(File.file?("#{heap_file}.hidx")).to be true
+    end
+
+    it "is read up to where it is cut, from a path and a pipe, and refused where it is of a newer version" do
+      run(app)
+      whole = File.binread(heap_file)
+      count = HeapInspector.analyze(heap_file).object_count
+      FileUtils.rm_f("#{heap_file}.hidx")
+      File.binwrite(heap_file, whole[0..-100])
+      heap = HeapInspector.analyze(heap_file)
+      expect(heap.object_count).to be_between(1, count - 1)
+      expect(heap.warnings.map(&:message)).to include(/\Athe heap file is not whole: it ends inside of block \d+, behind [\d,]+ records/)
+      expect(converted(heap_file).last).to include("it was probably cut off")
+      out, err, = Open3.capture3(RbConfig.ruby, "-I", Living::LIB, Living::EXE, "summary", "-", stdin_data: whole[0..-33], binmode: true)
+      expect(out).to include("Session")
+      expect(out + err).to include("the heap file is not whole: it ends behind")
+      File.binwrite(heap_file, whole.tap { |bytes| bytes.setbyte(8, 2) })
+      refused = /the heap file is of version 2, and this heap_inspector reads version 1; read it with a newer one/
+      expect { HeapInspector.analyze(heap_file) }.to raise_error(HeapInspector::FormatError, refused)
+    end
+
+    it "holds no secret where it is redacted" do
+      run(app(redact: true))
+      bytes = converted(heap_file).first
+      expect(bytes).to include('"@user"', '"[:token]"', '"LISTENERS"', "$recent", '\"redacted\":true')
+      secrets = ["user 1", "secret token", "key 1", "a recent search", "quote \\\"", "longlong", "llll", '"value":"2.5']
+      expect(secrets.select { |text| bytes.include?(text) }).to be_empty
+      heap = HeapInspector.analyze(heap_file)
+      expect(heap.where(class: "Session").count).to eq 300
+      expect(heap.where(type: "STRING").count).to be > 1_000
+    end
+
+    it "is written by lines where Ruby's own dumper takes the dump" do
+      run(<<~RUBY)
+        HeapInspector.module_eval("Dump").unfit = "it broke before"
+        file = HeapInspector.dump(#{heap_file.inspect}, format: :heap)
+        raise file.inspect unless file.format == :ndjson && file.dumper == :ruby && file.compression == :zstd
+        { dumper: :ruby, compression: :gzip, format: :lies }.each do |name, value|
+          HeapInspector.dump(#{heap_file.inspect}, **{ format: :heap, name => value })
+          raise "it took \#{name}"
+        rescue ArgumentError
+          nil
+        end
+      RUBY
+      expect(HeapInspector.analyze(heap_file).warnings).to be_empty
     end
   end
 

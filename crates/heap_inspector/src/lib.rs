@@ -51,6 +51,7 @@ pub mod export;
 pub mod gems;
 pub mod graph;
 pub mod heap;
+pub mod heap_file;
 pub mod human;
 pub mod keys;
 pub mod labels;

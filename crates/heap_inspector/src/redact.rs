@@ -224,8 +224,36 @@ pub const HASHED: usize = 21;
 const ROUNDS: u8 = 10;
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// What values become in one redaction, for those who write a dump themselves.
+#[derive(Debug)]
+pub struct Values(Key);
+
+impl Values {
+    /// With a random key of its own.
+    ///
+    /// # Errors
+    /// If the system has no random bytes.
+    pub fn random() -> Result<Values> {
+        Key::random().map(Values)
+    }
+
+    /// What a value becomes: as many bytes, the same for the same ones.
+    #[must_use]
+    pub fn other(&self, value: &[u8]) -> Vec<u8> {
+        let mut other = Vec::with_capacity(value.len());
+        self.0.other(value, &mut other);
+        other
+    }
+}
+
 /// The key, never kept nor told.
 struct Key([u8; 16]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
 
 impl Key {
     fn random() -> Result<Key> {
@@ -237,6 +265,13 @@ impl Key {
 
     /// Appends what becomes of `value`, escaped as Ruby would.
     fn replace(&self, value: &[u8], out: &mut Vec<u8>) {
+        let mut other = Vec::with_capacity(value.len());
+        self.other(value, &mut other);
+        other.into_iter().for_each(|byte| escape(byte, out));
+    }
+
+    /// Appends what becomes of `value`.
+    fn other(&self, value: &[u8], out: &mut Vec<u8>) {
         if value.len() <= SHORT && value.is_ascii() {
             // What prints becomes what prints. Other texts go on through the permutation until they come to another such one.
             let (first, radix) = if is_printable(value) { (b' ', 95) } else { (0, 128) };
@@ -247,7 +282,7 @@ impl Key {
                     break;
                 }
             }
-            digits.iter().for_each(|digit| escape(digit + first, out));
+            out.extend(digits.iter().map(|digit| digit + first));
             return;
         }
         let mut hasher = SipHasher128::new_with_key(&self.0);

@@ -7,11 +7,13 @@
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
 use crate::gems::App;
+use crate::heap_file::records::Records;
+use crate::heap_file::rows::Packed;
 use crate::memory::room;
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
 use crate::record::{Record, Type};
-use crate::source::{Blocks, Source};
+use crate::source::{Blocks, Piece, Source};
 use crate::{Error, Position, Result, threads};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +40,7 @@ pub trait Visitor: Send {
     /// Where the scanner appends the references of the next record.
     fn references(&mut self) -> &mut Vec<u64>;
     /// Takes a record; its references are the last `record.reference_count` of [`Visitor::references`]. `offset` is where its line
-    /// begins in the decoded stream.
+    /// begins in the decoded stream, or its place in a heap file.
     fn record(&mut self, record: &Record<'_>, offset: u64);
     /// All records of the block with this number are taken.
     fn end_of_block(&mut self, number: u64) -> Result<()> {
@@ -142,18 +144,29 @@ impl<V: Visitor> Worker<V> {
     /// Takes one block; `None` at the end of the input.
     fn step(&mut self, shared: &Shared<'_>, recycled: Vec<u8>) -> Result<Option<Vec<u8>>> {
         shared.options.control.check()?;
-        let (block, number) = {
+        let (piece, number) = {
             let mut guard: MutexGuard<'_, (Blocks, u64)> = shared.blocks.lock().unwrap_or_else(PoisonError::into_inner);
             let (blocks, count) = &mut *guard;
-            let Some(block) = blocks.next(recycled)? else { return Ok(None) };
+            let Some(piece) = blocks.take(recycled)? else { return Ok(None) };
             *count += 1;
-            (block, *count - 1)
+            (piece, *count - 1)
         };
         let records = self.records;
-        self.room(&block.bytes)?;
-        let lines = self.block(&block.bytes, block.offset, number);
-        self.lines.push((number, lines));
-        self.bytes += block.bytes.len() as u64 + block.skipped;
+        let recycled = match piece {
+            Piece::Lines(block) => {
+                self.room(&block.bytes)?;
+                let lines = self.block(&block.bytes, block.offset, number);
+                self.lines.push((number, lines));
+                self.bytes += block.bytes.len() as u64 + block.skipped;
+                block.bytes
+            }
+            Piece::Rows { packed, place } => {
+                self.rows(&packed, place, number)?;
+                self.lines.push((number, packed.head.records.into()));
+                self.bytes += u64::from(packed.head.bytes);
+                packed.bytes
+            }
+        };
         self.visitor.end_of_block(number)?;
         if shared.options.strict && !self.found.is_empty() {
             shared.stop.store(true, Ordering::Relaxed); // earlier blocks are all taken, their threads finish them
@@ -165,7 +178,95 @@ impl<V: Visitor> Worker<V> {
         if let Some(progress) = shared.options.control.progress {
             progress(shared.raw_bytes.load(Ordering::Relaxed), shared.raw_len);
         }
-        Ok(Some(block.bytes))
+        Ok(Some(recycled))
+    }
+
+    /// Takes the records of a block of a heap file, and tells what of it cannot be read.
+    fn rows(&mut self, packed: &Packed, begin: u64, number: u64) -> Result<()> {
+        let count = packed.head.records;
+        let found = |row: u32, message: String| Found {
+            block: number,
+            line: row.into(),
+            byte: begin + u64::from(row),
+            kind: WarningKind::Lost,
+            message,
+            at_end: false,
+        };
+        let rows = match packed.unpack()? {
+            Ok(rows) => rows,
+            Err(reason) => {
+                self.lost += u64::from(count);
+                let message = format!("block {} is damaged ({reason}); its {count} records are missing", number + 1);
+                self.note(found(0, message));
+                return Ok(());
+            }
+        };
+        let (mut at, mut told) = (rows.begin(), Records::new());
+        loop {
+            let row = at.told;
+            let place = begin + u64::from(row);
+            // The references go where the visitor wants them.
+            std::mem::swap(&mut told.references, self.visitor.references());
+            told.clear();
+            let is_told = rows.tell(&mut at, &mut told);
+            let reason = match (is_told, told.line) {
+                (Ok(true), None) => complaint(&told.record).map(str::to_owned),
+                (Ok(true), Some(_)) | (Ok(false), _) => None,
+                (Err(_), _) => {
+                    Some(format!("the block is not in the form of one; {} records of it are missing", count - row))
+                }
+            };
+            if reason.is_some() {
+                told.take_back();
+            }
+            std::mem::swap(&mut told.references, self.visitor.references());
+            match (is_told, told.line, reason) {
+                (Ok(false), ..) => return Ok(()),
+                (Err(_), _, reason) => {
+                    self.lost += u64::from(count - row);
+                    self.note(found(row, reason.unwrap_or_default()));
+                    return Ok(());
+                }
+                (Ok(true), _, Some(reason)) => {
+                    self.lost += 1;
+                    self.note(found(row, reason));
+                }
+                (Ok(true), None, None) => {
+                    self.visitor.record(&told.record, place);
+                    self.records += 1;
+                }
+                (Ok(true), Some(line), None) => self.whole_line(line, place, |message| found(row, message)),
+            }
+        }
+    }
+
+    /// Takes a record that stands in a heap file as a line.
+    fn whole_line(&mut self, line: &[u8], place: u64, found: impl Fn(String) -> Found) {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        let mut record = Record::default();
+        let before = self.visitor.references().len();
+        if let Some(scanned) = self.scanner.scan(line, &mut record, self.visitor.references())
+            && scanned.bytes == line.len()
+            && complaint(&record).is_none()
+        {
+            self.visitor.record(&record, place);
+            self.records += 1;
+            return;
+        }
+        self.visitor.references().truncate(before);
+        match self.reread(line, place) {
+            Ok(None) => {}
+            Ok(Some(message)) => {
+                self.repaired += 1;
+                self.note(Found { kind: WarningKind::Repaired, ..found(message) });
+            }
+            Err(message) => {
+                self.lost += 1;
+                self.note(found(message));
+            }
+        }
     }
 
     /// Room for the references of a block that is longer than others: it is a single record, whose length the file decides. Behind

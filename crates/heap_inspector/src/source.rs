@@ -3,11 +3,12 @@
 //! A path, standard input, an open file or any reader goes in, [`Blocks`] of whole records come out: decompressed (gzip, zstd, lz4,
 //! told by their first bytes, never by the name) and cut where a record ends. A regular file is read with `pread`, so it may be
 //! opened again for a second pass, even while the first runs and after it was renamed. What cannot be rewound is read once, or is
-//! copied to a temporary file on the way ([`Source::spooled`]). Files are read, not mapped: a mapped file that shrinks would kill
+//! copied to a temporary file on the way ([`Source::spooled`]). A heap file ([`crate::heap_file`]) becomes lines here, but for a scan. Files are read, not mapped: a mapped file that shrinks would kill
 //! the process. Costs one block of memory (1 MiB, or the longest record) and the decoder's window.
 
 mod blocks;
 mod decode;
+mod heap_file;
 mod raw;
 mod spool;
 
@@ -24,6 +25,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blocks::{Block, Blocks};
+pub(crate) use heap_file::Piece;
+pub use heap_file::{Converted, convert};
 use raw::{Input, Pipe, Raw};
 use rustix::fs::OFlags;
 use spool::Spool;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 35] = [
+const ORDER: [&str; 36] = [
     "error",
     "control",
     "diagnostics",
@@ -19,6 +19,7 @@ const ORDER: [&str; 35] = [
     "report",
     "gems",
     "record",
+    "heap_file",
     "ruby",
     "source",
     "sink",

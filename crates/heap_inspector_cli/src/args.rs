@@ -27,6 +27,22 @@ pub(crate) enum Other {
         #[arg(value_hint = ValueHint::FilePath)]
         output: OsString,
     },
+    /// Make lines of a heap file, for other tools
+    ///
+    /// A dump taken with `--format heap` becomes the JSON lines that `--format ndjson` would have written of the same moment. What of a
+    /// damaged file is whole is written, and what is missing is told.
+    #[command(after_help = "\
+Examples:
+  heap_inspector convert app.heap -o heap.json
+  heap_inspector convert app.heap -o heap.json.zst")]
+    Convert {
+        /// The heap file; - for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        dump: OsString,
+        /// Where to write the lines, - for standard output; packed as the name's end says: .zst, .gz or neither
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: OsString,
+    },
     /// Look at dumps in a browser, with every object behind the page
     ///
     /// The page of `report` with all of the heap behind it: every object, every question with its options. Prints a link with a secret in

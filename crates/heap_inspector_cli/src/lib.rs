@@ -3,6 +3,7 @@
 //! It has two doors, the standalone binary and the gem's executable, and both give the same bytes.
 
 mod args;
+mod convert;
 mod http;
 mod man;
 pub mod output;
@@ -104,6 +105,13 @@ pub fn run(
     match asked {
         Asked::Question(question, matches) => answer(question, &matches, terminal, out, err, cancel),
         Asked::Other(Other::Redact { dump, output }) => match redact::run(&dump, &output, out, cancel) {
+            Ok(told) => {
+                let _ = writeln!(err, "heap_inspector: {told}");
+                SUCCESS
+            }
+            Err(error) => refuse(&error, Some(&dump), err),
+        },
+        Asked::Other(Other::Convert { dump, output }) => match convert::run(&dump, &output, out, cancel) {
             Ok(told) => {
                 let _ = writeln!(err, "heap_inspector: {told}");
                 SUCCESS

@@ -1,9 +1,12 @@
-//! Mutated dumps, and index files with repaired checksums, through whole command lines.
+//! Mutated dumps, and index and heap files with repaired checksums, through whole command lines.
 //!
 //! Whatever the bytes are: nothing panics or hangs, what succeeds prints valid JSON, all verbs count the same objects and bytes, and
 //! neither the number of threads nor an index file changes the answer. A run is told by its seed; `HEAP_INSPECTOR_FUZZ_SECONDS` goes on
 //! with new seeds for so long (`bin/fuzz`), without it a few fixed ones are taken. What fails is kept in `target/fuzz`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and tells its seed")]
+
+#[path = "../../heap_inspector/tests/written/mod.rs"]
+mod written;
 
 use heap_inspector::questions::{Answer, Place, QUESTIONS, Question};
 use heap_inspector_cli::{Terminal, run};
@@ -383,6 +386,100 @@ fn forged_index_files_neither_panic_nor_hang() {
             }));
             if let Err(panic) = checked {
                 keep("index", seed, &forged);
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
+}
+
+/// Changes some bytes of the blocks of a heap file and makes checksums and lengths right again; the layout is in docs/dump-format.md.
+fn forge_blocks(file: &[u8], random: &mut Random) -> Vec<u8> {
+    const HEADER: usize = 16;
+    const HEAD: usize = 32;
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let mut forged = file[..HEADER].to_vec();
+    let mut rest = &file[HEADER..];
+    while rest.starts_with(b"ROWS") {
+        let (bytes, packed) = (number(rest, 8), number(rest, 12));
+        let payload = &rest[HEAD..HEAD + packed];
+        let mut raw = if packed == bytes { payload.to_vec() } else { zstd::bulk::decompress(payload, bytes).unwrap() };
+        for _ in 0..random.below(8) {
+            let at = random.below(raw.len());
+            // Most of what can be said of a block stands at its beginning.
+            let at = if random.below(2) == 0 { at } else { at % 600.min(raw.len()) };
+            match random.below(5) {
+                0 => raw[at] = *random.of(&[0, 1, 0x7f, 0x80, 0xff]),
+                1 => raw[at] = random.below(256) as u8,
+                2 => raw[at] = raw[at].wrapping_add(1),
+                3 => drop(raw.remove(at)),
+                _ => raw.insert(at, random.below(256) as u8),
+            }
+        }
+        let mut head = rest[..HEAD].to_vec();
+        if random.below(4) == 0 {
+            let records = [0, 1, raw.len(), number(rest, 4) + 1][random.below(4)].min(raw.len()) as u32;
+            head[4..8].copy_from_slice(&records.to_le_bytes());
+        }
+        let length = (raw.len() as u32).to_le_bytes();
+        head[8..12].copy_from_slice(&length);
+        head[12..16].copy_from_slice(&length);
+        head[16..24].copy_from_slice(&XxHash3_64::oneshot(&raw).to_le_bytes());
+        let sum = XxHash3_64::oneshot(&head[..24]).to_le_bytes();
+        head[24..].copy_from_slice(&sum);
+        forged.extend(head);
+        forged.extend(raw);
+        rest = &rest[HEAD + packed..];
+    }
+    forged.extend(rest);
+    if random.below(5) == 0 {
+        forged.truncate(random.below(forged.len()));
+    }
+    forged
+}
+
+#[test]
+fn forged_heap_files_neither_panic_nor_hang() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("app.heap");
+    let path = dump.to_str().unwrap();
+    let converted = folder.path().join("heap.json");
+    with_seeds(|seed| {
+        let mut random = Random::new(seed);
+        let mut lines = lines(&mut random);
+        let whole = written::heap_file(&lines.concat());
+        fs::write(&dump, &whole).unwrap();
+        fs::write(&converted, lines.concat()).unwrap();
+        let totals =
+            |path: &str| json(&["retained", path, "--no-index", "--format", "json"]).unwrap()["totals"].clone();
+        assert_eq!(totals(path), totals(converted.to_str().unwrap()));
+        lines.retain(|line| line.ends_with(b"\n"));
+        mutate(&mut lines, &mut random);
+        let mutated =
+            written::heap_file(&lines.iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect::<Vec<u8>>());
+        for round in 0..12 {
+            let forged = if round == 0 { mutated.clone() } else { forge_blocks(&whole, &mut random) };
+            let checked = catch_unwind(AssertUnwindSafe(|| {
+                fs::write(&dump, &forged).unwrap();
+                for words in [
+                    &["summary"][..],
+                    &["top"],
+                    &["suspects"],
+                    &["retained", "--no-index"],
+                    &["path", "--where", "type=STRING"],
+                ] {
+                    let one =
+                        json(&[&words[..1], &[path], &words[1..], &["--threads", "1", "--format", "json"]].concat());
+                    let two =
+                        json(&[&words[..1], &[path], &words[1..], &["--threads", "2", "--format", "json"]].concat());
+                    assert_eq!(one, two, "{words:?}");
+                    let _ = fs::remove_file(folder.path().join("app.heap.hidx"));
+                }
+                let _ = fs::remove_file(&converted);
+                let (code, _, err) = answer(&["convert", path, "-o", converted.to_str().unwrap()]);
+                assert_eq!(code == 0, converted.exists(), "{err}");
+            }));
+            if let Err(panic) = checked {
+                keep("heap-file", seed, &forged);
                 std::panic::resume_unwind(panic);
             }
         }

@@ -62,7 +62,8 @@ impl Numbering {
     }
 
     /// The number of a node; none where no living object has it.
-    fn get(&self, node: NodeId) -> Option<NodeId> {
+    #[must_use]
+    pub fn get(&self, node: NodeId) -> Option<NodeId> {
         self.0.get(node as usize).copied().filter(|number| *number != NO_NODE)
     }
 
@@ -180,8 +181,9 @@ impl<'a, R: Read> Annotated<'a, R> {
     }
 }
 
-/// A text as JSON.
-fn json(tracer: &Tracer, id: TextId) -> serde_json::Value {
+/// A text as JSON, as it stands in the lines.
+#[must_use]
+pub fn json(tracer: &Tracer, id: TextId) -> serde_json::Value {
     String::from_utf8_lossy(tracer.texts.get(id)).into()
 }
 

@@ -8,6 +8,8 @@
 //! `ObjectSpace.dump_all`. There signals that were caught before the fork, but whose trap had not run, would run it at Ruby's next look.
 //! So `dump_all` runs inside of a postponed job, where Ruby looks neither for traps nor for finalizers, and that job never returns.
 
+pub(crate) mod columns;
+
 use crate::forked_thread;
 use crate::walk;
 use heap_inspector::Error as Failure;
@@ -41,6 +43,8 @@ pub(crate) struct Order {
     pub(crate) compression: Compression,
     pub(crate) redacts: bool,
     pub(crate) dumper: Dumper,
+    /// Whether columns are written and no lines.
+    pub(crate) is_heap_file: bool,
     /// Seconds after which to give up.
     pub(crate) seconds: u32,
     pub(crate) parent: i32,
@@ -181,6 +185,7 @@ fn failed(number: i32, reason: &str) -> String {
 /// Has the lines written on this thread and packed on another. Where the other fails it ends the process at once.
 fn dump(order: &Order) -> Result<Packed, String> {
     match order.dumper {
+        Dumper::Native(api) if order.is_heap_file => columns::dump(order, api),
         Dumper::Native(api) => dump_by_walk(order, api),
         Dumper::Ruby => dump_by_ruby(order),
     }
@@ -235,8 +240,8 @@ impl Chunks {
     }
 }
 
-impl walk::Out for Chunks {
-    fn take(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+impl Chunks {
+    fn hand_over(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         let mut empty = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * walk::CHUNK));
         empty.clear();
         let full = std::mem::replace(buffer, empty);
@@ -276,11 +281,9 @@ fn dump_by_walk(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     let packer = start_packing(order, with_sites(packing, traced.clone()))?;
     let mut head = Vec::new();
     write_head(order, &traced, &mut head).map_err(|error| system(&error))?;
-    let wanted = walk::Wanted { names: true, texts: !order.redacts };
-    let written = walk::Out::take(&mut chunks, &mut head).and_then(|()| {
-        // SAFETY: the thread that forked, with the GVL and collections disabled; those that run beside it know nothing of Ruby.
-        unsafe { walk::walk(api, wanted, &mut chunks) }
-    });
+    let wanted = walk::Wanted { names: true, texts: !order.redacts, ..walk::Wanted::default() };
+    // SAFETY: the thread that forked, with the GVL and collections disabled; those that run beside it know nothing of Ruby.
+    let written = unsafe { walk::walk(api, wanted, &head, walk::Out::Lines(&mut |buffer| chunks.hand_over(buffer))) };
     drop(chunks);
     // Where nobody takes the lines any more the other thread says why, and ends the process.
     let packed = packer.join();

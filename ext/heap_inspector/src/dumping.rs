@@ -257,7 +257,7 @@ impl Dumping {
         compression: String,
         redacts: bool,
         seconds: u32,
-        is_native: bool,
+        (is_native, is_heap_file): (bool, bool),
     ) -> Result<f64, Error> {
         let dumper = if is_native {
             Dumper::Native(walk::Api::get().map_err(|reason| errors::named(ruby, "DumpRefused", reason.to_owned()))?)
@@ -277,6 +277,7 @@ impl Dumping {
             compression,
             redacts,
             dumper,
+            is_heap_file,
             seconds,
             parent: std::process::id().cast_signed(),
             unfinished: unfinished.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
@@ -571,23 +572,34 @@ fn dumper_missing(_ruby: &Ruby) -> Option<&'static str> {
 }
 
 /// Writes the heap of this very process to a descriptor, as the child of a dump would: what the specs hold against `ObjectSpace.dump_all`
-/// of the same moment.
-fn walk_heap(ruby: &Ruby, descriptor: RawFd, names: bool, texts: bool) -> Result<(), Error> {
-    struct Straight(File);
-    impl walk::Out for Straight {
-        fn take(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
-            io::Write::write_all(&mut self.0, buffer)?;
-            buffer.clear();
-            Ok(())
-        }
-    }
+/// of the same moment. With another descriptor a heap file of the same moment goes there.
+fn walk_heap(ruby: &Ruby, descriptor: RawFd, names: bool, texts: bool, heap_file: Option<RawFd>) -> Result<(), Error> {
     let api = walk::Api::get().map_err(|reason| errors::named(ruby, "DumpRefused", reason.to_owned()))?;
     let was_disabled = ruby.gc_disable();
-    // SAFETY: an open descriptor, which stays its owner's.
-    let file = unsafe { mem::ManuallyDrop::new(File::from_raw_fd(descriptor)) };
-    let walked = file.try_clone().and_then(|file| {
+    let wanted = walk::Wanted { names, texts, ..walk::Wanted::default() };
+    let file = |descriptor: RawFd| {
+        // SAFETY: an open descriptor, which stays its owner's.
+        let file = unsafe { mem::ManuallyDrop::new(File::from_raw_fd(descriptor)) };
+        file.try_clone()
+    };
+    let lines = |mut file: File| {
+        let mut take = |buffer: &mut Vec<u8>| {
+            io::Write::write_all(&mut file, buffer)?;
+            buffer.clear();
+            Ok(())
+        };
         // SAFETY: a Ruby thread with the GVL, which it keeps; nothing is collected meanwhile.
-        unsafe { walk::walk(api, walk::Wanted { names, texts }, &mut Straight(file)) }
+        unsafe { walk::walk(api, wanted, b"", walk::Out::Lines(&mut take)) }
+    };
+    let columns = |file: File| {
+        let mut out = dumper::columns::Straight::new(file)?;
+        // SAFETY: as above.
+        unsafe { walk::walk(api, wanted, b"", walk::Out::Columns(&mut |block| out.take(block))) }?;
+        out.finish()
+    };
+    let walked = file(descriptor).and_then(lines).and_then(|()| match heap_file {
+        Some(descriptor) => file(descriptor).and_then(columns),
+        None => Ok(()),
     });
     if !was_disabled {
         ruby.gc_enable();
@@ -624,7 +636,7 @@ fn learn_local_variables(_ruby: &Ruby, blocks: RArray) -> Result<(), Error> {
 
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("dumper_missing", function!(dumper_missing, 0))?;
-    native.define_singleton_method("walk_heap", function!(walk_heap, 3))?;
+    native.define_singleton_method("walk_heap", function!(walk_heap, 4))?;
     native.define_singleton_method("learn_local_variables", function!(learn_local_variables, 1))?;
     native.define_singleton_method("claim_folder", function!(claim_folder, 1))?;
     for name in ["Dumping", "OpenOutput"] {

@@ -19,6 +19,7 @@ use memchr::{memchr, memrchr};
 
 use super::Limits;
 use super::decode::Decoder;
+use super::heap_file::State;
 use super::raw::{Gauge, Raw};
 use super::spool::Spool;
 use crate::{Error, Result};
@@ -49,13 +50,23 @@ pub struct Blocks {
     /// What the last block left over: the start of a record.
     carry: Vec<u8>,
     /// Where the next block begins in the decoded stream.
-    offset: u64,
+    pub(super) offset: u64,
     /// Bytes decoded so far.
     decoded: u64,
     begun: bool,
     ended: bool,
-    damage: Option<String>,
+    pub(super) damage: Option<String>,
     cancel: Option<Arc<AtomicBool>>,
+    pub(super) form: Form,
+}
+
+/// What the decoded bytes are.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// Nobody has looked yet.
+    Unknown,
+    Lines,
+    HeapFile(Box<State>),
 }
 
 /// So much is kept of a line that is skipped.
@@ -84,6 +95,7 @@ impl Blocks {
             ended: false,
             damage: None,
             cancel,
+            form: Form::Unknown,
         })
     }
 
@@ -93,6 +105,15 @@ impl Blocks {
     /// # Errors
     /// If reading fails, if the start is no dump, or if a compressed stream decodes to more than any dump would.
     pub fn next(&mut self, recycled: Vec<u8>) -> Result<Option<Block>> {
+        self.detect()?;
+        match self.form {
+            Form::HeapFile(_) => self.next_of_rows(recycled),
+            _ => self.next_lines(recycled),
+        }
+    }
+
+    /// [`Blocks::next`] of lines.
+    pub(super) fn next_lines(&mut self, recycled: Vec<u8>) -> Result<Option<Block>> {
         let mut filled = self.carry.len();
         // A byte order mark at least must fit, whatever the tests make of the block size.
         let room = self.limits.block.max(filled * 2).max(4);
@@ -100,7 +121,7 @@ impl Blocks {
         let mut bytes = if recycled.capacity() > room.saturating_mul(2) { Vec::new() } else { recycled };
         self.grow(&mut bytes, room)?;
         bytes[..filled].copy_from_slice(&self.carry);
-        let mut searched = undecided(filled);
+        let mut searched = if self.begun { undecided(filled) } else { 0 };
         let cut = loop {
             filled = self.fill(&mut bytes, filled)?;
             if self.ended {
@@ -138,7 +159,7 @@ impl Blocks {
         Ok(Some(Block { bytes, offset, skipped: 0 }))
     }
 
-    fn carry_on(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn carry_on(&mut self, bytes: &[u8]) -> Result<()> {
         self.carry.try_reserve_exact(bytes.len()).map_err(|_| self.no_memory(bytes.len()))?;
         self.carry.extend_from_slice(bytes);
         Ok(())
@@ -201,6 +222,9 @@ impl Blocks {
     /// # Errors
     /// If reading fails, or what `each` returns.
     pub fn pick(mut self, offsets: &[u64], mut each: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
+        if self.is_heap_file()? {
+            return self.pick_rows(offsets, each);
+        }
         let are_far_apart = offsets.last().is_some_and(|last| offsets.len() as u64 * SEEK < *last);
         if let Some((file, start)) = self.plain.take().filter(|_| are_far_apart) {
             let mut bytes = Vec::new();
@@ -242,7 +266,7 @@ impl Blocks {
     }
 
     /// Reads until the buffer is full or the input ends; takes off a byte order mark.
-    fn fill(&mut self, bytes: &mut [u8], mut filled: usize) -> Result<usize> {
+    pub(super) fn fill(&mut self, bytes: &mut [u8], mut filled: usize) -> Result<usize> {
         let first = self.decoded == 0;
         while filled < bytes.len() && !self.ended {
             if self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
@@ -272,7 +296,7 @@ impl Blocks {
         Ok(filled)
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ended = true;
         if let Some(copy) = &self.copy {
             copy.complete();
@@ -300,7 +324,7 @@ impl Blocks {
     }
 
     /// Makes the buffer so long. A recycled one keeps its length but for the last cut, so that only its tail is zeroed.
-    fn grow(&self, bytes: &mut Vec<u8>, room: usize) -> Result<()> {
+    pub(super) fn grow(&self, bytes: &mut Vec<u8>, room: usize) -> Result<()> {
         if room > bytes.len() {
             bytes.try_reserve_exact(room - bytes.len()).map_err(|_| self.no_memory(bytes.len()))?;
             bytes.resize(room, 0);

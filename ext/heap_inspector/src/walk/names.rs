@@ -3,13 +3,14 @@
 //! The first character says what a name is: `@x` an instance variable, `@@x` one of a class, `X` a constant, `#x` a method, `.x` a member of
 //! a Struct or Data, `[…]` the key of a Hash, `(…)` a word of ours, anything else a local variable.
 
-use super::Walk;
 use super::api::Api;
 use super::code::{self, Block};
 use super::text;
 use super::value::*;
+use super::{Format, Walk, each};
+use hashbrown::{HashMap, HashSet};
+use heap_inspector::heap_file::{Field, Fields, Name as Told};
 use rb_sys::{ID, VALUE};
-use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// The number of a name; 0 for none.
@@ -17,6 +18,8 @@ type Name = u32;
 
 /// Bytes of a key that are told.
 const SHOWN: usize = 60;
+/// The binary logarithm of how many keys are kept.
+const KEYS_BITS: u32 = 12;
 /// A longer list of names is searched through a table.
 const SEARCHED: usize = 16;
 
@@ -32,6 +35,10 @@ pub(super) struct Names {
     /// By ID, and whether it is a method's.
     by_id: HashMap<(ID, bool), Name>,
     words: HashMap<&'static str, Name>,
+    /// By key of a Hash what stands under it is called.
+    by_key: HashMap<VALUE, Name>,
+    /// Those that were met last, each in a place that it gives itself.
+    keys: Vec<(VALUE, Name)>,
     /// By class or shape: the names of instance variables by their places.
     variables: HashMap<u64, Vec<Name>>,
     /// Whether objects do not keep their variables where it is thought.
@@ -131,6 +138,41 @@ impl Names {
         let name = self.intern(word.as_bytes());
         self.words.insert(word, name);
         name
+    }
+
+    /// The name of what stands under a key that is a Symbol, nil, true, false or a class; 0 for others, and where it has none.
+    ///
+    /// # Safety
+    /// It must be a key of a Hash.
+    unsafe fn of_key(&mut self, key: VALUE) -> Name {
+        // SAFETY: what a key is, is asked first.
+        let is_kept = unsafe {
+            rb_sys::STATIC_SYM_P(key)
+                || if is_special(key) {
+                    key & 3 == 0
+                } else {
+                    matches!(builtin_type(key), T_SYMBOL | T_CLASS | T_MODULE)
+                }
+        };
+        if !is_kept {
+            return 0;
+        }
+        let place = (key as usize).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - KEYS_BITS);
+        if self.keys.is_empty() {
+            self.keys.resize(1 << KEYS_BITS, (0, 0));
+        }
+        if self.keys[place].0 != key || self.keys[place].1 == 0 {
+            let known = self.by_key.get(&key).copied();
+            let name = known.unwrap_or_else(|| {
+                let mut json = Vec::new();
+                // SAFETY: a key.
+                let name = if unsafe { write_key(key, false, &mut json) } { self.intern(&json) } else { 0 };
+                self.by_key.insert(key, name);
+                name
+            });
+            self.keys[place] = (key, name);
+        }
+        self.keys[place].1
     }
 
     fn pair(&mut self, value: VALUE, name: Name) {
@@ -527,59 +569,73 @@ impl Names {
 }
 
 /// What goes over the entries of a Hash.
-struct Entries<'a, 'b> {
-    walk: &'a mut Walk<'b>,
+struct Entries<'a, 'b, 'o> {
+    walk: &'a mut Walk<'b, 'o>,
     class: VALUE,
     /// References that go before are not known yet: they are counted, not written.
     is_counting: bool,
-    is_first: bool,
+    key: Name,
+    value: Name,
 }
 
-impl Entries<'_, '_> {
-    /// One reference, with how its name is written.
-    fn put(&mut self, value: VALUE, name: impl FnOnce(&mut Vec<u8>)) {
+impl Entries<'_, '_, '_> {
+    /// Whether a reference is there and its name to be written.
+    fn has(&mut self, value: VALUE) -> bool {
         if is_special(value) || value == self.class {
-            return;
+            return false;
         }
         if self.is_counting {
             self.walk.names.count(value);
+        }
+        !self.is_counting
+    }
+
+    fn put(&mut self, value: VALUE, name: Name) {
+        if self.has(value) {
+            self.walk.tell_name(name);
+        }
+    }
+
+    /// The value under a key.
+    unsafe fn put_value(&mut self, key: VALUE, value: VALUE) {
+        if !self.has(value) {
             return;
         }
-        if !self.is_first {
-            self.walk.buffer.push(b',');
+        let (walk, unnamed) = (&mut *self.walk, self.value);
+        // SAFETY: a key. What stays the same for the same key is worked out once.
+        let name = unsafe { walk.names.of_key(key) };
+        if name != 0 {
+            return walk.tell_name(name);
         }
-        self.is_first = false;
-        name(&mut self.walk.buffer);
-        self.walk.make_room();
+        let has_texts = walk.wanted.texts;
+        walk.with_scratch(|walk, text| {
+            // SAFETY: a key.
+            if unsafe { write_key(key, has_texts, text) } {
+                each!(&mut walk.format, to => to.name(Told::Text(text)));
+            } else {
+                walk.tell_name(unnamed);
+            }
+        });
     }
 }
 
 /// SAFETY: Ruby calls it for each entry, with the `Entries`.
 unsafe extern "C" fn entry(key: VALUE, value: VALUE, entries: *mut c_void) -> c_int {
-    let entries = unsafe { &mut *entries.cast::<Entries<'_, '_>>() };
-    let has_texts = entries.walk.wanted.texts;
-    entries.put(key, |out| out.extend_from_slice(b"\"(key)\""));
-    entries.put(value, |out| {
-        // SAFETY: a key.
-        if !unsafe { write_key(key, has_texts, out) } {
-            out.extend_from_slice(b"\"(value)\"");
-        }
-    });
+    let entries = unsafe { &mut *entries.cast::<Entries<'_, '_, '_>>() };
+    entries.put(key, entries.key);
+    // SAFETY: a key.
+    unsafe { entries.put_value(key, value) };
     0
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     /// Writes the names of the references that were just written.
     ///
     /// # Safety
     /// It must be the object whose references they are.
     pub(super) unsafe fn write_names(&mut self, object: VALUE, kind: u64) {
         if !self.names.location.is_empty() {
-            self.text(", \"block\":\"");
-            let location = std::mem::take(&mut self.names.location);
-            self.buffer.extend_from_slice(&location);
-            self.names.location = location;
-            self.text("\"");
+            each!(&mut self.format, to => to.word(Field::Block, &self.names.location));
         }
         if kind == T_HASH {
             // SAFETY: a Hash.
@@ -587,21 +643,20 @@ impl Walk<'_> {
             return;
         }
         let Some(last) = self.names.labels.iter().rposition(|name| *name != 0) else { return };
-        self.text(", \"names\":[");
-        for (place, label) in self.names.labels[..=last].iter().enumerate() {
-            if place > 0 {
-                self.buffer.push(b',');
-            }
-            if *label == 0 {
-                self.buffer.push(b'0');
-            } else {
-                self.buffer.push(b'"');
-                self.buffer.extend_from_slice(self.names.get(*label));
-                self.buffer.push(b'"');
-            }
+        each!(&mut self.format, to => to.begin_names());
+        for place in 0..=last {
+            self.tell_name(self.names.labels[place]);
         }
-        self.text("]");
-        self.make_room();
+        each!(&mut self.format, to => to.end_names());
+    }
+
+    #[inline]
+    fn tell_name(&mut self, name: Name) {
+        let told = match name {
+            0 => Told::None,
+            _ => Told::Known(name, self.names.get(name)),
+        };
+        each!(&mut self.format, to => to.name(told));
     }
 
     /// A Hash's keys and values come in the order of its entries; whether they do is seen before anything is written.
@@ -613,37 +668,34 @@ impl Walk<'_> {
             if self.names.seen != seen {
                 return;
             }
-            self.text(", \"names\":[");
+            each!(&mut self.format, to => to.begin_names());
             self.entries(hash, false);
-            self.text("]");
+            each!(&mut self.format, to => to.end_names());
         }
     }
 
     unsafe fn entries(&mut self, hash: VALUE, is_counting: bool) {
         let variables = std::mem::take(&mut self.names.pairs);
         let class = self.class;
-        let (api, default) = (self.api, if self.api.shapes.is_some() { 16 } else { 24 });
-        let mut entries = Entries { walk: self, class, is_counting, is_first: true };
+        let (api, default_at) = (self.api, if self.api.shapes.is_some() { 16 } else { 24 });
+        let (key, value, default) =
+            (self.names.word("(key)"), self.names.word("(value)"), self.names.word("(default)"));
+        let mut entries = Entries { walk: self, class, is_counting, key, value };
         for (value, name) in &variables {
-            let name = entries.walk.names.get(*name).to_vec();
-            entries.put(*value, |out| {
-                out.push(b'"');
-                out.extend_from_slice(&name);
-                out.push(b'"');
-            });
+            entries.put(*value, *name);
         }
         unsafe {
             (api.each_pair)(hash, entry, (&raw mut entries).cast::<c_void>());
-            entries.put(word(hash, default) as VALUE, |out| out.extend_from_slice(b"\"(default)\""));
+            entries.put(word(hash, default_at) as VALUE, default);
         }
         self.names.pairs = variables;
     }
 }
 
-/// Writes `"[:key]"`, `"[12]"` or `"[\"text\"]"`; of other keys, and of texts where these are not to be told, nothing.
+/// Writes `[:key]`, `[12]` or `[\"text\"]`; of other keys, and of texts where these are not to be told, nothing.
 unsafe fn write_key(key: VALUE, has_texts: bool, out: &mut Vec<u8>) -> bool {
     let before = out.len();
-    out.extend_from_slice(b"\"[");
+    out.push(b'[');
     // SAFETY: what a key is, is asked first.
     let is_told = unsafe {
         if key & 1 == 1 {
@@ -685,7 +737,7 @@ unsafe fn write_key(key: VALUE, has_texts: bool, out: &mut Vec<u8>) -> bool {
         }
     };
     if is_told {
-        out.extend_from_slice(b"]\"");
+        out.push(b']');
     } else {
         out.truncate(before);
     }

@@ -1,8 +1,12 @@
 //! One object as a line, with the keys of `dump_object` in ext/objspace/objspace_dump.c of the Ruby that runs, in its order.
 
-use super::Walk;
 use super::text;
 use super::value::*;
+use super::{Format, Walk, each};
+use heap_inspector::heap_file::{Field, Fields};
+use heap_inspector_tracer::annotate::json;
+use heap_inspector_tracer::texts::TextId;
+use heap_inspector_tracer::tracer::Tracer;
 use rb_sys::VALUE;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -48,7 +52,7 @@ const TYPES: [&str; 32] = {
 /// `RB_OBJ_GC_FLAGS_MAX`, and some.
 const GC_FLAGS: usize = 16;
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     /// Writes an object's line.
     ///
     /// # Safety
@@ -66,24 +70,21 @@ impl Walk<'_> {
                 T_IMEMO if has_shapes => 0,
                 _ => word(object, 8) as VALUE,
             };
-            self.text("{\"address\":");
-            text::address(&mut self.buffer, object);
-            self.text(", \"type\":\"");
-            self.text(TYPES[kind as usize]);
-            self.text("\"");
+            self.address(Field::Address, object);
+            self.word(Field::Type, TYPES[kind as usize].as_bytes());
             if let Some(shapes) = &self.api.shapes {
-                self.number(", \"shape_id\":", u64::from((shapes.of)(object)));
-                self.number(", \"slot_size\":", self.slot_size as u64);
+                self.number(Field::ShapeId, u64::from((shapes.of)(object)));
+                self.number(Field::SlotSize, self.slot_size as u64);
             }
             if self.class != 0 {
-                self.address(", \"class\":", self.class);
+                self.address(Field::Class, self.class);
             }
             if flags & FL_FREEZE != 0 {
-                self.text(", \"frozen\":true");
+                self.truth(Field::Frozen);
             }
             match kind {
                 T_IMEMO => self.imemo(object),
-                T_SYMBOL => self.content(rb_sys::rb_sym2str(object)),
+                T_SYMBOL => self.content(rb_sys::rb_sym2str(object), false),
                 T_STRING => self.string(object, flags),
                 T_HASH => self.hash(object, flags),
                 T_ARRAY => self.array(object, flags),
@@ -91,27 +92,25 @@ impl Walk<'_> {
                 T_CLASS | T_MODULE => self.class(object, flags, kind),
                 T_DATA => {
                     if let Some((of, _)) = typed_data(object) {
-                        self.text(", \"struct\":\"");
-                        self.c_string(word(of, 0) as *const c_char);
-                        self.text("\"");
+                        self.c_string(Field::Struct, word(of, 0) as *const c_char);
                     }
                 }
                 T_FLOAT => {
-                    self.text(", \"value\":\"");
-                    text::float(&mut self.buffer, f64::from_bits(word(object, 16)));
-                    self.text("\"");
+                    self.with_scratch(|walk, text| {
+                        text::float(text, f64::from_bits(word(object, 16)));
+                        walk.value(text);
+                    });
                 }
                 T_OBJECT => self.variables(object, flags),
                 T_FILE => {
                     let file = word(object, 16) as VALUE;
                     if file != 0 {
-                        self.text(", \"fd\":");
                         let descriptor = *((file as usize + 16) as *const c_int);
-                        text::signed(&mut self.buffer, descriptor.into());
+                        self.signed(Field::Fd, descriptor.into());
                     }
                 }
                 T_ZOMBIE => {
-                    self.text("}\n");
+                    each!(&mut self.format, to => to.end());
                     return;
                 }
                 _ => {}
@@ -120,20 +119,17 @@ impl Walk<'_> {
             self.allocation(object);
             let memsize = (self.api.memsize)(object);
             if memsize > 0 {
-                self.number(", \"memsize\":", memsize as u64);
+                self.number(Field::Memsize, memsize as u64);
             }
             self.gc_flags(object);
-            self.text("}\n");
-            self.make_room();
+            each!(&mut self.format, to => to.end());
         }
     }
 
     unsafe fn imemo(&mut self, object: VALUE) {
         unsafe {
             let kind = imemo_type(object);
-            self.text(", \"imemo_type\":\"");
-            self.c_string((self.api.imemo_name)(kind as c_int));
-            self.text("\"");
+            self.c_string(Field::ImemoType, (self.api.imemo_name)(kind as c_int));
             if self.api.version < (3, 3) {
                 return;
             }
@@ -142,7 +138,7 @@ impl Walk<'_> {
                     // `struct rb_callinfo`: flags, keywords, name
                     let name = word(object, 16);
                     if name != 0 {
-                        self.id(", \"mid\":", name);
+                        self.id(Field::Mid, name);
                     }
                 }
                 IMEMO_CALLCACHE => {
@@ -153,8 +149,8 @@ impl Walk<'_> {
                     }
                     let name = word(method, 24);
                     if name != 0 {
-                        self.id(", \"called_id\":", name);
-                        self.address(", \"receiver_class\":", class);
+                        self.id(Field::CalledId, name);
+                        self.address(Field::ReceiverClass, class);
                     }
                 }
                 _ => {}
@@ -167,58 +163,55 @@ impl Walk<'_> {
             let has_shapes = self.api.shapes.is_some();
             let is_embedded = flags & FL_USER1 == 0;
             if is_embedded {
-                self.text(", \"embedded\":true");
+                self.truth(Field::Embedded);
             }
             if !has_shapes {
                 // It looks, where that is not known yet, and keeps what it finds in the child's copy.
                 let coderange = rb_sys::rb_enc_str_coderange(object) as u64;
                 if coderange & CODERANGE == CODERANGE {
-                    self.text(", \"broken\":true");
+                    self.truth(Field::Broken);
                 }
             }
             if flags & FL_USER17 != 0 {
-                self.text(", \"fstring\":true");
+                self.truth(Field::Fstring);
             }
             if self.api.version >= (3, 4) && flags & (FL_USER2 | FL_USER3) != 0 {
-                self.text(", \"chilled\":true");
+                self.truth(Field::Chilled);
             }
             if is_shared(flags) {
-                self.text(", \"shared\":true");
+                self.truth(Field::Shared);
             } else {
-                self.content(object);
+                self.content(object, true);
             }
             let encoding = encoding_index(object);
             if encoding != 0 {
-                self.text(", \"encoding\":\"");
                 self.encoding(encoding);
-                self.text("\"");
             }
             if has_shapes {
-                self.text(", \"coderange\":\"");
-                self.text(match flags & CODERANGE {
-                    0 => "unknown",
-                    CODERANGE_7BIT => "7bit",
-                    CODERANGE_VALID => "valid",
-                    _ => "broken",
-                });
-                self.text("\"");
+                let coderange: &[u8] = match flags & CODERANGE {
+                    0 => b"unknown",
+                    CODERANGE_7BIT => b"7bit",
+                    CODERANGE_VALID => b"valid",
+                    _ => b"broken",
+                };
+                self.word(Field::Coderange, coderange);
                 if flags & CODERANGE == CODERANGE {
-                    self.text(", \"broken\":true");
+                    self.truth(Field::Broken);
                 }
             }
         }
     }
 
-    /// Size and text of a String.
-    unsafe fn content(&mut self, object: VALUE) {
+    /// Size and text of a String, which may be a value or a name.
+    unsafe fn content(&mut self, object: VALUE, is_value: bool) {
         unsafe {
             let flags = flags(object);
             let bytes = string(object);
-            self.number(", \"bytesize\":", bytes.len() as u64);
+            self.number(Field::Bytesize, bytes.len() as u64);
             if flags & FL_USER1 != 0 && !is_shared(flags) {
                 let capacity = (self.api.capacity)(object);
                 if capacity != bytes.len() {
-                    self.number(", \"capacity\":", capacity as u64);
+                    self.number(Field::Capacity, capacity as u64);
                 }
             }
             let is_ascii = if self.api.shapes.is_none() {
@@ -230,23 +223,29 @@ impl Walk<'_> {
                     && (known == CODERANGE_7BIT || known == 0 && bytes.is_ascii())
             };
             if is_ascii {
-                self.text(", \"value\":\"");
-                // In pieces, so that the buffer stays small.
-                for piece in bytes.chunks(super::CHUNK) {
-                    text::escape(&mut self.buffer, piece);
-                    self.make_room();
+                if is_value {
+                    self.value(bytes);
+                } else {
+                    self.text(Field::Value, bytes);
                 }
-                self.text("\"");
             }
+        }
+    }
+
+    /// A value, or what it is replaced by.
+    fn value(&mut self, value: &[u8]) {
+        match self.wanted.values {
+            Some(values) => self.text(Field::Value, &values.other(value)),
+            None => self.text(Field::Value, value),
         }
     }
 
     unsafe fn hash(&mut self, object: VALUE, flags: u64) {
         unsafe {
-            self.number(", \"size\":", rb_sys::rb_hash_size_num(object) as u64);
+            self.number(Field::Size, rb_sys::rb_hash_size_num(object) as u64);
             if flags & FL_USER2 != 0 {
                 let default = if self.api.shapes.is_some() { word(object, 16) } else { word(object, 24) };
-                self.address(", \"default\":", default as VALUE);
+                self.address(Field::Default, default as VALUE);
             }
         }
     }
@@ -254,13 +253,12 @@ impl Walk<'_> {
     unsafe fn array(&mut self, object: VALUE, flags: u64) {
         unsafe {
             let length = rb_sys::RARRAY_LEN(object);
-            self.text(", \"length\":");
-            text::signed(&mut self.buffer, length);
+            self.signed(Field::Length, length);
             if length > 0 && flags & ELTS_SHARED != 0 {
-                self.text(", \"shared\":true");
+                self.truth(Field::Shared);
             }
             if (length > 0 || self.api.shapes.is_some()) && flags & FL_USER1 != 0 {
-                self.text(", \"embedded\":true");
+                self.truth(Field::Embedded);
             }
         }
     }
@@ -269,7 +267,7 @@ impl Walk<'_> {
         unsafe {
             let superclass = (self.api.superclass)(object);
             if superclass != 0 {
-                self.address(", \"superclass\":", superclass);
+                self.address(Field::Superclass, superclass);
             }
         }
     }
@@ -279,28 +277,23 @@ impl Walk<'_> {
             if kind == T_CLASS
                 && let Some(count) = self.api.variations(object)
             {
-                self.text(", \"variation_count\":");
-                text::signed(&mut self.buffer, count.into());
+                self.signed(Field::VariationCount, count.into());
             }
             self.superclass(object);
             if self.class == 0 {
                 return;
             }
             if let Some(name) = string_or_none(rb_sys::rb_mod_name(object)) {
-                self.text(", \"name\":\"");
                 if self.api.version >= (3, 3) {
-                    text::escape(&mut self.buffer, name);
+                    self.escaped(Field::Name, name);
                 } else {
-                    self.buffer.extend_from_slice(until_nul(name));
+                    self.word(Field::Name, until_nul(name));
                 }
-                self.text("\"");
             } else if let Some(name) = string_or_none(rb_sys::rb_mod_name((self.api.real_class)(object))) {
-                self.text(", \"real_class_name\":\"");
-                self.buffer.extend_from_slice(until_nul(name));
-                self.text("\"");
+                self.word(Field::RealClassName, until_nul(name));
             }
             if flags & (rb_sys::ruby_fl_type::RUBY_FL_SINGLETON as u64) != 0 && kind == T_CLASS {
-                self.text(", \"singleton\":true");
+                self.truth(Field::Singleton);
             }
         }
     }
@@ -311,15 +304,15 @@ impl Walk<'_> {
             let Some(shapes) = &self.api.shapes else {
                 // `ROBJECT_NUMIV`: the room for variables, three in the slot.
                 let count = if is_embedded { 3 } else { *((object as usize + 16) as *const u32) };
-                self.number(", \"ivars\":", count.into());
+                self.number(Field::Ivars, count.into());
                 return;
             };
             if is_embedded {
-                self.text(", \"embedded\":true");
+                self.truth(Field::Embedded);
             }
-            self.number(", \"ivars\":", rb_sys::rb_ivar_count(object) as u64);
+            self.number(Field::Ivars, rb_sys::rb_ivar_count(object) as u64);
             if (shapes.is_complex)(object) != 0 {
-                self.text(", \"too_complex_shape\":true");
+                self.truth(Field::TooComplexShape);
             }
         }
     }
@@ -331,7 +324,7 @@ impl Walk<'_> {
             }
             (self.api.from)(object, reference, (self as *mut Self).cast::<c_void>());
             if self.references > 0 {
-                self.text("]");
+                each!(&mut self.format, to => to.end_references());
                 if self.wanted.names {
                     self.write_names(object, kind);
                 }
@@ -339,27 +332,58 @@ impl Walk<'_> {
         }
     }
 
-    /// What Ruby's own tracer knows.
+    /// What Ruby's own tracer knows, and ours.
     unsafe fn allocation(&mut self, object: VALUE) {
         unsafe {
-            let Some(info) = self.api.allocation.and_then(|look_up| look_up(object).as_ref()) else { return };
-            if !info.path.is_null() {
-                self.text(", \"file\":\"");
-                self.c_string(info.path);
-                self.text("\"");
+            let info = self.api.allocation.and_then(|look_up| look_up(object).as_ref());
+            if let Some(info) = info {
+                if !info.path.is_null() {
+                    self.c_string(Field::File, info.path);
+                }
+                if info.line != 0 {
+                    self.number(Field::Line, info.line);
+                }
+                if info.method & !8 != 0
+                    && let Some(name) = string_or_none(rb_sys::rb_sym2str(info.method))
+                {
+                    self.escaped(Field::Method, name);
+                }
+                self.number(Field::Generation, info.generation as u64);
             }
-            if info.line != 0 {
-                self.number(", \"line\":", info.line);
+            let Some((tracer, numbering)) = self.wanted.traced else { return };
+            let Some(traced) = tracer.get(object) else { return };
+            // What Ruby's own tracer said stands.
+            if info.is_none() {
+                if let Some(site) = traced.site {
+                    if site.path != TextId::NONE {
+                        self.traced_text(Field::File, tracer, site.path);
+                    }
+                    if site.line > 0 {
+                        self.number(Field::Line, site.line.into());
+                    }
+                    if site.method != TextId::NONE {
+                        self.traced_text(Field::Method, tracer, site.method);
+                    }
+                }
+                self.number(Field::Generation, traced.generation.into());
             }
-            if info.method & !8 != 0
-                && let Some(name) = string_or_none(rb_sys::rb_sym2str(info.method))
-            {
-                self.text(", \"method\":\"");
-                text::escape(&mut self.buffer, name);
-                self.text("\"");
+            if let Some(number) = traced.stack.and_then(|stack| numbering.get(stack)) {
+                self.number(Field::Stack, number.into());
             }
-            self.number(", \"generation\":", info.generation as u64);
         }
+    }
+
+    /// A text of our tracer's.
+    fn traced_text(&mut self, field: Field, tracer: &Tracer, id: TextId) {
+        let at = id.0 as usize;
+        if self.texts.len() <= at {
+            self.texts.resize(at + 1, None);
+        }
+        let text = self.texts[at].get_or_insert_with(|| {
+            let quoted = json(tracer, id).to_string();
+            quoted.as_bytes()[1..quoted.len() - 1].into()
+        });
+        each!(&mut self.format, to => to.word(field, text));
     }
 
     unsafe fn gc_flags(&mut self, object: VALUE) {
@@ -371,51 +395,42 @@ impl Walk<'_> {
                 return;
             }
             // There are a few sets of them.
-            if let Some((_, text)) = self.flags.iter().find(|(known, _)| known == found) {
-                self.buffer.extend_from_slice(text);
-                return;
-            }
-            let names = found
-                .iter()
-                .map(|flag| format!("\"{}\":true", String::from_utf8_lossy(id_name(*flag).unwrap_or_default())));
-            let text = format!(", \"flags\":{{{}}}", names.collect::<Vec<_>>().join(", ")).into_bytes();
-            self.buffer.extend_from_slice(&text);
-            self.flags.push((found.to_vec(), text));
+            let at = self.flags.iter().position(|(known, _)| known == found).unwrap_or_else(|| {
+                let names = found
+                    .iter()
+                    .map(|flag| format!("\"{}\":true", String::from_utf8_lossy(id_name(*flag).unwrap_or_default())));
+                self.flags.push((found.to_vec(), names.collect::<Vec<_>>().join(", ").into_bytes()));
+                self.flags.len() - 1
+            });
+            each!(&mut self.format, to => to.word(Field::Flags, &self.flags[at].1));
         }
     }
 
-    fn number(&mut self, key: &str, number: u64) {
-        self.text(key);
-        text::number(&mut self.buffer, number);
-    }
-
-    pub(super) fn address(&mut self, key: &str, address: VALUE) {
-        self.text(key);
-        text::address(&mut self.buffer, address);
+    /// A word that is escaped.
+    fn escaped(&mut self, field: Field, text: &[u8]) {
+        self.with_scratch(|walk, word| {
+            text::escape(word, text);
+            walk.word(field, word);
+        });
     }
 
     /// The name of an ID; of one of Ruby's own its number.
-    pub(super) unsafe fn id(&mut self, key: &str, id: rb_sys::ID) {
+    pub(super) unsafe fn id(&mut self, field: Field, id: rb_sys::ID) {
         // SAFETY: an ID.
-        let name = unsafe { id_name(id) };
-        self.text(key);
-        self.text("\"");
-        match name {
-            Some(name) => text::escape(&mut self.buffer, name),
+        match unsafe { id_name(id) } {
+            Some(name) => self.escaped(field, name),
             // `rb_id_to_serial`: what is no operator has its scope in the lowest bits.
             None => {
                 let serial = if id > LAST_OPERATOR { id >> ID_SCOPE_SHIFT } else { id };
-                self.buffer.extend_from_slice(format!("ID_INTERNAL({serial})").as_bytes());
+                self.word(field, format!("ID_INTERNAL({serial})").as_bytes());
             }
         }
-        self.text("\"");
     }
 
-    unsafe fn c_string(&mut self, text: *const c_char) {
-        if !text.is_null() {
-            // SAFETY: a C string of Ruby's or an extension's.
-            self.buffer.extend_from_slice(unsafe { CStr::from_ptr(text) }.to_bytes());
-        }
+    unsafe fn c_string(&mut self, field: Field, text: *const c_char) {
+        // SAFETY: a C string of Ruby's or an extension's.
+        let text = if text.is_null() { b"" } else { unsafe { CStr::from_ptr(text) }.to_bytes() };
+        self.word(field, text);
     }
 
     unsafe fn encoding(&mut self, index: c_int) {
@@ -430,7 +445,7 @@ impl Walk<'_> {
                 encoding.map_or_else(Vec::new, |encoding| CStr::from_ptr(encoding.name).to_bytes().to_vec())
             }
         });
-        self.buffer.extend_from_slice(name);
+        each!(&mut self.format, to => to.word(Field::Encoding, name));
     }
 }
 
@@ -440,18 +455,19 @@ const ID_SCOPE_SHIFT: u32 = 4;
 
 /// SAFETY: Ruby calls it for each thing that the object holds, with the walk.
 unsafe extern "C" fn reference(object: VALUE, walk: *mut c_void) {
-    let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
+    let walk = unsafe { &mut *walk.cast::<Walk<'_, '_>>() };
     if object == walk.class {
         return;
     }
-    walk.text(if walk.references == 0 { ", \"references\":[" } else { ", " });
-    text::address(&mut walk.buffer, object);
+    if walk.references == 0 {
+        each!(&mut walk.format, to => to.begin_references());
+    }
+    each!(&mut walk.format, to => to.reference(object));
     walk.references += 1;
     if walk.wanted.names {
         // SAFETY: an object.
         unsafe { walk.names.take(object) };
     }
-    walk.make_room();
 }
 
 fn is_shared(flags: u64) -> bool {

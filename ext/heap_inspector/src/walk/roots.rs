@@ -1,9 +1,10 @@
 //! The roots, and what they are called: global variables, and what threads keep under a name.
 
-use super::Walk;
 use super::names;
 use super::text;
 use super::value::*;
+use super::{Format, Walk, each};
+use heap_inspector::heap_file::{Field, Fields};
 use rb_sys::{ID, VALUE};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -46,30 +47,30 @@ const ASKED: [&[u8]; 25] = [
 
 /// SAFETY: Ruby calls it for each thing that a root holds, with the walk.
 pub(super) unsafe extern "C" fn root(category: *const c_char, object: VALUE, walk: *mut c_void) {
-    let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
-    if category == walk.category {
-        walk.text(", ");
-    } else {
+    let walk = unsafe { &mut *walk.cast::<Walk<'_, '_>>() };
+    if category != walk.category {
         walk.end_roots();
         walk.category = category;
-        walk.text("{\"type\":\"ROOT\", \"root\":\"");
+        walk.word(Field::Type, b"ROOT");
         // SAFETY: one of Ruby's own words.
-        walk.buffer.extend_from_slice(unsafe { CStr::from_ptr(category) }.to_bytes());
-        walk.text("\", \"references\":[");
+        walk.word(Field::Root, unsafe { CStr::from_ptr(category) }.to_bytes());
+        each!(&mut walk.format, to => to.begin_references());
     }
-    text::address(&mut walk.buffer, object);
+    each!(&mut walk.format, to => to.reference(object));
     // SAFETY: as above.
     if walk.wanted.names && unsafe { CStr::from_ptr(category) } == c"global_tbl" {
         walk.names.globals.insert(object);
     }
-    walk.make_room();
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     /// Ends the line of the last root.
     pub(super) fn end_roots(&mut self) {
         if !self.category.is_null() {
-            self.text("]}\n");
+            each!(&mut self.format, to => {
+                to.end_references();
+                to.end();
+            });
         }
         self.category = std::ptr::null();
     }
@@ -150,14 +151,13 @@ impl Walk<'_> {
             text::address(&mut rows, *value);
             rows.push(b']');
             if rows.len() >= LINE || at + 1 == named.len() {
-                self.buffer.extend_from_slice(
+                let mut line =
                     format!("{{\"type\":\"ROOT\", \"root\":\"{NAMES_ROOT}\", \"value\":\"{{\\\"{kind}\\\":[")
-                        .as_bytes(),
-                );
-                text::escape(&mut self.buffer, &rows);
-                self.text("]}\", \"references\":[]}\n");
+                        .into_bytes();
+                text::escape(&mut line, &rows);
+                line.extend_from_slice(b"]}\", \"references\":[]}");
+                self.line(&line);
                 rows.clear();
-                self.make_room();
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Numbers, addresses and texts as `ObjectSpace.dump_all` prints them.
 
+pub(super) use heap_inspector::heap_file::lines::escape;
 use rb_sys::VALUE;
 
 /// `"0x7f…"`
@@ -52,37 +53,3 @@ pub(super) fn float(out: &mut Vec<u8>, float: f64) {
     let length = unsafe { libc::snprintf(text.as_mut_ptr().cast(), text.len(), c"%#g".as_ptr(), float) };
     out.extend_from_slice(&text[..usize::try_from(length).unwrap_or(0).min(text.len() - 1)]);
 }
-
-/// The text as Ruby escapes it, without quotes.
-pub(super) fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'"' => out.extend_from_slice(b"\\\""),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-        }
-        rest = &rest[at + 1..];
-    }
-    out.extend_from_slice(rest);
-}
-
-/// Which bytes are escaped.
-static ESCAPED: [bool; 256] = {
-    let mut escaped = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        escaped[byte] = true;
-        byte += 1;
-    }
-    escaped[b'"' as usize] = true;
-    escaped[b'\\' as usize] = true;
-    escaped[0x7f] = true;
-    escaped
-};
