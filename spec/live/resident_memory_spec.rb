@@ -316,10 +316,9 @@ RSpec.describe "resident memory" do
 
   it "refuses an earlier look that is none" do
     memory = HeapInspector.memory
-    [1, memory.class.new(*memory.deconstruct.dup.tap { |values| values[0] += 1 }), memory.class.new(*memory.deconstruct.dup.tap do |values|
-                                                                                                      values[1] += 9
-                                                                                                    end)]
-      .each { |since| expect { memory.diagnosis(since: since) }.to raise_error(ArgumentError, /is no earlier look/) }
+    values = memory.class.members.to_h { |name| [name, memory.public_send(name)] }
+    later = { pid: memory.pid + 1, time: memory.time + 9 }.map { |name, value| memory.class.new(**values, name => value) }
+    [1, *later].each { |since| expect { memory.diagnosis(since: since) }.to raise_error(ArgumentError, /is no earlier look/) }
     expect(memory.named_share).to be_between(0.9, 1)
     expect(memory.to_json).to include("\"rss\":#{memory.rss}")
   end

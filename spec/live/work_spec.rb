@@ -9,7 +9,7 @@ RSpec.describe "Work" do
   let(:path) { File.join(folder, "heap.json.zst") }
 
   it "is counted by name, and dumps tell it with the time since the process began and its gems" do
-    expect(told(<<~RUBY.to_s)).to eq ["{}", "{:requests=>3, :imports=>5}"]
+    expect(told(<<~RUBY.to_s)).to eq ["{}", { requests: 3, imports: 5 }.inspect]
       p HeapInspector.work
       app = HeapInspector::RequestCounter.new(HeapInspector::RequestCounter.new(->(env) { [200, {}, []] }))
       3.times { app.call({}) }
@@ -25,7 +25,7 @@ RSpec.describe "Work" do
   end
 
   it "begins at zero in a fork, whoever holds the lock, and is not lost between threads" do
-    expect(told(<<~RUBY)).to eq ["{:imports=>1}", "{:imports=>40000}"]
+    expect(told(<<~RUBY)).to eq [{ imports: 1 }, { imports: 40_000 }].map(&:inspect)
       threads = Array.new(4) { Thread.new { 10_000.times { HeapInspector.count(:imports) } } }
       threads.each(&:join)
       busy = Thread.new { loop { HeapInspector.count(:others, 0) } }
@@ -103,7 +103,7 @@ RSpec.describe "What should be gone" do
       HeapInspector.dump(#{path.inspect}, redact: true)
       puts KEPT[0, 30].map { |order| order.to_s[/0x\\h+/].sub(/0x0*/, "0x") }
     RUBY
-    expect(lines[0, 2]).to eq ['{"orders"=>30, "of Bob"=>3}', "true"]
+    expect(lines[0, 2]).to eq [{ "orders" => 30, "of Bob" => 3 }.inspect, "true"]
     orders, bob = meta(path)["uncollected"].sort_by { |one| -one["count"] }.first(2)
     expect(orders).to include("reason" => "orders", "count" => 30, "seconds" => be_between(0, 30))
     expect(orders["addresses"]).to match_array(lines.drop(2))
@@ -112,7 +112,7 @@ RSpec.describe "What should be gone" do
   end
 
   it "is not yet left while it is young, and is forgotten by a fork" do
-    expect(told(<<~RUBY)).to eq ["{:waiting=>1, :left=>{}, :skipped=>0}", "{:waiting=>0, :left=>{}, :skipped=>0}"]
+    expect(told(<<~RUBY)).to eq [{ waiting: 1, left: {}, skipped: 0 }, { waiting: 0, left: {}, skipped: 0 }].map(&:inspect)
       KEPT = Object.new
       HeapInspector.expect_collected(KEPT)
       3.times { GC.start; HeapInspector.uncollected }

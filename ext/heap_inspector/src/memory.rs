@@ -10,6 +10,7 @@ mod maps;
 mod others;
 mod own;
 mod slots;
+mod threads;
 mod transient;
 
 use crate::errors;
@@ -18,7 +19,7 @@ use crate::native::function;
 use claims::Claims;
 use heap_inspector::Error as Failure;
 use magnus::{Error, Object, RHash, RModule, Ruby};
-use maps::Area;
+use maps::{Area, PAGE};
 use others::Figures;
 use own::Own;
 use slots::Slots;
@@ -108,6 +109,7 @@ impl Question {
         arenas.dedup();
         answer.others = arenas.len() as u64;
         answer.stacks = claims.take(&areas, &stacks(&areas, &parts, &claims));
+        answer.stacks += claims.take(&areas, &merged_stacks(&areas, &claims, &threads::ends()));
         answer.bss = claims.take(&areas, &others::bss());
         if let Some(range) = transient::find(&own, &areas, claims.left()) {
             answer.transient = claims.take(&areas, &[range]);
@@ -151,6 +153,21 @@ fn stacks(areas: &[Area], parts: &[glibc::Part], claims: &Claims) -> Vec<(u64, u
             if end > stack.start {
                 stacks.push((stack.start, end.min(most)));
             }
+        }
+    }
+    stacks
+}
+
+/// Stacks of threads in what is nobody's: from glibc 2.42 and Linux 6.13 on the guard is no mapping of its own, so that neighbours are one
+/// mapping. They are told apart by where each of them ends.
+fn merged_stacks(areas: &[Area], claims: &Claims, ends: &[u64]) -> Vec<(u64, u64)> {
+    let mut stacks = Vec::new();
+    for free in claims.left().iter().filter(|free| areas[free.area].may(b'w')) {
+        let mut start = free.start;
+        let first = ends.partition_point(|end| *end <= free.start);
+        for end in ends[first..].iter().map(|end| end.next_multiple_of(PAGE)).take_while(|end| *end <= free.end) {
+            stacks.push((start.max(end.saturating_sub(STACK)), end));
+            start = end;
         }
     }
     stacks

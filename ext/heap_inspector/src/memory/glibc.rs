@@ -271,6 +271,12 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The bytes of the mapping of a block with this size; none where that is no size of one. From glibc 2.43 on the two words before the block
+/// are not in it.
+fn block_bytes(size: u64) -> Option<u64> {
+    [size, size + 16].into_iter().find(|bytes| bytes % PAGE == 0 && *bytes > PAGE)
+}
+
 /// Blocks that have a mapping of their own, in what is nobody's yet: `start..end` of each.
 pub(super) fn blocks(own: &Own, areas: &[Area], left: &[Free]) -> Vec<(u64, u64)> {
     let mut blocks = Vec::new();
@@ -285,15 +291,12 @@ pub(super) fn blocks(own: &Own, areas: &[Area], left: &[Free]) -> Vec<(u64, u64)
             }
             probes += 1;
             // How far its beginning was moved for an alignment, and its bytes.
-            match own.words::<2>(area, at) {
-                Some([0, size])
-                    if size & 7 == 2 && size > PAGE && (size & !7) % PAGE == 0 && at + (size & !7) <= free.end =>
-                {
-                    blocks.push((at, at + (size & !7)));
-                    at += size & !7;
-                }
-                _ => at += PAGE,
-            }
+            let bytes = match own.words::<2>(area, at) {
+                Some([0, size]) if size & 7 == 2 => block_bytes(size & !7).filter(|bytes| at + bytes <= free.end),
+                _ => None,
+            };
+            blocks.extend(bytes.map(|bytes| (at, at + bytes)));
+            at += bytes.unwrap_or(PAGE);
         }
     }
     blocks
