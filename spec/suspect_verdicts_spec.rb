@@ -30,6 +30,19 @@ RSpec.describe HeapInspector::Suspect do
     expect { diff.suspects(rules: [1]) }.to raise_error(TypeError, /rules: is a path or an Array of rules/)
   end
 
+  it "has its path judged by the same rules as any other" do
+    heap = diff.heaps.last
+    order = heap.objects.where(class: "Order").first
+    steps = heap.paths_to(order).verdicts.first
+    expect(steps.map(&:verdict)).to eq(%i[expected expected unknown unknown])
+    expect(steps.map(&:fault)).to eq([nil, nil, :candidate, :candidate])
+    expect(heap.paths_to(order, rules: ["Order stuck it is shipped"]).verdicts.first.last).to have_attributes(
+      verdict: :stuck, reason: "it is shipped", fault: :candidate
+    )
+    expect { heap.paths_to(order, rules: ["Order"]) }.to raise_error(ArgumentError, /rules: line 1: "Order" is no rule/)
+    expect { heap.paths_to(where: { class: "Order" }, rules: []) }.to raise_error(ArgumentError, /paths to one object/)
+  end
+
   it "is new or known by its fingerprint" do
     expect(suspect.known).to be_nil
     expect(diff.suspects(known: [suspect.fingerprint]).first.known).to be(true)

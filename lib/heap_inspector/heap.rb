@@ -192,9 +192,10 @@ module HeapInspector
 
     # Why an object is alive, or why many are.
     #
-    # @overload paths_to(object, limit: 1)
+    # @overload paths_to(object, limit: 1, rules: nil)
     #   @param object [HeapObject, String, Integer] an object or its address
     #   @param limit [Integer] how many chains; the others differ from the first
+    #   @param rules [String, Pathname, Array<String>, nil] see {Diff#suspects}
     #   @return [Paths]
     # @overload paths_to(objects = nil, where: nil, limit: 5)
     #   @param objects [Relation] the objects
@@ -205,13 +206,15 @@ module HeapInspector
     # @example
     #   heap.paths_to("0x7f1386ee2a78").first.map(&:label) # => ["class Cache", "Hash, 20,000 entries", "Order"]
     #   puts heap.paths_to(where: {class: "Order", generation: 30..})
-    def paths_to(object = nil, where: nil, limit: nil)
+    def paths_to(object = nil, where: nil, limit: nil, rules: nil)
       raise ArgumentError, "paths_to takes an object or where:" if object.nil? == where.nil?
 
       if object && !object.is_a?(Relation)
         object = find(object)
-        return Paths.new(object, Native.paths(self, object.index, Where.limit(limit) || Where.options("path")[:paths]))
+        limit = Where.limit(limit) || Where.options("path")[:paths]
+        return Paths.new(object, Native.paths(self, object.index, limit, Suspects.lines(:rules, rules, "rules")))
       end
+      raise ArgumentError, "rules: judge the paths to one object" if rules
       raise ArgumentError, "the objects are of another heap" if object && !object.heap.equal?(self)
 
       limit = Where.limit(limit) || Where.options("path")[:lines]

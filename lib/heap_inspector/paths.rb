@@ -13,6 +13,8 @@ module HeapInspector
 
     # @return [String] the object in a few words
     attr_reader :label
+    # @return [Array<Array<StepVerdict>>] what is thought of each step of each chain, and which reference should have been cut
+    attr_reader :verdicts
 
     # @api private
     def initialize(object, answer)
@@ -21,6 +23,7 @@ module HeapInspector
       @label = answer[:label]
       @document = answer[:document]
       @chains = answer[:chains].map { |chain| Step.chain(chain) }.freeze
+      @verdicts = answer[:judged].map { |steps| steps.map { |judged| StepVerdict.of(judged) }.freeze }.freeze
       freeze
     end
 

@@ -32,7 +32,10 @@ module HeapInspector
     # What is kept of some classes by a run.
     Kept = Struct.new(:objects, :memsize)
 
-    private_constant :Kept
+    # Whether a reference on the path is the one to cut.
+    FAULTS = { faulty: "the faulty reference", candidate: "may be the faulty reference" }.freeze
+
+    private_constant :Kept, :FAULTS
 
     # @return [Integer] how many runs count: those after the warm-up, without the last, whose objects may still be at hand
     attr_reader :runs
@@ -88,8 +91,11 @@ module HeapInspector
       Dir.mktmpdir("heap_inspector") do |folder|
         file = File.join(folder, "heap.json")
         HeapInspector.dump(file, gc: false, compression: :plain)
-        found = HeapInspector.analyze(file, index: false).find(address)
-        @path = found&.path_to_root&.map { |step| Escape.terminal("#{step.edge || "?"} -> #{step.label}") }&.freeze
+        paths = HeapInspector.analyze(file, index: false).paths_to(address)
+        steps = paths.first.to_a.zip(paths.verdicts.first.to_a)
+        @path = steps.map do |step, verdict|
+          Escape.terminal(["#{step.edge || "?"} -> #{step.label}", FAULTS[verdict&.fault]].compact.join("  <- "))
+        end.freeze
       end
     rescue DumpError, ObjectNotFound, FormatError, SystemCallError => e
       @path = ["not told: #{e.message}"].freeze

@@ -106,14 +106,14 @@ module HeapInspector
       new(heaps.size, Native.suspects(heaps, matches, Where.limit(limit), *said))
     end
 
-    # A path, lines or nil.
+    # @api private
+    # @return [String, Array<String>, nil] a path or lines
     def self.lines(name, said, what)
       return said && Input.path_of(said) unless said.is_a?(Array)
       return said.map { |line| Where.text(line) } if said.all?(String)
 
       raise TypeError, "#{name}: is a path or an Array of #{what}, not #{said.inspect}"
     end
-    private_class_method :lines
 
     # @api private
     def initialize(dumps, answer)

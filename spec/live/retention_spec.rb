@@ -114,7 +114,7 @@ RSpec.describe HeapInspector::Retention do
              held by
                root vm -> class Object
                ::KEPT -> Array
-               [9] -> Special
+               [9] -> Special  <- may be the faulty reference
            # it_spec.rb:8:in `block (2 levels) in <top (required)>'
 
         2) shop leaks text
@@ -125,7 +125,7 @@ RSpec.describe HeapInspector::Retention do
              held by
                root vm -> class Object
                ::KEPT -> Array
-               [9] -> String "#{"x" * 60}…"
+               [9] -> String "#{"x" * 60}…"  <- may be the faulty reference
            # it_spec.rb:9:in `block (2 levels) in <top (required)>'
 
         3) shop allocates

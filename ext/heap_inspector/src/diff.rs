@@ -297,6 +297,12 @@ impl<'a> Rows<'a> {
 }
 
 /// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
+/// The rules of a file or of lines, if any.
+pub(crate) fn rules(ruby: &Ruby, rules: Value) -> Result<Rules, Error> {
+    let rules = said(rules, Rules::read, |lines| Rules::of(lines, "rules"))?;
+    Ok(rules.map_err(|error| errors::raised(ruby, &error))?.unwrap_or_default())
+}
+
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
@@ -308,7 +314,7 @@ fn suspects_of(
 ) -> Result<RHash, Error> {
     let raised = |error: heap_inspector::Error| errors::raised(ruby, &error);
     let except = exceptions(except)?.map_err(raised)?;
-    let rules = said(rules, Rules::read, |lines| Rules::of(lines, "rules"))?.map_err(raised)?.unwrap_or_default();
+    let rules = self::rules(ruby, rules)?;
     let known = said(known, Known::read, |lines| Known::of(lines, "known"))?.map_err(raised)?;
     let (_, found) = work(ruby, heaps, |several, control| {
         let dumps = several.with_trees();

@@ -1,6 +1,7 @@
 //! The questions of what holds what: what `Heap#retained` and its like are made of.
 
 use crate::convert;
+use crate::diff;
 use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, keys, order, told};
@@ -10,7 +11,6 @@ use heap_inspector::analysis::chains::Told;
 use heap_inspector::analysis::collections::{self as sets, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominator_tree::{self, Shown};
 use heap_inspector::analysis::dominators_by_key::{self, DominatorsByKey};
-use heap_inspector::analysis::verdicts::Rules;
 use heap_inspector::analysis::{Context, fragmentation as pages, groups, paths, retained, show, unreachable as dead};
 use heap_inspector::graph::dominators::Dominator;
 use heap_inspector::heap::{NodeId, Target};
@@ -102,14 +102,15 @@ fn dominators(
     })
 }
 
-fn paths(ruby: &Ruby, heap: Obj<Heap>, id: u32, limit: usize) -> Result<RHash, Error> {
+fn paths(ruby: &Ruby, heap: Obj<Heap>, id: u32, limit: usize, rules: Value) -> Result<RHash, Error> {
+    let rules = diff::rules(ruby, rules)?;
     let (found, context) = heap.work(ruby, |snapshot, control| {
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let told = Told { every_step: true, tree: Some(tree) };
         let others = if limit > 1 { Some((snapshot.referrers(control)?, limit)) } else { None };
         let shortest_paths = snapshot.shortest_paths(control)?;
         let mut found = paths::paths_by(dump, snapshot.source(), NodeId(id), shortest_paths, others, told, control)?;
-        found.judge(dump, tree, snapshot.at_work(control)?, &Rules::default());
+        found.judge(dump, tree, snapshot.at_work(control)?, &rules);
         Ok((found, snapshot.context()))
     })?;
     let name = heap.name().to_owned();
@@ -267,7 +268,7 @@ fn referrers(ruby: &Ruby, heap: Obj<Heap>, id: u32) -> Result<Value, Error> {
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("retained", function!(retained, 4))?;
     native.define_singleton_method("dominators", function!(dominators, 6))?;
-    native.define_singleton_method("paths", function!(paths, 3))?;
+    native.define_singleton_method("paths", function!(paths, 4))?;
     native.define_singleton_method("shortest_path", function!(shortest_path, 2))?;
     native.define_singleton_method("merged_paths", function!(merged_paths, 4))?;
     native.define_singleton_method("unreachable", function!(unreachable, 5))?;
