@@ -1,0 +1,27 @@
+//! Where the stacks of this process's threads end.
+
+use std::ptr;
+
+/// Bytes of a thread's own record behind the head of its list of robust mutexes, at most (glibc's `struct pthread`, musl's `struct pthread`).
+const BEHIND: u64 = 2048;
+
+/// The ends of all threads' stacks but the main one's, in order. At its end a stack has the thread's own record, and the kernel knows where
+/// in it the list of robust mutexes begins (get_robust_list(2)).
+pub(super) fn ends() -> Vec<u64> {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let own = std::process::id();
+    let others = threads.filter(|thread| u32::try_from(*thread) != Ok(own));
+    let mut ends: Vec<u64> = others.filter_map(robust_list).map(|head| head + BEHIND).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}
+
+/// The head of a thread's list; none of one that ended meanwhile or has none.
+fn robust_list(thread: i32) -> Option<u64> {
+    let (mut head, mut bytes) = (ptr::null_mut::<libc::c_void>(), 0_usize);
+    // SAFETY: two places to write to.
+    let failed = unsafe { libc::syscall(libc::SYS_get_robust_list, thread, &raw mut head, &raw mut bytes) };
+    (failed == 0 && !head.is_null()).then_some(head as u64)
+}
