@@ -342,6 +342,7 @@ mod tests {
         let listed: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
         let others = [
             "redact",
+            "convert",
             "serve",
             "memory",
             "watch",
