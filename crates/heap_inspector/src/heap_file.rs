@@ -1,8 +1,8 @@
 //! The heap file: a dump as columns, as heap_inspector's own dumper writes it with `--format heap`. docs/dump-format.md has the layout.
 //!
 //! A record is what a line of a dump is: some [`Field`]s in order. It is told field by field to [`Fields`]: [`lines::Lines`] makes the very
-//! line of it that Ruby would print, [`write::Columns`] puts each field into a column of its own, [`rows::Rows`] tells it again of these
-//! columns, and [`records::Records`] makes a [`crate::record::Record`] without any text between. So a heap file and the lines of the same
+//! line of it that Ruby would print, [`write::Columns`] puts each field into a column of its own, `rows::Rows` tells it again of these
+//! columns, and `records::Records` makes a [`crate::record::Record`] without any text between. So a heap file and the lines of the same
 //! heap say the same, byte for byte.
 //!
 //! Blocks of some thousand records stand alone, each packed with zstd and with a checksum: they are read on several threads, and what is
