@@ -12,7 +12,7 @@ RSpec.describe "suspects of sampled dumps" do
     "JSON" => ["json", 200, "TEXT = JSON.generate([{ id: 1, tags: %w[a b] }] * 20)", "JSON.parse(TEXT)", %w[Hash String Array]],
     "Set" => ["set", 1500, "", "Set.new([Object.new, Object.new, Object.new])", %w[Set Hash Object]],
     "CSV" => ["csv", 150, 'TEXT = "a,b,c\n" * 20', "CSV.parse(TEXT)", %w[Array String]],
-    "ERB" => ["erb", 200, "", "ERB.new('<%= 1 %>' * 5)", %w[ERB String Array]],
+    "ERB" => ["erb", 2000, "", "ERB.new('<%= 1 %>' * 5)", %w[ERB String Array]],
     "YAML" => ["yaml", 100, "TEXT = YAML.dump(Array.new(10) { |number| { id: number, tags: %w[a b] } })", "YAML.unsafe_load(TEXT)",
                %w[Hash String Array]],
     "ActiveRecord" => ["active_record", 60, <<~RUBY, "Row.all.to_a", nil]
