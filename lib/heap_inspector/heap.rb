@@ -212,7 +212,7 @@ module HeapInspector
       if object && !object.is_a?(Relation)
         object = find(object)
         limit = Where.limit(limit) || Where.options("path")[:paths]
-        return Paths.new(object, Native.paths(self, object.index, limit, Suspects.lines(:rules, rules, "rules")))
+        return Paths.new(object, Native.paths(self, object.index, limit, Where.lines(:rules, rules, "rules")))
       end
       raise ArgumentError, "rules: judge the paths to one object" if rules
       raise ArgumentError, "the objects are of another heap" if object && !object.heap.equal?(self)

@@ -82,8 +82,7 @@ module HeapInspector
       return unless request
 
       @last = nil
-      Tracing.collect(full_mark: false)
-      found = Retaining.survivors([request.run])
+      found = Retaining.living([request.run], full_mark: false)
       request.kept = found.sum(&:objects)
       request.kept_memsize = found.sum(&:memsize)
       @requests << request
@@ -113,9 +112,8 @@ module HeapInspector
     # What stays of each request now, after a full collection.
     def worst
       @lock.synchronize { settle }
-      Tracing.collect
       requests = @requests.dup
-      by_request = Retaining.survivors(requests.map(&:run)).group_by { |found| requests[found.interval] }
+      by_request = Retaining.living(requests.map(&:run)).group_by { |found| requests[found.interval] }
       by_request.map { |request, found| [request, found.sum(&:objects), found.sum(&:memsize), found] }
                 .max_by(SHOWN) { |_, _, memsize,| memsize }
     end

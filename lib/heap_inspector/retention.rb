@@ -250,6 +250,16 @@ module HeapInspector
         found.each { |one| one.interval /= 2 }
       end
 
+      # What lives of runs after a collection.
+      #
+      # @param runs [Array<Run>]
+      # @param options as `GC.start` takes them
+      # @return [Array<Tracing::Survivors>]
+      def living(runs, **options)
+        Tracing.collect(**options)
+        survivors(runs)
+      end
+
       private
 
       # The first few runs tell where nothing lives of the first of them. Where something does, others tell what it is.
@@ -261,11 +271,6 @@ module HeapInspector
           found = living(runs)
         end
         Retention.new(found, runs.size - 1, [runs.map(&:objects).min, runs.map(&:memsize).min])
-      end
-
-      def living(runs)
-        Tracing.collect
-        survivors(runs)
       end
     end
   end

@@ -109,8 +109,7 @@ module HeapInspector
       # What lives of the runs since a count of collections. A minor collection knows which of the young died; where one came before they
       # died, it has made old what an old object referred to, and only a major one knows of these. Nothing has to be swept for either.
       def living(runs, collections)
-        Tracing.collect(full_mark: GC.count > collections, immediate_sweep: false)
-        Retaining.survivors(runs)
+        Retaining.living(runs, full_mark: GC.count > collections, immediate_sweep: false)
       end
 
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
@@ -124,8 +123,7 @@ module HeapInspector
       end
 
       def judge(example, runs, most)
-        Tracing.collect
-        found = Retention.new(Retaining.survivors(runs), RUNS - 2, [0, 0])
+        found = Retention.new(Retaining.living(runs), RUNS - 2, [0, 0])
         return if found.objects <= most
 
         Retaining.untraced { found.explain }

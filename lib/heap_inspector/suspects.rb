@@ -102,17 +102,8 @@ module HeapInspector
   class Suspects < Rows
     # @api private
     def self.of(heaps, matches, limit:, except:, rules:, known:)
-      said = [lines(:except, except, "patterns"), lines(:rules, rules, "rules"), lines(:known, known, "fingerprints")]
+      said = [Where.lines(:except, except, "patterns"), Where.lines(:rules, rules, "rules"), Where.lines(:known, known, "fingerprints")]
       new(heaps.size, Native.suspects(heaps, matches, Where.limit(limit), *said))
-    end
-
-    # @api private
-    # @return [String, Array<String>, nil] a path or lines
-    def self.lines(name, said, what)
-      return said && Input.path_of(said) unless said.is_a?(Array)
-      return said.map { |line| Where.text(line) } if said.all?(String)
-
-      raise TypeError, "#{name}: is a path or an Array of #{what}, not #{said.inspect}"
     end
 
     # @api private

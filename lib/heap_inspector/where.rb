@@ -176,6 +176,20 @@ module HeapInspector
         raise TypeError, "the name of a class or a class is needed, not #{name.class}"
       end
 
+      # What is said in a file or by lines.
+      #
+      # @param name [Symbol] of the argument
+      # @param said [String, #to_path, Array<String>, nil]
+      # @param what [String] what a line is one of
+      # @return [String, Array<String>, nil] the path or the lines
+      # @raise [TypeError] if it is neither
+      def lines(name, said, what)
+        return said && Input.path_of(said) unless said.is_a?(Array)
+        return said.map { |line| text(line) } if said.all?(String)
+
+        raise TypeError, "#{name}: is a path or an Array of #{what}, not #{said.inspect}"
+      end
+
       # @param question [String] one of {Questions::LIST}
       # @return [Hash{Symbol => Object}] its options with their defaults
       def options(question)

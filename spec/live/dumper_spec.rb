@@ -14,6 +14,24 @@ RSpec.describe "The process's own dumper" do
     expect(status).to be_success, process.rest
   end
 
+  # A program's end that looks at one heap in two ways, into a file each; the code is of one round, and has `native` and both files. What
+  # the first round makes, as caches, is there at the second.
+  def two_looks(first, second, code)
+    <<~RUBY
+      File.open(#{first.inspect}, "w") do |first|
+        File.open(#{second.inspect}, "w") do |second|
+          native = HeapInspector.module_eval("Dump; Native")
+          3.times { GC.start }
+          GC.disable
+          2.times do
+            [first, second].each { |file| file.rewind; file.truncate(0) }
+            #{code}
+          end
+        end
+      end
+    RUBY
+  end
+
   describe "its lines" do
     # What changes between two looks at one heap: stacks of what runs, what the looks themselves made, caches of calls.
     def compared(lines)
@@ -33,19 +51,7 @@ RSpec.describe "The process's own dumper" do
                 "abc".match(/b/), [1, 2].each.tap(&:next), Fiber.new { Fiber.yield }.tap(&:resume), Thread.new { sleep }, proc { keep }, 1.method(:+),
                 binding, "frozen".freeze, "x".encode("UTF-16LE"), Set[1, "two"], Object.new.tap { |o| def o.x = 1 }, Mutex.new, Time.now,
                 "generic".dup.tap { |text| text.instance_variable_set(:@generic, "value") }, Array.new(200) { |n| Object.new.tap { |o| o.instance_variable_set("@v\#{n}", [n]) } }]
-        File.open(#{native.inspect}, "w") do |walked|
-          File.open(#{ruby.inspect}, "w") do |dumped|
-            native = HeapInspector.module_eval("Dump; Native")
-            3.times { GC.start }
-            GC.disable
-            2.times do # what the first look makes, as caches, is there at the second
-              [walked, dumped].each { |file| file.rewind; file.truncate(0) }
-              native.walk_heap(walked.fileno, false, false, nil)
-              ObjectSpace.dump_all(output: dumped)
-              dumped.flush
-            end
-          end
-        end
+        #{two_looks(native, ruby, "native.walk_heap(first.fileno, false, false, nil); ObjectSpace.dump_all(output: second); second.flush")}
         puts keep.size
       RUBY
       native, ruby = [native, ruby].map { |file| compared(File.binread(file).lines) }
@@ -203,19 +209,7 @@ RSpec.describe "The process's own dumper" do
 
     it "becomes the lines of the same moment, byte for byte" do
       lines, columns = %w[lines columns].map { |name| File.join(folder, name) }
-      run("#{app}\n" + <<~RUBY)
-        File.open(#{lines.inspect}, "w") do |walked|
-          File.open(#{columns.inspect}, "w") do |packed|
-            native = HeapInspector.module_eval("Dump; Native")
-            3.times { GC.start }
-            GC.disable
-            2.times do # what the first look makes, as caches, is there at the second
-              [walked, packed].each { |file| file.rewind; file.truncate(0) }
-              native.walk_heap(walked.fileno, true, true, packed.fileno)
-            end
-          end
-        end
-      RUBY
+      run("#{app}\n#{two_looks(lines, columns, "native.walk_heap(first.fileno, true, true, second.fileno)")}")
       plain = File.binread(lines).lines
       out, err = converted(columns)
       expect(err).to match(/\Aheap_inspector: [\d,]+ records, [\d,]+ bytes\n\z/)

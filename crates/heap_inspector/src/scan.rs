@@ -209,33 +209,34 @@ impl<V: Visitor> Worker<V> {
             std::mem::swap(&mut told.references, self.visitor.references());
             told.clear();
             let is_told = rows.tell(&mut at, &mut told);
-            let reason = match (is_told, told.line) {
-                (Ok(true), None) => complaint(&told.record).map(str::to_owned),
-                (Ok(true), Some(_)) | (Ok(false), _) => None,
-                (Err(_), _) => {
-                    Some(format!("the block is not in the form of one; {} records of it are missing", count - row))
-                }
+            let wrong = match is_told {
+                Ok(true) if told.line.is_none() => complaint(&told.record),
+                _ => None,
             };
-            if reason.is_some() {
+            if wrong.is_some() || is_told.is_err() {
                 told.take_back();
             }
             std::mem::swap(&mut told.references, self.visitor.references());
-            match (is_told, told.line, reason) {
-                (Ok(false), ..) => return Ok(()),
-                (Err(_), _, reason) => {
-                    self.lost += u64::from(count - row);
-                    self.note(found(row, reason.unwrap_or_default()));
+            match (is_told, wrong) {
+                (Ok(false), _) => return Ok(()),
+                (Err(_), _) => {
+                    let left = count - row;
+                    self.lost += u64::from(left);
+                    let message = format!("the block is not in the form of one; {left} records of it are missing");
+                    self.note(found(row, message));
                     return Ok(());
                 }
-                (Ok(true), _, Some(reason)) => {
+                (Ok(true), Some(wrong)) => {
                     self.lost += 1;
-                    self.note(found(row, reason));
+                    self.note(found(row, wrong.to_owned()));
                 }
-                (Ok(true), None, None) => {
-                    self.visitor.record(&told.record, place);
-                    self.records += 1;
-                }
-                (Ok(true), Some(line), None) => self.whole_line(line, place, |message| found(row, message)),
+                (Ok(true), None) => match told.line {
+                    Some(line) => self.whole_line(line, place, |message| found(row, message)),
+                    None => {
+                        self.visitor.record(&told.record, place);
+                        self.records += 1;
+                    }
+                },
             }
         }
     }

@@ -3,8 +3,8 @@
 //! A path, standard input, an open file or any reader goes in, [`Blocks`] of whole records come out: decompressed (gzip, zstd, lz4,
 //! told by their first bytes, never by the name) and cut where a record ends. A regular file is read with `pread`, so it may be
 //! opened again for a second pass, even while the first runs and after it was renamed. What cannot be rewound is read once, or is
-//! copied to a temporary file on the way ([`Source::spooled`]). A heap file ([`crate::heap_file`]) becomes lines here, but for a scan. Files are read, not mapped: a mapped file that shrinks would kill
-//! the process. Costs one block of memory (1 MiB, or the longest record) and the decoder's window.
+//! copied to a temporary file on the way ([`Source::spooled`]). A heap file ([`crate::heap_file`]) becomes lines here, but for a scan.
+//! Files are read, not mapped: a mapped file that shrinks would kill the process. Costs one block of memory (1 MiB, or the longest record) and the decoder's window.
 
 mod blocks;
 mod decode;

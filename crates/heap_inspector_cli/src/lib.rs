@@ -104,20 +104,8 @@ pub fn run(
     };
     match asked {
         Asked::Question(question, matches) => answer(question, &matches, terminal, out, err, cancel),
-        Asked::Other(Other::Redact { dump, output }) => match redact::run(&dump, &output, out, cancel) {
-            Ok(told) => {
-                let _ = writeln!(err, "heap_inspector: {told}");
-                SUCCESS
-            }
-            Err(error) => refuse(&error, Some(&dump), err),
-        },
-        Asked::Other(Other::Convert { dump, output }) => match convert::run(&dump, &output, out, cancel) {
-            Ok(told) => {
-                let _ = writeln!(err, "heap_inspector: {told}");
-                SUCCESS
-            }
-            Err(error) => refuse(&error, Some(&dump), err),
-        },
+        Asked::Other(Other::Redact { dump, output }) => copied(redact::run(&dump, &output, out, cancel), &dump, err),
+        Asked::Other(Other::Convert { dump, output }) => copied(convert::run(&dump, &output, out, cancel), &dump, err),
         Asked::Other(Other::Serve { dumps, port, bind, confidential, app }) => {
             let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app };
             match serve::run(&serving, Progress::new(terminal.progress), out, cancel) {
@@ -146,6 +134,17 @@ pub fn run(
             );
             USAGE
         }
+    }
+}
+
+/// Says what became of a dump that was written anew.
+fn copied(told: heap_inspector::Result<String>, dump: &OsString, err: &mut dyn Write) -> i32 {
+    match told {
+        Ok(told) => {
+            let _ = writeln!(err, "heap_inspector: {told}");
+            SUCCESS
+        }
+        Err(error) => refuse(&error, Some(dump), err),
     }
 }
 

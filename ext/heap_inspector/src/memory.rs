@@ -108,8 +108,10 @@ impl Question {
         arenas.sort_unstable();
         arenas.dedup();
         answer.others = arenas.len() as u64;
+        let threads = threads::all();
         answer.stacks = claims.take(&areas, &stacks(&areas, &parts, &claims));
-        answer.stacks += claims.take(&areas, &merged_stacks(&areas, &claims, &threads::ends()));
+        answer.stacks += claims.take(&areas, &merged_stacks(&areas, &claims, &threads::ends(&threads)));
+        answer.threads = threads.len() as u64;
         answer.bss = claims.take(&areas, &others::bss());
         if let Some(range) = transient::find(&own, &areas, claims.left()) {
             answer.transient = claims.take(&areas, &[range]);
@@ -130,7 +132,6 @@ impl Question {
         }
         answer.rest = claims.resident();
         answer.figures = figures;
-        answer.threads = std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count() as u64);
         Ok(answer)
     }
 }

@@ -316,8 +316,8 @@ fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RHash>, Error> {
     Ok(Some(found))
 }
 
-/// Overwrites what ended calls left on the machine stack beneath the caller. The collector takes each word there for an object where it could
-/// be one, as far down as its own call goes, which does not write to all of its frames.
+/// Overwrites what ended calls left on the machine stack beneath the caller. The collector takes each word there for an object where it
+/// could be one, as far down as its own call goes, which does not write to all of its frames.
 fn clear_stack(_ruby: &Ruby) {
     const BYTES: usize = 16 << 10; // of the 256 KiB that a fiber has at least
     std::hint::black_box([0u8; BYTES].as_mut_ptr());

@@ -271,7 +271,7 @@ impl<'a> Judge<'a> {
         if self.is_rejected(*id, &classes) {
             return stuck("a promise that was rejected");
         }
-        if properties.ty == Type::Hash && self.is_environment(steps, at) && !self.at_work.held.contains(id) {
+        if properties.ty == Type::Hash && !self.at_work.held.contains(id) && self.is_environment(steps, at) {
             return stuck("the environment of a request, and no thread is at work on it");
         }
         match edge {

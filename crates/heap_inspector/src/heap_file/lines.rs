@@ -70,18 +70,18 @@ impl<'a> Fields<'a> for Lines<'_> {
     #[inline]
     fn address(&mut self, field: Field, address: u64) {
         self.key(field);
-        write_address(&mut self.buffer, address);
+        put_address(&mut self.buffer, address);
     }
 
     #[inline]
     fn number(&mut self, field: Field, number: u64) {
         self.key(field);
-        self.buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        put_number(&mut self.buffer, number);
     }
 
     fn signed(&mut self, field: Field, number: i64) {
         self.key(field);
-        self.buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        put_signed(&mut self.buffer, number);
     }
 
     fn truth(&mut self, field: Field) {
@@ -122,7 +122,7 @@ impl<'a> Fields<'a> for Lines<'_> {
     #[inline]
     fn reference(&mut self, address: u64) {
         self.separate(b", ");
-        write_address(&mut self.buffer, address);
+        put_address(&mut self.buffer, address);
         self.make_room();
     }
 
@@ -165,8 +165,18 @@ impl<'a> Fields<'a> for Lines<'_> {
     }
 }
 
-/// `"0x7f…"`, of a null pointer `"0x"`
-fn write_address(out: &mut Vec<u8>, address: u64) {
+/// Appends a number.
+pub fn put_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a number that may be negative.
+pub fn put_signed(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends `"0x7f…"`, of a null pointer `"0x"`.
+pub fn put_address(out: &mut Vec<u8>, address: u64) {
     let mut text = [0; 20];
     let mut at = text.len() - 1;
     text[at] = b'"';

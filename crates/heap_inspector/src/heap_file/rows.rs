@@ -60,7 +60,7 @@ pub(crate) struct Damaged;
 /// Why a block cannot be read.
 const CHECKSUM: &str = "its checksum is wrong";
 const UNBELIEVED: &str = "it says it would become more than any block does";
-const UNREADABLE: &str = "it is not in the form of a block";
+pub(crate) const UNREADABLE: &str = "it is not in the form of a block";
 
 impl Packed {
     /// Unpacks the block; else the reason why that cannot be, or the error that there is no memory.

@@ -228,7 +228,7 @@ impl<'o> Columns<'o> {
             self.form[self.form_length] = number;
             self.form_length += 1;
         }
-        self.form_hash = (self.form_hash.rotate_left(5) ^ u32::from(number)).wrapping_mul(0x9e37_79b9);
+        self.form_hash = mixed(self.form_hash, number);
         &mut self.block.streams[usize::from(number)]
     }
 
@@ -273,8 +273,7 @@ impl<'o> Columns<'o> {
         if block == self.number && self.block.form(begin) == form {
             return number;
         }
-        let (hash, forms) = (u64::from(self.form_hash), &mut self.block);
-        let hash = hash << 32 | hash;
+        let (hash, forms) = (spread(self.form_hash), &mut self.block);
         let found = self.form_table.find(hash, |(begin, _)| forms.form(*begin) == form).copied();
         let (begin, number) = found.unwrap_or_else(|| {
             let new = (forms.forms.len() as u32, forms.form_count);
@@ -293,10 +292,18 @@ impl<'o> Columns<'o> {
     }
 }
 
-fn hash_of(form: &[u8]) -> u64 {
-    let hash =
-        form.iter().fold(0u32, |hash, number| (hash.rotate_left(5) ^ u32::from(*number)).wrapping_mul(0x9e37_79b9));
+/// The hash of a form's fields so far with one more.
+#[inline]
+fn mixed(hash: u32, number: u8) -> u32 {
+    (hash.rotate_left(5) ^ u32::from(number)).wrapping_mul(0x9e37_79b9)
+}
+
+fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
+}
+
+fn hash_of(form: &[u8]) -> u64 {
+    spread(form.iter().fold(0, |hash, number| mixed(hash, *number)))
 }
 
 impl std::fmt::Debug for Columns<'_> {

@@ -4,7 +4,7 @@ use super::Source;
 use super::blocks::{Block, Blocks, Form};
 use crate::heap_file::frame::{self, Next};
 use crate::heap_file::lines::Lines;
-use crate::heap_file::rows::{Packed, Passed, Place, Rows};
+use crate::heap_file::rows::{Packed, Passed, Place, Rows, UNREADABLE};
 use crate::human;
 use crate::{Error, Result};
 use std::io::Write;
@@ -293,7 +293,7 @@ fn lines_of(rows: &Rows, place: &mut Place) -> (Vec<u8>, std::result::Result<boo
                 break;
             }
             Err(_) => {
-                told = Err("it is not in the form of a block");
+                told = Err(UNREADABLE);
                 break;
             }
         }

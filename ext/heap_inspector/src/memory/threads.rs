@@ -2,16 +2,20 @@
 
 use std::ptr;
 
-/// Bytes of a thread's own record behind the head of its list of robust mutexes, at most (glibc's `struct pthread`, musl's `struct pthread`).
+/// Bytes of a thread's own record, `struct pthread` of glibc and musl, behind the head of its list of robust mutexes, at most.
 const BEHIND: u64 = 2048;
 
-/// The ends of all threads' stacks but the main one's, in order. At its end a stack has the thread's own record, and the kernel knows where
-/// in it the list of robust mutexes begins (get_robust_list(2)).
-pub(super) fn ends() -> Vec<u64> {
+/// The numbers of all threads.
+pub(super) fn all() -> Vec<i32> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The ends of these threads' stacks, in order, but the main one's. At its end a stack has the thread's own record, and the kernel knows
+/// where in it the list of robust mutexes begins (get_robust_list(2)).
+pub(super) fn ends(threads: &[i32]) -> Vec<u64> {
     let own = std::process::id();
-    let others = threads.filter(|thread| u32::try_from(*thread) != Ok(own));
+    let others = threads.iter().copied().filter(|thread| u32::try_from(*thread) != Ok(own));
     let mut ends: Vec<u64> = others.filter_map(robust_list).map(|head| head + BEHIND).collect();
     ends.sort_unstable();
     ends.dedup();

@@ -28,7 +28,8 @@ pub(super) fn start(ruby: &Ruby) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether it is noted where objects come from: lines and stacks. Without that what lives is told by class, and a tenth of the time is taken.
+/// Whether it is noted where objects come from: lines and stacks. Without that what lives is told by class, and a tenth of the time is
+/// taken.
 pub(super) fn places(_ruby: &Ruby, are_noted: bool) {
     with_certainly(|state| state.takes_places = are_noted);
 }
@@ -66,8 +67,9 @@ struct Survivors {
     sample: u64,
 }
 
-/// What lives of what was allocated between each two neighbouring moments, by the names of `Tracing::Survivors`. With
-/// `is_whole` Ruby's own objects are in it, as code is, and all bytes that `ObjectSpace.memsize_of` tells: for a process that is there to be measured, since on some classes of some Rubies it crashes.
+/// What lives of what was allocated between each two neighbouring moments, by the names of `Tracing::Survivors`. With `is_whole` Ruby's own
+/// objects are in it, as code is, and all bytes that `ObjectSpace.memsize_of` tells: for a process that is there to be measured, since on
+/// some classes of some Rubies it crashes.
 pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>, is_whole: bool) -> Result<RArray, Error> {
     // SAFETY: its type is that of gc.c.
     let memsize =

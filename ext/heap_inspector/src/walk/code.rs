@@ -152,7 +152,7 @@ pub(super) unsafe fn location(api: &Api, iseq: VALUE, out: &mut Vec<u8>) -> bool
         let line = (api.iseq_line)(iseq);
         if line & 1 == 1 {
             out.push(b':');
-            super::text::number(out, line >> 1);
+            super::text::put_number(out, line >> 1);
         }
         true
     }

@@ -699,7 +699,7 @@ unsafe fn write_key(key: VALUE, has_texts: bool, out: &mut Vec<u8>) -> bool {
     // SAFETY: what a key is, is asked first.
     let is_told = unsafe {
         if key & 1 == 1 {
-            text::signed(out, key as i64 >> 1);
+            text::put_signed(out, key as i64 >> 1);
             true
         } else if key == rb_sys::Qnil as VALUE {
             out.extend_from_slice(b"nil");

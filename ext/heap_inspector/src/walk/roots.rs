@@ -142,13 +142,13 @@ impl Walk<'_, '_> {
         for (at, (holder, name, value)) in named.iter().enumerate() {
             rows.extend_from_slice(if rows.is_empty() { b"[" } else { b",[" });
             if *holder != 0 {
-                text::address(&mut rows, *holder);
+                text::put_address(&mut rows, *holder);
                 rows.push(b',');
             }
             rows.push(b'"');
             names::escape(&mut rows, name);
             rows.extend_from_slice(b"\",");
-            text::address(&mut rows, *value);
+            text::put_address(&mut rows, *value);
             rows.push(b']');
             if rows.len() >= LINE || at + 1 == named.len() {
                 let mut line =
