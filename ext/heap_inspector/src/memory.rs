@@ -19,7 +19,7 @@ use crate::native::function;
 use claims::Claims;
 use heap_inspector::Error as Failure;
 use magnus::{Error, Object, RHash, RModule, Ruby};
-use maps::{Area, PAGE};
+use maps::Area;
 use others::Figures;
 use own::Own;
 use slots::Slots;
@@ -166,7 +166,7 @@ fn merged_stacks(areas: &[Area], claims: &Claims, ends: &[u64]) -> Vec<(u64, u64
     for free in claims.left().iter().filter(|free| areas[free.area].may(b'w')) {
         let mut start = free.start;
         let first = ends.partition_point(|end| *end <= free.start);
-        for end in ends[first..].iter().map(|end| end.next_multiple_of(PAGE)).take_while(|end| *end <= free.end) {
+        for end in ends[first..].iter().copied().take_while(|end| *end <= free.end) {
             stacks.push((start.max(end.saturating_sub(STACK)), end));
             start = end;
         }
