@@ -94,7 +94,8 @@ module HeapInspector
         paths = HeapInspector.analyze(file, index: false).paths_to(address)
         steps = paths.first.to_a.zip(paths.verdicts.first.to_a)
         @path = steps.map do |step, verdict|
-          Escape.terminal(["#{step.edge || "?"} -> #{step.label}", FAULTS[verdict&.fault]].compact.join("  <- "))
+          reference = [step.edge, step.label].compact.join(" -> ")
+          Escape.terminal([reference, FAULTS[verdict&.fault]].compact.join("  <- "))
         end.freeze
       end
     rescue DumpError, ObjectNotFound, FormatError, SystemCallError => e

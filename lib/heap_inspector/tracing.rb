@@ -232,13 +232,13 @@ module HeapInspector
       # See {HeapInspector.profile}. Between the natives nothing of ours is allocated.
       #
       # @return [BlockProfile]
-      def profile_block(limit)
+      def profile_block(limit, &)
         report = BlockProfile # loaded before
         alone do
           collect
           begin
             Native.tracer_start("sampled", 1, BUDGET)
-            yield
+            Native.deeper(&)
             nil
           ensure
             Native.tracer_stop

@@ -319,9 +319,20 @@ fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RHash>, Error> {
 /// Overwrites what ended calls left on the machine stack beneath the caller. The collector takes each word there for an object where it
 /// could be one, as far down as its own call goes, which does not write to all of its frames.
 fn clear_stack(_ruby: &Ruby) {
-    const BYTES: usize = 16 << 10; // of the 256 KiB that a fiber has at least
-    std::hint::black_box([0u8; BYTES].as_mut_ptr());
+    std::hint::black_box([0u8; STACK_BYTES].as_mut_ptr());
 }
+
+/// Calls the block so far down the machine stack that what it leaves there lies beneath all of a collection after it.
+fn deeper(ruby: &Ruby) -> Result<Value, Error> {
+    let mut between = [0u8; STACK_BYTES];
+    std::hint::black_box(between.as_mut_ptr());
+    let given = ruby.yield_value(ruby.qnil());
+    std::hint::black_box(between.as_mut_ptr()); // still there, so the block had to be deeper
+    given
+}
+
+/// More than a collection's calls need, and little of the 256 KiB that a fiber has at least.
+const STACK_BYTES: usize = 16 << 10;
 
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
     let class = module.define_class("TakenProfile", ruby.class_object())?;
@@ -342,6 +353,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("tracer_lookup", function!(lookup, 1))?;
     native.define_singleton_method("tracer_start_thread", function!(intervals::start, 0))?;
     native.define_singleton_method("clear_stack", function!(clear_stack, 0))?;
+    native.define_singleton_method("deeper", function!(deeper, 0))?;
     native.define_singleton_method("tracer_places", function!(intervals::places, 1))?;
     native.define_singleton_method("tracer_moment", function!(intervals::moment, 0))?;
     native.define_singleton_method("tracer_allocated_objects", function!(intervals::allocated_objects, 0))?;
