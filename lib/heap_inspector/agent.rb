@@ -367,7 +367,7 @@ module HeapInspector
       end
 
       def tell(connection, message)
-        line = "#{message.to_json}\n"
+        line = "#{JSON.generate(message)}\n"
         until line.empty?
           written = connection.write_nonblock(line, exception: false)
           if written == :wait_writable

@@ -148,7 +148,7 @@ module HeapInspector
     # @param words [Hash]
     # @return [void]
     def send_request(**words)
-      line = "#{words.to_json}\n"
+      line = "#{JSON.generate(words)}\n"
       # A new connection's buffer takes far more than a request.
       raise AgentError, silent(0) unless @socket.write_nonblock(line, exception: false) == line.bytesize
     rescue SystemCallError

@@ -31,7 +31,9 @@ module HeapInspector
       # @return [String] the line
       def line(gc:, redact:, dumper:, memory: nil)
         told = { **of_process(dumper), **of_work(redact), gc: gc ? true : false, redacted: redact, memory: memory && rows(memory) }
-        %({"type":"ROOT", "root":"heap_inspector", "value":#{told.compact.to_json.to_json}, "references":[]}\n)
+        # Not by `to_json`, which Rails has its own of, with an object or two for each text.
+        text = JSON.generate(JSON.generate(told.compact))
+        %({"type":"ROOT", "root":"heap_inspector", "value":#{text}, "references":[]}\n)
       end
 
       private
