@@ -315,6 +315,59 @@ RSpec.describe "servers" do
     expect(File.read(File.join(folder, "log"))).not_to match(/heap_inspector/) # as Puma warns of threads before a fork
   end
 
+  it "accuses no cache of a Rails app, and names the list that keeps its controllers" do
+    need("puma", "puma/puma_http11", "action_controller/railtie")
+    write("config.ru", "require_relative 'app'\nrun App")
+    write("app.rb", <<~RUBY)
+      require "action_controller/railtie"
+      require "heap_inspector"
+      class App < Rails::Application
+        config.eager_load = false
+        config.logger = Logger.new(nil)
+        config.secret_key_base = "x" * 40
+        config.hosts.clear
+        config.cache_store = :memory_store, { size: 300 << 10 }
+        config.heap_inspector.agent = true
+        routes.append { get "/", to: "shop#index"; get "/kept", to: "shop#kept" }
+      end
+      module Audit
+        SEEN = []
+      end
+      class ShopController < ActionController::Base
+        SESSIONS = {}
+        def index
+          number = SESSIONS.size + rand(1 << 20)
+          Rails.cache.fetch("product-\#{number}") { { name: "product \#{number}", text: "x" * 1000 } }
+          SESSIONS[number] = { user: number, at: Time.now }
+          SESSIONS.shift if SESSIONS.size > 300
+          render plain: "ok"
+        end
+
+        def kept
+          Audit::SEEN << self
+          render plain: "ok"
+        end
+      end
+      App.initialize!
+    RUBY
+    server = started(["puma", "-t", "2:2", "-b", "tcp://127.0.0.1:#{port}", "config.ru"], chdir: folder, log: File.join(folder, "log"))
+    armed(1)
+    take = lambda do |name, path = "/", count = 100|
+      Net::HTTP.start("127.0.0.1", port) { |http| count.times { expect(http.get(path).body).to eq "ok" } }
+      dump(server.pid, name)
+    end
+    found = ->(*dumps) { JSON.parse(command("suspects", "--format", "json", *dumps).first)["suspects"] }
+    filling = Array.new(3) { |number| take.call("filling-#{number}") }
+    full = Array.new(3) { |number| take.call("full-#{number}") }
+    kept = take.call("kept", "/kept", 40)
+    stop(server)
+    expect(found.call(*filling).map { |suspect| suspect["confidence"] }).not_to include("high")
+    expect(found.call(*full).map { |suspect| suspect["confidence"] }).not_to include("high", "medium")
+    first = found.call(kept).first
+    expect(first).to include("class" => "ShopController", "count" => 40, "confidence" => "medium")
+    expect(first["holder"]).to eq "Audit::SEEN"
+  end
+
   it "serves Unicorn by its after_fork" do
     lacking "there is no unicorn here" unless program("unicorn")
     need("unicorn")

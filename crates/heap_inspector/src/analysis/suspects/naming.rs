@@ -110,7 +110,12 @@ pub(super) fn name(
                 (Some(id), Some(sort)) if sort.0 == Type::String => evidence::strings(heap, children, id, sort),
                 _ => Vec::new(),
             };
-            let sample = main.map(|content| inside(heap, tree, children, &labels, content.sample)).or(id);
+            let sample = match main {
+                // Of a Ractor's threads each does something else.
+                Some(content) if id.is_some_and(|id| ruby::is_ractor(heap, id)) => Some(content.sample),
+                Some(content) => Some(inside(heap, tree, children, &labels, content.sample)),
+                None => id,
+            };
             let ends = sample.filter(|sample| id.is_some_and(|id| id != *sample)).map_or_else(Vec::new, |sample| {
                 let inner = inner(heap, tree, children, &labels, sample);
                 inner.into_iter().chain([sample]).collect()

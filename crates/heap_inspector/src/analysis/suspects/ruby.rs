@@ -31,8 +31,12 @@ pub(super) fn store(
     if category == "global_symbols" {
         return Some("the symbol table");
     }
-    if path.iter().any(|id| label(heap, *id) == (Type::Data, b"ractor")) {
-        return Some("the messages to a Ractor");
+    if let Some(at) = path.iter().position(|id| is_ractor(heap, *id)) {
+        let is_thread = match path.get(at + 1) {
+            Some(id) => label(heap, *id) == (Type::Data, b"VM/thread"),
+            None => class == "Thread",
+        };
+        return if is_thread { None } else { Some("the messages to a Ractor") };
     }
     let [table, ..] = path else { return None };
     if !is_hidden(heap, *table) {
@@ -51,6 +55,11 @@ pub(super) fn store(
     let texts: Vec<&str> = telling(heap, path).iter().filter_map(|id| labels.start(*id)).collect();
     let is_file = |text: &&&str| text.starts_with('/') || text.ends_with(".rb") || text.ends_with(".so");
     (!texts.is_empty() && texts.iter().filter(is_file).count() * 4 >= texts.len() * 3).then_some("the loaded features")
+}
+
+/// A Ractor, which holds its threads and what is sent to it.
+pub(super) fn is_ractor(heap: &Heap, id: NodeId) -> bool {
+    label(heap, id) == (Type::Data, b"ractor")
 }
 
 /// An array or hash that has no class: Ruby's own.

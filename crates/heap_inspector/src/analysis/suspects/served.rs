@@ -14,7 +14,7 @@ use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::human;
-use crate::memory::room;
+use crate::memory::{filled, room};
 use crate::record::Type;
 use crate::source::Source;
 use hashbrown::HashMap;
@@ -53,7 +53,22 @@ pub(super) fn unserved(
         }
     }
     let mut places: Vec<(AccumulationPoint, Accumulation)> = Vec::new();
-    for (work, nodes) in left.into_iter().filter(|(_, nodes)| nodes.len() > threads) {
+    let retained = |nodes: &[NodeId]| nodes.iter().fold(0u64, |sum, id| sum.saturating_add(tree.retained(*id)));
+    let mut left: Vec<(u64, Work, Vec<NodeId>)> =
+        left.into_iter().map(|(work, nodes)| (retained(&nodes), work, nodes)).collect();
+    left.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.many.cmp(b.many)));
+    let mut is_told = filled(false, heap.object_count())?;
+    for (_, work, mut nodes) in left {
+        // A request that a controller holds stays with it.
+        let is_held = |id: &NodeId| {
+            let mut holders = std::iter::successors(tree.above(*id), |id| tree.above(*id)).take(HIGH);
+            holders.any(|holder| is_told[holder.0 as usize])
+        };
+        nodes.retain(|id| !is_held(id));
+        if nodes.len() <= threads {
+            continue;
+        }
+        nodes.iter().for_each(|id| is_told[id.0 as usize] = true);
         let all = nodes.len();
         for (anchor, held) in by_holder(tree, shortest_paths, nodes, threads, control)? {
             let mut place = Accumulation::default();

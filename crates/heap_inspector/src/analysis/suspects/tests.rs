@@ -501,6 +501,24 @@ fn what_nothing_holds_and_yet_stays_is_a_suspect_of_its_own() {
 }
 
 #[test]
+fn what_came_after_the_last_collection_outlived_nothing() {
+    const MARKED: &str = r#", "flags":{"marked":true}}"#;
+    let marked = |lines: String, is_marked: &dyn Fn(&str) -> bool| -> String {
+        let mark = |line: &str| {
+            if is_marked(line) { line.strip_suffix('}').unwrap().to_owned() + MARKED } else { line.to_owned() }
+        };
+        lines.lines().map(|line| mark(line) + "\n").collect()
+    };
+    let dumps = [unheld(1..=200), unheld(1..=400), unheld(1..=600)];
+    let all = dumps.clone().map(|lines| marked(lines, &|line| line.contains("address")));
+    assert_eq!(suspects(&all).len(), 1, "the collector marked it, and nothing in the dump leads to it");
+    assert_eq!(suspects(&all[2..]).len(), 1);
+    let others = dumps.map(|lines| marked(lines, &|line| line.contains("CLASS")));
+    assert_eq!(suspects(&others), [], "what is not marked came after the collection, at addresses that are used again");
+    assert_eq!(suspects(&others[2..]), []);
+}
+
+#[test]
 fn what_nothing_holds_in_one_dump_is_low_where_it_is_of_many_collections() {
     let found = suspects(&[unheld(1..=400)]);
     let [suspect] = &found[..] else { panic!("{found:?}") };

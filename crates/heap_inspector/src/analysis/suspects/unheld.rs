@@ -4,7 +4,7 @@
 //! something that the dump does not show, or it grew old and waits for a full collection: one dump does not tell.
 
 use super::points::{Accumulation, Content, ObjectKind, kind_of};
-use super::unseen::hidden;
+use super::unseen::{hidden, outlived};
 use super::{BINS, FEW_OBJECTS, LATEST, Suspect};
 use crate::Result;
 use crate::control::Control;
@@ -29,9 +29,10 @@ pub(super) fn unheld(
         return Ok(None); // what was lost may have held it
     }
     let mut found: HashMap<ObjectKind, Content> = HashMap::new();
+    let outlived = outlived(heap);
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
-        if tree.is_reachable(id) {
+        if tree.is_reachable(id) || !outlived(id) {
             continue;
         }
         let properties = heap.properties(id);

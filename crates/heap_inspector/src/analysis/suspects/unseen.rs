@@ -13,9 +13,10 @@ use crate::analysis::diff::{Before, Diff};
 use crate::analysis::normalised::NormalisedPath;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::keys::Key;
 use crate::labels::Labels;
+use crate::record::Flags;
 use hashbrown::HashMap;
 
 /// Who holds them, as far as one can say.
@@ -39,9 +40,10 @@ pub(super) fn unseen(
     if steps < 2 || !has_roots || diff.has_unmatched() || diff.is_sampled() {
         return Ok(None); // no object was seen to outlive anything
     }
+    let outlived = outlived(heap);
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
-        if tree.is_reachable(id) {
+        if tree.is_reachable(id) || !outlived(id) {
             continue;
         }
         let Some(step) = diff.step(id) else { continue };
@@ -80,6 +82,14 @@ pub(super) fn unseen(
         reasons: vec![reason.to_owned()],
         ..suspect
     }))
+}
+
+/// Whether an object was there when the collector marked last: what is not marked came since, and nobody knows whether it would stay. Where
+/// a dump marks no object, as one of another writer may, each may have been there.
+pub(super) fn outlived(heap: &Heap) -> impl Fn(NodeId) -> bool {
+    let is_marked = |id: NodeId| heap.properties(id).flags.has(Flags::MARKED);
+    let has_marks = heap.nodes().any(is_marked);
+    move |id| !has_marks || is_marked(id)
 }
 
 /// The suspect of a holder that dumps do not show: of the app's classes rather than Ruby's that of most. Steps and reasons are the
