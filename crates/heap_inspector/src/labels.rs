@@ -317,8 +317,14 @@ impl<'a> Labels<'a> {
         Some(self.frame_location(frame))
     }
 
-    /// File and line of a frame.
-    pub(crate) fn frame_location(&self, frame: FrameId) -> String {
+    /// File and line of the innermost frame of a stack that has a file: C has none.
+    pub(crate) fn innermost_location(&self, stack: FrameId) -> Option<String> {
+        let frames = self.heap.names().tables.stacks.frames(stack);
+        frames.map(|frame| self.frame_location(frame)).find(|location| !location.is_empty())
+    }
+
+    /// File and line of a frame; empty where it has no file.
+    fn frame_location(&self, frame: FrameId) -> String {
         self.values.borrow().frame_location(self.heap.names().tables.stacks.site(frame), false)
     }
 

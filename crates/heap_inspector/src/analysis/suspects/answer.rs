@@ -154,7 +154,7 @@ fn next(suspects: &[Suspect], dumps: usize, is_told: bool) -> String {
             format!("take {} as the app works, to tell whether it goes on, and give all three, the oldest first", missing(dumps))
         }
         _ if !has_line => {
-            "trace allocations (HEAP_INSPECTOR_TRACE=1, or `heap_inspector trace PID on`) and dump again, to know the line".to_owned()
+            "trace allocations (`heap_inspector trace PID on`, or HEAP_INSPECTOR_TRACE=one from its start) and dump again, to know the line".to_owned()
         }
         3 if first.confidence < Confidence::High => {
             "a fourth dump, after as much work again, would tell whether it goes on".to_owned()

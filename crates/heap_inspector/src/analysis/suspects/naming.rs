@@ -382,7 +382,8 @@ fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> 
             stacks.filter_map(|((.., stack), count)| Some((labels.app_location(*stack)?, *stack, *count))).collect();
         let app = commonest(told.iter().map(|(app, _, count)| (app.clone(), *count)))?;
         let same = told.iter().filter(|(other, ..)| *other == app);
-        let innermost = commonest(same.map(|(_, stack, count)| (labels.frame_location(*stack), *count)))?;
+        let innermost =
+            commonest(same.filter_map(|(_, stack, count)| Some((labels.innermost_location(*stack)?, *count))))?;
         Some((app, innermost))
     };
     of(&|sort| *sort == (ty, class)).or_else(|| of(&|_| true))

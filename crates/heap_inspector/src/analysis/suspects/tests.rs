@@ -485,6 +485,18 @@ fn a_value_that_is_replaced_by_a_longer_one_is_low() {
     assert_eq!(suspect.steps, [20_000, 20_000]);
 }
 
+#[test]
+fn the_line_of_what_c_allocated_is_its_callers() {
+    let stacks = r#"{"type":"ROOT", "root":"heap_inspector_stacks", "value":"{\"first\":1,\"frames\":[[-1,\"/app/feed.rb\",31,\"load\"],[1,\"\",0,\"new\"]]}", "references":[]}"#;
+    let line = r#""file":"/app/leak.rb", "line":7, "method":"add""#;
+    let dumps = [200, 400, 600].map(|last| format!("{stacks}\n{}", array(1..=last)).replace(line, "\"stack\":2"));
+    let [suspect] = &suspects(&dumps)[..] else { panic!() };
+    assert_eq!(
+        (&suspect.location, suspect.app_location.as_deref()),
+        (&location("/app/feed.rb:31"), Some("/app/feed.rb:31"))
+    );
+}
+
 /// Items that nothing holds, of the generations.
 fn unheld(generations: impl Iterator<Item = u64>) -> String {
     let held = allocated(HELD, "Item", "", 1);
