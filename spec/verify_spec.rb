@@ -98,5 +98,10 @@ RSpec.describe "Whether a leak is mended" do
     expect(answer["notes"].map { |note| note["text"] }).to include(/\Athe dumps are of several processes, so it is told by path/)
     growth = HeapInspector.diff(*processes, index: false).growth(by: :path)
     expect(growth.map(&:key)).to include("Shop → Array → Order")
+    page = HeapInspector.diff(*processes, index: false).to_html(rules: ["Order stuck it was served"])
+    told = JSON.parse(page[%r{<script id="data"[^>]*>(.*?)</script>}m, 1])["suspects"].first
+    expect(told).to include("holder" => "Shop::KEPT", "fingerprint" => first["fingerprint"],
+                            "rate" => /\A\+1\.00 Order and .* per request\z/)
+    expect(told["path"].last).to include("Order", "stuck", "it was served", "the faulty reference")
   end
 end

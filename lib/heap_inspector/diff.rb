@@ -194,12 +194,13 @@ module HeapInspector
     #
     # @param confidential [Boolean, nil] whether to leave out the values of strings, which are shown cut to 60 letters else; by default what
     #   the dumps say of themselves: those of redacted ones are left out
+    # @param rules [String, #to_path, Array<String>, nil] which classes are meant to live, as for {#suspects}
     # @return [String] the file's content
     # @raise [SystemCallError, FormatError] if a file was changed since
     # @example
     #   File.write("report.html", diff.to_html, perm: 0o600)
-    def to_html(confidential: nil)
-      Native.page(heaps, confidential.nil? ? nil : !!confidential)
+    def to_html(confidential: nil, rules: nil)
+      Native.page(heaps, confidential.nil? ? nil : !!confidential, Where.lines(:rules, rules, "rules"))
     end
 
     private

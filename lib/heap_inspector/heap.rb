@@ -315,12 +315,13 @@ module HeapInspector
     #
     # @param confidential [Boolean, nil] whether to leave out the values of strings, which are shown cut to 60 letters else; by default what
     #   the dump says of itself: those of a redacted one are left out
+    # @param rules [String, #to_path, Array<String>, nil] which classes are meant to live, as for {#suspects}
     # @return [String] the file's content
     # @raise [SystemCallError, FormatError] if the file was changed since
     # @example
     #   File.write("report.html", heap.to_html, perm: 0o600)
-    def to_html(confidential: nil)
-      Native.page([self], confidential.nil? ? nil : !!confidential)
+    def to_html(confidential: nil, rules: nil)
+      Native.page([self], confidential.nil? ? nil : !!confidential, Where.lines(:rules, rules, "rules"))
     end
 
     # All of one object: fields, references, referrers, what it retains, why it is alive.

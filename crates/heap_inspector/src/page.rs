@@ -17,21 +17,26 @@ mod trees;
 
 use crate::analysis::diff::{Diff, Dump};
 use crate::analysis::show;
-use crate::analysis::suspects::Suspects;
+use crate::analysis::verdicts::Rules;
 use crate::control::Control;
 use crate::report::{Report, Section};
 use crate::scan;
-use crate::snapshot::{Named, Snapshot};
+use crate::snapshot::{Named, Said, Snapshot};
 use crate::threads::both;
 use crate::{Error, Result};
 use last::Last;
 use serde_json::Value;
 
+/// Suspects at most.
+const SUSPECTS: usize = 5;
+
 /// What a page is of.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
     /// Whether the values of strings are left out. Where it is not said: where a dump says that it was redacted.
     pub confidential: Option<bool>,
+    /// What is meant to live, and what is not.
+    pub rules: &'a Rules,
 }
 
 /// A page, to be written.
@@ -57,7 +62,7 @@ impl Page {
     pub fn new(
         dumps: &[Named<'_>],
         notes: Option<Section>,
-        options: Options,
+        options: Options<'_>,
         scanning: &scan::Options<'_>,
     ) -> Result<Page> {
         let control = &scanning.control;
@@ -72,9 +77,9 @@ impl Page {
         let last = Last::new(name, snapshot, &source, scanning)?;
         let compared: Vec<Dump<'_>> = dumps.iter().map(|dump| dump.compared()).collect();
         let diff = if dumps.len() > 1 { Some(Diff::new(&compared, control)?) } else { None };
-        let found = last.suspects(diff.as_ref())?;
+        let said = Said { limit: SUSPECTS, except: None, rules: options.rules, known: None, fails_on_new: false };
+        let (answer, _) = Named::suspects(dumps, diff.as_ref(), &source, said, control)?;
         let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
-        let answer = Suspects::new(found, None, &compared, diff.as_ref());
         let (found, doubts) = (&answer.suspects, answer.report().sections);
 
         // The texts take another pass through the file, as long as all else together.

@@ -19,8 +19,10 @@ use crate::source::Source;
 use crate::stored::{self, Opened, Unsaved};
 pub use once::Once;
 use std::sync::Mutex;
+pub use suspected::Said;
 
 mod once;
+mod suspected;
 
 /// What becomes of the index file beside a dump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

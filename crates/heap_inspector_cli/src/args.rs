@@ -64,6 +64,9 @@ Examples:
         /// Leave out the values of strings
         #[arg(long, short)]
         confidential: bool,
+        /// A file of rules, as of `suspects`
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        rules: Option<OsString>,
         /// The folder of the app, as of `suspects`
         #[arg(long, value_name = "PATH", env = "HEAP_INSPECTOR_APP", value_delimiter = ':')]
         app: Vec<String>,

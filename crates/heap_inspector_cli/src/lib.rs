@@ -106,8 +106,8 @@ pub fn run(
         Asked::Question(question, matches) => answer(question, &matches, terminal, out, err, cancel),
         Asked::Other(Other::Redact { dump, output }) => copied(redact::run(&dump, &output, out, cancel), &dump, err),
         Asked::Other(Other::Convert { dump, output }) => copied(convert::run(&dump, &output, out, cancel), &dump, err),
-        Asked::Other(Other::Serve { dumps, port, bind, confidential, app }) => {
-            let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app };
+        Asked::Other(Other::Serve { dumps, port, bind, confidential, rules, app }) => {
+            let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app, rules: rules.as_ref() };
             match serve::run(&serving, Progress::new(terminal.progress), out, cancel) {
                 Ok(()) => SUCCESS,
                 Err(error) => refuse(&error, None, err),

@@ -6,6 +6,7 @@
 
 use crate::http::{Answer, LOOK, Request, is_gone};
 use crate::progress::Progress;
+use heap_inspector::analysis::verdicts::Rules;
 use heap_inspector::control::Control;
 use heap_inspector::gems::App;
 use heap_inspector::page::{self, Page};
@@ -25,7 +26,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -37,6 +38,7 @@ pub(crate) struct Serving<'a> {
     pub(crate) port: u16,
     pub(crate) confidential: bool,
     pub(crate) app: &'a [String],
+    pub(crate) rules: Option<&'a OsString>,
 }
 
 /// Connections at once.
@@ -59,6 +61,7 @@ pub(crate) fn run(
         let source = if serving.confidential { source.without_values() } else { source };
         Named { name: path.to_string_lossy().into_owned(), source }
     };
+    let rules = serving.rules.map(|path| Rules::read(Path::new(path))).transpose()?.unwrap_or_default();
     // What listens is known before the dumps are read: a port may be taken.
     let failed = |source: io::Error| Error::File { path: PathBuf::from(serving.bind.to_string()), source };
     let listener = TcpListener::bind(SocketAddr::new(serving.bind, serving.port)).map_err(failed)?;
@@ -66,8 +69,8 @@ pub(crate) fn run(
     let address = listener.local_addr().map_err(failed)?;
     let heaps = questions::load(serving.dumps.iter().enumerate().map(dump).collect(), Index::Kept, &options)?;
     let dumps: Vec<_> = heaps.0.iter().map(Loaded::named).collect();
-    let confidential = page::Options { confidential: serving.confidential.then_some(true) };
-    let page = Page::new(&dumps, heaps.1.clone(), confidential, &options)?;
+    let shown = page::Options { confidential: serving.confidential.then_some(true), rules: &rules };
+    let page = Page::new(&dumps, heaps.1.clone(), shown, &options)?;
     drop(progress); // the bar goes
     let server = Server {
         token: token()?,

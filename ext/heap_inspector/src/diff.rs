@@ -12,15 +12,15 @@ use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::diff::{self, By, Compared, Diff, Dump};
 use heap_inspector::analysis::holders;
 use heap_inspector::analysis::path_growth::{ByPath, Pathed};
-use heap_inspector::analysis::suspects::{self, Exceptions, Known, Suspect, Suspects};
-use heap_inspector::analysis::verdicts::{Judge, Rules};
+use heap_inspector::analysis::suspects::{Exceptions, Known, Suspect, Suspects};
+use heap_inspector::analysis::verdicts::Rules;
 use heap_inspector::analysis::verify::{Verification, verify};
 use heap_inspector::control::Control;
 use heap_inspector::graph::dominators::Tree;
 use heap_inspector::heap::NodeId;
 use heap_inspector::page::{self, Page};
 use heap_inspector::select::Filter;
-use heap_inspector::snapshot::{Named, Snapshot};
+use heap_inspector::snapshot::{Named, Said, Snapshot};
 use heap_inspector::sums::Sum;
 use magnus::typed_data::Obj;
 use magnus::value::ReprValue;
@@ -262,10 +262,12 @@ fn last(heaps: RArray) -> Result<Obj<Heap>, Error> {
     heaps.entry(-1)
 }
 
-/// The page of the heaps, as HTML; `confidential` is nil for what the dumps say.
-fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>) -> Result<RString, Error> {
+/// The page of the heaps, as HTML; `confidential` is nil for what the dumps say, `rules` as for [`suspects_of`].
+fn page(ruby: &Ruby, heaps: RArray, confidential: Option<bool>, rules: Value) -> Result<RString, Error> {
+    let rules = &self::rules(ruby, rules)?;
     let (_, html) = work(ruby, heaps, |several, control| {
-        Page::new(&several.named(), None, page::Options { confidential }, &(*control).into()).map(|page| page.html())
+        let options = page::Options { confidential, rules };
+        Page::new(&several.named(), None, options, &(*control).into()).map(|page| page.html())
     })?;
     Ok(ruby.str_new(&html))
 }
@@ -296,13 +298,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
 /// The rules of a file or of lines, if any.
 pub(crate) fn rules(ruby: &Ruby, rules: Value) -> Result<Rules, Error> {
     let rules = said(rules, Rules::read, |lines| Rules::of(lines, "rules"))?;
     Ok(rules.map_err(|error| errors::raised(ruby, &error))?.unwrap_or_default())
 }
 
+/// The suspects of the heaps, `matches` being nil for one heap; `except`, `rules` and `known` are each a path, an Array of lines or nil.
 fn suspects_of(
     ruby: &Ruby,
     heaps: RArray,
@@ -319,35 +321,13 @@ fn suspects_of(
     let (_, found) = work(ruby, heaps, |several, control| {
         let dumps = several.with_trees();
         let diff = matches.map(|matches| Diff::of(&dumps, &matches.matches));
-        let (mut found, by_path) = suspected(several, diff.as_ref(), limit, (except.as_ref(), &rules), control)?;
-        if let Some(known) = &known {
-            known.mark(&mut found);
-        }
-        Ok(Arc::new(Suspects::new(found, by_path, &dumps, diff.as_ref())))
+        let limit = limit.unwrap_or(usize::MAX);
+        let said = Said { limit, except: except.as_ref(), rules: &rules, known: known.as_ref(), fails_on_new: false };
+        let source = several.last()?.source();
+        Named::suspects(&several.named(), diff.as_ref(), source, said, control).map(|(found, _)| Arc::new(found))
     })?;
     let kept = Arc::clone(&found);
     told_as(ruby, Some(last(heaps)?), &Rows::new(&found), move |_| Ok(kept.report()))
-}
-
-/// Those that no exception names; those left out do not take the places of others.
-fn suspected(
-    several: &Several,
-    diff: Option<&Diff<'_>>,
-    limit: Option<usize>,
-    (except, rules): (Option<&Exceptions>, &Rules),
-    control: &Control<'_>,
-) -> heap_inspector::Result<(Vec<Suspect>, Option<&'static str>)> {
-    let (last, limit) = (several.last()?, limit.unwrap_or(usize::MAX));
-    let (tree, all) = (last.tree(control)?, if except.is_some() { usize::MAX } else { limit });
-    let (mut found, by_path) = match diff {
-        Some(diff) => suspects::of_dumps(diff, tree, last.source(), all, &|| several.pathed(control), control)?,
-        None => (suspects::of_heap(last.heap(), tree, last.source(), all, control)?, None),
-    };
-    found.retain(|suspect| except.is_none_or(|except| !except.name(suspect)));
-    found.truncate(limit);
-    suspects::free(&mut found, last.heap(), tree, diff, control)?;
-    suspects::judge(&mut found, &Judge::new(last.heap(), tree, last.at_work(control)?, rules), diff);
-    Ok((found, by_path))
 }
 
 /// What a file of this path, or an Array of its lines, says; none of nil.
@@ -409,7 +389,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("growth", function!(growth, 6))?;
     native.define_singleton_method("path_growth", function!(path_growth, 4))?;
     native.define_singleton_method("verify", function!(verification, 3))?;
-    native.define_singleton_method("page", function!(page, 2))?;
+    native.define_singleton_method("page", function!(page, 3))?;
     native.define_singleton_method("holder_growth", function!(holder_growth, 5))?;
     native.define_singleton_method("suspects", function!(suspects_of, 6))
 }

@@ -5,8 +5,7 @@ use crate::Result;
 use crate::analysis::diff::{self, By, Compared, Diff};
 use crate::analysis::fragmentation::PageMap;
 use crate::analysis::groups::Options;
-use crate::analysis::suspects::{self, Suspect};
-use crate::analysis::verdicts::{Judge, Rules};
+use crate::analysis::suspects::Suspect;
 use crate::analysis::{
     Context, Order, collections, fragmentation, holders, retained, strings, summary, threads, unreachable,
 };
@@ -22,8 +21,6 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 use serde_json::{Map, Value, json};
 
-/// Suspects at most.
-const SUSPECTS: usize = 5;
 /// Rows of the tables that are no groups.
 const ROWS: usize = 50;
 /// Holders of less are not walked through for their place below the roots alone.
@@ -68,21 +65,6 @@ impl<'a> Last<'a> {
 
     fn control(&self) -> &'a Control<'a> {
         &self.scanning.control
-    }
-
-    pub(super) fn suspects(&self, diff: Option<&Diff<'_>>) -> Result<Vec<Suspect>> {
-        let Last { heap, tree, source, .. } = self;
-        let mut found = match diff {
-            None => {
-                let known = (self.children, self.shortest_paths);
-                suspects::of_heap_by(heap, tree, known, source, SUSPECTS, self.control())?
-            }
-            Some(diff) => suspects::of_diff(diff, tree, source, SUSPECTS, self.control())?,
-        };
-        suspects::free(&mut found, heap, tree, diff, self.control())?;
-        let at_work = self.snapshot.at_work(self.control())?;
-        suspects::judge(&mut found, &Judge::new(heap, tree, at_work, &Rules::default()), diff);
-        Ok(found)
     }
 
     pub(super) fn suspect(&self, suspect: &Suspect) -> Value {

@@ -39,6 +39,8 @@ pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> 
         "app_location": suspect.app_location.as_deref().map(name),
         "is_by_stack": suspect.is_by_stack,
         "since": suspect.since,
+        "rate": suspect.rate.as_ref().map(|rate| name(&rate.words(&suspect.class))),
+        "known_leak": suspect.known_leak.as_deref().map(name),
         "places": suspect.places,
         "freed": suspect.freed.map(|freed| freed.memsize),
         "kept": suspect.freed.map(|freed| freed.kept),

@@ -13,6 +13,7 @@ use crate::export::{self, FileFormat, Frames};
 use crate::keys::Key;
 use crate::report::Shape;
 use crate::select::Filter;
+use crate::snapshot::Said;
 use crate::view::Format;
 use crate::{Error, Result};
 use std::ffi::OsString;
@@ -101,8 +102,14 @@ comment. That of --rules has a class, `expected` or `stuck` and a reason a line:
             let known = known.map(|path| Known::read(File::new(&path))).transpose()?;
             let rules = rules.map(|path| Rules::read(File::new(&path))).transpose()?.unwrap_or_default();
             let except = except.map(|path| Exceptions::read(File::new(&path))).transpose()?;
-            let beside = several::Beside { except: except.as_ref(), rules: &rules, known: known.as_ref(), fail_on };
-            several::suspects(lines, beside, load()?, &asked.options.control)
+            let said = Said {
+                limit: lines.0,
+                except: except.as_ref(),
+                rules: &rules,
+                known: known.as_ref(),
+                fails_on_new: fail_on == Some(FailOn::New),
+            };
+            several::suspects(said, load()?, &asked.options.control)
         },
     },
 };
@@ -117,6 +124,7 @@ options! {
             "",
             "Leave out the values of strings, as is done by itself where a dump says that it was redacted",
         ),
+        rules: Option<OsString> = None => option("rules", 'r', "FILE", RULES),
     }
 }
 
@@ -140,9 +148,10 @@ const REPORT: Question = Question {
     answer: Answer::Heaps {
         least: 1,
         answer: |words, asked, load| {
-            let Page { output, confidential } = Page::of(words)?;
+            let Page { output, confidential, rules } = Page::of(words)?;
             let output = output.unwrap_or_else(|| "report.html".into());
-            several::page(File::new(&output), confidential, asked, load)
+            let rules = rules.map(|path| Rules::read(File::new(&path))).transpose()?.unwrap_or_default();
+            several::page(File::new(&output), confidential, &rules, asked, load)
         },
     },
 };

@@ -1,12 +1,11 @@
 //! Several dumps of one process: how they are loaded and put in order, and the longer answers about them.
 
-use super::options::{DiffKey, FailOn, Lines};
+use super::options::{DiffKey, Lines};
 use super::{Asked, Existing, Named};
 use crate::analysis::diff::{self, By, Diff, Dump};
 use crate::analysis::holders;
 use crate::analysis::path_growth::{ByPath, Pathed};
-use crate::analysis::suspects::{self, Exceptions, Known, Suspects};
-use crate::analysis::verdicts::{Judge, Rules};
+use crate::analysis::verdicts::Rules;
 use crate::analysis::verify::verify as verified;
 use crate::analysis::{Context, fact, note};
 use crate::control::Control;
@@ -17,7 +16,7 @@ use crate::keys::Key;
 use crate::page::{self, Page};
 use crate::report::{Cell, Facts, Report, Section};
 use crate::scan::Options;
-use crate::snapshot::{self, Index, Snapshot};
+use crate::snapshot::{self, Index, Said, Snapshot};
 use crate::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -94,46 +93,14 @@ fn dumps(loaded: &[Loaded]) -> Vec<Dump<'_>> {
     loaded.iter().map(|dump| Dump { name: &dump.name, heap: dump.snapshot.heap(), tree: None }).collect()
 }
 
-/// What a user says of suspects.
-#[derive(Clone, Copy)]
-pub(super) struct Beside<'a> {
-    pub(super) except: Option<&'a Exceptions>,
-    pub(super) rules: &'a Rules,
-    pub(super) known: Option<&'a Known>,
-    pub(super) fail_on: Option<FailOn>,
-}
-
-pub(super) fn suspects(
-    lines: Lines,
-    Beside { except, rules, known, fail_on }: Beside<'_>,
-    (loaded, word): InOrder,
-    control: &Control<'_>,
-) -> Result<Report> {
+pub(super) fn suspects(said: Said<'_>, (loaded, word): InOrder, control: &Control<'_>) -> Result<Report> {
     let [.., last] = &loaded[..] else { return Err(Error::Interrupted) };
-    let (heap, source, tree) = (last.snapshot.heap(), last.snapshot.source(), last.snapshot.tree(control)?);
-    // Those left out must not take the places of others.
-    let is_new_asked = fail_on == Some(FailOn::New);
-    let limit = if except.is_some() || is_new_asked { usize::MAX } else { lines.0 };
-    let dumps: Vec<Dump<'_>> = loaded.iter().map(|dump| dump.named().compared()).collect();
+    let named: Vec<_> = loaded.iter().map(Loaded::named).collect();
+    let dumps: Vec<Dump<'_>> = named.iter().map(|dump| dump.compared()).collect();
     let diff = if dumps.len() > 1 { Some(Diff::new(&dumps, control)?) } else { None };
-    let (mut found, by_path) = match &diff {
-        None => suspects::of_heap(heap, tree, source, limit, control).map(|found| (found, None)),
-        Some(diff) => suspects::of_dumps(diff, tree, source, limit, &|| pathed(&loaded, control), control),
-    }
-    .map_err(|error| of(&last.name, error))?;
-    if let Some(except) = except {
-        found.retain(|suspect| !except.name(suspect));
-    }
-    if let Some(known) = known {
-        known.mark(&mut found);
-    }
-    // Also those that are not shown.
-    let failure = if is_new_asked { suspects::failure(&found) } else { None };
-    found.truncate(lines.0);
-    suspects::free(&mut found, heap, tree, diff.as_ref(), control)?;
-    let at_work = last.snapshot.at_work(control)?;
-    suspects::judge(&mut found, &Judge::new(heap, tree, at_work, rules), diff.as_ref());
-    let mut report = Suspects::new(found, by_path, &dumps, diff.as_ref()).report();
+    let (found, failure) = snapshot::Named::suspects(&named, diff.as_ref(), last.snapshot.source(), said, control)
+        .map_err(|error| of(&last.name, error))?;
+    let mut report = found.report();
     report.sections.splice(0..0, word);
     report.sections.extend(failure);
     Ok(report)
@@ -241,10 +208,16 @@ fn write_lines(path: &Path, snapshot: &Snapshot, ids: &[NodeId], asked: &Asked<'
 }
 
 /// Writes the page where the door lets it, and tells of it.
-pub(super) fn page(path: &Path, confidential: bool, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
+pub(super) fn page(
+    path: &Path,
+    confidential: bool,
+    rules: &Rules,
+    asked: &Asked<'_>,
+    load: Load<'_>,
+) -> Result<Report> {
     let (loaded, word) = load()?;
     let dumps: Vec<_> = loaded.iter().map(Loaded::named).collect();
-    let options = page::Options { confidential: confidential.then_some(true) };
+    let options = page::Options { confidential: confidential.then_some(true), rules };
     let page = Page::new(&dumps, word, options, &asked.options)?;
     let html = page.html();
     let failed = |source| Error::File { path: path.to_owned(), source };

@@ -42,6 +42,8 @@ export function markdown(suspect) {
   const lines = [`**${code(suspect.class)}: ${count(suspect.count)} objects, ${bytes(suspect.bytes)}${suspect.steps.length ? " new" : ""}, held by ${code(suspect.holder)}** (${suspect.confidence} confidence)`, ""];
   const place = suspect.app_location ?? suspect.location;
   if (place) lines.push(`Allocated at ${code(place)}.`, "");
+  if (suspect.rate) lines.push(`Growth: ${code(suspect.rate)}.`, "");
+  if (suspect.known_leak) lines.push(`Known leak: ${code(suspect.known_leak)}.`, "");
   for (const step of suspect.path) {
     if (!Array.isArray(step)) {
       lines.push(`1. ${step}`);
@@ -78,6 +80,8 @@ function card(suspect, at, all) {
     h("div", {}, h("dt", {}, "Fingerprint"), h("dd", { title: suspect.normalised_path.join(" → ") }, name(suspect.fingerprint))),
     suspect.freed !== null && h("div", {}, h("dt", {}, "Freed if cut"), h("dd", {}, bytes(suspect.freed),
       suspect.kept > 0 && h("span", { class: "remark" }, `${count(suspect.kept)} also held by others, and would stay`))),
+    suspect.rate && h("div", {}, h("dt", {}, "Growth"), h("dd", {}, name(suspect.rate))),
+    suspect.known_leak && h("div", {}, h("dt", {}, "Known leak"), h("dd", {}, name(suspect.known_leak))),
     suspect.mostly && h("div", {}, h("dt", {}, "Most of it"), h("dd", {}, name(suspect.mostly))),
     suspect.since !== null && h("div", {}, h("dt", {}, "Since generation"), h("dd", {}, count(suspect.since))));
   return h("article", { class: "suspect", id, "aria-labelledby": `${id}-title` },
