@@ -8,9 +8,9 @@ module HeapInspector
   # `agent` (true), `trace` (`:one`, `:all`), `trace_mode` (`:sampled`, `:full`, `:continuous`), `trace_every`, `dump_above` (`"2GB"`),
   # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`, `summary_every` (`"6h"`), `summary_to`. In development `requests` (true) says
   # what each request allocates and keeps: {Middleware}. `count_work` (true) counts requests and jobs, which dumps tell; `watch`
-  # (`%i[controllers jobs]`, or one of them) expects controllers and jobs to be gone when they are done: {HeapInspector.expect_collected}. `metrics` is a folder for files of
-  # metrics ({HeapInspector.metrics_every}), `metrics_path` a path at which {Metrics} answers, to everybody who reaches it. What the process
-  # forks later has the same, so this
+  # (`%i[controllers jobs]`, or one of them) expects controllers and jobs to be gone when they are done:
+  # {HeapInspector.expect_collected}. `metrics` is a folder for files of metrics ({HeapInspector.metrics_every}), `metrics_path` a path at
+  # which {Metrics} answers, to everybody who reaches it. What the process forks later has the same, so this
   # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
   #
   # @example in config/environments/production.rb

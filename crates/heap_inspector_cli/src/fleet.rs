@@ -8,6 +8,7 @@ use heap_inspector::fleet::sql::{self, Question};
 use heap_inspector::fleet::{Inbox, report};
 use heap_inspector::report::Report;
 use heap_inspector::{Error, Result, view};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ impl Asked<'_> {
     fn files(&self, control: &Control<'_>) -> Result<Files> {
         let places: Vec<PathBuf> = self.places.iter().map(PathBuf::from).collect();
         let files = Files::at(&places, self.service, control)?;
-        if files.paths.is_empty() && files.remote.is_empty() {
+        if files.is_empty() {
             let told: Vec<String> =
                 files.left_out.iter().take(5).map(|(path, why)| format!("; {}: {why}", path.display())).collect();
             let places: Vec<_> = self.places.iter().map(|place| place.to_string_lossy()).collect();
@@ -54,18 +55,59 @@ impl Asked<'_> {
 
     /// The query, for other engines and other questions; also what is left out.
     pub(crate) fn sql(&self, control: &Control<'_>) -> Result<(String, Files)> {
-        let (files, question) = (self.files(control)?, self.question());
-        Ok((format!("{}\n{};\n", sql::views(&files, &question), sql::inbox(&question)), files))
+        let files = self.files(control)?;
+        Ok((self.script(&files), files))
+    }
+
+    fn script(&self, files: &Files) -> String {
+        let question = self.question();
+        format!("{}\n{};\n", sql::views(files, &question), sql::inbox(&question))
     }
 
     /// The answer.
     pub(crate) fn inbox(&self, control: &Control<'_>) -> Result<Report> {
-        let (sql, files) = self.sql(control)?;
-        let is_remote = !files.remote.is_empty();
-        let answer = answer(self.engine, &format!("{}{sql}", settings(is_remote)), control)?;
+        let (sql, mut files) = self.sql(control)?;
+        let settings = settings(!files.remote.is_empty());
+        let answer = match answer(self.engine, Stop::AtOnce, &format!("{settings}{sql}"), control) {
+            // What we read the engine may still refuse: it is asked which files, and then for the rest.
+            Err(error @ Error::Format { .. }) if !files.groups.is_empty() => {
+                let told = answer(self.engine, Stop::Never, &format!("{settings}{}", sql::readable(&files)), control)?;
+                let numbers: HashSet<usize> = told.lines().filter_map(number).collect();
+                let kept: HashSet<PathBuf> = files
+                    .groups
+                    .iter()
+                    .flatten()
+                    .enumerate()
+                    .filter(|(number, _)| numbers.contains(number))
+                    .map(|(_, path)| path.clone())
+                    .collect();
+                let before = files.left_out.len();
+                files.leave_out(|path| !kept.contains(path));
+                if files.is_empty() || files.left_out.len() == before {
+                    return Err(error);
+                }
+                answer(self.engine, Stop::AtOnce, &format!("{settings}{}", self.script(&files)), control)?
+            }
+            answer => answer?,
+        };
         let places: Vec<_> = self.places.iter().map(|place| place.to_string_lossy()).collect();
         Ok(report(&Inbox::read(&answer)?, &files, &places.join(", "), self.lines))
     }
+}
+
+/// What the engine does where a statement fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// That is the end.
+    AtOnce,
+    /// The next one has its turn, and an answer is a line.
+    Never,
+}
+
+/// The file that a line tells.
+fn number(line: &str) -> Option<usize> {
+    let row: serde_json::Value = serde_json::from_str(line).ok()?;
+    usize::try_from(row.get("file")?.as_u64()?).ok()
 }
 
 /// Nothing is fetched but what is asked for.
@@ -76,14 +118,15 @@ fn settings(is_remote: bool) -> String {
 }
 
 /// What the engine answers to the script: JSON.
-fn answer(engine: &Path, script: &str, control: &Control<'_>) -> Result<String> {
+fn answer(engine: &Path, stop: Stop, script: &str, control: &Control<'_>) -> Result<String> {
     let failed = |source| Error::File { path: engine.to_owned(), source };
     // Files and no pipes: nobody has to read and write at once.
     let (mut input, mut output, mut complaint) = (anonymous()?, anonymous()?, anonymous()?);
     input.write_all(script.as_bytes()).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
     let clone = |file: &std::fs::File| file.try_clone().map(Stdio::from).map_err(failed);
     let started = Command::new(engine)
-        .args(["-no-init", "-batch", "-bail", "-json"])
+        .args(["-no-init", "-batch"])
+        .args(if stop == Stop::AtOnce { &["-bail", "-json"][..] } else { &["-jsonlines"] })
         .stdin(Stdio::from(input))
         .stdout(clone(&output)?)
         .stderr(clone(&complaint)?)
@@ -103,7 +146,7 @@ fn answer(engine: &Path, script: &str, control: &Control<'_>) -> Result<String> 
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let (answer, words) = (read(&mut output)?, read(&mut complaint)?);
-    if status {
+    if status || stop == Stop::Never {
         return Ok(answer);
     }
     let words: String = words.trim().chars().take(COMPLAINT).collect();

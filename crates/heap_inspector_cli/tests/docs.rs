@@ -39,7 +39,8 @@ fn with_tables(text: &str) -> String {
     let mut expected = format!("{before}{BEGIN}");
     // Gems and work are in the dump's row alone.
     for table in [&TABLES[..], &[&GEMS, &WORK]].concat() {
-        expected += &format!("\n### {}\n\nA row is {}.\n\n| column | type | |\n| --- | --- | --- |\n", table.name, table.about);
+        expected +=
+            &format!("\n### {}\n\nA row is {}.\n\n| column | type | |\n| --- | --- | --- |\n", table.name, table.about);
         for Field { name, kind, about } in table.fields {
             expected += &format!("| `{name}` | {} | {about} |\n", kind.sql());
         }

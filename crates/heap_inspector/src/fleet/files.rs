@@ -10,7 +10,9 @@ use globset::GlobBuilder;
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
+use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -19,8 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Files that are asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// The summaries, in order.
-    pub paths: Vec<PathBuf>,
+    /// The summaries, those with the same columns together, in order.
+    pub groups: Vec<Vec<PathBuf>>,
     /// Places that an engine reads by itself, unlooked at: `s3://…`, `https://…`.
     pub remote: Vec<String>,
     /// What is left out, and why.
@@ -54,13 +56,34 @@ impl Files {
         found.dedup();
         found.retain(|path| service.is_none_or(|service| is_of(path, service)));
         let checked = checked(&found, control)?;
-        for (path, fault) in found.into_iter().zip(checked) {
-            match fault {
-                None => files.paths.push(path),
-                Some(fault) => files.left_out.push((path, fault)),
+        let mut by_shape: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
+        for (path, shape) in found.into_iter().zip(checked) {
+            match shape {
+                Ok(shape) => by_shape.entry(shape).or_default().push(path),
+                Err(fault) => files.left_out.push((path, fault)),
             }
         }
+        files.groups = by_shape.into_values().collect();
+        files.groups.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         Ok(files)
+    }
+
+    /// Whether there is nothing to ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.remote.is_empty()
+    }
+
+    /// Leaves out files that an engine cannot read, though we can.
+    pub fn leave_out(&mut self, is_unreadable: impl Fn(&Path) -> bool) {
+        for group in &mut self.groups {
+            let (unreadable, kept) = std::mem::take(group).into_iter().partition(|path| is_unreadable(path));
+            let told: Vec<PathBuf> = unreadable;
+            self.left_out.extend(told.into_iter().map(|path| (path, "the engine cannot read it".to_owned())));
+            *group = kept;
+        }
+        self.groups.retain(|group| !group.is_empty());
+        self.left_out.sort();
     }
 }
 
@@ -147,15 +170,15 @@ fn is_other_table(path: &Path) -> bool {
     others.into_iter().any(|table| Some(table.name) == stem)
 }
 
-/// What is wrong with each file, or nothing.
-fn checked(paths: &[PathBuf], control: &Control<'_>) -> Result<Vec<Option<String>>> {
-    let (next, faults) = (AtomicUsize::new(0), Mutex::new(vec![None; paths.len()]));
+/// What tells the columns of each file, or what is wrong with it.
+fn checked(paths: &[PathBuf], control: &Control<'_>) -> Result<Vec<Checked>> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![Ok(0); paths.len()]));
     std::thread::scope(|scope| {
         let work = || -> Result<()> {
             while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < paths.len()) {
                 control.check()?;
-                let fault = fault(&paths[at]);
-                faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = fault;
+                let shape = shape(&paths[at]);
+                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = shape;
             }
             Ok(())
         };
@@ -163,26 +186,27 @@ fn checked(paths: &[PathBuf], control: &Control<'_>) -> Result<Vec<Option<String
         let own = work();
         others.into_iter().map(|other| other.join().unwrap_or(Err(Error::Interrupted))).fold(own, Result::and)
     })?;
-    Ok(faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-/// Why a file is no summary that can be asked.
-fn fault(path: &Path) -> Option<String> {
-    let size = match fs::metadata(path) {
-        Ok(data) if !data.is_file() => return Some("it is no file".to_owned()),
-        Ok(data) => data.len(),
-        Err(error) => return Some(told(&error)),
-    };
-    if size > MOST_BYTES {
-        return Some(format!("it has {}, more than a summary has", crate::human::bytes(size)));
+/// A hash of a file's columns, or why it is no summary that can be asked.
+type Checked = std::result::Result<u64, String>;
+
+fn shape(path: &Path) -> Checked {
+    let data = fs::metadata(path).map_err(|error| told(&error))?;
+    if !data.is_file() {
+        return Err("it is no file".to_owned());
     }
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => return Some(told(&error)),
-    };
+    if path.to_str().is_none_or(|path| path.contains('\0')) {
+        return Err("its name is no UTF-8".to_owned());
+    }
+    if data.len() > MOST_BYTES {
+        return Err(format!("it has {}, more than a summary has", crate::human::bytes(data.len())));
+    }
+    let bytes = fs::read(path).map_err(|error| told(&error))?;
     // The decoder is made for what writers write; of what others made it may say so by a panic.
     let read = catch_unwind(AssertUnwindSafe(|| rows(bytes)));
-    read.unwrap_or_else(|_| Err("it is damaged".to_owned())).err()
+    read.unwrap_or_else(|_| Err("it is damaged".to_owned()))
 }
 
 fn told(error: &std::io::Error) -> String {
@@ -190,7 +214,7 @@ fn told(error: &std::io::Error) -> String {
 }
 
 /// Reads all of a file.
-fn rows(bytes: Vec<u8>) -> std::result::Result<(), String> {
+fn rows(bytes: Vec<u8>) -> Checked {
     let damaged = |error: parquet::errors::ParquetError| {
         let words = error.to_string();
         format!("it is no whole Parquet file ({})", words.lines().next().unwrap_or_default())
@@ -198,7 +222,12 @@ fn rows(bytes: Vec<u8>) -> std::result::Result<(), String> {
     let size = bytes.len() as i64;
     let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(damaged)?;
     let data = file.metadata();
-    conforms(data.file_metadata().schema_descr())?;
+    let schema = data.file_metadata().schema_descr();
+    conforms(schema)?;
+    let mut shape = DefaultHasher::new();
+    for column in schema.columns() {
+        (column.path().parts(), format!("{:?}", column.self_type())).hash(&mut shape);
+    }
     for group in data.row_groups() {
         for column in group.columns() {
             let begin = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
@@ -217,7 +246,7 @@ fn rows(bytes: Vec<u8>) -> std::result::Result<(), String> {
         row.map_err(damaged)?;
         count += 1;
     }
-    if count == 0 { Err("it has no row".to_owned()) } else { Ok(()) }
+    if count == 0 { Err("it has no row".to_owned()) } else { Ok(shape.finish()) }
 }
 
 /// Whether the columns that queries ask for are there, of the types meant. Others may be there as well, as of a later version.

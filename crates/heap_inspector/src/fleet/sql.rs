@@ -3,7 +3,7 @@
 
 use super::files::Files;
 use crate::export::parquet::schema::{DUMP, Field, Table};
-use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,33 +26,53 @@ pub fn quoted(text: &str) -> String {
 /// The view `dumps` over the files, a row a dump, and a view for each list in it with the dump's own columns before.
 #[must_use]
 pub fn views(files: &Files, question: &Question) -> String {
-    let own = files.paths.iter().map(|path| path.to_string_lossy());
-    // Of a file's name no part is a pattern.
-    let literal = |path: &str| {
-        path.chars().fold(String::new(), |mut text, letter| {
-            match letter {
-                '*' | '?' | '[' => {
-                    let _ = write!(text, "[{letter}]");
-                }
-                letter => text.push(letter),
-            }
-            text
-        })
-    };
-    let names: Vec<String> =
-        own.map(|path| quoted(&literal(&path))).chain(files.remote.iter().map(|place| quoted(place))).collect();
     let service = question
         .service
         .as_deref()
         .map_or_else(String::new, |service| format!("\nWHERE service = {}", quoted(service)));
-    let mut text = format!(
-        "CREATE OR REPLACE TEMP VIEW dumps AS\nSELECT * FROM read_parquet([\n  {}\n], union_by_name = true, hive_partitioning = false){service};\n",
-        names.join(",\n  ")
-    );
+    // Where columns differ the engine looks into all files before and keeps what it saw, which takes twice the memory.
+    let (same, others) = files.groups.split_at(files.groups.len().min(SHAPES));
+    let mixed: Vec<String> = others.iter().flatten().map(|path| literal(path)).collect();
+    let mut parts: Vec<String> =
+        same.iter().map(|group| part(&group.iter().map(|path| literal(path)).collect::<Vec<_>>(), "")).collect();
+    let remote: Vec<String> = files.remote.iter().map(|place| quoted(place)).collect();
+    let lists = [mixed, remote];
+    parts.extend(lists.iter().filter(|names| !names.is_empty()).map(|names| part(names, "union_by_name = true, ")));
+    let mut text = format!("CREATE OR REPLACE TEMP VIEW all_dumps AS\n{};\n", parts.join("\nUNION ALL BY NAME\n"));
+    text += &format!("CREATE OR REPLACE TEMP VIEW dumps AS\nSELECT * FROM all_dumps{service};\n");
     for list in DUMP.lists {
         text += &view(list, "unnest");
     }
     text
+}
+
+/// So many sorts of files are read as such.
+const SHAPES: usize = 4;
+
+fn part(names: &[String], how: &str) -> String {
+    format!("SELECT * FROM read_parquet([\n  {}\n], {how}hive_partitioning = false)", names.join(",\n  "))
+}
+
+/// A file's name, of which no part is a pattern.
+#[must_use]
+pub fn literal(path: &Path) -> String {
+    let plain = |letter: char| match letter {
+        '*' | '?' | '[' => format!("[{letter}]"),
+        letter => letter.to_string(),
+    };
+    quoted(&path.to_string_lossy().chars().map(plain).collect::<String>())
+}
+
+/// Asks for each file by itself, so that a statement that fails tells which the engine cannot read: rows are the numbers of those it can.
+#[must_use]
+pub fn readable(files: &Files) -> String {
+    let ask = |(number, path): (usize, &PathBuf)| {
+        format!(
+            "SELECT {number} AS file, max(hash(t)) AS rest FROM read_parquet([{}], hive_partitioning = false) AS t;\n",
+            literal(path)
+        )
+    };
+    files.groups.iter().flatten().enumerate().map(ask).collect()
 }
 
 /// The view of a list; `unnest` is what the engine calls it.

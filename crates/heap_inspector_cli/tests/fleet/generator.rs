@@ -12,34 +12,34 @@ use std::fs;
 use std::path::Path;
 
 /// Leaks that are planted.
-pub const LEAKS: u64 = 40;
+pub(crate) const LEAKS: u64 = 40;
 const DEPLOYS: u64 = 25;
 const HOSTS: u64 = 200;
 /// Dumps of each process that lives as long.
 const DUMPS: u64 = 3;
 const HOUR: u64 = 3600;
 /// When the first deploy begins: 2026-01-01.
-pub const BEGIN: u64 = 1_767_225_600;
+pub(crate) const BEGIN: u64 = 1_767_225_600;
 
 /// Numbers that look random and are the same each time (SplitMix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 }
 
 /// A leak: from a deploy to another, in so many of a hundred workers.
-pub struct Leak {
-    pub path: String,
+pub(crate) struct Leak {
+    pub(crate) path: String,
     first: u64,
     last: u64,
     percent: u64,
@@ -48,7 +48,7 @@ pub struct Leak {
     steps: Vec<String>,
 }
 
-pub fn leaks() -> Vec<Leak> {
+pub(crate) fn leaks() -> Vec<Leak> {
     let mut random = Random(7);
     let leak = |number: u64| {
         let steps: Vec<String> = match number % 4 {
@@ -72,13 +72,13 @@ pub fn leaks() -> Vec<Leak> {
 }
 
 /// What a fleet has.
-pub struct Fleet {
+pub(crate) struct Fleet {
     /// Processes that have each leak, by its number.
-    pub workers: Vec<u64>,
+    pub(crate) workers: Vec<u64>,
 }
 
 /// Sums up a real dump.
-pub fn summary(dump: &Path) -> Summary {
+pub(crate) fn summary(dump: &Path) -> Summary {
     let snapshot = Snapshot::load(Source::path(dump), Index::Ignored, &scan::Options::default()).unwrap();
     Summary::of(&Named { name: "base", snapshot: &snapshot }, &Control::default()).unwrap()
 }
@@ -95,7 +95,7 @@ fn number(value: &Value) -> u64 {
 }
 
 /// Writes so many summaries into the folder.
-pub fn write(base: &Summary, folder: &Path, files: u64) -> Fleet {
+pub(crate) fn write(base: &Summary, folder: &Path, files: u64) -> Fleet {
     let leaks = leaks();
     let mut fleet = Fleet { workers: vec![0; leaks.len()] };
     let (mut random, mut written, mut process) = (Random(42), 0, 0);

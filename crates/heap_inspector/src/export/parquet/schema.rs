@@ -125,7 +125,10 @@ pub const DUMP: Table = Table {
         Field { name: "taken", kind: Kind::Time, about: "when the dump was taken, in UTC" },
         number("schema_version", "of this description"),
         text("writer", "who wrote the file"),
-        text("process", "the same in all dumps of a process, and in those of no other: host, pid, when it began; of a dump that does not tell its file's name"),
+        text(
+            "process",
+            "the same in all dumps of a process, and in those of no other: host, pid, when it began; of a dump that does not tell its file's name",
+        ),
         number("worker", "its number among the workers of a server"),
         text("ruby", "RUBY_DESCRIPTION"),
         real("uptime", "seconds since the process began"),
