@@ -29,7 +29,8 @@ module HeapInspector
       raise ArgumentError, "min: is a number of bytes, not #{min.inspect}" unless min.is_a?(Integer) && min.between?(0, Where::LARGEST)
 
       by = options.fetch(:by)
-      tables = options[:tables]&.map { |table| Where.known(table, TABLES, "tables:").to_s }
+      tables = options[:tables]
+      tables = (tables.is_a?(Array) ? tables : [tables]).map { |table| Where.known(table, TABLES, "tables:").to_s } unless tables.nil?
       format = options.fetch(:format) == SUMMARY ? SUMMARY : Where.known(options.fetch(:format), FORMATS, "format:")
       given = { format: format.to_s, tables: tables&.join(","), by: by && Where.known(by, FRAMES, "by:").to_s,
                 sites: options.fetch(:sites) ? true : false, confidential: options.fetch(:confidential) ? true : false, min: min }

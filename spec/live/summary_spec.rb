@@ -56,7 +56,7 @@ RSpec.describe HeapInspector, ".summarize" do
       #{program}
       sleep
     RUBY
-    files = within(60) { Dir.glob("#{to}/**/dump.parquet").then { |found| found if found.size > 1 } }
+    files = within(120) { Dir.glob("#{to}/**/dump.parquet").then { |found| found if found.size > 1 } }
     folders = "service=__HIVE_DEFAULT_PARTITION__/deploy=a%2Fb/host=[^/]+/pid=#{process.pid}/taken="
     expect(files).to all(match(%r{/#{folders}\d{8}T\d{9}/dump\.parquet\z}))
     expect(File.stat(to).mode & 0o777).to eq 0o700
@@ -82,8 +82,8 @@ RSpec.describe HeapInspector, ".summarize" do
       HeapInspector.summary_every(1, to: #{address.inspect})
       sleep
     RUBY
-    expect(process.line(/no summary/, 60)).to eq "heap_inspector: no summary to #{address.sub(/\?.*/, "?…")}: the server says 503 Busy"
-    thread.join(60)
+    expect(process.line(/no summary/, 120)).to eq "heap_inspector: no summary to #{address.sub(/\?.*/, "?…")}: the server says 503 Busy"
+    thread.join(120)
     head, body = Array.new(2) { got.pop }.last
     expect(head).to start_with("PUT /up/shop/#{process.pid}.parquet?X-Signature=s3cr3t HTTP/1.1\r\n")
     path = File.join(folder, "put.parquet")

@@ -25,6 +25,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) engine: &'a Path,
 }
 
+/// What the engine keeps in memory, files' own descriptions aside.
+const MEMORY: &str = "1GB";
 /// Between two looks at the engine and at the cancel flag.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Letters of the engine's complaint that are passed on.
@@ -67,7 +69,9 @@ impl Asked<'_> {
     /// The answer.
     pub(crate) fn inbox(&self, control: &Control<'_>) -> Result<Report> {
         let (sql, mut files) = self.sql(control)?;
-        let settings = settings(!files.remote.is_empty());
+        // What has no room in memory waits in a folder for this user alone.
+        let spill = tempfile::tempdir().map_err(|source| Error::File { path: std::env::temp_dir(), source })?;
+        let settings = settings(!files.remote.is_empty(), spill.path());
         let answer = match answer(self.engine, Stop::AtOnce, &format!("{settings}{sql}"), control) {
             // What we read the engine may still refuse: it is asked which files, and then for the rest.
             Err(error @ Error::Format { .. }) if !files.groups.is_empty() => {
@@ -111,9 +115,10 @@ fn number(line: &str) -> Option<usize> {
 }
 
 /// Nothing is fetched but what is asked for.
-fn settings(is_remote: bool) -> String {
+fn settings(is_remote: bool, spill: &Path) -> String {
+    let spill = sql::quoted(&spill.to_string_lossy());
     format!(
-        "SET preserve_insertion_order = false;\nSET autoinstall_known_extensions = {is_remote};\nSET autoload_known_extensions = {is_remote};\n"
+        "SET memory_limit = '{MEMORY}';\nSET temp_directory = {spill};\nSET preserve_insertion_order = false;\nSET autoinstall_known_extensions = {is_remote};\nSET autoload_known_extensions = {is_remote};\n"
     )
 }
 
