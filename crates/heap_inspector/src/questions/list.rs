@@ -746,7 +746,7 @@ const EXPORT: Question = Question {
         also("export heap.json --format pprof --by dominators -o heap.pb.gz", ""),
         also("export heap.json --format speedscope -o heap.speedscope.json", ""),
         also("export heap.json --min 10KiB -o heap.heapsnapshot", ""),
-        also("export heap.json --format parquet -o tables", "for DuckDB, Spark"),
+        also("export heap.json --format parquet -o tables", ""),
     ],
     more: "\
 Tables (--tables):
