@@ -58,7 +58,7 @@ RSpec.describe HeapInspector, ".summarize" do
     RUBY
     files = within(120) { Dir.glob("#{to}/**/dump.parquet").then { |found| found if found.size > 1 } }
     folders = "service=__HIVE_DEFAULT_PARTITION__/deploy=a%2Fb/host=[^/]+/pid=#{process.pid}/taken="
-    expect(files).to all(match(%r{/#{folders}\d{8}T\d{9}/dump\.parquet\z}))
+    expect(files).to all(match(%r{/#{folders}\d{8}T\d{9}Z/dump\.parquet\z}))
     expect(File.stat(to).mode & 0o777).to eq 0o700
     expect(row(files.first)).to include("deploy" => "a/b", "pid" => process.pid)
     expect_no_secret(files.first)
