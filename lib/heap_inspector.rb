@@ -128,7 +128,9 @@ module HeapInspector
   autoload :StackFrame, "heap_inspector/stack_frame"
   autoload :Step, "heap_inspector/step"
   autoload :StepVerdict, "heap_inspector/suspects"
+  autoload :Summaries, "heap_inspector/summaries"
   autoload :Summary, "heap_inspector/summary"
+  autoload :SummaryRequest, "heap_inspector/summary_request"
   autoload :Suspect, "heap_inspector/suspects"
   autoload :Suspects, "heap_inspector/suspects"
   autoload :Threads, "heap_inspector/threads"
@@ -155,6 +157,7 @@ module HeapInspector
   private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :MemoryLook, :MemoryOutside
   private_constant :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes, :ProcessTable, :ProcFs
   private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
+  private_constant :Summaries, :SummaryRequest
   private_constant :TracerStatus, :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
@@ -340,6 +343,36 @@ module HeapInspector
     raise LocalJumpError, "no block given" unless block
 
     Retaining.measure(warm_up: warm_up, runs: runs, is_wrong: ->(found) { path && found.groups.any? }, &block)
+  end
+
+  # Sums up this process's heap for `heap_inspector fleet`, as the bytes of a Parquet file of at most 200 KB, without the texts of strings.
+  # A forked child dumps the heap into a temporary file of mode 0600 and another program reads that; both are gone when it is done.
+  #
+  # @param gc [Boolean] whether to collect garbage before
+  # @return [String]
+  # @raise [DumpError] if the dump cannot be taken or read
+  # @example
+  #   File.binwrite("summary.parquet", HeapInspector.summarize)
+  def self.summarize(gc: true)
+    main_ractor!(:summarize)
+    Summaries.take(gc: gc)
+  end
+
+  # Sums up this process's heap every while, see {summarize}, and so does what it forks later; the first at a random time within the
+  # while, so that not all processes of a fleet do at once.
+  #
+  # @param seconds [Numeric, nil] at least 1; nil ends it
+  # @param to [String] a folder, below which summaries are filed by service, deploy, host, process and time (mode 0600), or an `http(s)`
+  #   address that takes a PUT, in which `{service}`, `{deploy}`, `{host}`, `{pid}` and `{time}` stand for these
+  # @return [void]
+  # @raise [ArgumentError] if the number is out of range, or no place is given
+  # @example
+  #   HeapInspector.summary_every(6 * 3600, to: "/var/lib/summaries")
+  def self.summary_every(seconds, to: nil)
+    main_ractor!(:summary_every)
+    return Summaries.stop if seconds.nil?
+
+    Summaries.write_every(seconds, to: to)
   end
 
   # Writes a profile of this process every while, as `heap-profile-PID-TIME.pb.gz` with mode 0600, and so does what it forks later. Where

@@ -18,7 +18,7 @@ module HeapInspector
   # @api private
   module Agent
     # What may be asked.
-    VERBS = %w[ping status trace gc dump profile memory trim].freeze
+    VERBS = %w[ping status trace gc dump profile memory trim summarize].freeze
     # Bytes of a request.
     LONGEST = 4096
     # Seconds in which a request must be there, and in which a reply must be taken.
@@ -263,6 +263,7 @@ module HeapInspector
         when "profile" then profile(connection, request)
         when "memory" then MemoryLook.take.to_h
         when "trim" then trim(request)
+        when "summarize" then summarize(connection, request)
         end
       end
 
@@ -345,6 +346,22 @@ module HeapInspector
         end
         @serial = profile.serial
         { bytes: bytes.bytesize, samples: profile.serial - since.to_i, serial: profile.serial }
+      end
+
+      # The file is asked for before: who asked waits for as long as the dump and its reader take, and hears that they go on.
+      def summarize(connection, request)
+        with_file(connection) do |file|
+          pulse = Thread.new { loop { sleep(PULSE) && tell(connection, progress: 0) } }
+          pulse.report_on_exception = false
+          bytes = begin
+            HeapInspector.summarize(gc: request.fetch("gc", true) ? true : false)
+          ensure
+            pulse.kill.join
+          end
+          file.write(bytes)
+          file.flush
+          { bytes: bytes.bytesize }
+        end
       end
 
       # Asks for the open file of whoever wants what goes into it.

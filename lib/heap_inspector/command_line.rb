@@ -17,7 +17,7 @@ module HeapInspector
       [$stdout, $stderr].each(&:flush)
       arguments = arguments.map(&:to_str)
       arguments = [arguments[1], "--help"] if arguments.first == "help" && [*LiveCommands::VERBS, "console"].include?(arguments[1])
-      return LiveCommands.run(arguments) if LiveCommands::VERBS.include?(arguments.first)
+      return LiveCommands.run(arguments) if LiveCommands.living?(arguments)
       return Console.run(arguments.drop(1)) if arguments.first == "console"
 
       require_relative "native"

@@ -178,14 +178,17 @@ module HeapInspector
     # @param sites [Boolean] whether a heap snapshot has the lines or stacks that allocated objects; VS Code wants none
     # @param confidential [Boolean] whether a heap snapshot lacks the texts of strings; always so of a dump taken with `redact: true`
     # @param min [Integer] objects that retain fewer bytes are summed up, in a heap snapshot or by dominators
+    # @param tables [Array<Symbol>, nil] which tables, of `:parquet`; by default all
     # @param where [Hash, String, nil] which objects; see {Heap}
     # @return [Array<String>] the files' paths, the oldest dump's first
     # @raise [ArgumentError] if options are unknown or do not go together, or a dump is too large for the format
     # @raise [SystemCallError] if the file cannot be written: `Errno::EEXIST` where there is one
     # @example
     #   diff.export("snapshots") # memlab find-leaks --baseline ... --target ... --final ... --trace-all-objects
-    def export(folder, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, where: nil)
-      options = { format: format, by: by, sites: sites, confidential: confidential, min: min }
+    def export(folder, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, tables: nil, where: nil)
+      raise ArgumentError, "summaries are written by summarize" if format == Export::SUMMARY
+
+      options = { format: format, by: by, sites: sites, confidential: confidential, min: min, tables: tables }
       Export.write(heaps, folder, terms(where), options)
     end
 

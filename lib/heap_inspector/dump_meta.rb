@@ -36,11 +36,23 @@ module HeapInspector
         %({"type":"ROOT", "root":"heap_inspector", "value":#{text}, "references":[]}\n)
       end
 
+      # What tells a fleet whose dump it is.
+      #
+      # @return [Hash{Symbol => String, nil}]
+      def identity
+        { service: service, deploy: revision, host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200) }
+      end
+
       private
+
+      def service
+        name = ENV["HEAP_INSPECTOR_SERVICE"].to_s.strip
+        text(name, 200) unless name.empty?
+      end
 
       def of_process(dumper)
         {
-          version: VERSION_OF_FORMAT, dumper: dumper,
+          version: VERSION_OF_FORMAT, dumper: dumper, service: service, start_ticks: ProcFs.start_ticks("self"),
           worker: HeapInspector.autoload?(:Agent) ? nil : Agent.worker,
           taken_by: "heap_inspector #{VERSION}", method: "fork", ruby: RUBY_DESCRIPTION, pid: Process.pid,
           command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200),

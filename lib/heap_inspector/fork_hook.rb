@@ -41,6 +41,7 @@ module HeapInspector
         safely { Agent.after_fork(daemon: daemon) } unless HeapInspector.autoload?(:Agent)
         safely { Threshold.after_fork } unless HeapInspector.autoload?(:Threshold)
         safely { Profiles.after_fork } unless HeapInspector.autoload?(:Profiles)
+        safely { Summaries.after_fork } unless HeapInspector.autoload?(:Summaries)
         safely { Work.after_fork } unless daemon || HeapInspector.autoload?(:Work)
         safely { Uncollected.after_fork } unless daemon || HeapInspector.autoload?(:Uncollected)
         safely { MetricsFile.after_fork } unless HeapInspector.autoload?(:MetricsFile)

@@ -341,6 +341,7 @@ module HeapInspector
     #
     # - `:heapsnapshot` is all objects and references, for the Memory panel of Chrome's DevTools, VS Code and memlab
     # - `:pprof` (for `go tool pprof`), `:folded` (flamegraph.pl, inferno) and `:speedscope` are profiles of what is alive
+    # - `:parquet` is tables for DuckDB and Spark, below a folder; docs/fleet.md says which
     #
     # Files are for their owner alone, and hold what the dump holds, the texts of strings too.
     #
@@ -351,16 +352,32 @@ module HeapInspector
     # @param sites [Boolean] whether a heap snapshot has the lines or stacks that allocated objects; VS Code wants none
     # @param confidential [Boolean] whether a heap snapshot lacks the texts of strings; always so of a dump taken with `redact: true`
     # @param min [Integer] objects that retain fewer bytes are summed up, in a heap snapshot or by dominators
+    # @param tables [Array<Symbol>, nil] which tables, of `:parquet`; by default all
     # @param where [Hash, String, nil] which objects; see {Heap}
-    # @return [String] the file's path
+    # @return [String] the file's path; of several tables the first one's
     # @raise [ArgumentError] if options are unknown or do not go together, or a dump is too large for the format
     # @raise [SystemCallError] if the file cannot be written: `Errno::EEXIST` where there is one
     # @example
     #   heap.export("heap.heapsnapshot", min: 1024)
     #   heap.export("heap.pb.gz", format: :pprof, by: :dominators)
-    def export(path, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, where: nil)
-      options = { format: format, by: by, sites: sites, confidential: confidential, min: min }
+    def export(path, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, tables: nil, where: nil)
+      raise ArgumentError, "summaries are written by summarize" if format == Export::SUMMARY
+
+      options = { format: format, by: by, sites: sites, confidential: confidential, min: min, tables: tables }
       Export.write([self], path, Where.terms(where, self), options).first
+    end
+
+    # Writes what `heap_inspector fleet` compares: a Parquet file of one row and at most 200 KB, for its owner alone, without texts of
+    # strings; docs/fleet.md has its columns.
+    #
+    # @param path [String, Pathname] the new file, or a folder that is there
+    # @return [String] the file's path
+    # @raise [SystemCallError] if the file cannot be written: `Errno::EEXIST` where there is one
+    # @example
+    #   heap.summarize("heap.parquet")
+    def summarize(path)
+      options = { format: Export::SUMMARY, by: nil, sites: false, confidential: true, min: 0 }
+      Export.write([self], path, Where.terms(nil, self), options).first
     end
 
     # @return [Relation] all objects, to be asked for: {Relation#where}, {Relation#group}, {Relation#order}, ...

@@ -13,6 +13,15 @@ module HeapInspector
     VERBS = %w[memory ps dump trace profile watch trim check require doctor].freeze
 
     # @param arguments [Array<String>]
+    # @return [Boolean] whether it answers them: a summary is one of a process where it is asked of one, and no such file is there
+    def self.living?(arguments)
+      verb, word = arguments
+      return VERBS.include?(verb) unless verb == "summarize"
+
+      /\A(?:\d+|worker-\d+)\z/.match?(word.to_s) && !File.exist?(word)
+    end
+
+    # @param arguments [Array<String>]
     # @param out [IO]
     # @param err [IO]
     # @return [Integer] the exit code
@@ -129,6 +138,20 @@ module HeapInspector
       end || (return 0)
 
       ProfileRequest.new(ask, @out, @err).run(pid_of(one(Processes.named(words.first), words.first)), output)
+      0
+    end
+
+    # Has a process sum up its heap for a fleet.
+    #
+    # @return [Integer]
+    def summarize(words)
+      output = nil
+      about = "Have a running process sum up its heap for `fleet`, without the texts of its strings:\na dump that does not leave its host"
+      words = parse(words, "summarize PID|worker-N", about, 1..1) do |options|
+        options.on("-o", "--output FILE", "The new file [default: summary-PID-TIME.parquet]") { |given| output = given }
+      end || (return 0)
+
+      SummaryRequest.new({}, @out, @err).run(pid_of(one(Processes.named(words.first), words.first)), output)
       0
     end
 

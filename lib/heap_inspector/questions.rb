@@ -174,12 +174,22 @@ module HeapInspector
       },
       {
         name: "export",
-        about: "Write files for DevTools, memlab, pprof, speedscope",
+        about: "Write files for DevTools, memlab, pprof, speedscope, DuckDB",
         methods: %w[Heap#export Diff#export],
         dumps: (1..),
         word: nil,
         behind: nil,
-        options: { where: nil, format: :heapsnapshot, output: nil, by: nil, sites: false, confidential: false, min: 0 },
+        options: { where: nil, format: :heapsnapshot, output: nil, by: nil, sites: false, confidential: false, min: 0, tables: nil },
+        formats: []
+      },
+      {
+        name: "summarize",
+        about: "Write what `fleet` compares, one small file a dump",
+        methods: %w[Heap#summarize],
+        dumps: (1..),
+        word: nil,
+        behind: nil,
+        options: { output: nil },
         formats: []
       }
     ].freeze

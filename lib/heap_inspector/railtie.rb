@@ -6,11 +6,11 @@ require "rails/railtie"
 module HeapInspector
   # Switches on in a Rails process what `config.heap_inspector` asks for, all of it off by default:
   # `agent` (true), `trace` (`:one`, `:all`), `trace_mode` (`:sampled`, `:full`, `:continuous`), `trace_every`, `dump_above` (`"2GB"`),
-  # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`. In development `requests` (true) says what each request allocates and keeps:
-  # {Middleware}. `count_work` (true) counts requests and jobs, which dumps tell; `watch` (`%i[controllers jobs]`, or one of them) expects
-  # controllers and jobs to be gone when they are done: {HeapInspector.expect_collected}. `metrics` is a folder for files of
-  # metrics ({HeapInspector.metrics_every}), `metrics_path` a path at which {Metrics} answers, to everybody who reaches it. What the process
-  # forks later has the same, so this
+  # `dump_dir`, `profile_every` (`"60s"`), `profile_dir`, `summary_every` (`"6h"`), `summary_to`. In development `requests` (true) says
+  # what each request allocates and keeps: {Middleware}. `count_work` (true) counts requests and jobs, which dumps tell; `watch`
+  # (`%i[controllers jobs]`, or one of them) expects controllers and jobs to be gone when they are done:
+  # {HeapInspector.expect_collected}. `metrics` is a folder for files of metrics ({HeapInspector.metrics_every}), `metrics_path` a path at
+  # which {Metrics} answers, to everybody who reaches it. What the process forks later has the same, so this
   # serves servers that load the app before they fork; with Puma use the plugin, which knows the workers.
   #
   # @example in config/environments/production.rb
@@ -53,7 +53,8 @@ module HeapInspector
       options = app.config.heap_inspector
       Settings.apply(environment: false, agent: options.agent || false, trace: options.trace, trace_mode: options.trace_mode,
                      trace_every: options.trace_every, dump_above: options.dump_above, dump_dir: options.dump_dir,
-                     profile_every: options.profile_every, profile_dir: options.profile_dir, metrics: options.metrics)
+                     profile_every: options.profile_every, profile_dir: options.profile_dir, metrics: options.metrics,
+                     summary_every: options.summary_every, summary_to: options.summary_to)
     end
 
     rake_tasks { load File.expand_path("tasks.rb", __dir__) }

@@ -49,7 +49,7 @@ module HeapInspector
       memory: { nil => look },
       trim: { "before" => look, "after" => look, "compacted" => maybe.call(flag), "trimmed" => maybe.call(flag), "gc_seconds" => seconds,
               "seconds" => seconds },
-      status: status, trace: status, profile: { "bytes" => whole, "samples" => whole, "serial" => whole },
+      status: status, trace: status, summarize: { "bytes" => whole }, profile: { "bytes" => whole, "samples" => whole, "serial" => whole },
       dump: { "bytes" => whole, "compressed_bytes" => ->(value) { whole.call(value) && value.positive? }, "fork_seconds" => seconds,
               "gc_seconds" => seconds, "seconds" => seconds, "write_seconds" => maybe.call(seconds),
               "wait_seconds" => maybe.call(seconds), "lost" => whole, "fallback" => maybe.call(text) }
@@ -65,10 +65,13 @@ module HeapInspector
       case reply.keys
       when ["ok"] then :ok if answer?(reply["ok"], ANSWERS.fetch(verb))
       when ["error"], %w[error class] then :error if reply["error"].is_a?(String) && reply["error"].valid_encoding?
-      when ["progress"] then :progress if verb == :dump && reply["progress"].is_a?(Integer) && reply["progress"].between?(0, MOST)
-      when ["ready"] then :ready if %i[dump profile].include?(verb) && ready && reply["ready"] == true
+      when ["progress"] then :progress if %i[dump summarize].include?(verb) && bytes?(reply["progress"])
+      when ["ready"] then :ready if %i[dump profile summarize].include?(verb) && ready && reply["ready"] == true
       end
     end
+
+    def self.bytes?(number) = number.is_a?(Integer) && number.between?(0, MOST)
+    private_class_method :bytes?
 
     def self.answer?(answer, shapes)
       answer.is_a?(Hash) && shapes.all? { |name, shape| shape.call(name ? answer[name] : answer) }

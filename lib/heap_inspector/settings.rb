@@ -13,6 +13,8 @@ module HeapInspector
   # - `HEAP_INSPECTOR_DUMP_DIR`: where that puts its dump
   # - `HEAP_INSPECTOR_PROFILE_EVERY`: a time, such as `60s` or `10m`; see {HeapInspector.profile_every}
   # - `HEAP_INSPECTOR_PROFILE_DIR`: where that puts its profiles
+  # - `HEAP_INSPECTOR_SUMMARY_EVERY`: a time, such as `6h`; see {HeapInspector.summary_every}
+  # - `HEAP_INSPECTOR_SUMMARY_TO`: the folder or the address to which that brings its summaries
   # - `HEAP_INSPECTOR_METRICS`: a folder for files of metrics, every 30 s; see {HeapInspector.metrics_every}
   #
   # The app is more important than any of it. What cannot be understood or done is told once on standard error, and each part goes on
@@ -33,7 +35,7 @@ module HeapInspector
     @told = []
 
     class << self
-      # @param environment [Boolean] whether the environment decides, and not the last nine
+      # @param environment [Boolean] whether the environment decides, and not the last eleven
       # @param worker [Integer, nil] the worker's index
       # @param agent [Boolean] whether to arm
       # @param trace [Symbol, String, Boolean, Integer, Array<Integer>, nil] who traces
@@ -44,10 +46,15 @@ module HeapInspector
       # @param profile_every [String, Numeric, nil] the time between two profiles
       # @param profile_dir [String, nil] where they go
       # @param metrics [String, nil] the folder of metrics
+      # @param summary_every [String, Numeric, nil] the time between two summaries
+      # @param summary_to [String, nil] where they go
       # @return [void]
       def apply(environment: true, worker: nil, agent: true, trace: nil, trace_mode: nil, trace_every: nil, dump_above: nil, dump_dir: nil,
-                profile_every: nil, profile_dir: nil, metrics: nil)
-        agent, trace, trace_mode, trace_every, dump_above, dump_dir, profile_every, profile_dir, metrics = words if environment
+                profile_every: nil, profile_dir: nil, metrics: nil, summary_every: nil, summary_to: nil)
+        if environment
+          agent, trace, trace_mode, trace_every, dump_above, dump_dir, profile_every, profile_dir, metrics,
+            summary_every, summary_to = words
+        end
         agent = choice(agent)
         trace = wish(trace)
         limit = limit(dump_above)
@@ -55,28 +62,32 @@ module HeapInspector
         # Only here are the mode and the rate looked at: what knows them is loaded where something traces.
         attempt("allocations are not traced") { start_tracing(trace, worker, mode: mode(trace_mode), every: every(trace_every)) } if trace
         attempt("no dump will be taken by itself") { HeapInspector.dump_above(dump_above, folder: dump_dir&.to_s) } if limit
-        seconds = seconds(profile_every)
+        seconds = seconds(profile_every, "profile_every", "profiles")
         attempt("no profiles will be written") { HeapInspector.profile_every(seconds, folder: profile_dir&.to_s) } if seconds
         attempt("no metrics will be written") { HeapInspector.metrics_every(METRICS, folder: metrics.to_s) } if metrics
+        pause = seconds(summary_every, "summary_every", "summaries")
+        attempt("no summaries will be written") { HeapInspector.summary_every(pause, to: summary_to&.to_s) } if pause
       end
 
       # Says what is wrong with the environment, before workers are forked that would each say it.
       #
       # @return [void]
       def check
-        agent, trace, trace_mode, trace_every, dump_above, _, profile_every, = words
+        agent, trace, trace_mode, trace_every, dump_above, _, profile_every, _, _, summary_every, = words
         choice(agent)
         wish(trace)
         mode(trace_mode) if trace_mode
         every(trace_every) if trace_every
         limit(dump_above)
-        seconds(profile_every)
+        seconds(profile_every, "profile_every", "profiles")
+        seconds(summary_every, "summary_every", "summaries")
       end
 
       private
 
       def words
-        agent, *others = %w[AGENT TRACE TRACE_MODE TRACE_EVERY DUMP_ABOVE DUMP_DIR PROFILE_EVERY PROFILE_DIR METRICS].map do |name|
+        names = %w[AGENT TRACE TRACE_MODE TRACE_EVERY DUMP_ABOVE DUMP_DIR PROFILE_EVERY PROFILE_DIR METRICS SUMMARY_EVERY SUMMARY_TO]
+        agent, *others = names.map do |name|
           value = ENV.fetch("HEAP_INSPECTOR_#{name}", nil)
           value unless value.nil? || value.strip.empty?
         end
@@ -136,7 +147,7 @@ module HeapInspector
         nil
       end
 
-      def seconds(time)
+      def seconds(time, option, what)
         return if time.nil?
 
         seconds = time.is_a?(Numeric) ? time : Size.seconds(time.to_s.strip)
@@ -144,7 +155,7 @@ module HeapInspector
 
         seconds
       rescue ArgumentError => e
-        tell("profile_every: #{e.message}; no profiles will be written")
+        tell("#{option}: #{e.message}; no #{what} will be written")
         nil
       end
 

@@ -1,6 +1,7 @@
-//! Dumps as files that other tools open: heap snapshots of Chrome's DevTools, profiles of pprof, folded stacks, speedscope.
+//! Dumps as files that other tools open: heap snapshots of Chrome's DevTools, profiles of pprof, folded stacks, speedscope, tables for
+//! DuckDB and Spark.
 //!
-//! Loaded dumps go in, a file for each comes out, written in pieces by whoever is asked to save it. Beside the heap and its dominator tree
+//! Loaded dumps go in, a file for each comes out (a folder of tables), written in pieces by whoever is asked to save it. Beside the heap and its dominator tree
 //! a heap snapshot takes 8 bytes for each object, 4 more for each dump of several, and some 20 for each distinct text; a profile takes what
 //! its rows do.
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 mod heapsnapshot;
+pub mod parquet;
 mod profile;
 mod speedscope;
 
@@ -36,15 +38,20 @@ pub enum FileFormat {
     Folded,
     /// The same for speedscope.
     Speedscope,
+    /// Tables as Parquet files.
+    Parquet,
+    /// What a fleet keeps of it, as one Parquet file; the answer of a verb of its own.
+    Summary,
 }
 
 impl FileFormat {
-    /// Every format with its name.
-    pub const NAMED: [(FileFormat, &'static str); 4] = [
+    /// Every format that is chosen by name.
+    pub const NAMED: [(FileFormat, &'static str); 5] = [
         (FileFormat::HeapSnapshot, "heapsnapshot"),
         (FileFormat::Pprof, "pprof"),
         (FileFormat::Folded, "folded"),
         (FileFormat::Speedscope, "speedscope"),
+        (FileFormat::Parquet, "parquet"),
     ];
 
     /// What the names of its files end in, as their readers want it.
@@ -54,6 +61,7 @@ impl FileFormat {
             FileFormat::Pprof => "pb.gz",
             FileFormat::Folded => "folded",
             FileFormat::Speedscope => "speedscope.json",
+            FileFormat::Parquet | FileFormat::Summary => "parquet",
         }
     }
 }
@@ -106,6 +114,8 @@ pub struct Options {
     pub filter: Filter,
     /// Objects that retain fewer bytes are summed up.
     pub min: u64,
+    /// Which tables, of Parquet; by default all.
+    pub tables: Option<parquet::Tables>,
 }
 
 impl Options {
@@ -116,7 +126,10 @@ impl Options {
     pub fn check(&self) -> Result<()> {
         let is_snapshot = self.format == FileFormat::HeapSnapshot;
         let is_dominators = self.frames == Some(Frames::Dominators);
+        let is_tables = self.format == FileFormat::Parquet;
         let message = match () {
+            () if !is_tables && self.tables.is_some() => "--tables is of parquet",
+            () if is_tables && !self.filter.is_empty() => "--where does not go with parquet: its readers have WHERE",
             () if is_snapshot && self.frames.is_some() => "--by is of profiles: of pprof, folded and speedscope",
             () if !is_snapshot && self.sites => {
                 "--sites is of heap snapshots; profiles tell where objects were allocated by --by"
@@ -171,6 +184,9 @@ pub fn export(
     control: &Control<'_>,
 ) -> Result<Vec<Written>> {
     options.check()?;
+    if options.format == FileFormat::Parquet {
+        return tables(dumps, options, path, save, control);
+    }
     let paths = paths(dumps, options.format, path)?;
     let mut identities = heapsnapshot::Identities::default();
     let mut written = Vec::new();
@@ -185,6 +201,7 @@ pub fn export(
                 FileFormat::HeapSnapshot => {
                     heapsnapshot::write(dump, &options, &mut identities, &path, &mut out, control)?
                 }
+                FileFormat::Summary => parquet::summarize(dump, &path, &mut out, control)?,
                 _ => profile::write(dump, &options, &path, &mut out, control)?,
             };
             bytes = out.bytes;
@@ -193,6 +210,23 @@ pub fn export(
         save(&path, &mut put)?;
         let Contents { objects, links, notes } = contents;
         written.push(Written { dump: dump.name.to_owned(), path, objects, links, bytes, notes });
+    }
+    Ok(written)
+}
+
+/// Writes the tables of each dump below the folder.
+fn tables(
+    dumps: &[Named<'_>],
+    options: &Options,
+    path: &Path,
+    save: Save<'_>,
+    control: &Control<'_>,
+) -> Result<Vec<Written>> {
+    let chosen = options.tables.clone().unwrap_or_default();
+    let mut written = Vec::new();
+    for dump in dumps {
+        let confidential = options.confidential || dump.snapshot.heap().totals().is_redacted();
+        written.extend(parquet::write(dump, &chosen, confidential, path, save, control)?);
     }
     Ok(written)
 }
@@ -211,7 +245,7 @@ pub fn report(written: &[Written], format: FileFormat, dump: &str, contexts: &[C
         ]);
     }
     let links = match format {
-        FileFormat::HeapSnapshot => column("references", "References"),
+        FileFormat::HeapSnapshot | FileFormat::Summary => column("references", "References"),
         _ => column("rows", "Rows"),
     };
     let columns = vec![
@@ -223,10 +257,19 @@ pub fn report(written: &[Written], format: FileFormat, dump: &str, contexts: &[C
     ];
     let table = Table { name: "files", title: "Files".into(), columns, rows, rest: None, total: None, bar: None };
     let mut sections = vec![Section::Table(table)];
-    for (file, context) in written.iter().zip(contexts) {
-        let of = |text: &str| if written.len() > 1 { format!("{}: {text}", file.dump) } else { text.to_owned() };
-        sections.extend(file.notes.iter().map(|text| note(Level::Info, of(text))));
-        sections.extend(context.notes());
+    let of = |file: &Written, text: &str| match written.len() {
+        0 | 1 => text.to_owned(),
+        _ => format!("{}: {text}", file.dump),
+    };
+    // A dump of tables has several files.
+    let mut contexts = contexts.iter();
+    let mut before: Option<&Written> = None;
+    for file in written {
+        sections.extend(file.notes.iter().map(|text| note(Level::Info, of(file, text))));
+        if format != FileFormat::Parquet || before.is_none_or(|before| before.path.parent() != file.path.parent()) {
+            sections.extend(contexts.next().into_iter().flat_map(Context::notes));
+        }
+        before = Some(file);
     }
     Report { verb: "export", dump: dump.to_owned(), sections }
 }

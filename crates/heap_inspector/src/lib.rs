@@ -48,6 +48,7 @@ pub mod control;
 pub mod diagnostics;
 mod error;
 pub mod export;
+pub mod fleet;
 pub mod gems;
 pub mod graph;
 pub mod heap;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 36] = [
+const ORDER: [&str; 37] = [
     "error",
     "control",
     "diagnostics",
@@ -40,6 +40,7 @@ const ORDER: [&str; 36] = [
     "stored",
     "snapshot",
     "export",
+    "fleet",
     "view",
     "page",
     "questions",

@@ -71,6 +71,40 @@ Examples:
         #[arg(long, value_name = "PATH", env = "HEAP_INSPECTOR_APP", value_delimiter = ':')]
         app: Vec<String>,
     },
+    /// Say what leaks in a fleet, from the summaries of its dumps
+    ///
+    /// Groups what piles up in the processes of all files by its path: since when and in how many workers, deploys and hosts, how much
+    /// each holds, and by how much it grows. The `duckdb` program works it out; --sql shows the query, to go on from in any engine.
+    #[command(after_help = "\
+Examples:
+  heap_inspector fleet summaries                      what grows the most
+  heap_inspector fleet summaries --since 2026-01-02   what is new since, or gone
+  heap_inspector fleet 'summaries/service=shop/**/*.parquet' --format json
+  heap_inspector fleet s3://bucket/summaries --service shop
+  heap_inspector fleet summaries --sql > fleet.sql    for your own engine")]
+    Fleet {
+        /// Summaries: files, folders, patterns, or an address that DuckDB reads
+        #[arg(required = true, value_name = "FILE|DIR|GLOB", value_hint = ValueHint::AnyPath)]
+        places: Vec<OsString>,
+        /// What was first seen then is new: a day, a time in UTC, or a deploy
+        #[arg(long, value_name = "TIME|DEPLOY")]
+        since: Option<String>,
+        /// Of this service alone
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
+        /// Leaks to show at most
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        lines: usize,
+        /// How to write the answer
+        #[arg(long, short, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "markdown", "csv"])]
+        format: String,
+        /// Show the query instead of its answer
+        #[arg(long)]
+        sql: bool,
+        /// The program of DuckDB
+        #[arg(long, value_name = "PROGRAM", env = "HEAP_INSPECTOR_DUCKDB", default_value = "duckdb")]
+        duckdb: OsString,
+    },
     #[command(flatten)]
     Living(Living),
     /// Write what a shell needs to complete commands and options
@@ -347,6 +381,7 @@ mod tests {
             "redact",
             "convert",
             "serve",
+            "fleet",
             "memory",
             "watch",
             "dump",

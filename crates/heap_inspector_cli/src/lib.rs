@@ -4,6 +4,7 @@
 
 mod args;
 mod convert;
+mod fleet;
 mod http;
 mod man;
 pub mod output;
@@ -111,6 +112,29 @@ pub fn run(
             match serve::run(&serving, Progress::new(terminal.progress), out, cancel) {
                 Ok(()) => SUCCESS,
                 Err(error) => refuse(&error, None, err),
+            }
+        }
+        Asked::Other(Other::Fleet { places, since, service, lines, format, sql, duckdb }) => {
+            let (since, service) = (since.as_deref(), service.as_deref());
+            let asked = fleet::Asked { places: &places, service, since, lines, engine: Path::new(&duckdb) };
+            let control = Control { cancel: Some(cancel), ..Control::default() };
+            if sql {
+                match asked.sql(&control) {
+                    Ok((text, files)) => {
+                        for (path, why) in &files.left_out {
+                            let told = format!("{} is left out: {why}", path.display());
+                            let _ = writeln!(err, "heap_inspector: warning: {}", view::escape::terminal(&told));
+                        }
+                        answered(out.write_all(text.as_bytes()).and_then(|()| out.flush()), cancel, err)
+                    }
+                    Err(error) => refuse(&error, None, err),
+                }
+            } else {
+                let report = asked.inbox(&control).and_then(|report| Ok((report, format.parse()?)));
+                match report {
+                    Ok((report, format)) => shown(&report, format, terminal, out, err, cancel),
+                    Err(error) => refuse(&error, None, err),
+                }
             }
         }
         Asked::Other(Other::Completions { shell }) => {
@@ -231,6 +255,25 @@ fn exit_code(report: &Report) -> i32 {
     codes.max().unwrap_or(SUCCESS)
 }
 
+/// Writes a report.
+fn shown(
+    report: &Report,
+    format: Format,
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    cancel: &AtomicBool,
+) -> i32 {
+    if format == Format::Csv {
+        let _ = err.write_all(beside_csv(report).as_bytes());
+    }
+    let control = Control { cancel: Some(cancel), ..Control::default() };
+    match answered(view::write(report, format, &terminal.style(), &control, out), cancel, err) {
+        SUCCESS => exit_code(report),
+        code => code,
+    }
+}
+
 /// Puts a question and writes its answer.
 fn answer(
     question: &Question,
@@ -250,17 +293,7 @@ fn answer(
     let paths: Vec<OsString> = ["dump", "later", "after"].into_iter().filter_map(given).flatten().collect();
     match ask(question, &paths, &words, terminal, cancel) {
         Ok((_, _, true)) => answered(out.flush(), cancel, err),
-        Ok((report, format, false)) => {
-            if format == Format::Csv {
-                let _ = err.write_all(beside_csv(&report).as_bytes());
-            }
-            let control = Control { cancel: Some(cancel), ..Control::default() };
-            let written = view::write(&report, format, &terminal.style(), &control, out);
-            match answered(written, cancel, err) {
-                SUCCESS => exit_code(&report),
-                code => code,
-            }
-        }
+        Ok((report, format, false)) => shown(&report, format, terminal, out, err, cancel),
         // Of several dumps the error itself says which.
         Err(error) => match question.answer {
             Answer::Heaps { .. } => refuse(&error, None, err),

@@ -383,8 +383,8 @@ mod tests {
             all.iter().map(|question| question["name"].as_str().unwrap_or_default().to_owned()).collect()
         };
         let (one, two) = (names(1), names(2));
-        // Without diff, report, export and verify.
-        assert_eq!(one.len() + 4, QUESTIONS.len(), "{one:?}");
+        // Without diff, report, export, summarize and verify.
+        assert_eq!(one.len() + 5, QUESTIONS.len(), "{one:?}");
         assert_eq!(two.len(), one.len() + 1, "{two:?}");
     }
 

@@ -1,15 +1,17 @@
 //! What is written of the questions elsewhere is what their list and their answers say: `UPDATE_DOCS=1 cargo test --test docs` writes it anew.
-//! That is lib/heap_inspector/questions.rb, and in docs/json.md the table and the examples.
+//! That is lib/heap_inspector/questions.rb, in docs/json.md the table and the examples, and in docs/fleet.md the columns.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod dumps;
 
+use heap_inspector::export::parquet::schema::{Field, GEMS, TABLES, WORK};
 use heap_inspector::questions::{Answer, Choice, Kind, Place, QUESTIONS, Question};
 use heap_inspector::view::Format;
 use std::fs;
 use std::process::Command;
 
 const JSON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md");
+const FLEET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/fleet.md");
 const RUBY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../lib/heap_inspector/questions.rb");
 
 /// Holds a file to what it should be, or writes it.
@@ -27,6 +29,26 @@ fn docs_are_true() {
     let (head, rest) = with_table(&fs::read_to_string(JSON).unwrap());
     hold(JSON, &(head + &with_answers(&rest)));
     hold(RUBY, &ruby());
+    hold(FLEET, &with_tables(&fs::read_to_string(FLEET).unwrap()));
+}
+
+/// The tables of Parquet files with their columns, which stand at the end.
+fn with_tables(text: &str) -> String {
+    const BEGIN: &str = "<!-- These are made of the schema. -->\n";
+    let (before, _) = text.split_once(BEGIN).unwrap();
+    let mut expected = format!("{before}{BEGIN}");
+    // Gems and work are in the dump's row alone.
+    for table in [&TABLES[..], &[&GEMS, &WORK]].concat() {
+        expected +=
+            &format!("\n### {}\n\nA row is {}.\n\n| column | type | |\n| --- | --- | --- |\n", table.name, table.about);
+        for Field { name, kind, about } in table.fields {
+            expected += &format!("| `{name}` | {} | {about} |\n", kind.sql());
+        }
+        for list in table.lists {
+            expected += &format!("| `{name}` | list | rows of [{name}](#{name}) |\n", name = list.name);
+        }
+    }
+    expected
 }
 
 /// What stands before the examples with the table of the questions in it, and the rest.

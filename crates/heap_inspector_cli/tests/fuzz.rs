@@ -269,6 +269,13 @@ fn mutated_dumps_are_answered_alike_by_all_verbs() {
 fn exported(path: &str, folder: &Path) {
     let snapshot: &[&[&str]] = &[&[], &["--sites", "--min", "100"], &["--where", "type=STRING|HASH", "--confidential"]];
     let profile: &[&[&str]] = &[&["--by", "site"], &["--by", "stack"], &["--by", "dominators"]];
+    let (tables, summary) = (folder.join("tables"), folder.join("summary.parquet"));
+    let (code, _, err) = answer(&["summarize", path, "-o", summary.to_str().unwrap()]);
+    assert_eq!(code == 0, summary.exists(), "{err}");
+    let all = answer(&["export", path, "--format", "parquet", "-o", tables.to_str().unwrap()]);
+    assert_eq!(code, all.0, "{err} {}", all.2);
+    let _ = fs::remove_file(&summary); // where there is none
+    let _ = fs::remove_dir_all(&tables);
     for (format, ways) in [("heapsnapshot", snapshot), ("speedscope", profile), ("folded", profile), ("pprof", profile)]
     {
         for words in ways {

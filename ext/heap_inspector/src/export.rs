@@ -5,7 +5,7 @@ use crate::errors;
 use crate::filter::filter;
 use crate::input;
 use crate::native::function;
-use heap_inspector::export::{Options, export};
+use heap_inspector::export::{FileFormat, Options, export};
 use heap_inspector::questions::Existing;
 use heap_inspector_cli::output;
 use magnus::{Error, Object, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert};
@@ -21,8 +21,11 @@ fn options(ruby: &Ruby, given: RHash, terms: RArray) -> Result<Options, Error> {
     }
     let raised = |error| errors::raised(ruby, &error);
     let frames: Option<String> = read(ruby, given, "by")?;
+    let format: String = read(ruby, given, "format")?;
+    let tables: Option<String> = read(ruby, given, "tables")?;
     Ok(Options {
-        format: read::<String>(ruby, given, "format")?.parse().map_err(raised)?,
+        format: if format == "summary" { FileFormat::Summary } else { format.parse().map_err(raised)? },
+        tables: tables.map(|names| names.parse()).transpose().map_err(raised)?,
         frames: frames.map(|name| name.parse()).transpose().map_err(raised)?,
         sites: read(ruby, given, "sites")?,
         confidential: read(ruby, given, "confidential")?,

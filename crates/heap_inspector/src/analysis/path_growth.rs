@@ -230,6 +230,24 @@ impl ByPath {
     }
 }
 
+/// What has a path in one dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathSum {
+    /// The path.
+    pub path: NormalisedPath,
+    /// What has it.
+    pub sum: Sum,
+}
+
+/// What has which path in one dump, in no order; without the allocation tracer, and what no root leads to.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
+pub fn counted(dump: &Pathed<'_>, control: &Control<'_>) -> Result<Vec<PathSum>> {
+    let found = count(dump, &Filter::default(), control)?;
+    Ok(found.into_iter().map(|(path, one)| PathSum { path, sum: one.sum }).collect())
+}
+
 /// By path what a dump has.
 fn count(dump: &Pathed<'_>, filter: &Filter, control: &Control<'_>) -> Result<HashMap<NormalisedPath, Found>> {
     let Pathed { heap, tree, shortest_paths, .. } = *dump;

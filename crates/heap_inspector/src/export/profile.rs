@@ -45,7 +45,7 @@ pub(super) fn write(
     match options.format {
         FileFormat::Folded => out.write_all(profile.folded().as_bytes()).map_err(failed)?,
         FileFormat::Speedscope => speedscope::write(&profile, dump.name, out).map_err(failed)?,
-        FileFormat::Pprof | FileFormat::HeapSnapshot => {
+        _ => {
             let packed = profile.pprof(UNIX_EPOCH, Duration::ZERO).map_err(failed)?;
             out.write_all(&packed).map_err(failed)?;
         }

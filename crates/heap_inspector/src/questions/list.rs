@@ -9,6 +9,7 @@ use crate::analysis::{
     Order, by_stack, collections, fragmentation, generation, generations, groups, hints, show, strings, summary,
     threads, unreachable,
 };
+use crate::export::parquet::Tables;
 use crate::export::{self, FileFormat, Frames};
 use crate::keys::Key;
 use crate::report::Shape;
@@ -38,6 +39,7 @@ pub static QUESTIONS: &[Question] = &[
     FRAGMENTATION,
     UNREACHABLE,
     EXPORT,
+    SUMMARIZE,
 ];
 
 /// An example that the short help shows, too.
@@ -735,12 +737,14 @@ options! {
             "BYTES",
             "Objects that retain fewer bytes are summed up (heapsnapshot; and by dominators, there by default what is tiny)",
         ),
+        tables: Option<Tables> = None =>
+            option("tables", ' ', "TABLE[,TABLE]", "Which tables are written (parquet)").long().told("all"),
     }
 }
 
 const EXPORT: Question = Question {
     name: "export",
-    about: "Write files for DevTools, memlab, pprof, speedscope",
+    about: "Write files for DevTools, memlab, pprof, speedscope, DuckDB",
     details: "A heap snapshot has all objects and references; several dumps of one process, oldest first, are written so that DevTools' \
         Comparison and memlab's search for leaks know objects again. The other formats are profiles of what is alive, by what allocated it \
         or by what dominates it. Files are for their owner alone, and hold what the dump holds: also the texts of strings.",
@@ -751,8 +755,15 @@ const EXPORT: Question = Question {
         also("export heap.json --format pprof --by dominators -o heap.pb.gz", ""),
         also("export heap.json --format speedscope -o heap.speedscope.json", ""),
         also("export heap.json --min 10KiB -o heap.heapsnapshot", ""),
+        also("export heap.json --format parquet -o tables", ""),
     ],
     more: "\
+Tables (--tables):
+  dump          what a fleet keeps, in one row: all of the small ones as lists
+  objects       every object          edges    every reference
+  classes, sites, stacks, strings, roots, suspects, paths
+
+
 Frames (--by):
   stack         all frames that led to an allocation, where they were traced
   site          the line that allocated
@@ -765,13 +776,52 @@ Frames (--by):
     answer: Answer::Heaps {
         least: 1,
         answer: |words, asked, load| {
-            let Export { format, output, by, sites, confidential, min } = Export::of(words)?;
+            let Export { format, output, by, sites, confidential, min, tables } = Export::of(words)?;
             let Some(output) = output.filter(|output| output != "-") else {
                 return Err(Error::usage("`export` needs --output: a new file, or a folder for several dumps"));
             };
             let filter = asked.filter.clone();
-            let options = export::Options { format, frames: by, sites, confidential, filter, min: min.0 };
-            several::export(&options, File::new(&output), asked, load)
+            let options = export::Options { format, frames: by, sites, confidential, filter, min: min.0, tables };
+            several::export("export", &options, File::new(&output), asked, load)
+        },
+    },
+};
+
+options! {
+    Summarize {
+        output: Option<OsString> = None => option(
+            "output",
+            'o',
+            "FILE|DIR",
+            "The new file, or a folder, which several dumps need; it is made where it is missing",
+        ),
+    }
+}
+
+const SUMMARIZE: Question = Question {
+    name: "summarize",
+    about: "Write what `fleet` compares, one small file a dump",
+    details: "A Parquet file of one row and at most 200 KB: suspects, paths, classes, lines, gems and roots with counts and bytes, and whose \
+        dump it is. It has names of classes, methods and files, and no text of the app's strings; of texts that several strings hold a hash.",
+    examples: &[
+        first("summarize heap.json -o heap.parquet", ""),
+        also("summarize a.json b.json -o summaries", "a file each, in that folder"),
+    ],
+    more: "",
+    filtered: false,
+    own: Summarize::choices,
+    drawings: &[],
+    writes: Writes::Files,
+    ruby: &["Heap#summarize"],
+    answer: Answer::Heaps {
+        least: 1,
+        answer: |words, asked, load| {
+            let Summarize { output } = Summarize::of(words)?;
+            let Some(output) = output.filter(|output| output != "-") else {
+                return Err(Error::usage("`summarize` needs --output: a new file, or a folder for several dumps"));
+            };
+            let options = export::Options { format: FileFormat::Summary, ..export::Options::default() };
+            several::export("summarize", &options, File::new(&output), asked, load)
         },
     },
 };

@@ -1,6 +1,8 @@
 //! What a question is asked with: options of a type, which reads words and has a default, and how they are told to people.
 
 use crate::analysis::Order;
+use crate::export::parquet::Tables;
+use crate::export::parquet::schema::TABLES;
 use crate::export::{FileFormat, Frames};
 use crate::keys::Key;
 use crate::select::{self, Filter};
@@ -306,6 +308,22 @@ impl Value for Where {
 /// Folders, with colons between.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Paths(pub(super) Vec<String>);
+
+impl Value for Tables {
+    fn kind() -> Kind {
+        Kind::SomeOf(TABLES.map(|table| table.name).to_vec())
+    }
+
+    fn read(words: &[OsString]) -> std::result::Result<Tables, String> {
+        let words: Vec<&str> =
+            words.iter().map(|word| text(std::slice::from_ref(word))).collect::<std::result::Result<_, _>>()?;
+        words.join(",").parse().map_err(|error: Error| error.to_string())
+    }
+
+    fn word(&self) -> Option<String> {
+        Some(self.0.iter().map(|table| table.name).collect::<Vec<_>>().join(","))
+    }
+}
 
 impl Value for Paths {
     fn kind() -> Kind {

@@ -180,7 +180,13 @@ pub(super) fn verify(after: usize, only: Option<&str>, asked: &Asked<'_>, load: 
     Ok(found.report(&names, [word, one, other].into_iter().flatten().chain(notes).collect()))
 }
 
-pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, load: Load<'_>) -> Result<Report> {
+pub(super) fn export(
+    verb: &'static str,
+    options: &export::Options,
+    path: &Path,
+    asked: &Asked<'_>,
+    load: Load<'_>,
+) -> Result<Report> {
     options.check()?;
     let (loaded, word) = load()?;
     let dumps: Vec<_> = loaded.iter().map(Loaded::named).collect();
@@ -192,7 +198,7 @@ pub(super) fn export(options: &export::Options, path: &Path, asked: &Asked<'_>, 
         &asked.options.control,
     )?;
     let contexts: Vec<Context> = loaded.iter().map(|dump| dump.snapshot.context()).collect();
-    let mut report = export::report(&written, options.format, &asked.dump, &contexts);
+    let mut report = Report { verb, ..export::report(&written, options.format, &asked.dump, &contexts) };
     report.sections.splice(0..0, word);
     Ok(report)
 }

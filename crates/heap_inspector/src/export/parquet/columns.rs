@@ -1,0 +1,259 @@
+//! Rows of a table as columns in Parquet's encoding: values, and the levels that tell nulls and lists (Dremel, Melnik et al., VLDB 2010).
+//!
+//! Rows are gathered until they make a row group, which is then written; so memory is for one.
+
+use super::schema::{Field, Kind, Table};
+use crate::Result;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub enum Value {
+    /// Null.
+    #[default]
+    None,
+    /// A number, or a time in microseconds.
+    Number(i64),
+    /// A number that may be a fraction.
+    Real(f64),
+    /// Yes or no.
+    Flag(bool),
+    /// A text; copies of it share it.
+    Text(ByteArray),
+}
+
+impl Value {
+    /// A text. One that is longer than [`LONGEST`] bytes ends in `…`.
+    #[must_use]
+    pub fn text(text: &str) -> Value {
+        if text.len() <= LONGEST {
+            return Value::Text(ByteArray::from(text));
+        }
+        let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        Value::Text(ByteArray::from(format!("{}…", &text[..end]).as_str()))
+    }
+
+    /// The same of a text that may be missing.
+    pub(super) fn of(text: Option<&str>) -> Value {
+        text.map_or(Value::None, Value::text)
+    }
+
+    /// A number; none is greater than what a column holds.
+    #[must_use]
+    pub fn number(number: u64) -> Value {
+        Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    /// The bits of an address.
+    pub(super) fn address(address: u64) -> Value {
+        Value::Number(address.cast_signed())
+    }
+}
+
+/// Bytes of a text.
+pub const LONGEST: usize = 1024;
+/// Rows that are written at a time.
+const GROUP: usize = 1 << 17;
+
+enum Cells {
+    Numbers(Vec<i64>),
+    Reals(Vec<f64>),
+    Flags(Vec<bool>),
+    Texts(Vec<ByteArray>),
+}
+
+/// A column of a row group.
+struct Column {
+    cells: Cells,
+    definitions: Vec<i16>,
+    repetitions: Option<Vec<i16>>,
+}
+
+impl Column {
+    fn new(field: &Field, is_listed: bool) -> Column {
+        let cells = match field.kind {
+            Kind::Number | Kind::Time => Cells::Numbers(Vec::new()),
+            Kind::Real => Cells::Reals(Vec::new()),
+            Kind::Flag => Cells::Flags(Vec::new()),
+            Kind::Text => Cells::Texts(Vec::new()),
+        };
+        Column { cells, definitions: Vec::new(), repetitions: is_listed.then(Vec::new) }
+    }
+
+    /// Adds a value of a list's element, or of a row. A value of another kind than the column's is none.
+    fn push(&mut self, value: Value, is_first: bool) {
+        let is_there = match (&mut self.cells, value) {
+            (Cells::Numbers(cells), Value::Number(number)) => {
+                cells.push(number);
+                true
+            }
+            (Cells::Reals(cells), Value::Real(real)) => {
+                cells.push(real);
+                true
+            }
+            (Cells::Flags(cells), Value::Flag(flag)) => {
+                cells.push(flag);
+                true
+            }
+            (Cells::Texts(cells), Value::Text(text)) => {
+                cells.push(text);
+                true
+            }
+            _ => false,
+        };
+        let element = i16::from(self.repetitions.is_some());
+        self.definitions.push(element + i16::from(is_there));
+        if let Some(repetitions) = &mut self.repetitions {
+            repetitions.push(i16::from(!is_first));
+        }
+    }
+
+    /// Adds the list of a row that has no element.
+    fn push_empty(&mut self) {
+        self.definitions.push(0);
+        self.repetitions.iter_mut().for_each(|repetitions| repetitions.push(0));
+    }
+
+    fn clear(&mut self) {
+        match &mut self.cells {
+            Cells::Numbers(cells) => cells.clear(),
+            Cells::Reals(cells) => cells.clear(),
+            Cells::Flags(cells) => cells.clear(),
+            Cells::Texts(cells) => cells.clear(),
+        }
+        self.definitions.clear();
+        self.repetitions.iter_mut().for_each(Vec::clear);
+    }
+}
+
+/// Writes one file of a table.
+pub(super) struct Writer<'a> {
+    file: SerializedFileWriter<Vec<u8>>,
+    table: &'static Table,
+    columns: Vec<Column>,
+    rows: usize,
+    written: u64,
+    path: &'a Path,
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(table: &'static Table, path: &'a Path, out: &'a mut dyn Write) -> Result<Writer<'a>> {
+        let failed = failed(path);
+        let schema = parse_message_type(&table.message()).map_err(failed)?;
+        let file =
+            SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties(table))).map_err(failed)?;
+        let own = table.fields.iter().map(|field| Column::new(field, false));
+        let listed = table.lists.iter().flat_map(|list| list.fields).map(|field| Column::new(field, true));
+        Ok(Writer { file, table, columns: own.chain(listed).collect(), rows: 0, written: 0, path, out })
+    }
+
+    /// Adds a row of a table without lists.
+    pub(super) fn row(&mut self, values: impl IntoIterator<Item = Value>) -> Result<()> {
+        self.columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value, true));
+        self.ended_row()
+    }
+
+    /// Adds a row with its lists, in the order of the table.
+    pub(super) fn row_with_lists(&mut self, values: Vec<Value>, lists: Vec<Vec<Vec<Value>>>) -> Result<()> {
+        let own = self.table.fields.len();
+        self.columns.iter_mut().zip(values).take(own).for_each(|(column, value)| column.push(value, true));
+        let mut columns = &mut self.columns[own..];
+        for (table, rows) in self.table.lists.iter().zip(lists) {
+            let (here, behind) = columns.split_at_mut(table.fields.len());
+            if rows.is_empty() {
+                here.iter_mut().for_each(Column::push_empty);
+            }
+            for (at, row) in rows.into_iter().enumerate() {
+                here.iter_mut().zip(row).for_each(|(column, value)| column.push(value, at == 0));
+            }
+            columns = behind;
+        }
+        self.ended_row()
+    }
+
+    fn ended_row(&mut self) -> Result<()> {
+        self.rows += 1;
+        self.written += 1;
+        if self.rows == GROUP { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let failed = failed(self.path);
+        let mut group = self.file.next_row_group().map_err(failed)?;
+        for column in &self.columns {
+            let Some(mut writer) = group.next_column().map_err(failed)? else { break };
+            let levels = (Some(&column.definitions[..]), column.repetitions.as_deref());
+            match &column.cells {
+                Cells::Numbers(cells) => writer.typed::<Int64Type>().write_batch(cells, levels.0, levels.1),
+                Cells::Reals(cells) => writer.typed::<DoubleType>().write_batch(cells, levels.0, levels.1),
+                Cells::Flags(cells) => writer.typed::<BoolType>().write_batch(cells, levels.0, levels.1),
+                Cells::Texts(cells) => writer.typed::<ByteArrayType>().write_batch(cells, levels.0, levels.1),
+            }
+            .map_err(failed)?;
+            writer.close().map_err(failed)?;
+        }
+        group.close().map_err(failed)?;
+        self.columns.iter_mut().for_each(Column::clear);
+        self.rows = 0;
+        self.drain()
+    }
+
+    /// Hands on what the encoder has written so far; it counts the bytes by itself.
+    fn drain(&mut self) -> Result<()> {
+        let failed = super::super::failed(self.path);
+        self.file.flush().map_err(failed)?;
+        self.out.write_all(self.file.inner()).map_err(failed)?;
+        self.file.inner_mut().clear();
+        Ok(())
+    }
+
+    /// Writes what is left, and says how many rows there are.
+    pub(super) fn finish(mut self) -> Result<u64> {
+        if self.rows > 0 {
+            self.flush()?;
+        }
+        self.file.finish().map_err(failed(self.path))?;
+        self.drain()?;
+        Ok(self.written)
+    }
+}
+
+fn properties(table: &Table) -> WriterProperties {
+    let properties = WriterProperties::builder()
+        .set_created_by(format!("heap_inspector {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .set_max_row_group_row_count(None);
+    // Addresses are nearly all different, and near one another.
+    let addresses = ["address", "from", "to", "dominator"].into_iter().filter(|name| table.place(name).is_some());
+    addresses
+        .fold(properties, |properties, name| {
+            let column = ColumnPath::from(name);
+            properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+        })
+        .build()
+}
+
+fn failed(path: &Path) -> impl Fn(ParquetError) -> crate::Error + Copy + '_ {
+    |error| {
+        let source = match error {
+            ParquetError::External(error) => io::Error::other(error),
+            error => io::Error::other(error.to_string()),
+        };
+        super::super::failed(path)(source)
+    }
+}

@@ -1,0 +1,120 @@
+//! What is asked of a fleet, in SQL that DuckDB and Spark understand alike; they differ in how files are named, and in the word that makes
+//! rows of a list.
+
+use super::files::Files;
+use crate::export::parquet::schema::{DUMP, Field, Table};
+use std::path::{Path, PathBuf};
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// Of this service alone.
+    pub service: Option<String>,
+    /// What was first seen then is new: `2026-01-02`, with a time behind, or a deploy, whose first dump counts.
+    pub since: Option<String>,
+    /// Rows at most.
+    pub limit: Option<usize>,
+}
+
+/// A text as SQL writes it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    // Neither engine takes a NUL.
+    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+}
+
+/// The view `dumps` over the files, a row a dump, and a view for each list in it with the dump's own columns before.
+#[must_use]
+pub fn views(files: &Files, question: &Question) -> String {
+    let service = question
+        .service
+        .as_deref()
+        .map_or_else(String::new, |service| format!("\nWHERE service = {}", quoted(service)));
+    // Where columns differ the engine looks into all files before and keeps what it saw, which takes twice the memory.
+    let (same, others) = files.groups.split_at(files.groups.len().min(SHAPES));
+    let mixed: Vec<String> = others.iter().flatten().map(|path| literal(path)).collect();
+    let mut parts: Vec<String> =
+        same.iter().map(|group| part(&group.iter().map(|path| literal(path)).collect::<Vec<_>>(), "")).collect();
+    let remote: Vec<String> = files.remote.iter().map(|place| quoted(place)).collect();
+    let lists = [mixed, remote];
+    parts.extend(lists.iter().filter(|names| !names.is_empty()).map(|names| part(names, "union_by_name = true, ")));
+    let mut text = format!("CREATE OR REPLACE TEMP VIEW all_dumps AS\n{};\n", parts.join("\nUNION ALL BY NAME\n"));
+    text += &format!("CREATE OR REPLACE TEMP VIEW dumps AS\nSELECT * FROM all_dumps{service};\n");
+    for list in DUMP.lists {
+        text += &view(list, "unnest");
+    }
+    text
+}
+
+/// So many sorts of files are read as such.
+const SHAPES: usize = 4;
+
+fn part(names: &[String], how: &str) -> String {
+    format!("SELECT * FROM read_parquet([\n  {}\n], {how}hive_partitioning = false)", names.join(",\n  "))
+}
+
+/// A file's name, of which no part is a pattern.
+#[must_use]
+pub fn literal(path: &Path) -> String {
+    let plain = |letter: char| match letter {
+        '*' | '?' | '[' => format!("[{letter}]"),
+        letter => letter.to_string(),
+    };
+    quoted(&path.to_string_lossy().chars().map(plain).collect::<String>())
+}
+
+/// Asks for each file by itself, so that a statement that fails tells which the engine cannot read: rows are the numbers of those it can.
+#[must_use]
+pub fn readable(files: &Files) -> String {
+    let ask = |(number, path): (usize, &PathBuf)| {
+        format!(
+            "SELECT {number} AS file, max(hash(t)) AS rest FROM read_parquet([{}], hive_partitioning = false) AS t;\n",
+            literal(path)
+        )
+    };
+    files.groups.iter().flatten().enumerate().map(ask).collect()
+}
+
+/// The view of a list; `unnest` is what the engine calls it.
+#[must_use]
+pub fn view(list: &Table, unnest: &str) -> String {
+    let own = DUMP_COLUMNS.join(", ");
+    let fields: Vec<String> = list.fields.iter().map(|field| format!("one.{}", name(field))).collect();
+    format!(
+        "CREATE OR REPLACE TEMP VIEW {list} AS\nSELECT {own}, {}\nFROM (SELECT {own}, {unnest}({list}) AS one FROM dumps) AS rows_of;\n",
+        fields.join(", "),
+        list = list.name,
+    )
+}
+
+fn name(field: &Field) -> &'static str {
+    field.name
+}
+
+/// What of a dump stands in each row of its lists.
+const DUMP_COLUMNS: [&str; 8] = ["service", "deploy", "host", "pid", "process", "taken", "uptime", "requests"];
+
+/// The inbox of leaks: one row for each path by which objects pile up in some process, and for each suspect; what grows the most first.
+#[must_use]
+pub fn inbox(question: &Question) -> String {
+    let since = question.since.as_deref().map_or("CAST(NULL AS TIMESTAMP)".to_owned(), |since| {
+        if is_time(since) {
+            format!("CAST({} AS TIMESTAMP)", quoted(since))
+        } else {
+            format!("(SELECT min(taken) FROM dumps WHERE deploy = {})", quoted(since))
+        }
+    });
+    let limit = question.limit.map_or_else(String::new, |limit| format!("\nLIMIT {limit}"));
+    format!("{}{limit}", INBOX.replace("{since}", &since))
+}
+
+/// Whether it is a day, or a time of one.
+#[must_use]
+pub fn is_time(since: &str) -> bool {
+    let shape: String = since.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
+    let (day, time) = shape.split_at_checked(10).unwrap_or((&shape, ""));
+    let time = time.strip_prefix(['T', ' ']).unwrap_or(time);
+    day == "0000-00-00" && ["", "00:00", "00:00:00"].contains(&time)
+}
+
+const INBOX: &str = include_str!("inbox.sql");

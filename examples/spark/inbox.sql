@@ -1,0 +1,1 @@
+../../crates/heap_inspector/src/fleet/inbox.sql
