@@ -6,7 +6,9 @@ mod args;
 mod convert;
 mod http;
 mod man;
+mod mcp;
 pub mod output;
+mod places;
 mod progress;
 mod redact;
 mod serve;
@@ -109,6 +111,12 @@ pub fn run(
         Asked::Other(Other::Serve { dumps, port, bind, confidential, app }) => {
             let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app };
             match serve::run(&serving, Progress::new(terminal.progress), out, cancel) {
+                Ok(()) => SUCCESS,
+                Err(error) => refuse(&error, None, err),
+            }
+        }
+        Asked::Other(Other::Mcp { dumps, confidential, app }) => {
+            match mcp::run(&mcp::Serving { dumps: &dumps, confidential, app: &app }, out, cancel) {
                 Ok(()) => SUCCESS,
                 Err(error) => refuse(&error, None, err),
             }
