@@ -3,6 +3,7 @@
 require "fileutils"
 require "tmpdir"
 require_relative "../ext/heap_inspector/tools"
+require_relative "../rakelib/native_gem"
 
 # How the extension is built, without building it.
 RSpec.describe "The build" do
@@ -84,20 +85,23 @@ RSpec.describe "The build" do
     place
   end
 
-  def compile(place)
-    cargo = program("cargo", <<~SH)
-      case $1 in metadata) exec #{which("cargo")} "$@" ;; esac
+  def fake_cargo
+    program("cargo", <<~SH)
+      case $1 in metadata | --version) exec #{which("cargo")} "$@" ;; esac
       while [ $# -gt 0 ]; do case $1 in --target-dir) target=$2 ;; esac; shift; done
       mkdir -p "$target/release" && echo built >"$target/release/libheap_inspector_ext.so"
     SH
-    environment = { "PATH" => "#{cargo}:#{ENV.fetch("PATH")}", "CARGO" => nil, "CARGO_NET_OFFLINE" => "true" }
+  end
+
+  def compile(place)
+    environment = { "PATH" => "#{fake_cargo}:#{ENV.fetch("PATH")}", "CARGO" => nil, "CARGO_NET_OFFLINE" => "true" }
     %w[TARGET_DIR MANIFEST_DIR PROFILE].each { |word| environment["RB_SYS_CARGO_#{word}"] = nil }
     said, status = Open3.capture2e(environment, "rake", "compile", chdir: place)
     expect(status).to be_success, said
     said
   end
 
-  library = "lib/heap_inspector/heap_inspector_ext.so"
+  let(:library) { "lib/heap_inspector/heap_inspector_ext.so" }
 
   it "goes into the checkout it is made in, also after that was moved" do
     old = checkout("old")
@@ -119,5 +123,47 @@ RSpec.describe "The build" do
     compile(copy)
     expect(File).to exist("#{copy}/#{library}")
     expect(File).not_to exist("#{original}/#{library}")
+  end
+
+  # Installs a gem built of the sources here into a home of its own, and returns that.
+  def install(gem, path)
+    environment = { "GEM_HOME" => "#{@folder}/home", "PATH" => path, "CARGO" => nil, "CARGO_NET_OFFLINE" => "true", "RUBYLIB" => nil,
+                    "RUBYOPT" => nil }
+    %w[TARGET_DIR MANIFEST_DIR PROFILE].each { |word| environment["RB_SYS_CARGO_#{word}"] = nil }
+    said, status = Open3.capture2e(environment, which("gem"), "install", "--local", "--no-document", gem, chdir: @folder)
+    expect(status).to be_success, said
+    "#{@folder}/home"
+  end
+
+  it "leaves one library in an installed gem, and nothing of the build" do
+    built, status = Open3.capture2e("gem", "build", "--strict", "--output", "#{@folder}/built.gem", "heap_inspector.gemspec",
+                                    chdir: Helpers::ROOT)
+    expect([status.success?, built.match?(/warning/i)]).to eq([true, false]), built
+    home = install("#{@folder}/built.gem", "#{fake_cargo}:#{ENV.fetch("PATH")}")
+    installed = "#{home}/gems/heap_inspector-#{HeapInspector::VERSION}"
+    expect(Dir["#{home}/**/*.so"]).to eq(["#{installed}/lib/heap_inspector/#{NativeGem::RUBY}/heap_inspector_ext.so"])
+    expect(Dir["#{home}/**/{*.rlib,*.rmeta,libheap_inspector_ext*,release}"]).to eq([])
+    sizes = Dir["#{home}/**/*"].select { |file| File.file?(file) }.sum { |file| File.size(file) }
+    expect(sizes).to be < 2_000_000 # with the library it is to be 8 MB at most
+  end
+
+  it "makes a gem that installs and answers without Rust" do
+    compiled = "#{Helpers::ROOT}/#{library}"
+    lacking "#{library} is not compiled" unless File.exist?(compiled)
+    source = Gem::Specification.load("#{Helpers::ROOT}/heap_inspector.gemspec")
+    platform = Gem::Platform.local.to_s
+    expect(NativeGem).to be_here(platform)
+    gem = Gem::DefaultUserInteraction.use_ui(Gem::SilentUI.new) do
+      Dir.chdir(Helpers::ROOT) { NativeGem.build(source, platform, compiled, @folder) }
+    end
+    place = File.join(@folder, "no-rust")
+    FileUtils.mkdir_p(place)
+    %w[ruby env sh].each { |name| File.symlink(which(name), File.join(place, name)) }
+    home = install(gem, place)
+    installed = "#{home}/gems/heap_inspector-#{HeapInspector::VERSION}-#{platform}"
+    expect(Dir["#{installed}/**/*.{rs,toml}"]).to eq([])
+    said, status = Open3.capture2e({ "GEM_HOME" => home, "PATH" => place, "RUBYLIB" => nil, "RUBYOPT" => nil },
+                                   "#{home}/bin/heap_inspector", "summary", Helpers::DUMP, chdir: @folder)
+    expect([status.success?, said]).to match([true, /27,801/]), said
   end
 end

@@ -7,12 +7,15 @@
 
 mod graph;
 mod list;
+mod next;
 mod options;
 mod several;
+mod tools;
 
 pub use list::QUESTIONS;
 pub use options::{Choice, Kind, Place, Words};
 pub use several::{InOrder, Load, Loaded, load};
+pub use tools::{Does, INSTRUCTIONS, PROMPT, TOOLS, Tool, overview, prompt};
 
 use crate::gems::App;
 use crate::report::Shape;

@@ -105,6 +105,26 @@ Examples:
         #[arg(long, value_name = "PROGRAM", env = "HEAP_INSPECTOR_DUCKDB", default_value = "duckdb")]
         duckdb: OsString,
     },
+    /// Let an agent ask about dumps, by the Model Context Protocol
+    ///
+    /// A server on standard input and output, for programs that speak the protocol: tools to open dumps and to find what leaks in them,
+    /// with answers of bounded size. It reads dumps that the user may read, or only those that are given, and sends nothing anywhere;
+    /// what it says of strings of the heap goes to the agent's model, unless it is told to leave their values out.
+    #[command(after_help = "\
+Examples:
+  heap_inspector mcp
+  heap_inspector mcp a.json b.json c.json --confidential")]
+    Mcp {
+        /// The only dumps that may be opened, oldest first; without any, all
+        #[arg(value_name = "DUMP", value_hint = ValueHint::FilePath)]
+        dumps: Vec<OsString>,
+        /// Leave out the values of strings
+        #[arg(long, short)]
+        confidential: bool,
+        /// The folder of the app, as of `suspects`
+        #[arg(long, value_name = "PATH", env = "HEAP_INSPECTOR_APP", value_delimiter = ':')]
+        app: Vec<String>,
+    },
     #[command(flatten)]
     Living(Living),
     /// Write what a shell needs to complete commands and options
@@ -382,6 +402,7 @@ mod tests {
             "convert",
             "serve",
             "fleet",
+            "mcp",
             "memory",
             "watch",
             "dump",

@@ -7,7 +7,9 @@ mod convert;
 mod fleet;
 mod http;
 mod man;
+mod mcp;
 pub mod output;
+mod places;
 mod progress;
 mod redact;
 mod serve;
@@ -135,6 +137,12 @@ pub fn run(
                     Ok((report, format)) => shown(&report, format, terminal, out, err, cancel),
                     Err(error) => refuse(&error, None, err),
                 }
+            }
+        }
+        Asked::Other(Other::Mcp { dumps, confidential, app }) => {
+            match mcp::run(&mcp::Serving { dumps: &dumps, confidential, app: &app }, out, cancel) {
+                Ok(()) => SUCCESS,
+                Err(error) => refuse(&error, None, err),
             }
         }
         Asked::Other(Other::Completions { shell }) => {

@@ -5,6 +5,7 @@
 //! connection has a thread, so many at most; of questions a few are worked out at once, and one whose client went is cancelled.
 
 use crate::http::{Answer, LOOK, Request, is_gone};
+use crate::places::Places;
 use crate::progress::Progress;
 use heap_inspector::analysis::verdicts::Rules;
 use heap_inspector::control::Control;
@@ -27,8 +28,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// What is served, and where.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ pub(crate) fn run(
 }
 
 /// 128 random bits in words of a link.
-fn token() -> Result<String> {
+pub(crate) fn token() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::File { path: "/dev/urandom".into(), source: io::Error::other(error.to_string()) })?;
@@ -135,43 +136,6 @@ fn asked_of(count: usize) -> Value {
 /// Whether a question is there for what it writes.
 fn writes(question: &Question) -> bool {
     question.writes != Writes::Nothing
-}
-
-/// So many may work at once; others wait for their turn.
-struct Places {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-impl Places {
-    fn new(count: usize) -> Places {
-        Places { free: Mutex::new(count), freed: Condvar::new() }
-    }
-
-    /// Does the work when there is a place; none where it was cancelled before.
-    fn work<T>(&self, cancel: &AtomicBool, work: impl FnOnce() -> T) -> Option<T> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free == 0 {
-            if cancel.load(Ordering::Relaxed) {
-                return None;
-            }
-            free = self.freed.wait_timeout(free, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *free -= 1;
-        drop(free);
-        let _freeing = Freeing(self);
-        Some(work())
-    }
-}
-
-/// Gives a place back, also where the work panics.
-struct Freeing<'a>(&'a Places);
-
-impl Drop for Freeing<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
-    }
 }
 
 struct Server<'a> {

@@ -81,7 +81,9 @@ fn what_is_wrong_is_said_before_a_dump_is_read() {
     let to = ["-o", "/nowhere/x"];
     let with = |words: &[&'static str]| refused(&[&["nowhere.json"], &to[..], words].concat());
     assert!(with(&["--by", "site"]).contains("--by is of profiles"));
-    assert!(with(&["--format", "json"]).contains("[possible values: heapsnapshot, pprof, folded, speedscope, parquet]"));
+    assert!(
+        with(&["--format", "json"]).contains("[possible values: heapsnapshot, pprof, folded, speedscope, parquet]")
+    );
     assert!(with(&["--format", "pprof", "--sites"]).contains("--sites is of heap snapshots"));
     assert!(with(&["--format", "pprof", "--by", "dominators", "--where", "frozen"]).contains("--where does not go"));
     let (code, _, err) = export(&[DUMP, "-o", "/nowhere/x"]);

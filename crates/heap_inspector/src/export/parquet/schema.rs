@@ -73,9 +73,9 @@ impl Table {
         let mut text = format!("message {} {{\n", self.name);
         fields(self, &mut text);
         for list in self.lists {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "required group {} (LIST) {{ repeated group list {{ required group element {{\n",
+                "required group {} (LIST) {{ repeated group list {{ required group element {{",
                 list.name
             );
             fields(list, &mut text);
