@@ -29,7 +29,7 @@ module HeapInspector
         dumps: (1..),
         word: nil,
         behind: nil,
-        options: { format: :text, output: nil, confidential: false },
+        options: { format: :text, output: nil, confidential: false, rules: nil },
         formats: %w[text json markdown csv]
       },
       {

@@ -805,7 +805,7 @@ const SUMMARIZE: Question = Question {
         dump it is. It has names of classes, methods and files, and no text of the app's strings; of texts that several strings hold a hash.",
     examples: &[
         first("summarize heap.json -o heap.parquet", ""),
-        also("summarize a.json b.json -o summaries", "a file each, in that folder"),
+        also("summarize a.json b.json -o summaries", "a file each"),
     ],
     more: "",
     filtered: false,
