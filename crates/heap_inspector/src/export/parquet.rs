@@ -63,7 +63,7 @@ pub(super) fn write(
     save: Save<'_>,
     control: &Control<'_>,
 ) -> Result<Vec<Written>> {
-    let folder = path.join(taken::Taken::of(dump.snapshot.heap()).folders());
+    let folder = path.join(taken::Taken::of(dump.snapshot.heap()).folders(dump.name));
     DirBuilder::new().mode(0o700).recursive(true).create(&folder).map_err(failed(&folder))?;
     let mut written = Vec::new();
     for table in &tables.0 {

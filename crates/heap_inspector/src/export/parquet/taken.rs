@@ -4,7 +4,7 @@ use super::columns::Value;
 use crate::heap::Heap;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the first line tells; what has another form is left out.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +67,9 @@ impl Taken {
         self.time.as_deref().and_then(micros).map_or(Value::None, Value::Number)
     }
 
-    /// `service=…/deploy=…/host=…/pid=…/taken=…`: what engines read columns from, and leave files out by.
-    pub(super) fn folders(&self) -> PathBuf {
+    /// `service=…/deploy=…/host=…/pid=…/taken=…`: what engines read columns from, and leave files out by. A dump that does not tell its time
+    /// is told by its name, so that each has a folder of its own.
+    pub(super) fn folders(&self, dump: &str) -> PathBuf {
         let pid = self.pid.map(|pid| pid.to_string());
         // No colon: not every file system takes one.
         let time = self.time.as_deref().map(|time| time.chars().filter(|letter| !"-:.".contains(*letter)).collect());
@@ -77,7 +78,7 @@ impl Taken {
             ("deploy", self.deploy.clone()),
             ("host", self.host.clone()),
             ("pid", pid),
-            ("taken", time),
+            ("taken", time.or_else(|| Path::new(dump).file_name().map(|name| name.to_string_lossy().into_owned()))),
         ];
         parts.iter().map(|(name, value)| folder_of(name, value.as_deref())).collect()
     }
@@ -168,11 +169,11 @@ mod tests {
     fn folders_stay_below_theirs() {
         let taken =
             Taken { service: Some("../../etc".into()), host: Some("a/b=c d".into()), pid: Some(7), ..Taken::default() };
-        let folders = taken.folders();
+        let folders = taken.folders("dumps/a:b.json");
         assert_eq!(
             folders.to_str(),
             Some(
-                "service=..%2F..%2Fetc/deploy=__HIVE_DEFAULT_PARTITION__/host=a%2Fb%3Dc%20d/pid=7/taken=__HIVE_DEFAULT_PARTITION__"
+                "service=..%2F..%2Fetc/deploy=__HIVE_DEFAULT_PARTITION__/host=a%2Fb%3Dc%20d/pid=7/taken=a%3Ab.json"
             )
         );
     }
