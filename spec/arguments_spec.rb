@@ -28,7 +28,8 @@ RSpec.describe "A public method" do
     @receivers = [
       @heap, @diff, objects, objects.where, objects.group(:class), objects.first, @heap.groups(by: :class, limit: 3), @heap.generations,
       @heap.summary, @heap.duplicate_strings(limit: 3), @heap.retained(limit: 3), @heap.dominators(limit: 2), @heap.paths_to(objects.first),
-      @heap.paths_to_class("String"), @heap.unreachable(limit: 3), @heap.collections(limit: 3), @heap.fragmentation(limit: 3),
+      @heap.paths_to(objects.first, without: objects.last), @heap.paths_to_class("String"), @heap.unreachable(limit: 3),
+      @heap.collections(limit: 3), @heap.fragmentation(limit: 3),
       @heap.suspects, @heap.show(objects.first), @diff.leaks, @diff.growth, @diff.growth(by: :path), @diff.suspects, HeapInspector.memory
     ]
   end
@@ -94,6 +95,8 @@ RSpec.describe "A public method" do
 
   it "takes exceptions that are text, and widths that are columns" do
     expect { @heap.suspects(except: ["\xff"]) }.to raise_error(ArgumentError, /no text in UTF-8/)
+    File.binwrite("rules", "Order stuck \xff\n")
+    expect { @heap.suspects(rules: "rules") }.to raise_error(ArgumentError, /rules: no text in UTF-8/)
     expect { @heap.suspects(except: "a".encode("UTF-16LE")) }.to raise_error(ArgumentError, /ASCII-compatible/)
     [-1, 0, 1 << 64, "80"].each do |width|
       expect { @heap.summary.to_s(width: width) }.to raise_error(ArgumentError, /\Awidth: is a number of columns/)

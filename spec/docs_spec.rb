@@ -82,6 +82,7 @@ RSpec.describe "The documentation's commands" do
   # A living process is asked; spec/live does that. The rest is not for a test to do, or done by another one.
   not_run = {
     /\Aheap_inspector (?:ps|memory|dump|watch|profile|trace|trim) .*(?:worker|PID|shop)|\Aheap_inspector ps/ => "needs a server: spec/live",
+    /\Aheap_inspector summarize \d/ => "needs an armed process: spec/live/summary_spec.rb",
     %r{\Abin/(?:demo|test|setup|servers|valgrind|fuzz)} => "takes minutes: bin/test runs it, or is it",
     /\Arake ['"]?gem:native/ => "compiles the extension: spec/build_spec.rb builds such a gem of the one that is there",
     /\Aheap_inspector (?:serve|mcp|console)/ => "waits for a client: spec/serve_spec.rb, spec/mcp_spec.rb, spec/console_spec.rb",
@@ -105,7 +106,7 @@ RSpec.describe "The documentation's commands" do
   # A folder with all the files that commands name.
   before(:context) do
     @folder = Dir.mktmpdir
-    FileUtils.mkdir_p("#{@folder}/bin")
+    FileUtils.mkdir_p(["#{@folder}/bin", "#{@folder}/summaries"])
     FileUtils.ln_s("#{Helpers::ROOT}/examples", @folder)
     command = "exec '#{RbConfig.ruby}' '-I#{Helpers::ROOT}/lib' '#{Helpers::ROOT}/exe/heap_inspector' \"$@\""
     File.write("#{@folder}/bin/heap_inspector", "#!/bin/sh\n#{command}\n")
@@ -113,6 +114,7 @@ RSpec.describe "The documentation's commands" do
     system(RbConfig.ruby, "examples/leaky.rb", *copies.keys, chdir: @folder, exception: true)
     copies.each { |from, names| names.each { |name| FileUtils.cp("#{@folder}/#{from}", "#{@folder}/#{name}") } }
     FileUtils.cp(Dir["#{Helpers::ROOT}/crates/*/tests/dumps/*.json.zst"], @folder)
+    system("#{@folder}/bin/heap_inspector summarize heap.json -o summaries/base.parquet >/dev/null", chdir: @folder, exception: true)
     json, = Open3.capture2("#{@folder}/bin/heap_inspector", "suspects", "#{@folder}/heap.json", "--format", "json")
     @address = JSON.parse(json).dig("suspects", 0, "address")
   end
@@ -129,9 +131,10 @@ RSpec.describe "The documentation's commands" do
     next if reason
 
     it "run: #{page}: #{line}" do
-      written = "rm -f *.heapsnapshot *.pb.gz *.speedscope.json new.json; rm -rf snapshots"
+      written = "rm -f *.heapsnapshot *.pb.gz *.speedscope.json new.json summaries/heap.parquet; rm -rf snapshots tables"
       script = "#{written}\n#{line.gsub("0x7f1386ee2a78", @address).sub(/ \.\.\.\z/, "")}"
-      out, status = Open3.capture2e({ "PATH" => "#{@folder}/bin:#{ENV.fetch("PATH")}" }, "bash", "-c", script, chdir: @folder)
+      path = ["#{@folder}/bin", "#{Helpers::ROOT}/tmp/fleet/bin", ENV.fetch("PATH")].join(":")
+      out, status = Open3.capture2e({ "PATH" => path }, "bash", "-c", script, chdir: @folder)
       # The same dumps twice are no fix, which `verify` says by its code, or that dumps by Ruby itself do not tell.
       expect(status.exitstatus).to eq(0).or(satisfy { |code| line.include?("verify") && code < 3 && out.match?(/outcome/i) }), out
     end

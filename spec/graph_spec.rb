@@ -151,6 +151,28 @@ RSpec.describe HeapInspector::Heap do
     expect(paths.first).to eq(object.path_to_root)
   end
 
+  it "tells what would hold an object, and what would be freed, without another" do
+    text = [
+      { type: "ROOT", root: "vm", references: %w[0x7f0000000028 0x7f0000000050] },
+      { address: "0x7f0000000028", type: "CLASS", name: "Cache", memsize: 40, references: ["0x7f0000000078"] },
+      { address: "0x7f0000000050", type: "ARRAY", length: 2, memsize: 60, references: %w[0x7f0000000078 0x7f00000000a0] },
+      { address: "0x7f0000000078", type: "STRING", memsize: 100 },
+      { address: "0x7f00000000a0", type: "STRING", memsize: 1000 }
+    ].map { |line| "#{JSON.generate(line)}\n" }.join
+    heap = HeapInspector.analyze(StringIO.new(text))
+    shared = heap.paths_to("0x7f0000000078", without: heap["0x7f0000000050"])
+    expect([shared.freed_memsize, shared.freed_count]).to eq [1060, 2]
+    expect(shared.map { |steps| steps.map(&:label) }).to eq [["class Cache", "(STRING)"]]
+    alone = heap.paths_to("0x7f00000000a0", without: "0x7f0000000050")
+    expect([alone.to_a, alone.freed_count]).to eq [[], 2]
+    expect(alone.to_s).to include("it would be freed")
+    expect([heap.paths_to("0x7f00000000a0").freed_memsize, heap.paths_to("0x7f0000000078", without: "Cache").freed_memsize]).to eq [nil, 40]
+    expect { heap.paths_to("0x7f00000000a0", without: "Nobody") }.to raise_error(ArgumentError, /is no address, fingerprint, class/)
+    expect { heap.paths_to("0x7f00000000a0", without: 7) }.to raise_error(TypeError)
+    expect { heap.paths_to(where: { type: :string }, without: "Cache") }.to raise_error(ArgumentError, /paths to one object/)
+    expect { heap.paths_to("0x7f00000000a0", without: "Cache", limit: 2) }.to raise_error(ArgumentError, /limit: is no choice/)
+  end
+
   it "tells garbage from what is alive" do
     text = [
       { type: "ROOT", root: "vm", references: ["0x7f0000000028"] },

@@ -192,9 +192,12 @@ module HeapInspector
 
     # Why an object is alive, or why many are.
     #
-    # @overload paths_to(object, limit: 1, rules: nil)
+    # @overload paths_to(object, limit: 1, rules: nil, without: nil)
     #   @param object [HeapObject, String, Integer] an object or its address
     #   @param limit [Integer] how many chains; the others differ from the first
+    #   @param without [String, HeapObject, nil] what if: the chain that holds it, if one does, and what would be freed, if this were not
+    #     there: an object or its address, all of a leak by its fingerprint, a class or module by its name, or what that holds
+    #     (`"Audit::EVENTS"`)
     #   @param rules [String, Pathname, Array<String>, nil] see {Diff#suspects}
     #   @return [Paths]
     # @overload paths_to(objects = nil, where: nil, limit: 5)
@@ -205,16 +208,13 @@ module HeapInspector
     # @raise [ObjectNotFound] if the heap has no such object
     # @example
     #   heap.paths_to("0x7f1386ee2a78").first.map(&:label) # => ["class Cache", "Hash, 20,000 entries", "Order"]
+    #   heap.paths_to("0x7f1386ee2a78", without: "Cache").freed_memsize # => 81_920
     #   puts heap.paths_to(where: {class: "Order", generation: 30..})
-    def paths_to(object = nil, where: nil, limit: nil, rules: nil)
+    def paths_to(object = nil, where: nil, limit: nil, rules: nil, without: nil)
       raise ArgumentError, "paths_to takes an object or where:" if object.nil? == where.nil?
+      return paths_to_one(find(object), limit, Where.lines(:rules, rules, "rules"), without) if object && !object.is_a?(Relation)
 
-      if object && !object.is_a?(Relation)
-        object = find(object)
-        limit = Where.limit(limit) || Where.options("path")[:paths]
-        return Paths.new(object, Native.paths(self, object.index, limit, Where.lines(:rules, rules, "rules")))
-      end
-      raise ArgumentError, "rules: judge the paths to one object" if rules
+      raise ArgumentError, "rules: and without: are for the paths to one object" if rules || without
       raise ArgumentError, "the objects are of another heap" if object && !object.heap.equal?(self)
 
       limit = Where.limit(limit) || Where.options("path")[:lines]
@@ -490,6 +490,20 @@ module HeapInspector
     def answer(question, where: nil, **options)
       words = options.to_h { |name, value| [name.to_s, [value.nil? ? "all" : value.to_s]] }
       Native.answer(self, question, words, Where.terms(where, self))
+    end
+
+    def paths_to_one(object, limit, rules, without)
+      if without
+        raise ArgumentError, "limit: is no choice where without: is told: the shortest chain that is left is shown" if limit
+
+        name = without.is_a?(HeapObject) ? without.address : without
+        raise TypeError, "without: is an object or a text, not #{without.inspect}" unless name.is_a?(String)
+
+        return Paths.new(object, **Native.what_if(self, object.index, Where.text(name), rules))
+      end
+      limit = Where.limit(limit) || Where.options("path")[:paths]
+      found = Native.paths(self, object.index, limit, rules)
+      Paths.new(object, paths: found, document: found[:document])
     end
 
     def merged_paths(relation, what, limit)

@@ -15,15 +15,20 @@ module HeapInspector
     attr_reader :label
     # @return [Array<Array<StepVerdict>>] what is thought of each step of each chain, and which reference should have been cut
     attr_reader :verdicts
+    # @return [Integer, nil] the bytes of what no root would lead to any more, where it was asked what if something were not there
+    attr_reader :freed_memsize
+    # @return [Integer, nil] how many objects that are
+    attr_reader :freed_count
 
     # @api private
-    def initialize(object, answer)
+    def initialize(object, paths:, document:, freed: nil)
       super()
       @object = object
-      @label = answer[:label]
-      @document = answer[:document]
-      @chains = answer[:chains].map { |chain| Step.chain(chain) }.freeze
-      @verdicts = answer[:judged].map { |steps| steps.map { |judged| StepVerdict.of(judged) }.freeze }.freeze
+      @label = paths[:label]
+      @document = document
+      @chains = paths[:chains].map { |chain| Step.chain(chain) }.freeze
+      @verdicts = paths[:judged].map { |steps| steps.map { |judged| StepVerdict.of(judged) }.freeze }.freeze
+      @freed_memsize, @freed_count = freed&.values_at(:memsize, :count)
       freeze
     end
 

@@ -78,6 +78,15 @@ struct Limits {
     ratio: u64,
 }
 
+/// The text of a small file that a user wrote.
+///
+/// # Errors
+/// [`Error::File`]; [`Error::Usage`] where it is not in UTF-8.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    String::from_utf8(bytes).map_err(|_| Error::usage(format!("{}: no text in UTF-8", path.display())))
+}
+
 impl Limits {
     const USUAL: Limits = Limits {
         block: 1 << 20,

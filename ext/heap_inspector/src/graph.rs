@@ -11,6 +11,7 @@ use heap_inspector::analysis::chains::Told;
 use heap_inspector::analysis::collections::{self as sets, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominator_tree::{self, Shown};
 use heap_inspector::analysis::dominators_by_key::{self, DominatorsByKey};
+use heap_inspector::analysis::without::{self, Cut};
 use heap_inspector::analysis::{Context, fragmentation as pages, groups, paths, retained, show, unreachable as dead};
 use heap_inspector::graph::dominators::Dominator;
 use heap_inspector::heap::{NodeId, Target};
@@ -115,6 +116,20 @@ fn paths(ruby: &Ruby, heap: Obj<Heap>, id: u32, limit: usize, rules: Value) -> R
     })?;
     let name = heap.name().to_owned();
     told(ruby, Some(heap), found, move |found, _| Ok(found.report(&name, &context)))
+}
+
+/// The path to one object as it would be without what `name` says, and what would be freed.
+fn what_if(ruby: &Ruby, heap: Obj<Heap>, id: u32, name: String, rules: Value) -> Result<RHash, Error> {
+    let rules = diff::rules(ruby, rules)?;
+    let (found, context) = heap.work(ruby, |snapshot, control| {
+        let (dump, tree, source) = (snapshot.heap(), snapshot.tree(control)?, snapshot.source());
+        let cut = Cut::of(dump, tree, snapshot.shortest_paths(control)?, source, &name, control)?;
+        let mut found = without::what_if(dump, tree, source, NodeId(id), &cut, control)?;
+        found.paths.judge(dump, tree, snapshot.at_work(control)?, &rules);
+        Ok((found, snapshot.context()))
+    })?;
+    let dump = heap.name().to_owned();
+    told(ruby, Some(heap), found, move |found, _| Ok(found.report(&name, &dump, &context)))
 }
 
 /// The steps of the shortest path to one object; none where there is no path.
@@ -269,6 +284,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("retained", function!(retained, 4))?;
     native.define_singleton_method("dominators", function!(dominators, 6))?;
     native.define_singleton_method("paths", function!(paths, 4))?;
+    native.define_singleton_method("what_if", function!(what_if, 4))?;
     native.define_singleton_method("shortest_path", function!(shortest_path, 2))?;
     native.define_singleton_method("merged_paths", function!(merged_paths, 4))?;
     native.define_singleton_method("unreachable", function!(unreachable, 5))?;

@@ -29,7 +29,7 @@ pub struct Cut {
 }
 
 /// An object in a heap from which something is cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct WhatIf {
     /// The chain of references that holds it then, if any does.
     pub paths: Paths,

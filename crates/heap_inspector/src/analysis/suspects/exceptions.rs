@@ -16,7 +16,7 @@ impl Exceptions {
     /// # Errors
     /// [`Error::File`] where the file cannot be read, [`Error::Usage`] for a line that is not a pattern.
     pub fn read(path: &Path) -> Result<Exceptions> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let text = crate::source::text(path)?;
         let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         Exceptions::of(lines, &path.display().to_string())

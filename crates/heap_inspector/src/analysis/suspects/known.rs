@@ -16,7 +16,7 @@ impl Known {
     /// # Errors
     /// [`Error::File`] where the file cannot be read, [`Error::Usage`] where it is neither.
     pub fn read(path: &Path) -> Result<Known> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let text = crate::source::text(path)?;
         Known::of(&text, &path.display().to_string())
     }
 

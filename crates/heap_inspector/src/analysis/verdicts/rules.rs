@@ -92,7 +92,7 @@ impl Rules {
     /// # Errors
     /// [`Error::File`] where the file cannot be read, [`Error::Usage`] for a line that is no rule.
     pub fn read(path: &Path) -> Result<Rules> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let text = crate::source::text(path)?;
         Rules::of(&text, &path.display().to_string())
     }
 

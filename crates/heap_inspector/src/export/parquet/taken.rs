@@ -172,9 +172,7 @@ mod tests {
         let folders = taken.folders("dumps/a:b.json");
         assert_eq!(
             folders.to_str(),
-            Some(
-                "service=..%2F..%2Fetc/deploy=__HIVE_DEFAULT_PARTITION__/host=a%2Fb%3Dc%20d/pid=7/taken=a%3Ab.json"
-            )
+            Some("service=..%2F..%2Fetc/deploy=__HIVE_DEFAULT_PARTITION__/host=a%2Fb%3Dc%20d/pid=7/taken=a%3Ab.json")
         );
     }
 }
