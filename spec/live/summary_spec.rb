@@ -18,6 +18,7 @@ RSpec.describe HeapInspector, ".summarize" do
   let(:duckdb) { ENV.fetch("HEAP_INSPECTOR_DUCKDB", File.expand_path("../../tmp/fleet/bin/duckdb", __dir__)) }
 
   def rows(sql)
+    lacking "there is no #{duckdb}, which bin/setup --test installs" unless File.exist?(duckdb)
     out, err, status = Open3.capture3(duckdb, "-no-init", "-batch", "-bail", "-json", "-c", sql)
     expect(status).to be_success, err
     JSON.parse(out)
