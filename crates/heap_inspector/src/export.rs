@@ -261,15 +261,12 @@ pub fn report(written: &[Written], format: FileFormat, dump: &str, contexts: &[C
         0 | 1 => text.to_owned(),
         _ => format!("{}: {text}", file.dump),
     };
-    // A dump of tables has several files.
-    let mut contexts = contexts.iter();
-    let mut before: Option<&Written> = None;
-    for file in written {
-        sections.extend(file.notes.iter().map(|text| note(Level::Info, of(file, text))));
-        if format != FileFormat::Parquet || before.is_none_or(|before| before.path.parent() != file.path.parent()) {
-            sections.extend(contexts.next().into_iter().flat_map(Context::notes));
-        }
-        before = Some(file);
+    // Tables of a dump are files of one folder.
+    let is_one = |a: &Written, b: &Written| format == FileFormat::Parquet && a.path.parent() == b.path.parent();
+    for (files, context) in written.chunk_by(is_one).zip(contexts) {
+        let notes = files.iter().flat_map(|file| file.notes.iter().map(|text| of(file, text)));
+        sections.extend(notes.map(|text| note(Level::Info, text)));
+        sections.extend(context.notes());
     }
     Report { verb: "export", dump: dump.to_owned(), sections }
 }

@@ -77,7 +77,7 @@ impl Page {
         let last = Last::new(name, snapshot, &source, scanning)?;
         let compared: Vec<Dump<'_>> = dumps.iter().map(|dump| dump.compared()).collect();
         let diff = if dumps.len() > 1 { Some(Diff::new(&compared, control)?) } else { None };
-        let said = Said { limit: SUSPECTS, except: None, rules: options.rules, known: None, fails_on_new: false };
+        let said = Said::plain(SUSPECTS, options.rules);
         let (answer, _) = Named::suspects(dumps, diff.as_ref(), &source, said, control)?;
         let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
         let (found, doubts) = (&answer.suspects, answer.report().sections);

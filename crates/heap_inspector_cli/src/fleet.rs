@@ -1,6 +1,6 @@
 //! `fleet`: summaries of many dumps go in, the inbox of what leaks comes out, worked out by the `duckdb` program.
 //!
-//! The program and not the crate: bundled, that compiles DuckDB itself, a quarter of an hour on two cores and 40 MB more in each gem.
+//! The program and not the crate: bundled, that compiles DuckDB itself, which would take minutes of each installation and tens of megabytes.
 
 use heap_inspector::control::Control;
 use heap_inspector::fleet::files::Files;
@@ -13,7 +13,6 @@ use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is asked.
@@ -171,9 +170,7 @@ fn waited(child: &mut Child, control: &Control<'_>) -> Result<bool> {
         if let Some(status) = child.try_wait().map_err(|source| Error::File { path: "duckdb".into(), source })? {
             return Ok(status.success());
         }
-        if control.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
-            return Err(Error::Interrupted);
-        }
+        control.check()?;
         std::thread::sleep(PAUSE);
     }
 }

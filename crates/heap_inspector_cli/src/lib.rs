@@ -111,10 +111,7 @@ pub fn run(
         Asked::Other(Other::Convert { dump, output }) => copied(convert::run(&dump, &output, out, cancel), &dump, err),
         Asked::Other(Other::Serve { dumps, port, bind, confidential, rules, app }) => {
             let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app, rules: rules.as_ref() };
-            match serve::run(&serving, Progress::new(terminal.progress), out, cancel) {
-                Ok(()) => SUCCESS,
-                Err(error) => refuse(&error, None, err),
-            }
+            ended(serve::run(&serving, Progress::new(terminal.progress), out, cancel), err)
         }
         Asked::Other(Other::Fleet { places, since, service, lines, format, sql, duckdb }) => {
             let (since, service) = (since.as_deref(), service.as_deref());
@@ -123,8 +120,7 @@ pub fn run(
             if sql {
                 match asked.sql(&control) {
                     Ok((text, files)) => {
-                        for (path, why) in &files.left_out {
-                            let told = format!("{} is left out: {why}", path.display());
+                        for told in files.warnings() {
                             let _ = writeln!(err, "heap_inspector: warning: {}", view::escape::terminal(&told));
                         }
                         answered(out.write_all(text.as_bytes()).and_then(|()| out.flush()), cancel, err)
@@ -140,10 +136,7 @@ pub fn run(
             }
         }
         Asked::Other(Other::Mcp { dumps, confidential, app }) => {
-            match mcp::run(&mcp::Serving { dumps: &dumps, confidential, app: &app }, out, cancel) {
-                Ok(()) => SUCCESS,
-                Err(error) => refuse(&error, None, err),
-            }
+            ended(mcp::run(&mcp::Serving { dumps: &dumps, confidential, app: &app }, out, cancel), err)
         }
         Asked::Other(Other::Completions { shell }) => {
             let mut text = Vec::new();
@@ -177,6 +170,14 @@ fn copied(told: heap_inspector::Result<String>, dump: &OsString, err: &mut dyn W
             SUCCESS
         }
         Err(error) => refuse(&error, Some(dump), err),
+    }
+}
+
+/// The code of what served until it ended.
+fn ended(served: heap_inspector::Result<()>, err: &mut dyn Write) -> i32 {
+    match served {
+        Ok(()) => SUCCESS,
+        Err(error) => refuse(&error, None, err),
     }
 }
 

@@ -4,8 +4,8 @@
 //! A file is read whole by the decoder that also writes them. Costs a few milliseconds a file, on all cores.
 
 use crate::control::Control;
-use crate::export::parquet::schema::{DUMP, Kind, Table};
-use crate::{Error, Result};
+use crate::export::parquet::schema::{DUMP, Kind, TABLES, Table};
+use crate::{Error, Result, threads};
 use globset::GlobBuilder;
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -15,8 +15,8 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Files that are asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,12 +74,17 @@ impl Files {
         self.groups.is_empty() && self.remote.is_empty()
     }
 
+    /// Of each file that is left out, that it is and why.
+    pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
+        self.left_out.iter().map(|(path, why)| format!("{} is left out: {why}", path.display()))
+    }
+
     /// Leaves out files that an engine cannot read, though we can.
     pub fn leave_out(&mut self, is_unreadable: impl Fn(&Path) -> bool) {
         for group in &mut self.groups {
-            let (unreadable, kept) = std::mem::take(group).into_iter().partition(|path| is_unreadable(path));
-            let told: Vec<PathBuf> = unreadable;
-            self.left_out.extend(told.into_iter().map(|path| (path, "the engine cannot read it".to_owned())));
+            let (unreadable, kept): (Vec<PathBuf>, _) =
+                std::mem::take(group).into_iter().partition(|path| is_unreadable(path));
+            self.left_out.extend(unreadable.into_iter().map(|path| (path, "the engine cannot read it".to_owned())));
             *group = kept;
         }
         self.groups.retain(|group| !group.is_empty());
@@ -166,27 +171,22 @@ fn below(folder: &Path, depth: usize, found: &mut dyn FnMut(PathBuf), control: &
 /// Whether it has the name of a table that is beside a dump's row, not the row: it is no file that is missed.
 fn is_other_table(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str());
-    let others = crate::export::parquet::schema::TABLES.iter().filter(|table| table.name != DUMP.name);
-    others.into_iter().any(|table| Some(table.name) == stem)
+    TABLES.iter().any(|table| table.name != DUMP.name && Some(table.name) == stem)
 }
 
 /// What tells the columns of each file, or what is wrong with it.
 fn checked(paths: &[PathBuf], control: &Control<'_>) -> Result<Vec<Checked>> {
     let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![Ok(0); paths.len()]));
-    std::thread::scope(|scope| {
-        let work = || -> Result<()> {
-            while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < paths.len()) {
-                control.check()?;
-                let shape = shape(&paths[at]);
-                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = shape;
-            }
-            Ok(())
-        };
-        let others: Vec<_> = (1..control.thread_count().min(paths.len())).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        others.into_iter().map(|other| other.join().unwrap_or(Err(Error::Interrupted))).fold(own, Result::and)
-    })?;
-    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    let work = || -> Result<()> {
+        while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < paths.len()) {
+            control.check()?;
+            let shape = shape(&paths[at]);
+            found.lock().unwrap_or_else(PoisonError::into_inner)[at] = shape;
+        }
+        Ok(())
+    };
+    threads::all(vec![&work; control.thread_count().min(paths.len())]).into_iter().collect::<Result<()>>()?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A hash of a file's columns, or why it is no summary that can be asked.

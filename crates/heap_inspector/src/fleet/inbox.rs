@@ -132,9 +132,7 @@ pub fn report(found: &[Inbox], files: &Files, place: &str, limit: usize) -> Repo
     let table =
         Table { name: "inbox", title: "Leaks of the fleet".into(), columns, rows, rest, total: None, bar: None };
     let mut sections = vec![Section::Table(table)];
-    for (path, why) in &files.left_out {
-        sections.push(note(Level::Warning, format!("{} is left out: {why}", path.display())));
-    }
+    sections.extend(files.warnings().map(|text| note(Level::Warning, text)));
     if found.is_empty() {
         let text = "nothing piles up in any process that has two dumps or more, and nothing is suspected in one";
         sections.push(note(Level::Info, text));

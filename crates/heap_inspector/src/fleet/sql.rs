@@ -2,7 +2,7 @@
 //! rows of a list.
 
 use super::files::Files;
-use crate::export::parquet::schema::{DUMP, Field, Table};
+use crate::export::parquet::schema::{DUMP, Table};
 use std::path::{Path, PathBuf};
 
 /// What is asked for.
@@ -79,16 +79,12 @@ pub fn readable(files: &Files) -> String {
 #[must_use]
 pub fn view(list: &Table, unnest: &str) -> String {
     let own = DUMP_COLUMNS.join(", ");
-    let fields: Vec<String> = list.fields.iter().map(|field| format!("one.{}", name(field))).collect();
+    let fields: Vec<String> = list.fields.iter().map(|field| format!("one.{}", field.name)).collect();
     format!(
         "CREATE OR REPLACE TEMP VIEW {list} AS\nSELECT {own}, {}\nFROM (SELECT {own}, {unnest}({list}) AS one FROM dumps) AS rows_of;\n",
         fields.join(", "),
         list = list.name,
     )
-}
-
-fn name(field: &Field) -> &'static str {
-    field.name
 }
 
 /// What of a dump stands in each row of its lists.

@@ -41,13 +41,11 @@ fn names(loaded: &[Loaded]) -> String {
 pub(super) fn next(dumps: &InOrder, asked: &Asked<'_>) -> Result<Report> {
     let (loaded, _) = dumps;
     let rules = Rules::default();
-    let said = Said { limit: 1, except: None, rules: &rules, known: None, fails_on_new: false };
-    let found = several::suspects(said, dumps.clone(), &asked.options.control)?;
-    let lists = found.sections.iter().filter_map(|section| match section {
+    let found = several::suspects(Said::plain(1, &rules), dumps.clone(), &asked.options.control)?;
+    let first: Option<&Vec<Fact>> = found.sections.iter().find_map(|section| match section {
         Section::List(list) => list.items.first(),
         _ => None,
     });
-    let first: Option<&Vec<Fact>> = lists.into_iter().next();
     let is_traced = loaded.iter().any(|dump| dump.snapshot.heap().totals().traced.count > 0);
     let mut steps: Vec<[String; 2]> = Vec::new();
     let mut step = |what: &str, how: String| steps.push([what.to_owned(), how]);

@@ -24,6 +24,14 @@ pub struct Said<'a> {
     pub fails_on_new: bool,
 }
 
+impl<'a> Said<'a> {
+    /// So many, by these rules, and nothing else.
+    #[must_use]
+    pub fn plain(limit: usize, rules: &'a Rules) -> Said<'a> {
+        Said { limit, except: None, rules, known: None, fails_on_new: false }
+    }
+}
+
 impl Named<'_> {
     /// The suspects of dumps, the oldest first, which `diff` compares where there are several; and the failure, where there is one. Texts
     /// are read from `source`, the last dump's.

@@ -22,8 +22,6 @@ pub struct Summary {
 
 /// Bytes of a file that a summary is at most.
 pub const MOST_BYTES: usize = 200_000;
-/// How often the lists are cut in half until a summary is as small.
-const HALVES: usize = 12;
 /// What of each table a fleet keeps, unless it is too much.
 const KEPT: Limits = Limits { suspects: 20, paths: 500, classes: 300, sites: 300, gems: 300, strings: 100 };
 
@@ -103,23 +101,18 @@ impl Summary {
     /// # Errors
     /// Those of the encoder, which are the library's.
     pub fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
-        let mut summary = self.clone();
-        for _ in 0..HALVES {
+        let mut lists = self.lists.clone();
+        loop {
             let mut bytes = Vec::new();
             let mut writer = Writer::new(&DUMP, path, &mut bytes)?;
-            writer.row_with_lists(summary.row.clone(), summary.lists.clone())?;
+            writer.row_with_lists(self.row.clone(), lists.clone())?;
             writer.finish()?;
-            if bytes.len() <= MOST_BYTES {
+            let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+            if bytes.len() <= MOST_BYTES || longest == 0 {
                 return Ok(bytes);
             }
-            let longest = summary.lists.iter().map(Vec::len).max().unwrap_or(0);
-            summary.lists.iter_mut().for_each(|rows| rows.truncate(longest / 2));
+            lists.iter_mut().for_each(|rows| rows.truncate(longest / 2));
         }
-        let mut bytes = Vec::new();
-        let mut writer = Writer::new(&DUMP, path, &mut bytes)?;
-        writer.row_with_lists(summary.row, vec![Vec::new(); DUMP.lists.len()])?;
-        writer.finish()?;
-        Ok(bytes)
     }
 
     /// Writes its file.

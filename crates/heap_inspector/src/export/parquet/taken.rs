@@ -2,6 +2,7 @@
 
 use super::columns::Value;
 use crate::heap::Heap;
+use chrono::DateTime;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,34 +104,13 @@ fn folder(value: &str) -> String {
 
 /// Microseconds since 1970 of `2026-01-02T03:04:05.678Z`; none of another form, or of no such day.
 pub(super) fn micros(time: &str) -> Option<i64> {
-    let (date, clock) = time.strip_suffix('Z')?.split_once('T')?;
-    let numbers = |text: &str, mark: char| -> Option<[i64; 3]> {
-        let mut parts = text
-            .split(mark)
-            .map(|part| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<i64>().ok()).flatten());
-        let found = [parts.next()??, parts.next()??, parts.next()??];
-        parts.next().is_none().then_some(found)
-    };
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(clock, ':')?);
-    let is_fraction = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    let is_possible = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..=60).contains(&second);
-    if !is_possible || !is_fraction {
-        return None;
-    }
-    let micros: i64 = format!("{fraction:0<6}")[..6].parse().ok()?;
-    // Days of the civil calendar from an era of 400 years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micros)
+    let is_of_that_form = time.ends_with('Z') && time.get(10..11) == Some("T") && time.len() <= LONGEST;
+    let time = DateTime::parse_from_rfc3339(time).ok().filter(|_| is_of_that_form)?;
+    Some(time.timestamp_micros()).filter(|micros| *micros >= 0)
 }
+
+/// With nine digits behind the second.
+const LONGEST: usize = 30;
 
 #[cfg(test)]
 mod tests {
