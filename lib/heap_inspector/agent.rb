@@ -326,11 +326,7 @@ module HeapInspector
                         dumper: request["dumper"], format: request["format"])
         with_file(connection) do |file|
           # The collection and the fork say nothing, and may wait long for their turn.
-          pulse = Thread.new { loop { sleep(PULSE) && progress.call(so_far, nil) } }
-          pulse.report_on_exception = false
-          dump.to_io(file).to_h
-        ensure
-          pulse&.kill&.join
+          with_pulse(-> { progress.call(so_far, nil) }) { dump.to_io(file).to_h }
         end
       end
 
@@ -351,17 +347,20 @@ module HeapInspector
       # The file is asked for before: who asked waits for as long as the dump and its reader take, and hears that they go on.
       def summarize(connection, request)
         with_file(connection) do |file|
-          pulse = Thread.new { loop { sleep(PULSE) && tell(connection, progress: 0) } }
-          pulse.report_on_exception = false
-          bytes = begin
-            HeapInspector.summarize(gc: request.fetch("gc", true) ? true : false)
-          ensure
-            pulse.kill.join
-          end
+          bytes = with_pulse(-> { tell(connection, progress: 0) }) { HeapInspector.summarize(gc: request.fetch("gc", true) ? true : false) }
           file.write(bytes)
           file.flush
           { bytes: bytes.bytesize }
         end
+      end
+
+      # Has whoever asked hear again and again that it goes on.
+      def with_pulse(beat)
+        pulse = Thread.new { loop { sleep(PULSE) && beat.call } }
+        pulse.report_on_exception = false
+        yield
+      ensure
+        pulse&.kill&.join
       end
 
       # Asks for the open file of whoever wants what goes into it.

@@ -37,6 +37,29 @@ module HeapInspector
       @last[part] = message
       tell(message)
     end
+
+    # What a module that writes every `@seconds`, by a thread that runs its `write`, is extended with.
+    module Repeated
+      # @return [void]
+      def stop
+        @seconds = nil
+        @thread&.kill
+      end
+
+      # The child writes its own.
+      #
+      # @return [void]
+      def after_fork
+        begin_writing if @seconds
+      end
+
+      private
+
+      def begin_writing
+        @thread&.kill
+        @thread = Background.thread(self::THREAD) { write }
+      end
+    end
   end
 
   private_constant :Background

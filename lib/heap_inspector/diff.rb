@@ -186,8 +186,6 @@ module HeapInspector
     # @example
     #   diff.export("snapshots") # memlab find-leaks --baseline ... --target ... --final ... --trace-all-objects
     def export(folder, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, tables: nil, where: nil)
-      raise ArgumentError, "summaries are written by summarize" if format == Export::SUMMARY
-
       options = { format: format, by: by, sites: sites, confidential: confidential, min: min, tables: tables }
       Export.write(heaps, folder, terms(where), options)
     end

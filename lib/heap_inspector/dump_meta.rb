@@ -40,10 +40,12 @@ module HeapInspector
       #
       # @return [Hash{Symbol => String, nil}]
       def identity
-        { service: service, deploy: revision, host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200) }
+        { service: service, deploy: revision, host: host }
       end
 
       private
+
+      def host = text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200)
 
       def service
         name = ENV["HEAP_INSPECTOR_SERVICE"].to_s.strip
@@ -55,7 +57,7 @@ module HeapInspector
           version: VERSION_OF_FORMAT, dumper: dumper, service: service, start_ticks: ProcFs.start_ticks("self"),
           worker: HeapInspector.autoload?(:Agent) ? nil : Agent.worker,
           taken_by: "heap_inspector #{VERSION}", method: "fork", ruby: RUBY_DESCRIPTION, pid: Process.pid,
-          command: text($PROGRAM_NAME, 200), host: text(ProcFs.read("/proc/sys/kernel/hostname").strip, 200),
+          command: text($PROGRAM_NAME, 200), host: host,
           time: Time.now.utc.strftime("%FT%T.%LZ"),
           rss: ProcFs.status("self")["VmRSS"], gc_stat: GC.stat, threads: Thread.list.size,
           # By Ruby's own dumper objects that only another thread's stack holds look unreachable.

@@ -10,9 +10,6 @@ module HeapInspector
     # What may be written.
     FORMATS = %i[heapsnapshot pprof folded speedscope parquet].freeze
 
-    # What a fleet keeps, the format of {Heap#summarize}.
-    SUMMARY = :summary
-
     # What the frames of a profile may be.
     FRAMES = %i[stack site dominators].freeze
 
@@ -29,13 +26,24 @@ module HeapInspector
       raise ArgumentError, "min: is a number of bytes, not #{min.inspect}" unless min.is_a?(Integer) && min.between?(0, Where::LARGEST)
 
       by = options.fetch(:by)
-      tables = options[:tables]
+      tables = options.fetch(:tables)
       tables = (tables.is_a?(Array) ? tables : [tables]).map { |table| Where.known(table, TABLES, "tables:").to_s } unless tables.nil?
-      format = options.fetch(:format) == SUMMARY ? SUMMARY : Where.known(options.fetch(:format), FORMATS, "format:")
-      given = { format: format.to_s, tables: tables&.join(","), by: by && Where.known(by, FRAMES, "by:").to_s,
-                sites: options.fetch(:sites) ? true : false, confidential: options.fetch(:confidential) ? true : false, min: min }
-      Native.export(heaps, File.expand_path(Input.path_of(path)), given, terms)
+      given = { format: Where.known(options.fetch(:format), FORMATS, "format:").to_s, tables: tables&.join(","),
+                by: by && Where.known(by, FRAMES, "by:").to_s, sites: options.fetch(:sites) ? true : false,
+                confidential: options.fetch(:confidential) ? true : false, min: min }
+      save(heaps, path, terms, given)
     end
+
+    # @param heap [Heap]
+    # @param path [String, Pathname] a new file, or a folder
+    # @return [String] the file's path
+    def self.summarize(heap, path)
+      given = { format: "summary", tables: nil, by: nil, sites: false, confidential: true, min: 0 }
+      save([heap], path, Where.terms(nil, heap), given).first
+    end
+
+    def self.save(heaps, path, terms, given) = Native.export(heaps, File.expand_path(Input.path_of(path)), given, terms)
+    private_class_method :save
   end
 
   private_constant :Export

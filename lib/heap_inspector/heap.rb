@@ -361,8 +361,6 @@ module HeapInspector
     #   heap.export("heap.heapsnapshot", min: 1024)
     #   heap.export("heap.pb.gz", format: :pprof, by: :dominators)
     def export(path, format: :heapsnapshot, by: nil, sites: false, confidential: false, min: 0, tables: nil, where: nil)
-      raise ArgumentError, "summaries are written by summarize" if format == Export::SUMMARY
-
       options = { format: format, by: by, sites: sites, confidential: confidential, min: min, tables: tables }
       Export.write([self], path, Where.terms(where, self), options).first
     end
@@ -376,8 +374,7 @@ module HeapInspector
     # @example
     #   heap.summarize("heap.parquet")
     def summarize(path)
-      options = { format: Export::SUMMARY, by: nil, sites: false, confidential: true, min: 0 }
-      Export.write([self], path, Where.terms(nil, self), options).first
+      Export.summarize(self, path)
     end
 
     # @return [Relation] all objects, to be asked for: {Relation#where}, {Relation#group}, {Relation#order}, ...

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "fileutils"
+require_relative "background"
 require_relative "metrics"
 
 module HeapInspector
@@ -8,6 +9,10 @@ module HeapInspector
   #
   # @api private
   module MetricsFile
+    extend Background::Repeated
+
+    # The name of its thread.
+    THREAD = "metrics"
     # After so many times without a new one a file is a dead process's.
     DEAD = 20
 
@@ -34,17 +39,11 @@ module HeapInspector
         @seconds = nil
       end
 
-      # @return [void]
-      def after_fork
-        begin_writing if @seconds
-      end
-
       private
 
       def begin_writing
-        @thread&.kill
         @owner = Process.pid
-        @thread = Background.thread("metrics") { write }
+        super
       end
 
       def path = File.join(@folder, "heap_inspector-#{Process.pid}.prom")

@@ -10,6 +10,10 @@ module HeapInspector
   #
   # @api private
   module Profiles
+    extend Background::Repeated
+
+    # The name of its thread.
+    THREAD = "profiles"
     # The names of its files.
     NAME = "heap-profile-%<pid>d-%<time>s.pb.gz"
     # Those of any process.
@@ -31,25 +35,7 @@ module HeapInspector
         ForkHook.install
       end
 
-      # @return [void]
-      def stop
-        @seconds = nil
-        @thread&.kill
-      end
-
-      # The child writes its own.
-      #
-      # @return [void]
-      def after_fork
-        begin_writing if @seconds
-      end
-
       private
-
-      def begin_writing
-        @thread&.kill
-        @thread = Background.thread("profiles") { write }
-      end
 
       def write
         loop do

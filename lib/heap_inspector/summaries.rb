@@ -15,6 +15,10 @@ module HeapInspector
   #
   # @api private
   module Summaries
+    extend Background::Repeated
+
+    # The name of its thread.
+    THREAD = "summaries"
     # Seconds for the dump, and for what reads it.
     TIMEOUT = 600
     # Where a process has none of its own, a summary goes into such folders, which engines read columns from.
@@ -24,7 +28,7 @@ module HeapInspector
     # What stands in an address for what the process is.
     PLACES = /\{(service|deploy|host|pid|time)\}/
 
-    private_constant :FOLDERS, :PLACES, :TIMEOUT, :MOST
+    private_constant :FOLDERS, :PLACES
 
     class << self
       # @param gc [Boolean]
@@ -51,19 +55,6 @@ module HeapInspector
         ForkHook.install
       end
 
-      # @return [void]
-      def stop
-        @seconds = nil
-        @thread&.kill
-      end
-
-      # The child writes its own.
-      #
-      # @return [void]
-      def after_fork
-        begin_writing if @seconds
-      end
-
       # Takes a summary and brings it where it is wanted.
       #
       # @param to [String] a folder, below which it is filed by service, deploy, host, process and time; or an address that takes a PUT, in
@@ -76,11 +67,6 @@ module HeapInspector
       end
 
       private
-
-      def begin_writing
-        @thread&.kill
-        @thread = Background.thread("summaries") { write }
-      end
 
       # Not all processes of a fleet at once: each begins at a time of its own.
       def write
@@ -138,7 +124,8 @@ module HeapInspector
       end
 
       def file(bytes, to)
-        folder = File.join(to, *FOLDERS.map { |name| "#{name}=#{part(about.fetch(name))}" }, "taken=#{about.fetch(:time)}")
+        known = about
+        folder = File.join(to, *FOLDERS.map { |name| "#{name}=#{part(known.fetch(name))}" }, "taken=#{known.fetch(:time)}")
         FileUtils.mkdir_p(folder, mode: 0o700)
         path = File.join(folder, "dump.parquet")
         WholeFile.create(path) { |file, _| file.write(bytes) }

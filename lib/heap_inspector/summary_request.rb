@@ -7,12 +7,10 @@ module HeapInspector
   class SummaryRequest < AgentRequest
     # What a Parquet file begins and ends with.
     MAGIC = "PAR1".b
-    # Seconds for the dump and for what reads it, as {Summaries} has them, and then some.
-    LONGEST = 1300
-    # Bytes that a summary has at most.
-    MOST = 200_000
+    # Seconds for the dump and for what reads it, and then some.
+    LONGEST = (2 * Summaries::TIMEOUT) + 100
 
-    private_constant :MAGIC, :LONGEST, :MOST
+    private_constant :MAGIC, :LONGEST
 
     # @param pid [Integer]
     # @param output [String, nil] nil for a name of its own here
@@ -31,8 +29,8 @@ module HeapInspector
 
     # A process may say anything; only the file tells.
     def check(pid, name)
-      bytes = File.binread(name, MOST + 1).to_s
-      is_whole = bytes.bytesize.between?(12, MOST) && bytes.start_with?(MAGIC) && bytes.end_with?(MAGIC)
+      bytes = File.binread(name, Summaries::MOST + 1).to_s
+      is_whole = bytes.bytesize.between?(12, Summaries::MOST) && bytes.start_with?(MAGIC) && bytes.end_with?(MAGIC)
       raise DumpFailed, "process #{pid} wrote what is no summary" unless is_whole
 
       bytes.bytesize

@@ -48,6 +48,25 @@ RSpec.describe "servers" do
     started(["puma", "-C", "puma.rb", "config.ru"], environment: environment, chdir: folder, log: File.join(folder, "log"))
   end
 
+  # A Rails app with an agent, by its Railtie: what its class says, and what stands behind that.
+  def rails(settings, code = "")
+    write("config.ru", "require_relative 'app'\nrun App")
+    write("app.rb", <<~RUBY)
+      require "action_controller/railtie"
+      require "heap_inspector"
+      class App < Rails::Application
+        config.eager_load = false
+        config.logger = Logger.new(nil)
+        config.secret_key_base = "x" * 40
+        config.hosts.clear
+        config.heap_inspector.agent = true
+        #{settings}
+      end
+      #{code}
+      App.initialize!
+    RUBY
+  end
+
   def rows
     out, err, code = command("ps", "--format", "json")
     raise err unless code.zero?
@@ -278,25 +297,11 @@ RSpec.describe "servers" do
 
   it "serves a Rails app by its Railtie, and its rake tasks" do
     need("puma", "puma/puma_http11", "action_controller/railtie")
-    write("config.ru", <<~RUBY)
-      require_relative "app"
-      run App
-    RUBY
-    write("app.rb", <<~RUBY)
-      require "action_controller/railtie"
-      require "heap_inspector"
-      class App < Rails::Application
-        config.eager_load = false
-        config.logger = Logger.new(nil)
-        config.secret_key_base = "x" * 40
-        config.hosts.clear
-        config.heap_inspector.agent = true
-        config.heap_inspector.trace = :all
-        config.heap_inspector.trace_mode = :full
-        config.heap_inspector.dump_above = "8GB"
-        routes.append { get "/", to: ->(_) { [200, {}, ["ok \#{Process.pid}"]] } }
-      end
-      App.initialize!
+    rails(<<~RUBY)
+      config.heap_inspector.trace = :all
+      config.heap_inspector.trace_mode = :full
+      config.heap_inspector.dump_above = "8GB"
+      routes.append { get "/", to: ->(_) { [200, {}, ["ok \#{Process.pid}"]] } }
     RUBY
     write("Rakefile", "require_relative 'app'\nRails.application.load_tasks")
     write("plain.rb", "#{ends}workers 2\nthreads 2, 2\nbind \"tcp://127.0.0.1:#{port}\"\npreload_app!\n")
@@ -317,19 +322,10 @@ RSpec.describe "servers" do
 
   it "accuses no cache of a Rails app, and names the list that keeps its controllers" do
     need("puma", "puma/puma_http11", "action_controller/railtie")
-    write("config.ru", "require_relative 'app'\nrun App")
-    write("app.rb", <<~RUBY)
-      require "action_controller/railtie"
-      require "heap_inspector"
-      class App < Rails::Application
-        config.eager_load = false
-        config.logger = Logger.new(nil)
-        config.secret_key_base = "x" * 40
-        config.hosts.clear
-        config.cache_store = :memory_store, { size: 300 << 10 }
-        config.heap_inspector.agent = true
-        routes.append { get "/", to: "shop#index"; get "/kept", to: "shop#kept" }
-      end
+    rails(<<~RUBY, <<~CODE)
+      config.cache_store = :memory_store, { size: 300 << 10 }
+      routes.append { get "/", to: "shop#index"; get "/kept", to: "shop#kept" }
+    RUBY
       module Audit
         SEEN = []
       end
@@ -348,8 +344,7 @@ RSpec.describe "servers" do
           render plain: "ok"
         end
       end
-      App.initialize!
-    RUBY
+    CODE
     server = started(["puma", "-t", "2:2", "-b", "tcp://127.0.0.1:#{port}", "config.ru"], chdir: folder, log: File.join(folder, "log"))
     armed(1)
     take = lambda do |name, path = "/", count = 100|
