@@ -7,11 +7,11 @@ mod build;
 mod codes;
 pub(crate) mod column;
 mod index;
+mod later;
 mod lines;
 mod parts;
 mod root_names;
 
-use crate::Result;
 use crate::control::Control;
 use crate::diagnostics::Diagnostics;
 use crate::gems::App;
@@ -25,10 +25,16 @@ use crate::source::Source;
 use crate::stacks::FrameId;
 use crate::sums::{Ranges, Sum, Sums, Totals};
 use crate::symbols::{SiteId, Symbol};
+use crate::{Error, Result};
 pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
+use later::Later;
+pub(crate) use later::Origin;
 use root_names::RootNames;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// An object's number: its place among the object lines of the dump, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -75,10 +81,9 @@ pub struct Shape {
     pub edge_name: Option<String>,
 }
 
-/// The properties of all nodes, each by node number.
+/// The properties of all nodes that most questions look at, each by node number.
 #[derive(Debug, Default, PartialEq)]
 struct Columns {
-    addresses: Addresses,
     types: Vec<Type>,
     /// The place in `trait_sets`.
     flags: Column,
@@ -91,13 +96,29 @@ struct Columns {
     slot_sizes: Column,
     /// Elements, entries, bytes or instance variables, by the type, plus 1; 0 where the dump does not say.
     lengths: Column,
-    /// Where a node's line begins, in bytes behind its segment's begin.
-    offsets: Column,
     /// The frame that allocated a node; 0 for none.
     stacks: Column,
-    /// Where a node's references end; they begin where the node's before it end.
-    edge_ends: Vec<u32>,
     trait_sets: Vec<Flags>,
+}
+
+/// The references of all nodes.
+#[derive(Debug, Default)]
+struct Edges {
+    /// By node, where its references end; they begin where the node's before it end.
+    ends: Vec<u32>,
+    /// The targets of all, by node; [`DANGLING`] where the address stands in `dangling`.
+    targets: Vec<u32>,
+    /// The addresses of dangling references by the place of the reference, ascending.
+    dangling: Vec<(u32, u64)>,
+}
+
+/// Where the lines of nodes begin in the dump.
+#[derive(Debug, Default)]
+struct Lines {
+    /// From a node on, behind which offset. Ascending.
+    segments: Vec<(u32, u64)>,
+    /// By node, in bytes behind its segment's begin.
+    offsets: Column,
 }
 
 /// Addresses by node. Most heaps lie within 32 GiB, so a multiple of 8 behind the lowest address fits in 4 bytes.
@@ -128,17 +149,16 @@ impl Addresses {
 #[derive(Debug)]
 pub struct Heap {
     columns: Columns,
-    /// Where in the dump the lines of nodes lie: from a node on, in bytes behind an offset. Ascending.
-    segments: Vec<(u32, u64)>,
-    /// The targets of all references, by node; [`DANGLING`] where the address stands in `dangling`.
-    edges: Vec<u32>,
-    /// The addresses of dangling references by the place of the reference, ascending.
-    dangling: Vec<(u32, u64)>,
+    addresses: Later<Addresses>,
+    lines: Later<Lines>,
+    edges: Later<Edges>,
     class_nodes: Vec<u32>,
     roots: Vec<Root>,
     shapes: Vec<Shape>,
     root_names: RootNames,
-    index: Index,
+    index: Later<Index>,
+    /// The index file from which it was opened, if it was.
+    origin: Option<Arc<Origin>>,
     names: Names,
     totals: Totals,
     pages: PageTable,
@@ -181,13 +201,13 @@ impl Heap {
     /// How many references the objects hold, own classes not counted.
     #[must_use]
     pub fn edge_count(&self) -> usize {
-        self.edges.len()
+        self.edges.targets.len()
     }
 
     /// How many of them lead to no object of the dump.
     #[must_use]
     pub fn dangling_count(&self) -> usize {
-        self.dangling.len()
+        self.edges.dangling.len()
     }
 
     /// What the dump holds in all.
@@ -209,16 +229,34 @@ impl Heap {
         size_of::<Heap>()
             + columns.packed().iter().map(|column| column.footprint()).sum::<usize>()
             + bytes_of(&columns.types)
-            + bytes_of(&columns.edge_ends)
-            + bytes_of(&self.edges)
-            + bytes_of(&self.dangling)
+            + self.addresses.peek().map_or(0, |addresses| addresses.steps.footprint())
+            + self.lines.peek().map_or(0, |lines| lines.offsets.footprint())
+            + self
+                .edges
+                .peek()
+                .map_or(0, |edges| bytes_of(&edges.ends) + bytes_of(&edges.targets) + bytes_of(&edges.dangling))
             + bytes_of(&self.class_nodes)
             + self.roots.iter().map(|root| bytes_of(&root.targets)).sum::<usize>()
             + bytes_of(&self.shapes)
-            + self.index.footprint()
+            + self.index.peek().map_or(0, Index::footprint)
             + self.names.tables.symbols.footprint()
             + self.names.tables.sites.footprint()
             + self.names.tables.stacks.footprint()
+    }
+
+    /// Whether all that was asked of it so far was there.
+    ///
+    /// # Errors
+    /// [`Error::File`] where a part was read from an index file that is not what it was, and could not be read from the dump either: what
+    /// was answered since is wrong.
+    pub fn whole(&self) -> Result<()> {
+        match &self.origin {
+            Some(origin) if origin.lost.load(Ordering::Acquire) => {
+                let source = io::Error::other("the index file was changed while it was read, and so was the dump");
+                Err(Error::File { path: origin.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What was lost or repaired.
@@ -280,7 +318,7 @@ impl Heap {
     /// The node's address.
     #[must_use]
     pub fn address(&self, id: NodeId) -> u64 {
-        self.columns.addresses.get(at(id))
+        self.addresses.get(at(id))
     }
 
     /// The node's bytes, slot included.
@@ -335,8 +373,9 @@ impl Heap {
     /// Where the node's line begins in the decoded dump, in bytes.
     #[must_use]
     pub fn offset(&self, id: NodeId) -> u64 {
-        let segment = self.segments.partition_point(|(first, _)| *first <= id.0) - 1;
-        self.segments[segment].1 + self.columns.offsets.get(at(id))
+        let Lines { segments, offsets } = &*self.lines;
+        let segment = segments.partition_point(|(first, _)| *first <= id.0) - 1;
+        segments[segment].1 + offsets.get(at(id))
     }
 
     /// The node of the node's class: a singleton class where it has one. The dump lists it apart from the references.
@@ -352,7 +391,7 @@ impl Heap {
     pub fn references(&self, id: NodeId) -> impl ExactSizeIterator<Item = Target> + DoubleEndedIterator + '_ {
         let range = self.edge_range(at(id));
         let places = range.clone();
-        self.edges[range].iter().zip(places).map(|(node, place)| match *node {
+        self.edges.targets[range].iter().zip(places).map(|(node, place)| match *node {
             DANGLING => Target::Dangling(self.dangling_address(place)),
             node => Target::Node(NodeId(node)),
         })
@@ -375,7 +414,7 @@ impl Heap {
 
     /// The targets of the node's references as they are kept, [`DANGLING`] for what is not in the dump: for loops over all edges.
     pub(crate) fn packed_targets(&self, id: NodeId) -> &[u32] {
-        &self.edges[self.edge_range(at(id))]
+        &self.edges.targets[self.edge_range(at(id))]
     }
 
     /// The node of the node's class in the same form.
@@ -395,14 +434,25 @@ impl Heap {
         classes
     }
 
+    /// Where the node's references stand among those of all nodes.
+    pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
+        let ends = &self.edges.ends;
+        at(id).checked_sub(1).map_or(0, |before| ends[before])..ends[at(id)]
+    }
+
+    /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
+    pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
+        &self.edges.targets[places.start as usize..places.end as usize]
+    }
+
     fn edge_range(&self, at: usize) -> std::ops::Range<usize> {
-        let begin = if at == 0 { 0 } else { self.columns.edge_ends[at - 1] };
-        begin as usize..self.columns.edge_ends[at] as usize
+        let places = self.edge_places(NodeId(at as u32));
+        places.start as usize..places.end as usize
     }
 
     fn dangling_address(&self, place: usize) -> u64 {
-        let found = self.dangling.binary_search_by_key(&(place as u32), |(place, _)| *place);
-        found.map_or(0, |at| self.dangling[at].1)
+        let dangling = &self.edges.dangling;
+        dangling.binary_search_by_key(&(place as u32), |(place, _)| *place).map_or(0, |at| dangling[at].1)
     }
 
     /// Sums by the parts of slots wanted, of objects whose bytes lie in `memsize`.

@@ -3,6 +3,7 @@
 
 use crate::control::Control;
 use crate::{Error, Result};
+use bytemuck::Zeroable;
 use hashbrown::{HashMap, HashTable};
 use std::hash::{BuildHasher, Hash};
 
@@ -29,6 +30,14 @@ pub(crate) fn list<T>(count: usize) -> Result<Vec<T>> {
     let mut list = Vec::new();
     list.try_reserve_exact(count).map_err(|_| refused::<T>(count))?;
     Ok(list)
+}
+
+/// So many zeros, in memory that the system gives cleared: nothing is written.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn zeroed<T: Zeroable>(count: usize) -> Result<Vec<T>> {
+    bytemuck::allocation::try_zeroed_vec(count).map_err(|()| refused::<T>(count))
 }
 
 /// So many of one value.

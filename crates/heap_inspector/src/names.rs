@@ -245,8 +245,8 @@ impl Tables {
     }
 
     pub(crate) fn from_parts(reader: &mut Reader) -> Option<Tables> {
-        let mut symbols = Symbols::from_parts(reader)?;
-        let sites = Sites::from_parts(reader, &mut symbols)?;
+        let symbols = Symbols::from_parts(reader)?;
+        let sites = Sites::from_parts(reader, symbols.len())?;
         let stacks = Stacks::from_parts(reader, sites.len())?;
         let addresses: Vec<u64> = reader.take()?;
         let records: Vec<u32> = reader.take()?;

@@ -249,7 +249,10 @@ impl Question {
     /// What is wrong with the words; also where the question is put to another form of dumps.
     pub fn of(&self, snapshot: &Snapshot, words: &Words<'_>, asked: &Asked<'_>) -> Result<Report> {
         match self.answer {
-            Answer::Heap(answer) => self.check(asked.format, words).and_then(|()| answer(snapshot, words, asked)),
+            Answer::Heap(answer) => {
+                self.check(asked.format, words)?;
+                whole(answer(snapshot, words, asked)?, [snapshot])
+            }
             _ => Err(Error::Usage { message: format!("`{}` is not asked of a loaded dump", self.name) }),
         }
     }
@@ -263,11 +266,14 @@ impl Question {
         let [.., last] = &loaded[..] else { return Err(Error::usage("no dump is loaded")) };
         match self.answer {
             Answer::Pass(answer) => answer(last.snapshot.source(), words, asked),
-            Answer::Heap(answer) => answer(&last.snapshot, words, asked),
+            Answer::Heap(answer) => whole(answer(&last.snapshot, words, asked)?, [&*last.snapshot]),
             Answer::Heaps { least, .. } if loaded.len() < least => {
                 Err(Error::Usage { message: format!("`{}` is of at least {least} dumps", self.name) })
             }
-            Answer::Heaps { answer, .. } => answer(words, asked, &mut || Ok((loaded.clone(), word.clone()))),
+            Answer::Heaps { answer, .. } => {
+                let report = answer(words, asked, &mut || Ok((loaded.clone(), word.clone())))?;
+                whole(report, loaded.iter().map(|dump| &*dump.snapshot))
+            }
         }
     }
 
@@ -288,17 +294,29 @@ impl Question {
                 let index = if no_index { Index::Ignored } else { Index::Kept };
                 let snapshot = Snapshot::load(one(&mut dumps)?, index, &asked.options)?;
                 snapshot.tree(&asked.options.control)?; // for the index file, should the question not need it
-                answer(&snapshot, words, asked)
+                whole(answer(&snapshot, words, asked)?, [&snapshot])
             }
             Answer::Heaps { least, .. } if dumps.len() < least => {
                 Err(Error::Usage { message: format!("`{}` is of at least {least} dumps", self.name) })
             }
             Answer::Heaps { answer, .. } => {
                 let index = if no_index { Index::Ignored } else { Index::Read };
-                answer(words, asked, &mut || several::load(std::mem::take(&mut dumps), index, &asked.options))
+                let mut loaded = Vec::new();
+                let report = answer(words, asked, &mut || {
+                    let in_order = several::load(std::mem::take(&mut dumps), index, &asked.options)?;
+                    loaded.clone_from(&in_order.0);
+                    Ok(in_order)
+                })?;
+                whole(report, loaded.iter().map(|dump| &*dump.snapshot))
             }
         }
     }
+}
+
+/// An answer, if all that the dumps were asked for was there.
+fn whole<'a>(report: Report, dumps: impl IntoIterator<Item = &'a Snapshot>) -> Result<Report> {
+    dumps.into_iter().try_for_each(|dump| dump.heap().whole())?;
+    Ok(report)
 }
 
 /// What all questions share, read from words.

@@ -3,25 +3,27 @@
 //! It is a cache and never believed: it names the dump's size, time of change and a hash of its ends, and this library's version, and
 //! each part has a checksum; what does not fit is as good as none. It is written to a temporary file (0600) and renamed, so a reader
 //! finds a whole one or none. It holds names and addresses of the dump but no string's text, and may be deleted at any time.
-//! It is read with two threads and takes about a tenth of the dump.
+//! It takes about a tenth of the dump. What nearly every question looks at is read at once, on several threads; where objects lie, what
+//! refers to what and where lines begin stay in the file until they are asked for ([`crate::heap::Heap::whole`]).
 //!
 //! Numbers are in the byte order of the machine; on another the magic number differs, and the file is as good as none.
 
 use crate::Result;
-use crate::arrays::{Parts, Reader};
+use crate::arrays::{Group, Groups, Parts};
 use crate::graph::dominators::Tree;
-use crate::heap::Heap;
+use crate::heap::{Heap, Origin};
 use crate::scan::Options;
 use crate::source::Source;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use twox_hash::XxHash3_64;
 
 /// Raised with every change of what the file holds.
-const FORMAT: u64 = 4;
+const FORMAT: u64 = 5;
 /// `HEAPIDX` and a newline, which a transfer as text would change.
 const MAGIC: u64 = u64::from_le_bytes(*b"HEAPIDX\n");
 /// So many bytes of each end of the dump are hashed.
@@ -134,18 +136,32 @@ pub fn open(source: &Source, options: &Options<'_>) -> Result<(Heap, Opened)> {
 pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
     let file = trusted(&path(dump)).ok()?;
     let identity = Identity::of(dump).ok()?;
-    let mut reader = Reader::new(&file, MAGIC, &identity.words(), options.control.thread_count())?;
-    let mut heap = Heap::from_parts(&mut reader)?;
+    let mut groups = Groups::of(file, MAGIC, &identity.words())?;
+    let mut group = || groups.group();
+    let (first, behind, last) = (group()?, [group()?, group()?, group()?, group()?], group()?);
+    let threads = options.control.thread_count();
+    let [mut first, mut last] = Group::read_all([&first, &last], threads)?;
+    let mut heap = Heap::from_parts(&mut first, behind, origin(dump, identity))?;
     heap.set_app(options.app);
-    let tree = Tree::from_parts(&mut reader, heap.object_count())?;
-    if tree.reachable().memsize > heap.memsize() {
+    let tree = Tree::from_parts(&mut last, heap.object_count(), threads)?;
+    if tree.reachable().memsize > heap.memsize() || !first.is_empty() || !last.is_empty() || !groups.is_empty() {
         return None;
     }
     // Warnings are errors to this caller: let the dump itself tell them.
-    if !reader.is_empty() || options.strict && !heap.diagnostics().warnings.is_empty() {
+    if options.strict && !heap.diagnostics().warnings.is_empty() {
         return None;
     }
     Some((heap, tree))
+}
+
+/// Where a heap comes from whose dump is this one.
+fn origin(dump: &Path, identity: Identity) -> Origin {
+    let (index, dump) = (path(dump), dump.to_owned());
+    let load = move || {
+        let is_same = || Identity::of(&dump).ok() == Some(identity);
+        Heap::load(&Source::path(&dump), &Options::default()).ok().filter(|_| is_same())
+    };
+    Origin { path: index, load: Box::new(load), lost: AtomicBool::new(false) }
 }
 
 /// Opens an index file: no link, and of the one who reads it or of the administrator. Another's could say anything.

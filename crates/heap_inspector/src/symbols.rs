@@ -59,6 +59,7 @@ impl Symbols {
             return None;
         }
         let mut symbols = Symbols::default();
+        symbols.room(ends.len(), bytes.len()).ok()?;
         for (at, pair) in ends.windows(2).enumerate() {
             // Each is met once, so it gets its place as its number.
             let sym = symbols.intern(&bytes[pair[0] as usize..pair[1] as usize]);
@@ -254,6 +255,9 @@ impl Sites {
     }
 
     fn look_up(&mut self, symbols: &mut Symbols, file: &[u8], line: u32, method: &[u8]) -> SiteId {
+        if self.table.is_empty() {
+            self.index(symbols);
+        }
         let hash = Self::hash(&self.hasher, file, line, method);
         let list = &self.list;
         let found = self.table.find(hash, |id| {
@@ -279,6 +283,17 @@ impl Sites {
         SiteId(id)
     }
 
+    /// Fills the table. Those of an index file have none: nobody looks for a site there.
+    #[cold]
+    fn index(&mut self, symbols: &Symbols) {
+        let (list, hasher) = (&self.list, &self.hasher);
+        let hash = |id: &u32| {
+            let site = &list[*id as usize];
+            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
+        };
+        (1..list.len() as u32).for_each(|id| drop(self.table.insert_unique(hash(&id), id, hash)));
+    }
+
     fn hash(hasher: &DefaultHashBuilder, file: &[u8], line: u32, method: &[u8]) -> u64 {
         let parts = hasher.hash_one(file) ^ hasher.hash_one(method).rotate_left(32);
         parts ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -289,20 +304,16 @@ impl Sites {
         parts.push(numbers.collect::<Vec<u32>>());
     }
 
-    pub(crate) fn from_parts(reader: &mut Reader, symbols: &mut Symbols) -> Option<Sites> {
+    /// The sites whose texts are among so many.
+    pub(crate) fn from_parts(reader: &mut Reader, symbols: usize) -> Option<Sites> {
         let numbers: Vec<u32> = reader.take()?;
-        let (list, []) = numbers.as_chunks() else { return None };
-        let mut sites = Sites::default();
-        for (at, [file, line, method]) in list.iter().enumerate() {
-            if *file as usize >= symbols.len() || *method as usize >= symbols.len() {
-                return None;
-            }
-            let [file, method] = [*file, *method].map(|text| symbols.bytes(Symbol(text)).to_vec());
-            if sites.intern(symbols, &file, *line, &method).0 as usize != at {
-                return None;
-            }
-        }
-        (sites.len() == list.len()).then_some(sites)
+        let (numbers, []) = numbers.as_chunks() else { return None };
+        let site = |[file, line, method]: &[u32; 3]| {
+            let fits = (*file.max(method) as usize) < symbols;
+            fits.then_some(Site { file: Symbol(*file), line: *line, method: Symbol(*method) })
+        };
+        let list = numbers.iter().map(site).collect::<Option<Vec<Site>>>()?;
+        (list.first() == Some(&Site::default())).then(|| Sites { list, ..Sites::default() })
     }
 
     /// The parts of a site.

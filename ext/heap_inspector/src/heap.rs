@@ -144,7 +144,9 @@ impl Heap {
     /// The snapshot dump.
     pub(crate) fn snapshot(&self, ruby: &Ruby) -> Result<Arc<Kept>, Error> {
         let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        snapshot.ok_or_else(|| errors::closed(ruby))
+        let snapshot = snapshot.ok_or_else(|| errors::closed(ruby))?;
+        snapshot.heap().whole().map_err(|error| errors::raised(ruby, &error))?;
+        Ok(snapshot)
     }
 
     /// Gives the memory back, as soon as no call works with it any more.
@@ -177,7 +179,9 @@ impl Heap {
         let report = |read: u64, all: Option<u64>| channel.report(read, all);
         let report = progress.is_some().then_some(&report as &(dyn Fn(u64, Option<u64>) + Sync));
         let done = work::run(ruby, &channel, Callbacks { progress, input: None }, || {
-            work(&snapshot, &Control { cancel: Some(&channel.cancel), progress: report, ..Control::default() })
+            let done =
+                work(&snapshot, &Control { cancel: Some(&channel.cancel), progress: report, ..Control::default() })?;
+            snapshot.heap().whole().map(|()| done)
         })?;
         self.settle(ruby, &snapshot);
         done.map_err(|error| errors::raised(ruby, &error))

@@ -4,7 +4,7 @@
 //! last first. So the lists are in the order of the pairs where the second pass goes backwards. Costs 4 bytes for each list and pair,
 //! and time for both.
 
-use crate::memory::filled;
+use crate::memory::zeroed;
 use crate::{Error, Result};
 
 /// How many each list will hold; at first nothing.
@@ -17,7 +17,7 @@ impl Counts {
     /// # Errors
     /// [`Error::Memory`].
     pub(crate) fn new(lists: usize) -> Result<Counts> {
-        Ok(Counts(filled(0, lists + 1)?))
+        Ok(Counts(zeroed(lists + 1)?))
     }
 
     /// One more for a list.
@@ -38,7 +38,7 @@ impl Counts {
             sum = sum.checked_add(*begin).ok_or_else(|| Error::format(message))?;
             *begin = sum;
         }
-        Ok(Room(Rows { begins, items: filled(0, sum as usize)? }))
+        Ok(Room(Rows { begins, items: zeroed(sum as usize)? }))
     }
 }
 

@@ -3,11 +3,12 @@
 
 use super::column::Column;
 use super::index::Index;
+use super::later::Later;
 use super::root_names::{self, RootNames, Told};
-use super::{Addresses, Columns, DANGLING, Heap, Root, Shape, Target};
+use super::{Addresses, Columns, DANGLING, Edges, Heap, Lines, Root, Shape, Target};
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
-use crate::memory::{STRIDE, copied, filled, list, map, room};
+use crate::memory::{STRIDE, copied, list, map, room, zeroed};
 use crate::names::{ClassId, NameParts, Names, Numbers, Renumbering, TRACER_STRUCT, Tables};
 use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Type};
@@ -287,19 +288,21 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         .collect();
     let root_names = RootNames::new(told, &totals, |address| index.find(address));
     options.control.check()?;
-    let mut columns = pack(columns, &memsizes_big, is_parallel)?;
+    let edge_ends = std::mem::take(&mut columns.edge_ends);
+    let (mut columns, addresses, offsets) = pack(columns, &memsizes_big, is_parallel)?;
     columns.stacks = stack_column(columns.types.len(), &stacks, &numbered_stacks, &mut diagnostics, options)?;
     note_partial(&roots, dangling.len(), &mut diagnostics, options)?;
     Ok(Heap {
         columns,
-        segments,
-        edges,
-        dangling,
+        addresses: Later::now(addresses),
+        lines: Later::now(Lines { segments, offsets }),
+        edges: Later::now(Edges { ends: edge_ends, targets: edges, dangling }),
         class_nodes,
         roots,
         shapes,
         root_names,
-        index,
+        index: Later::now(index),
+        origin: None,
         names,
         totals,
         pages,
@@ -308,9 +311,9 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
 }
 
 /// Puts the properties in columns as narrow as they may be, each wide one gone when its column is done.
-fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<Columns> {
+fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<(Columns, Addresses, Column)> {
     let Rows { addresses, types, flags, memsizes, generations, classes, sites, labels, shapes, .. } = rows;
-    let Rows { slot_sizes, lengths, offsets, edge_ends, .. } = rows;
+    let Rows { slot_sizes, lengths, offsets, .. } = rows;
     let count = types.len();
     macro_rules! column {
         ($name:ident, $number:expr) => {{
@@ -348,8 +351,7 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<Co
     let (others, some) = threads::both(is_parallel, others, some);
     let (memsizes, trait_sets, flags, addresses, lengths) = some?;
     let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others?;
-    Ok(Columns {
-        addresses,
+    let columns = Columns {
         types,
         flags,
         memsizes,
@@ -360,11 +362,10 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<Co
         shapes,
         slot_sizes,
         lengths,
-        offsets,
         stacks: Column::default(),
-        edge_ends,
         trait_sets,
-    })
+    };
+    Ok((columns, addresses, offsets))
 }
 
 /// The frames of the nodes that have a stack; what is wrong with the stacks of the dump is a warning.
@@ -379,7 +380,7 @@ fn stack_column(
     let column = if stacks.is_empty() {
         Column::same(rows, 0)
     } else {
-        let mut frames = filled(0, rows)?;
+        let mut frames = zeroed(rows)?;
         for (step, (row, stack)) in stacks.iter().enumerate() {
             options.control.check_at(step)?;
             let frame = numbered.frame(*stack);
@@ -488,7 +489,7 @@ type Dangling = Vec<(u32, u64)>;
 
 /// Looks up the references' addresses, a part of them on each thread.
 fn resolve(index: &Index, references: &[u64], control: &Control<'_>) -> Result<(Vec<u32>, Dangling)> {
-    let mut edges = filled(0, references.len())?;
+    let mut edges = zeroed(references.len())?;
     let part = references.len().div_ceil(control.thread_count()).max(1 << 16);
     let look_up = &|first: usize, edges: &mut [u32], references: &[u64]| {
         let mut dangling = Vec::new();

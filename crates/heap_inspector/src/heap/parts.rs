@@ -3,15 +3,17 @@
 
 use super::column::{Cells, Column};
 use super::index::Index;
+use super::later::{Kept, Later, Origin};
 use super::root_names::RootNames;
-use super::{Addresses, Columns, Heap, NodeId, Root, Shape, Target};
-use crate::arrays::{Part, Parts, Reader};
+use super::{Addresses, Columns, Edges, Heap, Lines, NodeId, Root, Shape, Target};
+use crate::arrays::{Group, Part, Parts, Reader};
 use crate::diagnostics::Diagnostics;
 use crate::names::{Names, Tables};
 use crate::record::{Flags, Type};
 use crate::ruby::pages::PageTable;
 use crate::sums::Totals;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What is not worth an array.
 #[derive(Serialize, Deserialize)]
@@ -96,17 +98,19 @@ fn rows_of<const N: usize>(reader: &mut Reader) -> Option<Vec<[u64; N]>> {
 }
 
 impl Heap {
+    /// The groups of the file: what most questions look at, then each part that may stay there.
     pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
         let Heap {
             columns,
-            segments,
+            addresses,
+            lines,
             edges,
-            dangling,
             class_nodes,
             roots,
             shapes,
             root_names,
             index,
+            origin: _,
             names,
             totals,
             pages,
@@ -124,24 +128,32 @@ impl Heap {
         names.tables.parts(parts);
         parts.push(columns.types.iter().map(|ty| *ty as u8).collect::<Vec<u8>>());
         parts.push(columns.trait_sets.iter().map(|set| set.bits()).collect::<Vec<u32>>());
-        parts.push(vec![columns.addresses.lowest, u64::from(columns.addresses.grain)]);
         for column in columns.packed() {
             column.parts(parts);
         }
-        parts.push(&columns.edge_ends[..]);
-        parts.push(&edges[..]);
         parts.push(&class_nodes[..]);
-        parts.push(flat(segments.iter().map(|(first, begin)| [u64::from(*first), *begin])));
-        parts.push(flat(dangling.iter().map(|(place, address)| [u64::from(*place), *address])));
         parts.push(flat(roots.iter().flat_map(|root| &root.targets).map(|target| match target {
             Target::Node(node) => [0, u64::from(node.0)],
             Target::Dangling(address) => [1, *address],
         })));
-        index.parts(parts);
         pages.parts(parts);
+        parts.end_group();
+        parts.push(vec![addresses.lowest, u64::from(addresses.grain)]);
+        addresses.steps.parts(parts);
+        parts.end_group();
+        parts.push(flat(lines.segments.iter().map(|(first, begin)| [u64::from(*first), *begin])));
+        lines.offsets.parts(parts);
+        parts.end_group();
+        parts.push(&edges.ends[..]);
+        parts.push(&edges.targets[..]);
+        parts.push(flat(edges.dangling.iter().map(|(place, address)| [u64::from(*place), *address])));
+        parts.end_group();
+        index.parts(parts);
+        parts.end_group();
     }
 
-    pub(crate) fn from_parts(reader: &mut Reader) -> Option<Heap> {
+    /// The heap of a file's first group, whose other parts stay in the groups behind it.
+    pub(crate) fn from_parts(reader: &mut Reader, behind: [Group; 4], origin: Origin) -> Option<Heap> {
         let rest: Vec<u8> = reader.take()?;
         let Rest { totals, diagnostics, shapes, roots: categories, root_names } = serde_json::from_slice(&rest).ok()?;
         let tables = Tables::from_parts(reader)?;
@@ -150,60 +162,23 @@ impl Heap {
         let count = types.len();
         let trait_sets: Vec<u32> = reader.take()?;
         let trait_sets: Vec<Flags> = trait_sets.into_iter().map(Flags::from_bits).collect();
-        let lowest: Vec<u64> = reader.take()?;
-        let [lowest, grain] = lowest[..].try_into().ok()?;
-        let any = u64::from(u32::MAX) + 1;
         let mut column = |end: u64| Column::from_parts(reader, count, end);
-        let mut columns = Columns {
-            addresses: Addresses {
-                lowest,
-                grain: u32::try_from(grain).ok().filter(|grain| *grain < 64)?,
-                steps: column(u64::MAX)?,
-            },
+        let columns = Columns {
             flags: column(trait_sets.len() as u64)?,
             memsizes: column(u64::MAX)?,
-            generations: column(any)?,
+            generations: column(ANY)?,
             classes: column(tables.class_count() as u64)?,
             sites: column(tables.sites.len() as u64)?,
             labels: column(tables.symbols.len() as u64)?,
-            shapes: column(any)?,
-            slot_sizes: column(any)?,
-            lengths: column(any)?,
-            offsets: column(any)?,
+            shapes: column(ANY)?,
+            slot_sizes: column(ANY)?,
+            lengths: column(ANY)?,
             stacks: column(tables.stacks.len() as u64)?,
-            edge_ends: reader.take()?,
             types,
             trait_sets,
         };
-        let Addresses { lowest, grain, steps } = &mut columns.addresses;
-        let highest = steps.max();
-        if highest > u64::MAX >> *grain || lowest.checked_add(highest << *grain).is_none() {
-            return None;
-        }
-        let edges: Vec<u32> = reader.take()?;
         let class_nodes: Vec<u32> = reader.take()?;
-        // The first number that is no node; folded, which takes many at once.
-        let are_nodes = |nodes: &[u32]| {
-            let end = nodes.iter().fold(0, |end, node| node.wrapping_add(1).max(end));
-            end as usize <= count
-        };
-        let in_order = columns.edge_ends.is_sorted() && columns.edge_ends.len() == count;
-        let ends_well = columns.edge_ends.last().copied().unwrap_or(0) as usize == edges.len();
-        if !root_names.is_sound(count) {
-            return None;
-        }
-        if !in_order || !ends_well || class_nodes.len() != tables.class_count() {
-            return None;
-        }
-        if !are_nodes(&edges) || !are_nodes(&class_nodes) {
-            return None;
-        }
-        let pairs = |pairs: Vec<[u64; 2]>| -> Option<Vec<(u32, u64)>> {
-            pairs.into_iter().map(|[place, number]| Some((u32::try_from(place).ok()?, number))).collect()
-        };
-        let segments = pairs(rows_of(reader)?)?;
-        let dangling = pairs(rows_of(reader)?)?;
-        if dangling.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        if !root_names.is_sound(count) || class_nodes.len() != tables.class_count() || !are_nodes(&class_nodes, count) {
             return None;
         }
         let mut targets = rows_of::<2>(reader)?.into_iter().map(|[sort, number]| match sort {
@@ -220,30 +195,117 @@ impl Heap {
                 (targets.len() == count).then_some(Root { category, targets })
             })
             .collect::<Option<Vec<Root>>>()?;
-        let index = Index::from_parts(reader, count)?;
         let pages = PageTable::from_parts(reader)?;
-        let is_first = segments.first().is_some_and(|(first, _)| *first == 0);
-        let is_beyond = segments.last().is_some_and(|(_, begin)| *begin > OFFSETS);
-        if !segments.is_sorted() || is_beyond || count > 0 && !is_first || !add_up(&totals, count, &diagnostics) {
+        if !add_up(&totals, count, &diagnostics) {
             return None;
         }
         let mut names = Names::new(tables, |_| Ok(())).ok()?;
         names.sampling = totals.sampling();
+        let origin = Arc::new(origin);
+        let [addresses, lines, edges, index] = behind;
         Some(Heap {
             columns,
-            segments,
-            edges,
-            dangling,
+            addresses: Later::kept(addresses, count, &origin),
+            lines: Later::kept(lines, count, &origin),
+            edges: Later::kept(edges, count, &origin),
             class_nodes,
             roots,
             shapes,
             root_names,
-            index,
+            index: Later::kept(index, count, &origin),
+            origin: Some(origin),
             names,
             totals,
             pages,
             diagnostics,
         })
+    }
+}
+
+/// An end of numbers that holds all of 4 bytes.
+const ANY: u64 = 1 << 32;
+
+/// Whether all are nodes or [`super::DANGLING`].
+fn are_nodes(nodes: &[u32], count: usize) -> bool {
+    // The first number that is no node; folded, which takes many at once.
+    let end = nodes.iter().fold(0, |end, node| node.wrapping_add(1).max(end));
+    end as usize <= count
+}
+
+/// Pairs of a row and a number.
+fn pairs(reader: &mut Reader) -> Option<Vec<(u32, u64)>> {
+    rows_of(reader)?.into_iter().map(|[row, number]| Some((u32::try_from(row).ok()?, number))).collect()
+}
+
+impl Kept for Addresses {
+    fn from_parts(reader: &mut Reader, objects: usize) -> Option<Addresses> {
+        let lowest: Vec<u64> = reader.take()?;
+        let [lowest, grain] = lowest[..].try_into().ok()?;
+        let grain = u32::try_from(grain).ok().filter(|grain| *grain < 64)?;
+        let steps = Column::from_parts(reader, objects, u64::MAX)?;
+        let highest = steps.max();
+        let fits = highest <= u64::MAX >> grain && lowest.checked_add(highest << grain).is_some();
+        (fits && reader.is_empty()).then_some(Addresses { lowest, grain, steps })
+    }
+
+    fn of(heap: Heap) -> Addresses {
+        heap.addresses.into_inner()
+    }
+
+    fn empty(objects: usize) -> Addresses {
+        Addresses { lowest: 0, grain: 0, steps: Column::same(objects, 0) }
+    }
+}
+
+impl Kept for Lines {
+    fn from_parts(reader: &mut Reader, objects: usize) -> Option<Lines> {
+        let segments = pairs(reader)?;
+        let offsets = Column::from_parts(reader, objects, ANY)?;
+        let is_first = objects == 0 || segments.first().is_some_and(|(first, _)| *first == 0);
+        let is_beyond = segments.last().is_some_and(|(_, begin)| *begin > OFFSETS);
+        (segments.is_sorted() && is_first && !is_beyond && reader.is_empty()).then_some(Lines { segments, offsets })
+    }
+
+    fn of(heap: Heap) -> Lines {
+        heap.lines.into_inner()
+    }
+
+    fn empty(objects: usize) -> Lines {
+        Lines { segments: vec![(0, 0)], offsets: Column::same(objects, 0) }
+    }
+}
+
+impl Kept for Edges {
+    fn from_parts(reader: &mut Reader, objects: usize) -> Option<Edges> {
+        let ends: Vec<u32> = reader.take()?;
+        let targets: Vec<u32> = reader.take()?;
+        let dangling = pairs(reader)?;
+        let ends_well = ends.last().copied().unwrap_or(0) as usize == targets.len();
+        let in_order = ends.is_sorted() && dangling.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let fits = ends.len() == objects && ends_well && in_order && are_nodes(&targets, objects);
+        (fits && reader.is_empty()).then_some(Edges { ends, targets, dangling })
+    }
+
+    fn of(heap: Heap) -> Edges {
+        heap.edges.into_inner()
+    }
+
+    fn empty(objects: usize) -> Edges {
+        Edges { ends: vec![0; objects], ..Edges::default() }
+    }
+}
+
+impl Kept for Index {
+    fn from_parts(reader: &mut Reader, objects: usize) -> Option<Index> {
+        Index::from_parts(reader, objects).filter(|_| reader.is_empty())
+    }
+
+    fn of(heap: Heap) -> Index {
+        heap.index.into_inner()
+    }
+
+    fn empty(_: usize) -> Index {
+        Index::default()
     }
 }
 
@@ -266,9 +328,8 @@ fn add_up(totals: &Totals, objects: usize, diagnostics: &Diagnostics) -> bool {
 
 impl Columns {
     /// The packed columns, in the order of the file.
-    pub(super) fn packed(&self) -> [&Column; 12] {
+    pub(super) fn packed(&self) -> [&Column; 10] {
         [
-            &self.addresses.steps,
             &self.flags,
             &self.memsizes,
             &self.generations,
@@ -278,7 +339,6 @@ impl Columns {
             &self.shapes,
             &self.slot_sizes,
             &self.lengths,
-            &self.offsets,
             &self.stacks,
         ]
     }
