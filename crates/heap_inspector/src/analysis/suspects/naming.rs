@@ -538,7 +538,8 @@ fn is_object(heap: &Heap, id: NodeId) -> bool {
 pub(super) const SEARCHED: usize = 100;
 
 /// What holds a point, as a programmer would say: the nearest class, module, thread or object of the app on the path, from its end; where
-/// there is none that of a gem which is more than a container. What Ruby itself holds objects in goes by its name.
+/// there is none that of a gem which is more than a container. What Ruby itself holds objects in goes by its name. An object of the class
+/// that piles up is a link of a list or a node of a tree: what holds the whole is its holder.
 pub(in crate::analysis) fn holder(
     heap: &Heap,
     labels: &Labels<'_>,
@@ -548,7 +549,7 @@ pub(in crate::analysis) fn holder(
     class: &str,
 ) -> (String, Option<NodeId>) {
     type Named = (String, NodeId);
-    let (mut of_gem, mut container): (Option<Named>, Option<Named>) = (None, None);
+    let (mut link, mut of_gem, mut container): (Option<Named>, Option<Named>, Option<Named>) = (None, None, None);
     let mut between = 0;
     let known = |(name, id): Named| (name, Some(id));
     for (place, id) in path.iter().enumerate().rev() {
@@ -565,14 +566,17 @@ pub(in crate::analysis) fn holder(
                     continue;
                 }
                 let name = inside.unwrap_or(&name).to_owned();
-                return match of_gem {
-                    Some(of_gem) if between > FAR || origins.of(labels, &name) != Origin::App => known(of_gem),
+                return match link.or(of_gem) {
+                    Some(nearer) if between > FAR || origins.of(labels, &name) != Origin::App => known(nearer),
                     _ => (name + &variable(labels, *id, path.get(place + 1)), Some(*id)),
                 };
             }
-            Type::Data if name == "Thread" => return of_gem.map_or((name, Some(*id)), known),
+            Type::Data if name == "Thread" => return link.or(of_gem).map_or((name, Some(*id)), known),
             Type::Object | Type::Struct | Type::Data if !is_core(&name) => match origins.of(labels, &name) {
                 Origin::App if between > FAR => break,
+                Origin::App if name == class => {
+                    link.get_or_insert((name, *id));
+                }
                 Origin::App => return (name, Some(*id)),
                 Origin::Gem if !is_container(heap, *id) => {
                     between += 1;
@@ -585,8 +589,8 @@ pub(in crate::analysis) fn holder(
             _ => {}
         }
     }
-    if let Some(of_gem) = of_gem {
-        return known(of_gem);
+    if let Some(found) = link.or(of_gem) {
+        return known(found);
     }
     let category = path.first().and_then(|first| roots.get(first)).copied().unwrap_or_default();
     if let Some(store) = ruby::store(heap, labels, category, path, class) {

@@ -312,6 +312,27 @@ fn a_list_that_is_appended_to_is_named_by_its_holder() {
 }
 
 #[test]
+fn a_tree_is_held_by_who_holds_its_root() {
+    // The root has its children in an array.
+    let dump = |count: u64| {
+        let mut lines = classes() + &allocated(HELD, "Node", "\"0x3000\"", 1);
+        writeln!(
+            lines,
+            "{{\"address\":\"0x3000\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"references\":[{}], \"memsize\":{}}}",
+            class("Array"),
+            references((0..count).map(item)),
+            40 + count * 8
+        )
+        .unwrap();
+        (0..count).for_each(|number| lines += &allocated(item(number), "Node", "", number / 100 + 1));
+        lines
+    };
+    let found = suspects(&[200, 400, 600].map(dump));
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "Node", 400));
+}
+
+#[test]
 fn a_list_whose_every_node_takes_in_another_costs_no_square() {
     const COUNT: u64 = 100_000;
     let beside =
