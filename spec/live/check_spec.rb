@@ -19,6 +19,9 @@ RSpec.describe "commands that start a Ruby" do
     ["--", RbConfig.ruby, "app.rb"]
   end
 
+  # What 400,000 bytes take; Ruby 3.3 needs a little more for the file's code.
+  kept = /(?:39|40)\d\.\d/
+
   describe "check" do
     it "is green within the limits, red above them, and writes them anew" do
       out, err, code = check(*program(200_000))
@@ -34,7 +37,7 @@ RSpec.describe "commands that start a Ruby" do
 
       out, _, code = check(*program(400_000))
       expect(code).to eq 1
-      expect(out).to match(/^39\d\.\d KiB +\d+\.\d KiB +\+\d+ % +above +app$/)
+      expect(out).to match(/^#{kept} KiB +\d+\.\d KiB +\+\d+ % +above +app$/)
       expect(out).to match(/2 above the limit\. If that is meant: heap_inspector check --update -- .*app\.rb$/)
       expect(check("--update", *program(400_000)).last).to eq 0
       expect(check(*program(400_000)).last).to eq 0
@@ -44,9 +47,9 @@ RSpec.describe "commands that start a Ruby" do
       check("--update", *program(200_000))
       summary = File.join(folder, "summary.md")
       out, = check(*program(400_000), GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: summary)
-      expect(out).to match(/^::error file=app\.rb,line=2,title=Memory above the limit::app keeps 39\d\.\d KiB, its limit is \d+\.\d KiB$/)
+      expect(out).to match(/^::error file=app\.rb,line=2,title=Memory above the limit::app keeps #{kept} KiB, its limit is \d+\.\d KiB$/)
       expect(File.read(summary)).to start_with("### Memory by gem\n\n| Memory |")
-      expect(File.read(summary)).to match(/^\| 39\d\.\d KiB \| \d+\.\d KiB \| \+\d+ % \| above \| app \|$/)
+      expect(File.read(summary)).to match(/^\| #{kept} KiB \| \d+\.\d KiB \| \+\d+ % \| above \| app \|$/)
     end
 
     it "says what is wrong with a command and with a file" do
@@ -105,7 +108,7 @@ RSpec.describe "commands that start a Ruby" do
 
     it "finds the file of a gem, and says what cannot be required" do
       File.write(File.join(folder, "broken.rb"), "def")
-      expect(command("require", "json", "--min", "1").first).to match(/ json\n.* stdlib\n/m)
+      expect(command("require", "json", "--min", "1").first).to match(/ json\n.* (?:stdlib|json [\d.]+)\n/m)
       expect(command("require", "no-such-gem").drop(1)).to match [/cannot load such file -- no.such.gem \(LoadError\)/, 1]
       expect(command("require", "-r", "./broken.rb", chdir: folder).drop(1)).to match [/SyntaxError/, 1]
       expect(command("require").drop(1)).to match [/expected a gem, a feature or -r FILE/, 2]
