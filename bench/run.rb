@@ -100,7 +100,11 @@ class Bench
       Tool.new("load and dominators, 1 thread", [DOMINATORS, @dump, "1"], @rounds),
       Tool.new("load and dominators", [DOMINATORS, @dump], @rounds),
       Tool.new("serde_json and petgraph", [PLAIN, @dump], @slow_rounds),
-      Tool.new("open from the index", [REOPEN, @dump], @rounds),
+      Tool.new("retained, 1 thread", [OURS, "retained", @dump, "--no-index", "--threads", "1"], @rounds),
+      Tool.new("suspects, 1 thread", [OURS, "suspects", @dump, "--no-index", "--threads", "1"], @rounds),
+      Tool.new("retained", [OURS, "retained", @dump, "--no-index"], @rounds),
+      Tool.new("open from the index", [REOPEN, @dump], @rounds), # makes it, where there is none
+      Tool.new("retained, from the index", [OURS, "retained", @dump], @rounds),
       Tool.new("newlines", [LIMITS, "newlines", @dump], @rounds),
       Tool.new("serde_json", [LIMITS, "serde_json", @dump], @rounds)
     ]
@@ -147,9 +151,14 @@ class Bench
       faster("load and dominators", "serde_json and petgraph", 15),
       at_least("load and dominators, one thread, GB/s", @bytes / 1e9 / one.inside, 1.2),
       at_most("load and dominators, peak / file", [one.peak, open.peak].max / @bytes.to_f, 0.35),
-      at_most("open from the index / first open", @figures.fetch("open from the index").inside / open.inside, 0.05)
+      at_most("load and dominators, two threads / one", open.inside / one.inside, 0.6),
+      at_most("open from the index / first open", @figures.fetch("open from the index").inside / open.inside, 0.05),
+      at_most("`retained` from the index / without", ratio("retained, from the index", "retained", :wall), 0.05),
+      at_most("`suspects` / `retained`, CPU", ratio("suspects, 1 thread", "retained, 1 thread", :cpu), 1.15)
     ]
   end
+
+  def ratio(one, other, figure) = @figures.fetch(one)[figure] / @figures.fetch(other)[figure]
 
   # Ours takes the whole process, the peer what it reports itself.
   def faster(ours, peer, times)

@@ -353,6 +353,24 @@ impl Heap {
         self.columns.types[at(id)]
     }
 
+    /// The collection in which the node was allocated, as [`ObjectProperties::generation`]: less work than these, as the two below.
+    pub(crate) fn generation(&self, id: NodeId) -> u32 {
+        self.columns.generations.get(at(id)) as u32
+    }
+
+    /// The numbers of the node's class, site and label.
+    pub(crate) fn numbers(&self, id: NodeId) -> Numbers {
+        let columns = &self.columns;
+        let (class, site) = (ClassId(columns.classes.get(at(id)) as u32), SiteId(columns.sites.get(at(id)) as u32));
+        Numbers { class, site, label: Symbol(columns.labels.get(at(id)) as u32) }
+    }
+
+    /// Whether the node is the allocation tracer's own store.
+    #[inline]
+    pub(crate) fn is_tracer(&self, id: NodeId) -> bool {
+        self.ty(id) == Type::Data && self.names.is_tracer(Type::Data, Symbol(self.columns.labels.get(at(id)) as u32))
+    }
+
     /// The frame that allocated the node, where its stack is known: less work than its slot.
     #[must_use]
     pub fn stack(&self, id: NodeId) -> FrameId {

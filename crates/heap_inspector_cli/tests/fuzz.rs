@@ -313,10 +313,10 @@ fn sections(bytes: &[u8]) -> (usize, Vec<(usize, usize, usize)>) {
     let word = |at: usize| u64::from_ne_bytes(bytes[8 * at..8 * at + 8].try_into().unwrap()) as usize;
     let (words, count) = (word(1), word(2));
     let head = 3 + words;
-    let mut begin = 8 * (head + 3 * count + 1);
+    let mut begin = 8 * (head + 4 * count + 1);
     let mut sections = Vec::new();
     for at in 0..count {
-        let (width, length) = (word(head + 3 * at), word(head + 3 * at + 1));
+        let (width, length) = (word(head + 4 * at + 1), word(head + 4 * at + 2));
         sections.push((width, length, begin));
         begin += length.next_multiple_of(8);
     }
@@ -347,9 +347,9 @@ fn forge(bytes: &mut [u8], random: &mut Random) {
     }
     for (at, (_, length, begin)) in sections.iter().enumerate() {
         let sum = XxHash3_64::oneshot(&bytes[*begin..begin + length]).to_ne_bytes();
-        bytes[8 * (head + 3 * at + 2)..][..8].copy_from_slice(&sum);
+        bytes[8 * (head + 4 * at + 3)..][..8].copy_from_slice(&sum);
     }
-    let end = 8 * (head + 3 * sections.len());
+    let end = 8 * (head + 4 * sections.len());
     let sum = XxHash3_64::oneshot(&bytes[..end]).to_ne_bytes();
     bytes[end..end + 8].copy_from_slice(&sum);
 }

@@ -320,7 +320,7 @@ fn by_age(
     limit: usize,
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
-    let generation = |id: NodeId| heap.properties(id).generation;
+    let generation = |id: NodeId| heap.generation(id);
     let oldest = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
     let unserved = unserved(heap, tree, children, shortest_paths, source, control)?;
@@ -344,19 +344,19 @@ fn by_age(
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
-        let properties = heap.properties(id);
-        if properties.tracer || properties.generation == 0 || !tree.is_reachable(id) {
+        let (since, ty) = (generation(id), heap.ty(id));
+        if since == 0 || !tree.is_reachable(id) || heap.is_tracer(id) {
             continue;
         }
         map(&mut places, 2)?;
         let sort = kind_of(heap, id);
-        let is_plain = matches!(properties.ty, Type::Hash | Type::Array) && heap.references(id).len() == 0;
-        if (properties.ty == Type::String || is_plain) && heap.bytes(id) >= large {
+        let is_plain = matches!(ty, Type::Hash | Type::Array) && heap.references(id).len() == 0;
+        if (ty == Type::String || is_plain) && heap.bytes(id) >= large {
             let own = Accumulation { bytes: heap.bytes(id), bins: FEW_BINS, ..Accumulation::default() };
             places.insert(AccumulationPoint::Node(id), own);
         }
         let alone = older.get(id);
-        if alone.is_some_and(|older| heap.properties(older).tracer) {
+        if alone.is_some_and(|older| heap.is_tracer(older)) {
             continue;
         }
         let older = alone.or_else(|| older_on_path(heap, shortest_paths, id));
@@ -364,16 +364,16 @@ fn by_age(
         let Some(anchor) = anchor else { continue };
         let above = tree.above(id);
         // What came with its holder is part of it, and what a list's first element retains is not counted again for the second.
-        if above.is_some_and(|by| generation(by) == properties.generation) {
+        if above.is_some_and(|by| generation(by) == since) {
             continue;
         }
         let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == sort);
         let retained = if is_inside { 0 } else { tree.retained(id) };
-        let bins = 1 << bin(properties.generation);
-        let content = Content { sample: id, count: 1, retained, since: properties.generation, bins };
+        let bins = 1 << bin(since);
+        let content = Content { sample: id, count: 1, retained, since, bins };
         let place = places.entry(anchor).or_default();
         place.take(sort, content);
-        place.add_stack(sort, properties.stack)?;
+        place.add_stack(sort, heap.stack(id))?;
     }
     let mut places = join(heap, tree, places, control)?;
     for place in places.values_mut() {

@@ -277,12 +277,13 @@ impl Tree {
         let reachable: Vec<u64> = reader.take()?;
         let [count, memsize] = reachable[..].try_into().ok()?;
         // What dominates an object retains more objects than it does, so where all do no chain of dominators is a cycle.
-        let fits = &|node: usize| {
-            let (objects, bytes) = (counts.get(node), retained.get(node));
-            match idoms[node] {
-                UNREACHABLE => objects == 0 && bytes == 0,
-                ROOT => (1..=count).contains(&objects) && bytes <= memsize,
-                above => objects >= 1 && counts.get(above as usize) > objects && retained.get(above as usize) >= bytes,
+        let fits = &|node: usize| match idoms[node] {
+            UNREACHABLE => counts.get(node) == 0 && retained.get(node) == 0,
+            ROOT => (1..=count).contains(&counts.get(node)) && retained.get(node) <= memsize,
+            above => {
+                counts.get(node) >= 1
+                    && counts.is_greater(above as usize, node)
+                    && !retained.is_greater(node, above as usize)
             }
         };
         let part = objects.div_ceil(threads.max(1)).max(1 << 16);

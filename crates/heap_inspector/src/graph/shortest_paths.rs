@@ -240,10 +240,9 @@ fn cost_off(heap: &Heap, from: u32) -> u32 {
     if !matches!(heap.ty(NodeId(from)), Type::Imemo | Type::Data) {
         return STEP; // the tracer is data
     }
-    let properties = heap.properties(NodeId(from));
-    let label = || heap.names().tables.symbols.bytes(properties.names.label);
-    let more = match properties.ty {
-        _ if properties.tracer => MACHINERY,
+    let label = || heap.names().tables.symbols.bytes(heap.numbers(NodeId(from)).label);
+    let more = match heap.ty(NodeId(from)) {
+        _ if heap.is_tracer(NodeId(from)) => MACHINERY,
         Type::Imemo if !PLAIN_IMEMO.contains(&label()) => MACHINERY,
         Type::Data if matches!(label(), b"VM/thread" | b"fiber") => STACK,
         _ => 0,

@@ -55,7 +55,7 @@ impl Heap {
         let labelled = |of: Type| if ty() == of { label() + 1 } else { 0 };
         let is_untraced = || columns.sites.get(row) == 0 && columns.generations.get(row) == 0;
         match domain {
-            Domain::Site | Domain::Stack | Domain::AppLocation if self.is_tracer(row) => 1,
+            Domain::Site | Domain::Stack | Domain::AppLocation if self.is_tracer(id) => 1,
             Domain::Site => match columns.sites.get(row) as usize {
                 0 if columns.generations.get(row) == 0 => 0,
                 site => site + 2,
@@ -70,7 +70,7 @@ impl Heap {
                 (0, site) => 2 * site + 2,
                 (stack, _) => 2 * stack + 3,
             },
-            Domain::Class if self.is_tracer(row) => 0,
+            Domain::Class if self.is_tracer(id) => 0,
             Domain::Class => match columns.classes.get(row) as usize {
                 0 => match ty() {
                     Type::Imemo => self.class_nodes.len() + TYPES + 3 * label(),
@@ -92,14 +92,6 @@ impl Heap {
             Domain::Generation => columns.generations.get(row) as usize,
             Domain::Shape => columns.shapes.get(row) as usize,
             Domain::SlotSize => columns.slot_sizes.get(row) as usize,
-        }
-    }
-
-    #[inline(always)]
-    fn is_tracer(&self, row: usize) -> bool {
-        self.columns.types[row] == Type::Data && {
-            let label = Symbol(self.columns.labels.get(row) as u32);
-            self.names.is_tracer(Type::Data, label)
         }
     }
 }

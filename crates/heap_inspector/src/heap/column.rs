@@ -102,6 +102,25 @@ impl Column {
         }
     }
 
+    /// Whether a row's number is greater than another's. Most are told by their cells, where what stands beside is searched for.
+    #[inline]
+    pub(crate) fn is_greater(&self, row: usize, than: usize) -> bool {
+        macro_rules! greater {
+            ($cells:expr, $cell:ty) => {
+                match ($cells[row], $cells[than]) {
+                    (<$cell>::MAX, <$cell>::MAX) => self.big(row) > self.big(than),
+                    (cell, other) => cell > other,
+                }
+            };
+        }
+        match &self.cells {
+            Cells::Same(..) => false,
+            Cells::U8(cells) => greater!(cells, u8),
+            Cells::U16(cells) => greater!(cells, u16),
+            Cells::U32(cells) => greater!(cells, u32),
+        }
+    }
+
     #[cold]
     fn big(&self, row: usize) -> u64 {
         self.big.binary_search_by_key(&(row as u32), |(row, _)| *row).map_or(0, |at| self.big[at].1)
@@ -150,6 +169,9 @@ mod tests {
             prop_assert_eq!(column.rows(), numbers.len());
             for (row, number) in numbers.iter().enumerate() {
                 prop_assert_eq!(column.get(row), *number);
+            }
+            for (row, pair) in numbers.windows(2).enumerate() {
+                prop_assert_eq!(column.is_greater(row, row + 1), pair[0] > pair[1]);
             }
             prop_assert_eq!(column.max(), numbers.iter().copied().max().unwrap_or(0));
         }

@@ -100,7 +100,7 @@ impl<'a, F: Fn(NodeId) -> bool> Anchors<'a, F> {
     pub(super) fn of(&mut self, id: NodeId) -> Option<(AccumulationPoint, bool)> {
         let Anchors { heap, tree, shortest_paths, is_old, roots, by_dominator, by_path, walked } = self;
         let alone = climb(id, |id| tree.above(id), is_old, by_dominator, walked, |_| None);
-        if let Some(point) = alone.filter(|point| point.node().is_some_and(|id| !heap.properties(id).tracer)) {
+        if let Some(point) = alone.filter(|point| point.node().is_some_and(|id| !heap.is_tracer(id))) {
             return Some((point, true));
         }
         let root = |first: NodeId| roots.get(&first).copied();
@@ -145,7 +145,7 @@ fn climb(
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
 pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> Result<Links> {
-    let generation = |id: NodeId| heap.properties(id).generation;
+    let generation = |id: NodeId| heap.generation(id);
     let mut older = Links::new(heap.object_count())?;
     // The chain, how much of it holds, and what stands to be put back.
     let (mut chain, mut length, mut before): (Vec<NodeId>, usize, Vec<(u32, NodeId, u32)>) = Default::default();
@@ -183,7 +183,7 @@ pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> 
 
 /// The nearest older object on the shortest path to one, not far up.
 pub(super) fn older_on_path(heap: &Heap, shortest_paths: &ShortestPaths, id: NodeId) -> Option<NodeId> {
-    let generation = |id: NodeId| heap.properties(id).generation;
+    let generation = |id: NodeId| heap.generation(id);
     let up = std::iter::successors(shortest_paths.parent(id), |node| shortest_paths.parent(*node));
     up.take(SEARCHED).find(|node| generation(*node) < generation(id))
 }
@@ -213,7 +213,7 @@ mod tests {
     fn both(nodes: &[(usize, u32)]) -> [Vec<Option<NodeId>>; 2] {
         let (heap, _) = heap_of_lines(&lines(nodes));
         let tree = Tree::new(&heap, &Control::default()).expect("nobody cancels");
-        let generation = |id: NodeId| heap.properties(id).generation;
+        let generation = |id: NodeId| heap.generation(id);
         let plain = heap.nodes().map(|id| {
             std::iter::successors(tree.above(id), |node| tree.above(*node))
                 .find(|node| generation(*node) < generation(id))

@@ -134,11 +134,11 @@ impl Accumulation {
 }
 
 pub(super) fn kind_of(heap: &Heap, id: NodeId) -> ObjectKind {
-    let (properties, names) = (heap.properties(id), heap.names());
+    let (ty, numbers, names) = (heap.ty(id), heap.numbers(id), heap.names());
     // A class made at run time has a singleton class of its own: that is not another one.
-    let is_metaclass = properties.ty == Type::Class && names.is_metaclass(heap.address(id));
-    let class = if is_metaclass { names.metaclass() } else { names.instance_class(properties.names.class) };
-    (properties.ty, class, properties.names.site, properties.names.label)
+    let is_metaclass = ty == Type::Class && names.is_metaclass(heap.address(id));
+    let class = if is_metaclass { names.metaclass() } else { names.instance_class(numbers.class) };
+    (ty, class, numbers.site, numbers.label)
 }
 
 /// Where what is new since the first dump piles up: by accumulation point, as [`join`] has it. Only what `counts` is summed up.
