@@ -50,6 +50,8 @@ pub(super) use growth::warm_up;
 pub use known::Known;
 pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
+pub(super) use others::{Graph, others};
+pub use others::{OtherHolder, OtherHolders};
 pub(super) use points::places;
 pub(super) use ruby::telling;
 
@@ -65,6 +67,7 @@ mod known;
 mod known_leaks;
 mod naming;
 mod origins;
+mod others;
 mod points;
 mod ruby;
 mod served;
