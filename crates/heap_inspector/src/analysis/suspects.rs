@@ -233,7 +233,7 @@ pub fn of_dumps<'a>(
     let found = of_diff(diff, tree, source, limit, control)?;
     let Some(reason) = by_path::reason(diff, &found) else { return Ok((found, None)) };
     let dumps = dumps()?;
-    let found = by_path::by_path(&dumps, source, limit, control)?;
+    let found = by_path::by_path(&dumps, source, diff.is_one_process(), limit, control)?;
     let Some(last) = dumps.last() else { return Ok((found, None)) };
     let kept = (&tree.children()?, last.shortest_paths);
     Ok((finished(found, last.heap, tree, kept, source, limit, control)?, Some(reason)))
