@@ -787,7 +787,7 @@ fn places_that_are_one_are_believed_by_what_they_do_together() {
     let found = suspects(&[dump(1), dump(2), dump(3)]);
     assert_eq!(told(&found), [("List", TENANTS, 4000, &[96_000, 96_000][..], Confidence::High)]);
     // Unevenly.
-    let dump = |number: u64| tenants(move |_| 0..number * number * number * 5, 10);
+    let dump = |number: u64| tenants(move |_| 0..100 + number * number * number * 5, 10);
     let found = suspects(&[dump(1), dump(2), dump(3)]);
     assert_eq!(told(&found), [("List", TENANTS, 26_000, &[336_000, 912_000][..], Confidence::Medium)]);
 }
