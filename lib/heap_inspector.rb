@@ -93,6 +93,7 @@ module HeapInspector
   autoload :MetricsFile, "heap_inspector/metrics_file"
   autoload :Middleware, "heap_inspector/middleware"
   autoload :ObjectNotFound, "heap_inspector/errors"
+  autoload :OtherHolder, "heap_inspector/suspects"
   autoload :Page, "heap_inspector/fragmentation"
   autoload :PageHolders, "heap_inspector/fragmentation"
   autoload :Pages, "heap_inspector/fragmentation"

@@ -163,8 +163,14 @@ RSpec.describe HeapInspector::Heap do
     shared = heap.paths_to("0x7f0000000078", without: heap["0x7f0000000050"])
     expect([shared.freed_memsize, shared.freed_count]).to eq [1060, 2]
     expect(shared.map { |steps| steps.map(&:label) }).to eq [["class Cache", "(STRING)"]]
+    expect(shared.also_held_by).to contain_exactly(
+      have_attributes(holder: "Cache", holder_object: heap["0x7f0000000028"], reference: /\ACache .*→/, count: 1, places: 1)
+    )
+    expect(shared.also_held_by.first.to_s).to start_with("Cache (Cache ")
+    expect(shared.to_s).to match(/^ *By +Cache \(Cache /)
+    expect(shared.also_held_by_more).to eq 0
     alone = heap.paths_to("0x7f00000000a0", without: "0x7f0000000050")
-    expect([alone.to_a, alone.freed_count]).to eq [[], 2]
+    expect([alone.to_a, alone.freed_count, alone.also_held_by]).to eq [[], 2, []]
     expect(alone.to_s).to include("it would be freed")
     expect([heap.paths_to("0x7f00000000a0").freed_memsize, heap.paths_to("0x7f0000000078", without: "Cache").freed_memsize]).to eq [nil, 40]
     expect { heap.paths_to("0x7f00000000a0", without: "Nobody") }.to raise_error(ArgumentError, /is no address, fingerprint, class/)

@@ -15,6 +15,7 @@ RSpec.describe "The page of a report" do
   end
 
   def look_at(name, place = "")
+    need(*RailsShop::LIBRARIES) if name == :rails
     browser.width(1400)
     browser.scheme("light")
     browser.open(@pages.file(name), place)
@@ -57,8 +58,44 @@ RSpec.describe "The page of a report" do
   def number(text)
     return if text == "–"
 
-    digits, unit = text.delete("~?,+%<").tr("−", "-").split
+    return %w[no yes].index(text) if %w[no yes].include?(text)
+    return 0.05 if text.start_with?("<") # 0.1 %
+
+    digits, unit = text.delete("~?,+%").tr("−", "-").split
     digits.to_f * (1024**%w[B KiB MiB GiB].index(unit || "B"))
+  end
+
+  def sorts_and_searches(name)
+    look_at(name)
+    browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    browser.script("document.querySelectorAll('[role=tabpanel]').forEach((one) => { one.hidden = false; })")
+    tables = page.all(".table", visible: :all).to_a
+    expect(tables.size).to be > 15
+    sorted = searched = 0
+    tables.each do |table|
+      by_click = clicks(table)
+      by_click.each do |click|
+        expect(%w[ascending descending]).to include(click["order"])
+        expect(click["others"]).to eq(0)
+        cells = click["cells"]
+        next if click["text"] || cells.any? { |cell| cell.match?(/[A-Z]i?B.*[A-Z]i?B/m) } # several numbers in a cell
+
+        numbers = cells.map { |cell| number(cell) }
+        known = numbers.compact
+        expect(numbers.last(numbers.size - known.size)).to all(be_nil)
+        expect(known).to eq(click["order"] == "ascending" ? known.sort : known.sort.reverse), "#{table[:id]} #{click["head"]}"
+        sorted += 1
+      end
+      word = column(table, 0).first
+      found, none = searches(table, [word.upcase, "no row has this"])
+      next if found.nil?
+
+      expect(found).not_to be_empty
+      expect(found).to all(include(word.downcase))
+      expect(none).to eq(["nothing matches."])
+      searched += 1
+    end
+    expect([sorted, searched]).to all(be > 8)
   end
 
   ReportPages::NAMES.each do |name|
@@ -69,6 +106,8 @@ RSpec.describe "The page of a report" do
         browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         expect(browser.violations).to eq([]), scheme
       end
+      ids = browser.script("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+      expect(ids.tally.select { |_, count| count > 1 }).to eq({})
       console, requests = browser.logs
       expect(console).to eq([])
       expect(requests).to eq(["file://#{@pages.file(name)}"])
@@ -124,38 +163,7 @@ RSpec.describe "The page of a report" do
     expect(page.find_by_id("doubts")).to have_text("Warning")
   end
 
-  it "sorts and searches every table" do
-    look_at(:leak)
-    browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    browser.script("document.querySelectorAll('[role=tabpanel]').forEach((one) => { one.hidden = false; })")
-    tables = page.all(".table", visible: :all).to_a
-    expect(tables.size).to be > 15
-    sorted = searched = 0
-    tables.each do |table|
-      by_click = clicks(table)
-      by_click.each do |click|
-        expect(%w[ascending descending]).to include(click["order"])
-        expect(click["others"]).to eq(0)
-        cells = click["cells"]
-        next if click["text"] || cells.any? { |cell| cell.match?(/[A-Z]i?B.*[A-Z]i?B/m) } # several numbers in a cell
-
-        numbers = cells.map { |cell| number(cell) }
-        known = numbers.compact
-        expect(numbers.last(numbers.size - known.size)).to all(be_nil)
-        expect(known).to eq(click["order"] == "ascending" ? known.sort : known.sort.reverse), "#{table[:id]} #{click["head"]}"
-        sorted += 1
-      end
-      word = column(table, 0).first
-      found, none = searches(table, [word.upcase, "no row has this"])
-      next if found.nil?
-
-      expect(found).not_to be_empty
-      expect(found).to all(include(word.downcase))
-      expect(none).to eq(["nothing matches."])
-      searched += 1
-    end
-    expect([sorted, searched]).to all(be > 8)
-  end
+  %i[leak rails].each { |name| it("sorts and searches every table: #{name}") { sorts_and_searches(name) } }
 
   it "saves a table as CSV that no spreadsheet runs" do
     look_at(:hostile)
@@ -222,6 +230,23 @@ RSpec.describe "The page of a report" do
     page.fill_in("Go to an address", with: "7fffffffffff")
     page.click_button("Go")
     expect(page.find_by_id("object")).to have_text("This object is not on the page")
+  end
+
+  it "names the list that keeps the controllers of a Rails app, and leads to each object on the way and in the tables" do
+    look_at(:rails)
+    answer = page.find_by_id("answer")
+    expect(answer.find("h1")).to have_text(/\A80 × ShopController held by Audit::SEEN/)
+    browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    links = browser.script(<<~JAVASCRIPT).uniq
+      [...document.querySelectorAll("#answer .path a, main .table tbody a.object")].map((one) => one.getAttribute("href"))
+    JAVASCRIPT
+    expect(links.size).to be > 20
+    links.each_slice([links.size / 25, 1].max).map(&:first).each do |link|
+      browser.script("location.hash = arguments[0]", link)
+      expect(page.find_by_id("object")).to have_text(link[/0x\h+/])
+      expect(page.find_by_id("object")).to have_no_text("This object is not on the page")
+    end
+    expect(browser.logs.first).to eq([])
   end
 
   it "draws each heap page" do

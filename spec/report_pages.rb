@@ -4,11 +4,12 @@ require "fileutils"
 require "json"
 require "tmpdir"
 require_relative "leaks/corpus"
+require_relative "live/rails_shop"
 
 # Dumps of all sorts, and the pages of them, in a folder of their own.
 class ReportPages
   # What the pages are of.
-  NAMES = %i[leak one objects_of_every_kind other_processes empty broken hostile].freeze
+  NAMES = %i[leak one objects_of_every_kind other_processes empty broken hostile rails].freeze
 
   # Names and values that would be markup, script or a link, that hide and reorder, and that are as long as they like.
   HOSTILE = [
@@ -52,7 +53,18 @@ class ReportPages
     when :empty then [write("empty.json", "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[]}\n")]
     when :broken then [write("broken.json", "#{File.read(leak.dumps.last)[0, 300_000]}\n{\"address\":\"0x7f\nnothing\n{\"type\":\"STR")]
     when :hostile then [write("hostile.json", hostile)]
+    when :rails then rails
     end
+  end
+
+  # Three dumps of a real app, as it keeps its controllers.
+  def rails
+    shop = RailsShop.new
+    dumps = Array.new(3) { |number| shop.take("rails-#{number}", "/kept", 40) }
+    shop.stop
+    dumps.map { |dump| File.join(@folder, File.basename(dump)).tap { |path| FileUtils.mv(dump, path) } }
+  ensure
+    shop&.clean
   end
 
   # A dump whose every text is hostile.

@@ -56,7 +56,8 @@ RSpec.describe HeapInspector::Suspect do
   end
 
   it "says what cutting would free, and is left out by its fingerprint" do
-    expect(suspect).to have_attributes(places: 1, freed_memsize: 300 * 80, kept_count: 0)
+    expect(suspect).to have_attributes(places: 1, freed_memsize: 300 * 80, kept_count: 0, also_held_by: [],
+                                       also_held_by_more: 0)
     expect(diff.suspects(except: [suspect.fingerprint])).to be_empty
   end
 end

@@ -19,9 +19,13 @@ module HeapInspector
     attr_reader :freed_memsize
     # @return [Integer, nil] how many objects that are
     attr_reader :freed_count
+    # @return [Array<OtherHolder>] what holds the object then, three at most; empty where that was not asked
+    attr_reader :also_held_by
+    # @return [Integer] how many more hold it
+    attr_reader :also_held_by_more
 
     # @api private
-    def initialize(object, paths:, document:, freed: nil)
+    def initialize(object, paths:, document:, freed: nil, others: nil)
       super()
       @object = object
       @label = paths[:label]
@@ -29,6 +33,8 @@ module HeapInspector
       @chains = paths[:chains].map { |chain| Step.chain(chain) }.freeze
       @verdicts = paths[:judged].map { |steps| steps.map { |judged| StepVerdict.of(judged) }.freeze }.freeze
       @freed_memsize, @freed_count = freed&.values_at(:memsize, :count)
+      @also_held_by = others ? OtherHolder.all(others) : [].freeze
+      @also_held_by_more = others ? others[:more] : 0
       freeze
     end
 

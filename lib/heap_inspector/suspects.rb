@@ -17,6 +17,33 @@ module HeapInspector
     end
   end
 
+  # What else holds objects of which a reference is cut.
+  class OtherHolder < Value
+    # @!attribute [r] holder
+    #   @return [String] whom to ask: the nearest class, module, thread or object of the app on the way, or the root
+    # @!attribute [r] holder_object
+    #   @return [HeapObject, nil] that class, module, thread or object; nil where it is a root
+    # @!attribute [r] reference
+    #   @return [String, nil] the reference by which it holds them, as `"Hash […] → Order"`; nil where a root refers to them
+    # @!attribute [r] count
+    #   @return [Integer] how many of the objects it holds
+    # @!attribute [r] places
+    #   @return [Integer] by how many of its objects
+    fields :holder, :holder_object, :reference, :count, :places
+
+    # @api private
+    # @param found [Hash{Symbol => Object}] some of them, and how many more there are
+    # @return [Array<OtherHolder>]
+    def self.all(found)
+      found.fetch(:named).map { |one| of(one, holder_object: one[:holder_id]) }.freeze
+    end
+
+    # @return [String]
+    def to_s
+      Native.escape(reference ? "#{holder} (#{reference})" : holder)
+    end
+  end
+
   # A place that takes in objects and keeps them.
   class Suspect < Value
     # @!attribute [r] headline
@@ -32,6 +59,10 @@ module HeapInspector
     #   @return [Integer, nil] the bytes that would be freed if {#object} did not refer to what piles up in it; nil where it grows itself
     # @!attribute [r] kept_count
     #   @return [Integer, nil] how many of the objects would stay all the same, as something else holds them, too
+    # @!attribute [r] also_held_by
+    #   @return [Array<OtherHolder>] what that is, what holds the most of them first: three at most, {#also_held_by_more} counts the rest
+    # @!attribute [r] also_held_by_more
+    #   @return [Integer] how many more hold them
     # @!attribute [r] known
     #   @return [Boolean, nil] whether `known:` has the fingerprint; nil where that was not given
     # @!attribute [r] verdicts
@@ -77,9 +108,9 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :fingerprint, :normalised_path, :places, :freed_memsize, :kept_count, :known, :verdicts, :faulty_references, :object,
-           :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location, :app_location, :mostly, :since,
-           :known_leak, :rate, :path, :confidence, :reasons, :next
+    fields :headline, :fingerprint, :normalised_path, :places, :freed_memsize, :kept_count, :also_held_by, :also_held_by_more, :known,
+           :verdicts, :faulty_references, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location,
+           :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s
@@ -123,10 +154,16 @@ module HeapInspector
 
     def suspect(found, made)
       Suspect.of(found, **made.slice(:headline, :fingerprint, :next),
-                 **found[:freed].then { |freed| { freed_memsize: freed&.fetch(:memsize), kept_count: freed&.fetch(:kept) } },
+                 **freed(found[:freed]),
                  known: found[:is_known], verdicts: found[:judged].map { |judged| StepVerdict.of(judged) }.freeze,
                  object: found[:id], holder_object: found[:holder_id], class_name: found[:class],
                  path: Step.chain(found[:path]), rate: WorkRate.unless_none(found[:rate]))
+    end
+
+    def freed(freed)
+      others = freed ? freed[:others] : { named: [], more: 0 }
+      { freed_memsize: freed&.fetch(:memsize), kept_count: freed&.fetch(:kept), also_held_by: OtherHolder.all(others),
+        also_held_by_more: others[:more] }
     end
 
     def about

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "living"
+require_relative "rails_shop"
 
 # Debian's Puma, Rails and Unicorn. `LIVE_ROUNDS=20` (or `rake live:proof`) makes the full number of dumps.
 RSpec.describe "servers" do
@@ -46,25 +47,6 @@ RSpec.describe "servers" do
       #{extra}
     RUBY
     started(["puma", "-C", "puma.rb", "config.ru"], environment: environment, chdir: folder, log: File.join(folder, "log"))
-  end
-
-  # A Rails app with an agent, by its Railtie: what its class says, and what stands behind that.
-  def rails(settings, code = "")
-    write("config.ru", "require_relative 'app'\nrun App")
-    write("app.rb", <<~RUBY)
-      require "action_controller/railtie"
-      require "heap_inspector"
-      class App < Rails::Application
-        config.eager_load = false
-        config.logger = Logger.new(nil)
-        config.secret_key_base = "x" * 40
-        config.hosts.clear
-        config.heap_inspector.agent = true
-        #{settings}
-      end
-      #{code}
-      App.initialize!
-    RUBY
   end
 
   def rows
@@ -296,8 +278,8 @@ RSpec.describe "servers" do
   end
 
   it "serves a Rails app by its Railtie, and its rake tasks" do
-    need("puma", "puma/puma_http11", "action_controller/railtie")
-    rails(<<~RUBY)
+    need(*RailsShop::LIBRARIES)
+    RailsShop.write(folder, <<~RUBY)
       config.heap_inspector.trace = :all
       config.heap_inspector.trace_mode = :full
       config.heap_inspector.dump_above = "8GB"
@@ -321,46 +303,20 @@ RSpec.describe "servers" do
   end
 
   it "accuses no cache of a Rails app, and names the list that keeps its controllers" do
-    need("puma", "puma/puma_http11", "action_controller/railtie")
-    rails(<<~RUBY, <<~CODE)
-      config.cache_store = :memory_store, { size: 300 << 10 }
-      routes.append { get "/", to: "shop#index"; get "/kept", to: "shop#kept" }
-    RUBY
-      module Audit
-        SEEN = []
-      end
-      class ShopController < ActionController::Base
-        SESSIONS = {}
-        def index
-          number = SESSIONS.size + rand(1 << 20)
-          Rails.cache.fetch("product-\#{number}") { { name: "product \#{number}", text: "x" * 1000 } }
-          SESSIONS[number] = { user: number, at: Time.now }
-          SESSIONS.shift if SESSIONS.size > 300
-          render plain: "ok"
-        end
-
-        def kept
-          Audit::SEEN << self
-          render plain: "ok"
-        end
-      end
-    CODE
-    server = started(["puma", "-t", "2:2", "-b", "tcp://127.0.0.1:#{port}", "config.ru"], chdir: folder, log: File.join(folder, "log"))
-    armed(1)
-    take = lambda do |name, path = "/", count = 100|
-      Net::HTTP.start("127.0.0.1", port) { |http| count.times { expect(http.get(path).body).to eq "ok" } }
-      dump(server.pid, name)
-    end
+    need(*RailsShop::LIBRARIES)
+    shop = RailsShop.new
     found = ->(*dumps) { JSON.parse(command("suspects", "--format", "json", *dumps).first)["suspects"] }
-    filling = Array.new(3) { |number| take.call("filling-#{number}") }
-    full = Array.new(3) { |number| take.call("full-#{number}") }
-    kept = take.call("kept", "/kept", 40)
-    stop(server)
+    filling = Array.new(3) { |number| shop.take("filling-#{number}") }
+    full = Array.new(3) { |number| shop.take("full-#{number}") }
+    kept = shop.take("kept", "/kept", 40)
+    shop.stop
     expect(found.call(*filling).map { |suspect| suspect["confidence"] }).not_to include("high")
     expect(found.call(*full).map { |suspect| suspect["confidence"] }).not_to include("high", "medium")
     first = found.call(kept).first
     expect(first).to include("class" => "ShopController", "count" => 40, "confidence" => "medium")
     expect(first["holder"]).to eq "Audit::SEEN"
+  ensure
+    shop&.clean
   end
 
   it "serves Unicorn by its after_fork" do

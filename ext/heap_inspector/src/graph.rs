@@ -123,8 +123,9 @@ fn what_if(ruby: &Ruby, heap: Obj<Heap>, id: u32, name: String, rules: Value) ->
     let rules = diff::rules(ruby, rules)?;
     let (found, context) = heap.work(ruby, |snapshot, control| {
         let (dump, tree, source) = (snapshot.heap(), snapshot.tree(control)?, snapshot.source());
-        let cut = Cut::of(dump, tree, snapshot.shortest_paths(control)?, source, &name, control)?;
-        let mut found = without::what_if(dump, tree, source, NodeId(id), &cut, control)?;
+        let shortest_paths = snapshot.shortest_paths(control)?;
+        let cut = Cut::of(dump, tree, shortest_paths, source, &name, control)?;
+        let mut found = without::what_if(dump, tree, shortest_paths, source, NodeId(id), &cut, control)?;
         found.paths.judge(dump, tree, snapshot.at_work(control)?, &rules);
         Ok((found, snapshot.context()))
     })?;

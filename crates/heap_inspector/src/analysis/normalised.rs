@@ -190,6 +190,12 @@ impl<'a> NormalisedPaths<'a> {
         NormalisedPath(steps)
     }
 
+    /// Whether a path begins with something that has a name.
+    #[must_use]
+    pub fn has_beginning(&self, id: PathId) -> bool {
+        id != ROOT && id != UNREACHABLE
+    }
+
     /// What holds an object: alone, or else on its shortest path. It stands before the object there, so that there is no cycle.
     fn above(&self, id: NodeId) -> Option<NodeId> {
         self.tree.above(id).or_else(|| self.shortest_paths.parent(id))

@@ -43,6 +43,8 @@ struct Found {
     sum: Sum,
     /// The bytes of them that are in use.
     used: u64,
+    /// The length of the longest array among them.
+    longest: u64,
 }
 
 /// What has which path, in each dump.
@@ -62,8 +64,12 @@ pub struct Rising {
     pub counts: Vec<u64>,
     /// By how many bytes they and all below them grew in each step.
     pub steps: Vec<u64>,
+    /// Their bytes, and those of all below them, in the first dump.
+    pub before: u64,
     /// Growth for each request, or what else it goes with.
     pub rate: Option<Rate>,
+    /// The length of the longest array that holds them, or is one of them, where that is the same in all dumps.
+    pub length: Option<u64>,
     /// Whether they are put into an array that is no longer for it: it was made for so many, as a ring is.
     pub is_filling: bool,
 }
@@ -204,7 +210,9 @@ impl ByPath {
     fn risen(&self, path: &NormalisedPath, tops: &[&NormalisedPath]) -> Rising {
         let steps = self.dumps - 1;
         let mut bytes = vec![0i128; steps];
+        let mut before = 0u64;
         let mut add = |found: &[Found]| {
+            before = before.saturating_add(found.first().map_or(0, |first| first.used));
             let grown = found.windows(2).map(|pair| i128::from(pair[1].used) - i128::from(pair[0].used));
             bytes.iter_mut().zip(grown).for_each(|(sum, step)| *sum += step);
         };
@@ -218,6 +226,12 @@ impl ByPath {
         let is_one = |found: &&Vec<Found>| found.windows(2).all(|pair| pair[0].sum.count == pair[1].sum.count);
         let holder = holder.and_then(|holder| self.found.get(&holder)).filter(is_one);
         holder.into_iter().for_each(|found| add(found));
+        // Where lists lie in lists the path of both may be one.
+        let longest = |found: &Vec<Found>| {
+            let first = found.first()?.longest;
+            (first > 0 && found.iter().all(|one| one.longest == first)).then_some(first)
+        };
+        let length = holder.and_then(longest).or_else(|| self.found.get(path).and_then(longest));
         let is_array = path.0.len() > 1 && path.0[path.0.len() - 2] == "Array";
         let is_full = |found: &Vec<Found>| found.windows(2).all(|pair| pair[0].used == pair[1].used);
         let is_filling = is_array && holder.is_some_and(is_full);
@@ -226,7 +240,7 @@ impl ByPath {
         let own = self.found.get(path).map(Vec::as_slice).unwrap_or_default();
         let counts: Vec<u64> = own.windows(2).map(|pair| pair[1].sum.count.saturating_sub(pair[0].sum.count)).collect();
         let rate = self.work.as_ref().and_then(|work| work.rate(&bytes, counts.iter().sum()));
-        Rising { path: path.clone(), counts, steps: bytes, rate, is_filling }
+        Rising { path: path.clone(), counts, steps: bytes, before, rate, length, is_filling }
     }
 }
 
@@ -264,6 +278,9 @@ fn count(dump: &Pathed<'_>, filter: &Filter, control: &Control<'_>) -> Result<Ha
         let one = found.entry(path).or_default();
         one.sum.add(Sum { count: 1, memsize: heap.bytes(id), references: 0 });
         one.used = one.used.saturating_add(own_bytes(heap, id, heap.ty(id)));
+        if heap.ty(id) == Type::Array {
+            one.longest = one.longest.max(heap.length(id).map_or(0, u64::from));
+        }
     }
     // Two paths of one heap may read the same.
     let mut by_text: HashMap<NormalisedPath, Found> = HashMap::new();
@@ -272,6 +289,7 @@ fn count(dump: &Pathed<'_>, filter: &Filter, control: &Control<'_>) -> Result<Ha
         let all = by_text.entry(words(&paths, path, is_code)).or_default();
         all.sum.add(one.sum);
         all.used = all.used.saturating_add(one.used);
+        all.longest = all.longest.max(one.longest);
     }
     Ok(by_text)
 }

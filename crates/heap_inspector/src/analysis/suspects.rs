@@ -35,7 +35,7 @@ use hashbrown::HashMap;
 use naming::name;
 use points::{Accumulation, Content, join, kind_of};
 use served::unserved;
-use similar::{SIMILAR, as_one};
+use similar::{SIMILAR, alike, as_one};
 use unheld::unheld;
 use unseen::unseen;
 use untraced::untraced;
@@ -50,6 +50,8 @@ pub(super) use growth::warm_up;
 pub use known::Known;
 pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
+pub(super) use others::{Graph, others};
+pub use others::{OtherHolder, OtherHolders};
 pub(super) use points::places;
 pub(super) use ruby::telling;
 
@@ -65,6 +67,7 @@ mod known;
 mod known_leaks;
 mod naming;
 mod origins;
+mod others;
 mod points;
 mod ruby;
 mod served;
@@ -144,6 +147,12 @@ pub struct Suspect {
     pub faulty_references: Vec<String>,
     /// At how many places that are one by their normalised path; the others' bytes are in this one's.
     pub places: u64,
+    /// What it ranks by: its tier, and what it grew in its smallest step, or its weight in one dump.
+    #[serde(skip)]
+    rank: (u8, u64),
+    /// The bytes that came since the first dump and are there, whether others left for them or not.
+    #[serde(skip)]
+    came: u64,
     /// What would be freed if what piles up were let go, where that was asked for ([`free`]).
     pub freed: Option<Freed>,
     /// Whether it was seen before; none where that was not asked.
@@ -168,7 +177,11 @@ pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, diff: Option<&Diff<'_>>) 
 impl Suspect {
     /// Tells growth by what the process did. What takes in the same number of objects each time is no cache that fills by chance.
     fn set_rate(&mut self, work: &Work, heap: &Heap) {
-        self.rate = work.rate(&self.steps, self.count);
+        // Of what came a part makes up for what left; a small one is what else came with it.
+        let net: u64 = self.steps.iter().sum();
+        let is_part = net.saturating_mul(GAVE_BACK) < self.came.saturating_mul(GAVE_BACK - 1);
+        let part = if is_part { net as f64 / self.came as f64 } else { 1.0 };
+        self.rate = work.rate(&self.steps, (self.count as f64 * part).round() as u64);
         let Some((rate, whole)) = self.rate.as_ref().and_then(|rate| Some((rate, rate.whole()?))) else { return };
         // Each request may as well leave something in a cache that warms up.
         let is_hash =
@@ -193,6 +206,8 @@ impl Suspect {
     }
 }
 
+/// What left is told in the growth for each request where it is more than such a part of what came.
+const GAVE_BACK: u64 = 20;
 /// Growth below this is noise: buffers, inline caches, Ruby's own tables.
 const LEAST: u64 = 4 << 10;
 /// And below this part of the heap.
@@ -218,7 +233,7 @@ pub fn of_dumps<'a>(
     let found = of_diff(diff, tree, source, limit, control)?;
     let Some(reason) = by_path::reason(diff, &found) else { return Ok((found, None)) };
     let dumps = dumps()?;
-    let found = by_path::by_path(&dumps, source, limit, control)?;
+    let found = by_path::by_path(&dumps, source, diff.is_one_process(), limit, control)?;
     let Some(last) = dumps.last() else { return Ok((found, None)) };
     let kept = (&tree.children()?, last.shortest_paths);
     Ok((finished(found, last.heap, tree, kept, source, limit, control)?, Some(reason)))
@@ -266,10 +281,11 @@ pub fn of_diff(
     let (trees, (shortest_paths, places)) = (trees?, came_to?);
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let course = Course::new(diff, tree, &trees, floor);
-    let mut ranked = course.rank(places, control)?;
+    let mut ranked = course.rank(places, &shortest_paths, control)?;
     ranked.truncate(limit.saturating_add(SIMILAR));
     let (children, came) = (tree.children()?, |id: NodeId| diff.step(id).is_some());
-    let mut found = name(heap, tree, &children, &shortest_paths, source, &ranked, came, Accumulation::judged, control)?;
+    let found = name(heap, tree, &children, &shortest_paths, source, &ranked, came, Accumulation::judged, control)?;
+    let mut found = as_one(heap, course.work(), found);
     if let Some(work) = course.work() {
         found.iter_mut().for_each(|suspect| suspect.set_rate(work, heap));
     }
@@ -283,7 +299,7 @@ pub fn of_diff(
         let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
         found.insert(place, unseen);
     }
-    finished(as_one(heap, found), heap, tree, (&children, &shortest_paths), source, limit, control)
+    finished(found, heap, tree, (&children, &shortest_paths), source, limit, control)
 }
 
 /// The suspects of one dump. At most `limit`.
@@ -327,7 +343,7 @@ fn by_age(
     let first = |mut found: Vec<Suspect>| {
         found.retain(|suspect| unserved.iter().all(|other| other.id != suspect.id));
         found.splice(0..0, unserved.iter().cloned());
-        let mut found = as_one(heap, found);
+        let mut found = as_one(heap, None, found);
         found.truncate(limit);
         found
     };
@@ -384,6 +400,15 @@ fn by_age(
             place.bins |= content.bins;
         }
     }
+    for group in alike(heap, tree, shortest_paths, &places, control)? {
+        let mut others = group.iter().filter_map(|anchor| Some((anchor.node()?, places.remove(anchor)?)));
+        let Some((first, mut all)) = others.next() else { continue };
+        for (id, mut place) in others {
+            place.others.push(id);
+            all.add(place);
+        }
+        places.insert(AccumulationPoint::Node(first), all);
+    }
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     // Start-up code spreads over many collections too, but ends before the latest ones.
     let score = |place: &Accumulation| {
@@ -395,6 +420,7 @@ fn by_age(
         places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
     ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit.saturating_add(SIMILAR));
+    ranked.iter_mut().for_each(|(_, place)| place.rank = (1, score(place) as u64));
     let mut found = name(
         heap,
         tree,

@@ -332,7 +332,9 @@ pub(crate) fn ancestors(heap: &Heap, id: NodeId) -> Vec<String> {
     std::iter::once(own).chain(chain.filter_map(|address| names.class_name(address))).collect()
 }
 
-fn is_collection(heap: &Heap, id: NodeId) -> bool {
+/// Whether an object is an array, a hash or a set.
+#[must_use]
+pub(super) fn is_collection(heap: &Heap, id: NodeId) -> bool {
     matches!(heap.ty(id), Type::Array | Type::Hash) || label(heap, id) == b"set"
 }
 

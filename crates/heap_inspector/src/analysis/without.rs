@@ -6,6 +6,8 @@
 use super::chains::{Chain, Told, root_categories};
 use super::normalised::{NormalisedPaths, PathId};
 use super::paths::Paths;
+use super::suspects::{Graph, OtherHolders, others};
+use super::verdicts::is_collection;
 use super::{Context, fact, note, show};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
@@ -35,7 +37,12 @@ pub struct WhatIf {
     pub paths: Paths,
     /// What no root leads to any more.
     pub freed: Sum,
+    /// Who holds it then: whoever refers to it, or, as long as that is one list or alike, to that.
+    pub others: OtherHolders,
 }
+
+/// So many lists are looked through, one in another.
+const NESTED: usize = 8;
 
 impl Cut {
     /// What a user names: an object by its address, all of a leak by its fingerprint, a class or module by its name, or what that holds by a
@@ -100,13 +107,14 @@ impl Cut {
     }
 }
 
-/// The object without what is cut; the source is the heap's.
+/// The object without what is cut; the graph and the source are the heap's.
 ///
 /// # Errors
 /// Those of [`Heap::records`], [`Error::Interrupted`] when cancelled.
 pub fn what_if(
     heap: &Heap,
     tree: &Tree,
+    shortest_paths: &ShortestPaths,
     source: &Source,
     id: NodeId,
     cut: &Cut,
@@ -142,6 +150,8 @@ pub fn what_if(
         at = before[at as usize];
     }
     nodes.reverse();
+    let graph = Graph { heap, tree, shortest_paths, source };
+    let others = if nodes.is_empty() { OtherHolders::default() } else { holders(graph, &nodes, cut, control)? };
     let mut labels = Labels::new(heap);
     labels.read_texts(source, &nodes, nodes.windows(2).map(|pair| (pair[0], pair[1])))?;
     labels.read_texts(source, &[id], [])?;
@@ -156,18 +166,44 @@ pub fn what_if(
     Ok(WhatIf {
         paths: Paths { id, address, memsize, retained_memsize, label: labels.node(id), chains, judged: Vec::new() },
         freed,
+        others,
     })
+}
+
+/// Who holds the last object of a chain if something is cut. Where a single list does that, whoever holds the list: the paths part there.
+fn holders(graph: Graph<'_>, chain: &[NodeId], cut: &Cut, control: &Control<'_>) -> Result<OtherHolders> {
+    let is_cut = |from: NodeId, to: NodeId| cut.edges.contains(&(from, to));
+    let is_gone = |id: NodeId| cut.nodes.contains(&id);
+    let mut found = OtherHolders::default();
+    for (depth, held) in chain.iter().rev().take(NESTED).enumerate() {
+        let above = others(graph, |id| id == *held, is_cut, is_gone, control)?;
+        let by_list = match &above.named[..] {
+            [one] if above.more == 0 && one.places == 1 => one.by.is_some_and(|by| is_collection(graph.heap, by)),
+            _ => false,
+        };
+        let is_parting = above.named.len() > 1;
+        if depth == 0 || is_parting {
+            found = above;
+        }
+        if is_parting || !by_list {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 impl WhatIf {
     /// The answer of `path DUMP ADDRESS --without NAME`.
     #[must_use]
     pub fn report(&self, name: &str, dump: &str, context: &Context) -> Report {
+        let also = self.others.named.iter().map(|one| Cell::Text(one.words()));
         let facts = vec![
             fact("cut", "Without", Cell::Text(name.to_owned()), String::new()),
             fact("freed_memsize", "Freed", Cell::Bytes(self.freed.memsize), String::new()),
             fact("freed_count", "Freed objects", Cell::Count(self.freed.count), String::new()),
             fact("held", "Still held", Cell::Flag(!self.paths.chains.is_empty()), String::new()),
+            fact("also_held_by", "By", Cell::List(also.collect()), String::new()),
+            fact("also_held_by_more", "", Cell::Count(self.others.more), String::new()),
         ];
         let without = Section::Facts(Facts { name: "without", title: String::new(), facts });
         let mut sections = vec![self.paths.facts(), without];
@@ -212,7 +248,8 @@ mod tests {
         let tree = Tree::new(&heap, &control).unwrap();
         let shortest_paths = ShortestPaths::new(&heap, &control).unwrap();
         let cut = Cut::of(&heap, &tree, &shortest_paths, &source, name, &control).map_err(|error| error.to_string())?;
-        let found = what_if(&heap, &tree, &source, heap.node(address).unwrap(), &cut, &control).unwrap();
+        let found =
+            what_if(&heap, &tree, &shortest_paths, &source, heap.node(address).unwrap(), &cut, &control).unwrap();
         let steps = found.paths.chains.iter().flat_map(|chain| chain.steps.iter().map(|step| step.label.clone()));
         Ok((found.freed.count, found.freed.memsize, steps.collect()))
     }
@@ -224,6 +261,29 @@ mod tests {
         assert_eq!(without("App", 0x3000), Ok((3, 196, by_cache)), "the class, too");
         assert_eq!(without("App", 0x4000), Ok((3, 196, vec![])));
         assert_eq!(without("Cache", 0x4000).unwrap().1, 40);
+    }
+
+    #[test]
+    fn others_that_hold_it_are_named() {
+        let others = |lines: &str, name: &str| {
+            let (heap, source) = heap_of_lines(lines);
+            let control = Control::default();
+            let tree = Tree::new(&heap, &control).unwrap();
+            let paths = ShortestPaths::new(&heap, &control).unwrap();
+            let cut = Cut::of(&heap, &tree, &paths, &source, name, &control).unwrap();
+            what_if(&heap, &tree, &paths, &source, heap.node(0x3000).unwrap(), &cut, &control).unwrap().others.words()
+        };
+        assert_eq!(others(SHOP, "0x2000"), "Cache (Cache constant or variable → Order)");
+        assert_eq!(others(SHOP, "Cache"), "App (Array […] → Order)");
+        // Who holds the one list that holds it, where the paths part above.
+        let lines = SHOP.replace("\"0x1078\"]", "\"0x1078\", \"0x10a0\"]")
+            + "{\"address\":\"0x10a0\", \"type\":\"CLASS\", \"name\":\"Index\", \"references\":[\"0x2000\"], \"memsize\":40}\n";
+        assert_eq!(
+            others(&lines, "Cache"),
+            "App (App constant or variable → Array) and Index (Index constant or variable → Array)"
+        );
+        let alone = SHOP.replace("\"0x3000\", \"0x4000\"", "\"0x4000\"");
+        assert_eq!(others(&alone, "Cache"), "", "nothing holds it then");
     }
 
     #[test]

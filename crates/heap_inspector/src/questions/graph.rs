@@ -59,8 +59,9 @@ impl Path {
 fn path_without(snapshot: &Snapshot, id: NodeId, name: &str, chosen: &Path, asked: &Asked<'_>) -> Result<Report> {
     let (heap, source, control) = (snapshot.heap(), snapshot.source(), &asked.options.control);
     let tree = snapshot.tree(control)?;
-    let cut = Cut::of(heap, tree, snapshot.shortest_paths(control)?, source, name, control)?;
-    let mut found = without::what_if(heap, tree, source, id, &cut, control)?;
+    let shortest_paths = snapshot.shortest_paths(control)?;
+    let cut = Cut::of(heap, tree, shortest_paths, source, name, control)?;
+    let mut found = without::what_if(heap, tree, shortest_paths, source, id, &cut, control)?;
     found.paths.judge(heap, tree, snapshot.at_work(control)?, &chosen.rules()?);
     Ok(found.report(name, &asked.dump, &snapshot.context()))
 }

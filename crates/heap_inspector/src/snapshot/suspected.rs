@@ -65,7 +65,7 @@ impl Named<'_> {
         }
         let failure = if said.fails_on_new { suspects::failure(&found) } else { None };
         found.truncate(said.limit);
-        suspects::free(&mut found, heap, tree, diff, control)?;
+        suspects::free(&mut found, heap, tree, source, diff, || snapshot.shortest_paths(control), control)?;
         suspects::judge(&mut found, &Judge::new(heap, tree, snapshot.at_work(control)?, said.rules), diff);
         let compared: Vec<Dump<'_>> = dumps.iter().map(|dump| dump.compared()).collect();
         Ok((Suspects::new(found, by_path, &compared, diff), failure))

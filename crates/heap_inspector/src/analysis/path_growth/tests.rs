@@ -85,6 +85,8 @@ fn what_piles_up_is_told_once_with_all_that_came_with_it() {
     // An order, its two lines, and its place in the array.
     assert_eq!((&one.counts[..], &one.steps[..]), (&[100, 100][..], &[20_000, 20_000][..]));
     assert!(!one.is_filling && !one.is_alone());
+    // In the first dump as much, and what the array takes by itself.
+    assert_eq!((one.before, one.length), (20_040, None));
 }
 
 #[test]
@@ -99,6 +101,7 @@ fn an_array_that_was_made_for_so_many_is_told_to_fill() {
     let found = rising(&[dump(0, 100, 0, 500), dump(1, 200, 0, 500), dump(2, 300, 0, 500)]);
     let [one] = &found[..] else { panic!("{found:?}") };
     assert!(one.is_filling, "{one:?}");
+    assert_eq!(one.length, Some(500));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The answer of `suspects` as a report.
 
-use super::{Confidence, Freed, Suspect};
+use super::{Confidence, Freed, OtherHolder, Suspect};
 use crate::analysis::chains::Step;
 use crate::analysis::diff::{Compared, Diff, Dump};
 use crate::analysis::verdicts::Fault;
@@ -242,13 +242,9 @@ impl Suspect {
             _ => key_cell(Key::Location, &self.location),
         };
         let in_app = if self.is_by_stack { "" } else { "In the app at" };
-        let kept = match self.freed {
-            Some(Freed { kept: 1, .. }) => "one of them is also held by others, and would stay".to_owned(),
-            Some(Freed { kept, .. }) if kept > 1 => {
-                format!("{} of them are also held by others, and would stay", human::count(kept))
-            }
-            _ => String::new(),
-        };
+        let freed = self.freed.as_ref();
+        let kept = freed.map(Freed::kept_words).unwrap_or_default();
+        let held = || freed.iter().map(|freed| &freed.others);
         let told = match self.is_known {
             Some(true) => format!("known; {}", self.normalised_path),
             Some(false) => format!("new; {}", self.normalised_path),
@@ -306,11 +302,18 @@ impl Suspect {
             fact(
                 "freed_memsize",
                 "Freed if cut",
-                self.freed.map_or(Cell::Missing, |freed| Cell::Bytes(freed.memsize)),
+                freed.map_or(Cell::Missing, |freed| Cell::Bytes(freed.memsize)),
                 kept,
             ),
-            fact("freed_count", "", self.freed.map_or(Cell::Missing, |freed| Cell::Count(freed.count)), String::new()),
-            fact("kept_count", "", self.freed.map_or(Cell::Missing, |freed| Cell::Count(freed.kept)), String::new()),
+            fact("freed_count", "", freed.map_or(Cell::Missing, |freed| Cell::Count(freed.count)), String::new()),
+            fact("kept_count", "", freed.map_or(Cell::Missing, |freed| Cell::Count(freed.kept)), String::new()),
+            fact(
+                "also_held_by",
+                "",
+                list(&mut held().flat_map(|others| &others.named).map(OtherHolder::words)),
+                String::new(),
+            ),
+            fact("also_held_by_more", "", Cell::Count(held().map(|others| others.more).sum()), String::new()),
             fact("fingerprint", "Fingerprint", Cell::Text(self.fingerprint()), told),
             fact("known", "", self.is_known.map_or(Cell::Missing, Cell::Flag), String::new()),
             fact("normalised_path", "", list(&mut self.normalised_path.0.iter().cloned()), String::new()),

@@ -1,11 +1,12 @@
 //! Suspects where it cannot be told which objects are new: by the paths by which there are more objects in each dump.
 //!
 //! So it is of dumps of several processes or deploys, after a compaction, and without tracing. What is told is less sure than by identity:
-//! a path that grows may have let go of all that it held before.
+//! a path that grows may have let go of all that it held before. And of several processes the first dump may be of one that has just begun,
+//! the last of one that has run for long: then all that fills up grows from dump to dump as a leak does.
 
 use super::anchors::Anchors;
 use super::growth::{MANY_STEPS, course};
-use super::naming::name;
+use super::naming::{SEARCHED, name};
 use super::points::{Accumulation, Content, join, kind_of};
 use super::{AccumulationPoint, Confidence, LEAST, LEAST_PART, Suspect};
 use crate::Result;
@@ -14,7 +15,7 @@ use crate::analysis::normalised::{NormalisedPaths, PathId};
 use crate::analysis::path_growth::{ByPath, Pathed, Rising, is_code, is_counted, words};
 use crate::analysis::work::Work;
 use crate::control::Control;
-use crate::heap::NodeId;
+use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::memory::map;
 use crate::record::Type;
@@ -70,6 +71,7 @@ pub(in crate::analysis) fn verdict(rising: &Rising, work: Option<&Work>) -> (Con
 pub(super) fn by_path(
     dumps: &[Pathed<'_>],
     source: &Source,
+    is_one_process: bool,
     limit: usize,
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
@@ -78,7 +80,7 @@ pub(super) fn by_path(
     let mut rising = by_path.rising(floor(dumps));
     rising.truncate(limit);
     let (mut places, mut found) = (Vec::new(), Vec::new());
-    for (at, rising, place) in places_of(last, &rising, by_path.work(), control)? {
+    for (at, rising, place) in places_of(last, &rising, by_path.work(), is_one_process, control)? {
         places.push((at, place));
         found.push(rising);
     }
@@ -96,9 +98,56 @@ pub(super) fn by_path(
             suspect.normalised_path.clone_from(&rising.path);
         }
     }
-    suspects.sort_by_key(|suspect| suspect.confidence == Confidence::Low);
+    suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.rank.0));
     Ok(suspects)
 }
+
+/// What is to be said against a path that grows, and how far it is to be believed then.
+fn doubts(
+    heap: &Heap,
+    at: AccumulationPoint,
+    one: &Rising,
+    is_one_process: bool,
+) -> impl Iterator<Item = (Confidence, &'static str)> {
+    let at = at.node();
+    let is_short = one.steps.len() < MANY_STEPS;
+    let is_hash = is_short && at.is_some_and(|id| heap.ty(id) == Type::Hash);
+    // How old each process is, and how much of this it has done, is not known.
+    let is_of_any_age = !is_one_process && is_short && one.rate.is_none();
+    let largest = one.steps.iter().max().copied().unwrap_or(0);
+    // Lists of lists are a place of what holds the outer one.
+    let is_ring = |id: NodeId| {
+        let length = heap.length(id).map(u64::from).filter(|_| heap.ty(id) == Type::Array);
+        length.is_some() && length == one.length && length > Some(heap.references(id).len() as u64)
+    };
+    let is_ring = at.is_some_and(|id| is_ring(id) || heap.targets(id).take(SEARCHED).any(is_ring));
+    [
+        (one.is_alone(), Confidence::Low, "it may as well be filled anew each time; dumps of one process would tell"),
+        (is_ring, Confidence::Low, "the array keeps its length while it is filled"),
+        (
+            is_of_any_age && one.before < largest.saturating_mul(BEGUN),
+            Confidence::Low,
+            "it held little in the first dump, and where that is of a process that has just begun what has a bound fills up just so; a \
+             fourth dump, or dumps that count what the process does, would tell",
+        ),
+        (
+            is_of_any_age && is_hash,
+            Confidence::Low,
+            "a cache that warms up, or begins anew now and then, fills a hash just so; a fourth dump, or dumps that count what the process \
+             does, would tell",
+        ),
+        (
+            is_hash,
+            Confidence::Medium,
+            "a cache that warms up fills a hash just so; a fourth dump would tell whether it ends",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, most, why)| is_so.then_some((most, why)))
+}
+
+/// What in the first dump was less than so many times what came in a step has just begun.
+const BEGUN: u64 = 4;
 
 type Place<'a> = (AccumulationPoint, &'a Rising, Accumulation);
 
@@ -107,6 +156,7 @@ fn places_of<'a>(
     dump: &Pathed<'_>,
     rising: &'a [Rising],
     work: Option<&Work>,
+    is_one_process: bool,
     control: &Control<'_>,
 ) -> Result<Vec<Place<'a>>> {
     let Pathed { heap, tree, shortest_paths, .. } = *dump;
@@ -167,20 +217,13 @@ fn places_of<'a>(
         let Some((at, mut place)) = most else { continue };
         place.fold_untraced();
         let (mut confidence, mut why) = verdict(one, work);
-        let is_hash = at.node().is_some_and(|id| heap.ty(id) == Type::Hash);
-        let (most, but) = match () {
-            () if one.is_alone() => {
-                (Confidence::Low, "it may as well be filled anew each time; dumps of one process would tell")
+        // What is doubted for want of knowledge alone stands before what looks like no leak.
+        place.rank.0 = u8::from(confidence > Confidence::Low && !one.is_alone());
+        for (most, but) in doubts(heap, at, one, is_one_process) {
+            if most < confidence {
+                confidence = most;
+                why += &format!("; {but}");
             }
-            () if is_hash && one.steps.len() < MANY_STEPS => (
-                Confidence::Medium,
-                "a cache that warms up fills a hash just so; a fourth dump would tell whether it ends",
-            ),
-            () => (Confidence::High, ""),
-        };
-        if most < confidence {
-            confidence = most;
-            why += &format!("; {but}");
         }
         if count > 1 {
             why += &format!("; there are {} such places, of which this one holds the most", human::count(count as u64));

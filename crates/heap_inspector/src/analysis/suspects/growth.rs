@@ -9,12 +9,14 @@
 use super::Confidence;
 use super::anchors::AccumulationPoint;
 use super::points::{Accumulation, Content, ObjectKind, kind_of};
+use super::similar::alike;
 use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
 use crate::analysis::in_use::{CACHES, own_bytes};
 use crate::analysis::work::Work;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::names::ClassId;
@@ -107,23 +109,30 @@ impl<'a> Course<'a> {
         self.caps.iter().map(|(cap, _)| *cap).fold(confidence, Confidence::min)
     }
 
-    /// Those of the points that grew, with their growth in place of what came; the most suspect first.
+    /// Those of the points that grew, with their growth in place of what came; the most suspect first. Points that are one by their
+    /// normalised path are judged and ranked by their sum.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub(super) fn rank(
         &self,
-        places: HashMap<AccumulationPoint, Accumulation>,
+        mut places: HashMap<AccumulationPoint, Accumulation>,
+        shortest_paths: &ShortestPaths,
         control: &Control<'_>,
     ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
-        let places: HashMap<AccumulationPoint, Accumulation> =
-            places.into_iter().filter(|(_, place)| place.total() >= self.floor).collect();
+        let mut groups = alike(self.diff.heap(), self.tree, shortest_paths, &places, control)?;
+        groups.retain(|group| group.iter().map(|anchor| places[anchor].total()).sum::<u64>() >= self.floor);
+        let grouped: HashSet<AccumulationPoint> = groups.iter().flatten().copied().collect();
+        places.retain(|anchor, place| place.total() >= self.floor || grouped.contains(anchor));
         let sizes = self.sizes(&places);
         let parts = self.parts(&places, &sizes, control)?;
         let mut ranked: Vec<(u8, u64, AccumulationPoint, Accumulation)> = Vec::new();
         let mut growths = Vec::new();
         let mut passing = Vec::new();
-        for (anchor, place) in places {
+        for group in groups {
+            growths.extend(self.together(&group, &mut places, &sizes, &parts));
+        }
+        for (anchor, place) in places.into_iter().filter(|(_, place)| place.total() >= self.floor) {
             match self.growth(anchor, &place, sizes.get(&anchor), &parts) {
                 Some(growth) => growths.push((anchor, place, growth)),
                 None => passing.push((anchor, place)),
@@ -150,8 +159,10 @@ impl<'a> Course<'a> {
                 Confidence::Low => 1,
                 _ => 2,
             };
+            place.came = place.total();
             place.steps = growth.steps;
             place.verdict = Some(growth.verdict);
+            place.rank = (tier, least);
             ranked.push((tier, least, anchor, place));
         }
         ranked.sort_by(|(tier, one, a, _), (level, other, b, _)| level.cmp(tier).then(other.cmp(one)).then(a.cmp(b)));
@@ -355,7 +366,7 @@ impl<'a> Course<'a> {
         (ty, class, if self.has_unmatched { SiteId::NONE } else { site }, label)
     }
 
-    /// The growth of a point; none where it gave back what it took in, or did not grow in each step.
+    /// The growth of a point; none where it did not grow.
     fn growth(
         &self,
         anchor: AccumulationPoint,
@@ -363,6 +374,77 @@ impl<'a> Course<'a> {
         sizes: Option<&Vec<u64>>,
         parts: &HashMap<ObjectKind, Vec<f64>>,
     ) -> Option<Growth> {
+        let steps = self.net(place, sizes, parts);
+        if let Some(growth) = self.judged(anchor, place, steps, sizes) {
+            return Some(growth);
+        }
+        let grown = grown(sizes?);
+        if !self.is_growing(&grown) || !is_one_value(place) {
+            return None;
+        }
+        let why = "it is replaced by a longer one each time, so it may as well be filled anew each time; a fourth dump would tell";
+        let verdict = (Confidence::Low, why.to_owned());
+        Some(Growth { steps: grown, verdict })
+    }
+
+    /// Points that are one to a programmer, as one that grew by the sum of what each did; none where that is no growth. Then they are left.
+    fn together(
+        &self,
+        group: &[AccumulationPoint],
+        places: &mut HashMap<AccumulationPoint, Accumulation>,
+        sizes: &HashMap<AccumulationPoint, Vec<u64>>,
+        parts: &HashMap<ObjectKind, Vec<f64>>,
+    ) -> Option<(AccumulationPoint, Accumulation, Growth)> {
+        let sum = |all: Vec<u64>, one: &Vec<u64>| -> Vec<u64> {
+            all.iter().zip(one).map(|(sum, step)| sum.saturating_add(*step)).collect()
+        };
+        // What one place gives back another did not take in.
+        let signed = |anchor: &AccumulationPoint| -> Vec<i128> {
+            let (place, sizes) = (&places[anchor], sizes.get(anchor));
+            let lost = |step: usize| {
+                let (before, after) = sizes.map_or((0, 0), |sizes| (sizes[step], sizes[step + 1]));
+                i128::from(before.saturating_sub(after))
+            };
+            self.net(place, sizes, parts).iter().enumerate().map(|(step, net)| i128::from(*net) - lost(step)).collect()
+        };
+        let nets =
+            group.iter().map(signed).reduce(|all, one| all.iter().zip(&one).map(|(sum, step)| sum + step).collect());
+        let steps = nets?.into_iter().map(|net| u64::try_from(net.max(0)).unwrap_or(u64::MAX)).collect();
+        let known: Option<Vec<&Vec<u64>>> = group.iter().map(|anchor| sizes.get(anchor)).collect();
+        let known = known.and_then(|known| known.into_iter().cloned().reduce(|all, one| sum(all, &one)));
+        let first = *group.first()?;
+        let mut all = Accumulation::default();
+        group.iter().for_each(|anchor| all.add(places[anchor].clone()));
+        let growth = self.judged(first, &all, steps, known.as_ref())?;
+        all.others.extend(group[1..].iter().filter_map(|anchor| anchor.node()));
+        group.iter().for_each(|anchor| _ = places.remove(anchor));
+        Some((first, all, growth))
+    }
+
+    /// Whether as much came in each step in which the process did something.
+    fn is_growing(&self, steps: &[u64]) -> bool {
+        self.worked(steps).into_iter().all(|step| step >= self.floor)
+    }
+
+    /// The growth of a point by what came, less what left; none where it gave back what it took in, or did not grow in each step.
+    fn judged(
+        &self,
+        anchor: AccumulationPoint,
+        place: &Accumulation,
+        steps: Vec<u64>,
+        sizes: Option<&Vec<u64>>,
+    ) -> Option<Growth> {
+        let (net, came): (u64, u64) = (steps.iter().sum(), place.steps.iter().sum());
+        if !self.is_growing(&steps) || net < came / CHANCE {
+            return None;
+        }
+        let is_alone = place.joint.iter().all(|joint| *joint == 0);
+        let verdict = self.verdict(anchor, &steps, came, sizes.filter(|_| is_alone));
+        Some(Growth { steps, verdict })
+    }
+
+    /// What came to a point in each step, less what left.
+    fn net(&self, place: &Accumulation, sizes: Option<&Vec<u64>>, parts: &HashMap<ObjectKind, Vec<f64>>) -> Vec<u64> {
         let count: u64 = place.count();
         let part = |step: usize| {
             let sum: f64 = place
@@ -374,35 +456,19 @@ impl<'a> Course<'a> {
                 .sum();
             if count == 0 { 1.0 } else { sum / count as f64 }
         };
-        let grown: Option<Vec<u64>> =
-            sizes.map(|sizes| sizes.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect());
-        let steps: Vec<u64> = place
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(step, came)| {
-                let joint = place.joint.get(step).copied().unwrap_or(0);
-                match &grown {
-                    // What was moved looks new in a later step than it came in.
-                    Some(grown) if self.has_unmatched => grown[step],
-                    Some(grown) => {
-                        grown[step].min((came - joint).saturating_mul(self.unseen)) + (joint as f64 * part(step)) as u64
-                    }
-                    None => (*came as f64 * part(step)) as u64,
+        let grown = sizes.map(|sizes| grown(sizes));
+        let net = |(step, came): (usize, &u64)| {
+            let joint = place.joint.get(step).copied().unwrap_or(0);
+            match &grown {
+                // What was moved looks new in a later step than it came in.
+                Some(grown) if self.has_unmatched => grown[step],
+                Some(grown) => {
+                    grown[step].min((came - joint).saturating_mul(self.unseen)) + (joint as f64 * part(step)) as u64
                 }
-            })
-            .collect();
-        let (net, came): (u64, u64) = (steps.iter().sum(), place.steps.iter().sum());
-        let is_growing = |steps: &[u64]| self.worked(steps).into_iter().all(|step| step >= self.floor);
-        if is_growing(&steps) && net >= came / CHANCE {
-            let verdict =
-                self.verdict(anchor, &steps, came, sizes.filter(|_| place.joint.iter().all(|joint| *joint == 0)));
-            return Some(Growth { steps, verdict });
-        }
-        let grown = grown.filter(|grown| is_growing(grown) && is_one_value(place))?;
-        let why = "it is replaced by a longer one each time, so it may as well be filled anew each time; a fourth dump would tell";
-        let verdict = (Confidence::Low, why.to_owned());
-        Some(Growth { steps: grown, verdict })
+                None => (*came as f64 * part(step)) as u64,
+            }
+        };
+        place.steps.iter().enumerate().map(net).collect()
     }
 
     fn verdict(
@@ -471,8 +537,13 @@ impl<'a> Course<'a> {
     }
 }
 
+/// By how much sizes grew in each step.
+fn grown(sizes: &[u64]) -> Vec<u64> {
+    sizes.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
+}
+
 /// How evenly something grew.
-fn evenness(steps: &[u64]) -> (Confidence, &'static str) {
+pub(super) fn evenness(steps: &[u64]) -> (Confidence, &'static str) {
     let (least, most) = (steps.iter().min().copied().unwrap_or(0), steps.iter().max().copied().unwrap_or(0));
     match () {
         () if least.saturating_mul(2) >= most => (Confidence::High, "it grew evenly in each step"),

@@ -199,7 +199,9 @@ pub(super) fn name(
             judged: Vec::new(),
             faulty_references: Vec::new(),
             is_known: None,
-            places: 1,
+            places: 1 + place.others.len() as u64,
+            rank: place.rank,
+            came: place.came,
             freed: None,
             normalised_path,
             confidence,
@@ -253,7 +255,7 @@ fn pile(
     /// How many, what they retain, one of them.
     type Held = (u64, u64, NodeId);
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
-    for target in heap.targets(id) {
+    for target in std::iter::once(&id).chain(&place.others).flat_map(|id| heap.targets(*id)) {
         let sort = kind_of(heap, target);
         if came(target) && place.content.contains_key(&sort) {
             let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));

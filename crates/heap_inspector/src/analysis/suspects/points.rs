@@ -62,6 +62,12 @@ pub(in crate::analysis) struct Accumulation {
     /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
     pub(super) bytes: u64,
+    /// The other places that are one with it by their normalised path, whose content is in this one's.
+    pub(super) others: Vec<NodeId>,
+    /// What it ranks by: its tier, and what it grew in its smallest step, or its weight in one dump.
+    pub(super) rank: (u8, u64),
+    /// The bytes that came in all steps, where `steps` has by how much it grew.
+    pub(super) came: u64,
 }
 
 impl Accumulation {
@@ -90,6 +96,7 @@ impl Accumulation {
             *self.stacks.entry(stack).or_default() += count;
         }
         other.content.into_iter().for_each(|(sort, content)| self.take(sort, content));
+        self.others.extend(other.others);
     }
 
     /// Adds objects of one sort.

@@ -90,6 +90,7 @@ pub(super) fn unserved(
                 },
             );
             place.verdict = Some((Confidence::Medium, why));
+            place.rank = (2, place.bytes); // before all that one dump tells otherwise
             places.push((AccumulationPoint::Node(anchor), place));
         }
     }

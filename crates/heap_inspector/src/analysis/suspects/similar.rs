@@ -1,52 +1,157 @@
 //! Places that are one to a programmer: those with one normalised path, as each of many tenants' lists is.
+//!
+//! They are looked for before places are ranked ([`alike`]), since many that are small each may be more than one that is not; and once more
+//! among the suspects ([`as_one`]), whose classes are known then.
 
 use super::Suspect;
+use super::anchors::AccumulationPoint;
+use super::growth::evenness;
+use super::points::{Accumulation, kind_of};
+use crate::Result;
+use crate::analysis::normalised::{NormalisedPaths, PathId};
+use crate::analysis::work::Work;
+use crate::control::Control;
+use crate::graph::dominators::Tree;
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
+use crate::memory::map;
 use crate::record::Type;
+use crate::symbols::Symbol;
 use hashbrown::HashMap;
 
 /// So many more suspects than are asked for are looked at, since some are similar.
 pub(super) const SIMILAR: usize = 20;
 
-/// The suspects, similar ones as one at the place of the first of them: by fingerprint, class and holder. Two variables of one object are
-/// two places.
-pub(super) fn as_one(heap: &Heap, found: Vec<Suspect>) -> Vec<Suspect> {
+/// Whether a place is one of many by what it is held by: in a list, or by an object that has but one such place. Two variables of one object
+/// are two places, and so are two constants.
+fn is_one_of_many(heap: &Heap, holder: NodeId, held: usize) -> bool {
+    match heap.ty(holder) {
+        Type::Class | Type::Module => false,
+        Type::Array | Type::Hash => true,
+        _ => held == 1,
+    }
+}
+
+/// The places with one normalised path that hold objects of one class, two or more each; of each the one that holds the most is the first.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
+pub(super) fn alike(
+    heap: &Heap,
+    tree: &Tree,
+    shortest_paths: &ShortestPaths,
+    places: &HashMap<AccumulationPoint, Accumulation>,
+    control: &Control<'_>,
+) -> Result<Vec<Vec<AccumulationPoint>>> {
+    type Class = (Type, Symbol);
+    let class = |place: &Accumulation| -> Option<Class> {
+        let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort))?;
+        let (ty, class, ..) = kind_of(heap, main.1.sample);
+        Some((ty, class))
+    };
+    let is_holder =
+        |id: &NodeId| matches!(heap.ty(*id), Type::Array | Type::Hash | Type::Object | Type::Struct | Type::Data);
+    let held = places.iter().filter_map(|(anchor, place)| {
+        let id = anchor.node().filter(is_holder)?;
+        Some((id, shortest_paths.parent(id)?, class(place)?))
+    });
+    let mut found: Vec<(NodeId, NodeId, Class)> = held.collect();
+    control.check()?;
+    found.sort_unstable();
+    let mut by_holder: HashMap<(NodeId, Class), usize> = HashMap::new();
+    for (_, holder, class) in &found {
+        map(&mut by_holder, 1)?;
+        *by_holder.entry((*holder, *class)).or_default() += 1;
+    }
+    let mut paths = NormalisedPaths::new(heap, tree, shortest_paths)?;
+    let mut groups: HashMap<(PathId, Class), Vec<NodeId>> = HashMap::new();
+    for (step, (id, holder, class)) in found.into_iter().enumerate() {
+        control.check_at(step)?;
+        let path = paths.of(id)?;
+        // By what only a root holds no program tells one from another.
+        if paths.has_beginning(path) && is_one_of_many(heap, holder, by_holder[&(holder, class)]) {
+            map(&mut groups, 1)?;
+            groups.entry((path, class)).or_default().push(id);
+        }
+    }
+    let total = |id: &NodeId| places[&AccumulationPoint::Node(*id)].total();
+    let mut groups: Vec<Vec<NodeId>> = groups.into_values().filter(|group| group.len() > 1).collect();
+    for group in &mut groups {
+        control.check()?;
+        group.sort_by_key(|id| (std::cmp::Reverse(total(id)), *id));
+    }
+    groups.sort_by_key(|group| group[0]);
+    Ok(groups.into_iter().map(|group| group.into_iter().map(AccumulationPoint::Node).collect()).collect())
+}
+
+/// The suspects, similar ones as one: by fingerprint, class and holder. One that is of several ranks anew, by the sum.
+pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> Vec<Suspect> {
     let mut places: HashMap<(String, String, String, Option<NodeId>), usize> = HashMap::new();
-    let mut holders: HashMap<NodeId, usize> = HashMap::new();
+    let mut holders: HashMap<(NodeId, String), usize> = HashMap::new();
     let before = |suspect: &Suspect| {
         let steps = &suspect.path.steps;
         let point = steps.iter().rposition(|step| Some(step.id) == suspect.id)?;
-        Some(steps[point.checked_sub(1)?].id)
+        Some((steps[point.checked_sub(1)?].id, suspect.class.clone()))
     };
-    found.iter().filter_map(before).for_each(|id| *holders.entry(id).or_default() += 1);
+    found.iter().filter_map(before).for_each(|held| *holders.entry(held).or_default() += 1);
     let mut all: Vec<Suspect> = Vec::new();
+    let mut is_joined: Vec<bool> = Vec::new();
     for suspect in found {
-        let is_one_of_many = before(&suspect).is_some_and(|id| match heap.ty(id) {
-            Type::Class | Type::Module => false,
-            Type::Array | Type::Hash => true,
-            _ => holders.get(&id) == Some(&1),
-        });
-        let own = suspect.id.filter(|_| !is_one_of_many);
+        let is_one = before(&suspect).is_some_and(|held| is_one_of_many(heap, held.0, holders[&held]));
+        let own = suspect.id.filter(|_| !is_one);
         let key = (suspect.fingerprint(), suspect.class.clone(), suspect.holder.clone(), own);
         match places.get(&key) {
-            Some(place) => all[*place].join(suspect),
+            Some(place) => {
+                all[*place].join(suspect);
+                is_joined[*place] = true;
+            }
             None => {
                 places.insert(key, all.len());
                 all.push(suspect);
+                is_joined.push(false);
             }
         }
     }
-    all
+    let mut ranked: Vec<Suspect> = Vec::new();
+    for (mut suspect, is_joined) in all.into_iter().zip(is_joined) {
+        if !is_joined {
+            ranked.push(suspect);
+            continue;
+        }
+        suspect.judge_together(work);
+        let place = ranked.iter().position(|other| other.rank < suspect.rank).unwrap_or(ranked.len());
+        ranked.insert(place, suspect);
+    }
+    ranked
 }
 
 impl Suspect {
     fn join(&mut self, other: Suspect) {
         self.places += other.places;
         self.count += other.count;
+        self.came = self.came.saturating_add(other.came);
         self.memsize = self.memsize.saturating_add(other.memsize);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.confidence = self.confidence.max(other.confidence);
         self.since = self.since.min(other.since);
+        self.rank = (self.rank.0.max(other.rank.0), self.rank.1.saturating_add(other.rank.1));
+    }
+
+    /// Ranks what is of several places by its sum, and believes it no more than that allows.
+    fn judge_together(&mut self, work: Option<&Work>) {
+        if self.steps.is_empty() {
+            return; // what the places rank by adds up
+        }
+        let worked = work.map_or_else(|| self.steps.clone(), |work| work.worked(&self.steps));
+        self.rank.1 = worked.iter().min().copied().unwrap_or(0);
+        if worked.len() < 2 {
+            return;
+        }
+        let (most, grew) = evenness(&work.map_or(worked, |work| work.evened(&self.steps)));
+        if most < self.confidence {
+            self.confidence = most;
+            self.reasons.insert(0, format!("its places together: {grew}"));
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is named and what is not, on dumps made by hand: an `App` that holds something which grows, or only seems to.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use super::{Confidence, Exceptions, Suspect, of_diff, of_heap};
+use super::{Confidence, Exceptions, Suspect, free, of_diff, of_heap};
 use crate::analysis::diff::{Diff, Dump};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::random::heap_of_lines;
+use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::Heap;
 use crate::keys::KeyValue;
 use crate::source::Source;
@@ -740,4 +741,119 @@ fn what_a_dump_says_should_be_gone_is_not_believed() {
             "{meta}"
         );
     }
+}
+
+const TENANTS: u64 = 200;
+const OTHER: u64 = 0x10f0;
+
+/// `App` holds a register of tenants (each a `Node` with a `List`), each with a list of the items that `held` says; another class holds
+/// as many items in a list of its own as `others` says.
+fn tenants(held: impl Fn(u64) -> std::ops::Range<u64>, others: u64) -> String {
+    let array = |address: u64, nodes: &mut dyn Iterator<Item = u64>| {
+        let nodes: Vec<u64> = nodes.collect();
+        format!(
+            "{{\"address\":\"0x{address:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"length\":{}, \"references\":[{}], \"memsize\":{}}}\n",
+            class("Array"),
+            nodes.len(),
+            references(nodes.iter().copied()),
+            40 + nodes.len() * 8
+        )
+    };
+    let part = |tenant: u64, number: u64| 0x100_0000 + tenant * 0x1_0000 + number * 40;
+    let mut lines = classes() + &array(HELD, &mut (0..TENANTS).map(|tenant| part(tenant, 0)));
+    for tenant in 0..TENANTS {
+        let items = || held(tenant).map(|number| part(tenant, 10 + number));
+        lines += &allocated(part(tenant, 0), "Node", &references(std::iter::once(part(tenant, 1))), 1);
+        lines += &allocated(part(tenant, 1), "List", &references(std::iter::once(part(tenant, 2))), 1);
+        lines += &array(part(tenant, 2), &mut items());
+        items().for_each(|item| lines += &allocated(item, "Item", "", 1));
+    }
+    writeln!(lines, "{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x{OTHER:x}\"]}}").unwrap();
+    writeln!(
+        lines,
+        "{{\"address\":\"0x{OTHER:x}\", \"type\":\"CLASS\", \"name\":\"Other\", \"references\":[\"0x{:x}\"], \"memsize\":40}}",
+        HELD + 40
+    )
+    .unwrap();
+    lines += &array(HELD + 40, &mut (0..others).map(item));
+    (0..others).for_each(|number| lines += &allocated(item(number), "Item", "", 1));
+    lines
+}
+
+fn told(found: &[Suspect]) -> Vec<(&str, u64, u64, &[u64], Confidence)> {
+    found.iter().map(|one| (&one.holder[..], one.places, one.count, &one.steps[..], one.confidence)).collect()
+}
+
+#[test]
+fn many_small_places_that_are_one_rank_by_their_sum() {
+    // Ten items of 40 bytes for each, and 8 in its list, are noise; those of all are not. The other list takes in as much as twenty.
+    let dump = |number: u64| tenants(|_| 0..10 * number, 200 * number);
+    let found = suspects(&[dump(1), dump(2), dump(3)]);
+    assert_eq!(
+        told(&found),
+        [
+            ("List", TENANTS, 4000, &[96_000, 96_000][..], Confidence::High),
+            ("Other", 1, 400, &[9600, 9600][..], Confidence::High)
+        ]
+    );
+}
+
+#[test]
+fn places_that_are_one_are_believed_by_what_they_do_together() {
+    // Each grows in one step only, which is none; all of them grow evenly.
+    let dump = |number: u64| {
+        let of = move |tenant: u64| 0..20 + if tenant % 2 == 0 { number.min(2) * 20 } else { number.max(2) * 20 };
+        tenants(of, 10)
+    };
+    let found = suspects(&[dump(1), dump(2), dump(3)]);
+    assert_eq!(told(&found), [("List", TENANTS, 4000, &[96_000, 96_000][..], Confidence::High)]);
+    // Unevenly.
+    let dump = |number: u64| tenants(move |_| 0..100 + number * number * number * 5, 10);
+    let found = suspects(&[dump(1), dump(2), dump(3)]);
+    assert_eq!(told(&found), [("List", TENANTS, 26_000, &[336_000, 912_000][..], Confidence::Medium)]);
+}
+
+#[test]
+fn places_that_are_one_do_not_grow_where_some_give_back_what_others_take_in() {
+    // All take in new items, half of them fewer than they let go.
+    let dump = |number: u64| {
+        let of = move |tenant: u64| number * 100..number * 100 + if (tenant + number) % 2 == 0 { 40 } else { 60 };
+        tenants(of, 10)
+    };
+    assert_eq!(suspects(&[dump(1), dump(2), dump(3)]), []);
+}
+
+#[test]
+fn many_small_places_of_one_dump_are_one() {
+    let found = suspects(&[tenants(|_| 0..12, 600)]);
+    let told: Vec<(&str, u64, u64)> = found.iter().map(|one| (&one.holder[..], one.places, one.count)).collect();
+    // The register's tenants are one place above that; the other list holds a fourth.
+    assert_eq!(told, [("App", 1, TENANTS), ("List", TENANTS, 2400), ("Other", 1, 600)]);
+}
+
+#[test]
+fn what_else_holds_what_piles_up_is_named() {
+    let dump = |count: u64| {
+        let kept = references((0..count / 20).map(item));
+        array(1..=count)
+            + &format!(
+                "{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[\"0x{OTHER:x}\"]}}\n{{\"address\":\"0x{OTHER:x}\", \"type\":\"CLASS\", \
+                 \"name\":\"Other\", \"references\":[{kept}], \"memsize\":40}}\n"
+            )
+    };
+    let loaded: Vec<(Heap, Source)> = [200, 400, 600].iter().map(|count| heap_of_lines(&dump(*count))).collect();
+    let (last, source) = loaded.last().unwrap();
+    let control = Control::default();
+    let tree = Tree::new(last, &control).unwrap();
+    let shortest_paths = ShortestPaths::new(last, &control).unwrap();
+    let dumps: Vec<Dump<'_>> = loaded.iter().map(|(heap, _)| Dump { name: "", heap, tree: None }).collect();
+    let diff = Diff::new(&dumps, &control).unwrap();
+    let mut found = of_diff(&diff, &tree, source, 10, &control).unwrap();
+    free(&mut found, last, &tree, source, Some(&diff), || Ok(&shortest_paths), &control).unwrap();
+    let freed = found[0].freed.clone().unwrap();
+    assert_eq!((freed.count, freed.kept), (570, 30), "{found:?}");
+    assert_eq!(
+        freed.kept_words(),
+        "30 of them are also held by Other (Other constant or variable → Item), and would stay"
+    );
 }

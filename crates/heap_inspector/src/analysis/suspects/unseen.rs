@@ -125,6 +125,8 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         faulty_references: Vec::new(),
         is_known: None,
         places: 1,
+        rank: (0, 0),
+        came: 0,
         freed: None,
         confidence: Confidence::Low,
         reasons: Vec::new(),

@@ -84,6 +84,7 @@ fn by_doubt(
         };
         let weight = if doubt.is_some() { place.bytes / DOUBTFUL } else { place.bytes };
         place.verdict = doubt.map(|doubt| (Confidence::Low, doubt.to_owned()));
+        place.rank = (1, weight);
         weighed.push((weight, anchor, place));
     }
     weighed.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));

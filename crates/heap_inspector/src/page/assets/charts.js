@@ -88,7 +88,8 @@ export function residentTable(most) {
     { name: "part", title: "Part", label: true, cell: (part) => ["text", unnamed.has(part) ? `${part} (nobody names it)` : part] },
     ...told.map((dump, at) => ({ name: `dump_${at}`, title: told.length === 1 ? "Resident" : dump.name, cell: (part) => ["bytes", sizes[at].get(part) ?? 0] })),
   ];
-  return table({ id: `resident-table-${most}`, title: "Resident memory by part", columns, rows: parts.map((part) => columns.map((column) => column.cell(part))), first: 12 });
+  const title = most === 1 ? "Resident memory by part" : "Resident memory by part, dump by dump";
+  return table({ id: `resident-table-${most}`, title, columns, rows: parts.map((part) => columns.map((column) => column.cell(part))), first: 12 });
 }
 
 // What is chosen by the brush: [from, to] of bars, or null.

@@ -62,5 +62,10 @@ export function groupsView() {
 
 // Sections of a report, one below the other; those named first, if any, stay open.
 export function parts(all, prefix, except = []) {
-  return all.filter((part) => !except.includes(part.name)).map((part) => report(part, prefix));
+  const names = new Map(); // several answers of one section may have a part of one name
+  return all.filter((part) => !except.includes(part.name)).map((part) => {
+    const number = (names.get(part.name) ?? 0) + 1;
+    names.set(part.name, number);
+    return report(part, number === 1 ? prefix : `${prefix}-${number}`);
+  });
 }

@@ -79,7 +79,7 @@ function card(suspect, at, all) {
     h("div", {}, h("dt", {}, "Accumulates in"), h("dd", {}, link(suspect.address, suspect.accumulates_in))),
     h("div", {}, h("dt", {}, "Fingerprint"), h("dd", { title: suspect.normalised_path.join(" → ") }, name(suspect.fingerprint))),
     suspect.freed !== null && h("div", {}, h("dt", {}, "Freed if cut"), h("dd", {}, bytes(suspect.freed),
-      suspect.kept > 0 && h("span", { class: "remark" }, `${count(suspect.kept)} also held by others, and would stay`))),
+      suspect.kept && h("span", { class: "remark" }, name(suspect.kept)))),
     suspect.rate && h("div", {}, h("dt", {}, "Growth"), h("dd", {}, name(suspect.rate))),
     suspect.known_leak && h("div", {}, h("dt", {}, "Known leak"), h("dd", {}, name(suspect.known_leak))),
     suspect.mostly && h("div", {}, h("dt", {}, "Most of it"), h("dd", {}, name(suspect.mostly))),
