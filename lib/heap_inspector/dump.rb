@@ -23,7 +23,7 @@ module HeapInspector
   # ends by `_exit`: nothing of the server's runs in it, no hook, no trap, no `at_exit`, and no finalizer, which might talk to a database
   # on the parent's connection. All of it is native, so that not even an exception leaves it.
   #
-  # It walks the heap itself, which names by what each object holds others and keeps what only other threads' stacks hold. Where this Ruby
+  # It walks the heap itself, which names by what each object holds others and keeps what only other threads and Ractors hold. Where this Ruby
   # lacks what that needs, or a child broke in it, `ObjectSpace.dump_all` takes the dump in a child like it, and a warning says why.
   #
   # The parent gives up the GVL once before the fork, for all it wants of the system, and then to wait until the child is gone and the file
@@ -50,12 +50,10 @@ module HeapInspector
         binding if red || green || blue || cyan || pink || grey
       end
     ].zip([%i[one two three four five six seven], %i[red green blue cyan pink grey]]).freeze
-    # Another Ractor may hold the lock of Ruby's VM when the process forks; `ObjectSpace.dump_all` has Ruby put it in order.
-    OTHER_RACTORS = "there are other Ractors"
     # What faults end a process with.
     FAULTS = %w[SEGV BUS ILL FPE ABRT TRAP SYS].freeze
 
-    private_constant :LONGEST, :BLOCKS, :FAULTS, :OTHER_RACTORS
+    private_constant :LONGEST, :BLOCKS, :FAULTS
 
     # Our own dumper broke; the dump can be taken by Ruby's.
     class Broken < DumpFailed
@@ -132,7 +130,7 @@ module HeapInspector
 
     # By our own dumper, and where it broke by Ruby's: never worse than without ours. The block takes back what was written, if it can.
     def take(path, descriptor, compression)
-      reason = self.class.unfit || (OTHER_RACTORS if Ractor.count > 1) unless @dumper
+      reason = self.class.unfit unless @dumper
       take_by(@dumper || (reason ? :ruby : :native), reason, path, descriptor, compression)
     rescue Broken => e
       raise DumpFailed, "#{e.message}; take it with dumper: :ruby" if @dumper
@@ -163,6 +161,8 @@ module HeapInspector
       meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper, memory: @memory)
       format = dumper == :native ? @format : :ndjson
       fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, [dumper == :native, format == :heap])
+      raise Broken, "the other Ractors could not be stopped" unless fork_seconds
+
       bytes, packed, lost, write_seconds = watch(dumping, dumper)
       seconds = now - @start
       wait_seconds = [seconds - gc_seconds - fork_seconds - write_seconds, 0.0].max

@@ -363,18 +363,82 @@ RSpec.describe "The process's own dumper" do
     expect(HeapInspector.analyze(path).warnings).to be_empty
   end
 
-  it "leaves the dump to ObjectSpace.dump_all beside other Ractors, whose locks a fork would freeze" do
-    process = living(<<~RUBY)
-      Warning[:experimental] = false
-      ractor = Ractor.new { Ractor.receive }
-      puts HeapInspector.dump(#{path.inspect}).fallback
-      ractor.send(1)
-      ractor.respond_to?(:value) ? ractor.value : ractor.take
-      Thread.pass until Ractor.count == 1
-      puts HeapInspector.dump(#{path.inspect}).dumper
-    RUBY
-    expect(process.line(/\Athere/)).to eq "there are other Ractors"
-    expect(process.line).to eq "native"
+  describe "beside other Ractors" do
+    def ractors
+      <<~RUBY
+        Warning[:experimental] = false
+        busy = Ractor.new do
+          only = ["held by ", "a busy stack"].join
+          Ractor.current[:local] = ["held by ", "a local"].join
+          numbers = Array.new(100) { |number| "text \#{number}" }
+          puts "is there"
+          $stdout.flush
+          numbers.map { |text| text + "x" } until only.nil?
+        end
+        waiting = Ractor.new do
+          only = ["held by ", "a waiting stack"].join
+          puts "is there"
+          $stdout.flush
+          sleep
+          only
+        end
+        waiting.send(["held by ", "a mailbox"].join, move: true)
+      RUBY
+    end
+
+    it "keeps what only these hold: on their stacks, in their variables, in their mailboxes" do
+      process = living(<<~RUBY)
+        #{ractors}
+        gets
+        4.times do |number|
+          file = HeapInspector.dump([#{path.inspect}, "\#{#{path.inspect}}.heap"][number % 2], format: %i[ndjson heap][number % 2], gc: number < 2)
+          puts "\#{file.dumper} \#{file.fallback}."
+        end
+      RUBY
+      2.times { process.line(/is there/) }
+      process.say("dump")
+      4.times { expect(process.line).to eq "native ." }
+      [path, "#{path}.heap"].each do |file|
+        heap = HeapInspector.analyze(file, index: false)
+        held = heap.strings.where(value: /\Aheld by a /).to_a
+        expect(held.map(&:value).sort).to eq ["held by a busy stack", "held by a local", "held by a mailbox", "held by a waiting stack"]
+        expect(held.map(&:reachable?)).to all(be true)
+        expect(heap.warnings).to be_empty
+      end
+    end
+
+    it "goes on while these allocate, come and go, and has them go on, too" do
+      process = living(<<~RUBY)
+        #{ractors}
+        made = Thread.new do
+          (1..).each { |number| Thread.current[:made] = number if Ractor.new { [1] * 9 }.then { |one| one.respond_to?(:value) ? one.value : one.take } }
+        end
+        sleep(0.01) until made[:made]
+        6.times { |number| puts HeapInspector.dump(#{path.inspect}, gc: number.even?).dumper }
+        before = made[:made]
+        sleep(0.01) until made[:made] > before
+        puts "went on"
+      RUBY
+      6.times { expect(process.line(/\A(?:native|ruby)\z/)).to eq "native" }
+      process.line(/went on/)
+    end
+
+    it "leaves the dump to ObjectSpace.dump_all where these cannot be stopped" do
+      process = living(<<~RUBY)
+        #{ractors}
+        def GC.start(...) = nil
+        puts HeapInspector.dump(#{path.inspect}).fallback
+        begin
+          HeapInspector.dump(#{path.inspect}, dumper: :native)
+        rescue HeapInspector::DumpFailed => e
+          puts e.message
+        end
+      RUBY
+      reason = "the other Ractors could not be stopped"
+      expect(process.line(/\Athe other/)).to eq reason
+      expect(process.line(/\Athe other/)).to eq "#{reason}; take it with dumper: :ruby"
+      expect(meta(path)).to include("dumper" => "ruby")
+    end
   end
 
   it "leaves the dump to ObjectSpace.dump_all where it is told to, and where it broke before" do
