@@ -23,8 +23,8 @@ module HeapInspector
   # ends by `_exit`: nothing of the server's runs in it, no hook, no trap, no `at_exit`, and no finalizer, which might talk to a database
   # on the parent's connection. All of it is native, so that not even an exception leaves it.
   #
-  # It walks the heap itself, which names by what each object holds others and keeps what only other threads and Ractors hold. Where this Ruby
-  # lacks what that needs, or a child broke in it, `ObjectSpace.dump_all` takes the dump in a child like it, and a warning says why.
+  # It walks the heap itself, which names by what each object holds others and keeps what only other threads and Ractors hold. Where this
+  # Ruby lacks what that needs, or a child broke in it, `ObjectSpace.dump_all` takes the dump in a child like it, and a warning says why.
   #
   # The parent gives up the GVL once before the fork, for all it wants of the system, and then to wait until the child is gone and the file
   # has its name, or the time is over.
@@ -65,8 +65,36 @@ module HeapInspector
     class << self
       # @return [String, nil] why dumps are taken by `ObjectSpace.dump_all` where none was asked for; nil where they are not
       attr_accessor :unfit
+
+      private
+
+      # By two fibers that wait, two threads that never ran but have names, and the block that asks it is found where this Ruby keeps
+      # frames and names. Nothing of it is left.
+      def learn_frames
+        blocks = [proc { Fiber.yield }, proc { Fiber.yield || nil }]
+        fibers = blocks.map { |block| Fiber.new(&block) }
+        fibers.each(&:resume)
+        asking = proc { Native.learn_frames(fibers.zip(blocks), asking, %w[one two].map { |name| never_run(name) }.compact) }
+        asking.call
+        fibers.each(&:resume)
+        Native.clear_stack # where the words still lie that kept them alive
+      end
+
+      # A thread that has a name and is none, so that no other has to wait for it.
+      def never_run(name)
+        made = nil
+        Class.new(Thread) do
+          define_method(:initialize) do
+            self.name = name
+            made = self
+          end
+        end.new
+      rescue ThreadError
+        made.tap { made = nil } # which Ruby's cache of the call would keep
+      end
     end
     self.unfit = Native.dumper_missing
+    learn_frames unless unfit
 
     # See {HeapInspector.dump}.
     def initialize(gc:, compression:, redact:, timeout:, force:, progress:, dumper: nil, format: nil)

@@ -622,16 +622,41 @@ fn walk_heap(ruby: &Ruby, descriptor: RawFd, names: bool, texts: bool, heap_file
     walked.map_err(|source| errors::raised(ruby, &Failure::File { path: PathBuf::from("the dump"), source }))
 }
 
+/// Finds where this Ruby keeps the frames of fibers and threads and the names of the latter: by fibers that wait in a C function which their
+/// block called, each with that block, by the block that calls this, and by threads that have names.
+fn learn_frames(_ruby: &Ruby, fibers: RArray, block: Value, threads: RArray) -> Result<(), Error> {
+    let Some(code) = proc_code() else { return Ok(()) };
+    let code = |block: Value| {
+        let mut is_proc = 0;
+        // SAFETY: a Proc.
+        unsafe { code(block.as_raw(), &raw mut is_proc) }
+    };
+    let pairs = fibers.into_iter().map(<(Value, Value)>::try_convert).collect::<Result<Vec<_>, Error>>()?;
+    let names =
+        threads.into_iter().map(|thread| Ok((thread.as_raw(), thread.funcall::<_, _, Value>("name", ())?.as_raw())));
+    let known = walk::KnownFrames {
+        fibers: pairs.into_iter().map(|(fiber, block)| (fiber.as_raw(), code(block))).collect(),
+        // SAFETY: takes nothing.
+        thread: (unsafe { rb_sys::rb_thread_current() }, code(block)),
+        names: names.collect::<Result<_, Error>>()?,
+    };
+    // SAFETY: such objects, which the caller holds.
+    unsafe { walk::learn_frames(&known) };
+    Ok(())
+}
+
+type ProcCode = unsafe extern "C" fn(rb_sys::VALUE, *mut c_int) -> rb_sys::VALUE;
+
+/// Asks a Proc for its code.
+fn proc_code() -> Option<ProcCode> {
+    // SAFETY: its type in proc.c.
+    unsafe { symbol(c"rb_proc_get_iseq").map(|found| mem::transmute::<*mut c_void, ProcCode>(found)) }
+}
+
 /// Takes note of blocks, each with the names of its local variables, all of which it uses: by them the walk finds where Ruby keeps such
 /// names. The blocks live on.
 fn learn_local_variables(_ruby: &Ruby, blocks: RArray) -> Result<(), Error> {
-    type ProcCode = unsafe extern "C" fn(rb_sys::VALUE, *mut c_int) -> rb_sys::VALUE;
-    // SAFETY: its type in proc.c.
-    let Some(code) =
-        (unsafe { symbol(c"rb_proc_get_iseq").map(|found| mem::transmute::<*mut c_void, ProcCode>(found)) })
-    else {
-        return Ok(());
-    };
+    let Some(code) = proc_code() else { return Ok(()) };
     let mut known = Vec::new();
     for block in blocks {
         let (block, names): (Value, RArray) = TryConvert::try_convert(block)?;
@@ -653,6 +678,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("dumper_missing", function!(dumper_missing, 0))?;
     native.define_singleton_method("walk_heap", function!(walk_heap, 4))?;
     native.define_singleton_method("learn_local_variables", function!(learn_local_variables, 1))?;
+    native.define_singleton_method("learn_frames", function!(learn_frames, 3))?;
     native.define_singleton_method("claim_folder", function!(claim_folder, 1))?;
     for name in ["Dumping", "OpenOutput"] {
         let class = module.define_class(name, ruby.class_object())?;
