@@ -98,6 +98,44 @@ Dir.mktmpdir("hi") do |folder|
   end
 end
 
+# What a dump's child has of its own at most: what it shares with its parent is there without it. OBJECTS=8000000 for what is promised.
+CHILD = <<~'RUBY'
+  require "heap_inspector"
+  require "heap_inspector/dump"
+  path, objects, format = ARGV
+  $kept = Array.new(Integer(objects) / 2) { |number| [number.to_s] }
+  GC.start
+  most = 0
+  watch = Thread.new do
+    loop do
+      Dir.glob("/proc/self/task/*/children").each do |file|
+        File.read(file).split.each do |child|
+          own = File.read("/proc/#{child}/smaps_rollup").scan(/^Private_\w+:\s+(\d+)/).sum { |kib,| kib.to_i }
+          most = [most, own].max
+        end
+      rescue SystemCallError
+        nil # it is gone
+      end
+      sleep 0.01
+    end
+  end
+  HeapInspector.dump(path, gc: false, format: format, force: true)
+  watch.kill
+  rss = File.read("/proc/self/status")[/VmRSS:\s+(\d+)/, 1].to_i
+  puts [(most / 1024.0).round(1), rss / 1024, (100.0 * most / rss).round(1)].to_s
+RUBY
+
+puts "", "| format | the child's own MiB | the process's MiB | % |", "|---|---|---|---|"
+Dir.mktmpdir("hi") do |folder|
+  ENV["HEAP_INSPECTOR_DIR"] = File.join(folder, "run")
+  %w[ndjson heap].each do |format|
+    out, status = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", "-e", CHILD, File.join(folder, "heap"), OBJECTS.to_s, format)
+    abort out unless status.success?
+
+    puts "| #{format} | #{JSON.parse(out).join(" | ")} |"
+  end
+end
+
 # What a million allocations cost, and a second of waiting, by what is switched on.
 COSTS = {
   "without the gem" => "",

@@ -162,6 +162,29 @@ RSpec.describe "In a Rails app" do
     expect(out).to eq("#{[50, "activerecord", "class User", "User", "User"].inspect}\n")
   end
 
+  it "has a dump that names by what nearly all is held, and says which kind falls short" do
+    File.write("#{@app}/named.rb", <<~RUBY)
+      app = Rack::MockRequest.new(Rails.application)
+      5.times { app.get("/") }
+      HeapInspector.dump(Rails.root.join("heap.json.zst"))
+    RUBY
+    _, err, status = run("bin/rails", "runner", "named.rb")
+    expect(status).to be_success, err
+    counts = Hash.new { |hash, kind| hash[kind] = [0, 0] }
+    Helpers.lines_of("#{@app}/heap.json.zst").each do |line|
+      kind = line["type"]
+      kind = line["struct"] || line["imemo_type"] if %w[DATA IMEMO].include?(kind)
+      references = line["references"] || []
+      # The place of an element is its name, where all are references.
+      is_told = kind == "ARRAY" && (line["length"] == references.size || line["shared"])
+      counts[kind][0] += references.size
+      counts[kind][1] += is_told ? references.size : (line["names"] || []).count { |name| name != 0 }
+    end
+    shares = %w[OBJECT HASH ARRAY STRUCT CLASS MODULE proc env].to_h { |kind| [kind, counts.fetch(kind).reverse.reduce(:fdiv).round(4)] }
+    expect(counts.fetch("OBJECT").first).to be > 5_000
+    expect(shares.values).to all(be >= 0.98), shares.inspect
+  end
+
   it "answers in bin/rails console" do
     input = "heap_help\nheap\nheap(#{Helpers::DUMP.inspect}).strings.count\nheap.object_count\n#{load}; nil\nheap.strings.count\n"
     out, err, status = run("bin/rails", "console", stdin_data: input)

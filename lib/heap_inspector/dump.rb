@@ -23,8 +23,8 @@ module HeapInspector
   # ends by `_exit`: nothing of the server's runs in it, no hook, no trap, no `at_exit`, and no finalizer, which might talk to a database
   # on the parent's connection. All of it is native, so that not even an exception leaves it.
   #
-  # It walks the heap itself, which names by what each object holds others and keeps what only other threads' stacks hold. Where this Ruby
-  # lacks what that needs, or a child broke in it, `ObjectSpace.dump_all` takes the dump in a child like it, and a warning says why.
+  # It walks the heap itself, which names by what each object holds others and keeps what only other threads and Ractors hold. Where this
+  # Ruby lacks what that needs, or a child broke in it, `ObjectSpace.dump_all` takes the dump in a child like it, and a warning says why.
   #
   # The parent gives up the GVL once before the fork, for all it wants of the system, and then to wait until the child is gone and the file
   # has its name, or the time is over.
@@ -50,12 +50,10 @@ module HeapInspector
         binding if red || green || blue || cyan || pink || grey
       end
     ].zip([%i[one two three four five six seven], %i[red green blue cyan pink grey]]).freeze
-    # Another Ractor may hold the lock of Ruby's VM when the process forks; `ObjectSpace.dump_all` has Ruby put it in order.
-    OTHER_RACTORS = "there are other Ractors"
     # What faults end a process with.
     FAULTS = %w[SEGV BUS ILL FPE ABRT TRAP SYS].freeze
 
-    private_constant :LONGEST, :BLOCKS, :FAULTS, :OTHER_RACTORS
+    private_constant :LONGEST, :BLOCKS, :FAULTS
 
     # Our own dumper broke; the dump can be taken by Ruby's.
     class Broken < DumpFailed
@@ -67,8 +65,36 @@ module HeapInspector
     class << self
       # @return [String, nil] why dumps are taken by `ObjectSpace.dump_all` where none was asked for; nil where they are not
       attr_accessor :unfit
+
+      private
+
+      # By two fibers that wait, two threads that never ran but have names, and the block that asks it is found where this Ruby keeps
+      # frames and names. Nothing of it is left.
+      def learn_frames
+        blocks = [proc { Fiber.yield }, proc { Fiber.yield || nil }]
+        fibers = blocks.map { |block| Fiber.new(&block) }
+        fibers.each(&:resume)
+        asking = proc { Native.learn_frames(fibers.zip(blocks), asking, %w[one two].map { |name| never_run(name) }.compact) }
+        asking.call
+        fibers.each(&:resume)
+        Native.clear_stack # where the words still lie that kept them alive
+      end
+
+      # A thread that has a name and is none, so that no other has to wait for it.
+      def never_run(name)
+        made = nil
+        Class.new(Thread) do
+          define_method(:initialize) do
+            self.name = name
+            made = self
+          end
+        end.new
+      rescue ThreadError
+        made.tap { made = nil } # which Ruby's cache of the call would keep
+      end
     end
     self.unfit = Native.dumper_missing
+    learn_frames unless unfit
 
     # See {HeapInspector.dump}.
     def initialize(gc:, compression:, redact:, timeout:, force:, progress:, dumper: nil, format: nil)
@@ -132,7 +158,7 @@ module HeapInspector
 
     # By our own dumper, and where it broke by Ruby's: never worse than without ours. The block takes back what was written, if it can.
     def take(path, descriptor, compression)
-      reason = self.class.unfit || (OTHER_RACTORS if Ractor.count > 1) unless @dumper
+      reason = self.class.unfit unless @dumper
       take_by(@dumper || (reason ? :ruby : :native), reason, path, descriptor, compression)
     rescue Broken => e
       raise DumpFailed, "#{e.message}; take it with dumper: :ruby" if @dumper
@@ -163,6 +189,8 @@ module HeapInspector
       meta = DumpMeta.line(gc: @gc, redact: @redact, dumper: dumper, memory: @memory)
       format = dumper == :native ? @format : :ndjson
       fork_seconds = dumping.start(meta, compression.to_s, @redact, @timeout.ceil, [dumper == :native, format == :heap])
+      raise Broken, "the other Ractors could not be stopped" unless fork_seconds
+
       bytes, packed, lost, write_seconds = watch(dumping, dumper)
       seconds = now - @start
       wait_seconds = [seconds - gc_seconds - fork_seconds - write_seconds, 0.0].max

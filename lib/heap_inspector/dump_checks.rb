@@ -41,7 +41,8 @@ module HeapInspector
       private
 
       def disk(free, compression)
-        need = GC.stat(:heap_live_slots) * PER_OBJECT
+        # Ractors count what they allocate at once and lose some, so that more was freed than made.
+        need = %i[heap_live_slots heap_available_slots].map { |key| GC.stat(key) }.min * PER_OBJECT
         need /= SHRINKS unless compression == :plain
         return if need <= free
 

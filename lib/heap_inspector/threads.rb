@@ -11,6 +11,8 @@ module HeapInspector
     #   @return [String, nil] what the program called it; fibers have no names
     # @!attribute [r] code
     #   @return [String, nil] the block it was made with, as `block in run, app/worker.rb`
+    # @!attribute [r] waits_in
+    #   @return [String, nil] file and line of the innermost Ruby code that it runs or waits in; told by dumps that name references
     # @!attribute [r] memsize
     #   @return [Integer] its own bytes, which may hold its stack
     # @!attribute [r] retained_memsize
@@ -21,7 +23,7 @@ module HeapInspector
     #   @return [String, nil] what takes most of the bytes that it retains and no other below it does, as `104 × String`
     # @!attribute [r] mostly_memsize
     #   @return [Integer, nil] the bytes of that
-    fields :object, :kind, :name, :code, :memsize, :retained_memsize, :retained_count, :mostly, :mostly_memsize
+    fields :object, :kind, :name, :code, :waits_in, :memsize, :retained_memsize, :retained_count, :mostly, :mostly_memsize
   end
 
   # The threads, fibers and ractors of a heap to which roots lead, those that retain most first. An answer of {Heap#threads}.

@@ -78,6 +78,7 @@ RSpec.describe "The process's own dumper" do
         Pair = Struct.new(:left, :right)
         Coordinate = defined?(Data.define) ? Data.define(:lat, :lng) : Struct.new(:lat, :lng)
         $recent_searches = ["recent search"]
+        Holes = [1, ["behind a number"], nil]
         Keys = { symbol: ["by symbol"], 12 => ["by number"], 1.5 => ["by float"], "text \\"q\\"" => ["by text"], ("long" * 30) => ["by long text"],
                  nil => ["by nil"], String => ["by class"], Object.new => ["by object"], "\\xff".b => ["by bytes"] }
         Others = [Pair.new(["left"], ["right"]), Coordinate.new(["lat"], ["lng"]), Request.new,
@@ -119,7 +120,8 @@ RSpec.describe "The process's own dumper" do
         "last" => "@last", "left" => ".left", "right" => ".right", "lat" => ".lat", "lng" => ".lng", "by symbol" => "[:symbol]",
         "by number" => "[12]", "by float" => "[1.5]", "by text" => '["text "q""]', "by long text" => "[\"#{"long" * 15}…\"]",
         "by nil" => "[nil]", "by class" => "[String]", "by object" => "(value)", "by bytes" => "(value)", "extra" => "@extra",
-        "local variable" => "request", "receiver" => "(receiver)", "enumerated" => "(receiver)", "thread-local" => "[:thread_local]"
+        "local variable" => "request", "receiver" => "(receiver)", "enumerated" => "(receiver)", "thread-local" => "[:thread_local]",
+        "behind a number" => "[1]"
       )
       named = lines.select { |line| line["root"] == "heap_inspector_names" }.map { |line| JSON.parse(line["value"]) }
       globals = named.flat_map { |value| value["globals"] || [] }.to_h
@@ -165,14 +167,64 @@ RSpec.describe "The process's own dumper" do
       lines.each do |line|
         kind = line["type"]
         kind = line["struct"] || line["imemo_type"] if %w[DATA IMEMO].include?(kind)
-        next unless %w[OBJECT HASH STRUCT CLASS MODULE ICLASS proc env].include?(kind) && line["references"]
+        next unless %w[OBJECT HASH ARRAY STRUCT CLASS MODULE ICLASS proc env].include?(kind) && line["references"]
+        # What has no name has its place as one, or shares another's elements.
+        next if kind == "ARRAY" && (line["length"] == line["references"].size || line["shared"])
 
         counts[kind][0] += line["references"].size
         counts[kind][1] += (line["names"] || []).count { |name| name != 0 }
       end
       shares = counts.transform_values { |all, named| named.fdiv(all) }
-      expect(shares.keys).to include("OBJECT", "HASH", "STRUCT", "CLASS", "MODULE", "proc", "env")
+      expect(shares.keys).to include("OBJECT", "HASH", "ARRAY", "STRUCT", "CLASS", "MODULE", "proc", "env")
       expect(counts.values.sum(&:last).fdiv(counts.values.sum(&:first))).to be >= 0.98, shares.inspect
+    end
+
+    it "say where threads, fibers and enumerators wait, and what threads are called" do
+      run(<<~RUBY)
+        class Feed
+          def each
+            yield 1
+            yield 2
+          end
+        end
+        worker = Thread.new do
+          Thread.current.name = "worker one"
+          Thread.stop
+        end
+        waiting = Thread.new do
+          only = "a frozen string of a thread without a name".freeze
+          Queue.new.pop
+          only
+        end
+        fiber = Fiber.new do
+          number = 1
+
+          Fiber.yield(number)
+        end
+        fiber.resume
+        ended = Fiber.new { nil }.tap(&:resume)
+        new = Fiber.new { nil }
+        enumerator = Feed.new.to_enum.tap(&:next)
+        in_c = [1, 2].each.tap(&:next)
+        Thread.pass until worker.stop? && waiting.stop?
+        HeapInspector.dump(#{path.inspect})
+        HeapInspector.dump(#{File.join(folder, "app.heap").inspect}, format: :heap)
+        p [ended, new, in_c, enumerator, fiber].size
+      RUBY
+      [path, File.join(folder, "app.heap")].each do |file|
+        heap = HeapInspector.analyze(file, index: false)
+        threads = heap.threads.select { |one| one.kind == :thread && one.code }
+        expect(threads.map { |one| [one.name, one.waits_in] }).to contain_exactly(["worker one", "-e:10"], [nil, "-e:14"])
+        fibers = heap.threads.select { |one| one.kind == :fiber }
+        expect(fibers.filter_map(&:waits_in)).to include("-e:4", "-e:20")
+        expect(fibers.count { |one| one.waits_in.nil? }).to be >= 2
+        fiber = fibers.find { |one| one.waits_in == "-e:4" }.object
+        expect(fiber.path_to_root.map(&:label)).to include("Fiber, waits in -e:4")
+        enumerator = fiber.referrers.find { |reference| reference.edge == "fiber" }.object
+        expect(enumerator.show.fields.fetch("waits_in")).to eq "-e:4"
+        worker = threads.find(&:name).object
+        expect(worker.references.map(&:edge)).to include("name")
+      end
     end
 
     it "tell no key's text where the dump is redacted" do
@@ -264,17 +316,6 @@ RSpec.describe "The process's own dumper" do
       expect { HeapInspector.analyze(heap_file) }.to raise_error(HeapInspector::FormatError, refused)
     end
 
-    it "holds no secret where it is redacted" do
-      run(app(redact: true))
-      bytes = converted(heap_file).first
-      expect(bytes).to include('"@user"', '"[:token]"', '"LISTENERS"', "$recent", '\"redacted\":true')
-      secrets = ["user 1", "secret token", "key 1", "a recent search", "quote \\\"", "longlong", "llll", '"value":"2.5']
-      expect(secrets.select { |text| bytes.include?(text) }).to be_empty
-      heap = HeapInspector.analyze(heap_file)
-      expect(heap.where(class: "Session").count).to eq 300
-      expect(heap.where(type: "STRING").count).to be > 1_000
-    end
-
     it "is written by lines where Ruby's own dumper takes the dump" do
       run(<<~RUBY)
         HeapInspector.module_eval("Dump").unfit = "it broke before"
@@ -288,6 +329,54 @@ RSpec.describe "The process's own dumper" do
         end
       RUBY
       expect(HeapInspector.analyze(heap_file).warnings).to be_empty
+    end
+  end
+
+  describe "where it is redacted" do
+    # Where each secret stands; its own text is `secret of <name>`.
+    places = {
+      value: "$value = SECRET", literal: "def literal = \"secret of literal\"", long: "$long = SECRET * 900",
+      part: "$part = (SECRET * 90)[3..]",
+      frozen: "$frozen = SECRET.freeze", key: "$key = { SECRET => 1 }", long_key: "$long_key = { SECRET * 9 => [1] }",
+      identity_key: "$identity = { SECRET => Object.new }.compare_by_identity", member: "$member = Struct.new(:member).new(SECRET)",
+      data: "$data = (defined?(Data.define) ? Data.define(:x) : Struct.new(:x)).new(SECRET)",
+      variable: "$variable = Object.new.tap { |it| it.instance_variable_set(:@variable, SECRET) }", constant: "CONSTANT = SECRET",
+      class_variable: "class Holder; def self.keep(it) = @@it = it; end; Holder.keep(SECRET)",
+      closure: "$closure = SECRET.then { |it| -> { it } }",
+      thread: "Thread.new { Thread.current.name = SECRET; Thread.stop }", thread_local: "Thread.current.thread_variable_set(:x, SECRET)",
+      fiber_local: "Thread.current[:x] = SECRET", element: "$element = [1, SECRET, nil]",
+      generic: "$generic = +''; $generic.instance_variable_set(:@x, SECRET)",
+      exception: "$exception = (raise(SECRET) rescue $!)", pattern: "$pattern = /\#{SECRET}/", queue: "$queue = Queue.new << SECRET",
+      default: "$default = Hash.new(SECRET)",
+      stack: "Fiber.new { |it| Fiber.yield; it }.tap { |fiber| $fiber = fiber; fiber.resume(SECRET) }"
+    }.freeze
+
+    { ndjson: "heap.json", heap: "app.heap" }.each do |format, name|
+      it "holds none of #{places.size} secrets, as #{format}, and does where it is not" do
+        file = File.join(folder, name)
+        program = lambda do |redact|
+          places.map { |place, code| code.gsub("SECRET", "[\"secret\", \"of\", \"#{place} \"].join(\" \")") }.join("\n") + <<~RUBY
+            \nsleep(0.01)
+            symbols = { a_key: [1], 77 => [2.75] }
+            HeapInspector.dump(#{file.inspect}, format: :#{format}, redact: #{redact})
+            p symbols.size
+          RUBY
+        end
+        found = lambda do
+          # Blocks are packed, but not all.
+          bytes = File.binread(file)
+          bytes << command("convert", file, "-o", "-").first.b if format == :heap
+          [places.keys.select { |place| bytes.include?("secret of #{place}".b) }, bytes]
+        end
+        run(program.call(false))
+        expect(found.call.first).to match_array(places.keys)
+        run(program.call(true))
+        left, bytes = found.call
+        expect(left).to be_empty
+        expect(bytes).to include('"@variable"', '"CONSTANT"', "$value", "[:a_key]", "[77]", '\"redacted\":true')
+        expect(bytes).not_to match(/secret/)
+        expect(HeapInspector.analyze(file, index: false).where(type: "STRING").count).to be > 1_000
+      end
     end
   end
 
@@ -363,18 +452,82 @@ RSpec.describe "The process's own dumper" do
     expect(HeapInspector.analyze(path).warnings).to be_empty
   end
 
-  it "leaves the dump to ObjectSpace.dump_all beside other Ractors, whose locks a fork would freeze" do
-    process = living(<<~RUBY)
-      Warning[:experimental] = false
-      ractor = Ractor.new { Ractor.receive }
-      puts HeapInspector.dump(#{path.inspect}).fallback
-      ractor.send(1)
-      ractor.respond_to?(:value) ? ractor.value : ractor.take
-      Thread.pass until Ractor.count == 1
-      puts HeapInspector.dump(#{path.inspect}).dumper
-    RUBY
-    expect(process.line(/\Athere/)).to eq "there are other Ractors"
-    expect(process.line).to eq "native"
+  describe "beside other Ractors" do
+    def ractors
+      <<~RUBY
+        Warning[:experimental] = false
+        busy = Ractor.new do
+          only = ["held by ", "a busy stack"].join
+          Ractor.current[:local] = ["held by ", "a local"].join
+          numbers = Array.new(100) { |number| "text \#{number}" }
+          puts "is there"
+          $stdout.flush
+          numbers.map { |text| text + "x" } until only.nil?
+        end
+        waiting = Ractor.new do
+          only = ["held by ", "a waiting stack"].join
+          puts "is there"
+          $stdout.flush
+          sleep
+          only
+        end
+        waiting.send(["held by ", "a mailbox"].join, move: true)
+      RUBY
+    end
+
+    it "keeps what only these hold: on their stacks, in their variables, in their mailboxes" do
+      process = living(<<~RUBY)
+        #{ractors}
+        gets
+        4.times do |number|
+          file = HeapInspector.dump([#{path.inspect}, "\#{#{path.inspect}}.heap"][number % 2], format: %i[ndjson heap][number % 2], gc: number < 2)
+          puts "\#{file.dumper} \#{file.fallback}."
+        end
+      RUBY
+      2.times { process.line(/is there/) }
+      process.say("dump")
+      4.times { expect(process.line).to eq "native ." }
+      [path, "#{path}.heap"].each do |file|
+        heap = HeapInspector.analyze(file, index: false)
+        held = heap.strings.where(value: /\Aheld by a /).to_a
+        expect(held.map(&:value).sort).to eq ["held by a busy stack", "held by a local", "held by a mailbox", "held by a waiting stack"]
+        expect(held.map(&:reachable?)).to all(be true)
+        expect(heap.warnings).to be_empty
+      end
+    end
+
+    it "goes on while these allocate, come and go, and has them go on, too" do
+      process = living(<<~RUBY)
+        #{ractors}
+        made = Thread.new do
+          (1..).each { |number| Thread.current[:made] = number if Ractor.new { [1] * 9 }.then { |one| one.respond_to?(:value) ? one.value : one.take } }
+        end
+        sleep(0.01) until made[:made]
+        6.times { |number| puts HeapInspector.dump(#{path.inspect}, gc: number.even?).dumper }
+        before = made[:made]
+        sleep(0.01) until made[:made] > before
+        puts "went on"
+      RUBY
+      6.times { expect(process.line(/\A(?:native|ruby)\z/)).to eq "native" }
+      process.line(/went on/)
+    end
+
+    it "leaves the dump to ObjectSpace.dump_all where these cannot be stopped" do
+      process = living(<<~RUBY)
+        #{ractors}
+        def GC.start(...) = nil
+        puts HeapInspector.dump(#{path.inspect}).fallback
+        begin
+          HeapInspector.dump(#{path.inspect}, dumper: :native)
+        rescue HeapInspector::DumpFailed => e
+          puts e.message
+        end
+      RUBY
+      reason = "the other Ractors could not be stopped"
+      expect(process.line(/\Athe other/)).to eq reason
+      expect(process.line(/\Athe other/)).to eq "#{reason}; take it with dumper: :ruby"
+      expect(meta(path)).to include("dumper" => "ruby")
+    end
   end
 
   it "leaves the dump to ObjectSpace.dump_all where it is told to, and where it broke before" do

@@ -125,6 +125,7 @@ fields! {
     48 EdgeName Word "edge_name",
     49 Edges Number "edges",
     50 Whole Line "",
+    51 WaitsIn Word "waits_in",
 }
 
 impl Field {

@@ -301,6 +301,11 @@ impl<'a> Labels<'a> {
         })
     }
 
+    /// File and line of the Ruby code in which a thread, fiber or enumerator waits, where the dump tells and it was read.
+    pub(crate) fn waits_in(&self, id: NodeId) -> Option<&str> {
+        self.named.waits_in(id)
+    }
+
     /// The text of a string, where it was read and is short enough to be known whole.
     pub(crate) fn text(&self, id: NodeId) -> Option<&str> {
         self.texts.get(id).filter(|(_, is_cut)| !is_cut).map(|(text, _)| text)
@@ -361,6 +366,7 @@ impl<'a> Labels<'a> {
                     }
                     (Type::Hash, _, Some(count)) => format!("{class}, {}", plural(count, "entry", "entries")),
                     (Type::Array, _, Some(count)) => format!("{class}, {}", plural(count, "element", "elements")),
+                    (Type::Data, ..) if let Some(place) = self.waits_in(id) => format!("{class}, waits in {place}"),
                     (Type::Data | Type::Imemo, ..) => match (self.code(id), self.named.block(id)) {
                         (Some(code), Some(block)) => format!("{class}, {}, {block}", code.label),
                         (Some(code), None) => format!("{class}, {}, {}", code.label, code.file),
@@ -401,6 +407,12 @@ impl<'a> Labels<'a> {
             }
         }
         known.first.get(&to).map(|place| *place as usize)
+    }
+
+    /// The first reference that the dump itself calls so, where names were read.
+    pub(crate) fn named(&self, from: NodeId, edge: &Edge) -> Option<NodeId> {
+        let mut places = 0..self.heap.references(from).len();
+        self.target(from, places.find(|place| self.named.edge(from, *place) == Some(edge))?)
     }
 
     /// What the reference at a place of a node's list is called.

@@ -343,6 +343,8 @@ pub struct Record<'a> {
     pub names: Option<&'a [u8]>,
     /// File and line of the block that a closure runs, in a dump by heap_inspector.
     pub block: Option<Text<'a>>,
+    /// File and line where a thread, fiber or enumerator waits, in a dump by heap_inspector.
+    pub waits_in: Option<Text<'a>>,
     /// The file whose code allocated the object (traced objects).
     pub file: Option<Text<'a>>,
     /// The line of that file.

@@ -69,6 +69,7 @@ fn member() -> impl Strategy<Value = (String, String)> {
         "method",
         "edge_name",
         "block",
+        "waits_in",
         "novel",
     ];
     let numbers = ["bytesize", "capacity", "length", "size", "ivars", "memsize", "depth", "variation_count"];

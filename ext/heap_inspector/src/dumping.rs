@@ -8,6 +8,7 @@ use crate::gvl;
 use crate::input::bytes;
 use crate::memory;
 use crate::native::{function, method};
+use crate::standstill;
 use crate::tracer;
 use crate::walk;
 use heap_inspector::Error as Failure;
@@ -15,8 +16,8 @@ use heap_inspector_cli::output::Output;
 use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
 use magnus::{
-    Class, DataTypeFunctions, Error, Module, Object, RArray, RModule, RString, Ruby, Symbol, TryConvert, TypedData,
-    Value,
+    Class, DataTypeFunctions, Error, Module, Object, RArray, RClass, RModule, RString, Ruby, Symbol, TryConvert,
+    TypedData, Value,
 };
 use std::ffi::{CString, OsStr, c_int, c_void};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -249,7 +250,7 @@ impl Dumping {
     }
 
     /// Forks the child that writes the dump, beneath what gems put around Ruby's own fork: they reconnect, discard, start threads. Returns
-    /// the seconds that it took.
+    /// the seconds that it took; nil where the heap is to be walked and other Ractors could not be stopped.
     fn start(
         ruby: &Ruby,
         dumping: &Dumping,
@@ -258,7 +259,7 @@ impl Dumping {
         redacts: bool,
         seconds: u32,
         (is_native, is_heap_file): (bool, bool),
-    ) -> Result<f64, Error> {
+    ) -> Result<Option<f64>, Error> {
         let dumper = if is_native {
             Dumper::Native(walk::Api::get().map_err(|reason| errors::named(ruby, "DumpRefused", reason.to_owned()))?)
         } else {
@@ -289,13 +290,22 @@ impl Dumping {
         // What waits, finalizers among it, has its turn here and not in the child.
         let looked = ruby.thread_check_ints();
         let start = Instant::now();
-        let forked = looked.and_then(|()| fork(order).map_err(failed));
+        let forked = looked.and_then(|()| {
+            // Where `dump_all` dumps Ruby puts the locks of the others in order, and forgets these.
+            let forked = if is_native && has_ractors(ruby)? { standstill::with(fork)? } else { Some(fork()) };
+            forked.transpose().map_err(failed)
+        });
+        if let Ok(Some(0)) = forked {
+            // SAFETY: a Ruby thread with the GVL; signals are blocked since the fork.
+            unsafe { dumper::be(order) }
+        }
         let seconds = start.elapsed().as_secs_f64();
         if !was_disabled {
             ruby.gc_enable();
         }
-        state.child = Some(Child { pid: forked?, status, rest: Vec::new(), last: None });
-        Ok(seconds)
+        let Some(pid) = forked? else { return Ok(None) };
+        state.child = Some(Child { pid, status, rest: Vec::new(), last: None });
+        Ok(Some(seconds))
     }
 
     /// Waits for the child, at most for `seconds` and not longer than for [`SLICE`]: nil, `[:progress, bytes]`, `[:done, bytes in, bytes
@@ -354,17 +364,22 @@ fn row(ruby: &Ruby, word: &str, values: &[Value]) -> RArray {
     ruby.ary_new_from_values(&[&[ruby.to_symbol(word).as_value()], values].concat())
 }
 
-/// Forks. In the child this does not return.
-fn fork(order: Order) -> io::Result<libc::pid_t> {
+fn has_ractors(ruby: &Ruby) -> Result<bool, Error> {
+    let count: usize = ruby.class_object().const_get::<_, RClass>("Ractor")?.funcall("count", ())?;
+    Ok(count > 1)
+}
+
+/// Forks; 0 in the child, where all signals are blocked.
+fn fork() -> io::Result<libc::pid_t> {
     // SAFETY: the sets are filled before they are used. Signals are blocked around the fork alone, and by no call of Ruby's, which would
-    // start its timer thread in the parent with them blocked. This is a Ruby thread with the GVL, as `be` wants it.
+    // start its timer thread in the parent with them blocked.
     unsafe {
         let (mut all, mut before) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::<libc::sigset_t>::uninit());
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         let pid = libc::fork();
         if pid == 0 {
-            dumper::be(order);
+            return Ok(pid);
         }
         let error = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
@@ -607,16 +622,41 @@ fn walk_heap(ruby: &Ruby, descriptor: RawFd, names: bool, texts: bool, heap_file
     walked.map_err(|source| errors::raised(ruby, &Failure::File { path: PathBuf::from("the dump"), source }))
 }
 
+/// Finds where this Ruby keeps the frames of fibers and threads and the names of the latter: by fibers that wait in a C function which their
+/// block called, each with that block, by the block that calls this, and by threads that have names.
+fn learn_frames(_ruby: &Ruby, fibers: RArray, block: Value, threads: RArray) -> Result<(), Error> {
+    let Some(code) = proc_code() else { return Ok(()) };
+    let code = |block: Value| {
+        let mut is_proc = 0;
+        // SAFETY: a Proc.
+        unsafe { code(block.as_raw(), &raw mut is_proc) }
+    };
+    let pairs = fibers.into_iter().map(<(Value, Value)>::try_convert).collect::<Result<Vec<_>, Error>>()?;
+    let names =
+        threads.into_iter().map(|thread| Ok((thread.as_raw(), thread.funcall::<_, _, Value>("name", ())?.as_raw())));
+    let known = walk::KnownFrames {
+        fibers: pairs.into_iter().map(|(fiber, block)| (fiber.as_raw(), code(block))).collect(),
+        // SAFETY: takes nothing.
+        thread: (unsafe { rb_sys::rb_thread_current() }, code(block)),
+        names: names.collect::<Result<_, Error>>()?,
+    };
+    // SAFETY: such objects, which the caller holds.
+    unsafe { walk::learn_frames(&known) };
+    Ok(())
+}
+
+type ProcCode = unsafe extern "C" fn(rb_sys::VALUE, *mut c_int) -> rb_sys::VALUE;
+
+/// Asks a Proc for its code.
+fn proc_code() -> Option<ProcCode> {
+    // SAFETY: its type in proc.c.
+    unsafe { symbol(c"rb_proc_get_iseq").map(|found| mem::transmute::<*mut c_void, ProcCode>(found)) }
+}
+
 /// Takes note of blocks, each with the names of its local variables, all of which it uses: by them the walk finds where Ruby keeps such
 /// names. The blocks live on.
 fn learn_local_variables(_ruby: &Ruby, blocks: RArray) -> Result<(), Error> {
-    type ProcCode = unsafe extern "C" fn(rb_sys::VALUE, *mut c_int) -> rb_sys::VALUE;
-    // SAFETY: its type in proc.c.
-    let Some(code) =
-        (unsafe { symbol(c"rb_proc_get_iseq").map(|found| mem::transmute::<*mut c_void, ProcCode>(found)) })
-    else {
-        return Ok(());
-    };
+    let Some(code) = proc_code() else { return Ok(()) };
     let mut known = Vec::new();
     for block in blocks {
         let (block, names): (Value, RArray) = TryConvert::try_convert(block)?;
@@ -638,6 +678,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("dumper_missing", function!(dumper_missing, 0))?;
     native.define_singleton_method("walk_heap", function!(walk_heap, 4))?;
     native.define_singleton_method("learn_local_variables", function!(learn_local_variables, 1))?;
+    native.define_singleton_method("learn_frames", function!(learn_frames, 3))?;
     native.define_singleton_method("claim_folder", function!(claim_folder, 1))?;
     for name in ["Dumping", "OpenOutput"] {
         let class = module.define_class(name, ruby.class_object())?;

@@ -25,6 +25,7 @@ mod memory;
 mod native;
 mod objects;
 mod question;
+mod standstill;
 mod tracer;
 mod walk;
 mod work;

@@ -13,6 +13,7 @@
 
 mod api;
 mod code;
+mod frames;
 mod names;
 mod record;
 mod roots;
@@ -22,6 +23,7 @@ pub(crate) mod value;
 
 pub(crate) use api::Api;
 pub(crate) use code::know;
+pub(crate) use frames::{Known as KnownFrames, learn as learn_frames};
 use heap_inspector::heap_file::lines::Lines;
 use heap_inspector::heap_file::write::{Block, Columns};
 use heap_inspector::heap_file::{Field, Fields};

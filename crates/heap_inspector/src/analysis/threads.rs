@@ -12,7 +12,7 @@ use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId, Target};
 use crate::human;
 use crate::keys::{Key, KeyValue};
-use crate::labels::Labels;
+use crate::labels::{Edge, Labels};
 use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Report, Rest, Section, Table};
 use crate::select::Filter;
@@ -76,6 +76,8 @@ pub struct Holder {
     pub name: Option<String>,
     /// The block it was made with: `block in run, app/worker.rb`.
     pub code: Option<String>,
+    /// File and line of the innermost Ruby code that it runs or waits in, where the dump tells.
+    pub waits_in: Option<String>,
     /// Its own bytes, a stack among them.
     pub memsize: u64,
     /// The bytes it retains, its own included.
@@ -136,9 +138,19 @@ pub fn threads(
     kinds.truncate(limit);
 
     let mut labels = Labels::new(heap);
-    let (names, codes): (Vec<_>, Vec<_>) =
-        kinds.iter().map(|(id, kind)| (name_of(heap, *id, *kind), code_of(heap, *id, *kind))).unzip();
-    let texts: Vec<NodeId> = names.iter().chain(&codes).flatten().copied().collect();
+    let threads = kinds.iter().filter(|(_, kind)| *kind == Kind::Thread).map(|(id, _)| *id);
+    labels.read_names(source, &threads.collect::<Vec<_>>(), usize::MAX)?;
+    let told: Vec<_> = kinds.iter().map(|(id, _)| labels.named(*id, &Edge::Other("name"))).collect();
+    // A dump that tells the name of one tells all of them.
+    let tells_names = told.iter().any(Option::is_some);
+    let names = kinds.iter().zip(told).map(|((id, kind), told)| match kind {
+        Kind::Thread if tells_names => told,
+        _ => name_of(heap, *id, *kind),
+    });
+    let names: Vec<_> = names.collect();
+    let codes: Vec<_> = kinds.iter().map(|(id, kind)| code_of(heap, *id, *kind)).collect();
+    let ids = kinds.iter().map(|(id, _)| Some(*id));
+    let texts: Vec<NodeId> = names.iter().chain(&codes).copied().chain(ids).flatten().collect();
     labels.read_texts(source, &texts, [])?;
     let filter = Filter::default();
     let mut below =
@@ -150,6 +162,7 @@ pub fn threads(
             kind,
             name: name.and_then(|name| labels.start(name)).map(str::to_owned),
             code: code.and_then(|code| labels.code(code)).map(|code| format!("{}, {}", code.label, code.file)),
+            waits_in: labels.waits_in(id).map(str::to_owned),
             memsize: heap.bytes(id),
             retained_memsize: tree.retained(id),
             retained_count: tree.retained_count(id),
@@ -288,6 +301,7 @@ impl Threads {
                     Cell::Text(format!("{} × {class}", human::count(mostly.count)))
                 }),
                 text(&holder.code),
+                text(&holder.waits_in),
                 key_cell(Key::Location, &holder.location),
             ];
             numbers.into_iter().chain(others).collect()
@@ -299,6 +313,7 @@ impl Threads {
             column("mostly_memsize", "Mostly"),
             Column { name: "mostly", title: "", shrinks: true },
             Column { name: "code", title: "Runs", shrinks: true },
+            Column { name: "waits_in", title: "Waits in", shrinks: true },
             Column { name: "location", title: "Allocated at", shrinks: true },
         ];
         let columns: Vec<Column> = retained::columns().into_iter().chain(own_columns).collect();
@@ -401,6 +416,37 @@ mod tests {
         .unwrap();
         assert_eq!(json["threads"]["rest"]["memsize"], 1300);
         assert_eq!(json["threads"]["rows"][0]["mostly"], "2 × (HASH)");
+    }
+
+    #[test]
+    fn what_the_dump_tells_goes_before_what_is_guessed() {
+        let told = SMALL.iter().map(|line| match &line[..20] {
+            r#"{"address":"0x1000","# => line
+                .replace(r#""memsize":500"#, r#""waits_in":"app.rb:7", "names":[0,0,0,0,0,0,"(name)"], "memsize":500"#),
+            r#"{"address":"0x4000","# => line.replace(r#""memsize":300"#, r#""waits_in":"feed.rb:9", "memsize":300"#),
+            // By what it refers to this one would be called "local".
+            r#"{"address":"0x3000","# => {
+                line.replace("fiber", "VM/thread").replace("0x3028", "0x1078\", \"0x10a0\", \"0x3028")
+            }
+            _ => (*line).to_owned(),
+        });
+        let head = r#"{"type":"ROOT", "root":"heap_inspector", "value":"{\"version\":2,\"dumper\":\"native\"}", "references":[]}"#;
+        let told: Vec<String> = std::iter::once(head.to_owned()).chain(told).collect();
+        let (heap, found) = asked(lines(&told.iter().map(String::as_str).collect::<Vec<_>>()), 9);
+        let rows: Vec<_> = found
+            .holders
+            .iter()
+            .map(|one| (heap.address(one.id), one.name.as_deref(), one.waits_in.as_deref()))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                (0x1000, Some("worker"), Some("app.rb:7")),
+                (0x4000, None, Some("feed.rb:9")),
+                (0x2000, Some("mine"), None),
+                (0x3000, None, None),
+            ]
+        );
     }
 
     #[test]

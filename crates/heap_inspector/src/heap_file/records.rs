@@ -172,6 +172,7 @@ impl<'a> Fields<'a> for Records<'a> {
             Field::RealClassName => record.real_class_name = printed(word),
             Field::Struct => record.struct_name = printed(word),
             Field::Block => record.block = printed(word),
+            Field::WaitsIn => record.waits_in = printed(word),
             Field::File => record.file = printed(word),
             Field::Method => record.method = printed(word),
             Field::Root => record.root = printed(word),

@@ -6,19 +6,20 @@ use crate::heap::{Heap, NodeId};
 use crate::record::{Record, Text, Type};
 use hashbrown::{HashMap, HashSet};
 
-/// In place of a place: where a closure's code stands.
+/// In place of a place: where a closure's code stands, or where a thread, fiber or enumerator waits.
 pub(super) const BLOCK: usize = usize::MAX;
 /// So many names are kept.
 const KEPT: usize = 1 << 20;
 /// Bytes of a name that are shown.
 const SHOWN: usize = 200;
 /// Words that a name in parentheses may be.
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 17] = [
     "attached object",
     "block",
     "call cache",
     "code",
     "default",
+    "fiber",
     "file of a constant",
     "hidden constant",
     "hidden variable",
@@ -37,6 +38,7 @@ const WORDS: [&str; 16] = [
 pub(super) struct Named {
     edges: HashMap<(NodeId, u32), Edge>,
     blocks: HashMap<NodeId, String>,
+    waiting: HashMap<NodeId, String>,
     /// By holder the places of references whose names are wanted, and [`BLOCK`].
     wanted: HashMap<NodeId, Vec<usize>>,
     /// Holders that were read, with the places that were asked for.
@@ -51,8 +53,11 @@ impl Named {
             let ty = heap.ty(id);
             let has_it = match place {
                 BLOCK => ty == Type::Data,
-                // The place of an element is its name.
-                _ => !matches!(ty, Type::Array | Type::String) || ty == Type::Array && heap.length(id).is_none(),
+                // The place of an element is its name, where each element is a reference.
+                _ if ty == Type::Array => {
+                    heap.length(id).map(|length| length as usize) != Some(heap.references(id).len())
+                }
+                _ => ty != Type::String,
             };
             if has_it && self.asked.len() < KEPT && self.asked.insert((id, place)) {
                 self.wanted.entry(id).or_default().push(place);
@@ -69,10 +74,9 @@ impl Named {
     /// Takes what is wanted of an object's line.
     pub(super) fn take(&mut self, heap: &Heap, id: NodeId, record: &Record<'_>) {
         let Some(places) = self.wanted.remove(&id) else { return };
-        if places.contains(&BLOCK)
-            && let Some(block) = record.block
-        {
-            self.blocks.insert(id, shown(block));
+        if places.contains(&BLOCK) {
+            record.block.map(|block| self.blocks.insert(id, shown(block)));
+            record.waits_in.map(|place| self.waiting.insert(id, shown(place)));
         }
         let mut places = places.into_iter().peekable();
         for (place, name) in record.edge_names().enumerate() {
@@ -93,6 +97,11 @@ impl Named {
     /// File and line of a closure's code.
     pub(super) fn block(&self, id: NodeId) -> Option<&str> {
         self.blocks.get(&id).map(String::as_str)
+    }
+
+    /// File and line where a thread, fiber or enumerator waits.
+    pub(super) fn waits_in(&self, id: NodeId) -> Option<&str> {
+        self.waiting.get(&id).map(String::as_str)
     }
 }
 
@@ -116,6 +125,7 @@ fn edge(heap: &Heap, holder: NodeId, name: &str) -> Option<Edge> {
             Some(text) => Edge::Value(Some(text.to_owned())),
             None => Edge::Entry(name.to_owned()),
         }),
+        '[' if ty == Type::Array => name[1..].strip_suffix(']')?.parse().ok().map(Edge::Element),
         '(' => match name.strip_prefix('(')?.strip_suffix(')')? {
             "key" => Some(Edge::Key),
             "value" => Some(Edge::Value(None)),

@@ -324,6 +324,10 @@ fn names_that_the_dump_tells_go_before_guesses() {
     assert_eq!(of(r#""type":"STRUCT", REFERENCES, "names":[".left",".right"]"#), [".left", ".right"]);
     assert_eq!(of(r#""type":"HASH", "size":2, REFERENCES, "names":["[:a]","[\"b\n\"]"]"#), ["[:a]", r#"["b\n"]"#]);
     assert_eq!(of(r#""type":"HASH", "size":1, REFERENCES, "names":["(key)","(value)"]"#), ["key", "value"]);
+    // Where numbers stand between them.
+    assert_eq!(of(r#""type":"ARRAY", "length":9, REFERENCES, "names":["[2]","[7]"]"#), ["[2]", "[7]"]);
+    assert_eq!(of(r#""type":"ARRAY", "length":9, REFERENCES, "names":["[:a]","[x]"]"#), ["element", "element"]);
+    assert_eq!(of(r#""type":"ARRAY", "length":2, REFERENCES, "names":["[2]","[7]"]"#), ["[0]", "[1]"]);
     assert_eq!(
         of(r#""type":"IMEMO", "imemo_type":"env", REFERENCES, "names":["request","(outer scope)"]"#),
         ["local variable request", "outer scope"]

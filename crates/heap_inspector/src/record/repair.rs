@@ -81,6 +81,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("receiver_class", Kind::Address),
     ("references", Kind::Addresses),
     ("block", Kind::Text),
+    ("waits_in", Kind::Text),
     ("names", Kind::Names),
     ("file", Kind::RawText),
     ("line", Kind::Number),

@@ -98,6 +98,7 @@ keys! {
     41 FD b"fd\":",
     42 STAC b"stac",
     43 BLOC b"bloc",
+    44 WAIT b"wait",
 }
 
 const fn hash(key: u32) -> usize {
@@ -228,6 +229,7 @@ impl Scanner {
                 METH => record.method = Some(field!(b"method\":\"", text)),
                 GENE => record.generation = Some(field!(b"generation\":", small)),
                 BLOC => record.block = Some(field!(b"block\":\"", text)),
+                WAIT => record.waits_in = Some(field!(b"waits_in\":\"", text)),
                 STAC => record.stack = Some(field!(b"stack\":", small)),
                 MEMS => record.memsize = field!(b"memsize\":", number),
                 FLAG => {

@@ -155,6 +155,7 @@ pub(crate) fn plain(record: &Record<'_>, references: &[u64]) -> Plain {
             text(record.shape_type),
             text(record.edge_name),
             text(record.block),
+            text(record.waits_in),
         ],
         names: record.edge_names().map(text).collect(),
     }

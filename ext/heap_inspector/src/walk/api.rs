@@ -50,6 +50,8 @@ pub(crate) struct Api {
     pub(super) each_pair: unsafe extern "C" fn(VALUE, EachPair, *mut c_void) -> c_int,
     pub(super) iseq_path: unsafe extern "C" fn(VALUE) -> VALUE,
     pub(super) iseq_line: unsafe extern "C" fn(VALUE) -> VALUE,
+    /// Of an instruction, by its number.
+    pub(super) line_at: Option<unsafe extern "C" fn(VALUE, usize) -> std::ffi::c_uint>,
     /// Of singleton classes; up to 3.1 it is a variable of theirs.
     pub(super) attached_object: Option<unsafe extern "C" fn(VALUE) -> VALUE>,
     /// Of slots that are not swept yet; up to 3.3 `rb_objspace_each_objects` sweeps first.
@@ -113,6 +115,7 @@ impl Api {
             each_pair: needed!(c"rb_hash_stlike_foreach"),
             iseq_path: needed!(c"rb_iseq_path"),
             iseq_line: needed!(c"rb_iseq_first_lineno"),
+            line_at: find!(c"rb_iseq_line_no"),
             attached_object: find!(c"rb_class_attached_object"),
             garbage: find!(c"rb_objspace_garbage_object_p"),
             shapes,

@@ -73,23 +73,24 @@ fn find(known: &Known) -> Option<Layout> {
     Some(Layout { table, count })
 }
 
-fn only(mut places: impl Iterator<Item = usize>) -> Option<usize> {
+/// The only one there is.
+pub(super) fn only<T>(mut places: impl Iterator<Item = T>) -> Option<T> {
     places.next().filter(|_| places.next().is_none())
 }
 
 /// Tells whether memory can be read, by having the system read it.
-struct Probe {
+pub(super) struct Probe {
     _reader: std::io::PipeReader,
     writer: std::io::PipeWriter,
 }
 
 impl Probe {
-    fn new() -> Option<Probe> {
+    pub(super) fn new() -> Option<Probe> {
         let (reader, writer) = std::io::pipe().ok()?;
         Some(Probe { _reader: reader, writer })
     }
 
-    fn is_readable(&self, address: VALUE, bytes: usize) -> bool {
+    pub(super) fn is_readable(&self, address: VALUE, bytes: usize) -> bool {
         use std::os::fd::AsRawFd;
         // SAFETY: what cannot be read is an error of the system's. So little fits in the pipe some hundred times, and it is asked less often.
         let written = unsafe { libc::write(self.writer.as_raw_fd(), address as *const libc::c_void, bytes) };

@@ -1,10 +1,11 @@
 //! By what an object holds others: worked out before its references are asked for, and matched with them by what they lead to.
 //!
 //! The first character says what a name is: `@x` an instance variable, `@@x` one of a class, `X` a constant, `#x` a method, `.x` a member of
-//! a Struct or Data, `[…]` the key of a Hash, `(…)` a word of ours, anything else a local variable.
+//! a Struct or Data, `[…]` the key of a Hash or the place in an Array, `(…)` a word of ours, anything else a local variable.
 
 use super::api::Api;
 use super::code::{self, Block};
+use super::frames;
 use super::text;
 use super::value::*;
 use super::{Format, Walk, each};
@@ -20,6 +21,8 @@ type Name = u32;
 const SHOWN: usize = 60;
 /// The binary logarithm of how many keys are kept.
 const KEYS_BITS: u32 = 12;
+/// Names of so many places in Arrays are kept.
+const PLACES: usize = 1 << 10;
 /// A longer list of names is searched through a table.
 const SEARCHED: usize = 16;
 
@@ -37,6 +40,8 @@ pub(super) struct Names {
     words: HashMap<&'static str, Name>,
     /// By key of a Hash what stands under it is called.
     by_key: HashMap<VALUE, Name>,
+    /// Of elements.
+    by_place: Vec<Name>,
     /// Those that were met last, each in a place that it gives itself.
     keys: Vec<(VALUE, Name)>,
     /// By class or shape: the names of instance variables by their places.
@@ -58,6 +63,8 @@ pub(super) struct Names {
     seen: (u64, u64),
     /// Where its code stands: file and line.
     location: Vec<u8>,
+    /// Where it waits.
+    waits_in: Vec<u8>,
 }
 
 /// What is done with the references of an object.
@@ -84,6 +91,7 @@ enum Data {
     Closure,
     Method,
     Enumerator,
+    Fiber,
     Thread,
     Other,
 }
@@ -140,6 +148,17 @@ impl Names {
         name
     }
 
+    /// The name of an element by its place; 0 for those far behind.
+    fn place(&mut self, place: usize) -> Name {
+        while self.by_place.len() <= place && place < PLACES {
+            let mut json = Vec::new();
+            write_place(self.by_place.len(), &mut json);
+            let name = self.intern(&json);
+            self.by_place.push(name);
+        }
+        self.by_place.get(place).copied().unwrap_or(0)
+    }
+
     /// The name of what stands under a key that is a Symbol, nil, true, false or a class; 0 for others, and where it has none.
     ///
     /// # Safety
@@ -189,6 +208,7 @@ impl Names {
         self.pairs.clear();
         self.labels.clear();
         self.location.clear();
+        self.waits_in.clear();
         self.index = None;
         self.next = 0;
         self.seen = (0, 0);
@@ -439,6 +459,7 @@ impl Names {
                     b"proc" | b"binding" => Data::Closure,
                     b"method" => Data::Method,
                     b"enumerator" => Data::Enumerator,
+                    b"fiber" => Data::Fiber,
                     b"VM/thread" => Data::Thread,
                     _ => Data::Other,
                 }
@@ -468,12 +489,30 @@ impl Names {
                     }
                     return Takes::Closure;
                 }
-                // `struct METHOD` and `struct enumerator` begin with the object that is asked.
+                // `struct METHOD` and `struct enumerator` begin with the object that is asked. Behind method and arguments the latter has
+                // the fiber that makes its values.
                 Data::Method | Data::Enumerator => {
                     let receiver = self.word("(receiver)");
                     self.pair(word(data, 0) as VALUE, receiver);
+                    if let Data::Enumerator = sort {
+                        let (fiber, name) = (word(data, 24) as VALUE, self.word("(fiber)"));
+                        self.pair(fiber, name);
+                        if !is_special(fiber)
+                            && builtin_type(fiber) == T_DATA
+                            && let Some((_, data)) = typed_data(fiber)
+                            && data != 0
+                        {
+                            frames::fiber(api, data, &mut self.waits_in);
+                        }
+                    }
                 }
-                Data::Thread => self.threads.push(object),
+                Data::Fiber => frames::fiber(api, data, &mut self.waits_in),
+                Data::Thread => {
+                    self.threads.push(object);
+                    let name = self.word("(name)");
+                    self.pair(frames::name(data), name);
+                    frames::thread(api, data, &mut self.waits_in);
+                }
                 Data::Other => {}
             }
             Takes::Pairs
@@ -637,9 +676,17 @@ impl Walk<'_, '_> {
         if !self.names.location.is_empty() {
             each!(&mut self.format, to => to.word(Field::Block, &self.names.location));
         }
+        if !self.names.waits_in.is_empty() {
+            each!(&mut self.format, to => to.word(Field::WaitsIn, &self.names.waits_in));
+        }
         if kind == T_HASH {
             // SAFETY: a Hash.
             unsafe { self.write_entries(object) };
+            return;
+        }
+        if kind == T_ARRAY && self.names.takes == Takes::Nothing {
+            // SAFETY: an Array.
+            unsafe { self.write_places(object) };
             return;
         }
         let Some(last) = self.names.labels.iter().rposition(|name| *name != 0) else { return };
@@ -657,6 +704,35 @@ impl Walk<'_, '_> {
             _ => Told::Known(name, self.names.get(name)),
         };
         each!(&mut self.format, to => to.name(told));
+    }
+
+    /// The places of an Array's elements, where such stand between them that are no references.
+    unsafe fn write_places(&mut self, array: VALUE) {
+        unsafe {
+            let length = usize::try_from(rb_sys::RARRAY_LEN(array)).unwrap_or(0);
+            if flags(array) & (FL_EXIVAR | ELTS_SHARED) != 0 || self.references >= length {
+                return;
+            }
+            let elements = std::slice::from_raw_parts(rb_sys::RARRAY_CONST_PTR(array), length);
+            let class = self.class;
+            let is_reference = |element: &VALUE| !is_special(*element) && *element != class;
+            if elements.iter().filter(|element| is_reference(element)).count() != self.references {
+                return;
+            }
+            each!(&mut self.format, to => to.begin_names());
+            for (place, _) in elements.iter().enumerate().filter(|(_, element)| is_reference(element)) {
+                let name = self.names.place(place);
+                if name != 0 {
+                    self.tell_name(name);
+                    continue;
+                }
+                self.with_scratch(|walk, text| {
+                    write_place(place, text);
+                    each!(&mut walk.format, to => to.name(Told::Text(text)));
+                });
+            }
+            each!(&mut self.format, to => to.end_names());
+        }
     }
 
     /// A Hash's keys and values come in the order of its entries; whether they do is seen before anything is written.
@@ -742,6 +818,12 @@ unsafe fn write_key(key: VALUE, has_texts: bool, out: &mut Vec<u8>) -> bool {
         out.truncate(before);
     }
     is_told
+}
+
+fn write_place(place: usize, out: &mut Vec<u8>) {
+    out.push(b'[');
+    text::put_number(out, place as u64);
+    out.push(b']');
 }
 
 /// As much of a text as is told; nothing of what is not UTF-8.
