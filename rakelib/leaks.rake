@@ -1,9 +1,10 @@
 # frozen_string_literal: true
 
 namespace :leaks do
-  desc "Run the planted leaks and keep the table of what `heap_inspector suspects` finds in docs/leaks.md"
+  desc "Run the planted leaks and keep what `heap_inspector suspects` finds in docs/leaks.md, and the fingerprints in spec/leaks"
   task :table do
     require_relative "../spec/leaks/corpus"
+    require_relative "../spec/leaks/faults"
 
     programs = Leaks::Program.all(File.join(Leaks::ROOT, "tmp/leaks"))
     Leaks::Program.run(programs.reject(&:fresh?))
@@ -21,6 +22,10 @@ namespace :leaks do
 
       #{Leaks::Table.of(verdicts)}
     MARKDOWN
+    fingerprints = verdicts.select { |verdict| verdict.program.leaky? }.to_h do |verdict|
+      [verdict.program.name, verdict.fingerprints_by_holder]
+    end
+    File.write(Leaks::FINGERPRINTS, "#{JSON.pretty_generate(fingerprints)}\n")
     puts "docs/leaks.md: #{verdicts.count(&:right?)} of #{verdicts.size} right"
   end
 end

@@ -52,10 +52,31 @@ module Leaks
     def leaks = truth.fetch("leaks").map { |leak| Leak.new(leak) }
     def at_most = truth["at_most"]
 
+    # How many requests came between two dumps.
+    def requests = truth.fetch("requests")
+    def truth_file = File.join(@dir, "truth.json")
+
     private
 
     def truth = JSON.parse(File.read(truth_file))
-    def truth_file = File.join(@dir, "truth.json")
+  end
+
+  # A program whose dumps are another's without the values of strings.
+  class Redacted < Program
+    def initialize(program, command)
+      @program = program
+      @command = command
+      super(program.name, File.join(ROOT, "tmp/leaks/again/redacted"))
+    end
+
+    def run
+      return @missing = @program.missing if @program.missing
+
+      FileUtils.rm_rf(@dir)
+      FileUtils.mkdir_p(@dir, mode: 0o700)
+      @program.dumps.zip(dumps) { |from, to| @command.redact(from, to) }
+      FileUtils.cp(@program.truth_file, truth_file)
+    end
   end
 
   # What one leak is, as truth.json has it.
@@ -104,13 +125,25 @@ module Leaks
 
     def suspects(*dumps) = ask("suspects", *dumps).fetch("suspects")
 
+    def redact(from, to)
+      err, status = Open3.capture2e(@path, "redact", from, to)
+      raise "redact #{from}: #{err}" unless status.success?
+    end
+
     # Bytes of what leaks in a dump, of the whole dump without the tracer's.
     def weigh(leak, dump)
-      files = leak.lines.map { |line| line.sub(/:\d+\z/, "") }.uniq.join("|")
-      answer = ask("top", dump, "--by", "class,location", "--where", "file=#{files}", "--lines", "all")
-      rows = answer.dig("groups", "rows").select { |row| leak.class?(row["class"]) && leak.location?(row["location"]) }
-      totals = answer.fetch("totals")
+      rows, totals = of_lines(leak, dump)
+      rows.select! { |row| leak.class?(row["class"]) }
       [rows.sum { |row| row["memsize"] || row["estimated_memsize"].to_i }, totals["memsize"] - totals.fetch("tracer_memsize", 0)]
+    end
+
+    # How many objects of a class a line allocated, by nothing but the dump's text.
+    def count(class_name, location, dump)
+      lines = File.foreach(dump, mode: "rb").filter_map { |line| JSON.parse(line.scrub) if line.match?(/"type":"CLASS"|"file":/) }
+      classes = lines.filter_map { |line| [line["address"], line] if line["type"] == "CLASS" }.to_h
+      lines.count do |line|
+        location == "#{line["file"]}:#{line["line"]}" && !line["singleton"] && class_name == name(line, classes)
+      end
     end
 
     # Elements and bytes of text in the collections and strings that leak: these grow while their memory is large enough.
@@ -126,6 +159,22 @@ module Leaks
     end
 
     private
+
+    # The class of an object as a programmer knows it.
+    def name(line, classes)
+      return "(IMEMO #{line["imemo_type"]})" if line["type"] == "IMEMO"
+
+      known = classes[line["class"]]
+      known = classes[known["superclass"]] while known && known["name"].nil?
+      known ? known["name"] : "(#{line["type"]})"
+    end
+
+    # What the lines that leak allocated, by class, and the whole dump.
+    def of_lines(leak, dump)
+      files = leak.lines.map { |line| line.sub(/:\d+\z/, "") }.uniq.join("|")
+      answer = ask("top", dump, "--by", "class,location", "--where", "file=#{files}", "--lines", "all")
+      [answer.dig("groups", "rows").select { |row| leak.location?(row["location"]) }, answer.fetch("totals")]
+    end
 
     def ask(*arguments)
       out, err, status = Open3.capture3(@path, *arguments, "--format", "json")

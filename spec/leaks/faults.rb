@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "json"
+
 module Leaks
   # The reference that each program should have cut, for each of its leaks, as Ruby's own dumps tell it: by classes, `[…]` for any place
   # in a list. Several where it may be any of them, none where a root itself holds what leaks.
@@ -53,6 +55,12 @@ module Leaks
     instance_variables: [[/\AContext @profile_\d+ → Profile\z/]],
     linked_list_tail: [["Journal @last → Journal::Entry"]]
   }.freeze
+
+  # The fingerprints of each program's leaks, one table for every Ruby; `rake leaks:table` writes it.
+  FINGERPRINTS = File.join(__dir__, "fingerprints.json")
+
+  # @return [Hash{String => Array<String>}] by the program's name
+  def self.fingerprints = JSON.parse(File.read(FINGERPRINTS))
 
   # @param program [String] its name
   # @return [Array<Array<String, Regexp>>] the faulty references of its leaks

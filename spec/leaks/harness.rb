@@ -7,17 +7,20 @@
 # or `no_leak` with a block that is one request; the block gets the request's number. Exit status 77: a library is missing.
 #
 # LEAKS_TRACER=full or sampled traces with the gem's tracer instead of Ruby's, and takes the dumps by the gem; none traces nothing.
-# LEAKS_COMPACT=1 compacts the heap before each dump.
+# LEAKS_COMPACT=1 compacts the heap before each dump. LEAKS_ROUNDS=100 writes but a.json, after so many requests: a dump of a fresh process.
+# LEAKS_COUNT=1 takes the dumps by the gem, which tell how many requests there were.
 require "fileutils"
 require "json"
 require "objspace"
-case ENV.fetch("LEAKS_TRACER", nil)
-when "none" then nil
-when nil then ObjectSpace.trace_object_allocations_start
-else
+tracer = ENV.fetch("LEAKS_TRACER", nil)
+if ENV["LEAKS_COUNT"] || %w[full sampled].include?(tracer)
   $LOAD_PATH.unshift File.expand_path("../../lib", __dir__)
   require "heap_inspector"
-  HeapInspector.trace_object_allocations_start(mode: ENV.fetch("LEAKS_TRACER"))
+end
+case tracer
+when "none" then nil
+when nil then ObjectSpace.trace_object_allocations_start
+else HeapInspector.trace_object_allocations_start(mode: tracer)
 end
 
 # What any app has in memory from the start: larger than the leak, and it does not grow. Text with a dash is in no dump, which keeps
@@ -36,17 +39,20 @@ class Harness
 
   def initialize(requests)
     @dir = ARGV.fetch(0) { abort "usage: ruby #{$PROGRAM_NAME} DIR" }
-    @requests = requests
+    rounds = ENV.fetch("LEAKS_ROUNDS", nil)
+    @names = rounds ? %w[a] : %w[a b c]
+    @requests = rounds ? Integer(rounds) : requests
   end
 
   def run(truths, at_most: nil, &request)
     FileUtils.mkdir_p(@dir)
-    %w[a b c].each.with_index do |name, round|
+    @names.each.with_index do |name, round|
       @requests.times { |i| serve((round * @requests) + i + 1, &request) }
       4.times { GC.start }
       write("#{name}.json") { |file| dump(file) }
     end
-    write("truth.json") { |file| file.puts JSON.generate({ leaks: truths.map { |truth| complete(**truth) }, at_most: }.compact) }
+    truth = { leaks: truths.map { |leak| complete(**leak) }, at_most:, requests: @requests }.compact
+    write("truth.json") { |file| file.puts JSON.generate(truth) }
   end
 
   private
@@ -55,6 +61,7 @@ class Harness
   def serve(number)
     Array.new(20) { |i| { id: i, body: "temporary #{number} #{i}" } }
     yield number
+    HeapInspector.count(:requests) if ENV["LEAKS_COUNT"]
     GC.start if (number % 50).zero?
   end
 

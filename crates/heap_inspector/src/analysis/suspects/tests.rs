@@ -802,7 +802,8 @@ fn many_small_places_that_are_one_rank_by_their_sum() {
 fn places_that_are_one_are_believed_by_what_they_do_together() {
     // Each grows in one step only, which is none; all of them grow evenly.
     let dump = |number: u64| {
-        let of = move |tenant: u64| 0..20 + if tenant % 2 == 0 { number.min(2) * 20 } else { number.max(2) * 20 };
+        let of =
+            move |tenant: u64| 0..20 + if tenant.is_multiple_of(2) { number.min(2) * 20 } else { number.max(2) * 20 };
         tenants(of, 10)
     };
     let found = suspects(&[dump(1), dump(2), dump(3)]);
@@ -817,7 +818,8 @@ fn places_that_are_one_are_believed_by_what_they_do_together() {
 fn places_that_are_one_do_not_grow_where_some_give_back_what_others_take_in() {
     // All take in new items, half of them fewer than they let go.
     let dump = |number: u64| {
-        let of = move |tenant: u64| number * 100..number * 100 + if (tenant + number) % 2 == 0 { 40 } else { 60 };
+        let of =
+            move |tenant: u64| number * 100..number * 100 + if (tenant + number).is_multiple_of(2) { 40 } else { 60 };
         tenants(of, 10)
     };
     assert_eq!(suspects(&[dump(1), dump(2), dump(3)]), []);

@@ -71,7 +71,7 @@ fn shop(named: &[(&str, usize)]) -> String {
 
 /// What holds the orders but for the list of App, in words.
 fn holding(named: &[(&str, usize)]) -> String {
-    let of_orders = |heap: &Heap, id: NodeId| heap.bytes(id) == 80 && heap.address(id) % 0x100 == 0;
+    let of_orders = |heap: &Heap, id: NodeId| heap.bytes(id) == 80 && heap.address(id).is_multiple_of(0x100);
     found(&shop(named), of_orders, |heap, from, _| heap.address(from) == 0x2000).words()
 }
 
