@@ -1,8 +1,8 @@
 //! The records of a block, told again field by field.
 //!
 //! What a block says is checked where it is used: lengths against the bytes that are left, numbers of forms and words against how many
-//! there are, fields against those that are known. So a block that lies gives other records, or ends early; it never costs more than a
-//! few times its bytes.
+//! there are, fields against those that are known, and words, which a byte can name again, against what a block's come to in all. So a block
+//! that lies gives other records, or ends early; it never costs more than some times its bytes.
 
 use super::numbers::{Recent, follow, take, unzigzag};
 use super::{Field, Fields, Kind, Name, frame};
@@ -23,6 +23,11 @@ pub(super) const DELTAS: usize = 59;
 pub(super) const NAMES: usize = 60;
 /// The bytes of names; in the next column their lengths.
 pub(super) const NAME_TEXTS: usize = 61;
+
+/// Bytes that the words of a block's records, each as often as it is told, may always come to: 4 KiB for each of 16,384 ...
+const WORDS: u64 = 64 << 20;
+/// ... and so many more for each byte of the block.
+const WORDS_RATIO: u64 = 64;
 
 /// A block as it was read from the file.
 #[derive(Clone, Debug)]
@@ -49,6 +54,8 @@ pub(crate) struct Place {
     at: [usize; STREAMS],
     own: u64,
     recent: Recent,
+    /// Bytes of words that may still be told.
+    words: u64,
     /// Records that were told.
     pub(crate) told: u32,
 }
@@ -171,7 +178,8 @@ impl Rows {
 
     /// The place before the first record.
     pub(crate) fn begin(&self) -> Place {
-        Place { at: self.streams.each_ref().map(|stream| stream.start), own: 0, recent: Recent::new(), told: 0 }
+        let words = WORDS + WORDS_RATIO * self.bytes.len() as u64;
+        Place { at: self.streams.each_ref().map(|stream| stream.start), own: 0, recent: Recent::new(), words, told: 0 }
     }
 
     /// Tells the next record; false where there is none.
@@ -203,7 +211,7 @@ impl Rows {
                 Kind::Truth => to.truth(*field),
                 Kind::Word | Kind::Members => {
                     let number = self.take(place, stream)?;
-                    to.word(*field, self.word(number)?);
+                    to.word(*field, self.word(place, number)?);
                 }
                 Kind::Text => {
                     let length = self.take(place, stream)?;
@@ -233,7 +241,7 @@ impl Rows {
                                 let length = self.take(place, NAME_TEXTS + 1)?;
                                 Name::Text(self.text(place, NAME_TEXTS, length)?)
                             }
-                            word => Name::Text(self.word(word - 2)?),
+                            word => Name::Text(self.word(place, word - 2)?),
                         });
                     }
                     to.end_names();
@@ -250,8 +258,9 @@ impl Rows {
         take(&self.bytes[..self.streams[stream].end], &mut place.at[stream]).ok_or(Damaged)
     }
 
-    fn word(&self, number: u64) -> std::result::Result<&[u8], Damaged> {
+    fn word(&self, place: &mut Place, number: u64) -> std::result::Result<&[u8], Damaged> {
         let word = usize::try_from(number).ok().and_then(|number| self.words.get(number)).ok_or(Damaged)?;
+        place.words = place.words.checked_sub(u64::from(word.end - word.start)).ok_or(Damaged)?;
         Ok(&self.bytes[word.start as usize..word.end as usize])
     }
 

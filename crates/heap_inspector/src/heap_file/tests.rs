@@ -226,3 +226,35 @@ fn a_word_is_told_by_what_it_says_and_not_by_where_it_stood() {
         "{\"type\":\"one\"}\n{\"type\":\"two\"}\n{\"type\":\"one\"}\n"
     );
 }
+
+/// A block of one record with many names, all of them one long word.
+fn block_of_one_word(length: usize, names: usize) -> Packed {
+    let put = |out: &mut Vec<u8>, number: usize| super::numbers::put(out, number as u64);
+    let mut bytes = vec![1, 1, Field::Names as u8, 1];
+    put(&mut bytes, length);
+    bytes.resize(bytes.len() + length, b'x');
+    let mut count = Vec::new();
+    put(&mut count, names);
+    bytes.extend([3, super::rows::FORMS as u8, 1, Field::Names as u8]);
+    put(&mut bytes, count.len());
+    bytes.push(super::rows::NAMES as u8);
+    put(&mut bytes, names);
+    bytes.push(0);
+    bytes.extend(count);
+    bytes.resize(bytes.len() + names, 2);
+    let checksum = twox_hash::XxHash3_64::oneshot(&bytes);
+    let count = bytes.len() as u32;
+    Packed { head: frame::Head { records: 1, bytes: count, packed: count, checksum }, bytes }
+}
+
+#[test]
+fn a_word_is_not_told_so_often_that_it_fills_the_memory() {
+    let (text, damage) = lines_of(&block_of_one_word(3, 4).unpack().unwrap().unwrap());
+    assert_eq!(
+        (String::from_utf8(text).unwrap().as_str(), damage),
+        ("{\"names\":[\"xxx\",\"xxx\",\"xxx\",\"xxx\"]}\n", true)
+    );
+    // 400 GB of text in a block of 1.4 MB.
+    let rows = block_of_one_word(1 << 20, 400_000).unpack().unwrap().unwrap();
+    assert_eq!(rows.tell(&mut rows.begin(), &mut super::rows::Passed), Err(super::rows::Damaged));
+}
