@@ -14,7 +14,7 @@ pub(crate) struct Plain {
     pub(crate) numbers: [Option<u64>; 12],
     pub(crate) fd: Option<i64>,
     pub(crate) memsize: u64,
-    pub(crate) texts: [Option<Vec<u8>>; 13],
+    pub(crate) texts: [Option<Vec<u8>>; 14],
     pub(crate) names: Vec<Option<Vec<u8>>>,
 }
 
