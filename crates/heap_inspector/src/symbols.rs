@@ -291,7 +291,9 @@ impl Sites {
             let site = &list[*id as usize];
             Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
         };
-        (1..list.len() as u32).for_each(|id| drop(self.table.insert_unique(hash(&id), id, hash)));
+        for id in 1..list.len() as u32 {
+            self.table.insert_unique(hash(&id), id, hash);
+        }
     }
 
     fn hash(hasher: &DefaultHashBuilder, file: &[u8], line: u32, method: &[u8]) -> u64 {
