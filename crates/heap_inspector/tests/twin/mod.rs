@@ -94,6 +94,7 @@ pub(crate) fn twin(line: &[u8]) -> Option<Plain> {
             text("shape_type")?,
             text("edge_name")?,
             text("block")?,
+            text("waits_in")?,
         ],
         names: match get("names") {
             None => Vec::new(),
