@@ -2,12 +2,13 @@
 
 require_relative "living"
 
-# Dumps of a process that does all that a fork may find half done, and children that end at any moment. `SLOW=1` takes the full number.
+# Dumps of a process that does all that a fork may find half done, and children that end at any moment. `STORM=300` takes that many dumps
+# and kills a fifth as many children: a quarter of an hour.
 RSpec.describe HeapInspector, "and dumps in a storm" do
   include_context "with living processes"
 
-  let(:dumps) { ENV["SLOW"] ? 300 : 24 }
-  let(:deaths) { ENV["SLOW"] ? 60 : 10 }
+  let(:dumps) { Integer(ENV.fetch("STORM", "40")) }
+  let(:deaths) { dumps / 5 }
 
   # Threads that hold, most of the time, a lock of the C library's, of the gem's or of the app's.
   def busy
