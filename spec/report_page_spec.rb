@@ -62,7 +62,7 @@ RSpec.describe "The page of a report" do
     return 0.05 if text.start_with?("<") # 0.1 %
 
     digits, unit = text.delete("~?,+%").tr("−", "-").split
-    digits.to_f * (1024**%w[B KiB MiB GiB].index(unit || "B"))
+    digits.to_f * (1024**(%w[B KiB MiB GiB].index(unit) || 0)) # others are a word: 0.5 per request
   end
 
   def sorts_and_searches(name)
