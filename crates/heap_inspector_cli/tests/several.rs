@@ -124,7 +124,10 @@ fn dumps_that_tell_when_they_were_taken_are_put_in_order() {
     let (before, after) = suspects_of([taken(0, 7), taken(1, 8), taken(2, 9)]);
     assert!(before.contains("are not of one process: the one is of process 7, the other of process 9"), "{before}");
     assert!(before.contains("the dumps are of several processes, so it is told by path"), "{before}");
-    assert!(after.contains("held by Audit Confidence medium"), "{after}");
+    assert!(
+        after.contains("held by Audit Confidence low: it grew evenly in each step; it held little in the first dump"),
+        "{after}"
+    );
 }
 
 #[test]

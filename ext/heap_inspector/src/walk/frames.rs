@@ -201,7 +201,7 @@ unsafe fn write(api: &Api, path: &[u8], code: VALUE, next: u64, out: &mut Vec<u8
                 u64::from(line_at(code, place.saturating_sub(1) as usize))
             }
             _ => match (api.iseq_line)(code) {
-                line if line & 1 == 1 => line as u64 >> 1,
+                line if line & 1 == 1 => line >> 1,
                 _ => 0,
             },
         };
