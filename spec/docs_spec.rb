@@ -134,8 +134,9 @@ RSpec.describe "The documentation's commands" do
       written = "rm -f *.heapsnapshot *.pb.gz *.speedscope.json new.json summaries/heap.parquet; rm -rf snapshots tables"
       script = "#{written}\n#{line.gsub("0x7f1386ee2a78", @address).sub(/ \.\.\.\z/, "")}"
       path = ["#{@folder}/bin", "#{Helpers::ROOT}/tmp/fleet/bin", ENV.fetch("PATH")].join(":")
-      lacking "there is no duckdb, which bin/setup --test installs" if line.match?(/\Aheap_inspector fleet(?!.*--sql\s*$)/) &&
-                                                                       !system({ "PATH" => path }, "command -v duckdb", out: IO::NULL)
+      if line.match?(/\Aheap_inspector fleet(?!.*--sql\s*$)/) && !system({ "PATH" => path }, "bash", "-c", "command -v duckdb", out: IO::NULL)
+        lacking "there is no duckdb, which bin/setup --test installs"
+      end
       out, status = Open3.capture2e({ "PATH" => path }, "bash", "-c", script, chdir: @folder)
       # The same dumps twice are no fix, which `verify` says by its code, or that dumps by Ruby itself do not tell.
       expect(status.exitstatus).to eq(0).or(satisfy { |code| line.include?("verify") && code < 3 && out.match?(/outcome/i) }), out
