@@ -332,19 +332,17 @@ impl Heap {
     #[must_use]
     pub fn properties(&self, id: NodeId) -> ObjectProperties {
         let columns = &self.columns;
-        let at = at(id);
-        let (ty, label) = (columns.types[at], Symbol(columns.labels.get(at) as u32));
-        let (generation, site) = (columns.generations.get(at) as u32, SiteId(columns.sites.get(at) as u32));
+        let (at, names, generation) = (at(id), self.numbers(id), self.generation(id));
         ObjectProperties {
-            names: Numbers { class: ClassId(columns.classes.get(at) as u32), site, label },
+            names,
             generation,
             shape: columns.shapes.get(at) as u32,
             slot_size: columns.slot_sizes.get(at) as u32,
-            stack: FrameId(columns.stacks.get(at) as u32),
+            stack: self.stack(id),
             flags: columns.trait_sets[columns.flags.get(at) as usize],
-            ty,
-            traced: generation > 0 || site != SiteId::NONE,
-            tracer: self.names.is_tracer(ty, label),
+            ty: self.ty(id),
+            traced: generation > 0 || names.site != SiteId::NONE,
+            tracer: self.is_tracer(id),
         }
     }
 
@@ -407,9 +405,8 @@ impl Heap {
 
     /// What the node refers to, in order, repeated ones too; its class is not among them.
     pub fn references(&self, id: NodeId) -> impl ExactSizeIterator<Item = Target> + DoubleEndedIterator + '_ {
-        let range = self.edge_range(at(id));
-        let places = range.clone();
-        self.edges.targets[range].iter().zip(places).map(|(node, place)| match *node {
+        let places = self.edge_places(id);
+        self.packed_edges(places.clone()).iter().zip(places).map(|(node, place)| match *node {
             DANGLING => Target::Dangling(self.dangling_address(place)),
             node => Target::Node(NodeId(node)),
         })
@@ -432,7 +429,7 @@ impl Heap {
 
     /// The targets of the node's references as they are kept, [`DANGLING`] for what is not in the dump: for loops over all edges.
     pub(crate) fn packed_targets(&self, id: NodeId) -> &[u32] {
-        &self.edges.targets[self.edge_range(at(id))]
+        self.packed_edges(self.edge_places(id))
     }
 
     /// The node of the node's class in the same form.
@@ -463,14 +460,9 @@ impl Heap {
         &self.edges.targets[places.start as usize..places.end as usize]
     }
 
-    fn edge_range(&self, at: usize) -> std::ops::Range<usize> {
-        let places = self.edge_places(NodeId(at as u32));
-        places.start as usize..places.end as usize
-    }
-
-    fn dangling_address(&self, place: usize) -> u64 {
+    fn dangling_address(&self, place: u32) -> u64 {
         let dangling = &self.edges.dangling;
-        dangling.binary_search_by_key(&(place as u32), |(place, _)| *place).map_or(0, |at| dangling[at].1)
+        dangling.binary_search_by_key(&place, |(place, _)| *place).map_or(0, |at| dangling[at].1)
     }
 
     /// Sums by the parts of slots wanted, of objects whose bytes lie in `memsize`.
@@ -503,7 +495,7 @@ impl Heap {
             if memsize.is_some_and(|ranges| !ranges.hold(bytes)) {
                 continue;
             }
-            let references = self.edge_range(at(id)).len() as u64;
+            let references = self.edge_places(id).len() as u64;
             let sum = Sum { count: 1, memsize: bytes, references };
             sums.entry(self.properties(id).keep(parts)).or_default().add(sum);
         }

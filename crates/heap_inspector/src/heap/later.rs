@@ -16,8 +16,8 @@ use std::sync::{Arc, OnceLock};
 pub(super) trait Kept: Sized {
     /// The column of so many objects, where the arrays can be such.
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Self>;
-    /// The column of another heap.
-    fn of(heap: Heap) -> Self;
+    /// The column of a heap that was read from its dump.
+    fn of(heap: Heap) -> Option<Self>;
     /// One of so many objects that leads nowhere.
     fn empty(objects: usize) -> Self;
 }
@@ -61,13 +61,9 @@ impl<T> Later<T> {
         self.made.get()
     }
 
-    /// The column itself.
-    pub(super) fn into_inner(self) -> T
-    where
-        T: Kept,
-    {
-        let _ = &*self;
-        self.made.into_inner().unwrap_or_else(|| T::empty(0))
+    /// The column itself, where it is there.
+    pub(super) fn into_inner(self) -> Option<T> {
+        self.made.into_inner()
     }
 }
 
@@ -89,7 +85,7 @@ impl<T: Kept> Later<T> {
         // Not within the lock: a process that is forked meanwhile must not wait for a thread that it lacks.
         let column = self.kept.as_ref().map(|(group, objects, origin)| {
             let stored = group.read().and_then(|mut reader| T::from_parts(&mut reader, *objects));
-            let again = || Some((origin.load)()?).filter(|heap| heap.object_count() == *objects).map(T::of);
+            let again = || (origin.load)().filter(|heap| heap.object_count() == *objects).and_then(T::of);
             stored.or_else(again).unwrap_or_else(|| {
                 origin.lost.store(true, Ordering::Release);
                 T::empty(*objects)

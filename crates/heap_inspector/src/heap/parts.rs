@@ -248,7 +248,7 @@ impl Kept for Addresses {
         (fits && reader.is_empty()).then_some(Addresses { lowest, grain, steps })
     }
 
-    fn of(heap: Heap) -> Addresses {
+    fn of(heap: Heap) -> Option<Addresses> {
         heap.addresses.into_inner()
     }
 
@@ -266,7 +266,7 @@ impl Kept for Lines {
         (segments.is_sorted() && is_first && !is_beyond && reader.is_empty()).then_some(Lines { segments, offsets })
     }
 
-    fn of(heap: Heap) -> Lines {
+    fn of(heap: Heap) -> Option<Lines> {
         heap.lines.into_inner()
     }
 
@@ -286,7 +286,7 @@ impl Kept for Edges {
         (fits && reader.is_empty()).then_some(Edges { ends, targets, dangling })
     }
 
-    fn of(heap: Heap) -> Edges {
+    fn of(heap: Heap) -> Option<Edges> {
         heap.edges.into_inner()
     }
 
@@ -300,7 +300,7 @@ impl Kept for Index {
         Index::from_parts(reader, objects).filter(|_| reader.is_empty())
     }
 
-    fn of(heap: Heap) -> Index {
+    fn of(heap: Heap) -> Option<Index> {
         heap.index.into_inner()
     }
 
