@@ -220,21 +220,13 @@ impl Sites {
     /// Room for so many more sites.
     pub(crate) fn room(&mut self, symbols: &Symbols, sites: usize) -> Result<()> {
         room(&mut self.list, sites)?;
-        let (list, hasher) = (&self.list, &self.hasher);
-        table(&mut self.table, sites, |id| {
-            let site = &list[*id as usize];
-            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
-        })
+        table(&mut self.table, sites, Self::hash_of(&self.list, &self.hasher, symbols))
     }
 
     /// Gives back the room that no site came for.
     pub(crate) fn fit(&mut self, symbols: &Symbols) {
         self.list.shrink_to_fit();
-        let (list, hasher) = (&self.list, &self.hasher);
-        self.table.shrink_to_fit(|id| {
-            let site = &list[*id as usize];
-            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
-        });
+        self.table.shrink_to_fit(Self::hash_of(&self.list, &self.hasher, symbols));
     }
 
     /// The number of the site with these parts, found without interning its texts first.
@@ -275,24 +267,28 @@ impl Sites {
         }
         let id = u32::try_from(list.len()).expect("fewer than 2^32 distinct sites fit in memory");
         self.list.push(site);
-        let (list, hasher) = (&self.list, &self.hasher);
-        self.table.insert_unique(hash, id, |id| {
-            let site = &list[*id as usize];
-            Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
-        });
+        self.table.insert_unique(hash, id, Self::hash_of(&self.list, &self.hasher, symbols));
         SiteId(id)
     }
 
     /// Fills the table. Those of an index file have none: nobody looks for a site there.
     #[cold]
     fn index(&mut self, symbols: &Symbols) {
-        let (list, hasher) = (&self.list, &self.hasher);
-        let hash = |id: &u32| {
+        let hash = Self::hash_of(&self.list, &self.hasher, symbols);
+        for id in 1..self.list.len() as u32 {
+            self.table.insert_unique(hash(&id), id, &hash);
+        }
+    }
+
+    /// The hash of each of the sites, by its number.
+    fn hash_of<'a>(
+        list: &'a [Site],
+        hasher: &'a DefaultHashBuilder,
+        symbols: &'a Symbols,
+    ) -> impl Fn(&u32) -> u64 + 'a {
+        move |id| {
             let site = &list[*id as usize];
             Self::hash(hasher, symbols.bytes(site.file), site.line, symbols.bytes(site.method))
-        };
-        for id in 1..list.len() as u32 {
-            self.table.insert_unique(hash(&id), id, hash);
         }
     }
 
