@@ -106,8 +106,11 @@ impl Search {
     /// Follows some edges of a node, up to one that leads where the search was not yet: the number and the node there.
     #[inline]
     fn next(&mut self, heap: &Heap, frame: &mut Frame) -> Option<(u32, u32)> {
+        if frame.next > frame.end {
+            return None;
+        }
         let end = frame.end.min(frame.next.saturating_add(STRIDE as u32 - 1));
-        for target in heap.packed_edges(frame.next.min(end)..end) {
+        for target in heap.packed_edges(frame.next..end) {
             frame.next += 1;
             if let Some(number) = self.follow(*target, frame.number) {
                 return Some((number, *target));
