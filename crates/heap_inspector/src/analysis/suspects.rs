@@ -336,8 +336,7 @@ fn by_age(
     limit: usize,
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
-    let generation = |id: NodeId| heap.generation(id);
-    let oldest = heap.nodes().map(generation).filter(|generation| *generation > 0).min().unwrap_or(0);
+    let oldest = heap.nodes().map(|id| heap.generation(id)).filter(|generation| *generation > 0).min().unwrap_or(0);
     let last = heap.newest_generation();
     let unserved = unserved(heap, tree, children, shortest_paths, source, control)?;
     let first = |mut found: Vec<Suspect>| {
@@ -360,7 +359,7 @@ fn by_age(
     let large = LARGE.max(tree.reachable().memsize / 1000);
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
-        let (since, ty) = (generation(id), heap.ty(id));
+        let (since, ty) = (heap.generation(id), heap.ty(id));
         if since == 0 || !tree.is_reachable(id) || heap.is_tracer(id) {
             continue;
         }
@@ -380,7 +379,7 @@ fn by_age(
         let Some(anchor) = anchor else { continue };
         let above = tree.above(id);
         // What came with its holder is part of it, and what a list's first element retains is not counted again for the second.
-        if above.is_some_and(|by| generation(by) == since) {
+        if above.is_some_and(|by| heap.generation(by) == since) {
             continue;
         }
         let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == sort);

@@ -145,7 +145,6 @@ fn climb(
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
 pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> Result<Links> {
-    let generation = |id: NodeId| heap.generation(id);
     let mut older = Links::new(heap.object_count())?;
     // The chain, how much of it holds, and what stands to be put back.
     let (mut chain, mut length, mut before): (Vec<NodeId>, usize, Vec<(u32, NodeId, u32)>) = Default::default();
@@ -162,8 +161,8 @@ pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> 
         };
         control.check_at(walked)?;
         walked += 1;
-        let own = generation(id);
-        let place = chain[..length].partition_point(|above| generation(*above) < own);
+        let own = heap.generation(id);
+        let place = chain[..length].partition_point(|above| heap.generation(*above) < own);
         if place > 0 {
             older.set(id, Some(chain[place - 1]));
         }
@@ -183,9 +182,8 @@ pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> 
 
 /// The nearest older object on the shortest path to one, not far up.
 pub(super) fn older_on_path(heap: &Heap, shortest_paths: &ShortestPaths, id: NodeId) -> Option<NodeId> {
-    let generation = |id: NodeId| heap.generation(id);
     let up = std::iter::successors(shortest_paths.parent(id), |node| shortest_paths.parent(*node));
-    up.take(SEARCHED).find(|node| generation(*node) < generation(id))
+    up.take(SEARCHED).find(|node| heap.generation(*node) < heap.generation(id))
 }
 
 #[cfg(test)]
@@ -213,10 +211,9 @@ mod tests {
     fn both(nodes: &[(usize, u32)]) -> [Vec<Option<NodeId>>; 2] {
         let (heap, _) = heap_of_lines(&lines(nodes));
         let tree = Tree::new(&heap, &Control::default()).expect("nobody cancels");
-        let generation = |id: NodeId| heap.generation(id);
         let plain = heap.nodes().map(|id| {
             std::iter::successors(tree.above(id), |node| tree.above(*node))
-                .find(|node| generation(*node) < generation(id))
+                .find(|node| heap.generation(*node) < heap.generation(id))
         });
         let older = older(&heap, &tree.children().expect("it is small"), &Control::default()).expect("nobody cancels");
         [heap.nodes().map(|id| older.get(id)).collect(), plain.collect()]

@@ -94,26 +94,26 @@ pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> V
         Some((steps[point.checked_sub(1)?].id, suspect.class.clone()))
     };
     found.iter().filter_map(before).for_each(|held| *holders.entry(held).or_default() += 1);
-    let mut all: Vec<Suspect> = Vec::new();
-    let mut is_joined: Vec<bool> = Vec::new();
+    // Each with whether it is of several.
+    let mut all: Vec<(Suspect, bool)> = Vec::new();
     for suspect in found {
         let is_one = before(&suspect).is_some_and(|held| is_one_of_many(heap, held.0, holders[&held]));
         let own = suspect.id.filter(|_| !is_one);
         let key = (suspect.fingerprint(), suspect.class.clone(), suspect.holder.clone(), own);
         match places.get(&key) {
             Some(place) => {
-                all[*place].join(suspect);
-                is_joined[*place] = true;
+                let (first, is_joined) = &mut all[*place];
+                first.join(suspect);
+                *is_joined = true;
             }
             None => {
                 places.insert(key, all.len());
-                all.push(suspect);
-                is_joined.push(false);
+                all.push((suspect, false));
             }
         }
     }
     let mut ranked: Vec<Suspect> = Vec::new();
-    for (mut suspect, is_joined) in all.into_iter().zip(is_joined) {
+    for (mut suspect, is_joined) in all {
         if !is_joined {
             ranked.push(suspect);
             continue;
