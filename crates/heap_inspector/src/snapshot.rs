@@ -9,11 +9,12 @@ use crate::analysis::Context;
 use crate::analysis::diff::Dump;
 use crate::analysis::path_growth::Pathed;
 use crate::analysis::verdicts::AtWork;
+use crate::analysis::without::{Cut, WhatIf, what_if};
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
-use crate::heap::Heap;
+use crate::heap::{Heap, NodeId};
 use crate::scan::Options;
 use crate::source::Source;
 use crate::stored::{self, Opened, Unsaved};
@@ -172,6 +173,17 @@ impl Snapshot {
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn at_work(&self, control: &Control<'_>) -> Result<&AtWork> {
         self.at_work.get(control, || Ok(AtWork::of(&self.heap)))
+    }
+
+    /// An object as it would be without what `name` says ([`Cut::of`]).
+    ///
+    /// # Errors
+    /// Those of [`Cut::of`] and [`what_if`].
+    pub fn without(&self, id: NodeId, name: &str, control: &Control<'_>) -> Result<WhatIf> {
+        let (heap, source) = (&self.heap, &self.source);
+        let (tree, shortest_paths) = (self.tree(control)?, self.shortest_paths(control)?);
+        let cut = Cut::of(heap, tree, shortest_paths, source, name, control)?;
+        what_if(heap, tree, shortest_paths, source, id, &cut, control)
     }
 
     /// Bytes of memory that it takes now.

@@ -11,7 +11,6 @@ use heap_inspector::analysis::chains::Told;
 use heap_inspector::analysis::collections::{self as sets, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominator_tree::{self, Shown};
 use heap_inspector::analysis::dominators_by_key::{self, DominatorsByKey};
-use heap_inspector::analysis::without::{self, Cut};
 use heap_inspector::analysis::{Context, fragmentation as pages, groups, paths, retained, show, unreachable as dead};
 use heap_inspector::graph::dominators::Dominator;
 use heap_inspector::heap::{NodeId, Target};
@@ -122,11 +121,8 @@ fn paths(ruby: &Ruby, heap: Obj<Heap>, id: u32, limit: usize, rules: Value) -> R
 fn what_if(ruby: &Ruby, heap: Obj<Heap>, id: u32, name: String, rules: Value) -> Result<RHash, Error> {
     let rules = diff::rules(ruby, rules)?;
     let (found, context) = heap.work(ruby, |snapshot, control| {
-        let (dump, tree, source) = (snapshot.heap(), snapshot.tree(control)?, snapshot.source());
-        let shortest_paths = snapshot.shortest_paths(control)?;
-        let cut = Cut::of(dump, tree, shortest_paths, source, &name, control)?;
-        let mut found = without::what_if(dump, tree, shortest_paths, source, NodeId(id), &cut, control)?;
-        found.paths.judge(dump, tree, snapshot.at_work(control)?, &rules);
+        let mut found = snapshot.without(NodeId(id), &name, control)?;
+        found.paths.judge(snapshot.heap(), snapshot.tree(control)?, snapshot.at_work(control)?, &rules);
         Ok((found, snapshot.context()))
     })?;
     let dump = heap.name().to_owned();

@@ -3,7 +3,6 @@
 use super::Asked;
 use super::list::{Dominators, Path};
 use crate::analysis::verdicts::Rules;
-use crate::analysis::without::{self, Cut};
 use crate::analysis::{dominator_tree, dominators_by_key, grouping, paths, retained, show};
 use crate::graph::dominators::Dominator;
 use crate::heap::NodeId;
@@ -49,20 +48,17 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
     }
 }
 
-/// The path to an object if something were not there.
 impl Path {
     fn rules(&self) -> Result<Rules> {
         Ok(self.rules.as_ref().map(|path| Rules::read(path.as_ref())).transpose()?.unwrap_or_default())
     }
 }
 
+/// The path to an object if something were not there.
 fn path_without(snapshot: &Snapshot, id: NodeId, name: &str, chosen: &Path, asked: &Asked<'_>) -> Result<Report> {
-    let (heap, source, control) = (snapshot.heap(), snapshot.source(), &asked.options.control);
-    let tree = snapshot.tree(control)?;
-    let shortest_paths = snapshot.shortest_paths(control)?;
-    let cut = Cut::of(heap, tree, shortest_paths, source, name, control)?;
-    let mut found = without::what_if(heap, tree, shortest_paths, source, id, &cut, control)?;
-    found.paths.judge(heap, tree, snapshot.at_work(control)?, &chosen.rules()?);
+    let control = &asked.options.control;
+    let mut found = snapshot.without(id, name, control)?;
+    found.paths.judge(snapshot.heap(), snapshot.tree(control)?, snapshot.at_work(control)?, &chosen.rules()?);
     Ok(found.report(name, &asked.dump, &snapshot.context()))
 }
 
