@@ -150,9 +150,9 @@ pub struct Suspect {
     /// What it ranks by: its tier, and what it grew in its smallest step, or its weight in one dump.
     #[serde(skip)]
     rank: (u8, u64),
-    /// The bytes that came since the first dump and are there, whether others left for them or not.
+    /// Of how many of the objects it is growth that they came; the others came for some that left.
     #[serde(skip)]
-    came: u64,
+    grown: u64,
     /// What would be freed if what piles up were let go, where that was asked for ([`free`]).
     pub freed: Option<Freed>,
     /// Whether it was seen before; none where that was not asked.
@@ -177,11 +177,7 @@ pub fn judge(found: &mut [Suspect], judge: &Judge<'_>, diff: Option<&Diff<'_>>) 
 impl Suspect {
     /// Tells growth by what the process did. What takes in the same number of objects each time is no cache that fills by chance.
     fn set_rate(&mut self, work: &Work, heap: &Heap) {
-        // Of what came a part makes up for what left; a small one is what else came with it.
-        let net: u64 = self.steps.iter().sum();
-        let is_part = net.saturating_mul(GAVE_BACK) < self.came.saturating_mul(GAVE_BACK - 1);
-        let part = if is_part { net as f64 / self.came as f64 } else { 1.0 };
-        self.rate = work.rate(&self.steps, (self.count as f64 * part).round() as u64);
+        self.rate = work.rate(&self.steps, self.grown);
         let Some((rate, whole)) = self.rate.as_ref().and_then(|rate| Some((rate, rate.whole()?))) else { return };
         // Each request may as well leave something in a cache that warms up.
         let is_hash =
@@ -206,8 +202,6 @@ impl Suspect {
     }
 }
 
-/// What left is told in the growth for each request where it is more than such a part of what came.
-const GAVE_BACK: u64 = 20;
 /// Growth below this is noise: buffers, inline caches, Ruby's own tables.
 const LEAST: u64 = 4 << 10;
 /// And below this part of the heap.
@@ -235,7 +229,7 @@ pub fn of_dumps<'a>(
     let dumps = dumps()?;
     let found = by_path::by_path(&dumps, source, diff.is_one_process(), limit, control)?;
     let Some(last) = dumps.last() else { return Ok((found, None)) };
-    let kept = (&tree.children()?, last.shortest_paths);
+    let kept = (tree.children()?, last.shortest_paths);
     Ok((finished(found, last.heap, tree, kept, source, limit, control)?, Some(reason)))
 }
 
@@ -283,8 +277,11 @@ pub fn of_diff(
     let course = Course::new(diff, tree, &trees, floor);
     let mut ranked = course.rank(places, &shortest_paths, control)?;
     ranked.truncate(limit.saturating_add(SIMILAR));
+    if course.work().is_some() {
+        course.weigh(&mut ranked, control)?;
+    }
     let (children, came) = (tree.children()?, |id: NodeId| diff.step(id).is_some());
-    let found = name(heap, tree, &children, &shortest_paths, source, &ranked, came, Accumulation::judged, control)?;
+    let found = name(heap, tree, children, &shortest_paths, source, &ranked, &came, &Accumulation::judged, control)?;
     let mut found = as_one(heap, course.work(), found);
     if let Some(work) = course.work() {
         found.iter_mut().for_each(|suspect| suspect.set_rate(work, heap));
@@ -299,7 +296,7 @@ pub fn of_diff(
         let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
         found.insert(place, unseen);
     }
-    finished(found, heap, tree, (&children, &shortest_paths), source, limit, control)
+    finished(found, heap, tree, (children, &shortest_paths), source, limit, control)
 }
 
 /// The suspects of one dump. At most `limit`.
@@ -308,7 +305,7 @@ pub fn of_diff(
 /// Those of [`ShortestPaths::new`] and [`Heap::records`].
 pub fn of_heap(heap: &Heap, tree: &Tree, source: &Source, limit: usize, control: &Control<'_>) -> Result<Vec<Suspect>> {
     let (shortest_paths, children) = (ShortestPaths::new(heap, control)?, tree.children()?);
-    of_heap_by(heap, tree, (&children, &shortest_paths), source, limit, control)
+    of_heap_by(heap, tree, (children, &shortest_paths), source, limit, control)
 }
 
 /// [`of_heap`] for those who keep the tree from above and the shortest paths.
@@ -427,8 +424,8 @@ fn by_age(
         shortest_paths,
         source,
         &ranked,
-        |_| true,
-        |place| {
+        &|_| true,
+        &|place| {
             let parts = place.bins.count_ones();
             let recent = place.bins >> (BINS - LATEST) != 0;
             let text = format!(

@@ -87,7 +87,7 @@ pub(super) fn by_path(
     let children = last.tree.children()?;
     let (heap, tree, shortest_paths) = (last.heap, last.tree, last.shortest_paths);
     let judge = Accumulation::judged;
-    let mut suspects = name(heap, tree, &children, shortest_paths, source, &places, |_| true, judge, control)?;
+    let mut suspects = name(heap, tree, children, shortest_paths, source, &places, &|_| true, &judge, control)?;
     for (suspect, rising) in suspects.iter_mut().zip(found) {
         let came: u64 = rising.counts.iter().sum();
         if came > 0 {

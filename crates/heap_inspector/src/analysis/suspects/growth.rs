@@ -69,6 +69,14 @@ pub(super) struct Course<'a> {
     unseen: u64,
 }
 
+/// How many objects of a sort each dump has, and how many came in each step.
+type Counted = (Vec<u64>, Vec<u64>);
+
+/// Whether a sort is more than its class: without a line the strings of all the app are one.
+fn is_told((ty, _, site, _): &ObjectKind) -> bool {
+    *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct)
+}
+
 /// A point's growth: the bytes by which it grew in each step, and how far to believe them.
 struct Growth {
     steps: Vec<u64>,
@@ -271,24 +279,60 @@ impl<'a> Course<'a> {
             })
             .flat_map(|(_, place)| place.content.keys().map(|sort| self.told(*sort)))
             .collect();
+        let counted = self.counted(&asked, control)?;
+        let part = |(counts, came): &Counted, step: usize| {
+            let (before, after, came) = (counts[step], counts[step + 1], came[step]);
+            if came == 0 { 1.0 } else { (after.saturating_sub(before) as f64 / came as f64).min(self.unseen as f64) }
+        };
+        let steps = self.diff.step_count();
+        Ok(counted
+            .iter()
+            .map(|(sort, counted)| (*sort, (0..steps).map(|step| part(counted, step)).collect()))
+            .collect())
+    }
+
+    /// Says of places that gave back some of what came, by sort, which part of it is growth: of what the whole heap has of the sort. It is
+    /// another part than that of the bytes where something else left, as the list does that a longer one replaces.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] when cancelled.
+    pub(super) fn weigh(&self, places: &mut [(AccumulationPoint, Accumulation)], control: &Control<'_>) -> Result<()> {
+        let told = |place: &Accumulation| -> Vec<ObjectKind> {
+            let sorts = if place.gave_back() { place.content.keys().copied().collect() } else { Vec::new() };
+            sorts.into_iter().filter(is_told).collect()
+        };
+        let asked = places.iter().flat_map(|(_, place)| told(place)).map(|sort| self.told(sort)).collect();
+        let counted = self.counted(&asked, control)?;
+        for (_, place) in places {
+            for sort in told(place) {
+                let (counts, came) = &counted[&self.told(sort)];
+                let (grown, came) = (counts[counts.len() - 1].saturating_sub(counts[0]), came.iter().sum::<u64>());
+                if came > 0 {
+                    place.kept.insert(sort, (grown as f64 / came as f64).min(1.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many objects of a sort each dump has, and how many came in each step.
+    fn counted(&self, asked: &HashSet<ObjectKind>, control: &Control<'_>) -> Result<HashMap<ObjectKind, Counted>> {
         if asked.is_empty() {
             return Ok(HashMap::new());
         }
         let types: HashSet<Type> = asked.iter().map(|(ty, ..)| *ty).collect();
         let (heap, steps) = (self.diff.heap(), self.diff.step_count());
-        let mut counts: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps + 1])).collect();
-        let mut came: HashMap<ObjectKind, Vec<u64>> = asked.iter().map(|sort| (*sort, vec![0; steps])).collect();
+        let mut counted: HashMap<ObjectKind, Counted> =
+            asked.iter().map(|sort| (*sort, (vec![0; steps + 1], vec![0; steps]))).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
             control.check_at(id.0 as usize)?;
             if !types.contains(&heap.ty(id)) {
                 continue;
             }
             let sort = self.told(kind_of(heap, id));
-            if let Some(counts) = counts.get_mut(&sort) {
+            if let Some((counts, came)) = counted.get_mut(&sort) {
                 counts[steps] += 1;
-                if let (Some(step), Some(came)) = (self.diff.step(id), came.get_mut(&sort)) {
-                    came[step] += 1;
-                }
+                self.diff.step(id).into_iter().for_each(|step| came[step] += 1);
             }
         }
         for dump in 0..steps {
@@ -305,16 +349,13 @@ impl<'a> Course<'a> {
                 if !types.contains(&earlier.ty(id)) {
                     continue;
                 }
-                if let Some(sort) = there.get(&self.told(kind_of(earlier, id))) {
-                    counts.entry(*sort).or_insert_with(|| vec![0; steps + 1])[dump] += 1;
+                let sort = there.get(&self.told(kind_of(earlier, id)));
+                if let Some((counts, _)) = sort.and_then(|sort| counted.get_mut(sort)) {
+                    counts[dump] += 1;
                 }
             }
         }
-        let part = |sort: &ObjectKind, step: usize| {
-            let (before, after, came) = (counts[sort][step], counts[sort][step + 1], came[sort][step]);
-            if came == 0 { 1.0 } else { (after.saturating_sub(before) as f64 / came as f64).min(self.unseen as f64) }
-        };
-        Ok(asked.into_iter().map(|sort| (sort, (0..steps).map(|step| part(&sort, step)).collect())).collect())
+        Ok(counted)
     }
 
     /// What goes from point to point, as from a list of the latest to an index of all, comes to each of them in one step only: such points,
@@ -323,9 +364,6 @@ impl<'a> Course<'a> {
         let mut by_kind: HashMap<ObjectKind, Vec<(AccumulationPoint, Accumulation)>> = HashMap::new();
         for (anchor, place) in places {
             let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
-            // Without a line the strings of all the app are one sort.
-            let is_told =
-                |(ty, _, site, _): &ObjectKind| *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct);
             let main = main.map(|(sort, _)| *sort).filter(is_told);
             if let Some(sort) = main.map(|sort| self.told(sort)).filter(|_| self.is_lacking(&place)) {
                 by_kind.entry(sort).or_default().push((anchor, place));

@@ -93,8 +93,8 @@ pub(super) fn name(
     shortest_paths: &ShortestPaths,
     source: &Source,
     places: &[(AccumulationPoint, Accumulation)],
-    came: impl Fn(NodeId) -> bool,
-    judge: impl Fn(&Accumulation) -> (Confidence, String),
+    came: &dyn Fn(NodeId) -> bool,
+    judge: &dyn Fn(&Accumulation) -> (Confidence, String),
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
     let mut labels = Labels::new(heap);
@@ -122,7 +122,7 @@ pub(super) fn name(
             });
             let on = |end: NodeId| (end, onward(heap, shortest_paths, id.unwrap_or(end), end));
             let ends = ends.into_iter().map(on).collect();
-            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, &came));
+            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, came));
             Ok(Found { id, path, ends, main, sample, pile, strings })
         })
         .collect::<Result<_>>()?;
@@ -174,6 +174,8 @@ pub(super) fn name(
             }
             None => (sample, class, count, None),
         };
+        let of_sort = found.pile.as_ref().map(|pile| pile.sample).or(main.map(|content| content.sample));
+        let sort = of_sort.map(|id| kind_of(heap, id));
         let line = Line::of(labels, place, sample, path, holder_id);
         let held = normalised.of(id.unwrap_or(sample))?;
         let piled = id.and_then(|id| piled_class(heap, tree, labels, id));
@@ -201,7 +203,7 @@ pub(super) fn name(
             is_known: None,
             places: 1 + place.others.len() as u64,
             rank: place.rank,
-            came: place.came,
+            grown: place.grown(sort, count),
             freed: None,
             normalised_path,
             confidence,
@@ -244,7 +246,7 @@ fn pile(
     place: &Accumulation,
     id: NodeId,
     main: Content,
-    came: impl Fn(NodeId) -> bool,
+    came: &dyn Fn(NodeId) -> bool,
 ) -> Option<Pile> {
     let is_set = || heap.names().tables.symbols.bytes(heap.properties(id).names.label) == b"set";
     match heap.properties(id).ty {

@@ -68,9 +68,19 @@ pub(in crate::analysis) struct Accumulation {
     pub(super) rank: (u8, u64),
     /// The bytes that came in all steps, where `steps` has by how much it grew.
     pub(super) came: u64,
+    /// By sort, which part of the objects that came is growth, where some were given back and it is known.
+    pub(super) kept: HashMap<ObjectKind, f64>,
 }
 
+/// What left is told where it is more than such a part of what came; a smaller one is what else came with it.
+const GAVE_BACK: u64 = 20;
+
 impl Accumulation {
+    /// Whether it gave back so much of what came that it is told.
+    pub(super) fn gave_back(&self) -> bool {
+        self.total().saturating_mul(GAVE_BACK) < self.came.saturating_mul(GAVE_BACK - 1)
+    }
+
     /// How many objects came and stayed.
     pub(in crate::analysis) fn count(&self) -> u64 {
         self.content.values().map(|content| content.count).sum()
@@ -83,6 +93,15 @@ impl Accumulation {
         } else {
             self.steps.iter().fold(0, |sum: u64, step| sum.saturating_add(*step))
         }
+    }
+
+    /// Of how many of its objects, those of a sort, it is growth that they came: as the sort tells, or else the bytes.
+    pub(super) fn grown(&self, sort: Option<ObjectKind>, count: u64) -> u64 {
+        if !self.gave_back() {
+            return count;
+        }
+        let part = sort.and_then(|sort| self.kept.get(&sort).copied());
+        (count as f64 * part.unwrap_or_else(|| self.total() as f64 / self.came as f64)).round() as u64
     }
 
     pub(super) fn add(&mut self, other: Accumulation) {

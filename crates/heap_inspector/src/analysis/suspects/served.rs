@@ -95,7 +95,7 @@ pub(super) fn unserved(
         }
     }
     places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
-    name(heap, tree, children, shortest_paths, source, &places, |_| true, Accumulation::judged, control)
+    name(heap, tree, children, shortest_paths, source, &places, &|_| true, &Accumulation::judged, control)
 }
 
 /// The objects by the nearest one above that holds more than `threads` of them.

@@ -129,7 +129,7 @@ impl Suspect {
     fn join(&mut self, other: Suspect) {
         self.places += other.places;
         self.count += other.count;
-        self.came = self.came.saturating_add(other.came);
+        self.grown += other.grown;
         self.memsize = self.memsize.saturating_add(other.memsize);
         self.steps.iter_mut().zip(&other.steps).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
         self.confidence = self.confidence.max(other.confidence);

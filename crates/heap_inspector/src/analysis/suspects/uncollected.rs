@@ -116,7 +116,7 @@ pub(super) fn before(
         rank(other).cmp(&rank(one)).then(a.cmp(b))
     });
     let is_left = |id: NodeId| by_node.contains_key(&id);
-    let named = name(heap, tree, children, shortest_paths, source, &places, is_left, Accumulation::judged, control)?;
+    let named = name(heap, tree, children, shortest_paths, source, &places, &is_left, &Accumulation::judged, control)?;
     Ok(joined(named, found))
 }
 

@@ -126,7 +126,7 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         is_known: None,
         places: 1,
         rank: (0, 0),
-        came: 0,
+        grown: 0,
         freed: None,
         confidence: Confidence::Low,
         reasons: Vec::new(),

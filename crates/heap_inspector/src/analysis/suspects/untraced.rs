@@ -42,8 +42,8 @@ pub(super) fn untraced(
         shortest_paths,
         source,
         &ranked,
-        |_| true,
-        |place| {
+        &|_| true,
+        &|place| {
             let what = match &place.verdict {
                 Some((_, doubt)) => doubt,
                 None if place.content.is_empty() => "it is big",
