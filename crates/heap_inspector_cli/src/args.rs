@@ -81,6 +81,7 @@ Examples:
   heap_inspector fleet summaries --since 2026-01-02   what is new since, or gone
   heap_inspector fleet 'summaries/service=shop/**/*.parquet' --format json
   heap_inspector fleet s3://bucket/summaries --service shop
+  heap_inspector fleet summaries --from 2026-01-01 --until 2026-02-01   opens the files of that month alone
   heap_inspector fleet summaries --sql > fleet.sql    for your own engine")]
     Fleet {
         /// Summaries: files, folders, patterns, or an address that DuckDB reads
@@ -89,6 +90,12 @@ Examples:
         /// What was first seen then is new: a day, a time in UTC, or a deploy
         #[arg(long, value_name = "TIME|DEPLOY")]
         since: Option<String>,
+        /// Of dumps taken then or later alone: a day, or a time in UTC
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Of dumps taken before alone
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
         /// Of this service alone
         #[arg(long, value_name = "NAME")]
         service: Option<String>,

@@ -4,7 +4,7 @@
 
 use heap_inspector::control::Control;
 use heap_inspector::fleet::files::Files;
-use heap_inspector::fleet::sql::{self, Question};
+use heap_inspector::fleet::sql::{self, Period, Question};
 use heap_inspector::fleet::{Inbox, report};
 use heap_inspector::report::Report;
 use heap_inspector::{Error, Result, view};
@@ -20,6 +20,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) places: &'a [OsString],
     pub(crate) service: Option<&'a str>,
     pub(crate) since: Option<&'a str>,
+    pub(crate) period: &'a Period,
     pub(crate) lines: usize,
     pub(crate) engine: &'a Path,
 }
@@ -34,12 +35,13 @@ const COMPLAINT: usize = 600;
 impl Asked<'_> {
     fn question(&self) -> Question {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        Question { service: own(self.service), since: own(self.since), limit: None }
+        Question { service: own(self.service), since: own(self.since), period: self.period.clone(), limit: None }
     }
 
     fn files(&self, control: &Control<'_>) -> Result<Files> {
         let places: Vec<PathBuf> = self.places.iter().map(PathBuf::from).collect();
-        let files = Files::at(&places, self.service, control)?;
+        self.period.check()?;
+        let files = Files::at(&places, self.service, self.period, control)?;
         if files.is_empty() {
             let told: Vec<String> =
                 files.left_out.iter().take(5).map(|(path, why)| format!("; {}: {why}", path.display())).collect();

@@ -20,6 +20,7 @@ pub use waiting::Waiting;
 use args::{Asked, Other};
 use clap::ArgMatches;
 use heap_inspector::control::Control;
+use heap_inspector::fleet::sql::Period;
 use heap_inspector::human;
 use heap_inspector::questions::{self, Answer, Existing, Named, Question, Words};
 use heap_inspector::report::{self, Level, Report, Section};
@@ -113,9 +114,11 @@ pub fn run(
             let serving = serve::Serving { dumps: &dumps, bind, port, confidential, app: &app, rules: rules.as_ref() };
             ended(serve::run(&serving, Progress::new(terminal.progress), out, cancel), err)
         }
-        Asked::Other(Other::Fleet { places, since, service, lines, format, sql, duckdb }) => {
+        Asked::Other(Other::Fleet { places, since, from, until, service, lines, format, sql, duckdb }) => {
+            let period = Period { from, until };
             let (since, service) = (since.as_deref(), service.as_deref());
-            let asked = fleet::Asked { places: &places, service, since, lines, engine: Path::new(&duckdb) };
+            let asked =
+                fleet::Asked { places: &places, service, since, period: &period, lines, engine: Path::new(&duckdb) };
             let control = Control { cancel: Some(cancel), ..Control::default() };
             if sql {
                 match asked.sql(&control) {

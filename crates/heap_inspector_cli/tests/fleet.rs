@@ -103,6 +103,38 @@ fn planted_leaks_come_first_and_whole() {
     assert_eq!(rows(&by_deploy).iter().filter(|row| row["state"] == "new").count(), new.count());
 }
 
+/// A period is asked for by the rows' own time, and before by the folders' names: what lies in another's is not opened.
+#[test]
+fn of_a_period_only_its_dumps_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = generator::summary(&dumps::folder().join(SHOP[0]));
+    generator::write(&base, folder.path(), 200);
+    let all = inbox(folder.path(), &[]);
+    let (from, until) = ("2026-01-08", "2026-01-15T12:00");
+    let some = inbox(folder.path(), &["--from", from, "--until", until]);
+    assert!(!rows(&some).is_empty() && rows(&some).len() < rows(&all).len());
+    for row in rows(&some) {
+        let (first, last) = (row["first_seen"].as_str().unwrap(), row["last_seen"].as_str().unwrap());
+        assert!(first >= from && last < "2026-01-15 12:00", "{row}");
+    }
+    // Files that cannot be read are told, where they are looked at.
+    for taken in ["20260107T235959999Z", "20260108T000000000Z", "20260115T115959999Z", "20260115T120000000Z", "notes"] {
+        let place = folder.path().join(format!("service=shop/taken={taken}"));
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("dump.parquet"), "no summary").unwrap();
+    }
+    let told = run(&["fleet", folder.path().to_str().unwrap(), "--sql", "--from", from, "--until", until]);
+    let told = text(&told.stderr);
+    for (taken, is_told) in
+        [("20260107", false), ("20260108", true), ("20260115T1159", true), ("20260115T1200", false), ("notes", true)]
+    {
+        assert_eq!(told.contains(&format!("taken={taken}")), is_told, "{taken}: {told}");
+    }
+    let refused = run(&["fleet", folder.path().to_str().unwrap(), "--from", "tuesday"]);
+    assert!(text(&refused.stderr).contains("--from: \"tuesday\" is not a time"), "{}", text(&refused.stderr));
+    assert_eq!(refused.status.code(), Some(2));
+}
+
 /// The questions of docs/fleet.md, in order.
 fn questions() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/fleet.md");

@@ -3,6 +3,7 @@
 //!
 //! A file is read whole by the decoder that also writes them. Costs a few milliseconds a file, on all cores.
 
+use super::sql::Period;
 use crate::control::Control;
 use crate::export::parquet::schema::{DUMP, Kind, TABLES, Table};
 use crate::{Error, Result, threads};
@@ -37,12 +38,12 @@ const MOST_UNPACKED: i64 = 64 << 20;
 const DEPTH: usize = 32;
 
 impl Files {
-    /// Finds the files at places: files, folders with what is below them, patterns, addresses. `service` leaves out what lies in the folder
-    /// of another.
+    /// Finds the files at places: files, folders with what is below them, patterns, addresses. `service` and `period` leave out what lies
+    /// in the folder of another service, or of another time.
     ///
     /// # Errors
     /// [`Error::File`] for a place where nothing is, [`Error::Usage`] for a pattern that is none, [`Error::Interrupted`].
-    pub fn at(places: &[PathBuf], service: Option<&str>, control: &Control<'_>) -> Result<Files> {
+    pub fn at(places: &[PathBuf], service: Option<&str>, period: &Period, control: &Control<'_>) -> Result<Files> {
         let mut found = Vec::new();
         let mut files = Files::default();
         for place in places {
@@ -54,7 +55,7 @@ impl Files {
         }
         found.sort();
         found.dedup();
-        found.retain(|path| service.is_none_or(|service| is_of(path, service)));
+        found.retain(|path| service.is_none_or(|service| is_of(path, service)) && is_within(path, period));
         let checked = checked(&found, control)?;
         let mut by_shape: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
         for (path, shape) in found.into_iter().zip(checked) {
@@ -108,6 +109,11 @@ fn pattern(place: &str) -> String {
 fn is_of(path: &Path, service: &str) -> bool {
     let wanted = crate::export::parquet::folder_of("service", Some(service));
     path.iter().filter_map(|part| part.to_str()).all(|part| !part.starts_with("service=") || part == wanted)
+}
+
+/// Whether a path may be of a period: no folder says that it is of another time.
+fn is_within(path: &Path, period: &Period) -> bool {
+    path.iter().filter_map(|part| part.to_str()?.strip_prefix("taken=")).all(|taken| period.has(taken))
 }
 
 fn local(place: &Path, found: &mut Vec<PathBuf>, control: &Control<'_>) -> Result<()> {

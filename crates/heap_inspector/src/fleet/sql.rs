@@ -3,6 +3,7 @@
 
 use super::files::Files;
 use crate::export::parquet::schema::{DUMP, Table};
+use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// What is asked for.
@@ -12,9 +13,60 @@ pub struct Question {
     pub service: Option<String>,
     /// What was first seen then is new: `2026-01-02`, with a time behind, or a deploy, whose first dump counts.
     pub since: Option<String>,
+    /// Of dumps taken then or later, and before.
+    pub period: Period,
     /// Rows at most.
     pub limit: Option<usize>,
 }
+
+/// When dumps were taken, in UTC: `2026-01-02`, or with a time behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// The first moment.
+    pub from: Option<String>,
+    /// The first moment that is not of it.
+    pub until: Option<String>,
+}
+
+impl Period {
+    /// Checks that both are times.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] for what is none.
+    pub fn check(&self) -> Result<()> {
+        for (name, time) in [("--from", &self.from), ("--until", &self.until)] {
+            if let Some(time) = time.as_deref().filter(|time| !is_time(time)) {
+                return Err(Error::usage(format!(
+                    "{name}: {time:?} is not a time; expected one like 2026-01-02 or 2026-01-02T03:04:05"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what lies in a folder `taken=…` may be of the period; so may what does not tell its time.
+    #[must_use]
+    pub fn has(&self, folder: &str) -> bool {
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let taken = digits(folder);
+        // The digits of a time order as times do. A shorter one is the first moment of all that begin with it.
+        if taken.len() < DIGITS || !folder.ends_with('Z') {
+            return true;
+        }
+        self.from.as_deref().is_none_or(|from| taken >= digits(from))
+            && self.until.as_deref().is_none_or(|until| taken < digits(until))
+    }
+
+    fn conditions(&self) -> impl Iterator<Item = String> + '_ {
+        let condition = |sign: &str, time: &Option<String>| {
+            time.as_deref().map(|time| format!("taken {sign} CAST({} AS TIMESTAMP)", quoted(time)))
+        };
+        condition(">=", &self.from).into_iter().chain(condition("<", &self.until))
+    }
+}
+
+/// Of a time to the second.
+const DIGITS: usize = 14;
 
 /// A text as SQL writes it.
 #[must_use]
@@ -26,10 +78,9 @@ pub fn quoted(text: &str) -> String {
 /// The view `dumps` over the files, a row a dump, and a view for each list in it with the dump's own columns before.
 #[must_use]
 pub fn views(files: &Files, question: &Question) -> String {
-    let service = question
-        .service
-        .as_deref()
-        .map_or_else(String::new, |service| format!("\nWHERE service = {}", quoted(service)));
+    let service = question.service.as_deref().map(|service| format!("service = {}", quoted(service)));
+    let conditions: Vec<String> = service.into_iter().chain(question.period.conditions()).collect();
+    let asked = if conditions.is_empty() { String::new() } else { format!("\nWHERE {}", conditions.join(" AND ")) };
     // Where columns differ the engine looks into all files before and keeps what it saw, which takes twice the memory.
     let (same, others) = files.groups.split_at(files.groups.len().min(SHAPES));
     let mixed: Vec<String> = others.iter().flatten().map(|path| literal(path)).collect();
@@ -39,7 +90,7 @@ pub fn views(files: &Files, question: &Question) -> String {
     let lists = [mixed, remote];
     parts.extend(lists.iter().filter(|names| !names.is_empty()).map(|names| part(names, "union_by_name = true, ")));
     let mut text = format!("CREATE OR REPLACE TEMP VIEW all_dumps AS\n{};\n", parts.join("\nUNION ALL BY NAME\n"));
-    text += &format!("CREATE OR REPLACE TEMP VIEW dumps AS\nSELECT * FROM all_dumps{service};\n");
+    text += &format!("CREATE OR REPLACE TEMP VIEW dumps AS\nSELECT * FROM all_dumps{asked};\n");
     for list in DUMP.lists {
         text += &view(list, "unnest");
     }
