@@ -68,7 +68,7 @@ pub struct Snapshot {
     heap: Heap,
     source: Source,
     tree: Once<Tree>,
-    children: Once<Children>,
+    children: Once<()>,
     shortest_paths: Once<ShortestPaths>,
     referrers: Once<Referrers>,
     at_work: Once<AtWork>,
@@ -148,7 +148,8 @@ impl Snapshot {
     /// Those of [`Snapshot::tree`].
     pub fn children(&self, control: &Control<'_>) -> Result<&Children> {
         let tree = self.tree(control)?;
-        self.children.get(control, || tree.children())
+        self.children.get(control, || tree.children().map(drop))?;
+        tree.children()
     }
 
     /// The cheapest path from a root to each object.
@@ -191,7 +192,6 @@ impl Snapshot {
     pub fn footprint(&self) -> usize {
         self.heap.footprint()
             + self.tree.peek().map_or(0, Tree::footprint)
-            + self.children.peek().map_or(0, Children::footprint)
             + self.shortest_paths.peek().map_or(0, ShortestPaths::footprint)
             + self.referrers.peek().map_or(0, Referrers::footprint)
             + self.at_work.peek().map_or(0, AtWork::footprint)

@@ -83,14 +83,14 @@ pub fn dominator_tree<'a>(
     let mut stack: Vec<Found> = Vec::new();
     match top {
         Dominator::Node(id) => stack.push(Found { above: Dominator::Root, depth: 0, what: What::One(id) }),
-        _ => below(tree, &labels, &children, (top, 0), shown, control, &mut stack)?,
+        _ => below(tree, &labels, children, (top, 0), shown, control, &mut stack)?,
     }
     while let Some(found) = stack.pop() {
         control.check_at(rows.len())?;
         if let What::One(id) = found.what
             && found.depth < shown.depth
         {
-            below(tree, &labels, &children, (Dominator::Node(id), found.depth + 1), shown, control, &mut stack)?;
+            below(tree, &labels, children, (Dominator::Node(id), found.depth + 1), shown, control, &mut stack)?;
         }
         room(&mut rows, 1)?;
         rows.push(found);

@@ -131,7 +131,7 @@ pub fn groups(
     control: &Control<'_>,
 ) -> Result<Groups> {
     let mut grouping = Grouping::new(heap, by, filter);
-    let sums = walk(heap, tree, &tree.children()?, |id| grouping.group(id), control)?;
+    let sums = walk(heap, tree, tree.children()?, |id| grouping.group(id), control)?;
     let mut total = Sum::default();
     sums.iter().for_each(|(own, ..)| total.add(*own));
     let groups = sums

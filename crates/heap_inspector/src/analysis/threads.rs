@@ -347,7 +347,7 @@ mod tests {
         let (source, control) = (dump.spooled(), Control::default());
         let heap = Heap::load(&source, &control.into()).unwrap();
         let tree = Tree::new(&heap, &control).unwrap();
-        let found = threads(&heap, &tree, &tree.children().unwrap(), &source, limit, &control).unwrap();
+        let found = threads(&heap, &tree, tree.children().unwrap(), &source, limit, &control).unwrap();
         (heap, found)
     }
 

@@ -25,6 +25,7 @@ use crate::memory::{STRIDE, copied, filled, list, room, zeroed};
 use crate::sums::Sum;
 use crate::{Error, Result, threads};
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 /// In place of a dominator: no root leads here.
 pub(super) const UNREACHABLE: u32 = u32::MAX - 1;
@@ -47,6 +48,7 @@ pub struct Tree {
     retained: Column,
     counts: Column,
     reachable: Sum,
+    children: OnceLock<Children>,
 }
 
 /// A depth-first search: it numbers the nodes, and takes in each edge once, for what it says of semidominators.
@@ -257,7 +259,7 @@ impl Tree {
         };
         let (retained, others) = threads::both(control.thread_count() > 1, bytes, others);
         let (idoms, counts) = others?;
-        Ok(Tree { idoms, retained: retained?, counts, reachable })
+        Ok(Tree { idoms, retained: retained?, counts, reachable, children: OnceLock::new() })
     }
 
     pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
@@ -294,13 +296,15 @@ impl Tree {
         if !threads::all(parts.collect()).into_iter().all(|falls| falls) || count > objects as u64 {
             return None;
         }
-        Some(Tree { idoms, retained, counts, reachable: Sum { count, memsize, references: 0 } })
+        let reachable = Sum { count, memsize, references: 0 };
+        Some(Tree { idoms, retained, counts, reachable, children: OnceLock::new() })
     }
 
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        4 * self.idoms.capacity() + self.retained.footprint() + self.counts.footprint()
+        let children = self.children.get().map_or(0, Children::footprint);
+        4 * self.idoms.capacity() + self.retained.footprint() + self.counts.footprint() + children
     }
 
     /// What dominates the object immediately.
@@ -346,8 +350,14 @@ impl Tree {
     ///
     /// # Errors
     /// [`crate::Error::Memory`].
-    pub fn children(&self) -> Result<Children> {
-        Children::new(self.idoms.len(), |id| self.dominator(id))
+    pub fn children(&self) -> Result<&Children> {
+        match self.children.get() {
+            Some(children) => Ok(children),
+            None => {
+                let children = Children::new(self.idoms.len(), |id| self.dominator(id))?;
+                Ok(self.children.get_or_init(|| children))
+            }
+        }
     }
 }
 

@@ -4,14 +4,16 @@
 use super::cells;
 use crate::Result;
 use crate::analysis::diff::{self, Diff};
-use crate::analysis::groups as sums;
+use crate::analysis::groups as grouped;
 use crate::analysis::{column, key_cell, retained};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
-use crate::heap::{Heap, NodeId};
-use crate::keys::{Key, KeyValue};
+use crate::heap::Heap;
+use crate::keys::{self, Key, KeyValue, Values};
+use crate::memory::map;
 use crate::report::{Cell, Column, Table};
 use crate::select::Filter;
+use crate::sums::Sums;
 use hashbrown::HashMap;
 use serde_json::{Value, json};
 
@@ -29,7 +31,7 @@ struct Bars {
 
 impl Bars {
     /// Those of a heap; none where nothing was traced.
-    fn of(by_generation: &sums::Groups) -> Option<Bars> {
+    fn of(by_generation: &grouped::Groups) -> Option<Bars> {
         let numbers = || by_generation.groups.iter().filter_map(|group| number(&group.key));
         let (first, last) = (numbers().min()?, numbers().max()?);
         Some(Bars { first, width: (last - first + 1).div_ceil(BARS) })
@@ -47,20 +49,9 @@ fn number(key: &[KeyValue]) -> Option<u64> {
     }
 }
 
-fn by_generation(
-    heap: &Heap,
-    by: Option<Key>,
-    ids: impl Iterator<Item = NodeId>,
-    control: &Control<'_>,
-) -> Result<sums::Groups> {
-    let by = by.into_iter().chain([Key::Generation]).collect();
-    sums::of(heap, ids, &sums::Options { by, limit: None, ..sums::Options::default() }, control)
-}
-
 /// `first`, `width` and the bars as `[bar, count, bytes]`, and what is untraced; null where nothing was traced.
-pub(super) fn generations(heap: &Heap, control: &Control<'_>) -> Result<Value> {
-    let found = by_generation(heap, None, heap.nodes(), control)?;
-    let Some(bars) = Bars::of(&found) else { return Ok(Value::Null) };
+fn generations(bars: Option<Bars>, found: &grouped::Groups) -> Value {
+    let Some(bars) = bars else { return Value::Null };
     let mut sums: Vec<(u64, u64)> = Vec::new();
     let mut untraced = (0, 0);
     for group in &found.groups {
@@ -76,24 +67,31 @@ pub(super) fn generations(heap: &Heap, control: &Control<'_>) -> Result<Value> {
         place.0 += whole.count;
         place.1 = place.1.saturating_add(whole.memsize);
     }
-    Ok(json!({"first": bars.first, "width": bars.width, "bars": sums, "untraced": untraced}))
+    json!({"first": bars.first, "width": bars.width, "bars": sums, "untraced": untraced})
 }
 
-/// A table for each key, with `spread`: for each row `[bar, count, bytes, ...]`.
-pub(super) fn tables(heap: &Heap, tree: &Tree, diff: Option<&Diff<'_>>, control: &Control<'_>) -> Result<Value> {
-    let bars = Bars::of(&by_generation(heap, None, heap.nodes(), control)?);
-    let mut tables = Vec::new();
-    for by in [Key::Class, Key::Gem, Key::Location, Key::Stack] {
-        let is_known = match by {
-            Key::Class => true,
-            Key::Stack => !heap.names().tables.stacks.is_empty(),
-            _ => heap.totals().traced.count > 0,
-        };
-        if is_known {
-            tables.push(table(heap, tree, by, diff, bars, control)?);
-        }
-    }
-    Ok(Value::Array(tables))
+/// The generations, and a table for each key, with `spread`: for each row `[bar, count, bytes, ...]`.
+pub(super) fn groups(
+    heap: &Heap,
+    tree: &Tree,
+    diff: Option<&Diff<'_>>,
+    control: &Control<'_>,
+) -> Result<(Value, Value)> {
+    let by_generation = grouped::Options { by: vec![Key::Generation], ..grouped::Options::default() };
+    let all = grouped::groups(heap, &by_generation, control)?;
+    let bars = Bars::of(&all);
+    let is_known = |by: &Key| match by {
+        Key::Class => true,
+        Key::Stack => !heap.names().tables.stacks.is_empty(),
+        _ => heap.totals().traced.count > 0,
+    };
+    let keys: Vec<Key> = [Key::Class, Key::Gem, Key::Location, Key::Stack].into_iter().filter(is_known).collect();
+    // One walk over the objects tells how the rows of all tables are spread.
+    let parts = keys.iter().fold(Key::Generation.parts(), |parts, key| parts.union(key.parts()));
+    let held = heap.nodes().filter(|id| tree.is_reachable(*id));
+    let held = bars.map(|bars| Ok((bars, heap.sums_of(held, parts, None, control)?))).transpose()?;
+    let tables = keys.iter().map(|by| table(heap, tree, *by, diff, held.as_ref(), control)).collect::<Result<_>>()?;
+    Ok((generations(bars, &all), Value::Array(tables)))
 }
 
 fn table(
@@ -101,7 +99,7 @@ fn table(
     tree: &Tree,
     by: Key,
     diff: Option<&Diff<'_>>,
-    bars: Option<Bars>,
+    held: Option<&(Bars, Sums)>,
     control: &Control<'_>,
 ) -> Result<Value> {
     let all = Filter::default();
@@ -157,8 +155,8 @@ fn table(
         columns,
     };
     let mut value = cells::table(&table);
-    if let Some(bars) = bars {
-        value["spread"] = spread(heap, tree, by, &groups, bars, control)?;
+    if let Some((bars, sums)) = held {
+        value["spread"] = spread(heap, by, &groups, *bars, sums, control)?;
     }
     Ok(value)
 }
@@ -166,24 +164,28 @@ fn table(
 /// By row: bar, count and bytes, one behind the other.
 fn spread(
     heap: &Heap,
-    tree: &Tree,
     by: Key,
     groups: &retained::Groups,
     bars: Bars,
+    sums: &Sums,
     control: &Control<'_>,
 ) -> Result<Value> {
     let places: HashMap<&KeyValue, usize> =
         groups.groups.iter().enumerate().filter_map(|(at, group)| Some((group.key.first()?, at))).collect();
     let mut rows: Vec<Vec<(u64, u64)>> = vec![Vec::new(); groups.groups.len()];
-    let held = heap.nodes().filter(|id| tree.is_reachable(*id));
-    for group in by_generation(heap, Some(by), held, control)?.groups {
-        let Some((key, generation)) = group.key.first().zip(number(&group.key)) else { continue };
-        let Some(at) = places.get(key) else { continue };
+    let mut values = Values::new(heap.names());
+    let mut met: HashMap<keys::Value, Option<usize>> = HashMap::new();
+    for (step, (properties, sum)) in sums.iter().enumerate() {
+        control.check_at(step)?;
+        let keys::Value::Number(generation) = values.value(Key::Generation, properties) else { continue };
+        let value = values.value(by, properties);
+        map(&mut met, 1)?;
+        let at = *met.entry(value).or_insert_with(|| places.get(&values.outside(value)).copied());
+        let Some(row) = at.and_then(|at| rows.get_mut(at)) else { continue };
         let bar = bars.bar(generation) as usize;
-        let row = &mut rows[*at];
         row.resize(row.len().max(bar + 1), (0, 0));
-        row[bar].0 += group.sum.count;
-        row[bar].1 = row[bar].1.saturating_add(group.sum.memsize);
+        row[bar].0 += sum.count;
+        row[bar].1 = row[bar].1.saturating_add(sum.memsize);
     }
     let flat = |row: Vec<(u64, u64)>| -> Vec<u64> {
         let met = row.into_iter().enumerate().filter(|(_, sums)| sums.0 > 0);

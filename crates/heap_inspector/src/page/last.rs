@@ -81,11 +81,12 @@ impl<'a> Last<'a> {
         let Last { heap, tree, source, .. } = self;
         let summary = summary::summary(heap, &self.all, ROWS, self.control())?;
         let reachable = tree.reachable();
+        let (generations, tables) = groups::groups(heap, tree, diff, self.control())?;
         Ok(map([
             ("memory", sections(summary.report(self.name))),
             ("reachable", json!({"count": reachable.count, "bytes": reachable.memsize})),
-            ("generations", groups::generations(heap, self.control())?),
-            ("groups", groups::tables(heap, tree, diff, self.control())?),
+            ("generations", generations),
+            ("groups", tables),
             ("trees", trees::trees(heap, tree, source, self.control())?),
         ]))
     }

@@ -215,7 +215,7 @@ mod tests {
             std::iter::successors(tree.above(id), |node| tree.above(*node))
                 .find(|node| heap.generation(*node) < heap.generation(id))
         });
-        let older = older(&heap, &tree.children().expect("it is small"), &Control::default()).expect("nobody cancels");
+        let older = older(&heap, tree.children().expect("it is small"), &Control::default()).expect("nobody cancels");
         [heap.nodes().map(|id| older.get(id)).collect(), plain.collect()]
     }
 

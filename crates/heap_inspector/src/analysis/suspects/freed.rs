@@ -69,7 +69,7 @@ pub fn free<'a>(
         let [point, cut] = [point, pile].map(|at| suspect.path.steps[at].id);
         let cut = kind(cut);
         let is_cut = |to: NodeId| kind(to) == cut;
-        let (mut freed, kept) = freed(heap, &children, point, is_cut, control)?;
+        let (mut freed, kept) = freed(heap, children, point, is_cut, control)?;
         if !kept.is_empty() {
             let mut is_kept = filled(false, heap.object_count())?;
             kept.iter().for_each(|id| is_kept[id.0 as usize] = true);
@@ -164,7 +164,7 @@ mod tests {
             let children = tree.children().unwrap();
             for point in heap.nodes().filter(|id| tree.is_reachable(*id)) {
                 let is_cut = |to: NodeId| to != point && (to.0 % 2 == 1) == odd;
-                let (found, _) = freed(&heap, &children, point, is_cut, &control).unwrap();
+                let (found, _) = freed(&heap, children, point, is_cut, &control).unwrap();
                 let before = reached(&heap, |_, _| false);
                 prop_assert_eq!(found.memsize, before - reached(&heap, |from, to| from == point && is_cut(to)));
             }
