@@ -68,7 +68,7 @@ module HeapInspector
       @found[:named].each { |name, bytes| row("mapping:#{name[0, LONGEST]}", bytes, "kernel") }
       row("anonymous", @rest, "kernel", named: false)
       Memory.new(pid: Process.pid, time: Time.now.to_f, rss: @found[:resident], pss: @shares[:pss], allocator: allocator,
-                 rows: @rows.freeze, facts: facts.freeze, missing: missing)
+                 rows: @rows.freeze, facts: facts.freeze, work: HeapInspector.work.freeze, missing: missing)
     end
 
     private

@@ -61,7 +61,7 @@ module HeapInspector
       shares = ProcFs.shares(@pid)
       facts = { threads: status["Threads"], **shares.slice(:private, :shared, :swap) }.compact
       Memory.new(pid: @pid, time: Time.now.to_f, rss: rows.sum(&:bytes), pss: shares[:pss], allocator: nil, rows: rows.freeze,
-                 facts: facts.freeze, missing: @missing)
+                 facts: facts.freeze, work: nil, missing: @missing)
     end
 
     private

@@ -131,10 +131,13 @@ module HeapInspector
       return @out.puts(line(series.to_h)) if @format == "jsonl"
       return @out.puts(pretty(series.to_h.merge(looks: series.looks))) if @format == "json"
 
-      @out.puts "resident memory #{series.sparkline} #{signed(series.slope_of_rss.round)} a minute"
+      by_work = series.per_work
+      each = ", #{signed(by_work[:rss].round)} for each of #{Size.count(by_work[:work])} #{by_work[:unit]}" if by_work
+      @out.puts Escape.terminal("resident memory #{series.sparkline} #{signed(series.slope_of_rss.round)} a minute#{each}")
       titles = series.looks.flat_map(&:rows).to_h { |row| [row.name, row.title] }
       series.slopes.first(ROWS).select { |_, slope| slope >= 1024 }.each do |name, slope|
-        @out.puts "  #{signed(slope.round).rjust(11)} a minute  #{Escape.terminal(titles[name])}"
+        each = " #{signed(by_work[:rows].fetch(name).round).rjust(11)} each" if by_work
+        @out.puts "  #{signed(slope.round).rjust(11)} a minute#{each}  #{Escape.terminal(titles[name])}"
       end
       diagnoses(series).each { |line| @out.puts line }
     end

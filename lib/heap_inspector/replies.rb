@@ -37,7 +37,7 @@ module HeapInspector
       value.is_a?(Hash) && short.call(value["name"]) && whole.call(value["bytes"]) && flag.call(value["named"]) && short.call(value["by"])
     end
     facts = ->(value) { value.is_a?(Hash) && value.values_at(*MemoryTold::FACTS).all?(&maybe.call(seconds)) }
-    memory = { "pid" => whole, "time" => seconds, "rss" => whole, "allocator" => maybe.call(short), "missing" => maybe.call(text),
+    memory = { "pid" => whole, "time" => seconds, "rss" => whole, "allocator" => maybe.call(short), "missing" => maybe.call(text), "work" => maybe.call(counts),
                "facts" => facts, "rows" => ->(value) { value.is_a?(Array) && value.size <= 200 && value.all?(&row) } }
     look = lambda do |value|
       value.is_a?(Hash) && memory.all? { |name, shape| shape.call(value[name]) } &&

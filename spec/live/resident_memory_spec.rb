@@ -237,6 +237,31 @@ RSpec.describe "resident memory" do
       expect(command(*words).first.force_encoding("UTF-8")).to match(course)
     end
 
+    it "tells growth by request of a process that counts them" do
+      process = living(<<~RUBY)
+        HeapInspector.arm
+        puts "armed"
+        K = []
+        loop do
+          50.times { HeapInspector.count(:requests); K << "x" * 9000 }
+          HeapInspector.count(:ticks)
+          sleep(0.02)
+        end
+      RUBY
+      process.line(/armed/)
+      words = ["memory", process.pid.to_s, "--every", "0.5s", "--for", "1.6s"]
+      lines = command(*words, "--format", "jsonl").first.lines.map { |line| JSON.parse(line) }
+      looks = lines[..-2]
+      expect(looks.map { |look| look["work"]["requests"] }).to eq(looks.map { |look| look["work"]["requests"] }.sort)
+      done = looks.last["work"].to_h { |name, count| [name, count - looks.first["work"][name]] }
+      expect(lines.last["work"]).to eq done
+      expect(lines.last["per_work"]).to include("unit" => "requests", "work" => done["requests"], "rss" => be_between(8000, 12_000))
+      expect(lines.last["per_work"]["rows"]["objects"]).to be_between(8000, 12_000)
+      told = command(*words).first.force_encoding("UTF-8")
+      expect(told).to match(/^resident memory [▁-█]+ \+[\d.]+ [MG]iB a minute, \+[\d.]+ KiB for each of [\d,]+ requests$/)
+      expect(told).to match(/^ +\+[\d.]+ [MG]iB a minute +\+[\d.]+ KiB each  malloc: held by Ruby's objects$/)
+    end
+
     it "asks the kernel where a process is not armed, and says so" do
       process = living("puts 'up'\ngets")
       process.line(/up/)
@@ -253,6 +278,7 @@ RSpec.describe "resident memory" do
       memory = { pid: 1, time: 1, rss: 5, allocator: nil, missing: nil, facts: {}, rows: [row] }
       [memory.merge(rss: 6), memory.merge(rows: [row.merge(bytes: -5)], rss: -5), memory.merge(rows: [row.merge(named: "no")]),
        memory.merge(rows: [row.merge(name: "x" * 500)]), memory.merge(facts: { threads: "\e[2J" }),
+       memory.merge(work: { requests: -1 }), memory.merge(work: [1]),
        memory.merge(rows: [row.merge(bytes: 0)] * 300, rss: 0),
        memory.merge(rows: nil)].each do |lie|
         process = growing("def grow = nil")
@@ -289,6 +315,37 @@ RSpec.describe "resident memory" do
       before, after = out.match(told).captures.map(&:to_f)
       expect(after).to be < before - 30
     end
+  end
+
+  # Looks a minute apart at a process of so many bytes that did so much.
+  def series_of(*looks)
+    row = HeapInspector::MemoryRow
+    inside("MemorySeries").new.tap do |series|
+      looks.each_with_index do |(bytes, work), at|
+        rows = { "objects" => bytes, "bss" => 7 }.map { |name, size| row.new(name: name, bytes: size, named: true, by: "kernel") }
+        series.looks << HeapInspector::Memory.new(pid: 1, time: 60.0 * at, rss: bytes + 7, pss: nil, allocator: "glibc", rows: rows,
+                                                  facts: {}, work: work, missing: nil)
+      end
+    end
+  end
+
+  it "tells growth by the sort of work that it goes with" do
+    even = series_of([1000, { requests: 10, jobs: 0 }], [3000, { requests: 900, jobs: 2 }], [3000, { requests: 1800, jobs: 2 }],
+                     [6000, { requests: 1900, jobs: 5 }])
+    expect(even.work).to eq(requests: 1890, jobs: 5)
+    expect(even.per_work).to eq(unit: "jobs", work: 5, rss: 1000.0, rows: { "objects" => 1000.0, "bss" => 0.0 })
+    most = series_of([0, { jobs: 1, requests: 0 }], [500, { jobs: 2, requests: 10 }])
+    expect(most.per_work).to include(unit: "requests", work: 10, rss: 50.0)
+  end
+
+  it "tells no growth by work where none was done, or counts go back, and leaves looks out that do not tell" do
+    [[{}, {}], [{ requests: 4 }, { requests: 4 }], [{ requests: 9 }, { requests: 12 }, { requests: 10 }], [nil, nil], [nil, { jobs: 1 }],
+     [{ jobs: 4 }, {}]].each do |counts|
+      expect(series_of(*counts.map.with_index { |work, at| [at * 100, work] }).per_work).to be_nil, counts.inspect
+    end
+    gap = series_of([0, { jobs: 1 }], [900, nil], [200, { jobs: 3 }])
+    expect(gap.per_work).to eq(unit: "jobs", work: 2, rss: 100.0, rows: { "objects" => 100.0, "bss" => 0.0 })
+    expect(gap.to_h).to include(work: { jobs: 2 }, rss_per_minute: 100)
   end
 
   # What smaps may hold: a name that looks like a head, one that is no text, sizes without end.
