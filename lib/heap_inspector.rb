@@ -54,6 +54,7 @@ module HeapInspector
   autoload :Estimate, "heap_inspector/groups"
   autoload :Expectation, "heap_inspector/expectation"
   autoload :Export, "heap_inspector/export"
+  autoload :ExtensionGems, "heap_inspector/extension_gems"
   autoload :Facts, "heap_inspector/facts"
   autoload :Fill, "heap_inspector/collections"
   autoload :Folder, "heap_inspector/folder"
@@ -155,10 +156,10 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
-  private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :MemoryLook, :MemoryOutside
-  private_constant :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes, :ProcessTable, :ProcFs
-  private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
-  private_constant :Summaries, :SummaryRequest
+  private_constant :DumpRequest, :Escape, :Export, :ExtensionGems, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands
+  private_constant :MemoryLook, :MemoryOutside, :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes
+  private_constant :ProcessTable, :ProcFs, :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining
+  private_constant :Size, :Summaries, :SummaryRequest, :Threshold
   private_constant :TracerStatus, :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "extension_gems"
 require_relative "memory"
 require_relative "proc_fs"
 
@@ -61,7 +62,7 @@ module HeapInspector
       shares = ProcFs.shares(@pid)
       facts = { threads: status["Threads"], **shares.slice(:private, :shared, :swap) }.compact
       Memory.new(pid: @pid, time: Time.now.to_f, rss: rows.sum(&:bytes), pss: shares[:pss], allocator: nil, rows: rows.freeze,
-                 facts: facts.freeze, work: nil, missing: @missing)
+                 facts: facts.freeze, work: nil, extensions: ExtensionGems.among(@files).freeze, missing: @missing)
     end
 
     private
