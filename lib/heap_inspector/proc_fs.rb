@@ -10,10 +10,13 @@ module HeapInspector
     # A cgroup of version 1 says so where it has no limit.
     UNLIMITED = 1 << 60
 
+    # What a cgroup of version 1 limits, each in a file with what is in use beside it: memory, and memory and swap together.
+    V1 = %w[memory memory.memsw].freeze
+
     # Bytes of a table of sockets: some 100,000 of them.
     LONGEST_TABLE = 16_000_000
 
-    private_constant :LONGEST_TABLE, :UNLIMITED
+    private_constant :LONGEST_TABLE, :UNLIMITED, :V1
 
     class << self
       # @param pid [Integer, String] or `"self"`
@@ -85,10 +88,14 @@ module HeapInspector
         limits(cgroups, root) { |most, used, files| [used - files, 0].max.fdiv([most, 1].max) }.max
       end
 
-      # @return [Float, nil] percent of the last 10 s in which something waited for memory, in the process's cgroup or on the host
-      def memory_pressure(cgroups = read("/proc/self/cgroup"), root = CGROUPS)
+      # @param host [String] the host's own file
+      # @return [Float, nil] percent of the last 10 s in which something waited for memory: in the process's cgroup, in those around it, and
+      #   on the host the most of them; nil where the kernel does not count that
+      def memory_pressure(cgroups = read("/proc/self/cgroup"), root = CGROUPS, host = "/proc/pressure/memory")
         own = cgroups[/^0::(.+)$/, 1]
-        paths = [own && File.join(root, own, "memory.pressure"), "/proc/pressure/memory"].compact
+        # Version 2 may be mounted beside version 1; that has no such file.
+        folders = own ? [root, File.join(root, "unified")].product(around(own)).map { |place, each| File.join(place, each) } : []
+        paths = [host, *folders.map { |each| File.join(each, "memory.pressure") }]
         paths.filter_map { |path| read(path)[/^some avg10=(\d+\.\d+)/, 1]&.to_f }.max
       end
 
@@ -133,8 +140,9 @@ module HeapInspector
           if controllers.empty?
             around(path).filter_map { |each| limit(File.join(root, each), "memory.max", "memory.current", "inactive_file") }
           elsif controllers.split(",").include?("memory")
-            files = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"]
-            around(path).filter_map { |each| limit(File.join(root, "memory", each), *files) }
+            V1.product(around(path)).filter_map do |what, each|
+              limit(File.join(root, "memory", each), "#{what}.limit_in_bytes", "#{what}.usage_in_bytes", "total_inactive_file")
+            end
           else
             []
           end

@@ -477,16 +477,25 @@ fn text(file: &OsStr) -> Vec<u8> {
     }
 }
 
+/// What `ProcFs.cgroup_rooms` wants of a cgroup of version 1: the second limit is of memory and swap together.
+const V1: [&str; 5] = [
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "memory.memsw.limit_in_bytes",
+    "memory.memsw.usage_in_bytes",
+    "memory.stat",
+];
+
 /// The files that `ProcFs.cgroup_rooms` will want.
 fn cgroup_files(cgroups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for line in cgroups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        let (root, names) = if controllers.is_empty() {
-            ("/sys/fs/cgroup", ["memory.max", "memory.current", "memory.stat"])
+        let (root, names): (&str, &[&str]) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", &["memory.max", "memory.current", "memory.stat"])
         } else if controllers.split(',').any(|controller| controller == "memory") {
-            ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"])
+            ("/sys/fs/cgroup/memory", &V1)
         } else {
             continue;
         };
