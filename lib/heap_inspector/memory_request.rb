@@ -18,7 +18,7 @@ module HeapInspector
     def self.look(pid)
       MemoryTold.memory(Client.new(pid).ask(:memory), pid, ProcFs.shares(pid))
     rescue AgentError => e
-      raise if ProcFs.ended?(pid) && File.directory?("/proc/self")
+      raise if ProcFs.ended?(pid)
 
       MemoryOutside.take(pid, "by /proc alone, so Ruby's heap and malloc's memory are not told apart (#{e.message})")
     end
@@ -106,10 +106,15 @@ module HeapInspector
     def tell(series, look)
       before = series.looks.last
       series.looks << look
-      return @out.puts(line(look)) if @format == "jsonl"
       return if @format == "json"
+      return whole(line(look)) if @format == "jsonl"
 
-      @out.puts "#{Time.at(look.time).utc.strftime("%FT%TZ")} #{Size.bytes(look.rss).rjust(11)}#{change(before, look)}"
+      whole "#{Time.at(look.time).utc.strftime("%FT%TZ")} #{Size.bytes(look.rss).rjust(11)}#{change(before, look)}"
+    end
+
+    # Who reads along is not to wait for the next looks.
+    def whole(text)
+      @out.puts text
       @out.flush
     end
 
