@@ -37,8 +37,7 @@ module HeapInspector
       private
 
       def refusal(pid, status)
-        return "there is no /proc here, of which memory is read" unless File.directory?("/proc/self")
-        return "there is no process #{pid}, or /proc hides it (hidepid)" if status.empty?
+        return ProcFs.absence(pid) if status.empty?
         return "process #{pid} is ending, or one of the kernel's: it has no memory" if ProcFs.may_look?(status["Uid"])
 
         "process #{pid} belongs to uid #{status["Uid"]}: ask as that user, or as root"

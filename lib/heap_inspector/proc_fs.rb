@@ -71,6 +71,25 @@ module HeapInspector
         read("/proc/#{pid}/net/unix", LONGEST_TABLE).scan(%r{ (/[^\n]+)$}).flatten
       end
 
+      # @return [Boolean] whether there is a /proc
+      def here?
+        File.directory?("/proc/self")
+      end
+
+      # @param pid [Integer] of a process that is not to be seen
+      # @return [String] why
+      def absence(pid)
+        return "there is no /proc here, by which processes are found" unless here?
+        return "there is no process #{pid}" unless hides?
+
+        "there is no process #{pid}, or /proc hides it (hidepid): ask as its user, or as root"
+      end
+
+      # @return [Boolean] whether other users' processes are not to be seen
+      def hides?
+        !Process.euid.zero? && read("/proc/self/mounts").match?(%r{^\S+ /proc proc \S*\bhidepid=(?!0|off)})
+      end
+
       # @param uid [Integer] whose a process is
       # @return [Boolean] whether we may ask it
       def may_look?(uid)
