@@ -502,7 +502,7 @@ module HeapInspector
   end
 
   # Where the resident memory of this process is, in rows that add up to it: Ruby's heap, what its objects hold beside it, malloc's free
-  # memory, stacks, libraries, and what nobody names. Other threads stand still for about 3 ms; no lock of malloc's is taken.
+  # memory, stacks, libraries, and what nobody names. Other threads stand still for 3 to 5 ms; no lock of malloc's is taken.
   #
   # What objects hold is estimated by a sample of slots, what of malloc's memory is free by a sample of its chunks where it is glibc's. The
   # rest are figures of the kernel, of Ruby and of the allocator.
