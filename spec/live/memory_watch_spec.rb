@@ -149,6 +149,11 @@ RSpec.describe "watching memory" do
     expect(seen).to contain_exactly("seen #{process.pid}", "seen #{child}")
   end
 
+  it "takes several conditions in words" do
+    limits = HeapInspector.module_eval("Threshold", __FILE__, __LINE__).limits("2GB, 90%, 20% pressure,50 MB/min,5M slots")
+    expect(limits).to eq(rss: 2 << 30, cgroup: 0.9, pressure: 20.0, growth: 50 << 20, live_slots: 5_000_000)
+  end
+
   it "refuses conditions that make no sense" do
     [{}, { cgroup: 2 }, { cgroup: 0 }, { pressure: 101 }, { live_slots: 0 }, { rss: "much" }, { rss: 1, action: :shout },
      { rss: 1, every: 0 }, { rss: 1, most: 0 }, { rss: 1, action: "" }, { live_slots: Float::NAN }].each do |words|
