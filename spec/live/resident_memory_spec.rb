@@ -353,6 +353,26 @@ RSpec.describe "resident memory" do
       }.each { |words, told| expect(command(*words)[1]).to match(told), words.inspect }
     end
 
+    it "says that a process ended, before its look and between two" do
+      process = growing("def grow = nil")
+      process.finish
+      expect(command("memory", process.pid.to_s)).to eq ["", "heap_inspector: there is no process #{process.pid}\n", 1]
+      process = growing("def grow = nil")
+      looking = started([RbConfig.ruby, Living::EXE, "memory", process.pid.to_s, "--every", "0.3s", "--for", "60s", "--format", "jsonl"])
+      looks = Array.new(3) { JSON.parse(looking.line(/\A\{/)) }
+      process.finish
+      expect(looks.map { |look| look["pid"] }.uniq).to eq [process.pid]
+      expect(looking.wait.exitstatus).to eq 1
+      expect(looking.rest).to match(/^heap_inspector: (?:there is no process #{process.pid}|process #{process.pid} .*)$/)
+      expect(JSON.parse(looking.rest.lines.grep(/"growth"/).first)).to include("rss_per_minute" => Integer)
+    end
+
+    it "says that a process is ending where its parent has not taken notice" do
+      parent = living("child = fork { exit!(0) }\nsleep(0.01) until File.read(\"/proc/\#{child}/stat\").match?(/\\) Z /)\nputs child\ngets")
+      child = parent.line(/\A\d+\z/)
+      expect(command("memory", child)).to match ["", /\Aheap_inspector: .*process #{child}\b/, 1]
+    end
+
     it "trims a process, and says what it had before" do
       process = growing(<<~'RUBY')
         KEEP = []
