@@ -404,7 +404,6 @@ fn become_dumper(order: &mut Order) -> io::Result<()> {
         libc::fcntl(status, libc::F_SETFL, libc::fcntl(status, libc::F_GETFL) | libc::O_NONBLOCK);
     }
     close_others(&[order.output, order.status.as_raw_fd()]);
-    go_first_where_memory_ends();
     let (parent, unfinished) = (order.parent, order.unfinished.take());
     let end = Instant::now() + Duration::from_secs(order.seconds.into());
     let watch = move || watch(parent, end, unfinished.as_ref());
@@ -417,19 +416,6 @@ const NICE: i32 = 5;
 const ORPHANED: i32 = 3;
 /// The exit status of a child that took too long.
 const LATE: i32 = 4;
-
-/// Where memory runs out, on the host or in the cgroup, the kernel ends this process before the server. Where there is no such file, or
-/// it is not this user's to write, it is as likely as the server.
-fn go_first_where_memory_ends() {
-    // SAFETY: a C string, bytes of a constant, and a descriptor that is nobody else's.
-    unsafe {
-        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if file >= 0 {
-            libc::write(file, b"1000".as_ptr().cast(), 4);
-            libc::close(file);
-        }
-    }
-}
 
 /// Ends the process in time.
 fn watch(parent: i32, end: Instant, unfinished: Option<&CString>) {

@@ -383,7 +383,21 @@ fn fork() -> io::Result<libc::pid_t> {
         }
         let error = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
-        if pid < 0 { Err(error) } else { Ok(pid) }
+        if pid < 0 {
+            return Err(error);
+        }
+        let_go_first(pid);
+        Ok(pid)
+    }
+}
+
+/// Where memory runs out, on the host or in the cgroup, the kernel ends the child before this process. Said here, with the GVL, and not by
+/// the child itself: until that had its turn other threads had written to enough pages for the kernel to end this process. Where it may not
+/// be said, or the pids in /proc are others than ours, the child is as likely as its parent.
+fn let_go_first(child: libc::pid_t) {
+    let is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*std::process::id().to_string());
+    if is_ours {
+        let _ = fs::write(format!("/proc/{child}/oom_score_adj"), "1000");
     }
 }
 
