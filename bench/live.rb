@@ -136,6 +136,89 @@ Dir.mktmpdir("hi") do |folder|
   end
 end
 
+# What a look at where the memory is takes in a process of a GiB: in all, of the processor, and for how long another thread stands still. Of
+# some looks the median, and of the standstills also the least, since whatever else runs on the machine makes them longer. The agent is
+# asked by this process; MEGABYTES=200 for a quicker look.
+MEMORY = <<~'RUBY'
+  require "heap_inspector"
+  megabytes = Integer(ARGV[0])
+  $kept = ARGV[1] == "strings" ? Array.new(megabytes * 2100) { |number| "x" * (number % 900) } : Array.new(megabytes * 18_000) { Object.new }
+  GC.start
+  HeapInspector.arm
+  clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
+  cpu = -> { Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) }
+  longest = 0.0
+  Thread.new do
+    loop do
+      start = clock.call
+      sleep 0.0005
+      longest = [longest, clock.call - start - 0.0005].max
+    end
+  end
+  metrics = HeapInspector::Metrics.new(every: 3600)
+  looks = { "memory" => -> { HeapInspector.memory }, "pss" => -> { HeapInspector.memory(pss: true) }, "scrape" => -> { metrics.call({}) },
+            "nothing" => -> { sleep 0.03 } }
+  $stdout.sync = true
+  puts "ready"
+  while (line = $stdin.gets&.chomp)
+    look = looks[line]
+    longest = 0.0 if line == "begin" || look
+    start, used = clock.call, cpu.call
+    look&.call
+    took = [clock.call - start, cpu.call - used]
+    sleep 0.02 # whoever stood still is to tell
+    puts [*took, longest].to_s
+  end
+RUBY
+
+LOOKS = 15
+
+def memory_looks(megabytes, kept)
+  IO.popen([RbConfig.ruby, "-I#{LIB}", "-e", MEMORY, megabytes.to_s, kept], "r+") do |process|
+    abort "the process to look at ended" unless process.gets == "ready\n"
+    ask = lambda do |word|
+      process.puts(word)
+      JSON.parse(process.gets)
+    end
+    clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
+    client, request = HeapInspector.module_eval("[Client, MemoryRequest]", __FILE__, __LINE__)
+    outside = { "agent" => -> { client.new(process.pid).ask(:memory) }, "command" => -> { request.look(process.pid) } }
+    rss = File.read("/proc/#{process.pid}/status")[/VmRSS:\s+(\d+)/, 1].to_i / 1024
+    rows = %w[nothing memory pss scrape].to_h { |word| [word, Array.new(LOOKS) { ask.call(word) }] }
+    outside.each do |word, look|
+      rows[word] = Array.new(LOOKS) do
+        ask.call("begin")
+        start = clock.call
+        look.call
+        [clock.call - start, nil, ask.call("end").last]
+      end
+    end
+    process.close_write
+    [rss, rows]
+  end
+end
+
+LOOKED = {
+  "nothing" => "nothing, for 30 ms", "memory" => "`HeapInspector.memory`", "agent" => "asked through the agent",
+  "command" => "`heap_inspector memory`, less Ruby's start", "pss" => "`HeapInspector.memory(pss: true)`",
+  "scrape" => "a scrape of `HeapInspector::Metrics`"
+}.freeze
+
+$LOAD_PATH.unshift(LIB)
+require "heap_inspector"
+puts "", "| a look at memory | kept | MiB | ms in all | CPU ms | stall ms, least | median | most |", "|---|---|---|---|---|---|---|---|"
+Dir.mktmpdir("hi") do |folder|
+  ENV["HEAP_INSPECTOR_DIR"] = File.join(folder, "run")
+  %w[strings objects].each do |kept|
+    rss, rows = memory_looks(Integer(ENV.fetch("MEGABYTES", "1024")), kept)
+    LOOKED.each do |word, name|
+      times = rows.fetch(word).transpose.map { |values| values.compact.sort.map { |value| (value * 1000).round(1) } }
+      took, used, stall = times.map { |values| values[values.size / 2] || "-" }
+      puts "| #{name} | #{kept} | #{rss} | #{took} | #{used} | #{times.last.first} | #{stall} | #{times.last.last} |"
+    end
+  end
+end
+
 # What a million allocations cost, and a second of waiting, by what is switched on.
 COSTS = {
   "without the gem" => "",

@@ -54,6 +54,7 @@ module HeapInspector
   autoload :Estimate, "heap_inspector/groups"
   autoload :Expectation, "heap_inspector/expectation"
   autoload :Export, "heap_inspector/export"
+  autoload :ExtensionGems, "heap_inspector/extension_gems"
   autoload :Facts, "heap_inspector/facts"
   autoload :Fill, "heap_inspector/collections"
   autoload :Folder, "heap_inspector/folder"
@@ -155,10 +156,10 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
-  private_constant :DumpRequest, :Escape, :Export, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands, :MemoryLook, :MemoryOutside
-  private_constant :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes, :ProcessTable, :ProcFs
-  private_constant :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining, :Size, :Threshold
-  private_constant :Summaries, :SummaryRequest
+  private_constant :DumpRequest, :Escape, :Export, :ExtensionGems, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands
+  private_constant :MemoryLook, :MemoryOutside, :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes
+  private_constant :ProcessTable, :ProcFs, :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining
+  private_constant :Size, :Summaries, :SummaryRequest, :Threshold
   private_constant :TracerStatus, :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
@@ -501,7 +502,7 @@ module HeapInspector
   end
 
   # Where the resident memory of this process is, in rows that add up to it: Ruby's heap, what its objects hold beside it, malloc's free
-  # memory, stacks, libraries, and what nobody names. Other threads stand still for about 3 ms; no lock of malloc's is taken.
+  # memory, stacks, libraries, and what nobody names. Other threads stand still for 3 to 5 ms; no lock of malloc's is taken.
   #
   # What objects hold is estimated by a sample of slots, what of malloc's memory is free by a sample of its chunks where it is glibc's. The
   # rest are figures of the kernel, of Ruby and of the allocator.
@@ -548,8 +549,8 @@ module HeapInspector
   # Takes one dump of this process when its memory exceeds a limit, by default resident bytes; of all processes of the user on the host, one
   # in `cool_down` seconds. Children that are forked later are watched too.
   #
-  # @param limit [Integer, String] bytes, or such as `"2GB"`, `"90%"` of the cgroup's memory, `"50MB/min"` of growth, `"5M slots"`, or
-  #   several of them with commas between; nil ends the watch. {watch_memory} has more
+  # @param limit [Integer, String] bytes, or such as `"2GB"`, `"90%"` of the cgroup's memory, `"20% pressure"`, `"50MB/min"` of growth,
+  #   `"5M slots"`, or several of them with commas between; nil ends the watch. {watch_memory} has more
   # @param folder [String, nil] where the dump goes; by default that of temporary files
   # @param every [Numeric] seconds between two looks
   # @param cool_down [Numeric] seconds
@@ -573,17 +574,18 @@ module HeapInspector
   #
   # @param rss [Integer, String, nil] resident bytes, or such as `"2GB"`
   # @param growth [Integer, String, nil] bytes that it grows by a minute, by the last ten looks
-  # @param cgroup [Float, nil] a part of the memory that the cgroup allows (version 1 or 2), such as 0.9; files that can be given up do not
-  #   count
-  # @param pressure [Numeric, nil] percent of the last 10 s in which something waited for memory
+  # @param cgroup [Float, nil] a part of the memory that a cgroup allows (version 1 or 2), such as 0.9, of the fullest that the process is
+  #   in; files that can be given up do not count
+  # @param pressure [Numeric, nil] percent of the last 10 s in which something waited for memory, in one of the cgroups or on the host
   # @param live_slots [Integer, nil] slots of Ruby's heap in use
   # @param action [Symbol, String] `:dump`, `:profile`, or a command for the shell, which finds the reason in `HEAP_INSPECTOR_MEASURE`,
-  #   `_VALUE`, `_LIMIT` and `_PID`. Before a dump for `cgroup` or `pressure` a profile is written where allocations are traced; the dump is
-  #   refused where memory does not allow it
+  #   `_VALUE`, `_LIMIT` and `_PID`. Before a dump for `cgroup` or `pressure` each process that traces writes a profile; the dump is
+  #   refused where memory does not allow it: docs/memory.md says what that means
   # @param every [Numeric] seconds between two looks
   # @param cool_down [Numeric] seconds until it may be done again; of dumps among all processes of the user
   # @param most [Integer] how often in all, in each process
   # @param folder [String, nil] where dumps and profiles go; by default that of temporary files
+  # @param force [Boolean] whether to dump where memory or disk look too small
   # @yieldparam measure [Symbol] which condition holds
   # @yieldparam value [Numeric] what was measured
   # @yieldparam limit [Numeric] its limit
@@ -593,11 +595,11 @@ module HeapInspector
   #   HeapInspector.watch_memory(cgroup: 0.9, growth: "100MB", action: :dump, most: 3)
   #   HeapInspector.watch_memory(rss: "1.5GB", every: 10) { |measure, value| Alarm.call("memory", measure => value) }
   def self.watch_memory(rss: nil, growth: nil, cgroup: nil, pressure: nil, live_slots: nil, action: :dump, every: 60, cool_down: 3600,
-                        most: 1, folder: nil, &block)
+                        most: 1, folder: nil, force: false, &block)
     main_ractor!(:watch_memory)
     limits = Threshold.checked(rss: rss, growth: growth, cgroup: cgroup, pressure: pressure, live_slots: live_slots)
     Threshold.watch(Object.new, limits, action: Threshold.action(action, block), every: every, cool_down: cool_down, most: most,
-                                        folder: folder)
+                                        folder: folder, dump: { force: force })
   end
 
   # Ends all that {watch_memory} and {dump_above} began in this process.

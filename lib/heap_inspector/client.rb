@@ -248,7 +248,7 @@ module HeapInspector
 
     def unreachable
       uid = ProcFs.status(@pid)["Uid"]
-      return "there is no process #{@pid}" if uid.nil? || ProcFs.ended?(@pid)
+      return ProcFs.absence(@pid) if uid.nil? || ProcFs.ended?(@pid)
       return "process #{@pid} belongs to uid #{uid}: ask as that user, or as root" unless ProcFs.may_look?(uid)
 
       "process #{@pid} is not armed: put `plugin :heap_inspector` into config/puma.rb, or call HeapInspector.arm in the process, and " \

@@ -63,9 +63,14 @@ module HeapInspector
     #   @return [Array<MemoryRow>] parts that add up to `rss`
     # @!attribute [r] facts
     #   @return [Hash{Symbol => Numeric}] what is known beside, such as `:threads`, `:gc_count`, `:shared` (bytes that relatives have too)
+    # @!attribute [r] work
+    #   @return [Hash{Symbol => Integer}, nil] what the process did until then ({HeapInspector.work}); nil where it was not asked
+    # @!attribute [r] extensions
+    #   @return [Array<String>, nil] gems whose C code is loaded, such as `nokogiri 1.15.4`, by what of it is in memory, at most 40; nil
+    #     where that is not known
     # @!attribute [r] missing
     #   @return [String, nil] why there are fewer rows than there could be
-    fields :pid, :time, :rss, :pss, :allocator, :rows, :facts, :missing
+    fields :pid, :time, :rss, :pss, :allocator, :rows, :facts, :work, :extensions, :missing
 
     # @param name [String]
     # @return [Integer] the bytes of a row, 0 where there is none
@@ -117,8 +122,9 @@ module HeapInspector
     def self.memory(told, pid, shares = {})
       rows = told["rows"].map { |row| MemoryRow.of(row.transform_keys(&:to_sym)) }
       facts = FACTS.to_h { |name| [name.to_sym, told["facts"][name]] }.compact.merge(shares.slice(:private, :shared, :swap))
+      work = told["work"]&.transform_keys(&:to_sym)
       Memory.new(pid: pid, time: told["time"], rss: told["rss"], pss: shares[:pss], allocator: told["allocator"], rows: rows.freeze,
-                 facts: facts.freeze, missing: told["missing"])
+                 facts: facts.freeze, work: work.freeze, extensions: told["extensions"].freeze, missing: told["missing"])
     end
   end
 

@@ -12,7 +12,8 @@ module HeapInspector
     # @!attribute [r] text
     #   @return [String] what it is, and what to do next
     # @!attribute [r] evidence
-    #   @return [Hash{Symbol => Numeric}] the figures, bytes where nothing else is said
+    #   @return [Hash{Symbol => Numeric, Array<String>}] the figures, bytes where nothing else is said; of a leak in C code also `:gems`,
+    #     those whose C code is loaded
     fields :kind, :text, :evidence
 
     # @return [String]
@@ -43,6 +44,8 @@ module HeapInspector
     FREE_SLOTS = 0.25
     # Of all that is free the part that lies in malloc's other arenas, or in malloc, if it is fragmented.
     IN_ARENAS = 0.5
+    # Gems with C code that are named.
+    GEMS = 5
     # Bytes in slots of a symbol or a piece of code: its own slot and a text's.
     PER_NAME = 80
 
@@ -119,13 +122,16 @@ module HeapInspector
       # Without a collection in between, what is more may be garbage.
       return if %i[ruby_leak code_growth].include?(kind) && more(:gc_count).zero?
 
-      say(kind, "#{begun(growth, bytes)} #{send(:"grown_#{kind}")}", growth: growth, carried: bytes, seconds: seconds,
-                                                                     gc_count: more(:gc_count))
+      evidence = { growth: growth, carried: bytes, seconds: seconds, gc_count: more(:gc_count) }
+      evidence[:gems] = @now.extensions if kind == :native_leak && @now.extensions
+      say(kind, "#{begun(growth, bytes)} #{send(:"grown_#{kind}")}", **evidence)
     end
 
     # Symbols and code lie in slots too, so what they take there is theirs.
     def carried_bytes
       rows = CARRIERS.transform_values { |names| names.sum { |name| @now.bytes(name) - @before.bytes(name) } }
+      # Where malloc tells nothing, or nobody but the kernel was asked, what is anonymous may be anybody's.
+      rows[:mapping_leak] -= @now.bytes("anonymous") - @before.bytes("anonymous") unless @now.allocator && @before.allocator
       names = [more(:symbols) + more(:code) + more(:classes), 0].max * PER_NAME
       names = 0 unless names + rows[:code_growth] > rows[:ruby_leak] * CARRIES
       # What objects hold is an estimate, and no more than malloc has in use more; what is, and is not theirs, is somebody else's.
@@ -150,8 +156,19 @@ module HeapInspector
     end
 
     def grown_native_leak
-      "are in use by malloc without being Ruby's objects: a leak in C code, such as a gem's extension or a library; go on with " \
-        "heaptrack, or with jeprof and jemalloc's profiling"
+      "are in use by malloc without being Ruby's objects: a leak in C code, such as a gem's extension or a library#{loaded_gems}; go on " \
+        "with #{"heaptrack, or with " unless @now.allocator == "jemalloc"}jeprof and jemalloc's profiling (MALLOC_CONF=prof:true)"
+    end
+
+    # Any of them may be it, and so may a library that one is linked with.
+    def loaded_gems
+      return unless @now.extensions
+
+      named = @now.extensions.first(GEMS)
+      return ", though no gem with C code is loaded" if named.empty?
+
+      left = @now.extensions.size - named.size
+      " (gems with C code that are loaded: #{named.join(", ")}#{" and #{left} more" if left.positive?})"
     end
 
     def grown_mapping_leak

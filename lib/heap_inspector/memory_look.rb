@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "native"
+require_relative "extension_gems"
 require_relative "memory"
 require_relative "proc_fs"
 require_relative "tracing"
@@ -68,7 +69,8 @@ module HeapInspector
       @found[:named].each { |name, bytes| row("mapping:#{name[0, LONGEST]}", bytes, "kernel") }
       row("anonymous", @rest, "kernel", named: false)
       Memory.new(pid: Process.pid, time: Time.now.to_f, rss: @found[:resident], pss: @shares[:pss], allocator: allocator,
-                 rows: @rows.freeze, facts: facts.freeze, missing: missing)
+                 rows: @rows.freeze, facts: facts.freeze, work: HeapInspector.work.freeze,
+                 extensions: ExtensionGems.among(@found[:files]).freeze, missing: missing)
     end
 
     private

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "extension_gems"
 require_relative "memory"
 require_relative "proc_fs"
 
@@ -36,8 +37,7 @@ module HeapInspector
       private
 
       def refusal(pid, status)
-        return "there is no /proc here, of which memory is read" unless File.directory?("/proc/self")
-        return "there is no process #{pid}, or /proc hides it (hidepid)" if status.empty?
+        return ProcFs.absence(pid) if status.empty?
         return "process #{pid} is ending, or one of the kernel's: it has no memory" if ProcFs.may_look?(status["Uid"])
 
         "process #{pid} belongs to uid #{status["Uid"]}: ask as that user, or as root"
@@ -61,7 +61,7 @@ module HeapInspector
       shares = ProcFs.shares(@pid)
       facts = { threads: status["Threads"], **shares.slice(:private, :shared, :swap) }.compact
       Memory.new(pid: @pid, time: Time.now.to_f, rss: rows.sum(&:bytes), pss: shares[:pss], allocator: nil, rows: rows.freeze,
-                 facts: facts.freeze, missing: @missing)
+                 facts: facts.freeze, work: nil, extensions: ExtensionGems.among(@files).freeze, missing: @missing)
     end
 
     private

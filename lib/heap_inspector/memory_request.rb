@@ -18,7 +18,7 @@ module HeapInspector
     def self.look(pid)
       MemoryTold.memory(Client.new(pid).ask(:memory), pid, ProcFs.shares(pid))
     rescue AgentError => e
-      raise if ProcFs.ended?(pid) && File.directory?("/proc/self")
+      raise if ProcFs.ended?(pid)
 
       MemoryOutside.take(pid, "by /proc alone, so Ruby's heap and malloc's memory are not told apart (#{e.message})")
     end
@@ -106,10 +106,15 @@ module HeapInspector
     def tell(series, look)
       before = series.looks.last
       series.looks << look
-      return @out.puts(line(look)) if @format == "jsonl"
       return if @format == "json"
+      return whole(line(look)) if @format == "jsonl"
 
-      @out.puts "#{Time.at(look.time).utc.strftime("%FT%TZ")} #{Size.bytes(look.rss).rjust(11)}#{change(before, look)}"
+      whole "#{Time.at(look.time).utc.strftime("%FT%TZ")} #{Size.bytes(look.rss).rjust(11)}#{change(before, look)}"
+    end
+
+    # Who reads along is not to wait for the next looks.
+    def whole(text)
+      @out.puts text
       @out.flush
     end
 
@@ -131,10 +136,13 @@ module HeapInspector
       return @out.puts(line(series.to_h)) if @format == "jsonl"
       return @out.puts(pretty(series.to_h.merge(looks: series.looks))) if @format == "json"
 
-      @out.puts "resident memory #{series.sparkline} #{signed(series.slope_of_rss.round)} a minute"
+      by_work = series.per_work
+      each = ", #{signed(by_work[:rss].round)} for each of #{Size.count(by_work[:work])} #{by_work[:unit]}" if by_work
+      @out.puts Escape.terminal("resident memory #{series.sparkline} #{signed(series.slope_of_rss.round)} a minute#{each}")
       titles = series.looks.flat_map(&:rows).to_h { |row| [row.name, row.title] }
       series.slopes.first(ROWS).select { |_, slope| slope >= 1024 }.each do |name, slope|
-        @out.puts "  #{signed(slope.round).rjust(11)} a minute  #{Escape.terminal(titles[name])}"
+        each = " #{signed(by_work[:rows].fetch(name).round).rjust(11)} each" if by_work
+        @out.puts "  #{signed(slope.round).rjust(11)} a minute#{each}  #{Escape.terminal(titles[name])}"
       end
       diagnoses(series).each { |line| @out.puts line }
     end

@@ -5,7 +5,7 @@ require_relative "memory_look"
 
 module HeapInspector
   # Where this process's resident memory is, as Prometheus reads it: a Rack endpoint. A thread looks every while, so that a scrape costs
-  # nothing but the text (0.1 to 0.5 ms); the look takes 10 to 50 ms of CPU and holds other threads up for about 3 ms. What a server
+  # nothing but the text (0.1 to 0.5 ms); the look takes 10 to 50 ms of CPU and holds other threads up for 3 to 5 ms. What a server
   # with several workers answers is the memory of the worker that is asked: with several, write files ({HeapInspector.metrics_every}).
   #
   # It shows sizes alone, no path and no value. Who may see it is the app's to say.

@@ -10,10 +10,13 @@ module HeapInspector
     # A cgroup of version 1 says so where it has no limit.
     UNLIMITED = 1 << 60
 
+    # What a cgroup of version 1 limits, each in a file with what is in use beside it: memory, and memory and swap together.
+    V1 = %w[memory memory.memsw].freeze
+
     # Bytes of a table of sockets: some 100,000 of them.
     LONGEST_TABLE = 16_000_000
 
-    private_constant :LONGEST_TABLE, :UNLIMITED
+    private_constant :LONGEST_TABLE, :UNLIMITED, :V1
 
     class << self
       # @param pid [Integer, String] or `"self"`
@@ -68,6 +71,25 @@ module HeapInspector
         read("/proc/#{pid}/net/unix", LONGEST_TABLE).scan(%r{ (/[^\n]+)$}).flatten
       end
 
+      # @return [Boolean] whether there is a /proc
+      def here?
+        File.directory?("/proc/self")
+      end
+
+      # @param pid [Integer] of a process that is not to be seen
+      # @return [String] why
+      def absence(pid)
+        return "there is no /proc here, by which processes are found" unless here?
+        return "there is no process #{pid}" unless hides?
+
+        "there is no process #{pid}, or /proc hides it (hidepid): ask as its user, or as root"
+      end
+
+      # @return [Boolean] whether other users' processes are not to be seen
+      def hides?
+        !Process.euid.zero? && read("/proc/self/mounts").match?(%r{^\S+ /proc proc \S*\bhidepid=(?!0|off)})
+      end
+
       # @param uid [Integer] whose a process is
       # @return [Boolean] whether we may ask it
       def may_look?(uid)
@@ -85,10 +107,14 @@ module HeapInspector
         limits(cgroups, root) { |most, used, files| [used - files, 0].max.fdiv([most, 1].max) }.max
       end
 
-      # @return [Float, nil] percent of the last 10 s in which something waited for memory, in the process's cgroup or on the host
-      def memory_pressure(cgroups = read("/proc/self/cgroup"), root = CGROUPS)
+      # @param host [String] the host's own file
+      # @return [Float, nil] percent of the last 10 s in which something waited for memory: in the process's cgroup, in those around it, and
+      #   on the host the most of them; nil where the kernel does not count that
+      def memory_pressure(cgroups = read("/proc/self/cgroup"), root = CGROUPS, host = "/proc/pressure/memory")
         own = cgroups[/^0::(.+)$/, 1]
-        paths = [own && File.join(root, own, "memory.pressure"), "/proc/pressure/memory"].compact
+        # Version 2 may be mounted beside version 1; that has no such file.
+        folders = own ? [root, File.join(root, "unified")].product(around(own)).map { |place, each| File.join(place, each) } : []
+        paths = [host, *folders.map { |each| File.join(each, "memory.pressure") }]
         paths.filter_map { |path| read(path)[/^some avg10=(\d+\.\d+)/, 1]&.to_f }.max
       end
 
@@ -133,8 +159,9 @@ module HeapInspector
           if controllers.empty?
             around(path).filter_map { |each| limit(File.join(root, each), "memory.max", "memory.current", "inactive_file") }
           elsif controllers.split(",").include?("memory")
-            files = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"]
-            around(path).filter_map { |each| limit(File.join(root, "memory", each), *files) }
+            V1.product(around(path)).filter_map do |what, each|
+              limit(File.join(root, "memory", each), "#{what}.limit_in_bytes", "#{what}.usage_in_bytes", "total_inactive_file")
+            end
           else
             []
           end

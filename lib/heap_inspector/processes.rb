@@ -76,6 +76,8 @@ module HeapInspector
       def named(word, host: false)
         return [Integer(word, 10)] if word.match?(/\A[1-9]\d{0,9}\z/)
 
+        raise AgentError, ProcFs.absence(nil) unless ProcFs.here?
+
         armed = list.select(&:armed?)
         return all(armed, host) if word == "all"
 
@@ -105,7 +107,11 @@ module HeapInspector
       def all(armed, host)
         found = host ? armed : armed.select(&:at_hand?)
         return found unless found.empty?
-        raise AgentError, "no process is armed: put `plugin :heap_inspector` into config/puma.rb and restart" if armed.empty?
+
+        if armed.empty?
+          unseen = " (/proc hides those of others: hidepid)" if ProcFs.hides?
+          raise AgentError, "no process is armed#{unseen}: put `plugin :heap_inspector` into config/puma.rb and restart"
+        end
 
         raise AgentError, "no process with its socket in #{Folder.path} is armed, but #{armed.size} elsewhere on this host: " \
                           "name one by its pid, set HEAP_INSPECTOR_DIR, or say --host for all"

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "extension_gems"
 require_relative "memory"
 
 module HeapInspector
@@ -37,7 +38,13 @@ module HeapInspector
       value.is_a?(Hash) && short.call(value["name"]) && whole.call(value["bytes"]) && flag.call(value["named"]) && short.call(value["by"])
     end
     facts = ->(value) { value.is_a?(Hash) && value.values_at(*MemoryTold::FACTS).all?(&maybe.call(seconds)) }
+    # What older agents do not tell.
+    gems = lambda do |value|
+      value.nil? || (value.is_a?(Array) && value.size <= ExtensionGems::MOST &&
+        value.all? { |name| text.call(name) && name.match?(ExtensionGems::NAME) })
+    end
     memory = { "pid" => whole, "time" => seconds, "rss" => whole, "allocator" => maybe.call(short), "missing" => maybe.call(text),
+               "work" => maybe.call(counts), "extensions" => gems,
                "facts" => facts, "rows" => ->(value) { value.is_a?(Array) && value.size <= 200 && value.all?(&row) } }
     look = lambda do |value|
       value.is_a?(Hash) && memory.all? { |name, shape| shape.call(value[name]) } &&

@@ -9,7 +9,7 @@ module HeapInspector
   #   process without workers being worker 0; `none`, `off`, `false` or `no`
   # - `HEAP_INSPECTOR_TRACE_MODE`: `sampled`, `full` or `continuous`; see {HeapInspector.trace_object_allocations_start}
   # - `HEAP_INSPECTOR_TRACE_EVERY`: allocations for each stack
-  # - `HEAP_INSPECTOR_DUMP_ABOVE`: a size, such as `2GB`, or `90%`, `50MB/min`, `5M slots`; see {HeapInspector.dump_above}
+  # - `HEAP_INSPECTOR_DUMP_ABOVE`: a size, such as `2GB`, or `90%`, `20% pressure`, `50MB/min`, `5M slots`; see {HeapInspector.dump_above}
   # - `HEAP_INSPECTOR_DUMP_DIR`: where that puts its dump
   # - `HEAP_INSPECTOR_PROFILE_EVERY`: a time, such as `60s` or `10m`; see {HeapInspector.profile_every}
   # - `HEAP_INSPECTOR_PROFILE_DIR`: where that puts its profiles

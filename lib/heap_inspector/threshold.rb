@@ -27,13 +27,16 @@ module HeapInspector
       LOOKS = (3..10)
       # Seconds that a command may take.
       LONGEST = 600
+      # Where the kernel may soon end the process.
+      NEAR = %i[cgroup pressure].freeze
 
-      private_constant :LOOKS, :LONGEST
+      private_constant :LOOKS, :LONGEST, :NEAR
 
       # @param limits [Hash{Symbol => Numeric}] by what is measured
       # @param action [Symbol, String, #call] one of {ACTIONS}, a command, or what is called with the measure, its value and the limit
       def initialize(limits, action:, every:, cool_down:, most:, folder:, dump:)
-        @limits = limits
+        near, others = limits.partition { |name,| NEAR.include?(name) }
+        @limits = (near + others).to_h
         @action = action
         @every = every
         @cool_down = cool_down
@@ -41,7 +44,7 @@ module HeapInspector
         @folder = folder
         @dump = dump
         @looks = []
-        @done = 0
+        @done = @profiles = 0
       end
 
       # What its thread does until it has acted so often as it may.
@@ -52,7 +55,10 @@ module HeapInspector
           sleep(@every)
           begin
             found = fulfilled
-            next if found.nil? || (shared? && !Threshold.turn?(@cool_down))
+            next unless found
+
+            profile_first(*found) if @action == :dump
+            next if shared? && !Threshold.turn?(@cool_down)
 
             act(*found)
             @done += 1
@@ -89,7 +95,7 @@ module HeapInspector
       # Bytes a minute, by a line through the last looks.
       def growth
         rss = ProcFs.status(Process.pid)["VmRSS"] || (return nil)
-        @looks << [Process.clock_gettime(Process::CLOCK_MONOTONIC) / 60, rss]
+        @looks << [now / 60, rss]
         @looks.shift if @looks.size > LOOKS.max
         return if @looks.size < LOOKS.min
 
@@ -107,9 +113,22 @@ module HeapInspector
         end
       end
 
-      # Who is to be killed soon may not live to the end of a dump; a profile is there in a moment.
+      # Who is to be killed soon may not live to the end of a dump, may not get the memory for one, and need not have its turn; a profile is
+      # there in a moment, and each process has its own.
+      def profile_first(name, value, limit)
+        return unless NEAR.include?(name) && Tracing.tracing? && @profiles < @most
+        return if @profiled && now - @profiled < @cool_down
+
+        @profiled = now
+        @profiles += 1
+        Background.tell("#{words(name, value, limit)}: wrote #{profile}")
+      rescue StandardError, ScriptError => e
+        Background.tell("no profile before the dump: #{e.message}")
+      end
+
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
       def dump(name, value, limit)
-        Background.tell("#{words(name, value, limit)}: wrote #{profile}") if %i[cgroup pressure].include?(name) && Tracing.tracing?
         file = HeapInspector.dump(path("heap-%s.json.zst"), **@dump)
         Background.tell("#{words(name, value, limit)}: took #{file.path}")
       end
@@ -167,7 +186,7 @@ module HeapInspector
         (match[1].to_f * UNITS.fetch(match[2].upcase)).round
       end
 
-      # @param words [String, Integer] sizes, `90%` of a cgroup, `50MB/min`, `5M slots`, with commas between
+      # @param words [String, Integer] sizes, `90%` of a cgroup, `20% pressure`, `50MB/min`, `5M slots`, with commas between
       # @return [Hash{Symbol => Numeric}] limits by what is measured
       # @raise [ArgumentError]
       def limits(words)
@@ -176,6 +195,7 @@ module HeapInspector
         words.split(",").to_h do |word|
           case word.strip
           when /\A(\d{1,2}(?:\.\d+)?)\s*%\z/ then [:cgroup, share(Regexp.last_match(1).to_f / 100)]
+          when /\A(\d{1,2}(?:\.\d+)?)\s*%\s*pressure\z/ then [:pressure, percent(Regexp.last_match(1).to_f)]
           when %r{\A(.+?)\s*/\s*min\z} then [:growth, bytes(Regexp.last_match(1))]
           when /\A(\d+(?:\.\d+)?)\s*([KMG]?)\s*slots\z/i
             [:live_slots, whole(Regexp.last_match(1).to_f * THOUSANDS.fetch(Regexp.last_match(2).upcase))]

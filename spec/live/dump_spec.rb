@@ -29,6 +29,12 @@ RSpec.describe HeapInspector, ".dump" do
     [process, child]
   end
 
+  it "has the child go first where memory runs out" do
+    process, child = stuck
+    eventually { File.read("/proc/#{child}/oom_score_adj").to_i == 1000 }
+    expect(File.read("/proc/#{process.pid}/oom_score_adj").to_i).to be < 1000
+  end
+
   # A process whose child writes a dump into `path`, the child, and the unfinished file.
   def writing
     process = living(<<~RUBY)

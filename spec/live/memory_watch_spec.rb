@@ -25,6 +25,92 @@ RSpec.describe "watching memory" do
     end
   end
 
+  # Cgroups, /proc/self/cgroup and the host's pressure are read from a folder.
+  let(:made_up) do
+    FileUtils.mkdir_p(File.join(folder, "sys"))
+    <<~RUBY
+      HeapInspector.send(:const_get, :ProcFs).singleton_class.prepend(Module.new do
+        def read(path, most = nil)
+          path = path.sub(%r{\\A/sys/fs/cgroup}, #{File.join(folder, "sys").inspect})
+          path = File.join(#{folder.inspect}, File.basename(path)) if %w[/proc/self/cgroup /proc/pressure/memory].include?(path)
+          super
+        end
+      end)
+    RUBY
+  end
+
+  # Writes what there is to read, at the end what processes are in.
+  def group(cgroups, **files)
+    files.each do |path, text|
+      path = File.join(folder, path.to_s)
+      FileUtils.mkdir_p(File.dirname(path))
+      File.write(path, "#{text}\n")
+    end
+    File.write(File.join(folder, "cgroup"), "#{cgroups}\n")
+  end
+
+  {
+    "a cgroup of version 2" => ["0::/app", "sys/app/memory.max", "sys/app/memory.current"],
+    "one around it" => ["0::/app/web", "sys/app/memory.max", "sys/app/memory.current"],
+    "a cgroup of version 1" => ["4:memory:/app", "sys/memory/app/memory.limit_in_bytes", "sys/memory/app/memory.usage_in_bytes"],
+    "one that limits swap too" => ["4:memory:/app",
+                                   "sys/memory/app/memory.memsw.limit_in_bytes", "sys/memory/app/memory.memsw.usage_in_bytes"]
+  }.each do |name, (cgroups, limit, usage)|
+    it "acts when #{name} is full, and not before" do
+      group(cgroups, limit.to_sym => 1000, usage.to_sym => 500)
+      process = watched("#{made_up}HeapInspector.watch_memory(cgroup: 0.9, every: 0.02) { |*all| puts all.join(' ') }",
+                        "gets\nsleep(0.2)\nputs 'none yet'\ngets")
+      process.say("wait")
+      expect(process.line).to eq "none yet"
+      File.write(File.join(folder, usage), "940\n")
+      expect(process.line).to eq "cgroup 0.94 0.9"
+    end
+  end
+
+  {
+    "the host" => ["0::/app", "memory"], "its cgroup" => ["0::/app", "sys/app/memory.pressure"],
+    "a cgroup around its" => ["0::/app/web", "sys/app/memory.pressure"],
+    "a cgroup of version 2 beside version 1" => ["4:memory:/x\n0::/app", "sys/unified/app/memory.pressure"]
+  }.each do |name, (cgroups, file)|
+    it "acts when memory is waited for in #{name}" do
+      group(cgroups, memory: "some avg10=0.00 avg60=0.00",
+                     file.to_sym => "some avg10=31.25 avg60=0.00 avg300=0.00 total=1\nfull avg10=9.00")
+      process = watched("#{made_up}HeapInspector.watch_memory(pressure: 30, every: 0.02) { |*all| puts all.join(' ') }")
+      expect(process.line(/pressure/)).to eq "pressure 31.25 30.0"
+    end
+  end
+
+  dumps = "HeapInspector.trace_object_allocations_start\nHeapInspector.watch_memory(rss: 1, cgroup: 0.9, every: 0.05, cool_down: 60"
+
+  it "writes a profile where the end is near, and no dump where memory does not allow it" do
+    group("0::/app", "sys/app/memory.max": 1000, "sys/app/memory.current": 950)
+    process = watched("#{made_up}#{dumps}, folder: #{folder.inspect})")
+    expect(process.line(/heap_inspector/)).to match(/95 % of the cgroup's memory in use, more than 90 %: wrote .*heap-profile-.*\.pb\.gz\z/)
+    expect(process.line(/heap_inspector/)).to match(/no dump at 95 % of the cgroup's memory.*: not enough memory for a fork/)
+    expect(Dir.glob("#{folder}/heap-*.zst")).to be_empty
+  end
+
+  it "takes the dump after the profile where there is room for it, or where it must" do
+    [["", { "sys/app/memory.max": 20 << 30, "sys/app/memory.current": 19 << 30 }],
+     [", force: true", { "sys/app/memory.max": 1 << 20, "sys/app/memory.current": 1 << 20 }]].each do |force, files|
+      group("0::/app", **files)
+      process = watched("#{made_up}#{dumps}, folder: #{folder.inspect}#{force})",
+                        environment: { "HEAP_INSPECTOR_DIR" => File.join(folder, "run#{force.size}") })
+      expect(Array.new(2) { process.line(/heap_inspector/)[/wrote|took/] }).to eq(%w[wrote took]), force
+      expect(Dir.glob("#{folder}/heap-#{process.pid}-*.json.zst").size).to eq 1
+    end
+  end
+
+  it "has each process write its profile, though one takes the dump for all" do
+    group("0::/app", "sys/app/memory.max": 20 << 30, "sys/app/memory.current": 19 << 30)
+    first = watched("#{made_up}#{dumps}, folder: #{folder.inspect})")
+    first.line(/took/)
+    second = watched("#{made_up}#{dumps}, folder: #{folder.inspect})")
+    second.line(/wrote/)
+    expect(Dir.glob("#{folder}/heap-profile-*").size).to eq 2
+    expect(Dir.glob("#{folder}/heap-*.zst").map { |path| path[/heap-(\d+)/, 1].to_i }).to eq [first.pid]
+  end
+
   it "runs a command that knows the reason" do
     out = File.join(folder, "reason")
     command = "echo $HEAP_INSPECTOR_MEASURE $HEAP_INSPECTOR_PID > #{out}"
@@ -63,12 +149,17 @@ RSpec.describe "watching memory" do
     expect(seen).to contain_exactly("seen #{process.pid}", "seen #{child}")
   end
 
+  it "takes several conditions in words" do
+    limits = HeapInspector.module_eval("Threshold", __FILE__, __LINE__).limits("2GB, 90%, 20% pressure,50 MB/min,5M slots")
+    expect(limits).to eq(rss: 2 << 30, cgroup: 0.9, pressure: 20.0, growth: 50 << 20, live_slots: 5_000_000)
+  end
+
   it "refuses conditions that make no sense" do
     [{}, { cgroup: 2 }, { cgroup: 0 }, { pressure: 101 }, { live_slots: 0 }, { rss: "much" }, { rss: 1, action: :shout },
      { rss: 1, every: 0 }, { rss: 1, most: 0 }, { rss: 1, action: "" }, { live_slots: Float::NAN }].each do |words|
       expect { HeapInspector.watch_memory(**words) }.to raise_error(ArgumentError), words.inspect
     end
-    ["200%", "/min", "x slots", "%", "1XB/min"].each do |word|
+    ["200%", "0% pressure", "pressure", "/min", "x slots", "%", "1XB/min"].each do |word|
       expect { HeapInspector.dump_above(word) }.to raise_error(ArgumentError), word
     end
   end

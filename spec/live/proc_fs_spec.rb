@@ -39,6 +39,14 @@ RSpec.describe "HeapInspector::ProcFs" do
     expect(rooms("12:cpu,cpuacct:/x\n4:memory:/docker/abc\n1:name=systemd:/y\n")).to eq [5 * mebibyte]
   end
 
+  it "takes the room that swap leaves in a cgroup of version 1, where that is limited with memory" do
+    files = { "memory.limit_in_bytes" => 64 << 20, "memory.usage_in_bytes" => 30 << 20, "memory.memsw.limit_in_bytes" => 70 << 20,
+              "memory.memsw.usage_in_bytes" => 69 << 20, "memory.stat" => "total_inactive_file 0" }
+    group("memory/docker/abc", files)
+    expect(rooms("4:memory:/docker/abc\n")).to eq [34 * mebibyte, 1 * mebibyte]
+    expect(proc_fs.cgroup_share("4:memory:/docker/abc\n", folder)).to be_within(0.001).of(69 / 70.0)
+  end
+
   it "takes in a container what is mounted there, whatever the path says" do
     group("", "memory.max" => 100 << 20, "memory.current" => 30 << 20)
     expect(rooms("0::/../../kubepods/pod1/abc\n")).to eq [70 * mebibyte]

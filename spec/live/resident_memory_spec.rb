@@ -168,9 +168,64 @@ RSpec.describe "resident memory" do
       before, after = course(growing(code), %i[fragmentation bloat].include?(kind) ? 0 : 1)
       found = after.diagnosis(since: before)
       expect(found.map(&:kind).first).to eq(kind), [found.map(&:text), before.to_s, after.to_s, after.facts].join("\n")
-      expect(found.first.evidence.values).to all be_a(Numeric)
+      expect(found.first.evidence.except(:gems).values).to all be_a(Numeric)
       expect(found.first.text).to match(/\d/)
     end
+  end
+
+  # A library of Ruby's as if it were a gem's.
+  it "names the gems with C code that are loaded where C code leaks" do
+    library = %w[zlib etc].map { |name| File.join(RbConfig::CONFIG["archdir"], "#{name}.so") }.find { |path| File.exist?(path) }
+    lacking("Ruby has no library of its own here") unless library
+    place = File.join(folder, "gems", "leaky-1.2.3", "lib", File.basename(library))
+    FileUtils.mkdir_p(File.dirname(place))
+    FileUtils.cp(library, place)
+    before, after = course(growing("require #{place.inspect}\n#{planted[:native_leak]}"), 1)
+    expect(before.extensions).to eq ["leaky 1.2.3"]
+    found = after.diagnosis(since: before).first
+    expect(found).to have_attributes(kind: :native_leak, evidence: include(gems: ["leaky 1.2.3"]))
+    expect(found.text).to include("(gems with C code that are loaded: leaky 1.2.3); go on with heaptrack")
+  end
+
+  it "tells a gem by where its library lies" do
+    {
+      "/var/lib/gems/3.1.0/extensions/x86_64-linux/3.1.0/msgpack-1.7.2/msgpack/msgpack.so" => "msgpack 1.7.2",
+      "/app/vendor/bundle/ruby/3.3.0/gems/nokogiri-1.15.4-x86_64-linux-gnu/lib/nokogiri/3.3/nokogiri.so" => "nokogiri 1.15.4",
+      "/usr/local/bundle/bundler/gems/leaky-3f9a1c0b2d4e/lib/leaky.so" => "leaky 3f9a1c0b2d4e",
+      "/gems/app/gems/google-protobuf-3.25.1/lib/google/3.3/protobuf_c.so (deleted)" => "google-protobuf 3.25.1",
+      "/usr/lib/x86_64-linux-gnu/ruby/vendor_ruby/3.1.0/sqlite3/sqlite3_native.so" => "sqlite3",
+      "/usr/lib/x86_64-linux-gnu/ruby/vendor_ruby/3.1.0/kgio_ext.so" => "kgio_ext",
+      "/usr/lib/ruby/vendor_ruby/3.1.0/x86_64-linux/a/b.so" => "a",
+      "/usr/lib/x86_64-linux-gnu/ruby/3.1.0/zlib.so" => nil, "/usr/lib/x86_64-linux-gnu/libc.so.6" => nil,
+      "/gems/leaky-1.0/data.bin" => nil, "/gems/\e[2J-1.0/a.so" => nil,
+      "/gems/\xff-1/a.so".b => nil, "/gems/\xff-1/b.so" => nil, "/gems/a.so" => nil,
+      "/gems/#{"x" * 90}-1.0/a.so" => nil
+    }.each { |path, name| expect(inside("ExtensionGems").among({ path => 1 })).to eq([name].compact), path }
+    files = { "/gems/b-1/a.so" => 1, "/gems/a-2/a.so" => 2, "/gems/b-1/b.so" => 2, "/gems/c-1/a.so" => 2 }
+    expect(inside("ExtensionGems").among(files)).to eq ["b 1", "a 2", "c 1"]
+    expect(inside("ExtensionGems").among((1..90).to_h { |at| ["/gems/g-#{at}/a.so", 1] }).size).to eq 40
+  end
+
+  it "names so many gems as one can look at" do
+    before, after = series_of([0, {}], [20 << 20, {}]).looks.map do |look|
+      values = look.class.members.to_h { |name| [name, look.public_send(name)] }
+      rows = look.rows.map { |row| row.name == "objects" ? row.class.new(**row.to_h, name: "malloc_used") : row }
+      look.class.new(**values, rows: rows, extensions: %w[a b c d e f g])
+    end
+    told = after.diagnosis(since: before).first
+    expect(told.text).to include("loaded: a, b, c, d, e and 2 more)")
+    expect(told.evidence[:gems].size).to eq 7
+    none = after.class.new(**after.to_h, extensions: [])
+    expect(none.diagnosis(since: before).first.text).to include("no gem with C code is loaded")
+    expect(after.class.new(**after.to_h, extensions: nil).diagnosis(since: before).first.evidence.keys).not_to include(:gems)
+  end
+
+  it "blames no mapping where only the kernel tells" do
+    process = living("K = []\nputs 'up'\nwhile gets do 20.times { K << \"x\" * 1_000_000 }; puts 'grown' end")
+    process.line(/up/)
+    before, after = course(process, 0)
+    expect(after.bytes("anonymous") - before.bytes("anonymous")).to be > 15_000_000
+    expect(after.diagnosis(since: before)).to eq []
   end
 
   it "speaks for lost copy-on-write where a child writes to what it shares" do
@@ -237,6 +292,31 @@ RSpec.describe "resident memory" do
       expect(command(*words).first.force_encoding("UTF-8")).to match(course)
     end
 
+    it "tells growth by request of a process that counts them" do
+      process = living(<<~RUBY)
+        HeapInspector.arm
+        puts "armed"
+        K = []
+        loop do
+          50.times { HeapInspector.count(:requests); K << "x" * 9000 }
+          HeapInspector.count(:ticks)
+          sleep(0.02)
+        end
+      RUBY
+      process.line(/armed/)
+      words = ["memory", process.pid.to_s, "--every", "0.5s", "--for", "1.6s"]
+      lines = command(*words, "--format", "jsonl").first.lines.map { |line| JSON.parse(line) }
+      looks = lines[..-2]
+      expect(looks.map { |look| look["work"]["requests"] }).to eq(looks.map { |look| look["work"]["requests"] }.sort)
+      done = looks.last["work"].to_h { |name, count| [name, count - looks.first["work"][name]] }
+      expect(lines.last["work"]).to eq done
+      expect(lines.last["per_work"]).to include("unit" => "requests", "work" => done["requests"], "rss" => be_between(8000, 12_000))
+      expect(lines.last["per_work"]["rows"]["objects"]).to be_between(4000, 14_000) # an estimate
+      told = command(*words).first.force_encoding("UTF-8")
+      expect(told).to match(/^resident memory [▁-█]+ \+[\d.]+ [MG]iB a minute, \+[\d.]+ KiB for each of [\d,]+ requests$/)
+      expect(told).to match(/^ +\+[\d.]+ [MG]iB a minute +\+[\d.]+ KiB each  malloc: held by Ruby's objects$/)
+    end
+
     it "asks the kernel where a process is not armed, and says so" do
       process = living("puts 'up'\ngets")
       process.line(/up/)
@@ -253,6 +333,8 @@ RSpec.describe "resident memory" do
       memory = { pid: 1, time: 1, rss: 5, allocator: nil, missing: nil, facts: {}, rows: [row] }
       [memory.merge(rss: 6), memory.merge(rows: [row.merge(bytes: -5)], rss: -5), memory.merge(rows: [row.merge(named: "no")]),
        memory.merge(rows: [row.merge(name: "x" * 500)]), memory.merge(facts: { threads: "\e[2J" }),
+       memory.merge(work: { requests: -1 }), memory.merge(work: [1]), memory.merge(extensions: ["\e[2J"]),
+       memory.merge(extensions: ["a"] * 50),
        memory.merge(rows: [row.merge(bytes: 0)] * 300, rss: 0),
        memory.merge(rows: nil)].each do |lie|
         process = growing("def grow = nil")
@@ -269,6 +351,26 @@ RSpec.describe "resident memory" do
         %w[memory 1 --for 1s] => /--for says how long/, %w[memory 1 --every 0s] => /some time between/,
         %w[memory 1 -f yaml] => /invalid argument/, %w[memory nobody] => /is no pid, worker-N or all/
       }.each { |words, told| expect(command(*words)[1]).to match(told), words.inspect }
+    end
+
+    it "says that a process ended, before its look and between two" do
+      process = growing("def grow = nil")
+      process.finish
+      expect(command("memory", process.pid.to_s)).to eq ["", "heap_inspector: there is no process #{process.pid}\n", 1]
+      process = growing("def grow = nil")
+      looking = started([RbConfig.ruby, Living::EXE, "memory", process.pid.to_s, "--every", "0.3s", "--for", "60s", "--format", "jsonl"])
+      looks = Array.new(3) { JSON.parse(looking.line(/\A\{/)) }
+      process.finish
+      expect(looks.map { |look| look["pid"] }.uniq).to eq [process.pid]
+      expect(looking.wait.exitstatus).to eq 1
+      expect(looking.rest).to match(/^heap_inspector: (?:there is no process #{process.pid}|process #{process.pid} .*)$/)
+      expect(JSON.parse(looking.rest.lines.grep(/"growth"/).first)).to include("rss_per_minute" => Integer)
+    end
+
+    it "says that a process is ending where its parent has not taken notice" do
+      parent = living("child = fork { exit!(0) }\nsleep(0.01) until File.read(\"/proc/\#{child}/stat\").match?(/\\) Z /)\nputs child\ngets")
+      child = parent.line(/\A\d+\z/)
+      expect(command("memory", child)).to match ["", /\Aheap_inspector: .*process #{child}\b/, 1]
     end
 
     it "trims a process, and says what it had before" do
@@ -289,6 +391,37 @@ RSpec.describe "resident memory" do
       before, after = out.match(told).captures.map(&:to_f)
       expect(after).to be < before - 30
     end
+  end
+
+  # Looks a minute apart at a process of so many bytes that did so much.
+  def series_of(*looks)
+    row = HeapInspector::MemoryRow
+    inside("MemorySeries").new.tap do |series|
+      looks.each_with_index do |(bytes, work), at|
+        rows = { "objects" => bytes, "bss" => 7 }.map { |name, size| row.new(name: name, bytes: size, named: true, by: "kernel") }
+        series.looks << HeapInspector::Memory.new(pid: 1, time: 60.0 * at, rss: bytes + 7, pss: nil, allocator: "glibc", rows: rows,
+                                                  facts: {}, work: work, extensions: [], missing: nil)
+      end
+    end
+  end
+
+  it "tells growth by the sort of work that it goes with" do
+    even = series_of([1000, { requests: 10, jobs: 0 }], [3000, { requests: 900, jobs: 2 }], [3000, { requests: 1800, jobs: 2 }],
+                     [6000, { requests: 1900, jobs: 5 }])
+    expect(even.work).to eq(requests: 1890, jobs: 5)
+    expect(even.per_work).to eq(unit: "jobs", work: 5, rss: 1000.0, rows: { "objects" => 1000.0, "bss" => 0.0 })
+    most = series_of([0, { jobs: 1, requests: 0 }], [500, { jobs: 2, requests: 10 }])
+    expect(most.per_work).to include(unit: "requests", work: 10, rss: 50.0)
+  end
+
+  it "tells no growth by work where none was done, or counts go back, and leaves looks out that do not tell" do
+    [[{}, {}], [{ requests: 4 }, { requests: 4 }], [{ requests: 9 }, { requests: 12 }, { requests: 10 }], [nil, nil], [nil, { jobs: 1 }],
+     [{ jobs: 4 }, {}]].each do |counts|
+      expect(series_of(*counts.map.with_index { |work, at| [at * 100, work] }).per_work).to be_nil, counts.inspect
+    end
+    gap = series_of([0, { jobs: 1 }], [900, nil], [200, { jobs: 3 }])
+    expect(gap.per_work).to eq(unit: "jobs", work: 2, rss: 100.0, rows: { "objects" => 100.0, "bss" => 0.0 })
+    expect(gap.to_h).to include(work: { jobs: 2 }, rss_per_minute: 100)
   end
 
   # What smaps may hold: a name that looks like a head, one that is no text, sizes without end.

@@ -383,7 +383,21 @@ fn fork() -> io::Result<libc::pid_t> {
         }
         let error = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
-        if pid < 0 { Err(error) } else { Ok(pid) }
+        if pid < 0 {
+            return Err(error);
+        }
+        let_go_first(pid);
+        Ok(pid)
+    }
+}
+
+/// Where memory runs out, on the host or in the cgroup, the kernel ends the child before this process. Said here, with the GVL, and not by
+/// the child itself: until that had its turn other threads had written to enough pages for the kernel to end this process. Where it may not
+/// be said, or the pids in /proc are others than ours, the child is as likely as its parent.
+fn let_go_first(child: libc::pid_t) {
+    let is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*std::process::id().to_string());
+    if is_ours {
+        let _ = fs::write(format!("/proc/{child}/oom_score_adj"), "1000");
     }
 }
 
@@ -477,16 +491,25 @@ fn text(file: &OsStr) -> Vec<u8> {
     }
 }
 
+/// What `ProcFs.cgroup_rooms` wants of a cgroup of version 1: the second limit is of memory and swap together.
+const V1: [&str; 5] = [
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "memory.memsw.limit_in_bytes",
+    "memory.memsw.usage_in_bytes",
+    "memory.stat",
+];
+
 /// The files that `ProcFs.cgroup_rooms` will want.
 fn cgroup_files(cgroups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for line in cgroups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        let (root, names) = if controllers.is_empty() {
-            ("/sys/fs/cgroup", ["memory.max", "memory.current", "memory.stat"])
+        let (root, names): (&str, &[&str]) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", &["memory.max", "memory.current", "memory.stat"])
         } else if controllers.split(',').any(|controller| controller == "memory") {
-            ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"])
+            ("/sys/fs/cgroup/memory", &V1)
         } else {
             continue;
         };

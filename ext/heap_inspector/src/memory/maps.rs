@@ -58,16 +58,15 @@ pub(super) fn page_number(bytes: u64) -> usize {
 
 /// All mappings, in the order of their addresses, but those the kernel has put there for itself and counts for nobody.
 pub(super) fn areas() -> io::Result<Vec<Area>> {
-    match File::open("/proc/self/pagemap") {
-        Ok(pagemap) => {
-            let mut areas = parse(&text("/proc/self/maps")?);
-            for area in &mut areas {
-                look(area, &pagemap)?;
-            }
-            Ok(areas)
-        }
-        Err(_) => Ok(parse(&text("/proc/self/smaps")?)),
-    }
+    File::open("/proc/self/pagemap")
+        .and_then(|pagemap| by_pages(&pagemap))
+        .or_else(|_| Ok(parse(&text("/proc/self/smaps")?)))
+}
+
+fn by_pages(pagemap: &File) -> io::Result<Vec<Area>> {
+    let mut areas = parse(&text("/proc/self/maps")?);
+    areas.iter_mut().try_for_each(|area| look(area, pagemap))?;
+    Ok(areas)
 }
 
 fn text(path: &str) -> io::Result<Vec<u8>> {
@@ -143,6 +142,9 @@ fn look(area: &mut Area, pagemap: &File) -> io::Result<()> {
             let pages = BATCH.min(count - first);
             let at = (area.start / PAGE + first as u64) * 8;
             let read = pagemap.read_at(&mut entries[..pages * 8], at)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             let present = entries[..read].as_chunks::<8>().0.iter().filter(|entry| entry[7] & 0x80 != 0).count();
             area.resident += present as u64 * PAGE;
         }
