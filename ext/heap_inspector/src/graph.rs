@@ -78,27 +78,25 @@ fn dominators(
 ) -> Result<RHash, Error> {
     let by = by.map(|by| by.parse::<Key>().map_err(|error| errors::raised(ruby, &error))).transpose()?;
     let top = top.map_or(Dominator::Root, |top| Dominator::Node(NodeId(top)));
-    let found = heap.work(ruby, |snapshot, control| {
+    let (found, reachable, context) = heap.work(ruby, |snapshot, control| {
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
         let all = match top {
             Dominator::Node(id) => tree.retained(id),
             _ => tree.reachable().memsize,
         };
         let shown = Shown { depth, min: min.unwrap_or_else(|| Shown::least(all)), width };
-        Ok(match by {
+        let found = match by {
             None => Dominators::Objects(
                 dominator_tree::dominator_tree(dump, tree, snapshot.source(), top, shown, control)?.rows().collect(),
             ),
             Some(by) => Dominators::Groups(dominators_by_key::dominators_by_key(dump, tree, by, top, shown, control)?),
-        })
+        };
+        Ok((found, tree.reachable(), snapshot.context()))
     })?;
-    let (snapshot, name) = (heap.snapshot(ruby)?, heap.name().to_owned());
+    let name = heap.name().to_owned();
     told(ruby, Some(heap), found, move |found, control| match found {
-        Dominators::Groups(found) => Ok(found.report(&name, &snapshot.context())),
-        Dominators::Objects(rows) => {
-            let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
-            dominator_tree::report(dump, tree, rows.iter().cloned(), &name, &Context::of(dump), control)
-        }
+        Dominators::Groups(found) => Ok(found.report(&name, &context)),
+        Dominators::Objects(rows) => dominator_tree::report(rows.iter().cloned(), reachable, &name, &context, control),
     })
 }
 

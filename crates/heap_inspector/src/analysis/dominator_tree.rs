@@ -10,6 +10,7 @@ use crate::labels::{Edge, Labels};
 use crate::memory::{STRIDE, room};
 use crate::report::{Cell, Column, Report, Rows, Section, TreeNode};
 use crate::source::Source;
+use crate::sums::Sum;
 use hashbrown::HashMap;
 
 /// How much of the tree is told.
@@ -38,6 +39,9 @@ pub struct Row {
     pub depth: usize,
     /// The object, if the row is one.
     pub id: Option<NodeId>,
+    /// Its address.
+    #[serde(skip)]
+    pub address: Option<u64>,
     /// How many objects the row is.
     pub count: u64,
     /// By what the object above holds it, where it does so itself.
@@ -53,6 +57,9 @@ pub struct Row {
     /// Where the object was allocated.
     #[serde(serialize_with = "crate::keys::if_present")]
     pub location: KeyValue,
+    /// Whether it is of the allocation tracer.
+    #[serde(skip)]
+    pub is_tracer: bool,
 }
 
 /// The rows below an object or the roots, each to be named when it is asked for: of a million rows the names take many times what the
@@ -120,6 +127,7 @@ impl DominatorRows<'_> {
             What::One(id) => Row {
                 depth,
                 id: Some(*id),
+                address: Some(self.heap.address(*id)),
                 count: 1,
                 edge,
                 label: self.labels.node(*id),
@@ -127,10 +135,12 @@ impl DominatorRows<'_> {
                 retained_memsize: self.tree.retained(*id),
                 retained_count: self.tree.retained_count(*id),
                 location: self.labels.value(Key::Location, *id),
+                is_tracer: self.heap.is_tracer(*id),
             },
             What::Several(several) => Row {
                 depth,
                 id: None,
+                address: None,
                 count: several.count,
                 edge,
                 label: several.class.clone(),
@@ -138,6 +148,7 @@ impl DominatorRows<'_> {
                 retained_memsize: several.retained,
                 retained_count: several.retained_count,
                 location: KeyValue::None,
+                is_tracer: false,
             },
         }
     }
@@ -239,19 +250,18 @@ fn below(
     Ok(())
 }
 
-/// The answer of `dominators`.
+/// The answer of `dominators`; the rows are named one by one on the way.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled.
 pub fn report(
-    heap: &Heap,
-    tree: &Tree,
     rows: impl Iterator<Item = Row>,
+    reachable: Sum,
     dump: &str,
     context: &Context,
     control: &Control<'_>,
 ) -> Result<Report> {
-    let all = tree.reachable().memsize;
+    let all = reachable.memsize;
     let several = |row: &Row| match (row.label.as_str(), row.count) {
         ("", count) => format!("({} smaller)", crate::human::count(count)),
         (label, 1) => label.to_owned(),
@@ -265,13 +275,13 @@ pub fn report(
             cells: retained::cells(row.retained_memsize, all, row.retained_count, row.memsize)
                 .into_iter()
                 .chain([
-                    row.id.map_or(Cell::Missing, |id| address_cell(heap.address(id))),
+                    row.address.map_or(Cell::Missing, address_cell),
                     key_cell(Key::Location, &row.location),
                     edge_cell(&row.edge),
                     Cell::Text(several(&row)),
                 ])
                 .collect(),
-            is_tracer: row.id.is_some_and(|id| heap.properties(id).tracer),
+            is_tracer: row.is_tracer,
         });
     }
     let tree_section = crate::report::Tree {
@@ -288,6 +298,6 @@ pub fn report(
             .collect(),
         nodes,
     };
-    let sections = retained::with_facts(tree.reachable(), context, [Section::Tree(tree_section)]);
+    let sections = retained::with_facts(reachable, context, [Section::Tree(tree_section)]);
     Ok(Report { verb: "dominators", dump: dump.to_owned(), sections })
 }

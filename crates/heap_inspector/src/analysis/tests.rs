@@ -36,7 +36,7 @@ fn every_look_at_the_flag_ends_the_work() {
     let context = Context::of(&heap);
     let shown = Shown { depth: 9, min: 0, width: usize::MAX };
     let found = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ALONE).unwrap();
-    let report = dominator_tree::report(&heap, &tree, found.rows(), "a dump", &context, &ALONE).unwrap();
+    let report = dominator_tree::report(found.rows(), tree.reachable(), "a dump", &context, &ALONE).unwrap();
     let id = *ids.last().unwrap();
     type Work<'a> = Box<dyn Fn(&Control<'_>) -> Result<()> + 'a>;
     let works: Vec<(&str, Work<'_>)> = vec![
@@ -59,7 +59,7 @@ fn every_look_at_the_flag_ends_the_work() {
         (
             "its report",
             Box::new(|control| {
-                dominator_tree::report(&heap, &tree, found.rows(), "a dump", &context, control).map(drop)
+                dominator_tree::report(found.rows(), tree.reachable(), "a dump", &context, control).map(drop)
             }),
         ),
         (

@@ -45,7 +45,7 @@ pub(super) fn trees(heap: &Heap, tree: &Tree, source: &Source, control: &Control
     }
     let found = dominator_tree::dominator_tree(heap, tree, source, Dominator::Root, shown, control)?;
     let rows = found.rows().filter(|row| !row.label.is_empty()).map(|row| {
-        let address = row.id.map(|id| format!("0x{:x}", heap.address(id)));
+        let address = row.address.map(|address| format!("0x{address:x}"));
         let label = cut(&row.label, LONGEST);
         let (location, edge) = (row.location.words().map(|words| cut(words, LONGEST)), row.edge.to_string());
         let numbers = (row.count, row.memsize, row.retained_memsize, row.retained_count);

@@ -43,7 +43,7 @@ pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked
         }
         None => {
             let rows = dominator_tree::dominator_tree(heap, tree, snapshot.source(), top, shown, control)?;
-            dominator_tree::report(heap, tree, rows.rows(), &asked.dump, &snapshot.context(), control)
+            dominator_tree::report(rows.rows(), tree.reachable(), &asked.dump, &snapshot.context(), control)
         }
     }
 }
