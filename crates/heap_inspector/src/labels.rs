@@ -131,7 +131,7 @@ struct Generic {
     /// And at most so many.
     most: usize,
     /// Their names, in order; none where one object holds them all.
-    names: Rc<Vec<String>>,
+    names: Option<Rc<Vec<String>>>,
 }
 
 /// A text as far as it is shown.
@@ -427,10 +427,9 @@ impl<'a> Labels<'a> {
             return Edge::Entry(name.to_owned());
         }
         let properties = heap.properties(from);
-        let label =
-            |properties: &ObjectProperties| heap.names().tables.symbols.text(properties.names.label).into_owned();
-        let to = target.map(|target| heap.properties(target));
-        let to_label = to.as_ref().map(label).unwrap_or_default();
+        // Worked out where it is asked for: an export asks this of each reference.
+        let label = |properties: &ObjectProperties| heap.names().tables.symbols.text(properties.names.label);
+        let to_label = || target.map(|target| label(&heap.properties(target))).unwrap_or_default();
         let count = heap.references(from).len();
         let length = heap.length(from).map(|length| length as usize);
         let generic = self.generic_variables(from, &properties);
@@ -456,10 +455,10 @@ impl<'a> Labels<'a> {
                 _ => Edge::Other("key or value"),
             },
             Type::Struct => Edge::Other("member"),
-            Type::Class | Type::Module | Type::Iclass => self.of_class(from, target, &to_label),
-            Type::String if to.is_some_and(|to| to.ty == Type::String) => Edge::Other("shared text"),
+            Type::Class | Type::Module | Type::Iclass => self.of_class(from, target, &to_label()),
+            Type::String if target.is_some_and(|target| heap.ty(target) == Type::String) => Edge::Other("shared text"),
             Type::String | Type::Symbol => Edge::Other("text"),
-            Type::Data => Edge::Other(match (label(&properties).as_str(), to_label.as_str()) {
+            Type::Data => Edge::Other(match (&*label(&properties), &*to_label()) {
                 ("proc", "env") => "closure",
                 ("proc" | "binding", "iseq") => "code",
                 ("proc", _) => "self or block",
@@ -471,7 +470,7 @@ impl<'a> Labels<'a> {
                 ("set", _) => "element",
                 _ => "",
             }),
-            Type::Imemo => Edge::Other(match (label(&properties).as_str(), to_label.as_str()) {
+            Type::Imemo => Edge::Other(match (&*label(&properties), &*to_label()) {
                 ("env", "env") => "outer scope",
                 ("env", "iseq") => "code",
                 ("env", _) => "local variable or self",
@@ -553,7 +552,7 @@ impl<'a> Labels<'a> {
     /// (`gc_mark_children`): up to 3.4 one by one, from 4.0 on by the one object in which it keeps them. Which shape has which is known
     /// from 3.2 on.
     fn generic_variables(&self, from: NodeId, properties: &ObjectProperties) -> Generic {
-        let none = Generic { least: 0, most: 0, names: Rc::default() };
+        let none = Generic { least: 0, most: 0, names: None };
         if matches!(properties.ty, Type::Object | Type::Imemo | Type::Class | Type::Module | Type::Iclass) {
             return none;
         }
@@ -577,7 +576,7 @@ impl<'a> Labels<'a> {
             _ => (0, usize::MAX),
         };
         let most = names.len().min(count.saturating_sub(own_at_least));
-        Generic { least: count.saturating_sub(own_at_most).min(most), most, names }
+        Generic { least: count.saturating_sub(own_at_most).min(most), most, names: Some(names) }
     }
 
     /// What the reference at a place of an object that is no OBJECT is called, where it may be an instance variable.
@@ -589,10 +588,7 @@ impl<'a> Labels<'a> {
         length: usize,
         place: usize,
     ) -> Edge {
-        let Generic { least, most, names } = generic;
-        if names.is_empty() {
-            return Edge::Other("instance variables");
-        }
+        let Generic { least, most, names: Some(names) } = generic else { return Edge::Other("instance variables") };
         // A hash may have a default: it is likelier that it has none and that no variable is nil.
         let fits = properties.ty == Type::Hash && count == most + length * 2;
         if *least == names.len() {
@@ -710,8 +706,8 @@ impl<'a> Labels<'a> {
 
     /// Whether it is the object in which Ruby from 4.0 on keeps the instance variables of another.
     pub(crate) fn is_fields(&self, id: NodeId) -> bool {
-        let properties = self.heap.properties(id);
-        properties.ty == Type::Imemo && self.heap.names().tables.symbols.bytes(properties.names.label) == b"fields"
+        self.heap.ty(id) == Type::Imemo
+            && self.heap.names().tables.symbols.bytes(self.heap.properties(id).names.label) == b"fields"
     }
 
     /// Whether it is the singleton class of a class or module.

@@ -263,7 +263,8 @@ fn a_row_of_a_long_answer_takes_two_hundred_bytes() {
     let rows =
         dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ONE_THREAD.control).unwrap();
     let context = Context::of(&heap);
-    let report = dominator_tree::report(rows.rows(), tree.reachable(), "a dump", &context, &ONE_THREAD.control).unwrap();
+    let report =
+        dominator_tree::report(rows.rows(), tree.reachable(), "a dump", &context, &ONE_THREAD.control).unwrap();
     for format in [Format::Text, Format::Json, Format::Markdown, Format::Csv] {
         let mut out = Held(0, 0);
         view::write(&report, format, &TextStyle::default(), &ONE_THREAD.control, &mut out).unwrap();
