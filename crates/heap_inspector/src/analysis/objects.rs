@@ -64,8 +64,8 @@ impl Number {
             Number::RetainedCount => tree.map(|tree| tree.retained_count(id)),
             Number::Length => heap.length(id).map(u64::from),
             Number::ReferenceCount => Some(heap.references(id).len() as u64),
-            Number::Generation => heap.properties(id).generation.checked_sub(1).map(u64::from),
-            Number::SlotSize => Some(heap.properties(id).slot_size).filter(|bytes| *bytes > 0).map(u64::from),
+            Number::Generation => heap.generation(id).checked_sub(1).map(u64::from),
+            Number::SlotSize => Some(heap.slot_size(id)).filter(|bytes| *bytes > 0).map(u64::from),
             Number::Address => Some(heap.address(id)),
             Number::Index => Some(u64::from(id.0)),
         }
