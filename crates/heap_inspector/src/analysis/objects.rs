@@ -440,14 +440,16 @@ fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<
 pub fn ordered(
     heap: &Heap,
     tree: Option<&Tree>,
-    ids: Vec<NodeId>,
+    mut ids: Vec<NodeId>,
     criteria: &[(OrderBy, bool)],
     places: Range<usize>,
     control: &Control<'_>,
 ) -> Result<Vec<NodeId>> {
     let range = places.start.min(ids.len())..places.end.min(ids.len());
     if criteria.is_empty() || range.is_empty() {
-        return Ok(ids.get(range).unwrap_or_default().to_vec());
+        ids.truncate(range.end);
+        ids.drain(..range.start.min(range.end));
+        return Ok(ids);
     }
     let ranks: Vec<Vec<u64>> = criteria
         .iter()
