@@ -476,11 +476,13 @@ impl Heap {
     }
 
     /// The targets of the node's references as they are kept, [`DANGLING`] for what is not in the dump: for loops over all edges.
+    #[inline]
     pub(crate) fn packed_targets(&self, id: NodeId) -> &[u32] {
         self.packed_edges(self.edge_places(id))
     }
 
     /// The node of the node's class in the same form.
+    #[inline]
     pub(crate) fn packed_class(&self, id: NodeId) -> u32 {
         self.class_nodes[self.columns.classes.get(at(id)) as usize]
     }
@@ -498,12 +500,14 @@ impl Heap {
     }
 
     /// Where the node's references stand among those of all nodes.
+    #[inline]
     pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
         let ends = &self.edges.ends;
         at(id).checked_sub(1).map_or(0, |before| ends[before])..ends[at(id)]
     }
 
     /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
+    #[inline]
     pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
         &self.edges.targets[places.start as usize..places.end as usize]
     }

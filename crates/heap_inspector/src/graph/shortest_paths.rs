@@ -13,7 +13,7 @@ use super::dominators::UNREACHABLE;
 use super::{ROOT, Referrers, targets};
 use crate::Result;
 use crate::control::Control;
-use crate::heap::{Heap, NodeId, Target};
+use crate::heap::{DANGLING, Heap, NodeId, Target};
 use crate::memory::{filled, list};
 use crate::record::Type;
 use hashbrown::HashSet;
@@ -70,14 +70,22 @@ impl ShortestPaths {
         while let Some((node, cost)) = search.next() {
             control.check_at(order.len())?;
             order.push(node);
-            let from = cost_off(heap, node);
-            for NodeId(target) in targets(heap, NodeId(node)) {
-                let cost = cost + from + to_class(heap, node, target);
+            // All targets and then the class, each looked up once for a node, not for each of its edges.
+            let (cost, class) = (cost + cost_off(heap, node), heap.packed_class(NodeId(node)));
+            let mut step = |target: u32, cost: u32| {
                 // Most edges lead to what is reached more cheaply already.
                 if cost < search.costs[target as usize] {
                     let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
                     search.reach(node, target, cost + avoided);
                 }
+            };
+            for target in heap.packed_targets(NodeId(node)) {
+                if *target != DANGLING {
+                    step(*target, cost + if *target == class { TO_CLASS } else { 0 });
+                }
+            }
+            if class != DANGLING {
+                step(class, cost + TO_CLASS);
             }
         }
         Ok(ShortestPaths { parents: search.from, costs: search.costs, order })
