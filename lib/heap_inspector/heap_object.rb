@@ -22,6 +22,14 @@ module HeapInspector
   class HeapObject
     private_class_method :new
 
+    class << self
+      # @api private
+      # @return [HeapObject, nil] the object of a number; nil for nil
+      def at(heap, index)
+        Native.object(heap, index) unless index.nil?
+      end
+    end
+
     # @!method heap
     #   @return [Heap] the heap it is in
 
@@ -127,14 +135,6 @@ module HeapInspector
 
     # @!method reachable?
     #   @return [Boolean] whether references lead to it from a root; if not it is garbage not yet collected, or held weakly
-
-    class << self
-      # @api private
-      # @return [HeapObject, nil] the object of a number; nil for nil
-      def at(heap, index)
-        Native.object(heap, index) unless index.nil?
-      end
-    end
 
     # @return [HeapObject, nil] the class of the object, its singleton class where it has one; nil where the dump does not say
     def klass
