@@ -28,6 +28,9 @@ class ObjectsBench
     Question.new("a million objects, address and memsize of each",
                  "heap.objects.limit(1_000_000).each { |one| one.address; one.memsize }.size",
                  "heap.objects.first(1_000_000).each { |one| one.address; one.memsize }.size"),
+    Question.new("a million objects, type and memsize of each",
+                 "heap.objects.limit(1_000_000).each { |one| one.type; one.memsize }.size",
+                 "heap.objects.first(1_000_000).each { |one| one.type_str; one.memsize }.size"),
     Question.new("instances of a class", "heap.instances_of('Set').count",
                  "heap.instances_of(heap.class_named('Set').first).size"),
     Question.new("what refers to an object", "object.referrers.size", "object.inverse_references.size"),
@@ -71,8 +74,8 @@ class ObjectsBench
      markdown(["target", "measured", ""], targets(ours, theirs))].join
   end
 
-  # The place of the question that is mostly Ruby's own time, an object and two calls each.
-  WALK = 2
+  # The places of the questions that are mostly Ruby's own time, an object and two calls each, in the first a String too.
+  WALKS = [2, 3].freeze
 
   HEADER = ["", "first ms", "again ms", "sheap first ms", "again ms", "times faster"].freeze
 
@@ -97,13 +100,14 @@ class ObjectsBench
 
   def targets(ours, theirs)
     rows = [at_most("bytes by location of what a filter lets through, ms", ours.first(2).flatten.max * 1000, 50),
-            at_most("a million objects, ms", ours[WALK].max * 1000, 1000)]
+            at_most("a million objects, ms", ours.values_at(*WALKS).flatten.max * 1000, 1000)]
     return rows unless theirs
 
     ratios = ours.zip(theirs).map { |pair| faster(*pair) }
-    walk = ratios.delete_at(WALK)
+    walks = ratios.slice!(WALKS.first, WALKS.size)
     rows << at_least("over sheap, times, the least of the questions that make no objects", ratios.min, 50)
-    rows << at_least("over sheap, times, a walk over objects", walk, 50)
+    rows << at_least("over sheap, times, a walk over objects that makes a String of each", walks.first, 7)
+    rows << at_least("over sheap, times, a walk over objects that makes none", walks.last, 10)
   end
 
   def at_most(text, value, most) = ["#{text}: at most #{most}", ms(value / 1000), value <= most ? "met" : "**missed**"]

@@ -127,9 +127,103 @@ RSpec.describe HeapInspector::HeapObject do
     expect(named.objects.where(location: "(untraced)").map(&:index)).to eq([2])
   end
 
+  Helpers::DUMPS.each do |dump, path|
+    it "says one by one what columns say, the first time and again, of #{dump}" do
+      heap = HeapInspector.analyze(path, index: false)
+      names = HeapInspector.const_get(:Native)::ATTRIBUTES
+      readers = names.to_h { |name| [name, heap.objects.first.respond_to?("#{name}?") ? :"#{name}?" : name] }
+      2.times { readers.each { |name, reader| expect(heap.objects.map(&reader)).to eq(heap.objects.pluck(name)), name.to_s } }
+      untouched = HeapInspector.analyze(path, index: false)
+      readers.each { |name, reader| expect(untouched.objects.pluck(name)).to eq(heap.objects.map(&reader)), name.to_s }
+      # Groups know nothing of the Strings that are kept.
+      { class: :class_name, gem: :gem, directory: :directory, encoding: :encoding, struct: :struct, imemo: :imemo }.each do |key, reader|
+        groups = heap.objects.group(key).count
+        groups = groups.reject { |name, _| name.nil? || /\A\((untraced|no |allocation tracer)/.match?(name) } unless key == :class
+        expect(heap.objects.map(&reader).tally.except(nil)).to eq(groups), key.to_s
+      end
+    end
+  end
+
+  it "has one String for all that are named alike" do
+    strings = heap.strings.where(traced: true).first(2)
+    %i[class_name location gem encoding].each do |name|
+      first, *others = strings.first(1).cycle(2).map(&name)
+      expect(others).to all(be(first).and(be_frozen)), name.to_s
+    end
+    expect(strings.map(&:class_name).map(&:object_id).uniq.size).to eq(1)
+  end
+
+  it "is the same however many there are" do
+    text = (1..66_000).map { |number| Helpers.line(number, memsize: 40 + (number % 7)) }.join
+    many = HeapInspector.analyze(StringIO.new(text))
+    all = many.objects.to_a
+    expect(all.map(&:index)).to eq((0...66_000).to_a)
+    expect(all.map(&:memsize)).to eq((1..66_000).map { |number| 40 + (number % 7) })
+    addresses = [1, 65_536, 65_537, 66_000].map { |number| format("0x7f%010x", number * 40) }
+    expect(all.values_at(0, 65_535, 65_536, -1).map(&:address)).to eq(addresses)
+    expect(all.map(&:hash).uniq.size).to be > 65_900
+    expect(all.uniq.size).to eq(66_000)
+    expect(many.objects.first).not_to eq(many.objects.offset(65_536).first)
+  end
+
+  it "outlives collections, and is found again after memory is compacted" do
+    code = <<~RUBY
+      heap = HeapInspector.analyze(ARGV[0], index: false)
+      read = -> (object) { [object.index, object.address, object.class_name, object.location, object.type, object.heap.equal?(heap)] }
+      expected = heap.objects.map(&read)
+      kept = heap.objects.to_a
+      compact = -> { GC.verify_compaction_references(toward: :empty) if GC.respond_to?(:verify_compaction_references) }
+      2.times { compact.call; GC.start }
+      print kept.map(&read) == expected && kept == heap.objects.to_a
+      kept = nil
+      GC.start
+      compact.call
+      print heap.objects.map(&read) == expected
+      GC.stress = true
+      print heap.objects.limit(20).map(&read) == expected.first(20)
+    RUBY
+    out, err, = ruby(code, Helpers::DUMP)
+    expect(out).to eq("truetruetrue"), err
+  end
+
+  it "is read by Ractors until its heap is closed" do
+    code = <<~RUBY
+      $VERBOSE = nil
+      heap = HeapInspector.analyze(ARGV[0], index: false)
+      heap.objects.first
+      reading = Array.new(2) do
+        Ractor.new(heap, Ractor.current) do |heap, main|
+          objects, told = heap.objects.to_a, false
+          loop do
+            objects.each { |object| object.memsize; object.type; object.class_name; object.location; object.address }
+            main.send(:read) unless told
+            told = true
+          end
+        rescue HeapInspector::ClosedError
+          :closed
+        end
+      end
+      2.times { Ractor.receive }
+      heap.close
+      print reading.map { |ractor| ractor.respond_to?(:value) ? ractor.value : ractor.take }.inspect
+      print (heap.objects.first rescue $!.class)
+    RUBY
+    out, err, = ruby(code, Helpers::DUMP)
+    expect(out).to eq("[:closed, :closed]HeapInspector::ClosedError"), err
+  end
+
+  it "is its own copy" do
+    expect([object.dup, object.clone, object.clone(freeze: true)]).to all(be(object))
+    expect { object.clone(freeze: false) }.to raise_error(ArgumentError, "can't unfreeze HeapInspector::HeapObject")
+    expect { Marshal.dump(object) }.to raise_error(TypeError)
+    expect { object.instance_variable_set(:@name, 1) }.to raise_error(FrozenError)
+  end
+
   it "is made by heaps alone" do
     expect { described_class.new(heap, 1) }.to raise_error(NoMethodError)
     expect { described_class.allocate.memsize }.to raise_error(TypeError)
+    expect(HeapInspector::HeapObject.at(heap, 1).memsize).to eq(heap.objects.to_a[1].memsize)
+    expect { HeapInspector::HeapObject.at(heap, heap.object_count) }.to raise_error(HeapInspector::Error, /no object/)
     expect { HeapInspector::HeapObject.at(heap, 1 << 31).memsize }.to raise_error(HeapInspector::Error, /no object/)
   end
 

@@ -58,7 +58,7 @@ module HeapInspector
     # @!method close
     #   Gives the memory back at once, not when the heap is collected; all else but {#name}, {#path} and {#closed?} raises {ClosedError}
     #   from then on. Answers stay; those of {#dominators}, {#groups} by stack and {HeapInspector.diff} keep the memory until they are
-    #   printed or collected themselves.
+    #   printed or collected themselves. While other Ractors run, which may just be reading it, the memory goes when the heap is collected.
     #   @return [nil]
 
     # @!method closed?

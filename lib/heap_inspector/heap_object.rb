@@ -22,11 +22,19 @@ module HeapInspector
   class HeapObject
     private_class_method :new
 
-    # @return [Heap] the heap it is in
-    attr_reader :heap
+    class << self
+      # @api private
+      # @return [HeapObject, nil] the object of a number; nil for nil
+      def at(heap, index)
+        Native.object(heap, index) unless index.nil?
+      end
+    end
 
-    # @return [Integer] its place among the objects of the dump, from 0
-    attr_reader :index
+    # @!method heap
+    #   @return [Heap] the heap it is in
+
+    # @!method index
+    #   @return [Integer] its place among the objects of the dump, from 0
 
     # @!method address
     #   @return [String] its address, as `"0x7f1386ee2a78"`
@@ -127,21 +135,6 @@ module HeapInspector
 
     # @!method reachable?
     #   @return [Boolean] whether references lead to it from a root; if not it is garbage not yet collected, or held weakly
-
-    # @api private
-    def initialize(heap, index)
-      @heap = heap
-      @index = index
-      freeze
-    end
-
-    class << self
-      # @api private
-      # @return [HeapObject, nil] the object of a number; nil for nil
-      def at(heap, index)
-        new(heap, index) unless index.nil?
-      end
-    end
 
     # @return [HeapObject, nil] the class of the object, its singleton class where it has one; nil where the dump does not say
     def klass
@@ -254,16 +247,29 @@ module HeapInspector
       names.to_h { |name| [name, read(name)] }.freeze
     end
 
-    # @param other [Object]
-    # @return [Boolean] whether `other` is the same object of the same heap
-    def ==(other)
-      other.is_a?(HeapObject) && other.index == index && other.heap.equal?(heap)
-    end
-    alias eql? ==
+    # @!method ==(other)
+    #   @param other [Object]
+    #   @return [Boolean] whether `other` is the same object of the same heap
 
-    # @return [Integer]
-    def hash
-      [heap, index].hash
+    # @!method eql?(other)
+    #   @param other [Object]
+    #   @return [Boolean] the same
+
+    # @!method hash
+    #   @return [Integer]
+
+    # @return [HeapObject] itself, since it never changes
+    def dup
+      self
+    end
+
+    # @param freeze [Boolean, nil] it stays frozen
+    # @return [HeapObject] itself
+    # @raise [ArgumentError] for `freeze: false`
+    def clone(freeze: nil)
+      raise ArgumentError, "can't unfreeze #{self.class}" if freeze == false
+
+      self
     end
 
     # @param other [Object]

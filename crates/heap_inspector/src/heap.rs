@@ -249,6 +249,7 @@ impl Heap {
     /// # Errors
     /// [`Error::File`] where a part was read from an index file that is not what it was, and could not be read from the dump either: what
     /// was answered since is wrong.
+    #[inline]
     pub fn whole(&self) -> Result<()> {
         match &self.origin {
             Some(origin) if origin.lost.load(Ordering::Acquire) => {
@@ -317,6 +318,7 @@ impl Heap {
 
     /// The node's address.
     #[must_use]
+    #[inline]
     pub fn address(&self, id: NodeId) -> u64 {
         self.addresses.get(at(id))
     }
@@ -337,36 +339,81 @@ impl Heap {
             names,
             generation,
             shape: columns.shapes.get(at) as u32,
-            slot_size: columns.slot_sizes.get(at) as u32,
+            slot_size: self.slot_size(id),
             stack: self.stack(id),
-            flags: columns.trait_sets[columns.flags.get(at) as usize],
+            flags: self.flags(id),
             ty: self.ty(id),
             traced: generation > 0 || names.site != SiteId::NONE,
             tracer: self.is_tracer(id),
         }
     }
 
-    /// The node's type: less work than its slot, where all nodes are looked at.
-    pub(crate) fn ty(&self, id: NodeId) -> Type {
+    /// The node's type: less work than all properties, as the others below.
+    #[must_use]
+    #[inline]
+    pub fn ty(&self, id: NodeId) -> Type {
         self.columns.types[at(id)]
     }
 
-    /// The collection in which the node was allocated, as [`ObjectProperties::generation`]: less work than these, as the two below.
-    pub(crate) fn generation(&self, id: NodeId) -> u32 {
+    /// The collection in which the node was allocated, as [`ObjectProperties::generation`].
+    #[must_use]
+    #[inline]
+    pub fn generation(&self, id: NodeId) -> u32 {
         self.columns.generations.get(at(id)) as u32
+    }
+
+    /// Whether the node is frozen, old, ...
+    #[must_use]
+    #[inline]
+    pub fn flags(&self, id: NodeId) -> Flags {
+        self.columns.trait_sets[self.columns.flags.get(at(id)) as usize]
+    }
+
+    /// The bytes of the node's slot; 0 where the dump does not say.
+    #[must_use]
+    #[inline]
+    pub fn slot_size(&self, id: NodeId) -> u32 {
+        self.columns.slot_sizes.get(at(id)) as u32
+    }
+
+    /// The number of the node's class.
+    #[must_use]
+    #[inline]
+    pub fn class_id(&self, id: NodeId) -> ClassId {
+        ClassId(self.columns.classes.get(at(id)) as u32)
+    }
+
+    /// The number of the node's allocation site.
+    #[must_use]
+    #[inline]
+    pub fn site(&self, id: NodeId) -> SiteId {
+        SiteId(self.columns.sites.get(at(id)) as u32)
+    }
+
+    /// The name that the node's type does not say: an IMEMO's sort, a DATA's struct, a STRING's encoding.
+    #[must_use]
+    #[inline]
+    pub fn label(&self, id: NodeId) -> Symbol {
+        Symbol(self.columns.labels.get(at(id)) as u32)
+    }
+
+    /// Whether the node's allocation was traced.
+    #[must_use]
+    #[inline]
+    pub fn is_traced(&self, id: NodeId) -> bool {
+        self.generation(id) > 0 || self.site(id) != SiteId::NONE
     }
 
     /// The numbers of the node's class, site and label.
     pub(crate) fn numbers(&self, id: NodeId) -> Numbers {
-        let columns = &self.columns;
-        let (class, site) = (ClassId(columns.classes.get(at(id)) as u32), SiteId(columns.sites.get(at(id)) as u32));
-        Numbers { class, site, label: Symbol(columns.labels.get(at(id)) as u32) }
+        Numbers { class: self.class_id(id), site: self.site(id), label: self.label(id) }
     }
 
     /// Whether the node is the allocation tracer's own store.
+    #[must_use]
     #[inline]
-    pub(crate) fn is_tracer(&self, id: NodeId) -> bool {
-        self.ty(id) == Type::Data && self.names.is_tracer(Type::Data, Symbol(self.columns.labels.get(at(id)) as u32))
+    pub fn is_tracer(&self, id: NodeId) -> bool {
+        self.ty(id) == Type::Data && self.names.is_tracer(Type::Data, self.label(id))
     }
 
     /// The frame that allocated the node, where its stack is known: less work than its slot.
@@ -382,6 +429,7 @@ impl Heap {
 
     /// How long the node is: elements of an ARRAY, entries of a HASH, bytes of a STRING or SYMBOL, instance variables of an OBJECT.
     #[must_use]
+    #[inline]
     pub fn length(&self, id: NodeId) -> Option<u32> {
         (self.columns.lengths.get(at(id)) as u32).checked_sub(1)
     }
@@ -428,11 +476,13 @@ impl Heap {
     }
 
     /// The targets of the node's references as they are kept, [`DANGLING`] for what is not in the dump: for loops over all edges.
+    #[inline]
     pub(crate) fn packed_targets(&self, id: NodeId) -> &[u32] {
         self.packed_edges(self.edge_places(id))
     }
 
     /// The node of the node's class in the same form.
+    #[inline]
     pub(crate) fn packed_class(&self, id: NodeId) -> u32 {
         self.class_nodes[self.columns.classes.get(at(id)) as usize]
     }
@@ -450,12 +500,14 @@ impl Heap {
     }
 
     /// Where the node's references stand among those of all nodes.
+    #[inline]
     pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
         let ends = &self.edges.ends;
         at(id).checked_sub(1).map_or(0, |before| ends[before])..ends[at(id)]
     }
 
     /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
+    #[inline]
     pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
         &self.edges.targets[places.start as usize..places.end as usize]
     }

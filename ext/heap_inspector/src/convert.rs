@@ -5,7 +5,7 @@
 //! is made for magnus 0.8, makes neither, and lets no other Ruby thread run meanwhile.
 
 use crate::heap::{Heap, text};
-use crate::objects::Maker;
+use crate::heap_object::Maker;
 use crate::work;
 use magnus::typed_data::Obj;
 use magnus::value::{ReprValue, StaticSymbol};
@@ -159,7 +159,7 @@ impl<'c, 'r> Serializer for &'c Converter<'r> {
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<Value, Failure> {
         let value = value.serialize(self)?;
         match &self.maker {
-            Some(maker) if name == "NodeId" => Ok(maker.object(value)?),
+            Some(maker) if name == "NodeId" => Ok(maker.object(self.ruby, magnus::TryConvert::try_convert(value)?)?),
             _ => Ok(value),
         }
     }

@@ -4,8 +4,10 @@ use crate::convert;
 use crate::document::Document;
 use crate::errors;
 use crate::filter::filter;
+use crate::heap_object::Blocks;
 use crate::input::{self, Input};
 use crate::native::{function, method};
+use crate::texts::Texts;
 use crate::work::{self, Callbacks, Channel};
 use heap_inspector::analysis::objects::Number;
 use heap_inspector::analysis::{Order, by_stack, generations, groups, hints, strings, summary, untraced};
@@ -19,20 +21,27 @@ use heap_inspector::snapshot::{Index, Snapshot};
 use heap_inspector::threads;
 use magnus::value::ReprValue;
 use magnus::{
-    Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RHash, RModule, RString, Ruby, TypedData,
-    Value, typed_data::Obj,
+    Class, DataTypeFunctions, Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RString, Ruby,
+    TypedData, Value, gc, typed_data::Obj,
 };
 use serde::Serialize;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A snapshot dump for Ruby. Never changes, but that it can be closed, and keeps what is worked out of it.
 #[derive(TypedData)]
-#[magnus(class = "HeapInspector::Heap", free_immediately, size, frozen_shareable)]
+#[magnus(class = "HeapInspector::Heap", free_immediately, mark, size, frozen_shareable)]
 pub(crate) struct Heap {
     /// None when closed.
     snapshot: Mutex<Option<Arc<Kept>>>,
+    /// The same for [`Heap::open`]; null when closed.
+    open: AtomicPtr<Kept>,
+    /// What was closed while a reader of another Ractor may have been within [`Heap::open`]: it goes with the heap.
+    kept_on: OnceLock<Arc<Kept>>,
+    /// What its objects are.
+    blocks: Blocks,
+    texts: Texts,
     name: String,
     /// The file's path in Ruby's bytes.
     path: Option<Vec<u8>>,
@@ -76,6 +85,10 @@ impl DataTypeFunctions for Heap {
     fn size(&self) -> usize {
         self.accounted.load(Ordering::Relaxed)
     }
+
+    fn mark(&self, marker: &gc::Marker) {
+        self.texts.mark(marker);
+    }
 }
 
 impl Drop for Heap {
@@ -117,9 +130,21 @@ impl Heap {
         })?;
         let snapshot = snapshot.map_err(|error| errors::raised(ruby, &error))?;
         let bytes = snapshot.footprint();
-        let snapshot = Mutex::new(Some(Arc::new(Kept(Some(snapshot)))));
-        let object = ruby.obj_wrap(Heap { snapshot, name, path, accounted: AtomicUsize::new(0) });
+        let blocks = Blocks::new(snapshot.heap().object_count());
+        let snapshot = Arc::new(Kept(Some(snapshot)));
+        let object = ruby.obj_wrap(Heap {
+            open: AtomicPtr::new(Arc::as_ptr(&snapshot).cast_mut()),
+            snapshot: Mutex::new(Some(snapshot)),
+            kept_on: OnceLock::new(),
+            blocks,
+            texts: Texts::default(),
+            name,
+            path,
+            accounted: AtomicUsize::new(0),
+        });
         object.freeze();
+        // Now, while it holds nothing of Ruby's: later Ruby would look into it and find the Arrays of its texts, which are not frozen.
+        ruby.class_object().const_get::<_, RClass>("Ractor")?.funcall::<_, _, Value>("make_shareable", (object,))?;
         object.account(ruby, bytes);
         Ok(object)
     }
@@ -149,10 +174,36 @@ impl Heap {
         Ok(snapshot)
     }
 
-    /// Gives the memory back, as soon as no call works with it any more.
+    /// The snapshot dump without a lock, for what reads a number of one object.
+    ///
+    /// # Safety
+    /// Nothing of Ruby's is called before it is let go of: other threads of this Ractor do not run meanwhile, so none closes the heap, and
+    /// those of other Ractors leave it where it is when they do.
+    #[inline]
+    pub(crate) unsafe fn open(&self) -> Option<&Snapshot> {
+        // SAFETY: it is null, or what `snapshot` held when it was read; see above, and `close`.
+        unsafe { self.open.load(Ordering::Acquire).as_ref() }.map(|kept| &**kept)
+    }
+
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Gives the memory back, as soon as no call works with it any more; beside other Ractors, with the heap.
     fn close(ruby: &Ruby, this: &Heap) {
-        drop(this.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take());
-        this.account(ruby, 0);
+        this.open.store(std::ptr::null_mut(), Ordering::Release);
+        let Some(kept) = this.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        if is_only_ractor(ruby) {
+            drop(kept);
+            this.account(ruby, 0);
+        } else {
+            // It was there once to be taken, so nothing is here yet.
+            drop(this.kept_on.set(kept));
+        }
     }
 
     fn is_closed(&self) -> bool {
@@ -206,6 +257,12 @@ impl Heap {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Whether no code of another Ractor can run now.
+fn is_only_ractor(ruby: &Ruby) -> bool {
+    let ractor = ruby.class_object().const_get::<_, RClass>("Ractor");
+    ractor.and_then(|ractor| ractor.funcall::<_, _, usize>("count", ())).is_ok_and(|count| count == 1)
 }
 
 /// A finished answer: a Hash by its fields' names, with the report of it, which is made when it is printed, as `document`.

@@ -7,7 +7,9 @@ use crate::convert;
 use crate::errors;
 use crate::filter::filter;
 use crate::heap::{Heap, key_value, keys, text};
+use crate::heap_object;
 use crate::native::{function, method};
+use crate::texts::{KINDS, Sort, Texts};
 use crate::work;
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, OrderBy, Query, Retained, ordered};
 use heap_inspector::analysis::{grouping, show};
@@ -19,13 +21,12 @@ use heap_inspector::labels::Labels;
 use heap_inspector::names::ClassId;
 use heap_inspector::record::{Flags, Type};
 use heap_inspector::snapshot::Snapshot;
-use magnus::rb_sys::FromRawValue;
-use magnus::typed_data::Obj;
-use magnus::value::{Id, LazyId, ReprValue, StaticSymbol};
-use magnus::{
-    Class, Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RObject, RString, Ruby, TryConvert, Value,
-};
+use magnus::rb_sys::{AsRawValue, FromRawValue};
+use magnus::value::{ReprValue, StaticSymbol};
+use magnus::{Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RString, Ruby, TryConvert, Value};
 use serde::Serialize;
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What Ruby asks of an object.
 #[derive(Clone, Copy, Debug)]
@@ -47,27 +48,9 @@ enum Attribute {
     Reachable,
 }
 
-/// Ruby's types with their Symbols, the most frequent first.
-static TYPES: [(Type, LazyId); 18] = [
-    (Type::String, LazyId::new("string")),
-    (Type::Array, LazyId::new("array")),
-    (Type::Imemo, LazyId::new("imemo")),
-    (Type::Object, LazyId::new("object")),
-    (Type::Hash, LazyId::new("hash")),
-    (Type::Data, LazyId::new("data")),
-    (Type::Class, LazyId::new("class")),
-    (Type::Symbol, LazyId::new("symbol")),
-    (Type::Struct, LazyId::new("struct")),
-    (Type::Iclass, LazyId::new("iclass")),
-    (Type::Module, LazyId::new("module")),
-    (Type::Float, LazyId::new("float")),
-    (Type::Regexp, LazyId::new("regexp")),
-    (Type::Bignum, LazyId::new("bignum")),
-    (Type::File, LazyId::new("file")),
-    (Type::Match, LazyId::new("match")),
-    (Type::Rational, LazyId::new("rational")),
-    (Type::Complex, LazyId::new("complex")),
-];
+/// The Symbols of the types, by the type, as Ruby values; 0 for what this version does not know, whose name the dump has. [`define`] writes
+/// them, once.
+static SYMBOLS: [AtomicUsize; 1 + Type::NAMED.len()] = [const { AtomicUsize::new(0) }; 1 + Type::NAMED.len()];
 
 /// Every attribute with its name, and what makes HeapObject's methods: each has that name, with a question mark where it is yes or no.
 macro_rules! attributes {
@@ -76,10 +59,16 @@ macro_rules! attributes {
 
         // A method is a function without a state, so each attribute needs one of its own.
         fn define_readers(class: RClass) -> Result<(), Error> {
-            $(class.define_method(
-                &reader($name, $attribute)[..],
-                method!(|ruby: &Ruby, object: RObject| read(ruby, object, $attribute), 0),
-            )?;)*
+            $(class.define_method(&reader($name, $attribute)[..], {
+                /// SAFETY: a method of HeapObject, which Ruby calls.
+                unsafe extern "C" fn reader(object: Value) -> Value {
+                    match unsafe { quick(object, $attribute) } {
+                        Some(value) => value,
+                        None => unsafe { method!(|ruby: &Ruby, object: Value| read(ruby, object, $attribute), 0)(object) },
+                    }
+                }
+                reader as unsafe extern "C" fn(Value) -> Value
+            })?;)*
             Ok(())
         }
     };
@@ -138,51 +127,162 @@ impl Attribute {
     }
 
     /// The value for Ruby. Objects without it, as untraced ones without a file, give nil.
-    fn of(self, ruby: &Ruby, snapshot: &Snapshot, tree: Option<&Tree>, id: NodeId) -> Value {
+    #[inline]
+    fn of(self, ruby: &Ruby, heap: &Heap, snapshot: &Snapshot, id: NodeId) -> Result<Value, Error> {
+        match self.number(snapshot.heap(), snapshot.made_tree(), id) {
+            Some(read) => Ok(read.value(ruby)),
+            None => self.of_texts(ruby, heap, snapshot, id),
+        }
+    }
+
+    /// A text that was kept, or that is from now on if others may have it too.
+    fn of_texts(self, ruby: &Ruby, heap: &Heap, snapshot: &Snapshot, id: NodeId) -> Result<Value, Error> {
+        let (texts, dump) = (heap.texts(), snapshot.heap());
+        let Some((sort, number)) = self.text(texts, dump, id, true) else {
+            return Ok(self.worked_out(ruby, snapshot, id));
+        };
+        if let Some(text) = texts.get(sort, number) {
+            return Ok(text);
+        }
+        let text = self.worked_out(ruby, snapshot, id);
+        let tables = &dump.names().tables;
+        let count = match sort {
+            Sort::Class => tables.class_count(),
+            Sort::File | Sort::Location | Sort::Method | Sort::Gem | Sort::Directory => tables.sites.len(),
+            Sort::Kind | Sort::Encoding | Sort::Struct | Sort::Imemo => KINDS,
+        };
+        texts.keep(ruby, sort, number, count, text)?;
+        Ok(text)
+    }
+
+    /// What stands in a column, or can be told of numbers alone. Calls nothing of Ruby's; none for the other attributes, and for what needs
+    /// a tree that is not there.
+    #[inline(always)]
+    fn number(self, heap: &heap_inspector::heap::Heap, tree: Option<&Tree>, id: NodeId) -> Option<Read> {
+        Some(match self {
+            Attribute::Number(number) if number.needs_tree() && tree.is_none() => return None,
+            Attribute::Number(number) => Read::Number(number.of(heap, tree, id)),
+            Attribute::Address => Read::Address(heap.address(id)),
+            Attribute::Type => Read::Type(heap.ty(id)).known()?,
+            Attribute::Bytesize => Read::Number(match heap.ty(id) {
+                Type::String | Type::Symbol => heap.length(id).map(u64::from),
+                _ => None,
+            }),
+            Attribute::Trait(bit) => Read::Flag(heap.flags(id).has(bit)),
+            Attribute::Traced => Read::Flag(heap.is_traced(id)),
+            Attribute::Reachable => Read::Flag(tree?.is_reachable(id)),
+            Attribute::Line => {
+                let line = heap.names().tables.sites.get(heap.site(id)).line;
+                Read::Number((line > 0).then_some(line.into()))
+            }
+            Attribute::Class | Attribute::File | Attribute::Location | Attribute::Method | Attribute::Key(_) => {
+                return None;
+            }
+        })
+    }
+
+    /// Which of the heap's texts it is, if it is one. Calls nothing of Ruby's. Texts by type and label get a place if `claim` is set.
+    #[inline(always)]
+    fn text(self, texts: &Texts, heap: &heap_inspector::heap::Heap, id: NodeId, claim: bool) -> Option<(Sort, usize)> {
+        let kind = |sort| texts.kind(heap.ty(id) as u8, heap.label(id).0, claim).map(|kind| (sort, kind));
+        let site = |sort| Some((sort, heap.site(id).0 as usize));
+        match self {
+            Attribute::Class => match heap.class_id(id) {
+                ClassId::NONE => kind(Sort::Kind),
+                // It has none of its own.
+                _ if heap.is_tracer(id) => None,
+                class => Some((Sort::Class, class.0 as usize)),
+            },
+            Attribute::File => site(Sort::File),
+            Attribute::Location => site(Sort::Location),
+            Attribute::Method => site(Sort::Method),
+            Attribute::Key(Key::Gem) if !heap.is_tracer(id) => site(Sort::Gem),
+            Attribute::Key(Key::Directory) if !heap.is_tracer(id) => site(Sort::Directory),
+            Attribute::Key(Key::Encoding) => kind(Sort::Encoding),
+            Attribute::Key(Key::Struct) => kind(Sort::Struct),
+            Attribute::Key(Key::Imemo) => kind(Sort::Imemo),
+            _ => None,
+        }
+    }
+
+    /// What is made of texts.
+    fn worked_out(self, ruby: &Ruby, snapshot: &Snapshot, id: NodeId) -> Value {
         let heap = snapshot.heap();
-        let nil = || ruby.qnil().as_value();
         let names = heap.names();
         let symbols = &names.tables.symbols;
-        match self {
-            Attribute::Number(number) => number.of(heap, tree, id).into_value_with(ruby),
-            Attribute::Address => address(ruby, heap.address(id)).as_value(),
-            Attribute::Bytesize => match heap.properties(id).ty {
-                Type::String | Type::Symbol => heap.length(id).into_value_with(ruby),
-                _ => nil(),
-            },
-            Attribute::Trait(bit) => heap.properties(id).flags.has(bit).into_value_with(ruby),
-            Attribute::Traced => heap.properties(id).traced.into_value_with(ruby),
-            Attribute::Reachable => tree.is_some_and(|tree| tree.is_reachable(id)).into_value_with(ruby),
+        let site = || names.tables.sites.get(heap.site(id));
+        let file = || Some(symbols.bytes(site().file)).filter(|file| !file.is_empty() && *file != b"(null)"); // as Ruby up to 2.7 has it
+        let text = match self {
+            Attribute::Class if heap.class_id(id) != ClassId::NONE && !heap.is_tracer(id) => {
+                Some(shared(symbols.bytes(names.instance_class(heap.class_id(id)))))
+            }
+            Attribute::Class => return key_value(ruby, &outside(snapshot, Key::Class, id)),
+            Attribute::Key(key) => return present(ruby, &outside(snapshot, key, id)),
+            // One that this version does not know.
             Attribute::Type => {
-                let properties = heap.properties(id);
-                match TYPES.iter().find(|(ty, _)| *ty == properties.ty) {
-                    Some((_, name)) => StaticSymbol::from(LazyId::get_inner_with(name, ruby)).as_value(),
-                    // One that this version does not know.
-                    None => ruby.to_symbol(symbols.text(properties.names.label).to_lowercase()).as_value(),
-                }
+                return ruby.to_symbol(symbols.text(heap.properties(id).names.label).to_lowercase()).as_value();
             }
-            Attribute::Class => {
-                let properties = heap.properties(id);
-                if properties.names.class != ClassId::NONE && !properties.tracer {
-                    return shared(symbols.bytes(names.instance_class(properties.names.class)));
-                }
-                key_value(ruby, &outside(snapshot, Key::Class, id))
+            Attribute::Method => {
+                Some(site().method).filter(|name| name.is_some()).map(|name| shared(symbols.bytes(name)))
             }
-            Attribute::Key(key) => present(ruby, &outside(snapshot, key, id)),
-            Attribute::File | Attribute::Line | Attribute::Location | Attribute::Method => {
-                let site = names.tables.sites.get(heap.properties(id).names.site);
-                let file = symbols.bytes(site.file);
-                let is_known = !file.is_empty() && file != b"(null)"; // as Ruby up to 2.7 has it
-                match self {
-                    Attribute::Line if site.line > 0 => site.line.into_value_with(ruby),
-                    Attribute::Method if site.method.is_some() => shared(symbols.bytes(site.method)),
-                    Attribute::File if is_known => shared(file),
-                    Attribute::Location if is_known && site.line == 0 => shared(file),
-                    Attribute::Location if is_known => shared(&[file, format!(":{}", site.line).as_bytes()].concat()),
-                    _ => nil(),
-                }
-            }
+            Attribute::File => file().map(shared),
+            Attribute::Location => file().map(|file| match site().line {
+                0 => shared(file),
+                line => shared(&[file, format!(":{line}").as_bytes()].concat()),
+            }),
+            // Numbers without the tree that they need.
+            _ => None,
+        };
+        text.unwrap_or_else(|| ruby.qnil().as_value())
+    }
+}
+
+/// What was read of an object, not yet a Ruby value.
+enum Read {
+    Number(Option<u64>),
+    Flag(bool),
+    Address(u64),
+    Type(Type),
+}
+
+impl Read {
+    /// Itself; none for a type that has no Symbol of its own.
+    #[inline(always)]
+    fn known(self) -> Option<Read> {
+        match self {
+            Read::Type(ty) if SYMBOLS[ty as usize].load(Ordering::Relaxed) == 0 => None,
+            read => Some(read),
         }
+    }
+
+    #[inline(always)]
+    fn value(self, ruby: &Ruby) -> Value {
+        match self {
+            Read::Number(Some(number)) if number <= rb_sys::FIXNUM_MAX as u64 => {
+                // SAFETY: so Ruby writes an Integer that fits beside its mark.
+                unsafe { Value::from_raw((number as rb_sys::VALUE) << 1 | 1) }
+            }
+            Read::Number(number) => number.into_value_with(ruby),
+            Read::Flag(flag) => flag.into_value_with(ruby),
+            Read::Address(address) => hexadecimal(address),
+            // SAFETY: it is a Symbol that is never collected.
+            Read::Type(ty) => unsafe { Value::from_raw(SYMBOLS[ty as usize].load(Ordering::Relaxed) as rb_sys::VALUE) },
+        }
+    }
+}
+
+/// A frozen String as `"0x7f1386ee2a78"`.
+fn hexadecimal(address: u64) -> Value {
+    let mut text = *b"0x0000000000000000";
+    let digits = (u64::BITS - address.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (place, cell) in text[2..2 + digits].iter_mut().rev().enumerate() {
+        *cell = b"0123456789abcdef"[(address >> (4 * place)) as usize & 15];
+    }
+    // SAFETY: this is a Ruby thread with the GVL, since all callers have a `Ruby`; the bytes are copied. Where Ruby is out of memory it
+    // raises, and nothing is lost.
+    unsafe {
+        let text = rb_sys::rb_utf8_str_new(text.as_ptr().cast(), 2 + digits as std::ffi::c_long);
+        Value::from_raw(rb_sys::rb_obj_freeze(text))
     }
 }
 
@@ -199,10 +299,6 @@ fn shared(bytes: &[u8]) -> Value {
     // SAFETY: this is a Ruby thread with the GVL, since all callers have a `Ruby`; the bytes are copied, and are valid UTF-8. It raises
     // only where Ruby is out of memory; what is jumped over then is no more than memory.
     unsafe { Value::from_raw(rb_sys::rb_enc_interned_str(text.as_ptr().cast(), length, rb_sys::rb_utf8_encoding())) }
-}
-
-fn address(ruby: &Ruby, address: u64) -> RString {
-    text(ruby, &format!("0x{address:x}"))
 }
 
 /// A value as HeapObject has it: nil where there is none, whatever the reason.
@@ -261,7 +357,7 @@ fn number(ruby: &Ruby, name: &str) -> Result<Number, Error> {
     name.parse().map_err(|error| errors::raised(ruby, &error))
 }
 
-fn unpack(ruby: &Ruby, packed: RString, count: usize) -> Result<Vec<NodeId>, Error> {
+pub(crate) fn unpack(ruby: &Ruby, packed: RString, count: usize) -> Result<Vec<NodeId>, Error> {
     let bytes = crate::input::bytes(packed);
     let (numbers, rest) = bytes.as_chunks::<4>();
     let ids: Vec<NodeId> = numbers.iter().map(|number| NodeId(u32::from_ne_bytes(*number))).collect();
@@ -272,7 +368,11 @@ fn unpack(ruby: &Ruby, packed: RString, count: usize) -> Result<Vec<NodeId>, Err
 }
 
 pub(crate) fn pack(ruby: &Ruby, ids: &[NodeId]) -> RString {
-    let packed = ruby.str_from_slice(&ids.iter().flat_map(|id| id.0.to_ne_bytes()).collect::<Vec<u8>>());
+    let mut bytes = vec![0; 4 * ids.len()];
+    for (cell, id) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(ids) {
+        *cell = id.0.to_ne_bytes();
+    }
+    let packed = ruby.str_from_slice(&bytes);
     packed.freeze();
     packed
 }
@@ -440,12 +540,11 @@ fn pluck(ruby: &Ruby, heap: &Heap, packed: RString, names: Vec<String>) -> Resul
     }
     let columns = ruby.ary_new_capa(attributes.len());
     for attribute in attributes {
-        let column = ruby.ary_new_capa(ids.len());
-        for (at, id) in ids.iter().enumerate() {
+        let values = ids.iter().enumerate().map(|(at, id)| {
             work::check_interrupts(ruby, at)?;
-            column.push(attribute.of(ruby, &snapshot, snapshot.made_tree(), *id))?;
-        }
-        columns.push(column)?;
+            attribute.of(ruby, heap, &snapshot, *id)
+        });
+        columns.push(heap_object::list(ruby, values)?)?;
     }
     Ok(columns)
 }
@@ -563,56 +662,44 @@ fn dominated(ruby: &Ruby, heap: &Heap, id: u32) -> Result<RString, Error> {
     Ok(pack(ruby, &ids))
 }
 
-static HEAP: LazyId = LazyId::new("@heap");
-static INDEX: LazyId = LazyId::new("@index");
-
-/// Makes HeapObjects of numbers, as `HeapObject.at` makes one.
-pub(crate) struct Maker {
-    heap: Obj<Heap>,
-    class: RClass,
-    heap_id: Id,
-    index_id: Id,
-}
-
-impl Maker {
-    pub(crate) fn new(ruby: &Ruby, heap: Obj<Heap>) -> Result<Maker, Error> {
-        let module: RModule = ruby.class_object().const_get("HeapInspector")?;
-        let (heap_id, index_id) = (LazyId::get_inner_with(&HEAP, ruby), LazyId::get_inner_with(&INDEX, ruby));
-        Ok(Maker { heap, class: module.const_get("HeapObject")?, heap_id, index_id })
-    }
-
-    pub(crate) fn object(&self, index: impl IntoValue) -> Result<Value, Error> {
-        let object = RObject::try_convert(self.class.obj_alloc()?.as_value())?;
-        object.ivar_set(self.heap_id, self.heap)?;
-        object.ivar_set(self.index_id, index)?;
-        object.freeze();
-        Ok(object.as_value())
-    }
-}
-
-/// HeapObjects of some objects.
-fn objects(ruby: &Ruby, heap: Obj<Heap>, packed: RString) -> Result<RArray, Error> {
-    let ids = unpack(ruby, packed, heap.snapshot(ruby)?.heap().object_count())?;
-    let maker = Maker::new(ruby, heap)?;
-    let list = ruby.ary_new_capa(ids.len());
-    for id in ids {
-        list.push(maker.object(id.0)?)?;
-    }
-    Ok(list)
+/// What the methods of a HeapObject mostly do: a number of a column, or a text that was made already. None for all else, which [`read`] does.
+///
+/// # Safety
+/// That of [`heap_object::place`].
+#[inline(always)]
+unsafe fn quick(object: Value, attribute: Attribute) -> Option<Value> {
+    let found = catch_unwind(|| {
+        // SAFETY: as above; between here and the value's making nothing of Ruby's is called.
+        let place = unsafe { heap_object::place(object) };
+        let snapshot = unsafe { place.heap.open() }?;
+        let (dump, id) = (snapshot.heap(), NodeId(place.index));
+        let read = match attribute.number(dump, snapshot.made_tree(), id) {
+            Some(read) => Ok(read),
+            None => Err(attribute.text(place.heap.texts(), dump, id, false)?),
+        };
+        // Afterwards, since a column may be read from its file only now.
+        dump.whole().ok()?;
+        match read {
+            // SAFETY: Ruby called the method, so this is a Ruby thread with the GVL.
+            Ok(read) => Some(read.value(&unsafe { Ruby::get_unchecked() })),
+            Err((sort, number)) => place.heap.texts().get(sort, number),
+        }
+    });
+    // A panic comes once more where it becomes an exception.
+    found.ok().flatten()
 }
 
 /// What the methods of a HeapObject do. They read the columns by themselves, not by way of a Hash of all that an object has.
-fn read(ruby: &Ruby, object: RObject, attribute: Attribute) -> Result<Value, Error> {
-    let heap: Obj<Heap> = object.ivar_get(LazyId::get_inner_with(&HEAP, ruby))?;
-    let index: u32 = object.ivar_get(LazyId::get_inner_with(&INDEX, ruby))?;
-    let snapshot = heap.snapshot(ruby)?;
-    if index as usize >= snapshot.heap().object_count() {
-        return Err(errors::internal(ruby, "a number of no object"));
-    }
-    if attribute.needs_tree() && snapshot.made_tree().is_none() {
+fn read(ruby: &Ruby, object: Value, attribute: Attribute) -> Result<Value, Error> {
+    // SAFETY: only methods of HeapObject call it, with their receiver.
+    let heap_object::Place { heap, index, .. } = unsafe { heap_object::place(object) };
+    if attribute.needs_tree() && heap.snapshot(ruby)?.made_tree().is_none() {
         heap.work(ruby, |snapshot, control| snapshot.tree(control).map(drop))?;
     }
-    Ok(attribute.of(ruby, &snapshot, snapshot.made_tree(), NodeId(index)))
+    let snapshot = heap.snapshot(ruby)?;
+    let value = attribute.of(ruby, heap, &snapshot, NodeId(index))?;
+    snapshot.heap().whole().map_err(|error| errors::raised(ruby, &error))?;
+    Ok(value)
 }
 
 pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<(), Error> {
@@ -624,7 +711,6 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("pluck", function!(pluck, 3))?;
     native.define_singleton_method("texts", function!(texts, 2))?;
     native.define_singleton_method("line", function!(line, 2))?;
-    native.define_singleton_method("objects", function!(objects, 2))?;
     native.define_singleton_method("escape", function!(escape, 1))?;
     native.define_singleton_method("similar_classes", function!(similar_classes, 2))?;
     native.define_singleton_method("find", function!(find, 2))?;
@@ -636,8 +722,11 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("instances", function!(instances, 2))?;
     native.define_singleton_method("dominator", function!(dominator, 2))?;
     native.define_singleton_method("dominated", function!(dominated, 2))?;
-    let class = module.define_class("HeapObject", ruby.class_object())?;
-    define_readers(class)?;
+    for (ty, name) in Type::NAMED {
+        let symbol = StaticSymbol::from(ruby.intern(&name.to_ascii_lowercase()));
+        SYMBOLS[ty as usize].store(symbol.as_raw() as usize, Ordering::Relaxed);
+    }
+    define_readers(heap_object::define(ruby, module, native)?)?;
     let names = ruby.ary_new();
     for (name, _) in ATTRIBUTES {
         names.push(ruby.to_symbol(name))?;

@@ -64,8 +64,8 @@ impl Number {
             Number::RetainedCount => tree.map(|tree| tree.retained_count(id)),
             Number::Length => heap.length(id).map(u64::from),
             Number::ReferenceCount => Some(heap.references(id).len() as u64),
-            Number::Generation => heap.properties(id).generation.checked_sub(1).map(u64::from),
-            Number::SlotSize => Some(heap.properties(id).slot_size).filter(|bytes| *bytes > 0).map(u64::from),
+            Number::Generation => heap.generation(id).checked_sub(1).map(u64::from),
+            Number::SlotSize => Some(heap.slot_size(id)).filter(|bytes| *bytes > 0).map(u64::from),
             Number::Address => Some(heap.address(id)),
             Number::Index => Some(u64::from(id.0)),
         }
@@ -440,14 +440,16 @@ fn members(heap: &Heap, children: Option<&Children>, clause: &Clause) -> Option<
 pub fn ordered(
     heap: &Heap,
     tree: Option<&Tree>,
-    ids: Vec<NodeId>,
+    mut ids: Vec<NodeId>,
     criteria: &[(OrderBy, bool)],
     places: Range<usize>,
     control: &Control<'_>,
 ) -> Result<Vec<NodeId>> {
     let range = places.start.min(ids.len())..places.end.min(ids.len());
     if criteria.is_empty() || range.is_empty() {
-        return Ok(ids.get(range).unwrap_or_default().to_vec());
+        ids.truncate(range.end);
+        ids.drain(..range.start.min(range.end));
+        return Ok(ids);
     }
     let ranks: Vec<Vec<u64>> = criteria
         .iter()

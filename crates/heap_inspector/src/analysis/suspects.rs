@@ -361,11 +361,16 @@ fn by_age(
             continue;
         }
         map(&mut places, 2)?;
-        let sort = kind_of(heap, id);
         let is_plain = matches!(ty, Type::Hash | Type::Array) && heap.references(id).len() == 0;
         if (ty == Type::String || is_plain) && heap.bytes(id) >= large {
             let own = Accumulation { bytes: heap.bytes(id), bins: FEW_BINS, ..Accumulation::default() };
             places.insert(AccumulationPoint::Node(id), own);
+        }
+        let above = tree.above(id);
+        // What came with its holder is part of it, and what a list's first element retains is not counted again for the second. Most
+        // objects go here.
+        if above.is_some_and(|by| heap.generation(by) == since) {
+            continue;
         }
         let alone = older.get(id);
         if alone.is_some_and(|older| heap.is_tracer(older)) {
@@ -374,11 +379,7 @@ fn by_age(
         let older = alone.or_else(|| older_on_path(heap, shortest_paths, id));
         let anchor = older.map(AccumulationPoint::Node).or_else(|| Some(anchors.of(id)?.0));
         let Some(anchor) = anchor else { continue };
-        let above = tree.above(id);
-        // What came with its holder is part of it, and what a list's first element retains is not counted again for the second.
-        if above.is_some_and(|by| heap.generation(by) == since) {
-            continue;
-        }
+        let sort = kind_of(heap, id);
         let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == sort);
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let bins = 1 << bin(since);

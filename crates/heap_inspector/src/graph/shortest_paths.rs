@@ -3,7 +3,7 @@
 //! Short chains are cheap, but a step through Ruby's own machinery (inline caches, method entries), over an object's own class or from a
 //! stack that is scanned conservatively costs as much as several others, because it says little to a programmer. All shortest paths
 //! together are a tree, found in one run from the roots by Dial's algorithm (Communications of the ACM 12, 1969: Dijkstra's with a
-//! bucket for each of the few costs). It costs 12 bytes for each object and time for each edge.
+//! bucket for each of the few costs). It costs 13 bytes for each object and time for each edge.
 //!
 //! *Other* paths to one object follow the shortest path to some object, take one edge that is on no shortest path, and go on by the
 //! cheapest tail, which a second run, backwards from the object, finds for all. These are the paths with one detour as in Eppstein's
@@ -13,7 +13,7 @@ use super::dominators::UNREACHABLE;
 use super::{ROOT, Referrers, targets};
 use crate::Result;
 use crate::control::Control;
-use crate::heap::{Heap, NodeId, Target};
+use crate::heap::{DANGLING, Heap, NodeId, Target};
 use crate::memory::{filled, list};
 use crate::record::Type;
 use hashbrown::HashSet;
@@ -70,14 +70,22 @@ impl ShortestPaths {
         while let Some((node, cost)) = search.next() {
             control.check_at(order.len())?;
             order.push(node);
-            let from = cost_off(heap, node);
-            for NodeId(target) in targets(heap, NodeId(node)) {
-                let cost = cost + from + to_class(heap, node, target);
+            // All targets and then the class, each looked up once for a node, not for each of its edges.
+            let (cost, class) = (cost + cost_off(heap, node), heap.packed_class(NodeId(node)));
+            let mut step = |target: u32, cost: u32| {
                 // Most edges lead to what is reached more cheaply already.
-                if cost < search.costs[target as usize] {
+                if search.is_cheaper(target, cost) {
                     let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
                     search.reach(node, target, cost + avoided);
                 }
+            };
+            for target in heap.packed_targets(NodeId(node)) {
+                if *target != DANGLING {
+                    step(*target, cost + if *target == class { TO_CLASS } else { 0 });
+                }
+            }
+            if class != DANGLING {
+                step(class, cost + TO_CLASS);
             }
         }
         Ok(ShortestPaths { parents: search.from, costs: search.costs, order })
@@ -255,11 +263,17 @@ fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
     if to == heap.packed_class(NodeId(from)) { TO_CLASS } else { 0 }
 }
 
+/// One more than the greatest cost that fits in [`Search::low`].
+const LOW: u8 = u8::MAX;
+
 /// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
 struct Search {
     /// By node: the one it was reached from.
     from: Vec<u32>,
     costs: Vec<u32>,
+    /// The costs again, in a byte each, where they are less than [`LOW`]: a search looks at them in no order, and so many more of them stay
+    /// in a near cache.
+    low: Vec<u8>,
     buckets: Vec<Vec<u32>>,
     waiting: usize,
     cost: u32,
@@ -270,15 +284,23 @@ impl Search {
         Ok(Search {
             from: filled(UNREACHABLE, count)?,
             costs: filled(u32::MAX, count)?,
+            low: filled(LOW, count)?,
             buckets: vec![Vec::new(); BUCKETS],
             waiting: 0,
             cost: 0,
         })
     }
 
+    /// Whether that is less than what it costs to reach the node so far.
+    #[inline]
+    fn is_cheaper(&self, to: u32, cost: u32) -> bool {
+        cost < u32::from(self.low[to as usize]) || cost >= u32::from(LOW) && cost < self.costs[to as usize]
+    }
+
     fn reach(&mut self, from: u32, to: u32, cost: u32) {
-        if cost < self.costs[to as usize] {
+        if self.is_cheaper(to, cost) {
             self.costs[to as usize] = cost;
+            self.low[to as usize] = cost.min(u32::from(LOW)) as u8;
             self.from[to as usize] = from;
             self.buckets[cost as usize % BUCKETS].push(to);
             self.waiting += 1;
@@ -293,7 +315,11 @@ impl Search {
                 continue;
             };
             self.waiting -= 1;
-            if self.costs[node as usize] == self.cost {
+            let least = match self.low[node as usize] {
+                LOW => self.costs[node as usize],
+                low => u32::from(low),
+            };
+            if least == self.cost {
                 return Some((node, self.cost));
             } // else a cheaper chain was found since
         }

@@ -146,8 +146,9 @@ fn climb(
 /// [`crate::Error::Interrupted`] when cancelled.
 pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> Result<Links> {
     let mut older = Links::new(heap.object_count())?;
-    // The chain, how much of it holds, and what stands to be put back.
-    let (mut chain, mut length, mut before): (Vec<NodeId>, usize, Vec<(u32, NodeId, u32)>) = Default::default();
+    // The chain with its generations, how much of it holds, and what stands to be put back.
+    let (mut chain, mut length): (Vec<(u32, NodeId)>, usize) = Default::default();
+    let mut before: Vec<(u32, (u32, NodeId), u32)> = Vec::new();
     let mut stack = vec![children.of(Dominator::Root)];
     let mut walked = 0usize;
     while let Some(below) = stack.last_mut() {
@@ -162,18 +163,18 @@ pub(super) fn older(heap: &Heap, children: &Children, control: &Control<'_>) -> 
         control.check_at(walked)?;
         walked += 1;
         let own = heap.generation(id);
-        let place = chain[..length].partition_point(|above| heap.generation(*above) < own);
+        let place = chain[..length].partition_point(|(generation, _)| *generation < own);
         if place > 0 {
-            older.set(id, Some(chain[place - 1]));
+            older.set(id, Some(chain[place - 1].1));
         }
         let below = children.of(Dominator::Node(id));
         if below.len() == 0 {
             continue;
         }
         if place == chain.len() {
-            chain.push(id);
+            chain.push((own, id));
         }
-        before.push((place as u32, std::mem::replace(&mut chain[place], id), length as u32));
+        before.push((place as u32, std::mem::replace(&mut chain[place], (own, id)), length as u32));
         length = place + 1;
         stack.push(below);
     }

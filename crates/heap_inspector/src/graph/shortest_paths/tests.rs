@@ -72,6 +72,27 @@ proptest! {
         }
     }
 
+    /// Costs that a byte does not hold stand apart.
+    #[test]
+    fn chains_are_cheapest_around_the_greatest_cost_of_a_byte(graph in graph(), length in 235u32..265) {
+        let behind = |nodes: &[u32]| nodes.iter().map(|node| node + length).collect::<Vec<_>>();
+        let mut references: Vec<Vec<u32>> = (1..length).map(|node| vec![node]).collect();
+        references.push(behind(&graph.0));
+        references.extend(graph.1.iter().map(|nodes| behind(nodes)));
+        let mut classes = vec![None; length as usize];
+        classes.extend(graph.2.iter().map(|class| class.map(|node| node + length)));
+        let graph = (vec![0], references, classes);
+        let heap = heap_of(&graph);
+        let shortest_paths = ShortestPaths::new(&heap, &Control::default()).unwrap();
+        for (id, known) in heap.nodes().zip(cheapest(&graph)) {
+            prop_assert_eq!(known.unwrap_or(u32::MAX), shortest_paths.costs[id.0 as usize]);
+            let sum = shortest_paths.path(id).map(|path| {
+                path.windows(2).map(|pair| cost(&graph.2, pair[0].0 as usize, pair[1].0)).sum::<u32>()
+            });
+            prop_assert_eq!(sum, known);
+        }
+    }
+
     /// Whatever else refers to an object of the path, and is reached without it, begins another chain.
     #[test]
     fn another_chain_is_found_where_there_is_one(graph in graph()) {
