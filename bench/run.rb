@@ -10,6 +10,7 @@ require "fileutils"
 require "json"
 require "open3"
 require "tempfile"
+require "tmpdir"
 
 # A program to measure.
 Tool = Struct.new(:name, :command, :rounds) do
@@ -71,6 +72,8 @@ class Bench
     end
     @figures = runs.transform_values { |of_tool| Figures.of(of_tool) }
     "## #{@size}: #{mib(@bytes)} MiB, #{objects} objects\n\n#{table}\n#{promises}"
+  ensure
+    FileUtils.rm_rf(@made) if @made
   end
 
   private
@@ -105,10 +108,18 @@ class Bench
       Tool.new("retained", [OURS, "retained", @dump, "--no-index"], @rounds),
       Tool.new("open from the index", [REOPEN, @dump], @rounds), # makes it, where there is none
       Tool.new("retained, from the index", [OURS, "retained", @dump], @rounds),
+      Tool.new("suspects", [OURS, "suspects", @dump, "--no-index"], @rounds),
+      Tool.new("report", [OURS, "report", @dump, "-o", made("report.html"), "--no-index"], @slow_rounds),
+      Tool.new("export heapsnapshot", export("heapsnapshot"), @slow_rounds),
+      Tool.new("export parquet", export("parquet"), @slow_rounds),
       Tool.new("newlines", [LIMITS, "newlines", @dump], @rounds),
       Tool.new("serde_json", [LIMITS, "serde_json", @dump], @rounds)
     ]
   end
+
+  def made(name) = File.join(@made ||= Dir.mktmpdir, name)
+
+  def export(format) = [OURS, "export", @dump, "--format", format, "-o", made(format), "--no-index"]
 
   def objects
     out, = Open3.capture2(LOAD, @dump)
@@ -140,6 +151,7 @@ class Bench
       at_least("full load, two threads over one", one.inside / two.inside, 1.7),
       at_most("full load, peak / file", [one.peak, two.peak].max / @bytes.to_f, 0.25),
       *graph_targets,
+      *file_targets,
       *STREAMING.map { |name| at_most("`#{name}`, peak MiB", @figures.fetch(name).peak / MIB, 64) }
     ]
   end
@@ -157,6 +169,17 @@ class Bench
       at_most("`suspects` / `retained`, CPU", ratio("suspects, 1 thread", "retained, 1 thread", :cpu), 1.15)
     ]
   end
+
+  def file_targets
+    [
+      at_most("`report` / `suspects`, wall", ratio("report", "suspects", :wall), 2),
+      at_most("the page, MB", File.size(made("report.html")) / 1e6, 5),
+      at_most("`export --format heapsnapshot` / load and dominators, one thread", exported("heapsnapshot"), 3),
+      at_most("`export --format parquet` / load and dominators, one thread", exported("parquet"), 2.5)
+    ]
+  end
+
+  def exported(format) = @figures.fetch("export #{format}").wall / @figures.fetch("load and dominators, 1 thread").inside
 
   def ratio(one, other, figure) = @figures.fetch(one)[figure] / @figures.fetch(other)[figure]
 
