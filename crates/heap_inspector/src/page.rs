@@ -82,18 +82,15 @@ impl Page {
         let names: Vec<&str> = dumps.iter().map(|dump| dump.name).collect();
         let (found, doubts) = (&answer.suspects, answer.report().sections);
 
-        // The texts take another pass through the file, as long as all else together.
+        // The texts take another pass through the file; with what is told of objects it takes as long as the groups.
         let threads = control.thread_count();
-        let (texts, others) = both(
+        let (others, of_groups) = both(
             threads > 1,
-            || last.strings(),
-            || {
-                let of_groups =
-                    || Ok((last.groups(diff.as_ref())?, diff.as_ref().map(|diff| last.growth(diff)).transpose()?));
-                both(threads > 2, of_groups, || last.waste_and_objects(found))
-            },
+            || both(threads > 2, || last.strings(), || last.waste_and_objects(found)),
+            || Ok((last.groups(diff.as_ref())?, diff.as_ref().map(|diff| last.growth(diff)).transpose()?)),
         );
-        let (of_groups, of_objects): (Result<_>, Result<_>) = others;
+        let (texts, of_objects): (Result<_>, Result<_>) = others;
+        let of_groups: Result<_> = of_groups;
         let ((mut data, growth), (more, objects)) = (of_groups?, of_objects?);
         data.extend(more);
         data.extend(growth.map(|growth| ("growth".to_owned(), growth)));
