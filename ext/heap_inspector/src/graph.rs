@@ -11,7 +11,7 @@ use heap_inspector::analysis::chains::Told;
 use heap_inspector::analysis::collections::{self as sets, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominator_tree::{self, Shown};
 use heap_inspector::analysis::dominators_by_key::{self, DominatorsByKey};
-use heap_inspector::analysis::{Context, fragmentation as pages, groups, paths, retained, show, unreachable as dead};
+use heap_inspector::analysis::{fragmentation as pages, groups, paths, retained, show, unreachable as dead};
 use heap_inspector::graph::dominators::Dominator;
 use heap_inspector::heap::{NodeId, Target};
 use heap_inspector::keys::Key;

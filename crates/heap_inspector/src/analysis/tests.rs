@@ -32,7 +32,7 @@ fn every_look_at_the_flag_ends_the_work() {
     let ids: Vec<NodeId> = heap.nodes().collect();
     let all = Query::default();
     let children = tree.children().unwrap();
-    let objects = Objects::new(&heap, Some((&tree, &children)), &all);
+    let objects = Objects::new(&heap, Some((&tree, children)), &all);
     let context = Context::of(&heap);
     let shown = Shown { depth: 9, min: 0, width: usize::MAX };
     let found = dominator_tree::dominator_tree(&heap, &tree, &source, Dominator::Root, shown, &ALONE).unwrap();

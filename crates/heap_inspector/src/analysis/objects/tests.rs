@@ -67,9 +67,9 @@ fn retains_by_group_what_the_groups_of_the_filter_do() {
     let expected = retained::groups(&heap, &tree, &[Key::Class], &query.any[0].filter, None, &control).unwrap();
     let expected: HashMap<_, _> =
         expected.groups.into_iter().map(|group| (group.key, group.retained_memsize)).collect();
-    let objects = Objects::new(&heap, Some((&tree, &children)), &query);
+    let objects = Objects::new(&heap, Some((&tree, children)), &query);
     let found: HashMap<_, _> = objects
-        .retained(&[Key::Class], &children, &control)
+        .retained(&[Key::Class], children, &control)
         .unwrap()
         .into_iter()
         .map(|group| (group.key, group.memsize))
@@ -86,7 +86,7 @@ fn members_are_what_an_object_retains() {
     let holder = heap.nodes().max_by_key(|id| tree.retained(*id)).unwrap();
     let query = Query { any: vec![Clause { retained_by: vec![holder], ..Clause::default() }] };
     assert!(query.needs_tree());
-    let objects = Objects::new(&heap, Some((&tree, &children)), &query);
+    let objects = Objects::new(&heap, Some((&tree, children)), &query);
     let [(_, found)] = objects.groups(&[], Number::Memsize, &control).unwrap()[..] else { panic!("one group") };
     assert_eq!(found.count, tree.retained_count(holder) - 1);
     assert_eq!(found.sum, tree.retained(holder) - heap.bytes(holder));
