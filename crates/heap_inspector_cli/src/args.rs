@@ -81,7 +81,7 @@ Examples:
   heap_inspector fleet summaries --since 2026-01-02   what is new since, or gone
   heap_inspector fleet 'summaries/service=shop/**/*.parquet' --format json
   heap_inspector fleet s3://bucket/summaries --service shop
-  heap_inspector fleet summaries --from 2026-01-01 --until 2026-02-01   opens the files of that month alone
+  heap_inspector fleet summaries --from 2026-01-01 --until 2026-02-01
   heap_inspector fleet summaries --sql > fleet.sql    for your own engine")]
     Fleet {
         /// Summaries: files, folders, patterns, or an address that DuckDB reads
