@@ -136,7 +136,9 @@ RSpec.describe HeapInspector, ".allocation" do
       expect(lines.first).to eq "heap_inspector: tracing has ended, since this Ruby crashes when Ractors allocate under it"
       expect(lines.drop(1)).to eq ["[7, 7, 7]", "false", "[[], 0]", "this Ruby crashes when Ractors allocate under tracing, and some run"]
     else
-      expect(lines).to eq ["[7, 7, 7]", "true", "[[], 0]"]
+      expect(lines.first(2)).to eq ["[7, 7, 7]", "true"]
+      # What a collection of another Ractor's left is not known.
+      expect(lines.last).to eq("[[], 0]").or eq("[[], 5000]")
     end
   end
 

@@ -71,10 +71,14 @@ fn state(ruby: &Ruby) -> Result<(), Error> {
         old,
         slot_size,
         hides_hooks,
+        gc_state: key(c"state"),
+        is_marking: key(c"marking"),
         major_count: key(c"major_gc_count"),
         total_allocated: key(c"total_allocated_objects"),
         malloc_increase: key(c"malloc_increase_bytes"),
     };
+    // Of this, too, the first call makes the names.
+    api.is_marking();
     STATE.store(Box::into_raw(Box::new(State::new(api))), Ordering::Release);
     // SAFETY: a handler that only lowers a flag.
     unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
@@ -139,6 +143,7 @@ fn close_window(_ruby: &Ruby) {
 /// How it stands, nil where nothing was ever traced: what is on, and what it cost.
 fn status(ruby: &Ruby) -> Result<Option<RHash>, Error> {
     let Some(values) = with_certainly(|state| {
+        state.settle();
         let processor = processor_time().saturating_sub(state.began_processor).as_nanos() as f64;
         let cost = state.whole_cost();
         let share = if processor > 0.0 { (cost / processor).min(1.0) } else { 0.0 };
@@ -228,6 +233,7 @@ impl TakenProfile {
 fn profile(ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
     name_frames(ruby);
     with_certainly(|state| {
+        state.settle();
         let State { api, tracer, .. } = state;
         let profile =
             Profile::new(tracer, state.distances.mean(), generation(), since, |_| true, |address| size(api, address));
@@ -243,6 +249,7 @@ const SHOWN: usize = 80;
 fn report(ruby: &Ruby, limit: usize) -> Result<Option<RArray>, Error> {
     name_frames(ruby);
     let Some((taken, strings)) = with_certainly(|state| {
+        state.settle();
         let State { api, tracer, .. } = state;
         let profile =
             Profile::new(tracer, 1, generation(), None, |site| !site.is_internal, |address| size(api, address));
@@ -284,6 +291,7 @@ fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RHash>, Error> {
     name_frames(ruby);
     let address = object.as_raw();
     let found = with_certainly(|state| {
+        state.settle();
         let tracer = &state.tracer;
         let traced = tracer.get(address)?;
         let text = |id: TextId| tracer.texts.get(id).to_vec();

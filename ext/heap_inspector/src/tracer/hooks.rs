@@ -57,7 +57,7 @@ pub(crate) fn frozen() -> Option<&'static Tracer> {
     // SAFETY: never freed; hooks look at the flag, and this process has but the thread that is here. Where the fork came while another
     // Ractor's thread was at the tables they may be half written: then there is nothing to tell.
     let state = unsafe { STATE.load(Ordering::Acquire).as_ref() }?;
-    (!BUSY.load(Ordering::Acquire) && !state.tracer.is_empty()).then_some(&state.tracer)
+    (!BUSY.load(Ordering::Acquire) && !state.is_outdated() && !state.tracer.is_empty()).then_some(&state.tracer)
 }
 
 pub(super) type Hook = unsafe extern "C" fn(VALUE, *mut rb_sys::rb_trace_arg_t);
@@ -139,6 +139,7 @@ pub(super) unsafe extern "C" fn on_marked(_data: VALUE, _argument: *mut rb_sys::
 /// SAFETY: Ruby calls it while it marks.
 pub(super) unsafe extern "C" fn mark(_data: *mut c_void) {
     let awaits = with_certainly(|state| {
+        state.begin_marking();
         for address in state.tracer.frames.pending() {
             // SAFETY: Ruby marks; it was kept alive until now.
             unsafe { rb_sys::rb_gc_mark(address as VALUE) };

@@ -21,6 +21,9 @@ pub(super) struct Api {
     pub(super) slot_size: Option<SlotSize>,
     /// Whether a hook of the collector makes allocations slow, as up to 3.2.
     pub(super) hides_hooks: bool,
+    /// Symbols for `GC.latest_gc_info`: of what is asked, and an answer.
+    pub(super) gc_state: VALUE,
+    pub(super) is_marking: VALUE,
     /// Symbols for `GC.stat`.
     pub(super) major_count: VALUE,
     pub(super) total_allocated: VALUE,
@@ -34,6 +37,12 @@ impl Api {
     pub(super) fn slot(&self, object: VALUE) -> u32 {
         // SAFETY: a living object.
         self.slot_size.map_or(SLOT, |slot_size| unsafe { slot_size(object) } as u32)
+    }
+
+    /// Whether a collection is under way that has not marked all.
+    pub(super) fn is_marking(&self) -> bool {
+        // SAFETY: asks for one answer, a Symbol, which makes no object.
+        unsafe { rb_sys::rb_gc_latest_gc_info(self.gc_state) == self.is_marking }
     }
 
     /// How an object stands. To be asked at the end of marking, of objects that live until then.

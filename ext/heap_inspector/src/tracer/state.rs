@@ -76,6 +76,9 @@ pub(super) struct State {
     pub(super) awaits_marks: bool,
     /// Whether it has to stay, since it cannot be put in under `GC.stress`.
     pub(super) is_stressed: bool,
+    /// The collection that began to mark, as long as the end of that was not seen. Hooks are a Ractor's own, and none is called within
+    /// another: of what such a collection frees nothing is known.
+    pub(super) marking: Option<u32>,
     /// The count of major collections at the last end of marking.
     pub(super) majors: u64,
     /// How many were allocated while the hook was in; up to the last stop.
@@ -107,6 +110,7 @@ impl State {
             is_hooked: false,
             awaits_marks: false,
             is_stressed: false,
+            marking: None,
             majors: 0,
             seen: 0,
             hooked_at: 0,
@@ -249,7 +253,39 @@ impl State {
         stacks.intern(found.skip(usize::from(has_bottom)))
     }
 
+    /// Ruby marks: in a collection, of which this may be one of several steps, or since somebody asks what objects refer to.
+    pub(super) fn begin_marking(&mut self) {
+        if !self.api.is_marking() {
+            return;
+        }
+        let now = generation();
+        if self.marking.is_some_and(|begun| begun != now) {
+            self.forget();
+        }
+        self.marking = self.has_work().then_some(now);
+    }
+
+    /// Whether a collection has freed objects that are not known to be dead.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.marking.is_some() && !self.api.is_marking()
+    }
+
+    /// Makes the tables true before they are read: what may be dead is unknown.
+    pub(super) fn settle(&mut self) {
+        if self.is_outdated() {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        let lost = self.tracer.lost + self.tracer.live() as u64;
+        self.clear();
+        self.tracer.lost = lost;
+        self.marking = None;
+    }
+
     pub(super) fn sweep(&mut self) {
+        self.marking = None;
         // SAFETY: asks for one number, which makes no object.
         let majors = unsafe { rb_sys::rb_gc_stat(self.api.major_count) } as u64;
         let is_major = majors != self.majors;
