@@ -229,9 +229,9 @@ module HeapInspector
   # - `:sampled` notes all this of one allocation of `every` alone: a fraction of the cost, and it can stay on
   # - `:continuous` does so in short windows that come at random, as many as `budget` allows
   #
-  # What other Ractors than the main one allocate is not traced. Where one of them collects garbage Ruby tells nobody what died, and all that
-  # was known until then is unknown. Ruby 3.1 and 3.2 crash when they allocate under any tracing; there it ends, with a warning, when one is
-  # made.
+  # What other Ractors than the main one allocate is not traced. Where one of them collects garbage Ruby tells nobody what died, and what
+  # was known until then is unknown. Ruby 3.1 and 3.2 crash when they allocate under any tracing; there it ends, with a warning, when one
+  # is made.
   #
   # Where this Ruby lacks what that needs (4.0 and later) Ruby's own tracer serves, which takes some 230 ns and 115 bytes an allocation, and
   # a warning says so. Dumps by `ObjectSpace.dump_all` know Ruby's own tracer alone: `ObjectSpace.trace_object_allocations_start`.
