@@ -35,7 +35,7 @@ fn every_analysis_ends_when_the_flag_is_up() {
     let (filter, by, all) = (Filter::default(), [Key::Class], Query::default());
     let ids: Vec<NodeId> = heap.nodes().collect();
     let asked = groups::Options { by: by.to_vec(), ..groups::Options::default() };
-    let objects = Objects::new(&heap, Some((&tree, &children)), &all);
+    let objects = Objects::new(&heap, Some((&tree, children)), &all);
 
     let flag = AtomicBool::new(true);
     let options = Control { cancel: Some(&flag), ..Control::default() };
