@@ -231,7 +231,7 @@ module HeapInspector
   #
   # What other Ractors than the main one allocate is not traced. Where one of them collects garbage Ruby tells nobody what died, and what
   # was known until then is unknown. Ruby 3.1 and 3.2 crash when they allocate under any tracing; there it ends, with a warning, when one
-  # is made.
+  # is made, and what was known is forgotten.
   #
   # Where this Ruby lacks what that needs (4.0 and later) Ruby's own tracer serves, which takes some 230 ns and 115 bytes an allocation, and
   # a warning says so. Dumps by `ObjectSpace.dump_all` know Ruby's own tracer alone: `ObjectSpace.trace_object_allocations_start`.

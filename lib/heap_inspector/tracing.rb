@@ -48,7 +48,8 @@ module HeapInspector
         end
       end
 
-      # Ruby 3.1 and 3.2 crash where another Ractor allocates while anything hooks allocations. So tracing ends before there is one.
+      # Ruby 3.1 and 3.2 crash where another Ractor allocates while anything hooks allocations, or begins while collections are hooked; and
+      # these are as long as something is known of objects. So tracing ends before there is one, and what was known is forgotten.
       module Ractors
         # @return [Ractor]
         def new(...)
@@ -56,6 +57,7 @@ module HeapInspector
             Tracing.off
             Background.tell("tracing has ended, since this Ruby crashes when Ractors allocate under it")
           end
+          Native.tracer_clear
           super
         end
       end
