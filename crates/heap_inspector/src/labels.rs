@@ -428,8 +428,8 @@ impl<'a> Labels<'a> {
         }
         let properties = heap.properties(from);
         // Worked out where it is asked for: an export asks this of each reference.
-        let label = |properties: &ObjectProperties| heap.names().tables.symbols.text(properties.names.label);
-        let to_label = || target.map(|target| label(&heap.properties(target))).unwrap_or_default();
+        let label = |id: NodeId| heap.names().tables.symbols.text(heap.label(id));
+        let to_label = || target.map(label).unwrap_or_default();
         let count = heap.references(from).len();
         let length = heap.length(from).map(|length| length as usize);
         let generic = self.generic_variables(from, &properties);
@@ -458,7 +458,7 @@ impl<'a> Labels<'a> {
             Type::Class | Type::Module | Type::Iclass => self.of_class(from, target, &to_label()),
             Type::String if target.is_some_and(|target| heap.ty(target) == Type::String) => Edge::Other("shared text"),
             Type::String | Type::Symbol => Edge::Other("text"),
-            Type::Data => Edge::Other(match (&*label(&properties), &*to_label()) {
+            Type::Data => Edge::Other(match (&*label(from), &*to_label()) {
                 ("proc", "env") => "closure",
                 ("proc" | "binding", "iseq") => "code",
                 ("proc", _) => "self or block",
@@ -470,7 +470,7 @@ impl<'a> Labels<'a> {
                 ("set", _) => "element",
                 _ => "",
             }),
-            Type::Imemo => Edge::Other(match (&*label(&properties), &*to_label()) {
+            Type::Imemo => Edge::Other(match (&*label(from), &*to_label()) {
                 ("env", "env") => "outer scope",
                 ("env", "iseq") => "code",
                 ("env", _) => "local variable or self",
@@ -706,8 +706,7 @@ impl<'a> Labels<'a> {
 
     /// Whether it is the object in which Ruby from 4.0 on keeps the instance variables of another.
     pub(crate) fn is_fields(&self, id: NodeId) -> bool {
-        self.heap.ty(id) == Type::Imemo
-            && self.heap.names().tables.symbols.bytes(self.heap.properties(id).names.label) == b"fields"
+        self.heap.ty(id) == Type::Imemo && self.heap.names().tables.symbols.bytes(self.heap.label(id)) == b"fields"
     }
 
     /// Whether it is the singleton class of a class or module.
