@@ -24,15 +24,9 @@ METHODS = {
   "HeapInspector.dump, gc: true" => "$file = HeapInspector.dump(PATH)"
 }.freeze
 
-PROGRAM = <<~'RUBY'
-  require "objspace"
-  require "heap_inspector"
-  require "heap_inspector/dump" # loading is not what is measured
-  PATH, objects, busy, code = ARGV
+# Before a program: for how long another thread stood still at most.
+STANDSTILL = <<~'RUBY'
   clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
-  $kept = Array.new(Integer(objects) / 2) { |number| [number.to_s] }
-  GC.start
-  Thread.new { loop { $sum = Array.new(50) { |number| number.to_s }.size } } if busy == "busy"
   longest = 0.0
   echo = Thread.new do
     loop do
@@ -41,6 +35,16 @@ PROGRAM = <<~'RUBY'
       longest = [longest, clock.call - start - 0.0005].max
     end
   end
+RUBY
+
+PROGRAM = <<~'RUBY'
+  require "objspace"
+  require "heap_inspector"
+  require "heap_inspector/dump" # loading is not what is measured
+  PATH, objects, busy, code = ARGV
+  $kept = Array.new(Integer(objects) / 2) { |number| [number.to_s] }
+  GC.start
+  Thread.new { loop { $sum = Array.new(50) { |number| number.to_s }.size } } if busy == "busy"
   sleep 0.2
   longest = 0.0
   start = clock.call
@@ -88,7 +92,7 @@ Dir.mktmpdir("hi") do |folder|
   %w[idle busy].each do |busy|
     METHODS.each do |name, code|
       path = File.join(folder, "heap.json")
-      out, status = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", "-e", PROGRAM, path, OBJECTS.to_s, busy, code)
+      out, status = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", "-e", STANDSTILL, "-e", PROGRAM, path, OBJECTS.to_s, busy, code)
       abort out unless status.success?
 
       row = JSON.parse(out.sub("nil", "null").sub("nil", "null")).map { |cell| cell || "-" }
@@ -145,16 +149,7 @@ MEMORY = <<~'RUBY'
   $kept = ARGV[1] == "strings" ? Array.new(megabytes * 2100) { |number| "x" * (number % 900) } : Array.new(megabytes * 18_000) { Object.new }
   GC.start
   HeapInspector.arm
-  clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
   cpu = -> { Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) }
-  longest = 0.0
-  Thread.new do
-    loop do
-      start = clock.call
-      sleep 0.0005
-      longest = [longest, clock.call - start - 0.0005].max
-    end
-  end
   metrics = HeapInspector::Metrics.new(every: 3600)
   looks = { "memory" => -> { HeapInspector.memory }, "pss" => -> { HeapInspector.memory(pss: true) }, "scrape" => -> { metrics.call({}) },
             "nothing" => -> { sleep 0.03 } }
@@ -174,7 +169,7 @@ RUBY
 LOOKS = 15
 
 def memory_looks(megabytes, kept)
-  IO.popen([RbConfig.ruby, "-I#{LIB}", "-e", MEMORY, megabytes.to_s, kept], "r+") do |process|
+  IO.popen([RbConfig.ruby, "-I#{LIB}", "-e", STANDSTILL, "-e", MEMORY, megabytes.to_s, kept], "r+") do |process|
     abort "the process to look at ended" unless process.gets == "ready\n"
     ask = lambda do |word|
       process.puts(word)
