@@ -243,7 +243,7 @@ module HeapInspector
   # @param one_per_host [Boolean] whether to trace only if no other process of this user on this host was told so; when that one is
   #   gone another may begin. What the process forks does not trace.
   # @param mode [Symbol, String] `:full`, `:sampled` or `:continuous`
-  # @param every [Integer] allocations for each stack, on average; they are drawn at random
+  # @param every [Integer, nil] allocations for each stack, on average; they are drawn at random. By default 512, in continuous mode 64
   # @param budget [Numeric] the share of the process's CPU time that continuous tracing may take
   # @return [Boolean] whether tracing began
   # @raise [AgentError] if `one_per_host` and the folder for the lock cannot be used
@@ -252,7 +252,7 @@ module HeapInspector
   #   on_worker_boot { |index| HeapInspector.trace_object_allocations_start(only: index.zero?) }
   # @example on one dyno
   #   HeapInspector.trace_object_allocations_start(only: -> { ENV["DYNO"] == "web.1" })
-  def self.trace_object_allocations_start(only: true, one_per_host: false, mode: :full, every: 512, budget: 0.01)
+  def self.trace_object_allocations_start(only: true, one_per_host: false, mode: :full, every: nil, budget: 0.01)
     main_ractor!(:trace_object_allocations_start)
     Tracing.start(only: only, one_per_host: one_per_host, mode: mode, every: every, budget: budget)
   end
@@ -269,10 +269,10 @@ module HeapInspector
   # Traces allocations while the block runs.
   #
   # @param mode [Symbol, String] as of {trace_object_allocations_start}
-  # @param every [Integer] likewise
+  # @param every [Integer, nil] likewise
   # @yield
   # @return [Object] what the block returns
-  def self.trace_object_allocations(mode: :full, every: 512)
+  def self.trace_object_allocations(mode: :full, every: nil)
     main_ractor!(:trace_object_allocations)
     Tracing.start(mode: mode, every: every)
     begin
@@ -395,9 +395,9 @@ module HeapInspector
   end
 
   # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),
-  # `:since`, `:every`, `:seen` (allocations while it was looked), `:samples` (stacks taken), `:live` (objects known), `:sites`, `:stacks`,
-  # `:memory` (bytes), `:lost` (what had no room), `:cpu` (its share of the process's CPU time since it began, as measured at the samples),
-  # `:fallback` (why it is Ruby's tracer).
+  # `:since`, `:every`, `:weight` (for how many allocations a living sample stands), `:seen` (allocations while it was looked), `:samples`
+  # (stacks taken), `:live` (objects known), `:sites`, `:stacks`, `:memory` (bytes), `:lost` (what had no room), `:cpu` (its share of the
+  # process's CPU time since it began, as measured at the samples), `:fallback` (why it is Ruby's tracer).
   #
   # @return [Hash{Symbol => Object}] empty where nothing is traced
   def self.tracing_status

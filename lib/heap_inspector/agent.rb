@@ -285,9 +285,7 @@ module HeapInspector
         mode = request["mode"] || Tracing::DEFAULT
         Tracing.off if !on || (Tracing.mode && Tracing.mode.to_s != mode.to_s)
         @traces = false unless on && Tracing.tracing?
-        if on && !(@traces && Tracing.tracing?)
-          @traces = Tracing.start(inherited: false, mode: mode, every: request["every"] || Tracing::EVERY)
-        end
+        @traces = Tracing.start(inherited: false, mode: mode, every: request["every"]) if on && !(@traces && Tracing.tracing?)
         status
       end
 

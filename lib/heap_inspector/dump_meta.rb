@@ -84,10 +84,13 @@ module HeapInspector
         { rss: memory.rss, allocator: memory.allocator, rows: memory.rows.map { |row| row.to_h.slice(:name, :bytes, :named) } }.compact
       end
 
-      # What was traced: `{mode:, every:}`, false for nothing.
+      # What was traced: `{mode:, every:}`, false for nothing. In continuous mode a sample stands for what was allocated between windows, too.
       def tracing
         status = Tracing.status
-        status.empty? ? false : status.slice(:mode, :every, :seen, :samples, :lost)
+        return false if status.empty?
+
+        every = status[:mode] == :continuous ? status[:weight] : status[:every]
+        status.slice(:mode, :seen, :samples, :lost).merge({ every: every }.compact)
       end
 
       def revision

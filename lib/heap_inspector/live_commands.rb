@@ -300,7 +300,7 @@ module HeapInspector
     def trace_options(options, ask)
       options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of",
                  "many, with its stack; continuous: sampled", "in short windows [default: sampled]") { |given| ask[:mode] = given }
-      options.on("--every N", Integer, "Allocations for each stack [default: 512]") { |given| ask[:every] = given }
+      options.on("--every N", Integer, "Allocations for each stack", "[default: 512; 64 where continuous]") { |given| ask[:every] = given }
     end
 
     def profile_options(options, ask)

@@ -40,7 +40,7 @@ module HeapInspector
       # @param agent [Boolean] whether to arm
       # @param trace [Symbol, String, Boolean, Integer, Array<Integer>, nil] who traces
       # @param trace_mode [Symbol, String, nil] what is traced, by default `:sampled`
-      # @param trace_every [Integer, String, nil] allocations for each stack, by default 512
+      # @param trace_every [Integer, String, nil] allocations for each stack, by default 512, in continuous mode 64
       # @param dump_above [String, Integer, nil] the limit of memory
       # @param dump_dir [String, nil] where its dump goes
       # @param profile_every [String, Numeric, nil] the time between two profiles
@@ -129,15 +129,15 @@ module HeapInspector
       end
 
       def every(word)
-        return Tracing::EVERY if word.nil?
+        return if word.nil?
 
         number = Integer(word.to_s.strip, 10)
         return number if number.between?(1, Tracing::MOST)
 
         raise ArgumentError
       rescue ArgumentError
-        tell("trace_every: expected a number of 1 to #{Tracing::MOST}, got #{word.inspect}; it is #{Tracing::EVERY}")
-        Tracing::EVERY
+        tell("trace_every: expected a number of 1 to #{Tracing::MOST}, got #{word.inspect}; it is left out")
+        nil
       end
 
       def limit(dump_above)

@@ -88,6 +88,23 @@ RSpec.describe HeapInspector, ".allocation" do
     RUBY
   end
 
+  it "tells a dump for how many objects one stands that was seen in a window" do
+    path = File.join(folder, "heap.json")
+    kept = program("continuous", 4, <<~RUBY).last.to_i
+      500.times do
+        200.times { keep << make(0) }
+        sleep(0.001)
+        break if HeapInspector.tracing_status[:live] > 1_000
+      end
+      HeapInspector.dump(#{path.inspect})
+      p keep.size
+    RUBY
+    seen = File.foreach(path).count { |line| line.include?('/program.rb", "line":2') && line.include?('"type":"OBJECT"') }
+    every = JSON.parse(JSON.parse(File.open(path, &:gets))["value"])["tracing"]["every"]
+    expect(seen).to be_positive
+    expect(seen * every).to be_between(kept / 2, kept * 2)
+  end
+
   it "does not keep code alive, nor grow with code that is made and lost" do
     expect(program("full", 1, <<~RUBY)).to eq ["true", "[[], 0]"]
       code = -> { 300.times { |number| eval("def self.made = Object.new", binding, "made.rb", 1 + (number % 3)); made } }

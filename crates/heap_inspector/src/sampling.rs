@@ -1,7 +1,8 @@
 //! How allocations were sampled, where heap_inspector's own tracer saw a part of them: what the dump's first line claims of it.
 //!
 //! It says in its JSON `"tracing":{"mode":"sampled","every":512}`. In the modes `sampled` and `continuous` one allocation of about `every`
-//! was traced at all; in the mode `full` all were, and one of `every` has a stack. So an object that was sampled stands for `every`.
+//! was traced at all; in the mode `full` all were, and one of `every` has a stack. So an object that was sampled stands for `every`; in the
+//! mode `continuous` that counts what was allocated between two windows.
 
 use serde::Deserialize;
 

@@ -150,6 +150,7 @@ fn status(ruby: &Ruby) -> Result<Option<RHash>, Error> {
         let tracer = &state.tracer;
         let numbers = [
             ("every", u64::from(state.distances.mean())),
+            ("weight", state.weight().round() as u64),
             ("seen", state.seen()),
             ("samples", tracer.sampled),
             ("live", tracer.live() as u64),
@@ -234,6 +235,7 @@ fn profile(ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
     name_frames(ruby);
     with_certainly(|state| {
         state.settle();
+        state.close_window();
         let State { api, tracer, .. } = state;
         let profile =
             Profile::new(tracer, state.distances.mean(), generation(), since, |_| true, |address| size(api, address));

@@ -19,7 +19,7 @@ pub(super) const DEPTH: usize = 256;
 pub(super) const FLOOR: f64 = 20.0;
 
 /// Samples of a window of continuous tracing at most.
-pub(super) const WINDOW_SAMPLES: usize = 512;
+pub(super) const WINDOW_SAMPLES: usize = 1024;
 
 /// How much of the time windows may be open.
 pub(super) const DUTY: (f64, f64) = (0.001, 0.5);
@@ -343,6 +343,11 @@ impl State {
         self.cost + self.seen() as f64 * FLOOR
     }
 
+    /// For how many allocations a sample stands. What those of an open window stand for is known when it is closed.
+    pub(super) fn weight(&self) -> f64 {
+        self.tracer.mean_weight(self.window.count).unwrap_or_else(|| f64::from(self.distances.mean()))
+    }
+
     pub(super) fn begin(&mut self, mode: Mode, every: u32, budget: f64, thread: Option<VALUE>) -> [Wanted; 2] {
         self.mode = mode;
         (self.thread, self.takes_places) = (thread, true);
@@ -370,20 +375,19 @@ impl State {
         if !self.is_on || self.mode != Mode::Continuous || self.is_hooked {
             return None;
         }
-        self.window.samples.clear();
-        self.window.count = 0;
         self.hook()
     }
 
     /// Closes a window: what was sampled in it stands for all that was allocated since the one before, and the next ones come as often as
     /// the budget allows.
     pub(super) fn close_window(&mut self) {
-        if self.mode != Mode::Continuous || !self.is_on {
+        let is_closed = !self.is_hooked && self.window.count == 0;
+        if self.mode != Mode::Continuous || !self.is_on || is_closed {
             return;
         }
         self.unhook();
         let (total, processor, cost) = (self.total_allocated(), processor_time(), self.whole_cost());
-        let samples = std::mem::take(&mut self.window.samples);
+        let mut samples = std::mem::take(&mut self.window.samples);
         if self.window.count > 0 {
             let weight = total.saturating_sub(self.window.last_closed) as f32 / self.window.count as f32;
             let api = &self.api;
@@ -397,7 +401,8 @@ impl State {
             let wanted = (self.duty * self.budget / share.max(1e-6)).clamp(DUTY.0, DUTY.1);
             self.duty = f64::midpoint(self.duty, wanted);
         }
-        (self.window.processor, self.window.cost, self.window.samples) = (processor, cost, samples);
+        samples.clear();
+        self.window = Window { processor, cost, samples, count: 0, last_closed: self.window.last_closed };
     }
 
     pub(super) fn clear(&mut self) {
