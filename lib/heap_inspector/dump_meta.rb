@@ -84,7 +84,7 @@ module HeapInspector
         { rss: memory.rss, allocator: memory.allocator, rows: memory.rows.map { |row| row.to_h.slice(:name, :bytes, :named) } }.compact
       end
 
-      # What was traced: `{mode:, every:}`, false for nothing. In continuous mode a sample stands for what was allocated between windows, too.
+      # What was traced: `{mode:, every:}`, false for nothing. In continuous mode a sample stands for what came between windows, too.
       def tracing
         status = Tracing.status
         return false if status.empty?

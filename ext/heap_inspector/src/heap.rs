@@ -322,7 +322,8 @@ fn groups(
         Document::later(ruby, move |control| {
             let heap = snapshot.heap();
             let sums = heap.sums(options.parts(), options.filter.memsize(), control)?;
-            by_stack::report(heap.names(), &sums, &options, &name, &snapshot.context(), control)
+            let stacks = by_stack::by_stack(heap.names(), &sums, &options, control)?;
+            Ok(stacks.report(&name, &options.filter, &snapshot.context()))
         })
     });
     answer.aset(ruby.to_symbol("drawing"), drawing)?;

@@ -13,17 +13,40 @@ use crate::memory::{STRIDE, filled, list, map, room};
 use crate::names::Names;
 use crate::report::{Cell, Column, Report, Section, Tree, TreeNode};
 use crate::scan;
+use crate::select::Filter;
 use crate::source::Source;
 use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 
+/// A frame of the tree, or a value of another key below one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// How many frames stand above it.
+    pub depth: usize,
+    /// Bytes, or objects where it was asked for these.
+    pub amount: u64,
+    /// The frame or value, for people.
+    pub label: String,
+}
+
+/// What is alive by stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByStack {
+    /// What the amounts count.
+    pub sort: Order,
+    /// Whether stacks were sampled, so that the amounts are estimates.
+    pub is_sampled: bool,
+    /// The frames, each behind the one that called it.
+    pub rows: Vec<Row>,
+}
+
 /// Runs once through `source`. Of the keys beside the stack each makes a row below the innermost frame.
 ///
 /// # Errors
 /// Those of [`scan::scan`].
-pub fn read(source: &Source, options: &groups::Options, dump: &str, scanning: &scan::Options<'_>) -> Result<Report> {
+pub fn read(source: &Source, options: &groups::Options, scanning: &scan::Options<'_>) -> Result<(ByStack, Context)> {
     let wants = aggregate::Options {
         parts: options.parts(),
         summing: true,
@@ -31,33 +54,18 @@ pub fn read(source: &Source, options: &groups::Options, dump: &str, scanning: &s
         ..aggregate::Options::default()
     };
     let aggregate = Aggregate::take(source, &wants, scanning)?;
-    let context = Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics };
-    report(&aggregate.names, &aggregate.sums, options, dump, &context, &scanning.control)
-}
-
-/// The answer of `top --by stack` as a tree, from sums by the parts of slots that the options need.
-///
-/// # Errors
-/// [`crate::Error::Interrupted`] when cancelled.
-pub fn report(
-    names: &Names,
-    sums: &Sums,
-    options: &groups::Options,
-    dump: &str,
-    context: &Context,
-    control: &Control<'_>,
-) -> Result<Report> {
-    let tree = tree(names, sums, options, control)?;
-    let mut sections = context.head();
-    sections.push(Section::Tree(tree));
-    sections.extend(context.notes());
-    Ok(Report { verb: "top", dump: dump.to_owned(), sections })
+    let found = by_stack(&aggregate.names, &aggregate.sums, options, &scanning.control)?;
+    Ok((found, Context { totals: aggregate.totals, diagnostics: aggregate.diagnostics }))
 }
 
 /// Rows below a frame: the values of the other keys, and what they come to.
 type Leaves = HashMap<FrameId, HashMap<Vec<Value>, Sum>>;
 
-fn tree(names: &Names, sums: &Sums, options: &groups::Options, control: &Control<'_>) -> Result<Tree> {
+/// The tree of `top --by stack`, from sums by the parts of slots that the options need.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] when cancelled.
+pub fn by_stack(names: &Names, sums: &Sums, options: &groups::Options, control: &Control<'_>) -> Result<ByStack> {
     let mut values = Values::new(names);
     let stacks = &names.tables.stacks;
     let others: Vec<Key> = options.by.iter().copied().filter(|key| *key != Key::Stack).collect();
@@ -93,14 +101,7 @@ fn tree(names: &Names, sums: &Sums, options: &groups::Options, control: &Control
         let begin = children.partition_point(|(parent, _)| *parent < frame);
         children[begin..].iter().take_while(move |(parent, _)| *parent == frame).map(|(_, id)| *id)
     };
-    let of_bytes = options.sort == Order::Bytes;
-    let cell = |amount: u64| if of_bytes { Cell::Bytes(amount) } else { Cell::Count(amount) };
-    let node = |depth: usize, amount: u64, label: String| TreeNode {
-        depth,
-        cells: vec![cell(amount), Cell::Text(label)],
-        is_tracer: false,
-    };
-    let mut nodes = crate::report::Rows::default();
+    let mut tree = Vec::new();
     let mut open: Vec<(usize, FrameId)> = list(children.len())?;
     let push = |open: &mut Vec<(usize, FrameId)>, depth: usize, frame: FrameId| -> Result<()> {
         let first = open.len();
@@ -116,7 +117,8 @@ fn tree(names: &Names, sums: &Sums, options: &groups::Options, control: &Control
     while let Some((depth, frame)) = open.pop() {
         control.check_at(step)?;
         step += 1;
-        nodes.push(node(depth, total(frame), label(&values, frame)));
+        room(&mut tree, 1)?;
+        tree.push(Row { depth, amount: total(frame), label: label(&values, frame) });
         push(&mut open, depth + 1, frame)?;
         let mut rows: Vec<(Vec<Value>, u64)> = leaves.get(&frame).map_or_else(Vec::new, |leaves| {
             leaves.iter().map(|(key, sum)| (key.clone(), amount(options.sort, sum))).collect()
@@ -124,18 +126,38 @@ fn tree(names: &Names, sums: &Sums, options: &groups::Options, control: &Control
         rows.sort_by(|(key, one), (other_key, other)| other.cmp(one).then_with(|| values.compare(key, other_key)));
         for (key, amount) in rows {
             for (at, value) in key.iter().enumerate() {
-                nodes.push(node(depth + 1 + at, amount, words(&values, *value)));
+                room(&mut tree, 1)?;
+                tree.push(Row { depth: depth + 1 + at, amount, label: words(&values, *value) });
             }
         }
     }
-    let about = if names.sampling.is_some() { ", reckoned from samples" } else { "" };
-    let (name, title) = if of_bytes { ("memsize", "Memory") } else { ("count", "Objects") };
-    Ok(Tree {
-        name: "stacks",
-        title: titled(&format!("{title} by stack{about}"), &options.filter),
-        columns: vec![column(name, title), Column { name: "frame", title: "Frame", shrinks: true }],
-        nodes,
-    })
+    Ok(ByStack { sort: options.sort, is_sampled: names.sampling.is_some(), rows: tree })
+}
+
+impl ByStack {
+    /// The answer as a report.
+    #[must_use]
+    pub fn report(&self, dump: &str, filter: &Filter, context: &Context) -> Report {
+        let of_bytes = self.sort == Order::Bytes;
+        let cell = |amount: u64| if of_bytes { Cell::Bytes(amount) } else { Cell::Count(amount) };
+        let mut nodes = crate::report::Rows::default();
+        for Row { depth, amount, label } in &self.rows {
+            let cells = vec![cell(*amount), Cell::Text(label.clone())];
+            nodes.push(TreeNode { depth: *depth, cells, is_tracer: false });
+        }
+        let about = if self.is_sampled { ", reckoned from samples" } else { "" };
+        let (name, title) = if of_bytes { ("memsize", "Memory") } else { ("count", "Objects") };
+        let tree = Tree {
+            name: "stacks",
+            title: titled(&format!("{title} by stack{about}"), filter),
+            columns: vec![column(name, title), Column { name: "frame", title: "Frame", shrinks: true }],
+            nodes,
+        };
+        let mut sections = context.head();
+        sections.push(Section::Tree(tree));
+        sections.extend(context.notes());
+        Report { verb: "top", dump: dump.to_owned(), sections }
+    }
 }
 
 fn amount(sort: Order, sum: &Sum) -> u64 {

@@ -202,7 +202,8 @@ Keys (--by):
         let Top { by, sort, lines } = Top::of(words)?;
         let options = groups::Options { by, filter: asked.filter.clone(), sort, limit: Some(lines.0) };
         if !asked.format.fits_all() {
-            return by_stack::read(source, &options, &asked.dump, &asked.options);
+            let (stacks, context) = by_stack::read(source, &options, &asked.options)?;
+            return Ok(stacks.report(&asked.dump, &options.filter, &context));
         }
         let (groups, context) = groups::read(source, &options, &asked.options)?;
         Ok(hints::after_groups(groups.report(&asked.dump, &options.filter, sort, &context), source))

@@ -131,12 +131,13 @@ fn a_hostile_rate_overflows_nothing() {
     let dump = dump.replace("\\\"every\\\":16", "\\\"every\\\":4294967296");
     let found = top(&dump, &[Key::Location], "");
     assert_eq!(found.groups.len(), 2);
-    let _ = read(&source(&dump), &options(&[Key::Stack], ""), "memory", &scan::Options::default()).unwrap();
+    let _ = read(&source(&dump), &options(&[Key::Stack], ""), &scan::Options::default()).unwrap();
 }
 
 fn folded(dump: &str, by: &[Key], sort: Order, filter: &str) -> Vec<String> {
     let options = groups::Options { sort, ..options(by, filter) };
-    let report = read(&source(dump), &options, "heap.json", &scan::Options::default()).unwrap();
+    let (found, context) = read(&source(dump), &options, &scan::Options::default()).unwrap();
+    let report = found.report("heap.json", &options.filter, &context);
     assert!(report.sections.iter().any(|section| matches!(section, Section::Tree(_))));
     let text = render(&report, Format::Folded, &TextStyle::default());
     text.lines().map(str::to_owned).collect()
