@@ -69,8 +69,8 @@ module HeapInspector
       @by = groups[:by]
       @holders = answer[:holders].to_a.map { |holder| Holder.of(holder, object: holder[:id]) }.freeze
       @groups = groups[:groups].map { |group| RetainedGroup.of(group, key: key(group), **group[:sum]) }.freeze
-      @rest = Rest.unless_none(groups[:rest_groups], groups[:rest])
-      @total = Total.of(groups[:total])
+      @rest = Rest.unless_none(groups[:rest_groups], { **groups[:rest], references: nil })
+      @total = Total.of(groups[:total], references: nil)
       @reachable_count, @reachable_memsize = groups[:reachable].values_at(:count, :memsize)
       freeze
     end

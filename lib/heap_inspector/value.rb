@@ -102,7 +102,7 @@ module HeapInspector
     # @!attribute [r] memsize
     #   @return [Integer] their bytes
     # @!attribute [r] references
-    #   @return [Integer] how many references they hold
+    #   @return [Integer, nil] how many references they hold; nil where that was not counted
     fields :count, :memsize, :references
   end
 
@@ -115,7 +115,7 @@ module HeapInspector
     # @!attribute [r] memsize
     #   @return [Integer] their bytes
     # @!attribute [r] references
-    #   @return [Integer] how many references they hold
+    #   @return [Integer, nil] how many references they hold; nil where that was not counted
     fields :rows, :count, :memsize, :references
 
     # @api private

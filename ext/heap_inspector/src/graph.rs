@@ -20,13 +20,6 @@ use magnus::typed_data::Obj;
 use magnus::{Error, Object, RArray, RHash, RModule, Ruby, Value};
 use serde::Serialize;
 
-/// What retains: single objects, where no keys were asked for, and groups.
-#[derive(Serialize)]
-struct Retained {
-    holders: Option<Vec<retained::Holder>>,
-    groups: retained::Groups,
-}
-
 fn retained(
     ruby: &Ruby,
     heap: Obj<Heap>,
@@ -37,20 +30,10 @@ fn retained(
     let (filter, by) = (filter(ruby, terms)?, by.map(|by| keys(ruby, by)).transpose()?);
     let found = heap.work(ruby, |snapshot, control| {
         let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
-        let holders = match by {
-            None => {
-                let limit = limit.unwrap_or(usize::MAX);
-                Some(retained::holders(dump, tree, snapshot.source(), &filter, limit, control)?)
-            }
-            Some(_) => None,
-        };
-        let by = by.unwrap_or_else(|| vec![Key::Class]);
-        Ok(Retained { holders, groups: retained::groups(dump, tree, &by, &filter, limit, control)? })
+        retained::retained(dump, tree, snapshot.source(), by.as_deref(), &filter, limit, control)
     })?;
     let (context, name) = (heap.snapshot(ruby)?.context(), heap.name().to_owned());
-    told(ruby, Some(heap), found, move |Retained { holders, groups }, _| {
-        Ok(retained::report(holders.as_deref(), groups, &filter, &name, &context))
-    })
+    told(ruby, Some(heap), found, move |found, _| Ok(found.report(&filter, &name, &context)))
 }
 
 /// The rows of a dominator tree: objects one by one, or merged by a key.

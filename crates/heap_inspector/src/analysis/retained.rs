@@ -18,6 +18,7 @@ use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
+use crate::threads;
 
 /// A single object and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -56,15 +57,20 @@ pub fn holders(
     let mut grouping = Grouping::new(heap, &[], filter);
     let mut found: Vec<(u64, NodeId)> = Vec::new();
     let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
-    for id in heap.nodes().filter(|id| tree.is_reachable(*id)) {
+    // What retains less is not among them; an equal one comes later, and is not either.
+    let mut least = 0;
+    for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
+        let retained = tree.retained(id);
+        if retained < least || !tree.is_reachable(id) || grouping.group(id).is_none() {
+            continue;
+        }
         // Twice as many as asked for are kept, so that sorting them out is rare.
-        if grouping.group(id).is_some() {
-            found.push((tree.retained(id), id));
-            if found.len() >= limit.saturating_mul(2).max(1 << 12) {
-                found.sort_unstable_by(by_bytes);
-                found.truncate(limit);
-            }
+        found.push((retained, id));
+        if found.len() >= limit.saturating_mul(2).max(1 << 12) {
+            found.sort_unstable_by(by_bytes);
+            found.truncate(limit);
+            least = found.last().map_or(u64::MAX, |(retained, _)| retained.saturating_add(1));
         }
     }
     found.sort_unstable_by(by_bytes);
@@ -94,11 +100,27 @@ pub struct Group {
     /// A value for each key, in the order asked for.
     pub key: Vec<KeyValue>,
     /// The objects themselves, reachable ones only.
-    pub sum: Sum,
+    pub sum: Own,
     /// The bytes they retain.
     pub retained_memsize: u64,
     /// How many objects they retain, themselves included.
     pub retained_count: u64,
+}
+
+/// How many objects, and their bytes. What they refer to is left in the index file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Own {
+    /// How many objects.
+    pub count: u64,
+    /// Their bytes, slots included.
+    pub memsize: u64,
+}
+
+impl Own {
+    fn add(&mut self, other: Own) {
+        self.count += other.count;
+        self.memsize = self.memsize.saturating_add(other.memsize);
+    }
 }
 
 /// What groups of objects retain.
@@ -111,9 +133,9 @@ pub struct Groups {
     /// How many groups the limit cut off.
     pub rest_groups: u64,
     /// The objects of those themselves.
-    pub rest: Sum,
+    pub rest: Own,
     /// All reachable objects that pass the filter.
-    pub total: Sum,
+    pub total: Own,
     /// The bytes of all reachable objects.
     pub reachable: Sum,
 }
@@ -132,7 +154,7 @@ pub fn groups(
 ) -> Result<Groups> {
     let mut grouping = Grouping::new(heap, by, filter);
     let sums = walk(heap, tree, tree.children()?, |id| grouping.group(id), control)?;
-    let mut total = Sum::default();
+    let mut total = Own::default();
     sums.iter().for_each(|(own, ..)| total.add(*own));
     let groups = sums
         .into_iter()
@@ -141,11 +163,42 @@ pub fn groups(
     let mut groups = gathered(groups, control)?;
     groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
     let kept = limit.unwrap_or(groups.len()).min(groups.len());
-    let mut rest = Sum::default();
+    let mut rest = Own::default();
     groups[kept..].iter().for_each(|group| rest.add(group.sum));
     let rest_groups = (groups.len() - kept) as u64;
     groups.truncate(kept);
     Ok(Groups { by: by.to_vec(), groups, rest_groups, rest, total, reachable: tree.reachable() })
+}
+
+/// The answer of `retained`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Retained {
+    /// The objects that retain the most; none where keys were asked for.
+    pub holders: Option<Vec<Holder>>,
+    /// The groups that do.
+    pub groups: Groups,
+}
+
+/// The objects and classes that retain the most, `limit` of each at most, or the groups by `by`.
+///
+/// # Errors
+/// Those of [`holders`] and [`groups`].
+pub fn retained(
+    heap: &Heap,
+    tree: &Tree,
+    source: &Source,
+    by: Option<&[Key]>,
+    filter: &Filter,
+    limit: Option<usize>,
+    control: &Control<'_>,
+) -> Result<Retained> {
+    let groups = || groups(heap, tree, by.unwrap_or(&[Key::Class]), filter, limit, control);
+    if by.is_some() {
+        return Ok(Retained { holders: None, groups: groups()? });
+    }
+    let holders = || holders(heap, tree, source, filter, limit.unwrap_or(usize::MAX), control);
+    let (holders, groups) = threads::both(control.thread_count() > 1, holders, groups);
+    Ok(Retained { holders: Some(holders?), groups: groups? })
 }
 
 /// By group: its reachable objects, and the bytes and objects that those retain which no other of the group retains.
@@ -155,8 +208,8 @@ pub(crate) fn walk(
     children: &Children,
     mut group_of: impl FnMut(NodeId) -> Option<usize>,
     control: &Control<'_>,
-) -> Result<Vec<(Sum, u64, u64)>> {
-    let mut sums: Vec<(Sum, u64, u64)> = Vec::new();
+) -> Result<Vec<(Own, u64, u64)>> {
+    let mut sums: Vec<(Own, u64, u64)> = Vec::new();
     // How many objects of each group stand between the walk and the top.
     let mut open: Vec<u32> = Vec::new();
     let mut stack: Vec<(Option<usize>, _)> = vec![(None, children.of(Dominator::Root))];
@@ -176,7 +229,7 @@ pub(crate) fn walk(
             reach(&mut sums, group, Default::default())?;
             reach(&mut open, group, 0)?;
             let (own, retained, count) = &mut sums[group];
-            own.add(Sum { count: 1, memsize: heap.bytes(id), references: heap.references(id).len() as u64 });
+            own.add(Own { count: 1, memsize: heap.bytes(id) });
             if open[group] == 0 {
                 *retained = retained.saturating_add(tree.retained(id));
                 *count = count.saturating_add(tree.retained_count(id));
@@ -219,12 +272,15 @@ pub(crate) fn explain(reachable: Sum, context: &Context) -> Option<Section> {
     (context.totals.roots.is_empty() && reachable.count == 0).then(|| note(Level::Warning, text))
 }
 
-/// The answer of `retained`: single holders where some are given, and groups.
-#[must_use]
-pub fn report(holders: Option<&[Holder]>, groups: &Groups, filter: &Filter, dump: &str, context: &Context) -> Report {
-    let holders = holders.map(|holders| holder_table(groups.reachable, holders, filter));
-    let tables = holders.into_iter().chain([groups.table(filter)]).map(Section::Table);
-    Report { verb: "retained", dump: dump.to_owned(), sections: with_facts(groups.reachable, context, tables) }
+impl Retained {
+    /// The answer as a report.
+    #[must_use]
+    pub fn report(&self, filter: &Filter, dump: &str, context: &Context) -> Report {
+        let Retained { holders, groups } = self;
+        let holders = holders.as_ref().map(|holders| holder_table(groups.reachable, holders, filter));
+        let tables = holders.into_iter().chain([groups.table(filter)]).map(Section::Table);
+        Report { verb: "retained", dump: dump.to_owned(), sections: with_facts(groups.reachable, context, tables) }
+    }
 }
 
 /// The sections of an answer about what retains: the facts of all before it, what is to be known behind it.
@@ -296,7 +352,7 @@ impl Groups {
         columns.push(column("count", "Own objects"));
         columns.extend(self.by.iter().map(|key| Column { name: key.name(), title: key.title(), shrinks: true }));
         let none = || self.by.iter().map(|_| Cell::Missing);
-        let sums = |sum: &Sum| -> Vec<Cell> {
+        let sums = |sum: &Own| -> Vec<Cell> {
             let numbers =
                 [Cell::Missing, Cell::Missing, Cell::Missing, Cell::Bytes(sum.memsize), Cell::Count(sum.count)];
             numbers.into_iter().chain(none()).collect()

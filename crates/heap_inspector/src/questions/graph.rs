@@ -15,13 +15,9 @@ use crate::{Error, Result};
 pub(super) fn retained(snapshot: &Snapshot, by: &[Key], limit: usize, asked: &Asked<'_>) -> Result<Report> {
     let (heap, control) = (snapshot.heap(), &asked.options.control);
     let tree = snapshot.tree(control)?;
-    let holders = match by {
-        [] => Some(retained::holders(heap, tree, snapshot.source(), &asked.filter, limit, control)?),
-        _ => None,
-    };
-    let by = if by.is_empty() { &[Key::Class] } else { by };
-    let groups = retained::groups(heap, tree, by, &asked.filter, Some(limit), control)?;
-    Ok(retained::report(holders.as_deref(), &groups, &asked.filter, &asked.dump, &snapshot.context()))
+    let by = Some(by).filter(|by| !by.is_empty());
+    let found = retained::retained(heap, tree, snapshot.source(), by, &asked.filter, Some(limit), control)?;
+    Ok(found.report(&asked.filter, &asked.dump, &snapshot.context()))
 }
 
 pub(super) fn dominators(snapshot: &Snapshot, chosen: &Dominators, asked: &Asked<'_>) -> Result<Report> {
