@@ -192,12 +192,14 @@ module HeapInspector
 
       # Has this thread traced for a block; where it is already, as in a measurement within another, nothing more is done.
       #
+      # @param forgets [Boolean] whether what is known at the end is forgotten. Else what lives of several blocks can be told at once, in
+      #   another such block behind them
       # @yield
       # @return [Object] what the block gives
-      def tracing(&block)
+      def tracing(forgets: true, &block)
         return yield if @thread.equal?(Thread.current)
 
-        Tracing.alone do
+        Tracing.alone(forgets: forgets) do
           @thread = Thread.current
           Native.tracer_start_thread
           block.call
@@ -206,6 +208,11 @@ module HeapInspector
           @thread = nil
         end
       end
+
+      # Forgets what is known, but for what others trace by now.
+      #
+      # @return [void]
+      def forget = (Tracing.tracer.clear unless Tracing.tracing?)
 
       # Leaves out what is done meanwhile.
       #
