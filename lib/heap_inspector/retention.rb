@@ -161,7 +161,7 @@ module HeapInspector
   module Retaining
     # Runs of a block that keeps something.
     RUNS = 5
-    # What counts of a block is told by so many runs at least.
+    # So many runs tell what a block keeps, at least.
     FEWEST = 2
 
     # A run: between which moments it was, and what it allocated.
@@ -182,9 +182,14 @@ module HeapInspector
         raise ArgumentError, "warm_up is a number of runs, got #{warm_up.inspect}" unless warm_up.is_a?(Integer) && warm_up >= 0
         raise ArgumentError, "runs is a number from #{FEWEST}, got #{runs.inspect}" unless runs.is_a?(Integer) && runs >= FEWEST
 
+        is_within = @thread.equal?(Thread.current)
+        unless is_within
+          Tracing.missing&.then { |why| raise Error, why }
+          warm_up.times { block.call } # nobody is to know of it
+        end
         tracing do
-          counting { warm_up.times { block.call } }
-          found = watch(runs, &block)
+          counting { warm_up.times { block.call } } if is_within
+          found = watch(runs, is_wrong, &block)
           untraced { found.explain(classes) } if is_wrong.call(found)
           found
         end
@@ -270,16 +275,24 @@ module HeapInspector
 
       private
 
-      # The first few runs tell where nothing lives of the first of them. Where something does, others tell what it is.
-      def watch(most, &)
-        runs = Array.new(FEWEST) { counting { run(&) } }
+      # One run tells where nothing lives of it. Where something does it may be at hand still, or what the next run replaces: so another
+      # one tells. Where something is left then, too, others tell what it is.
+      def watch(most, is_wrong, &)
+        runs = [counting { run(&) }]
+        found = living(runs, full_mark: false, immediate_sweep: false)
+        first = retention(found, runs, 1)
+        return first if found.empty? && !is_wrong.call(first)
+
+        runs << counting { run(&) }
         found = living(runs)
         if found.any? { |one| one.interval.zero? }
           runs = Array.new(most) { run(&) }
           found = living(runs)
         end
-        Retention.new(found, runs.size - 1, [runs.map(&:objects).min, runs.map(&:memsize).min])
+        retention(found, runs, runs.size - 1)
       end
+
+      def retention(found, runs, count) = Retention.new(found, count, [runs.map(&:objects).min, runs.map(&:memsize).min])
     end
   end
 
