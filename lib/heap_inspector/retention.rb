@@ -274,6 +274,16 @@ module HeapInspector
         survivors(runs)
       end
 
+      # What is left of runs when finalizers have run: what these refer to, as an `ObjectSpace::WeakMap`, lives through the collection that
+      # finds their object dead.
+      #
+      # @param runs [Array<Run>]
+      # @return [Array<Tracing::Survivors>]
+      def left(runs)
+        Tracing.collect
+        living(runs)
+      end
+
       private
 
       # One run tells where nothing lives of it. A minor collection may leave what another one made old while the block ran; a major does
@@ -287,10 +297,10 @@ module HeapInspector
         return first if found.empty? && !is_wrong.call(first)
 
         runs << counting { run(&) }
-        found = living(runs)
+        found = left(runs)
         if found.any? { |one| one.interval.zero? }
           runs = Array.new(most) { run(&) }
-          found = living(runs)
+          found = left(runs)
         end
         retention(found, runs, runs.size - 1)
       end

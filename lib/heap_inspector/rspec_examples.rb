@@ -69,9 +69,9 @@ module HeapInspector
       # @return [Array<Kept>]
       def kept(runs, collections)
         began = now
-        kept = living(runs, full_mark: false)
+        kept = by_run(runs, Retaining.living(runs, full_mark: false, immediate_sweep: false))
         @cost = now - began
-        GC.count > collections + 1 && yield(kept) ? living(runs) : kept
+        GC.count > collections + 1 && yield(kept) ? by_run(runs, Retaining.living(runs, immediate_sweep: false)) : kept
       end
 
       # Notes for the end what an example keeps.
@@ -106,8 +106,8 @@ module HeapInspector
         @watches = is_asked && missing.nil?
       end
 
-      def living(runs, **options)
-        by_run = Retaining.living(runs, immediate_sweep: false, **options).group_by(&:interval)
+      def by_run(runs, survivors)
+        by_run = survivors.group_by(&:interval)
         runs.each_index.map { |number| by_run.fetch(number, []).then { |found| Kept.new(found.sum(&:objects), found.sum(&:memsize)) } }
       end
 
@@ -125,12 +125,12 @@ module HeapInspector
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
       # hand when it was looked for.
       def keeps?(example, first, most)
-        second = Retaining.counting { run(example) }
-        example.exception.nil? && living([first, second]).all? { |kept| kept.objects > most }
+        runs = [first, Retaining.counting { run(example) }]
+        example.exception.nil? && by_run(runs, Retaining.left(runs)).all? { |kept| kept.objects > most }
       end
 
       def judge(example, runs, most)
-        found = Retention.new(Retaining.living(runs), RUNS - 2, [0, 0])
+        found = Retention.new(Retaining.left(runs), RUNS - 2, [0, 0])
         return if found.objects <= most
 
         Retaining.untraced { found.explain }

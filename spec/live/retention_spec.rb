@@ -116,6 +116,15 @@ RSpec.describe HeapInspector::Retention do
     RUBY
   end
 
+  it "does not count what finalizers hold until they have run" do
+    expect(told("#{program}#{<<~RUBY}")).to eq %w[0 1]
+      def finalizer(order) = ->(_) { order }
+      def finalize = 3.times { ObjectSpace.define_finalizer(Object.new, finalizer(Order.new)) }
+      p HeapInspector.retention { finalize; @last = Order.new }.objects
+      p HeapInspector.retention { finalize; KEPT << Order.new }.objects
+    RUBY
+  end
+
   it "refuses what is no number, no class and no block" do
     expect { HeapInspector.retention }.to raise_error(LocalJumpError)
     expect { HeapInspector.retention(runs: 1) { nil } }.to raise_error(ArgumentError, /runs is a number from 2/)
