@@ -59,19 +59,17 @@ module HeapInspector
       end
 
       # What lives of runs. A minor collection knows which of the young died. Where another came before they died, that one has made old
-      # what an old object referred to, and only a major collection knows of these: so where something seems to be kept, one looks again.
-      # Nothing has to be swept for either.
+      # what an old object referred to, and only a major collection knows of these: so where too much seems to be kept, one looks again.
       #
       # @param runs [Array<Run>] the first one first
-      # @param collections [Integer] how many there had been before
       # @yieldparam kept [Array<Kept>] of each run
       # @yieldreturn [Boolean] whether that is too much
       # @return [Array<Kept>]
-      def kept(runs, collections)
+      def kept(runs)
         began = now
         kept = by_run(runs, Retaining.living(runs, full_mark: false, immediate_sweep: false))
         @cost = now - began
-        GC.count > collections + 1 && yield(kept) ? by_run(runs, Retaining.living(runs, immediate_sweep: false)) : kept
+        yield(kept) ? by_run(runs, Retaining.living(runs, immediate_sweep: false)) : kept
       end
 
       # Notes for the end what an example keeps.
@@ -112,9 +110,8 @@ module HeapInspector
       end
 
       def measure(example, most)
-        collections = GC.count
         first = Retaining.counting { run(example) }
-        found, = kept([first], collections) { |(one)| one.objects > most.to_i }
+        found, = kept([first]) { |(one)| one.objects > most.to_i }
         watch(example, found)
         return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most)
 
@@ -123,10 +120,10 @@ module HeapInspector
       end
 
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
-      # hand when it was looked for.
+      # hand when it was looked for, nor what finalizers held then.
       def keeps?(example, first, most)
         runs = [first, Retaining.counting { run(example) }]
-        example.exception.nil? && by_run(runs, Retaining.left(runs)).all? { |kept| kept.objects > most }
+        example.exception.nil? && Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
       end
 
       def judge(example, runs, most)
