@@ -325,10 +325,9 @@ module HeapInspector
     Tracing.profile_block(limit, &block)
   end
 
-  # Says what a block keeps each time it is run: it is run `warm_up` times, and then until it is told. What lives of the first run that
-  # counts is asked after the second; where that is nothing, it is done. Else all `runs` are made, and the median over them, the last one
-  # aside, is what a run keeps: what is kept once, as a memo, does not count, nor does what each run replaces. Only what this
-  # thread allocates counts. In it other measurements may be made. Tests have it as matchers (`heap_inspector/rspec`) and assertions
+  # Says what a block keeps each time it is run: it is run `warm_up` times, and then until it is told. Where nothing lives of the first run
+  # that counts, or nothing any more after the second, it is done. Else all `runs` are made, and the median over them, the last one aside, is
+  # what a run keeps: what is kept once, as a memo, does not count, nor does what each run replaces. Only what this thread allocates counts. In it other measurements may be made. Tests have it as matchers (`heap_inspector/rspec`) and assertions
   # (`heap_inspector/minitest`).
   #
   # @param warm_up [Integer] runs before

@@ -12,6 +12,11 @@ namespace :bench do
     ruby "bench/tracing.rb", *arguments.extras
   end
 
+  desc "Measure what tests take that measure retention (ROUNDS=3 for a quicker look)"
+  task retention: :compile do
+    ruby "bench/retention.rb"
+  end
+
   desc "Measure the questions to a loaded heap in Ruby alone, on the dumps in tmp/ (SHEAP=path/to/sheap.rb to compare)"
   task objects: :compile do |_, arguments|
     ruby "bench/objects.rb", *arguments.extras

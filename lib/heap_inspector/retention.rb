@@ -161,7 +161,7 @@ module HeapInspector
   module Retaining
     # Runs of a block that keeps something.
     RUNS = 5
-    # What counts of a block is told by so many runs at least.
+    # So many runs tell what a block keeps, at least.
     FEWEST = 2
 
     # A run: between which moments it was, and what it allocated.
@@ -182,9 +182,14 @@ module HeapInspector
         raise ArgumentError, "warm_up is a number of runs, got #{warm_up.inspect}" unless warm_up.is_a?(Integer) && warm_up >= 0
         raise ArgumentError, "runs is a number from #{FEWEST}, got #{runs.inspect}" unless runs.is_a?(Integer) && runs >= FEWEST
 
+        is_within = @thread.equal?(Thread.current)
+        unless is_within
+          Tracing.missing&.then { |why| raise Error, why }
+          warm_up.times { block.call } # nobody is to know of it
+        end
         tracing do
-          counting { warm_up.times { block.call } }
-          found = watch(runs, &block)
+          counting { warm_up.times { block.call } } if is_within
+          found = watch(runs, is_wrong, &block)
           untraced { found.explain(classes) } if is_wrong.call(found)
           found
         end
@@ -192,12 +197,14 @@ module HeapInspector
 
       # Has this thread traced for a block; where it is already, as in a measurement within another, nothing more is done.
       #
+      # @param forgets [Boolean] whether what is known at the end is forgotten. Else what lives of several blocks can be told at once, in
+      #   another such block behind them
       # @yield
       # @return [Object] what the block gives
-      def tracing(&block)
+      def tracing(forgets: true, &block)
         return yield if @thread.equal?(Thread.current)
 
-        Tracing.alone do
+        Tracing.alone(forgets: forgets) do
           @thread = Thread.current
           Native.tracer_start_thread
           block.call
@@ -206,6 +213,11 @@ module HeapInspector
           @thread = nil
         end
       end
+
+      # Forgets what is known, but for what others trace by now.
+      #
+      # @return [void]
+      def forget = (Tracing.tracer.clear unless Tracing.tracing?)
 
       # Leaves out what is done meanwhile.
       #
@@ -229,7 +241,8 @@ module HeapInspector
         Native.tracer_places(true)
       end
 
-      # Between its two moments nothing of ours is allocated.
+      # Between its two moments nothing of ours is allocated. The block runs so far down the machine stack that a collection after it does
+      # not stand where its calls stood: in the gaps between what it writes there are addresses still, mostly of the last object made.
       #
       # @yield
       # @return [Run]
@@ -237,7 +250,7 @@ module HeapInspector
         objects = Native.tracer_allocated_objects
         memsize = Native.tracer_allocated_memsize
         from = Native.tracer_moment
-        yield
+        Native.deeper { yield } # rubocop:disable Style/ExplicitBlockArgument -- it gives an argument, which a lambda refuses
         to = Native.tracer_moment
         Run.new(from, to, Native.tracer_allocated_objects - objects, Native.tracer_allocated_memsize - memsize)
       end
@@ -261,18 +274,38 @@ module HeapInspector
         survivors(runs)
       end
 
+      # What is left of runs when finalizers have run: what these refer to, as an `ObjectSpace::WeakMap`, lives through the collection that
+      # finds their object dead.
+      #
+      # @param runs [Array<Run>]
+      # @return [Array<Tracing::Survivors>]
+      def left(runs)
+        Tracing.collect
+        living(runs)
+      end
+
       private
 
-      # The first few runs tell where nothing lives of the first of them. Where something does, others tell what it is.
-      def watch(most, &)
-        runs = Array.new(FEWEST) { counting { run(&) } }
-        found = living(runs)
+      # One run tells where nothing lives of it. A minor collection may leave what another one made old while the block ran; a major does
+      # not. What is left may be at hand still, or what the next run replaces: so another run tells. Where something is left then, too,
+      # others tell what it is.
+      def watch(most, is_wrong, &)
+        runs = [counting { run(&) }]
+        found = living(runs, full_mark: false, immediate_sweep: false)
+        found = living(runs) if found.any?
+        first = retention(found, runs, 1)
+        return first if found.empty? && !is_wrong.call(first)
+
+        runs << counting { run(&) }
+        found = left(runs)
         if found.any? { |one| one.interval.zero? }
           runs = Array.new(most) { run(&) }
-          found = living(runs)
+          found = left(runs)
         end
-        Retention.new(found, runs.size - 1, [runs.map(&:objects).min, runs.map(&:memsize).min])
+        retention(found, runs, runs.size - 1)
       end
+
+      def retention(found, runs, count) = Retention.new(found, count, [runs.map(&:objects).min, runs.map(&:memsize).min])
     end
   end
 

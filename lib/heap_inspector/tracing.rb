@@ -267,12 +267,13 @@ module HeapInspector
         "this Ruby cannot be profiled: #{@fallback}" unless tracer == NativeTracer
       end
 
-      # Has our tracer for a block, which starts and stops it by the natives. What it knows at the end is forgotten.
+      # Has our tracer for a block, which starts and stops it by the natives.
       #
+      # @param forgets [Boolean] whether what it knows is forgotten at the end
       # @yield
       # @return [Object] what the block gives
       # @raise [Error] where allocations are traced already, or this Ruby cannot be traced by our tracer
-      def alone
+      def alone(forgets: true)
         @mutex.synchronize do
           missing&.then { |why| raise Error, why }
 
@@ -280,7 +281,7 @@ module HeapInspector
           begin
             yield
           ensure
-            tracer.clear
+            tracer.clear if forgets
           end
         end
       end

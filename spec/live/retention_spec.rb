@@ -45,13 +45,37 @@ RSpec.describe HeapInspector::Retention do
     RUBY
   end
 
+  # What was promised is 1,000: HEAP_INSPECTOR_MATCHERS=1000.
+  matchers = Integer(ENV.fetch("HEAP_INSPECTOR_MATCHERS", "20"))
+
+  others = <<~RUBY
+    OTHERS = Array.new(3) { Thread.new { 20.times.cycle { |n| KEPT << "x" * n; KEPT.shift if KEPT.size > 500; sleep 0.0002 } } }
+  RUBY
+
   it "is never wrong beside threads that allocate and keep" do
-    expect(told("#{program}#{<<~RUBY}")).to eq ["[[0], [1]]"]
-      others = Array.new(3) { Thread.new { 20.times.cycle { |n| KEPT << "x" * n; KEPT.shift if KEPT.size > 500; sleep 0.0002 } } }
-      found = Array.new(60) { [HeapInspector.retention { work }.objects, HeapInspector.retention { work; (@all ||= []) << Order.new }.objects] }
-      others.each(&:kill)
+    expect(told("#{program}#{others}#{<<~RUBY}")).to eq ["[[0], [1]]"]
+      found = Array.new(#{matchers}) do
+        [HeapInspector.retention { work }.objects, HeapInspector.retention { work; (@all ||= []) << Order.new }.objects]
+      end
+      OTHERS.each(&:kill)
       p found.transpose.map(&:uniq)
     RUBY
+  end
+
+  it "makes matchers and examples that are never wrong beside such threads, in any order" do
+    out = outcome("rspec", "#{program}#{others}#{<<~RUBY}", "--order", "random", "--no-profile")
+      ALL = []
+      RSpec.describe "shop" do
+        #{matchers}.times do |number|
+          it("healthy \#{number}") { expect { work }.to retain_nothing }
+          it("leaking \#{number}") { expect { work; ALL << Order.new }.to retain_no(Order) }
+          it("healthy \#{number}", retains: 0) { work }
+          it("leaking \#{number}", retains: 0) { work; ALL << Order.new }
+        end
+      end
+    RUBY
+    expect(out).to include("#{matchers * 4} examples, #{matchers * 2} failures\n")
+    expect(out.scan(/^rspec \S+ # shop (\w+)/).tally).to eq(["leaking"] => matchers * 2)
   end
 
   # From Ruby 3.4 on a list of C's holds Object, and backtraces begin with another quote.
@@ -89,6 +113,15 @@ RSpec.describe HeapInspector::Retention do
       rescue RuntimeError => e
         puts e.message
       end
+    RUBY
+  end
+
+  it "does not count what finalizers hold until they have run" do
+    expect(told("#{program}#{<<~RUBY}")).to eq %w[0 1]
+      def finalizer(order) = ->(_) { order }
+      def finalize = 3.times { ObjectSpace.define_finalizer(Object.new, finalizer(Order.new)) }
+      p HeapInspector.retention { finalize; @last = Order.new }.objects
+      p HeapInspector.retention { finalize; KEPT << Order.new }.objects
     RUBY
   end
 
@@ -168,6 +201,20 @@ RSpec.describe HeapInspector::Retention do
                            "2 in 2 runs: Order allocated at it_spec.rb:13")
     summary = out[/^What examples keep.*?\n\n/m].lines
     expect(summary[1]).to match(/\A +\d+ objects +1\d\d,\d{3} B  shop keeps much \(it_spec.rb:16\)\n\z/)
+  end
+
+  it "fails Minitest's tests that run in threads at once" do
+    out = outcome("minitest", "#{program}#{<<~RUBY}", N: "4")
+      class ShopTest < Minitest::Test
+        parallelize_me!
+        16.times do |number|
+          define_method("test_healthy_\#{number}") { 5.times { assert_retains_no { work } } }
+          define_method("test_leak_\#{number}") { assert_retains_no(Order) { work; (@all ||= []) << Order.new } }
+        end
+      end
+    RUBY
+    expect(out).to include("32 runs, 96 assertions, 16 failures, 0 errors, 0 skips")
+    expect(out.scan(/^ShopTest#test_([a-z]+)/).flatten.tally).to eq("leak" => 16)
   end
 
   it "fails Minitest's tests" do

@@ -55,6 +55,10 @@ pub struct Tracer {
     pub sites: Sites,
     /// Every object, where every one is traced.
     pub pages: Pages,
+    /// Every object, where only the count of samples then and the site are kept of each: that count stands for the generation.
+    pub counted: Pages,
+    /// What was allocated of them, by the number of the site.
+    counts: Vec<Allocated>,
     /// The objects that were looked at and live.
     pub samples: WeakMap<Sample>,
     allocated: HashMap<(NodeId, u32), Allocated>,
@@ -87,6 +91,27 @@ impl Tracer {
         }
     }
 
+    /// Keeps when a new object came and its site, which takes a third of the time of a sample and a fifth of the room.
+    #[inline]
+    pub fn count(&mut self, address: u64, slot: u32, site: u32) {
+        self.sampled += 1;
+        let at = site as usize;
+        if self.counts.len() <= at {
+            let more = at + 1 - self.counts.len();
+            match self.counts.try_reserve(more) {
+                Ok(()) => self.counts.resize(at + 1, Allocated::default()),
+                Err(_) => self.lost += 1,
+            }
+        }
+        let Some(allocated) = self.counts.get_mut(at) else { return };
+        if self.counted.insert(address, slot, Allocation { site, generation: self.sampled as u32 }) {
+            allocated.objects += 1.0;
+            allocated.bytes += f64::from(slot);
+        } else {
+            self.lost += 1;
+        }
+    }
+
     /// Gives samples another weight: known only when the window in which they were taken has ended.
     pub fn reweigh(&mut self, addresses: &[u64], slot: impl Fn(u64) -> u32, weight: f32) {
         for address in addresses {
@@ -104,6 +129,7 @@ impl Tracer {
     pub fn sweep(&mut self, is_major: bool, mut mark: impl FnMut(u64) -> Mark) {
         self.samples.sweep(is_major, &mut mark, |_| true);
         self.pages.sweep(is_major, &mut mark);
+        self.counted.sweep(is_major, &mut mark);
         self.sites.sweep(is_major, &mut mark);
         self.frames.sweep(is_major, &mut mark);
     }
@@ -112,6 +138,7 @@ impl Tracer {
     pub fn relocate(&mut self, mut moved: impl FnMut(u64) -> u64) {
         self.samples.relocate(&mut moved);
         self.pages.relocate(&mut moved);
+        self.counted.relocate(&mut moved);
         self.sites.relocate(&mut moved);
         self.frames.relocate(&mut moved);
     }
@@ -130,7 +157,9 @@ impl Tracer {
 
     /// What was allocated, by stack and site.
     pub fn allocated(&self) -> impl Iterator<Item = (NodeId, u32, Allocated)> {
-        self.allocated.iter().map(|((stack, site), allocated)| (*stack, *site, *allocated))
+        let counts = self.counts.iter().enumerate().filter(|(_, allocated)| allocated.objects > 0.0);
+        let counted = counts.map(|(site, allocated)| (NO_NODE, site as u32, *allocated));
+        self.allocated.iter().map(|((stack, site), allocated)| (*stack, *site, *allocated)).chain(counted)
     }
 
     /// For how many allocations a living sample stands on average, the last `but` left out; none where there is no other.
@@ -168,13 +197,13 @@ impl Tracer {
     /// Whether it knows of a living object.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.pages.is_empty()
+        self.samples.is_empty() && self.pages.is_empty() && self.counted.is_empty()
     }
 
     /// How many living objects it knows.
     #[must_use]
     pub fn live(&self) -> usize {
-        if self.pages.is_empty() { self.samples.len() } else { self.pages.len() }
+        self.counted.len() + if self.pages.is_empty() { self.samples.len() } else { self.pages.len() }
     }
 
     /// Bytes that it takes.
@@ -185,7 +214,34 @@ impl Tracer {
             + self.stacks.memory()
             + self.sites.memory()
             + self.pages.memory()
+            + self.counted.memory()
+            + self.counts.capacity() * size_of::<Allocated>()
             + self.samples.memory()
             + self.allocated.allocation_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_has_a_serial_lives_moves_and_adds_up() {
+        let mut tracer = Tracer::default();
+        let address = |object: u64| 0x7f00_0000_0000 + object * 40;
+        for object in 0..10 {
+            tracer.count(address(object), 40, (object % 2) as u32 * 7);
+        }
+        assert_eq!((tracer.sampled, tracer.live(), tracer.lost, tracer.is_empty()), (10, 10, 0, false));
+        let mut allocated: Vec<(u32, f64, f64)> =
+            tracer.allocated().map(|(_, site, more)| (site, more.objects, more.bytes)).collect();
+        allocated.sort_by_key(|(site, ..)| *site);
+        assert_eq!(allocated, [(0, 5.0, 200.0), (7, 5.0, 200.0)]);
+
+        tracer.sweep(false, |found| if found == address(3) { Mark::Young } else { Mark::Dead });
+        tracer.relocate(|found| found + 400);
+        let left: Vec<(u64, Allocation)> = tracer.counted.iter().collect();
+        assert_eq!(left, [(address(13), Allocation { site: 7, generation: 4 })]);
+        assert_eq!(tracer.get(address(13)), None, "a serial is no generation");
     }
 }

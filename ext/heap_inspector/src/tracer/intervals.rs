@@ -78,18 +78,21 @@ pub(super) fn survivors(ruby: &Ruby, moments: Vec<u32>, is_whole: bool) -> Resul
     let found = with_certainly(|state| {
         let State { api, tracer, .. } = state;
         let mut found: HashMap<(usize, u32, NodeId, VALUE), Survivors> = HashMap::new();
-        for (address, sample) in tracer.samples.iter() {
-            let site = tracer.sites.get(sample.site);
+        let sampled =
+            tracer.samples.iter().map(|(address, sample)| (address, sample.serial, sample.site, sample.stack));
+        let counted = tracer.counted.iter().map(|(address, one)| (address, one.generation, one.site, NO_NODE));
+        for (address, serial, number, stack) in sampled.chain(counted) {
+            let site = tracer.sites.get(number);
             if !is_whole && site.is_some_and(|site| site.is_internal) {
                 continue;
             }
             // A moment stands behind the allocations before it.
-            let behind = moments.partition_point(|moment| *moment < sample.serial);
+            let behind = moments.partition_point(|moment| *moment < serial);
             if behind == 0 || behind == moments.len() {
                 continue;
             }
             let code = if is_whole { code_path(address as VALUE) } else { Qnil as VALUE };
-            let survivors = found.entry((behind - 1, sample.site, sample.stack, code)).or_default();
+            let survivors = found.entry((behind - 1, number, stack, code)).or_default();
             survivors.count += 1;
             survivors.bytes += match memsize {
                 // SAFETY: a living object.

@@ -5,7 +5,7 @@ use super::ruby::{Api, class_of, described, generation, intern, name_of};
 use heap_inspector_tracer::distance::Distances;
 use heap_inspector_tracer::pages::Allocation;
 use heap_inspector_tracer::sites::Key;
-use heap_inspector_tracer::stacks::{NO_NODE, NodeId};
+use heap_inspector_tracer::stacks::NodeId;
 use heap_inspector_tracer::tracer::{Sample, Tracer};
 use rb_sys::{Qfalse, Qnil, VALUE};
 use std::ffi::c_int;
@@ -158,8 +158,15 @@ impl State {
         let nanoseconds = || start.map_or(0.0, |start| start.elapsed().as_nanos() as f64);
         // SAFETY: as in `note`.
         let object = unsafe { rb_sys::rb_tracearg_object(argument) };
-        let site = if self.takes_places { self.site(argument, object) } else { self.class_alone(object) };
         let slot = self.api.slot(object);
+        if self.thread.is_some() && !self.takes_places {
+            match self.class_alone(object) {
+                Some(site) => self.tracer.count(object as u64, slot, site),
+                None => self.tracer.lost += 1,
+            }
+            return;
+        }
+        let site = self.site(argument, object);
         let generation = generation();
         if self.mode == Mode::Full {
             match site {
@@ -169,7 +176,7 @@ impl State {
             // Nobody but the sample is measured; the others do the same but for the stack.
             self.cost += nanoseconds() * f64::from(self.distances.mean() - 1);
         }
-        let stack = if self.takes_places { self.stack() } else { NO_NODE };
+        let stack = self.stack();
         let weight = self.distances.mean() as f32;
         let site = site.unwrap_or(u32::MAX);
         self.tracer.sample(object as u64, slot, Sample { site, stack, generation, weight, serial: 0 });

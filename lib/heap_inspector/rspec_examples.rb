@@ -1,0 +1,142 @@
+# frozen_string_literal: true
+
+require "rspec/core"
+require "rspec/expectations"
+require_relative "retention"
+
+module HeapInspector
+  # Examples that are measured whole.
+  #
+  # @api private
+  module RSpecExamples
+    # An example that seems to keep something is run so often.
+    RUNS = 4
+    # So many examples are shown at the end.
+    SHOWN = 10
+    # What lives of a run.
+    Kept = Struct.new(:objects, :memsize)
+    # Tests stop clocks and put their own in.
+    CLOCK = Process.method(:clock_gettime)
+
+    private_constant :RUNS, :SHOWN, :Kept, :CLOCK
+
+    @kept = {}
+    @cost = 0.0
+
+    class << self
+      # @return [Float] seconds that the last minor collection took
+      attr_reader :cost
+
+      # @return [Float] seconds since some moment
+      def now = CLOCK.call(Process::CLOCK_MONOTONIC)
+
+      # @param example [RSpec::Core::Example::Procsy]
+      # @return [void]
+      def around(example)
+        return example.run unless measures?(example)
+
+        most = example.metadata[:retains]
+        raise ArgumentError, "retains: is a number of objects, not #{most.inspect}" unless most.nil? || (most.is_a?(Integer) && most >= 0)
+
+        RSpecBatch.noted?(example) || Retaining.tracing { measure(example, most) }
+      end
+
+      # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
+      # @return [Boolean]
+      def measures?(example) = !example.metadata[:retains].nil? || watches?
+
+      # Runs it, and lets go of what it made for itself: its variables, and what `let` keeps.
+      #
+      # @param example [RSpec::Core::Example::Procsy]
+      # @return [Run]
+      def run(example)
+        instance = example.example_group_instance
+        before = instance.instance_variables
+        found = Retaining.run { example.run }
+        (instance.instance_variables - before).each { |name| instance.remove_instance_variable(name) }
+        instance.__send__(:__init_memoized)
+        found
+      end
+
+      # What lives of runs. A minor collection knows which of the young died. Where another came before they died, that one has made old
+      # what an old object referred to, and only a major collection knows of these: so where too much seems to be kept, one looks again.
+      #
+      # @param runs [Array<Run>] the first one first
+      # @yieldparam kept [Array<Kept>] of each run
+      # @yieldreturn [Boolean] whether that is too much
+      # @return [Array<Kept>]
+      def kept(runs)
+        began = now
+        kept = by_run(runs, Retaining.living(runs, full_mark: false, immediate_sweep: false))
+        @cost = now - began
+        yield(kept) ? by_run(runs, Retaining.living(runs, immediate_sweep: false)) : kept
+      end
+
+      # Notes for the end what an example keeps.
+      #
+      # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
+      # @param kept [Kept] what it kept when it was run first
+      # @return [void]
+      def watch(example, kept)
+        @kept["#{example.full_description} (#{example.location})"] ||= kept if watches? && kept.objects.positive?
+      end
+
+      # @return [String, nil] the examples that keep most
+      def summary
+        return if @kept.empty?
+
+        lines = @kept.max_by(SHOWN) { |_, kept| [kept.memsize, kept.objects] }.map do |what, kept|
+          objects, memsize = kept.to_a.map { |number| Size.count(number) }
+          format("%10<objects>s objects %12<memsize>s B  %<what>s", objects: objects, memsize: memsize, what: what)
+        end
+        "\nWhat examples keep, the most first; what is made once, as by a memo, is in it:\n#{lines.join("\n")}"
+      end
+
+      private
+
+      # Whether the examples that keep most are shown at the end.
+      def watches?
+        return @watches if defined?(@watches)
+
+        is_asked = !["", "0"].include?(ENV["HEAP_INSPECTOR_SPEC"].to_s)
+        missing = Tracing.missing if is_asked
+        Background.tell("examples are not measured: #{missing}") if missing
+        @watches = is_asked && missing.nil?
+      end
+
+      def by_run(runs, survivors)
+        by_run = survivors.group_by(&:interval)
+        runs.each_index.map { |number| by_run.fetch(number, []).then { |found| Kept.new(found.sum(&:objects), found.sum(&:memsize)) } }
+      end
+
+      def measure(example, most)
+        first = Retaining.counting { run(example) }
+        found, = kept([first]) { |(one)| one.objects > most.to_i }
+        watch(example, found)
+        return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most)
+
+        runs = Array.new(RUNS - 1) { run(example) }
+        judge(example, runs, most) unless example.exception
+      end
+
+      # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
+      # hand when it was looked for, nor what finalizers held then.
+      def keeps?(example, first, most)
+        runs = [first, Retaining.counting { run(example) }]
+        example.exception.nil? && Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
+      end
+
+      def judge(example, runs, most)
+        found = Retention.new(Retaining.left(runs), RUNS - 2, [0, 0])
+        return if found.objects <= most
+
+        Retaining.untraced { found.explain }
+        allowed = most.zero? ? "no objects" : "at most #{Size.count(most)} objects"
+        message = "expected the example to retain #{allowed} a run, but it retains #{Size.count(found.objects)}"
+        raise ::RSpec::Expectations::ExpectationNotMetError, [message, *found.lines].join("\n"), [example.location]
+      end
+    end
+  end
+
+  private_constant :RSpecExamples
+end
