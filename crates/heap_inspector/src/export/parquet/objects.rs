@@ -268,3 +268,6 @@ pub(super) fn links(heap: &Heap) -> u64 {
     let classes = heap.nodes().filter(|id: &NodeId| heap.class(*id).is_some()).count();
     (heap.edge_count() - heap.dangling_count() + classes) as u64
 }
+
+#[cfg(test)]
+mod tests;
