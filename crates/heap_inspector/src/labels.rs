@@ -19,9 +19,10 @@ use crate::record::{Flags, Text, Type};
 use crate::source::Source;
 use crate::stacks::FrameId;
 use hashbrown::{HashMap, HashSet};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) mod code;
 mod named;
@@ -124,6 +125,10 @@ type Votes = Vec<Vec<Held>>;
 /// What tells objects apart in a vote.
 type Held = (Type, ClassId);
 
+/// What the variables of shapes were seen to hold, once it was asked for: for all labels of a heap that have it.
+#[derive(Clone, Default)]
+pub(crate) struct Voted(Arc<OnceLock<HashMap<u32, Votes>>>);
+
 /// The instance variables of an object that is no OBJECT.
 struct Generic {
     /// At least so many of its first references are such.
@@ -178,7 +183,7 @@ pub struct Labels<'a> {
     variables: RefCell<HashMap<u32, Rc<Vec<String>>>>,
     /// How many names stand in `variables`: they are forgotten when they are too many.
     kept: Cell<usize>,
-    votes: OnceCell<HashMap<u32, Votes>>,
+    votes: Voted,
     texts: Starts,
     /// Texts that may be labels or paths of code, whole.
     code_texts: HashMap<NodeId, Start>,
@@ -210,12 +215,17 @@ impl<'a> Labels<'a> {
             shapes,
             variables: RefCell::default(),
             kept: Cell::default(),
-            votes: OnceCell::new(),
+            votes: Voted::default(),
             texts: Starts::default(),
             code_texts: HashMap::new(),
             places: RefCell::default(),
             named: named::Named::default(),
         }
+    }
+
+    /// The same for one of several threads, which count together.
+    pub(crate) fn sharing(heap: &'a Heap, votes: &Voted) -> Labels<'a> {
+        Labels { votes: votes.clone(), ..Labels::new(heap) }
     }
 
     /// The heap whose nodes it names.
@@ -721,7 +731,7 @@ impl<'a> Labels<'a> {
 
     /// By shape, what its variables hold in the objects that have a reference for each of them.
     fn votes(&self) -> &HashMap<u32, Votes> {
-        self.votes.get_or_init(|| {
+        self.votes.0.get_or_init(|| {
             let mut votes: HashMap<u32, Votes> = HashMap::new();
             let mut voters: HashMap<u32, usize> = HashMap::new();
             let mut counts = HashMap::new();

@@ -4,6 +4,10 @@ use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
+mod in_order;
+
+pub(crate) use in_order::InOrder;
+
 thread_local! {
     /// Whether this thread gets no other ones.
     static ALONE: Cell<bool> = const { Cell::new(false) };

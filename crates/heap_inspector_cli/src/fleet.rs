@@ -8,7 +8,7 @@ use heap_inspector::fleet::sql::{self, Period, Question};
 use heap_inspector::fleet::{Inbox, report};
 use heap_inspector::report::Report;
 use heap_inspector::{Error, Result, view};
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -42,18 +42,20 @@ impl Asked<'_> {
         let places: Vec<PathBuf> = self.places.iter().map(PathBuf::from).collect();
         self.period.check()?;
         let files = Files::at(&places, self.service, self.period, control)?;
-        if files.is_empty() {
-            let told: Vec<String> =
-                files.left_out.iter().take(5).map(|(path, why)| format!("; {}: {why}", path.display())).collect();
-            let places: Vec<_> = self.places.iter().map(|place| place.to_string_lossy()).collect();
-            let message = format!(
-                "no summary of a dump is at {}: `heap_inspector summarize` and HEAP_INSPECTOR_SUMMARY_EVERY write such{}",
-                places.join(", "),
-                told.concat()
-            );
-            return Err(Error::Usage { message });
-        }
-        Ok(files)
+        if files.is_empty() { Err(self.nothing(&files)) } else { Ok(files) }
+    }
+
+    /// Where there is nothing to ask.
+    fn nothing(&self, files: &Files) -> Error {
+        let told: Vec<String> =
+            files.left_out.iter().take(5).map(|(path, why)| format!("; {}: {why}", path.display())).collect();
+        let places: Vec<_> = self.places.iter().map(|place| place.to_string_lossy()).collect();
+        let message = format!(
+            "no summary of a dump is at {}: `heap_inspector summarize` and HEAP_INSPECTOR_SUMMARY_EVERY write such{}",
+            places.join(", "),
+            told.concat()
+        );
+        Error::Usage { message }
     }
 
     /// The query, for other engines and other questions; also what is left out.
@@ -69,26 +71,25 @@ impl Asked<'_> {
 
     /// The answer.
     pub(crate) fn inbox(&self, control: &Control<'_>) -> Result<Report> {
-        let (sql, mut files) = self.sql(control)?;
+        let (mut sql, mut files) = self.sql(control)?;
         // What has no room in memory waits in a folder for this user alone.
         let spill = tempfile::tempdir().map_err(|source| Error::File { path: std::env::temp_dir(), source })?;
-        let settings = settings(!files.remote.is_empty(), spill.path());
+        let settings = settings(&files, spill.path());
+        if files.patterns().next().is_some() {
+            let listing = format!("{settings}{}", sql::listing(files.patterns()));
+            let found = listed(&answer(self.engine, Stop::AtOnce, &listing, control)?)?;
+            files.list(found, self.service, self.period);
+            if files.is_empty() {
+                return Err(self.nothing(&files));
+            }
+            sql = self.script(&files);
+        }
         let answer = match answer(self.engine, Stop::AtOnce, &format!("{settings}{sql}"), control) {
-            // What we read the engine may still refuse: it is asked which files, and then for the rest.
-            Err(error @ Error::Format { .. }) if !files.groups.is_empty() => {
+            // What we read the engine may still refuse, and what is remote we have not read: it is asked which files, and then for the rest.
+            Err(error @ Error::Format { .. }) => {
                 let told = answer(self.engine, Stop::Never, &format!("{settings}{}", sql::readable(&files)), control)?;
-                let numbers: HashSet<usize> = told.lines().filter_map(number).collect();
-                let kept: HashSet<PathBuf> = files
-                    .groups
-                    .iter()
-                    .flatten()
-                    .enumerate()
-                    .filter(|(number, _)| numbers.contains(number))
-                    .map(|(_, path)| path.clone())
-                    .collect();
-                let before = files.left_out.len();
-                files.leave_out(|path| !kept.contains(path));
-                if files.is_empty() || files.left_out.len() == before {
+                let left_out = files.leave_out(&told.lines().filter_map(number).collect());
+                if files.is_empty() || left_out == 0 {
                     return Err(error);
                 }
                 answer(self.engine, Stop::AtOnce, &format!("{settings}{}", self.script(&files)), control)?
@@ -115,11 +116,26 @@ fn number(line: &str) -> Option<usize> {
     usize::try_from(row.get("file")?.as_u64()?).ok()
 }
 
-/// Nothing is fetched but what is asked for.
-fn settings(is_remote: bool, spill: &Path) -> String {
-    let spill = sql::quoted(&spill.to_string_lossy());
+/// The files that an engine found.
+fn listed(answer: &str) -> Result<Vec<String>> {
+    let rows = if answer.trim().is_empty() { "[]" } else { answer };
+    let rows: Vec<BTreeMap<String, String>> = serde_json::from_str(rows).map_err(|error| Error::Format {
+        position: None,
+        message: format!("the engine's list of files is of another form: {error}"),
+    })?;
+    Ok(rows.into_iter().filter_map(|mut row| row.remove("file")).collect())
+}
+
+/// Nothing is fetched but what is asked for. The engine takes credentials and the region from `AWS_…` itself.
+fn settings(files: &Files, spill: &Path) -> String {
+    let (is_remote, spill) = (!files.remote.is_empty(), sql::quoted(&spill.to_string_lossy()));
+    let of_store = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+        .iter()
+        .filter(|_| files.remote.iter().any(|place| place.starts_with("s3")))
+        .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()))
+        .map_or_else(String::new, |url| sql::endpoint(&url));
     format!(
-        "SET memory_limit = '{MEMORY}';\nSET temp_directory = {spill};\nSET preserve_insertion_order = false;\nSET autoinstall_known_extensions = {is_remote};\nSET autoload_known_extensions = {is_remote};\n"
+        "SET memory_limit = '{MEMORY}';\nSET temp_directory = {spill};\nSET preserve_insertion_order = false;\nSET autoinstall_known_extensions = {is_remote};\nSET autoload_known_extensions = {is_remote};\n{of_store}"
     )
 }
 

@@ -10,9 +10,10 @@ use generator::{LEAKS, Random};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const SHOP: [&str; 3] = ["shop-1.json.zst", "shop-2.json.zst", "shop-3.json.zst"];
 
@@ -338,6 +339,118 @@ fn damaged_files_are_read_or_left_out() {
     assert!(output.status.success(), "{err}");
     assert!(out.matches(" is left out: ").count() > 100, "{out}");
     assert!(out.contains("Audit → Array → Order"), "{out}");
+}
+
+/// An S3 server of its own; ends with its input.
+struct Store {
+    server: std::process::Child,
+    address: String,
+    home: tempfile::TempDir,
+}
+
+impl Store {
+    /// With the files of a folder in the bucket `fleet`, and a home in which DuckDB has what reads from it.
+    fn of(folder: &Path) -> Store {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let python = root.join("../../tmp/fleet/bin/python");
+        assert!(root.join("../../tmp/fleet/bin/moto_server").exists(), "no moto: run bin/setup --test");
+        let mut server = Command::new(&python)
+            .arg(root.join("tests/fleet/s3.py"))
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        assert!(address.starts_with("http://"), "the server said {address:?}");
+        let home = tempfile::tempdir().unwrap();
+        let place = "import duckdb_extension_httpfs as e, pathlib; print(next(pathlib.Path(e.__file__).parent.rglob('*.duckdb_extension')))";
+        let extension = Command::new(&python).args(["-c", place]).output().unwrap();
+        let extension = Path::new(text(&extension.stdout).trim()).to_owned();
+        let version = extension.parent().unwrap().file_name().unwrap();
+        let platform = query("PRAGMA platform")[0]["platform"].as_str().unwrap().to_owned();
+        let own = home.path().join(".duckdb/extensions").join(version).join(platform);
+        fs::create_dir_all(&own).unwrap();
+        fs::copy(&extension, own.join("httpfs.duckdb_extension")).unwrap();
+        Store { server, address: address.trim().to_owned(), home }
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heap_inspector"));
+        command
+            .env("HEAP_INSPECTOR_DUCKDB", duckdb())
+            .env("HOME", self.home.path())
+            .env("AWS_ENDPOINT_URL", &self.address);
+        for (name, value) in [("ACCESS_KEY_ID", "id"), ("SECRET_ACCESS_KEY", "key"), ("DEFAULT_REGION", "eu-west-1")] {
+            command.env(format!("AWS_{name}"), value);
+        }
+        command.args(words).output().unwrap()
+    }
+
+    fn inbox(&self, words: &[&str]) -> Value {
+        let output = self.run(&[&["fleet", "-f", "json", "--lines", "1000"], words].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.server.stdin.take());
+        self.server.wait().unwrap();
+    }
+}
+
+/// The same answer as of the files in a folder, by names of services and times too; and what is no summary is left out by name.
+#[test]
+fn summaries_in_a_bucket_are_read_where_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let below = |path: &str| folder.path().join(path);
+    let base = generator::summary(&dumps::folder().join(SHOP[0]));
+    generator::write(&base, &below("summaries"), 30);
+    for (dump, service, day) in [(SHOP[1], "shop", "05"), (SHOP[2], "mail", "06")] {
+        let place = below(&format!("dated/service={service}/taken=202601{day}T000000000Z"));
+        fs::create_dir_all(&place).unwrap();
+        answer(&["summarize", dump, "--no-index", "-o", place.join("dump.parquet").to_str().unwrap()]);
+    }
+    let words = ["export", SHOP[0], "--no-index", "--format", "parquet", "-o"];
+    answer(&[&words[..], &[below("tables").to_str().unwrap()]].concat());
+    let whole = fs::read(&files_below(&below("dated"))[0]).unwrap();
+    fs::create_dir_all(below("broken")).unwrap();
+    fs::write(below("broken/half.parquet"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(below("broken/whole[1].parquet"), &whole).unwrap();
+    let store = Store::of(folder.path());
+
+    let local = inbox(&below("summaries"), &["--since", "2026-01-15"]);
+    assert!(rows(&local).len() > 10, "{local}");
+    assert_eq!(rows(&store.inbox(&["s3://fleet/summaries", "--since", "2026-01-15"])), rows(&local));
+    let local = inbox(&below("tables"), &[]);
+    assert_eq!(
+        rows(&store.inbox(&["s3://fleet/tables/"])),
+        rows(&local),
+        "of the tables of a dump its row alone is asked"
+    );
+    let broken = store.inbox(&["s3://fleet/broken"]);
+    assert!(
+        broken.to_string().contains("s3://fleet/broken/half.parquet is left out: the engine cannot read it"),
+        "{broken}"
+    );
+    assert!(broken.to_string().contains("Audit → Array → Order"), "{broken}");
+    // What a name tells is believed: these dumps themselves tell neither.
+    for (words, is_there) in [
+        (&["--until", "2026-01-05"][..], false),
+        (&["--from", "2026-01-07"], false),
+        (&["--service", "post"], false),
+        (&[], true),
+    ] {
+        let output = store.run(&[&["fleet", "s3://fleet/dated"], words].concat());
+        assert_eq!(output.status.success(), is_there, "{words:?}: {}", text(&output.stderr));
+        assert!(is_there || text(&output.stderr).contains("no summary of a dump is at s3://fleet/dated"), "{words:?}");
+    }
+    let output = store.run(&["fleet", "s3://nowhere/summaries"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("nowhere"), "{}", text(&output.stderr));
 }
 
 /// A file of a later version, with a column more, beside those of this one.

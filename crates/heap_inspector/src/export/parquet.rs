@@ -1,19 +1,27 @@
 //! Dumps as tables in Parquet files, for DuckDB, Spark and all that reads these: a folder a dump, a file a table; and a summary of a dump as
 //! one file of one row. `schema` says what is in them.
 //!
-//! The large tables are written as the heap is gone through, in groups of 131,072 rows, so beside the heap memory is for one group.
+//! The large tables are written as the heap is gone through, in groups of 131,072 rows, so beside the heap memory is for a group in work on
+//! each thread, and for a few that are encoded.
 
 use super::{Contents, Save, Written, failed};
 use crate::control::Control;
+use crate::labels::Voted;
 use crate::snapshot::Named;
+use crate::threads::{self, InOrder};
 use crate::{Error, Result};
 use columns::Writer;
+use objects::{Maker, Part};
+use std::borrow::Cow;
 use std::fs::DirBuilder;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use sums::Sums;
 
+mod chunks;
 pub mod columns;
 mod objects;
 pub mod schema;
@@ -22,6 +30,7 @@ mod sums;
 mod taken;
 
 use schema::{TABLES, Table};
+use summary::KEPT;
 pub use summary::{MOST_BYTES, Summary};
 pub use sums::{path_row, path_values};
 pub(crate) use taken::folder_of;
@@ -51,10 +60,16 @@ impl FromStr for Tables {
 
 /// Texts that the table of strings has at most, those that waste the most.
 const TEXTS: usize = 100_000;
-/// Suspects that their table has at most.
-const SUSPECTS: usize = 100;
+/// Row groups that wait for their turn to be written, for each thread.
+const AHEAD: usize = 2;
+/// Tables that are made of sums, what takes longest first.
+const SUMS: [&Table; 6] =
+    [&schema::STRINGS, &schema::PATHS, &schema::SUSPECTS, &schema::SITES, &schema::GEMS, &schema::CLASSES];
 
 /// Writes the tables of a dump into its folder below `path`, which is made with those above it.
+///
+/// The caller goes through the large tables, group by group, while the other threads work out what the small ones are made of; who is
+/// done helps the others. Each of the sums is made once, whichever tables have it.
 pub(super) fn write(
     dump: &Named<'_>,
     tables: &Tables,
@@ -63,52 +78,108 @@ pub(super) fn write(
     save: Save<'_>,
     control: &Control<'_>,
 ) -> Result<Vec<Written>> {
-    let folder = path.join(taken::Taken::of(dump.snapshot.heap()).folders(dump.name));
-    DirBuilder::new().mode(0o700).recursive(true).create(&folder).map_err(failed(&folder))?;
-    let mut written = Vec::new();
-    for table in &tables.0 {
-        control.check()?;
-        let path = folder.join(format!("{}.parquet", table.name));
-        let (mut rows, mut bytes) = (0, 0);
-        save(&path, &mut |out: &mut dyn Write| {
+    let heap = dump.snapshot.heap();
+    let path = path.join(taken::Taken::of(heap).folders(dump.name));
+    DirBuilder::new().mode(0o700).recursive(true).create(&path).map_err(failed(&path))?;
+    let folder = Folder { dump, path, save, control };
+    let is_wanted = |table: &Table| tables.0.iter().any(|wanted| wanted.name == table.name);
+    let wanted: Vec<&Table> = SUMS.into_iter().filter(|table| is_wanted(table) || is_wanted(&schema::DUMP)).collect();
+    let sums = Sums::new(*dump, if is_wanted(&schema::STRINGS) { TEXTS } else { KEPT.strings });
+    let parts: Vec<Vec<Part>> = tables.0.iter().map(|table| Part::all_of(table, heap)).collect();
+    let groups: Vec<&Part> = parts.iter().flatten().collect();
+
+    let threads = control.thread_count();
+    let (made, next, voted) = (InOrder::new(groups.len(), AHEAD * threads), AtomicUsize::new(0), Voted::default());
+    let half = Control { threads: threads.div_ceil(2), ..*control };
+    let work_out = || {
+        let mut tables = std::iter::from_fn(|| wanted.get(next.fetch_add(1, Ordering::Relaxed)));
+        tables.try_for_each(|table| sums.work_out(table, &half))
+    };
+    let help = || -> Result<()> {
+        work_out()?;
+        let mut maker = Maker::new(dump, &voted, &folder.path, control)?;
+        made.help(|at| maker.make(groups[at]));
+        Ok(())
+    };
+    let others = || threads::all(vec![&help; threads - 1]).into_iter().collect::<Result<()>>();
+    let mut written: Vec<Option<Written>> = vec![None; tables.0.len()];
+    let mut large = || {
+        let mut maker = Maker::new(dump, &voted, &folder.path, control)?;
+        for ((table, parts), written) in tables.0.iter().zip(&parts).zip(&mut written) {
+            if parts.is_empty() {
+                continue;
+            }
+            *written = Some(folder.table(table, &mut |out| {
+                let mut groups = parts.iter().map_while(|_| made.next(|at| maker.make(groups[at])));
+                groups.try_for_each(|group| out.group(group?))
+            })?);
+        }
+        work_out()
+    };
+    let (helped, done) = threads::both(threads > 1, others, || {
+        let done = large();
+        made.close();
+        done
+    });
+    done.and(helped)?;
+    let rest = |(table, written): (&&'static Table, Option<Written>)| match written {
+        Some(written) => Ok(written),
+        None => folder.small(table, &sums, confidential),
+    };
+    tables.0.iter().zip(written).map(rest).collect()
+}
+
+/// Where the files of a dump's tables are written.
+struct Folder<'a> {
+    dump: &'a Named<'a>,
+    path: PathBuf,
+    save: Save<'a>,
+    control: &'a Control<'a>,
+}
+
+impl Folder<'_> {
+    /// The file of a table, filled with what says how many rows it wrote.
+    fn file(&self, table: &Table, fill: &mut dyn FnMut(&Path, &mut dyn Write) -> Result<u64>) -> Result<Written> {
+        self.control.check()?;
+        let path = self.path.join(format!("{}.parquet", table.name));
+        let (mut links, mut bytes) = (0, 0);
+        (self.save)(&path, &mut |out: &mut dyn Write| {
             let mut out = super::Counting { out, bytes: 0 };
-            rows = if table.name == schema::DUMP.name {
-                Summary::of(dump, control)?.write(&path, &mut out)?;
-                1
-            } else {
-                let mut writer = Writer::new(table, &path, &mut out)?;
-                fill(dump, table, confidential, &mut writer, control)?;
-                writer.finish()?
-            };
+            links = fill(&path, &mut out)?;
             bytes = out.bytes;
             Ok(())
         })?;
-        let objects = dump.snapshot.heap().object_count() as u64;
-        written.push(Written { dump: dump.name.to_owned(), path, objects, links: rows, bytes, notes: Vec::new() });
+        let objects = self.dump.snapshot.heap().object_count() as u64;
+        Ok(Written { dump: self.dump.name.to_owned(), path, objects, links, bytes, notes: Vec::new() })
     }
-    Ok(written)
-}
 
-fn fill(
-    dump: &Named<'_>,
-    table: &Table,
-    confidential: bool,
-    out: &mut Writer<'_>,
-    control: &Control<'_>,
-) -> Result<()> {
-    let heap = dump.snapshot.heap();
-    let rows = match table.name {
-        "objects" => return objects::objects(dump, out, control),
-        "edges" => return objects::edges(dump, out, control),
-        "roots" => return objects::roots(heap, out, control),
-        "stacks" => return objects::stacks(heap, out, control),
-        "classes" => sums::classes(dump, None, control)?,
-        "sites" => sums::sites(dump, None, control)?,
-        "strings" => sums::strings(dump, TEXTS, confidential, control)?,
-        "suspects" => sums::suspects(dump, SUSPECTS, control)?,
-        _ => sums::paths(dump, None, control)?,
-    };
-    rows.into_iter().try_for_each(|row| out.row(row))
+    fn table(&self, table: &'static Table, fill: &mut dyn FnMut(&mut Writer<'_>) -> Result<()>) -> Result<Written> {
+        self.file(table, &mut |path, out| {
+            let mut writer = Writer::new(table, path, out)?;
+            fill(&mut writer)?;
+            writer.finish()
+        })
+    }
+
+    fn small(&self, table: &'static Table, sums: &Sums<'_>, confidential: bool) -> Result<Written> {
+        let (heap, control) = (self.dump.snapshot.heap(), self.control);
+        let rows = match table.name {
+            "dump" => {
+                let summary = Summary::of_sums(sums, control)?;
+                return self.file(table, &mut |path, out| summary.write(path, out).map(|()| 1));
+            }
+            "roots" => return self.table(table, &mut |out| objects::roots(heap, out, control)),
+            "stacks" => return self.table(table, &mut |out| objects::stacks(heap, out, control)),
+            "classes" => Cow::Borrowed(sums.classes(control)?),
+            "sites" => Cow::Borrowed(sums.sites(control)?),
+            "strings" => Cow::Owned(sums.strings(TEXTS, confidential, control)?),
+            "suspects" => Cow::Borrowed(sums.suspects(control)?),
+            "paths" => Cow::Owned(sums.paths(None, control)?),
+            // Of a dump without objects.
+            _ => Cow::Borrowed(&[][..]),
+        };
+        self.table(table, &mut |out| rows.iter().try_for_each(|row| out.row(row.iter().cloned())))
+    }
 }
 
 /// Writes a dump's summary.

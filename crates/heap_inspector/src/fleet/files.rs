@@ -11,7 +11,7 @@ use globset::GlobBuilder;
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +24,10 @@ use std::sync::{Mutex, PoisonError};
 pub struct Files {
     /// The summaries, those with the same columns together, in order.
     pub groups: Vec<Vec<PathBuf>>,
-    /// Places that an engine reads by itself, unlooked at: `s3://…`, `https://…`.
+    /// Places that an engine reads by itself, unlooked at: `s3://…`, `https://…`. Patterns, until [`Files::list`] names files.
     pub remote: Vec<String>,
+    /// Files of such places that have a name.
+    pub listed: Vec<PathBuf>,
     /// What is left out, and why.
     pub left_out: Vec<(PathBuf, String)>,
 }
@@ -72,7 +74,7 @@ impl Files {
     /// Whether there is nothing to ask.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.remote.is_empty()
+        self.groups.is_empty() && self.remote.is_empty() && self.listed.is_empty()
     }
 
     /// Of each file that is left out, that it is and why.
@@ -80,17 +82,48 @@ impl Files {
         self.left_out.iter().map(|(path, why)| format!("{} is left out: {why}", path.display()))
     }
 
-    /// Leaves out files that an engine cannot read, though we can.
-    pub fn leave_out(&mut self, is_unreadable: impl Fn(&Path) -> bool) {
-        for group in &mut self.groups {
-            let (unreadable, kept): (Vec<PathBuf>, _) =
-                std::mem::take(group).into_iter().partition(|path| is_unreadable(path));
+    /// The remote places in which an engine can look for files; of others a name is all.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.remote.iter().map(String::as_str).filter(|place| place.contains('*') && !is_web(place))
+    }
+
+    /// Puts the files that an engine found by [`Files::patterns`] in the place of these, but those that are of another service, another
+    /// time or another table by their names.
+    pub fn list(&mut self, mut found: Vec<String>, service: Option<&str>, period: &Period) {
+        found.sort();
+        found.dedup();
+        found.retain(|name| {
+            let path = Path::new(name);
+            service.is_none_or(|service| is_of(path, service)) && is_within(path, period) && !is_other_table(path)
+        });
+        self.remote.retain(|place| !place.contains('*') || is_web(place));
+        self.listed.extend(found.into_iter().map(PathBuf::from));
+    }
+
+    /// The files by themselves, in the order in which [`super::sql::readable`] numbers them.
+    pub(super) fn each(&self) -> impl Iterator<Item = &PathBuf> {
+        self.groups.iter().flatten().chain(&self.listed)
+    }
+
+    /// Leaves out files that an engine cannot read, though we can or have not looked: all but those of these numbers. Says how many.
+    pub fn leave_out(&mut self, readable: &HashSet<usize>) -> usize {
+        let before = self.left_out.len();
+        let mut numbers = 0..;
+        for group in self.groups.iter_mut().chain([&mut self.listed]) {
+            let is_readable = |_: &PathBuf| numbers.next().is_some_and(|number| readable.contains(&number));
+            let (kept, unreadable): (Vec<PathBuf>, _) = std::mem::take(group).into_iter().partition(is_readable);
             self.left_out.extend(unreadable.into_iter().map(|path| (path, "the engine cannot read it".to_owned())));
             *group = kept;
         }
         self.groups.retain(|group| !group.is_empty());
         self.left_out.sort();
+        self.left_out.len() - before
     }
+}
+
+/// Whether it is an address of the web, where nothing is listed.
+fn is_web(place: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| place.starts_with(scheme))
 }
 
 fn is_remote(place: &str) -> bool {

@@ -86,7 +86,8 @@ pub fn views(files: &Files, question: &Question) -> String {
     let mixed: Vec<String> = others.iter().flatten().map(|path| literal(path)).collect();
     let mut parts: Vec<String> =
         same.iter().map(|group| part(&group.iter().map(|path| literal(path)).collect::<Vec<_>>(), "")).collect();
-    let remote: Vec<String> = files.remote.iter().map(|place| quoted(place)).collect();
+    let listed = files.listed.iter().map(|path| literal(path));
+    let remote: Vec<String> = files.remote.iter().map(|place| quoted(place)).chain(listed).collect();
     let lists = [mixed, remote];
     parts.extend(lists.iter().filter(|names| !names.is_empty()).map(|names| part(names, "union_by_name = true, ")));
     let mut text = format!("CREATE OR REPLACE TEMP VIEW all_dumps AS\n{};\n", parts.join("\nUNION ALL BY NAME\n"));
@@ -114,16 +115,43 @@ pub fn literal(path: &Path) -> String {
     quoted(&path.to_string_lossy().chars().map(plain).collect::<String>())
 }
 
-/// Asks for each file by itself, so that a statement that fails tells which the engine cannot read: rows are the numbers of those it can.
+/// Asks for each file by itself, so that a statement that fails tells which the engine cannot read, or has no summary in it: rows are the
+/// numbers of the others.
 #[must_use]
 pub fn readable(files: &Files) -> String {
+    let own = DUMP.fields.iter().map(|field| field.name.to_owned());
+    let of_list = |list: &Table| {
+        let fields: Vec<String> = list.fields.iter().map(|field| format!("{}[1].{}", list.name, field.name)).collect();
+        fields.join(", ")
+    };
+    let columns: Vec<String> = own.chain(DUMP.lists.iter().map(|list| of_list(list))).collect();
+    let columns = columns.join(", ");
     let ask = |(number, path): (usize, &PathBuf)| {
         format!(
-            "SELECT {number} AS file, max(hash(t)) AS rest FROM read_parquet([{}], hive_partitioning = false) AS t;\n",
+            "SELECT {number} AS file, max(hash(t)) AS rest, max(hash({columns})) AS columns \
+             FROM read_parquet([{}], hive_partitioning = false) AS t;\n",
             literal(path)
         )
     };
-    files.groups.iter().flatten().enumerate().map(ask).collect()
+    files.each().enumerate().map(ask).collect()
+}
+
+/// Asks which files are at the patterns of remote places.
+#[must_use]
+pub fn listing<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
+    format!("SELECT file FROM glob([{}]);\n", patterns.map(quoted).collect::<Vec<_>>().join(", "))
+}
+
+/// What an engine has to know of a store other than Amazon's own: where it is, from an address as the variable `AWS_ENDPOINT_URL` has it.
+/// Its buckets are not told by the host's name there.
+#[must_use]
+pub fn endpoint(url: &str) -> String {
+    let (scheme, host) = url.split_once("://").unwrap_or(("https", url));
+    format!(
+        "SET s3_endpoint = {};\nSET s3_use_ssl = {};\nSET s3_url_style = 'path';\n",
+        quoted(host.trim_end_matches('/')),
+        scheme != "http"
+    )
 }
 
 /// The view of a list; `unnest` is what the engine calls it.

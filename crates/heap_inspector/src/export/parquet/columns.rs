@@ -1,7 +1,9 @@
 //! Rows of a table as columns in Parquet's encoding: values, and the levels that tell nulls and lists (Dremel, Melnik et al., VLDB 2010).
 //!
-//! Rows are gathered until they make a row group, which is then written; so memory is for one.
+//! Rows are gathered until they make a row group, which is then written; so memory is for one. The large tables come as groups that are
+//! encoded already, by `chunks`.
 
+use super::chunks::Chunk;
 use super::schema::{Field, Kind, Table};
 use crate::Result;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -10,7 +12,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,11 +38,7 @@ impl Value {
     /// A text. One that is longer than [`LONGEST`] bytes ends in `…`.
     #[must_use]
     pub fn text(text: &str) -> Value {
-        if text.len() <= LONGEST {
-            return Value::Text(ByteArray::from(text));
-        }
-        let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        Value::Text(ByteArray::from(format!("{}…", &text[..end]).as_str()))
+        Value::Text(ByteArray::from(&*shortened(text)))
     }
 
     /// The same of a text that may be missing.
@@ -50,7 +49,7 @@ impl Value {
     /// A number; none is greater than what a column holds.
     #[must_use]
     pub fn number(number: u64) -> Value {
-        Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+        Value::Number(bounded(number))
     }
 
     /// The bits of an address.
@@ -62,7 +61,21 @@ impl Value {
 /// Bytes of a text.
 pub const LONGEST: usize = 1024;
 /// Rows that are written at a time.
-const GROUP: usize = 1 << 17;
+pub(super) const GROUP: usize = 1 << 17;
+
+/// A number as a column holds it.
+pub(super) fn bounded(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A text as it is written.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    Cow::Owned(format!("{}…", &text[..end]))
+}
 
 enum Cells {
     Numbers(Vec<i64>),
@@ -149,9 +162,8 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(table: &'static Table, path: &'a Path, out: &'a mut dyn Write) -> Result<Writer<'a>> {
         let failed = failed(path);
-        let schema = parse_message_type(&table.message()).map_err(failed)?;
-        let file =
-            SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties(table))).map_err(failed)?;
+        let schema = described(table, path)?.root_schema_ptr();
+        let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties())).map_err(failed)?;
         let own = table.fields.iter().map(|field| Column::new(field, false));
         let listed = table.lists.iter().flat_map(|list| list.fields).map(|field| Column::new(field, true));
         Ok(Writer { file, table, columns: own.chain(listed).collect(), rows: 0, written: 0, path, out })
@@ -208,6 +220,17 @@ impl<'a> Writer<'a> {
         self.drain()
     }
 
+    /// Adds rows that are encoded already, as a group of their own.
+    pub(super) fn group(&mut self, chunks: Vec<Chunk>) -> Result<()> {
+        let failed = failed(self.path);
+        let Some(rows) = chunks.first().map(|chunk| chunk.told.rows_written) else { return Ok(()) };
+        let mut group = self.file.next_row_group().map_err(failed)?;
+        chunks.into_iter().try_for_each(|Chunk { bytes, told }| group.append_column(&bytes, told)).map_err(failed)?;
+        group.close().map_err(failed)?;
+        self.written += rows;
+        self.drain()
+    }
+
     /// Hands on what the encoder has written so far; it counts the bytes by itself.
     fn drain(&mut self) -> Result<()> {
         let failed = super::super::failed(self.path);
@@ -228,27 +251,28 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn properties(table: &Table) -> WriterProperties {
-    let properties = WriterProperties::builder()
+/// The table's columns as the crate describes them.
+pub(super) fn described(table: &Table, path: &Path) -> Result<SchemaDescriptor> {
+    let schema = parse_message_type(&table.message()).map_err(failed(path))?;
+    Ok(SchemaDescriptor::new(Arc::new(schema)))
+}
+
+fn properties() -> WriterProperties {
+    // Addresses are nearly all different, and near one another.
+    let address = ColumnPath::from("address");
+    WriterProperties::builder()
         .set_created_by(format!("heap_inspector {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_max_row_group_row_count(None);
-    // Addresses are nearly all different, and near one another.
-    let addresses = ["address", "from", "to", "dominator"].into_iter().filter(|name| table.place(name).is_some());
-    addresses
-        .fold(properties, |properties, name| {
-            let column = ColumnPath::from(name);
-            properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
-        })
+        .set_max_row_group_row_count(None)
+        .set_column_dictionary_enabled(address.clone(), false)
+        .set_column_encoding(address, Encoding::DELTA_BINARY_PACKED)
         .build()
 }
 
-fn failed(path: &Path) -> impl Fn(ParquetError) -> crate::Error + Copy + '_ {
+pub(super) fn failed(path: &Path) -> impl Fn(ParquetError) -> crate::Error + Copy + '_ {
     |error| {
         let source = match error {
             ParquetError::External(error) => io::Error::other(error),

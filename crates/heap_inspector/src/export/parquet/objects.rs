@@ -1,100 +1,232 @@
-//! The large tables, row by row as the heap has them: objects, references, roots, frames of stacks.
+//! The large tables, by parts of the heap that are a row group each: objects, references. And roots and frames of stacks, row by row.
+//!
+//! A part is encoded column by column, by any thread; of threads each has the words for references that it needs.
 
-use super::columns::{Value, Writer};
-use super::sums::Texts;
+use super::chunks::{Chunk, Encoder, Known, Numbers, Texts};
+use super::columns::{GROUP, Value, Writer, described};
+use super::schema::{EDGES, OBJECTS, Table};
 use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Dominator;
 use crate::heap::{Heap, NodeId, Target};
-use crate::keys::{Key, Values};
-use crate::labels::{Edge, Labels};
+use crate::keys::{self, Key, Values};
+use crate::labels::{Edge, Labels, Voted};
 use crate::record::Flags;
 use crate::snapshot::Named;
 use crate::stacks::FrameId;
+use parquet::schema::types::ColumnDescPtr;
+use std::ops::Range;
+use std::path::Path;
 
-/// The value of an object's key as a text, each made once.
-struct KeyTexts<'a> {
-    values: Values<'a>,
-    known: Texts<crate::keys::Value>,
+/// What makes a row group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Objects.
+    Objects(Range<u32>),
+    /// References, in the order of the objects that refer: from the place of a first object's list to that of a last one's, which is left
+    /// out. The place behind a list is the class.
+    Edges([(u32, usize); 2]),
 }
 
-impl KeyTexts<'_> {
-    fn of(&mut self, key: Key, properties: &crate::properties::ObjectProperties, is_absence_told: bool) -> Value {
-        let value = self.values.value(key, properties);
-        if !is_absence_told && !matches!(value, crate::keys::Value::Text(_)) {
-            return Value::None;
+impl Part {
+    /// The parts of a table, in order; none of another table than these two.
+    pub(super) fn all_of(table: &Table, heap: &Heap) -> Vec<Part> {
+        let count = heap.nodes().len() as u32;
+        if table.name == OBJECTS.name {
+            let group = GROUP as u32;
+            return (0..count.div_ceil(group))
+                .map(|at| Part::Objects(at * group..count.min((at + 1) * group)))
+                .collect();
         }
-        let values = &self.values;
-        self.known.get(value, || values.outside(value).words().map_or(Value::None, Value::text))
+        if table.name == EDGES.name { edge_parts(heap, count, GROUP) } else { Vec::new() }
     }
 }
 
-pub(super) fn objects(dump: &Named<'_>, out: &mut Writer<'_>, control: &Control<'_>) -> Result<()> {
-    let (heap, tree) = (dump.snapshot.heap(), dump.snapshot.tree(control)?);
-    let mut texts = KeyTexts { values: Values::new(heap.names()), known: Texts::default() };
-    let mut flags: Texts<u32> = Texts::default();
-    let newest = heap.newest_generation();
-    for id in heap.nodes() {
-        control.check_at(id.0 as usize)?;
-        let properties = heap.properties(id);
-        let is_reachable = tree.is_reachable(id);
-        // Kept plus 1, 0 for none.
-        let generation = properties.generation.checked_sub(1);
-        let number = |number: Option<u32>| number.map_or(Value::None, |number| Value::number(number.into()));
-        out.row([
-            Value::address(heap.address(id)),
-            texts.of(Key::Type, &properties, true),
-            texts.of(Key::Class, &properties, true),
-            Value::number(heap.bytes(id)),
-            if is_reachable { Value::number(tree.retained(id)) } else { Value::None },
-            number(heap.length(id)),
-            number(generation),
-            number(generation.map(|_| newest - properties.generation)),
-            texts.of(Key::Location, &properties, false),
-            if properties.stack.is_some() { Value::number(properties.stack.0.into()) } else { Value::None },
-            match tree.dominator(id) {
-                Dominator::Node(by) => Value::address(heap.address(by)),
-                _ => Value::None,
-            },
-            Value::Flag(is_reachable),
-            flags.get(properties.flags.bits(), || named(properties.flags)),
-        ])?;
+/// Parts of at most so many references, objects' classes among them.
+fn edge_parts(heap: &Heap, count: u32, most: usize) -> Vec<Part> {
+    let mut starts = vec![(0, 0)];
+    let mut room = most;
+    for id in (0..count).map(NodeId) {
+        let all = heap.packed_targets(id).len() + 1;
+        let mut before = 0;
+        while all - before > room {
+            before += room;
+            starts.push((id.0, before));
+            room = most;
+        }
+        room -= all - before;
     }
-    Ok(())
+    starts.push((count, 0));
+    starts.windows(2).map(|ends| Part::Edges([ends[0], ends[1]])).filter(|_| count > 0).collect()
+}
+
+/// Encodes parts; each thread has one.
+pub(super) struct Maker<'a> {
+    dump: &'a Named<'a>,
+    labels: Labels<'a>,
+    columns: [Vec<ColumnDescPtr>; 2],
+    encoder: Encoder<'a>,
+    control: &'a Control<'a>,
+}
+
+impl std::fmt::Debug for Maker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Maker").field("encoder", &self.encoder).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Maker<'a> {
+    /// One whose errors name a folder. What its labels have counted others have too.
+    pub(super) fn new(
+        dump: &'a Named<'a>,
+        voted: &Voted,
+        folder: &'a Path,
+        control: &'a Control<'a>,
+    ) -> Result<Maker<'a>> {
+        let columns = |table| Ok(described(table, folder)?.columns().to_vec());
+        Ok(Maker {
+            dump,
+            labels: Labels::sharing(dump.snapshot.heap(), voted),
+            columns: [columns(&OBJECTS)?, columns(&EDGES)?],
+            encoder: Encoder::new(folder)?,
+            control,
+        })
+    }
+
+    /// The columns of a part; none of one that has no row.
+    pub(super) fn make(&mut self, part: &Part) -> Result<Vec<Chunk>> {
+        match part {
+            Part::Objects(ids) => self.objects(ids.clone()),
+            Part::Edges(ends) => self.edges(*ends),
+        }
+    }
+
+    fn objects(&mut self, ids: Range<u32>) -> Result<Vec<Chunk>> {
+        let (heap, tree) = (self.dump.snapshot.heap(), self.dump.snapshot.tree(self.control)?);
+        let ids = || ids.clone().map(NodeId);
+        // Kept plus 1, 0 for none.
+        let (generation, newest) = (|id| heap.generation(id).checked_sub(1), heap.newest_generation());
+        let mut values = Values::new(heap.names());
+        let numbers = |get: &dyn Fn(NodeId) -> Option<u64>| -> Numbers {
+            ids().map(|id| get(id).map(super::columns::bounded)).collect()
+        };
+        let address = |id| heap.address(id).cast_signed();
+        let [columns, _] = &self.columns;
+        let mut chunks = Vec::with_capacity(columns.len());
+        for (field, column) in OBJECTS.fields.iter().zip(columns) {
+            self.control.check()?;
+            let encoder = &mut self.encoder;
+            chunks.push(match field.name {
+                "address" => encoder.differences(column, &ids().map(|id| Some(address(id))).collect())?,
+                "type" => encoder.texts(column, &texts_of(heap, ids(), Key::Type, &mut values, true))?,
+                "class" => encoder.texts(column, &texts_of(heap, ids(), Key::Class, &mut values, true))?,
+                "memsize" => encoder.few(column, &numbers(&|id| Some(heap.bytes(id))))?,
+                "retained" => {
+                    let retained = |id| tree.is_reachable(id).then(|| tree.retained(id));
+                    encoder.few(column, &numbers(&retained))?
+                }
+                "length" => encoder.few(column, &numbers(&|id| heap.length(id).map(u64::from)))?,
+                "generation" => encoder.few(column, &numbers(&|id| generation(id).map(u64::from)))?,
+                "age" => {
+                    let age = |id| generation(id).map(|generation| u64::from(newest - 1 - generation));
+                    encoder.few(column, &numbers(&age))?
+                }
+                "site" => encoder.texts(column, &texts_of(heap, ids(), Key::Location, &mut values, false))?,
+                "stack" => {
+                    let stack = |id| Some(heap.stack(id)).filter(|frame| frame.is_some());
+                    encoder.few(column, &numbers(&|id| stack(id).map(|frame| frame.0.into())))?
+                }
+                "dominator" => {
+                    let dominator = |id| match tree.dominator(id) {
+                        Dominator::Node(by) => Some(address(by)),
+                        _ => None,
+                    };
+                    encoder.differences(column, &ids().map(dominator).collect())?
+                }
+                "reachable" => encoder.flags(column, &ids().map(|id| tree.is_reachable(id)).collect::<Vec<_>>())?,
+                _ => encoder.texts(column, &flags_of(heap, ids()))?,
+            });
+        }
+        Ok(chunks)
+    }
+
+    /// References to objects of the dump, by addresses. Of several objects at one address the first is meant.
+    fn edges(&mut self, [begin, end]: [(u32, usize); 2]) -> Result<Vec<Chunk>> {
+        let heap = self.dump.snapshot.heap();
+        let address = |id| Some(heap.address(id).cast_signed());
+        let (mut from, mut to, mut names) = (Numbers::default(), Numbers::default(), Texts::default());
+        let mut known: Known<Edge> = Known::default();
+        let class = names.place(&Edge::Class.to_string());
+        let last = end.0 + u32::from(end.1 > 0);
+        for id in (begin.0..last).map(NodeId) {
+            self.control.check_at(id.0 as usize)?;
+            let first = if id.0 == begin.0 { begin.1 } else { 0 };
+            let count = heap.packed_targets(id).len();
+            let behind = if id.0 == end.0 { end.1 } else { count + 1 };
+            for (step, (place, target)) in heap.references(id).enumerate().take(behind).skip(first).enumerate() {
+                let Target::Node(target) = target else { continue };
+                self.control.check_at(step + 1)?;
+                from.push(address(id));
+                to.push(address(target));
+                let edge = self.labels.reference(id, place);
+                let word = |edge: &Edge| Some(edge.to_string()).filter(|text| !text.is_empty());
+                let place = known.place(&mut names, edge, word);
+                names.push(place);
+            }
+            if let Some(of) = heap.class(id).filter(|_| behind > count) {
+                from.push(address(id));
+                to.push(address(of));
+                names.push(Some(class));
+            }
+        }
+        if from.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.control.check()?;
+        let [_, columns] = &self.columns;
+        let [from_column, to_column, name_column] = &columns[..] else { return Ok(Vec::new()) };
+        Ok(vec![
+            self.encoder.differences(from_column, &from)?,
+            self.encoder.differences(to_column, &to)?,
+            self.encoder.texts(name_column, &names)?,
+        ])
+    }
+}
+
+/// A key's values for some objects, told apart by the numbers that the heap has for them.
+fn texts_of(
+    heap: &Heap,
+    ids: impl Iterator<Item = NodeId>,
+    key: Key,
+    values: &mut Values<'_>,
+    is_absence_told: bool,
+) -> Texts {
+    let (mut texts, mut known) = (Texts::default(), Known::default());
+    let domain = key.domain();
+    for id in ids {
+        let place = known.place(&mut texts, heap.code(id, domain), |_: &usize| {
+            let value = values.value(key, &heap.properties(id));
+            let is_told = is_absence_told || matches!(value, keys::Value::Text(_));
+            values.outside(value).words().filter(|_| is_told).map(str::to_owned)
+        });
+        texts.push(place);
+    }
+    texts
 }
 
 /// The names of flags that are set.
-fn named(flags: Flags) -> Value {
-    let names: Vec<&str> = Flags::NAMED.iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, name)| *name).collect();
-    Value::text(&names.join(","))
-}
-
-/// References to objects of the dump, by addresses. Of several objects at one address the first is meant.
-pub(super) fn edges(dump: &Named<'_>, out: &mut Writer<'_>, control: &Control<'_>) -> Result<()> {
-    let heap = dump.snapshot.heap();
-    let labels = Labels::new(heap);
-    let mut words: Texts<Edge> = Texts::default();
-    let class = Value::text("class");
-    for id in heap.nodes() {
-        control.check_at(id.0 as usize)?;
-        let from = Value::address(heap.address(id));
-        for (place, target) in heap.references(id).enumerate() {
-            let Target::Node(target) = target else { continue };
-            let name = match labels.reference(id, place) {
-                // Of these there is any number.
-                edge @ (Edge::Element(_) | Edge::Value(Some(_)) | Edge::OneOf(_)) => Value::text(&edge.to_string()),
-                edge => {
-                    let text = || Some(edge.to_string()).filter(|text| !text.is_empty());
-                    words.get(edge.clone(), || Value::of(text().as_deref()))
-                }
-            };
-            out.row([from.clone(), Value::address(heap.address(target)), name])?;
-        }
-        if let Some(of) = heap.class(id) {
-            out.row([from, Value::address(heap.address(of)), class.clone()])?;
-        }
+fn flags_of(heap: &Heap, ids: impl Iterator<Item = NodeId>) -> Texts {
+    let (mut texts, mut known) = (Texts::default(), Known::default());
+    for id in ids {
+        let flags = heap.flags(id);
+        let named = |_: &u32| {
+            let set = Flags::NAMED.iter().filter(|(flag, _)| flags.has(*flag));
+            Some(set.map(|(_, name)| *name).collect::<Vec<_>>().join(","))
+        };
+        let place = known.place(&mut texts, flags.bits(), named);
+        texts.push(place);
     }
-    Ok(())
+    texts
 }
 
 pub(super) fn roots(heap: &Heap, out: &mut Writer<'_>, control: &Control<'_>) -> Result<()> {
@@ -136,3 +268,6 @@ pub(super) fn links(heap: &Heap) -> u64 {
     let classes = heap.nodes().filter(|id: &NodeId| heap.class(*id).is_some()).count();
     (heap.edge_count() - heap.dangling_count() + classes) as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 
 use super::columns::{Value, Writer};
 use super::schema::{DUMP, Table, VERSION};
-use super::sums::{self, Limits};
+use super::sums::Sums;
 use super::taken::Taken;
 use crate::Result;
 use crate::control::Control;
@@ -20,10 +20,21 @@ pub struct Summary {
     pub lists: Vec<Vec<Vec<Value>>>,
 }
 
+/// Rows of each table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    suspects: usize,
+    paths: usize,
+    classes: usize,
+    sites: usize,
+    gems: usize,
+    pub(super) strings: usize,
+}
+
 /// Bytes of a file that a summary is at most.
 pub const MOST_BYTES: usize = 200_000;
 /// What of each table a fleet keeps, unless it is too much.
-const KEPT: Limits = Limits { suspects: 20, paths: 500, classes: 300, sites: 300, gems: 300, strings: 100 };
+pub(super) const KEPT: Limits = Limits { suspects: 20, paths: 500, classes: 300, sites: 300, gems: 300, strings: 100 };
 
 impl Summary {
     /// Of a loaded dump.
@@ -31,6 +42,12 @@ impl Summary {
     /// # Errors
     /// Those of the analyses that it is made of.
     pub fn of(dump: &Named<'_>, control: &Control<'_>) -> Result<Summary> {
+        Summary::of_sums(&Sums::new(*dump, KEPT.strings), control)
+    }
+
+    /// Of a dump whose tables may be written as well.
+    pub(super) fn of_sums(sums: &Sums<'_>, control: &Control<'_>) -> Result<Summary> {
+        let dump = sums.dump();
         let (heap, tree) = (dump.snapshot.heap(), dump.snapshot.tree(control)?);
         let taken = Taken::of(heap);
         let (totals, diagnostics, reachable) = (heap.totals(), heap.diagnostics(), tree.reachable());
@@ -61,14 +78,15 @@ impl Summary {
         let work = taken.work.iter().map(|(unit, count)| vec![Value::text(unit), Value::number(*count)]).collect();
         let roots =
             totals.roots.iter().map(|(name, count)| vec![Value::text(name), Value::number(*count), Value::None]);
+        let first = |rows: &[Vec<Value>], count: usize| rows.iter().take(count).cloned().collect();
         let mut lists = vec![
             work,
-            sums::suspects(dump, KEPT.suspects, control)?,
-            sums::paths(dump, Some(KEPT.paths), control)?,
-            sums::classes(dump, Some(KEPT.classes), control)?,
-            sums::sites(dump, Some(KEPT.sites), control)?,
-            sums::gems(dump, Some(KEPT.gems), control)?,
-            sums::strings(dump, KEPT.strings, true, control)?,
+            first(sums.suspects(control)?, KEPT.suspects),
+            sums.paths(Some(KEPT.paths), control)?,
+            first(sums.classes(control)?, KEPT.classes),
+            first(sums.sites(control)?, KEPT.sites),
+            first(sums.gems(control)?, KEPT.gems),
+            sums.strings(KEPT.strings, true, control)?,
             roots.collect(),
         ];
         debug_assert_eq!((row.len(), lists.len()), (DUMP.fields.len(), DUMP.lists.len()));

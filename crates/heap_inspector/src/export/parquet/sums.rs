@@ -1,31 +1,196 @@
 //! The small tables: what a dump comes to by class, line, gem, text and path, and its suspects. The rows of the most bytes come first.
 
 use super::columns::Value;
-use super::schema::LARGEST;
+use super::schema::{LARGEST, Table};
 use crate::analysis::normalised::NormalisedPath;
 use crate::analysis::path_growth::{self, PathSum};
-use crate::analysis::{Order, groups, strings as texts, suspects as suspected};
+use crate::analysis::strings::{self as texts, DuplicateString};
+use crate::analysis::{Order, groups, suspects as suspected};
 use crate::control::Control;
 use crate::keys::{Key, KeyValue};
 use crate::select::Filter;
-use crate::snapshot::Named;
+use crate::snapshot::{Named, Once};
 use crate::sums::Sum;
 use crate::{Result, scan};
-use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
-/// Rows that a fleet keeps of each.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) suspects: usize,
-    pub(super) paths: usize,
-    pub(super) classes: usize,
-    pub(super) sites: usize,
-    pub(super) gems: usize,
-    pub(super) strings: usize,
+type Row = Vec<Value>;
+
+/// Suspects of a dump, of which a summary has the first.
+const SUSPECTS: usize = 100;
+
+/// What the small tables are made of, each worked out when it is first asked for: those that are written apart are in the dump's row as well.
+#[derive(Debug)]
+pub(super) struct Sums<'a> {
+    dump: Named<'a>,
+    /// Texts that are wanted.
+    texts: usize,
+    strings: Once<Vec<DuplicateString>>,
+    suspects: Once<Vec<Row>>,
+    paths: Once<Vec<(PathSum, u64)>>,
+    classes: Once<Vec<Row>>,
+    sites: Once<Vec<Row>>,
+    gems: Once<Vec<Row>>,
 }
 
-type Row = Vec<Value>;
+impl<'a> Sums<'a> {
+    /// Of a dump, with at most so many texts.
+    pub(super) fn new(dump: Named<'a>, texts: usize) -> Sums<'a> {
+        Sums {
+            dump,
+            texts,
+            strings: Once::default(),
+            suspects: Once::default(),
+            paths: Once::default(),
+            classes: Once::default(),
+            sites: Once::default(),
+            gems: Once::default(),
+        }
+    }
+
+    /// The dump.
+    pub(super) fn dump(&self) -> &Named<'a> {
+        &self.dump
+    }
+
+    /// Works out the sums of a table that stands for nothing else, so that they are there when they are asked for.
+    pub(super) fn work_out(&self, table: &Table, control: &Control<'_>) -> Result<()> {
+        match table.name {
+            "strings" => self.found_strings(control).map(drop),
+            "suspects" => self.suspects(control).map(drop),
+            "paths" => self.found_paths(control).map(drop),
+            "classes" => self.classes(control).map(drop),
+            "sites" => self.sites(control).map(drop),
+            "gems" => self.gems(control).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of each class.
+    pub(super) fn classes(&self, control: &Control<'_>) -> Result<&[Row]> {
+        let rows = || {
+            let row = |group: groups::Group| {
+                let name = group.key.first().and_then(KeyValue::words).map_or(Value::None, Value::text);
+                [name].into_iter().chain(sum(group.sum)).collect()
+            };
+            Ok(groups_by(&self.dump, &[Key::Class], control)?.into_iter().map(row).collect())
+        };
+        self.classes.get(control, rows).map(Vec::as_slice)
+    }
+
+    /// Of each line that allocated.
+    pub(super) fn sites(&self, control: &Control<'_>) -> Result<&[Row]> {
+        let rows = || {
+            let groups = groups_by(&self.dump, &[Key::Location, Key::Method, Key::Gem], control)?;
+            let traced = groups.into_iter().filter(|group| matches!(group.key.first(), Some(KeyValue::Text(_))));
+            Ok(traced.map(|group| group.key.iter().map(of_key).chain(sum(group.sum)).collect()).collect())
+        };
+        self.sites.get(control, rows).map(Vec::as_slice)
+    }
+
+    /// Of each gem that allocated.
+    pub(super) fn gems(&self, control: &Control<'_>) -> Result<&[Row]> {
+        let row = |group: groups::Group| match group.key.first() {
+            Some(KeyValue::Text(gem)) => {
+                let (name, version) = match gem.rsplit_once(' ') {
+                    Some((name, version)) => (name, Value::text(version)),
+                    None => (&gem[..], Value::None),
+                };
+                Some([Value::text(name), version].into_iter().chain(sum(group.sum)).collect())
+            }
+            _ => None,
+        };
+        let rows = || Ok(groups_by(&self.dump, &[Key::Gem], control)?.into_iter().filter_map(row).collect());
+        self.gems.get(control, rows).map(Vec::as_slice)
+    }
+
+    /// Texts that several strings hold: at most so many, without the texts themselves where `is_hidden`.
+    pub(super) fn strings(&self, limit: usize, is_hidden: bool, control: &Control<'_>) -> Result<Vec<Row>> {
+        let row = |text: &DuplicateString| {
+            let site = text.sites.first().map(|(site, _)| &site[..]).filter(|site| !site.starts_with('('));
+            vec![
+                Value::text(&hash(&text.value, text.bytesize)),
+                Value::number(text.bytesize),
+                Value::number(text.count),
+                Value::number(text.memsize),
+                Value::number(text.wasted),
+                Value::of(site),
+                if is_hidden { Value::None } else { Value::text(&text.value) },
+            ]
+        };
+        Ok(self.found_strings(control)?.iter().take(limit).map(row).collect())
+    }
+
+    /// Reads the dump once more; of one whose texts were replaced there are none.
+    fn found_strings(&self, control: &Control<'_>) -> Result<&[DuplicateString]> {
+        let found = || {
+            if self.dump.snapshot.heap().totals().is_redacted() {
+                return Ok(Vec::new());
+            }
+            let source = self.dump.snapshot.source().again();
+            let scanning = scan::Options { control: *control, ..scan::Options::default() };
+            Ok(texts::read(&source, &Filter::default(), Order::Bytes, self.texts, &scanning)?.0.duplicates)
+        };
+        self.strings.get(control, found).map(Vec::as_slice)
+    }
+
+    /// The suspects of the dump alone.
+    pub(super) fn suspects(&self, control: &Control<'_>) -> Result<&[Row]> {
+        let dump = &self.dump;
+        let rows = || {
+            let (heap, tree) = (dump.snapshot.heap(), dump.snapshot.tree(control)?);
+            // Their texts are not asked for: so no label can have one.
+            let source = dump.snapshot.source().again().without_values();
+            let (children, shortest_paths) = (dump.snapshot.children(control)?, dump.snapshot.shortest_paths(control)?);
+            let found = suspected::of_heap_by(heap, tree, (children, shortest_paths), &source, SUSPECTS, control)?;
+            let row = |(at, suspect): (usize, &suspected::Suspect)| {
+                let rest = [
+                    Value::text(&suspect.class),
+                    Value::number(suspect.count),
+                    Value::number(suspect.memsize),
+                    Value::text(suspect.confidence.name()),
+                    of_key(&suspect.location),
+                    Value::of(suspect.app_location.as_deref()),
+                    Value::of(suspect.known_leak.as_deref()),
+                ];
+                let rank = Value::number(at as u64 + 1);
+                [rank].into_iter().chain(path_values(&suspect.normalised_path)).chain(rest).collect()
+            };
+            Ok(found.iter().enumerate().map(row).collect())
+        };
+        self.suspects.get(control, rows).map(Vec::as_slice)
+    }
+
+    /// What has which path; of a limited number those that retain the most, and a quarter those of the most objects.
+    pub(super) fn paths(&self, limit: Option<usize>, control: &Control<'_>) -> Result<Vec<Row>> {
+        let found = self.found_paths(control)?;
+        let mut kept: Vec<usize> = (0..found.len()).collect();
+        if let Some(limit) = limit {
+            let mut by_count = kept.clone();
+            by_count.sort_by_key(|at| std::cmp::Reverse(found[*at].0.sum.count));
+            // They stand by bytes.
+            kept.truncate(limit - limit / 4);
+            kept.extend(by_count.into_iter().take(limit / 4));
+            kept.sort_unstable();
+            kept.dedup();
+        }
+        let row = |at| {
+            let (one, retained): &(PathSum, u64) = &found[at];
+            path_row(&one.path, one.sum.count, one.sum.memsize, *retained)
+        };
+        Ok(kept.into_iter().map(row).collect())
+    }
+
+    /// Those that retain the most first.
+    fn found_paths(&self, control: &Control<'_>) -> Result<&[(PathSum, u64)]> {
+        let found = || {
+            let mut found = with_retained(path_growth::counted(&self.dump.pathed(control)?, control)?, control)?;
+            found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.path.cmp(&b.0.path)));
+            Ok(found)
+        };
+        self.paths.get(control, found).map(Vec::as_slice)
+    }
+}
 
 fn of_key(value: &KeyValue) -> Value {
     match value {
@@ -38,64 +203,9 @@ fn sum(sum: Sum) -> [Value; 2] {
     [Value::number(sum.count), Value::number(sum.memsize)]
 }
 
-/// Groups by keys; of a site only what was traced.
-fn groups_by(dump: &Named<'_>, by: &[Key], limit: Option<usize>, control: &Control<'_>) -> Result<Vec<groups::Group>> {
-    let options = groups::Options { by: by.to_vec(), filter: Filter::default(), sort: Order::Bytes, limit };
+fn groups_by(dump: &Named<'_>, by: &[Key], control: &Control<'_>) -> Result<Vec<groups::Group>> {
+    let options = groups::Options { by: by.to_vec(), filter: Filter::default(), sort: Order::Bytes, limit: None };
     Ok(groups::groups(dump.snapshot.heap(), &options, control)?.groups)
-}
-
-pub(super) fn classes(dump: &Named<'_>, limit: Option<usize>, control: &Control<'_>) -> Result<Vec<Row>> {
-    let groups = groups_by(dump, &[Key::Class], limit, control)?;
-    let row = |group: groups::Group| {
-        let name = group.key.first().and_then(KeyValue::words).map_or(Value::None, Value::text);
-        [name].into_iter().chain(sum(group.sum)).collect()
-    };
-    Ok(groups.into_iter().map(row).collect())
-}
-
-pub(super) fn sites(dump: &Named<'_>, limit: Option<usize>, control: &Control<'_>) -> Result<Vec<Row>> {
-    let groups = groups_by(dump, &[Key::Location, Key::Method, Key::Gem], None, control)?;
-    let rows = groups.into_iter().filter(|group| matches!(group.key.first(), Some(KeyValue::Text(_))));
-    let row = |group: groups::Group| group.key.iter().map(of_key).chain(sum(group.sum)).collect();
-    Ok(rows.take(limit.unwrap_or(usize::MAX)).map(row).collect())
-}
-
-pub(super) fn gems(dump: &Named<'_>, limit: Option<usize>, control: &Control<'_>) -> Result<Vec<Row>> {
-    let groups = groups_by(dump, &[Key::Gem], None, control)?;
-    let rows = groups.into_iter().filter_map(|group| match group.key.first() {
-        Some(KeyValue::Text(gem)) => {
-            let (name, version) = match gem.rsplit_once(' ') {
-                Some((name, version)) => (name, Value::text(version)),
-                None => (&gem[..], Value::None),
-            };
-            Some([Value::text(name), version].into_iter().chain(sum(group.sum)).collect())
-        }
-        _ => None,
-    });
-    Ok(rows.take(limit.unwrap_or(usize::MAX)).collect())
-}
-
-/// Texts that several strings hold, without the texts themselves where `is_hidden`. Reads the dump once more; of one whose texts were
-/// replaced there are none.
-pub(super) fn strings(dump: &Named<'_>, limit: usize, is_hidden: bool, control: &Control<'_>) -> Result<Vec<Row>> {
-    if dump.snapshot.heap().totals().is_redacted() {
-        return Ok(Vec::new());
-    }
-    let scanning = scan::Options { control: *control, ..scan::Options::default() };
-    let found = texts::read(&dump.snapshot.source().again(), &Filter::default(), Order::Bytes, limit, &scanning)?.0;
-    let row = |text: texts::DuplicateString| {
-        let site = text.sites.first().map(|(site, _)| &site[..]).filter(|site| !site.starts_with('('));
-        vec![
-            Value::text(&hash(&text.value, text.bytesize)),
-            Value::number(text.bytesize),
-            Value::number(text.count),
-            Value::number(text.memsize),
-            Value::number(text.wasted),
-            Value::of(site),
-            if is_hidden { Value::None } else { Value::text(&text.value) },
-        ]
-    };
-    Ok(found.duplicates.into_iter().map(row).collect())
 }
 
 /// The same for the same text in each process, as far as its length and start tell.
@@ -124,47 +234,6 @@ pub fn path_row(path: &NormalisedPath, count: u64, bytes: u64, retained: u64) ->
     path_values(path).into_iter().chain(ends).chain([count, bytes, retained].map(Value::number)).collect()
 }
 
-pub(super) fn suspects(dump: &Named<'_>, limit: usize, control: &Control<'_>) -> Result<Vec<Row>> {
-    let (heap, tree) = (dump.snapshot.heap(), dump.snapshot.tree(control)?);
-    // Their texts are not asked for: so no label can have one.
-    let source = dump.snapshot.source().again().without_values();
-    let (children, shortest_paths) = (dump.snapshot.children(control)?, dump.snapshot.shortest_paths(control)?);
-    let found = suspected::of_heap_by(heap, tree, (children, shortest_paths), &source, limit, control)?;
-    let row = |(at, suspect): (usize, &suspected::Suspect)| {
-        let rest = [
-            Value::text(&suspect.class),
-            Value::number(suspect.count),
-            Value::number(suspect.memsize),
-            Value::text(suspect.confidence.name()),
-            of_key(&suspect.location),
-            Value::of(suspect.app_location.as_deref()),
-            Value::of(suspect.known_leak.as_deref()),
-        ];
-        let rank = Value::number(at as u64 + 1);
-        [rank].into_iter().chain(path_values(&suspect.normalised_path)).chain(rest).collect()
-    };
-    Ok(found.iter().enumerate().map(row).collect())
-}
-
-/// What has which path; of a limited number those that retain the most, and a quarter those of the most objects.
-pub(super) fn paths(dump: &Named<'_>, limit: Option<usize>, control: &Control<'_>) -> Result<Vec<Row>> {
-    let mut found = with_retained(path_growth::counted(&dump.pathed(control)?, control)?, control)?;
-    if let Some(limit) = limit {
-        let mut by_count: Vec<usize> = (0..found.len()).collect();
-        by_count.sort_by_key(|at| std::cmp::Reverse(found[*at].0.sum.count));
-        let mut kept = vec![false; found.len()];
-        by_count.iter().take(limit / 4).for_each(|at| kept[*at] = true);
-        let mut by_bytes: Vec<usize> = (0..found.len()).collect();
-        by_bytes.sort_by_key(|at| std::cmp::Reverse(found[*at].1));
-        by_bytes.iter().take(limit - limit / 4).for_each(|at| kept[*at] = true);
-        let mut kept = kept.into_iter();
-        found.retain(|_| kept.next().unwrap_or(false));
-    }
-    found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.path.cmp(&b.0.path)));
-    let row = |(one, retained): (PathSum, u64)| path_row(&one.path, one.sum.count, one.sum.memsize, retained);
-    Ok(found.into_iter().map(row).collect())
-}
-
 /// Adds to each path the bytes of those that begin with it. In order, a path stands right before these.
 fn with_retained(mut found: Vec<PathSum>, control: &Control<'_>) -> Result<Vec<(PathSum, u64)>> {
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -180,22 +249,6 @@ fn with_retained(mut found: Vec<PathSum>, control: &Control<'_>) -> Result<Vec<(
         open.push(at);
     }
     Ok(found.into_iter().zip(retained).collect())
-}
-
-/// The texts of values by what they stand for, each made once: rows share them.
-#[derive(Debug)]
-pub(super) struct Texts<K: std::hash::Hash + Eq>(HashMap<K, Value>);
-
-impl<K: std::hash::Hash + Eq> Default for Texts<K> {
-    fn default() -> Self {
-        Texts(HashMap::new())
-    }
-}
-
-impl<K: std::hash::Hash + Eq> Texts<K> {
-    pub(super) fn get(&mut self, key: K, make: impl FnOnce() -> Value) -> Value {
-        self.0.entry(key).or_insert_with(make).clone()
-    }
 }
 
 #[cfg(test)]
