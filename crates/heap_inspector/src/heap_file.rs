@@ -164,6 +164,11 @@ pub trait Fields<'a> {
     fn truth(&mut self, field: Field);
     /// A text as it stands in the line, of a word or of members.
     fn word(&mut self, field: Field, word: &'a [u8]);
+    /// One whose bytes stay where they are, and as they are, as long as records are told: by where it stands it is known again.
+    #[inline]
+    fn fixed_word(&mut self, field: Field, word: &'a [u8]) {
+        self.word(field, word);
+    }
     /// A text that the line escapes.
     fn text(&mut self, field: Field, text: &'a [u8]);
     /// A whole line, without its newline, as the record.

@@ -89,6 +89,7 @@ pub(super) struct Walk<'a, 'o> {
     category: *const c_char,
     encodings: Vec<Option<Vec<u8>>>,
     flags: Vec<(Vec<rb_sys::ID>, Vec<u8>)>,
+    last_flags: usize,
     /// The texts of our tracer, as they stand in a line.
     texts: Vec<Option<Box<[u8]>>>,
     /// For a text that is put together.
@@ -134,6 +135,7 @@ unsafe fn walk_into(api: &Api, wanted: Wanted<'_>, head: &[u8], format: Format<'
         category: std::ptr::null(),
         encodings: Vec::new(),
         flags: Vec::new(),
+        last_flags: 0,
         texts: Vec::new(),
         scratch: Vec::new(),
     };
@@ -199,6 +201,12 @@ impl Walk<'_, '_> {
     #[inline]
     pub(super) fn word(&mut self, field: Field, word: &[u8]) {
         each!(&mut self.format, to => to.word(field, word));
+    }
+
+    /// One that stays where it is: all that is the program's own, in a child where nothing else runs.
+    #[inline]
+    fn fixed_word(&mut self, field: Field, word: &[u8]) {
+        each!(&mut self.format, to => to.fixed_word(field, word));
     }
 
     /// A text that the line escapes.

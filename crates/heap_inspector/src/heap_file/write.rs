@@ -149,6 +149,10 @@ pub struct Columns<'o> {
     form: [u8; FIELDS],
     form_length: usize,
     form_hash: u32,
+    /// The same as a set of bits, and the last of them; none where they do not come in the order of their numbers, so that the set would
+    /// not tell all.
+    form_set: Option<u64>,
+    form_last: u8,
     /// The address of the record.
     own: u64,
     /// Where the last record's list of references begins and how many it has.
@@ -156,7 +160,7 @@ pub struct Columns<'o> {
     count: u64,
     recent: Recent,
     form_table: HashTable<(u32, u32)>,
-    last_forms: [(u32, u32, u32); CACHE],
+    last_forms: [LastForm; CACHE],
     word_table: HashTable<u32>,
     last_words: Vec<LastWord>,
     /// By a writer's number for a name: the block in which it was met and the number of the word plus 1.
@@ -168,6 +172,14 @@ pub struct Columns<'o> {
 const FIELDS: usize = 64;
 const CACHE: usize = 64;
 const LAST_WORDS: usize = 1 << 10;
+
+/// A form, by its set of fields.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastForm {
+    block: u32,
+    set: u64,
+    number: u32,
+}
 
 /// A word, by where it stood in the memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -188,12 +200,14 @@ impl<'o> Columns<'o> {
             form: [0; FIELDS],
             form_length: 0,
             form_hash: 0,
+            form_set: Some(0),
+            form_last: 0,
             own: 0,
             before: 0,
             count: 0,
             recent: Recent::new(),
             form_table: HashTable::new(),
-            last_forms: [(0, 0, 0); CACHE],
+            last_forms: [LastForm::default(); CACHE],
             word_table: HashTable::new(),
             last_words: vec![LastWord::default(); LAST_WORDS],
             known: Vec::new(),
@@ -229,20 +243,22 @@ impl<'o> Columns<'o> {
             self.form_length += 1;
         }
         self.form_hash = mixed(self.form_hash, number);
+        self.form_set = self.form_set.filter(|_| number > self.form_last).map(|set| set | 1 << number);
+        self.form_last = number;
         &mut self.block.streams[usize::from(number)]
     }
 
-    /// The number of a word in the block.
+    /// The number of a word in the block. Where it is not fixed another word may stand there by now.
     #[inline]
-    fn word_number(&mut self, word: &[u8]) -> u32 {
+    fn word_number(&mut self, word: &[u8], is_fixed: bool) -> u32 {
         let (address, length) = (word.as_ptr().addr(), word.len());
-        let place = (address >> 3 ^ address >> 13 ^ length << 2) % LAST_WORDS;
+        let mixed = ((address ^ length << 48) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = (mixed >> (u64::BITS - LAST_WORDS.ilog2())) as usize;
         let last = self.last_words[place];
-        // What stood there may be another word by now.
         if last.address == address
             && last.length == length
             && last.block == self.number
-            && self.block.word(last.word) == word
+            && (is_fixed || self.block.word(last.word) == word)
         {
             return last.word;
         }
@@ -269,9 +285,9 @@ impl<'o> Columns<'o> {
     fn form_number(&mut self) -> u32 {
         let form = &self.form[..self.form_length];
         let place = self.form_hash as usize % CACHE;
-        let (block, begin, number) = self.last_forms[place];
-        if block == self.number && self.block.form(begin) == form {
-            return number;
+        let last = self.last_forms[place];
+        if last.block == self.number && Some(last.set) == self.form_set {
+            return last.number;
         }
         let (hash, forms) = (spread(self.form_hash), &mut self.block);
         let found = self.form_table.find(hash, |(begin, _)| forms.form(*begin) == form).copied();
@@ -287,7 +303,9 @@ impl<'o> Columns<'o> {
             let block = &self.block;
             self.form_table.insert_unique(hash, (begin, number), |(begin, _)| hash_of(block.form(*begin)));
         }
-        self.last_forms[place] = (self.number, begin, number);
+        if let Some(set) = self.form_set {
+            self.last_forms[place] = LastForm { block: self.number, set, number };
+        }
         number
     }
 }
@@ -342,7 +360,13 @@ impl<'a> Fields<'a> for Columns<'_> {
 
     #[inline]
     fn word(&mut self, field: Field, word: &'a [u8]) {
-        let number = self.word_number(word);
+        let number = self.word_number(word, false);
+        put(self.field(field), number.into());
+    }
+
+    #[inline]
+    fn fixed_word(&mut self, field: Field, word: &'a [u8]) {
+        let number = self.word_number(word, true);
         put(self.field(field), number.into());
     }
 
@@ -421,6 +445,7 @@ impl<'a> Fields<'a> for Columns<'_> {
         put(&mut self.block.streams[FORMS], form.into());
         self.form_length = 0;
         self.form_hash = 0;
+        (self.form_set, self.form_last) = (Some(0), 0);
         self.block.records += 1;
         let streams = &self.block.streams;
         let bytes = streams[TEXTS].len() + streams[DELTAS].len() + streams[NAMES].len() + streams[NAME_TEXTS].len();

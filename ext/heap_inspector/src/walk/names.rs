@@ -13,6 +13,7 @@ use hashbrown::{HashMap, HashSet};
 use heap_inspector::heap_file::{Field, Fields, Name as Told};
 use rb_sys::{ID, VALUE};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
 
 /// The number of a name; 0 for none.
 type Name = u32;
@@ -37,7 +38,9 @@ pub(super) struct Names {
     places: Vec<(u32, u32)>,
     /// By ID, and whether it is a method's.
     by_id: HashMap<(ID, bool), Name>,
-    words: HashMap<&'static str, Name>,
+    /// Words of ours, by where they stand in the program: there are a few.
+    words: Vec<(&'static str, Name)>,
+    of_entries: Option<[Name; 3]>,
     /// By key of a Hash what stands under it is called.
     by_key: HashMap<VALUE, Name>,
     /// Of elements.
@@ -140,12 +143,19 @@ impl Names {
     }
 
     fn word(&mut self, word: &'static str) -> Name {
-        if let Some(name) = self.words.get(word) {
+        if let Some((_, name)) = self.words.iter().find(|(known, _)| ptr::eq(*known, word)) {
             return *name;
         }
         let name = self.intern(word.as_bytes());
-        self.words.insert(word, name);
+        self.words.push((word, name));
         name
+    }
+
+    /// What keys, values and defaults of Hashes are called.
+    fn entry_words(&mut self) -> [Name; 3] {
+        let words = self.of_entries.unwrap_or_else(|| ["(key)", "(value)", "(default)"].map(|word| self.word(word)));
+        self.of_entries = Some(words);
+        words
     }
 
     /// The name of an element by its place; 0 for those far behind.
@@ -407,7 +417,7 @@ impl Names {
             }
             let names = (self as *mut Names) as rb_sys::st_data_t;
             rb_sys::rb_ivar_foreach(object, Some(variable), names);
-            let table = rb_sys::rb_mod_const_at(object, std::ptr::null_mut()).cast::<rb_sys::st_table>();
+            let table = rb_sys::rb_mod_const_at(object, ptr::null_mut()).cast::<rb_sys::st_table>();
             if !table.is_null() {
                 rb_sys::rb_st_foreach(table, Some(constant), names);
                 rb_sys::rb_st_free_table(table);
@@ -754,8 +764,7 @@ impl Walk<'_, '_> {
         let variables = std::mem::take(&mut self.names.pairs);
         let class = self.class;
         let (api, default_at) = (self.api, if self.api.shapes.is_some() { 16 } else { 24 });
-        let (key, value, default) =
-            (self.names.word("(key)"), self.names.word("(value)"), self.names.word("(default)"));
+        let [key, value, default] = self.names.entry_words();
         let mut entries = Entries { walk: self, class, is_counting, key, value };
         for (value, name) in &variables {
             entries.put(*value, *name);

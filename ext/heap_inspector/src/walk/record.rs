@@ -71,7 +71,7 @@ impl Walk<'_, '_> {
                 _ => word(object, 8) as VALUE,
             };
             self.address(Field::Address, object);
-            self.word(Field::Type, TYPES[kind as usize].as_bytes());
+            self.fixed_word(Field::Type, TYPES[kind as usize].as_bytes());
             if let Some(shapes) = &self.api.shapes {
                 self.number(Field::ShapeId, u64::from((shapes.of)(object)));
                 self.number(Field::SlotSize, self.slot_size as u64);
@@ -194,7 +194,7 @@ impl Walk<'_, '_> {
                     CODERANGE_VALID => b"valid",
                     _ => b"broken",
                 };
-                self.word(Field::Coderange, coderange);
+                self.fixed_word(Field::Coderange, coderange);
                 if flags & CODERANGE == CODERANGE {
                     self.truth(Field::Broken);
                 }
@@ -383,7 +383,7 @@ impl Walk<'_, '_> {
             let quoted = json(tracer, id).to_string();
             quoted.as_bytes()[1..quoted.len() - 1].into()
         });
-        each!(&mut self.format, to => to.word(field, text));
+        each!(&mut self.format, to => to.fixed_word(field, text));
     }
 
     unsafe fn gc_flags(&mut self, object: VALUE) {
@@ -394,15 +394,19 @@ impl Walk<'_, '_> {
             if found.is_empty() {
                 return;
             }
-            // There are a few sets of them.
-            let at = self.flags.iter().position(|(known, _)| known == found).unwrap_or_else(|| {
+            // There are a few sets of them, and mostly it is that of the object before.
+            let is_known = |at: usize| self.flags.get(at).is_some_and(|(known, _)| known == found);
+            let last = Some(self.last_flags).filter(|at| is_known(*at));
+            let known = last.or_else(|| (0..self.flags.len()).find(|at| is_known(*at)));
+            let at = known.unwrap_or_else(|| {
                 let names = found
                     .iter()
                     .map(|flag| format!("\"{}\":true", String::from_utf8_lossy(id_name(*flag).unwrap_or_default())));
                 self.flags.push((found.to_vec(), names.collect::<Vec<_>>().join(", ").into_bytes()));
                 self.flags.len() - 1
             });
-            each!(&mut self.format, to => to.word(Field::Flags, &self.flags[at].1));
+            self.last_flags = at;
+            each!(&mut self.format, to => to.fixed_word(Field::Flags, &self.flags[at].1));
         }
     }
 
@@ -430,7 +434,7 @@ impl Walk<'_, '_> {
     unsafe fn c_string(&mut self, field: Field, text: *const c_char) {
         // SAFETY: a C string of Ruby's or an extension's.
         let text = if text.is_null() { b"" } else { unsafe { CStr::from_ptr(text) }.to_bytes() };
-        self.word(field, text);
+        self.fixed_word(field, text);
     }
 
     unsafe fn encoding(&mut self, index: c_int) {
@@ -445,7 +449,7 @@ impl Walk<'_, '_> {
                 encoding.map_or_else(Vec::new, |encoding| CStr::from_ptr(encoding.name).to_bytes().to_vec())
             }
         });
-        each!(&mut self.format, to => to.word(Field::Encoding, name));
+        each!(&mut self.format, to => to.fixed_word(Field::Encoding, name));
     }
 }
 
