@@ -326,8 +326,9 @@ module HeapInspector
   end
 
   # Says what a block keeps each time it is run: it is run `warm_up` times, and then until it is told. Where nothing lives of the first run
-  # that counts, or nothing any more after the second, it is done. Else all `runs` are made, and the median over them, the last one aside, is
-  # what a run keeps: what is kept once, as a memo, does not count, nor does what each run replaces. Only what this thread allocates counts. In it other measurements may be made. Tests have it as matchers (`heap_inspector/rspec`) and assertions
+  # that counts, or nothing any more after the second, it is done. Else all `runs` are made, and the median over them, the last one aside,
+  # is what a run keeps: what is kept once, as a memo, does not count, nor does what each run replaces. Only what this thread allocates
+  # counts. In it other measurements may be made. Tests have it as matchers (`heap_inspector/rspec`) and assertions
   # (`heap_inspector/minitest`).
   #
   # @param warm_up [Integer] runs before
@@ -396,7 +397,8 @@ module HeapInspector
   # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),
   # `:since`, `:every`, `:weight` (for how many allocations a living sample stands), `:seen` (allocations while it was looked), `:samples`
   # (stacks taken), `:live` (objects known), `:sites`, `:stacks`, `:memory` (bytes), `:lost` (what had no room), `:cpu` (its share of the
-  # process's CPU time since it began, as measured at the samples), `:fallback` (why it is Ruby's tracer).
+  # process's CPU time since it began, as measured at the samples), `:fallback` (why it is Ruby's tracer); in continuous mode `:budget`, and
+  # `:interval`, the seconds from one window to the next.
   #
   # @return [Hash{Symbol => Object}] empty where nothing is traced
   def self.tracing_status

@@ -33,10 +33,8 @@ module HeapInspector
     module NativeTracer
       # Seconds for which a window of continuous tracing is open.
       WINDOW = 0.02
-      # Seconds between two windows at most.
-      LONGEST = 30.0
 
-      private_constant :WINDOW, :LONGEST
+      private_constant :WINDOW
 
       # Under `GC.stress` the tracer cannot put in hooks while objects are marked, so it has to know before.
       module Stress
@@ -121,11 +119,10 @@ module HeapInspector
         def open_windows
           @thread = Background.thread("tracer") do
             random = Random.new
-            while (duty = Native.tracer_open_window)
+            while (interval = Native.tracer_open_window)
               sleep(WINDOW)
               Native.tracer_close_window
-              mean = WINDOW * (1 - duty) / duty
-              sleep([-Math.log(1 - random.rand) * mean, LONGEST].min)
+              sleep(-Math.log(1 - random.rand) * (interval - WINDOW))
             end
           end
         end

@@ -8,6 +8,7 @@ pub mod distance;
 pub mod numbered;
 pub mod pages;
 pub mod profile;
+pub mod rhythm;
 pub mod sites;
 pub mod stacks;
 pub mod texts;

@@ -128,11 +128,11 @@ fn clear(_ruby: &Ruby) {
     with_certainly(State::clear);
 }
 
-/// Opens a window of continuous tracing. Returns how many seconds of a second windows should be open.
+/// Opens a window of continuous tracing. Returns how many seconds after it the next should be opened, on average.
 fn open_window(_ruby: &Ruby) -> Option<f64> {
-    let (wanted, duty) = with_certainly(|state| (state.open_window(), state.duty))?;
+    let (wanted, interval) = with_certainly(|state| (state.open_window(), state.rhythm.interval(state.budget)))?;
     add(wanted);
-    Some(duty)
+    Some(interval.as_secs_f64())
 }
 
 /// Closes it.
@@ -159,11 +159,19 @@ fn status(ruby: &Ruby) -> Result<Option<RHash>, Error> {
             ("memory", tracer.memory() as u64),
             ("lost", tracer.lost),
         ];
-        (state.is_on, state.mode, state.began.elapsed().as_secs_f64(), share, state.duty, state.budget, numbers)
+        (
+            state.is_on,
+            state.mode,
+            state.began.elapsed().as_secs_f64(),
+            share,
+            state.rhythm.interval(state.budget),
+            state.budget,
+            numbers,
+        )
     }) else {
         return Ok(None);
     };
-    let (is_on, mode, seconds, share, duty, budget, numbers) = values;
+    let (is_on, mode, seconds, share, interval, budget, numbers) = values;
     let hash = ruby.hash_new();
     hash.aset(ruby.to_symbol("on"), is_on)?;
     hash.aset(ruby.to_symbol("mode"), ruby.to_symbol(mode.name()))?;
@@ -171,7 +179,7 @@ fn status(ruby: &Ruby) -> Result<Option<RHash>, Error> {
     hash.aset(ruby.to_symbol("cpu"), share)?;
     if mode == Mode::Continuous {
         hash.aset(ruby.to_symbol("budget"), budget)?;
-        hash.aset(ruby.to_symbol("duty"), duty)?;
+        hash.aset(ruby.to_symbol("interval"), interval.as_secs_f64())?;
     }
     for (name, number) in numbers {
         hash.aset(ruby.to_symbol(name), number)?;

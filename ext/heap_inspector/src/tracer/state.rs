@@ -4,6 +4,7 @@ use super::hooks::{FROZEN, Hook, LEFT, Wanted, on_allocation, on_each_allocation
 use super::ruby::{Api, class_of, described, generation, intern, name_of};
 use heap_inspector_tracer::distance::Distances;
 use heap_inspector_tracer::pages::Allocation;
+use heap_inspector_tracer::rhythm::Rhythm;
 use heap_inspector_tracer::sites::Key;
 use heap_inspector_tracer::stacks::NodeId;
 use heap_inspector_tracer::tracer::{Sample, Tracer};
@@ -19,10 +20,7 @@ pub(super) const DEPTH: usize = 256;
 pub(super) const FLOOR: f64 = 20.0;
 
 /// Samples of a window of continuous tracing at most.
-pub(super) const WINDOW_SAMPLES: usize = 1024;
-
-/// How much of the time windows may be open.
-pub(super) const DUTY: (f64, f64) = (0.001, 0.5);
+pub(super) const WINDOW_SAMPLES: usize = 256;
 
 /// What is traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +51,9 @@ pub(super) struct Window {
     pub(super) count: u32,
     /// All objects ever allocated, when the last window with samples was closed.
     pub(super) last_closed: u64,
-    /// The processor time of the process when the last window was closed.
+    /// When the last window was closed: the time, the processor time of the process, and the cost.
+    pub(super) closed: Option<Instant>,
     pub(super) processor: Duration,
-    /// The cost then.
     pub(super) cost: f64,
 }
 
@@ -89,9 +87,9 @@ pub(super) struct State {
     pub(super) cost: f64,
     pub(super) began: Instant,
     pub(super) began_processor: Duration,
-    /// The share of the processor that continuous tracing may take, and how much of the time windows are open.
+    /// The share of the processor that continuous tracing may take.
     pub(super) budget: f64,
-    pub(super) duty: f64,
+    pub(super) rhythm: Rhythm,
     pub(super) window: Window,
     pub(super) frames: Box<[VALUE; DEPTH]>,
     pub(super) lines: Box<[c_int; DEPTH]>,
@@ -118,7 +116,7 @@ impl State {
             began: Instant::now(),
             began_processor: processor_time(),
             budget: 0.01,
-            duty: 0.05,
+            rhythm: Rhythm::default(),
             window: Window::default(),
             frames: Box::new([0; DEPTH]),
             lines: Box::new([0; DEPTH]),
@@ -367,6 +365,7 @@ impl State {
         if mode == Mode::Continuous {
             let total = self.total_allocated();
             self.window = Window { last_closed: total, processor: processor_time(), ..Window::default() };
+            self.rhythm = Rhythm::default();
             return [marks, None];
         }
         [marks, self.hook()]
@@ -401,15 +400,13 @@ impl State {
             self.tracer.reweigh(&samples, |address| api.slot(address as VALUE), weight.max(1.0));
             self.window.last_closed = total;
         }
-        let spent = processor.saturating_sub(self.window.processor).as_nanos() as f64;
-        if spent > 0.0 {
-            let share = (cost - self.window.cost) / spent;
-            // Halfway to what would have met the budget.
-            let wanted = (self.duty * self.budget / share.max(1e-6)).clamp(DUTY.0, DUTY.1);
-            self.duty = f64::midpoint(self.duty, wanted);
-        }
+        let now = Instant::now();
+        let before = &self.window;
+        let (spent, time) = (processor.saturating_sub(before.processor), before.closed.map(|closed| now - closed));
+        self.rhythm.take(cost - before.cost, spent, time.unwrap_or(now - self.began));
         samples.clear();
-        self.window = Window { processor, cost, samples, count: 0, last_closed: self.window.last_closed };
+        self.window =
+            Window { closed: Some(now), processor, cost, samples, count: 0, last_closed: self.window.last_closed };
     }
 
     pub(super) fn clear(&mut self) {
