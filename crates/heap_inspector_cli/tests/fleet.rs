@@ -421,6 +421,12 @@ fn summaries_in_a_bucket_are_read_where_they_lie() {
     fs::create_dir_all(below("broken")).unwrap();
     fs::write(below("broken/half.parquet"), &whole[..whole.len() / 2]).unwrap();
     fs::write(below("broken/whole[1].parquet"), &whole).unwrap();
+    fs::create_dir_all(below("foreign")).unwrap();
+    fs::write(below("foreign/ours.parquet"), &whole).unwrap();
+    query(&format!(
+        "COPY (SELECT 1 AS pid, 'x' AS name) TO '{}' (FORMAT parquet)",
+        below("foreign/a.parquet").display()
+    ));
     let store = Store::of(folder.path());
 
     let local = inbox(&below("summaries"), &["--since", "2026-01-15"]);
@@ -438,6 +444,8 @@ fn summaries_in_a_bucket_are_read_where_they_lie() {
         "{broken}"
     );
     assert!(broken.to_string().contains("Audit → Array → Order"), "{broken}");
+    let foreign = store.inbox(&["s3://fleet/foreign"]);
+    assert_eq!(rows(&foreign), rows(&store.inbox(&["s3://fleet/foreign/ours.parquet"])));
     // What a name tells is believed: these dumps themselves tell neither.
     for (words, is_there) in [
         (&["--until", "2026-01-05"][..], false),

@@ -88,8 +88,11 @@ pub fn views(files: &Files, question: &Question) -> String {
         same.iter().map(|group| part(&group.iter().map(|path| literal(path)).collect::<Vec<_>>(), "")).collect();
     let listed = files.listed.iter().map(|path| literal(path));
     let remote: Vec<String> = files.remote.iter().map(|place| quoted(place)).chain(listed).collect();
-    let lists = [mixed, remote];
-    parts.extend(lists.iter().filter(|names| !names.is_empty()).map(|names| part(names, "union_by_name = true, ")));
+    let by_name = |names: &[String]| part(names, "union_by_name = true, ");
+    parts.extend(Some(mixed).filter(|names| !names.is_empty()).map(|names| by_name(&names)));
+    // Those were not looked at before: a file of others, which has no such column, gives none of its rows.
+    let of_ours = |names: Vec<String>| format!("{} WHERE schema_version IS NOT NULL", by_name(&names));
+    parts.extend(Some(remote).filter(|names| !names.is_empty()).map(of_ours));
     let mut text = format!("CREATE OR REPLACE TEMP VIEW all_dumps AS\n{};\n", parts.join("\nUNION ALL BY NAME\n"));
     text += &format!("CREATE OR REPLACE TEMP VIEW dumps AS\nSELECT * FROM all_dumps{asked};\n");
     for list in DUMP.lists {
