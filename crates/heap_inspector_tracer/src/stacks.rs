@@ -98,14 +98,18 @@ impl Frames {
         self.pending.iter().map(|(address, _)| *address)
     }
 
-    /// Takes those that wait to be asked.
-    pub fn take_pending(&mut self) -> Vec<(u64, FrameId)> {
-        std::mem::take(&mut self.pending)
+    /// One that is to be asked next.
+    #[must_use]
+    pub fn next_pending(&self) -> Option<(u64, FrameId)> {
+        self.pending.last().copied()
     }
 
-    /// Keeps the label with the class.
-    pub fn name(&mut self, number: FrameId, full_label: TextId) {
-        if let Some(label) = self.full_labels.get_mut(number as usize) {
+    /// Keeps the label with the class of one that was asked, which then no longer waits. It may have been forgotten meanwhile, and another
+    /// have its number.
+    pub fn name(&mut self, asked: (u64, FrameId), full_label: TextId) {
+        let Some(at) = self.pending.iter().rposition(|pending| *pending == asked) else { return };
+        self.pending.swap_remove(at);
+        if let Some(label) = self.full_labels.get_mut(asked.1 as usize) {
             *label = full_label;
         }
     }
@@ -240,8 +244,13 @@ mod tests {
         assert_eq!(frames.learn(16, frame), number);
         frames.relocate(|address| address * 2);
         assert_eq!((frames.find(16), frames.find(32)), (None, number));
-        frames.name(number.unwrap_or(9), TextId(7));
+        frames.name((8, 1), TextId(9));
+        frames.name((16, 0), TextId(9));
+        assert_eq!(frames.get(0), frame, "another was asked");
+        assert_eq!(frames.next_pending(), Some((8, 0)));
+        frames.name((8, 0), TextId(7));
         assert_eq!(frames.get(0), Frame { label: TextId(7), ..frame });
+        assert_eq!(frames.next_pending(), None);
     }
 
     #[test]
@@ -250,7 +259,6 @@ mod tests {
         for line in 0..2 * PENDING as u32 {
             frames.learn(u64::from(line) * 8 + 8, Frame { first_line: line, ..Frame::default() });
         }
-        assert_eq!(frames.take_pending().len(), PENDING);
-        assert_eq!(frames.pending().count(), 0);
+        assert_eq!(frames.pending().count(), PENDING);
     }
 }

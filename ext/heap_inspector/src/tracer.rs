@@ -187,26 +187,18 @@ fn status(ruby: &Ruby) -> Result<Option<RHash>, Error> {
     Ok(Some(hash))
 }
 
-/// Asks the frames that wait for their class. It makes Ruby objects, so nobody is at the tables meanwhile.
-pub(crate) fn name_frames(ruby: &Ruby) {
-    let Some(pending) = with_certainly(|state| state.tracer.frames.take_pending()) else { return };
-    if pending.is_empty() {
-        return;
-    }
-    // Nothing else holds them now, and the names that are made may bring a collection.
-    let was_disabled = ruby.gc_disable();
-    for (address, number) in pending {
+/// Asks the frames that wait for their class. It makes Ruby objects, so nobody is at the tables meanwhile, and another Ractor may collect
+/// garbage and have the tables forgotten: the frame that is asked stands on the stack, where the collector sees it.
+pub(crate) fn name_frames(_ruby: &Ruby) {
+    while let Some(Some(asked)) = with_certainly(|state| state.tracer.frames.next_pending()) {
+        let frame = asked.0 as VALUE;
         // SAFETY: a frame's code or method, which was kept alive.
-        let label = magnus::rb_sys::protect(|| unsafe { rb_sys::rb_profile_frame_full_label(address as VALUE) });
-        if let Ok(label) = label {
-            with_certainly(|state| {
-                let label = intern(&mut state.tracer.texts, label);
-                state.tracer.frames.name(number, label);
-            });
-        }
-    }
-    if !was_disabled {
-        ruby.gc_enable();
+        let label = magnus::rb_sys::protect(|| unsafe { rb_sys::rb_profile_frame_full_label(frame) });
+        std::hint::black_box(&frame);
+        with_certainly(|state| {
+            let label = label.as_ref().map_or(TextId::NONE, |label| intern(&mut state.tracer.texts, *label));
+            state.tracer.frames.name(asked, label);
+        });
     }
 }
 
