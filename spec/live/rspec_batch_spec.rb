@@ -236,7 +236,7 @@ RSpec.describe "RSpec's examples that are measured together" do
         it("needs all") { raise "broken" if $broken }
       end
     RUBY
-    expect(out).to match(%r{^  rspec (?:\./)?it_spec\.rb\[1:4,1:9\]})
+    expect(out).to match(%r{^  rspec '?(?:\./)?it_spec\.rb\[1:4,1:9\]})
   end
 
   it "are measured by several processes at once" do

@@ -130,7 +130,9 @@ impl Options {
         let message = match () {
             () if !is_tables && self.tables.is_some() => "--tables is of parquet",
             () if is_tables && !self.filter.is_empty() => "--where does not go with parquet: its readers have WHERE",
-            () if is_snapshot && self.frames.is_some() => "--by is of profiles: of pprof, folded and speedscope",
+            () if (is_snapshot || is_tables) && self.frames.is_some() => {
+                "--by is of profiles: of pprof, folded and speedscope"
+            }
             () if !is_snapshot && self.sites => {
                 "--sites is of heap snapshots; profiles tell where objects were allocated by --by"
             }
@@ -224,9 +226,9 @@ fn tables(
 ) -> Result<Vec<Written>> {
     let chosen = options.tables.clone().unwrap_or_default();
     let mut written = Vec::new();
-    for dump in dumps {
+    for (dump, folder) in dumps.iter().zip(parquet::folders(dumps, path)) {
         let confidential = options.confidential || dump.snapshot.heap().totals().is_redacted();
-        written.extend(parquet::write(dump, &chosen, confidential, path, save, control)?);
+        written.extend(parquet::write(dump, &chosen, confidential, folder, save, control)?);
     }
     Ok(written)
 }

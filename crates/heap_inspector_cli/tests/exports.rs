@@ -69,6 +69,30 @@ fn several_dumps_go_into_a_folder() {
     assert!(err.contains("file exists"), "{err}");
 }
 
+/// Tables have a folder a dump, also where dumps say nothing of themselves and have one name.
+#[test]
+fn tables_of_each_dump_have_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[]}\n").unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let dumps = [dump("a/heap.json"), dump("b/heap.json"), dump("c/other.json")];
+    let out = folder.path().join("out");
+    let words = ["--format", "parquet", "--tables", "roots,dump,roots", "-o", out.to_str().unwrap()];
+    let (code, _, err) = export(&[&dumps.each_ref().map(String::as_str)[..], &words].concat());
+    assert_eq!(code, 0, "{err}");
+    let unknown = "__HIVE_DEFAULT_PARTITION__";
+    let below = format!("service={unknown}/deploy={unknown}/host={unknown}/pid={unknown}");
+    for name in ["heap.json", "heap.json-2", "other.json"] {
+        let place = out.join(&below).join(format!("taken={name}"));
+        assert!(place.join("dump.parquet").is_file() && place.join("roots.parquet").is_file(), "{name}");
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 2);
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_before_a_dump_is_read() {
     let refused = |words: &[&str]| {

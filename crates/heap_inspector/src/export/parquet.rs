@@ -54,7 +54,14 @@ impl FromStr for Tables {
             let others = || TABLES.map(|table| table.name).join(", ");
             known.ok_or_else(|| Error::usage(format!("unknown table {name:?}; there are {}", others())))
         };
-        Ok(Tables(names.split(',').map(|name| table(name.trim())).collect::<Result<_>>()?))
+        let mut tables: Vec<&Table> = Vec::new();
+        for name in names.split(',') {
+            let table = table(name.trim())?;
+            if tables.iter().all(|known| known.name != table.name) {
+                tables.push(table);
+            }
+        }
+        Ok(Tables(tables))
     }
 }
 
@@ -66,7 +73,27 @@ const AHEAD: usize = 2;
 const SUMS: [&Table; 6] =
     [&schema::STRINGS, &schema::PATHS, &schema::SUSPECTS, &schema::SITES, &schema::GEMS, &schema::CLASSES];
 
-/// Writes the tables of a dump into its folder below `path`, which is made with those above it.
+/// The folder of each dump below `path`. Where dumps do not tell apart by what they say of themselves and by their names, all but the
+/// first have a number.
+pub(super) fn folders(dumps: &[Named<'_>], path: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for dump in dumps {
+        let folder = path.join(taken::Taken::of(dump.snapshot.heap()).folders(dump.name));
+        let name = folder.file_name().unwrap_or_default().to_os_string();
+        let numbered = |number: usize| {
+            let mut name = name.clone();
+            if number > 1 {
+                name.push(format!("-{number}"));
+            }
+            folder.with_file_name(name)
+        };
+        let free = (1..).map(numbered).find(|folder| !folders.contains(folder));
+        folders.extend(free);
+    }
+    folders
+}
+
+/// Writes the tables of a dump into its folder, which is made with those above it.
 ///
 /// The caller goes through the large tables, group by group, while the other threads work out what the small ones are made of; who is
 /// done helps the others. Each of the sums is made once, whichever tables have it.
@@ -74,12 +101,11 @@ pub(super) fn write(
     dump: &Named<'_>,
     tables: &Tables,
     confidential: bool,
-    path: &Path,
+    path: PathBuf,
     save: Save<'_>,
     control: &Control<'_>,
 ) -> Result<Vec<Written>> {
     let heap = dump.snapshot.heap();
-    let path = path.join(taken::Taken::of(heap).folders(dump.name));
     DirBuilder::new().mode(0o700).recursive(true).create(&path).map_err(failed(&path))?;
     let folder = Folder { dump, path, save, control };
     let is_wanted = |table: &Table| tables.0.iter().any(|wanted| wanted.name == table.name);

@@ -28,8 +28,8 @@ pub(super) struct Taken {
 const UNKNOWN: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Letters of a text; a longer claim is cut.
 const LETTERS: usize = 200;
-/// Letters of a folder's name.
-const FOLDER: usize = 100;
+/// Bytes of a value in a folder's name, as it is written there: file systems take 255 in all.
+const FOLDER: usize = 200;
 /// Sorts of work.
 const SORTS: usize = 64;
 
@@ -93,11 +93,17 @@ pub(crate) fn folder_of(name: &str, value: Option<&str>) -> String {
 /// A value as a part of a folder's name: what is neither letter, digit nor one of `-_.` is written as Hive does, `%2F`.
 fn folder(value: &str) -> String {
     let mut name = String::new();
-    for byte in value.bytes().take(FOLDER) {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => name.push(char::from(byte)),
-            byte => name += &format!("%{byte:02X}"),
+    let mut bytes = [0; 4];
+    for letter in value.chars() {
+        let written = match letter {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => letter.to_string(),
+            _ => letter.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        };
+        // Whole letters: engines refuse a name in which one is cut.
+        if name.len() + written.len() > FOLDER {
+            break;
         }
+        name += &written;
     }
     name
 }
@@ -142,6 +148,16 @@ mod tests {
         ];
         for time in odd {
             assert_eq!(micros(time), None, "{time}");
+        }
+    }
+
+    #[test]
+    fn folders_have_names_that_can_be_made_and_read() {
+        for text in ["é", "日", "a", "😀", " "] {
+            let name = folder(&text.repeat(200));
+            assert!(name.len() <= FOLDER && name.len() > FOLDER - 12, "{name}");
+            let whole = folder(text);
+            assert_eq!(name, whole.repeat(name.len() / whole.len()));
         }
     }
 
