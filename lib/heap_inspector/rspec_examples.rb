@@ -30,6 +30,18 @@ module HeapInspector
       # @return [Float] seconds since some moment
       def now = CLOCK.call(Process::CLOCK_MONOTONIC)
 
+      # Puts a hook around all others of an example, those too that were there before: a run is all of it, as `aggregate_failures` fails an
+      # example only behind the block, and the variables may be let go of when nobody asks for them any more.
+      #
+      # @param config [RSpec::Core::Configuration]
+      # @return [void]
+      def install(config)
+        hook = method(:around).to_proc
+        return config.around(&hook) unless config.respond_to?(:hooks) && config.hooks.respond_to?(:register)
+
+        [config, *::RSpec.world.example_groups].each { |owner| owner.hooks.register(:append, :around, &hook) }
+      end
+
       # @param example [RSpec::Core::Example::Procsy]
       # @return [void]
       def around(example)

@@ -200,16 +200,55 @@ RSpec.describe "RSpec's examples that are measured together" do
   it "are found to leak where others trace between them, or make what is known forgotten" do
     between = <<~RUBY
       require "heap_inspector"
-      RSpec.configure do |config|
-        config.around do |example|
-          example.run
-          HeapInspector.profile { "x" * 10 }
-          Ractor.new { nil }.take if example.description == "replaces" && RUBY_VERSION < "3.3"
+      module Between
+        def run(...)
+          super.tap do
+            HeapInspector.profile { "x" * 10 }
+            Ractor.new { nil }.take if description == "replaces" && RUBY_VERSION < "3.3"
+          end
         end
       end
+      RSpec::Core::Example.prepend(Between)
     RUBY
     _, out, = run(leaking, "--order", "random", before: between)
     expect(out.scan(/^rspec \S+ # (.*)$/).flatten.sort).to eq found
+  end
+
+  # Runs examples of a group: the descriptions of those that fail, and all that was printed.
+  def failing(examples, *words, before: "")
+    suite = "#{before}\nrequire \"heap_inspector/rspec\"\nKEPT = []\nRSpec.describe(\"shop\") do\n#{examples}end"
+    _, out, = run(suite, "--order", "defined", *words)
+    [out.scan(/^rspec \S+ # shop (.*)$/).flatten, out]
+  end
+
+  [[], ["--fail-fast=9"]].each do |words|
+    it "are run once where their failures are aggregated, and no more when these come in another run, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        it("fails", :aggregate_failures, retains: 0) { KEPT << :a; expect(1).to eq 2; expect(3).to eq 4 }
+        it("fails later", :aggregate_failures, retains: 0) { KEPT << "x" * 9; [1, 2].each { expect(KEPT.size).to be < 3 } }
+        after(:context) { puts "#{KEPT.size} runs" }
+      RUBY
+      expect(names).to eq ["fails", "fails later"]
+      expect(out.scan(/Got \d+ failures/)).to eq ["Got 2 failures"] * 2
+      expect([out[/^\d+ runs/], out[/it retains.*/]]).to eq ["3 runs", nil]
+    end
+
+    it "have their variables until all hooks are over, those too that were there before, with #{words}" do
+      names, out = failing(<<~'RUBY', *words, before: <<~'BEFORE')
+        let(:number) { $numbers += 1 }
+        before { @text = "x" * 100 }
+        it("is healthy", retains: 0) { number }
+        it("leaks", retains: 0) { KEPT << Object.new }
+      RUBY
+        $numbers = 0
+        RSpec.configure do |config|
+          config.around { |example| first = number; example.run; puts "#{@text.size} #{number - first}" }
+        end
+        RSpec.describe("shop") { it("was there before", retains: 0) { KEPT << Object.new }; let(:number) { 0 }; before { @text = "" } }
+      BEFORE
+      expect(names).to eq ["was there before", "leaks"]
+      expect(out.scan(/^\d+ \d+$/).tally).to eq("0 0" => words.empty? ? 6 : 5, "100 0" => words.empty? ? 7 : 6)
+    end
   end
 
   it "are told where one ends the process, and not by a child" do
