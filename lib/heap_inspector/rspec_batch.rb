@@ -240,6 +240,7 @@ module HeapInspector
 
     def initialize
       @trials = []
+      @threads = YoungThreads.new
       @began = RSpecExamples.now
       @most = GC.stat(:heap_available_slots) / PART
       @pid = Process.pid
@@ -300,7 +301,7 @@ module HeapInspector
       return trials if known.empty?
 
       exceeds = ->(kept) { known.zip(kept).select { |trial, one| trial.exceeds?(one) }.map(&:first) }
-      kept = Retaining.tracing(forgets: false) { RSpecExamples.kept(known.map(&:run)) { |found| exceeds.call(found).any? } }
+      kept = Retaining.tracing(forgets: false) { RSpecExamples.kept(known.map(&:run), @threads) { |found| exceeds.call(found).any? } }
       known.zip(kept) { |trial, one| RSpecExamples.watch(trial.example, one) }
       suspects = exceeds.call(kept).select { |trial| trial.example.metadata[:retains] }
       trials.select { |trial| trial.run.nil? || suspects.include?(trial) }

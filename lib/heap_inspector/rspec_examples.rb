@@ -74,14 +74,18 @@ module HeapInspector
       # what an old object referred to, and only a major collection knows of these: so where too much seems to be kept, one looks again.
       #
       # @param runs [Array<Run>] the first one first
+      # @param threads [YoungThreads] those that began in them
       # @yieldparam kept [Array<Kept>] of each run
       # @yieldreturn [Boolean] whether that is too much
       # @return [Array<Kept>]
-      def kept(runs)
+      def kept(runs, threads)
         began = now
         kept = by_run(runs, Retaining.living(runs, full_mark: false, immediate_sweep: false))
         @cost = now - began
-        yield(kept) ? by_run(runs, Retaining.living(runs, immediate_sweep: false)) : kept
+        return kept unless yield(kept)
+
+        threads.wait
+        by_run(runs, Retaining.living(runs, immediate_sweep: false))
       end
 
       # Notes for the end what an example keeps.
@@ -122,27 +126,29 @@ module HeapInspector
       end
 
       def measure(example, most)
+        threads = YoungThreads.new
         first = Retaining.counting { run(example) }
-        found, = kept([first]) { |(one)| one.objects > most.to_i }
+        found, = kept([first], threads) { |(one)| one.objects > most.to_i }
         watch(example, found)
-        return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most)
+        return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most, threads)
 
         runs = Array.new(RUNS - 1) { run(example) }
+        threads.wait
         judge(example, runs, most) unless example.exception
       end
 
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
       # hand when it was looked for, nor what finalizers held then.
-      def keeps?(example, first, most)
+      def keeps?(example, first, most, threads)
         runs = [first, Retaining.counting { run(example) }]
+        threads.wait
         example.exception.nil? && Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
       end
 
       def judge(example, runs, most)
-        found = Retention.new(Retaining.left(runs), RUNS - 2, [0, 0])
+        found = Retaining.retention(runs, Retaining.left(runs), RUNS - 2) { |retention| retention.objects > most }
         return if found.objects <= most
 
-        Retaining.untraced { found.explain }
         allowed = most.zero? ? "no objects" : "at most #{Size.count(most)} objects"
         message = "expected the example to retain #{allowed} a run, but it retains #{Size.count(found.objects)}"
         raise ::RSpec::Expectations::ExpectationNotMetError, [message, *found.lines].join("\n"), [example.location]

@@ -233,6 +233,24 @@ RSpec.describe "RSpec's examples that are measured together" do
       expect([out[/^\d+ runs/], out[/it retains.*/]]).to eq ["3 runs", nil]
     end
 
+    it "may begin threads that end, and none that stay, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        5.times do |number|
+          it("begins one #{number}", retains: 0) { Thread.new { nil } }
+          it("lets one end #{number}", retains: 0) { queue = Queue.new; Thread.new { queue.pop }; queue << 1 }
+          it("has a block that begins one #{number}") { expect { Thread.new { nil } }.to retain_nothing }
+        end
+        it("begins a process", retains: 0) { Process.detach(spawn("true")) }
+        it("begins one that all use", retains: 0) { $memo ||= Thread.new { sleep }; Thread.new { nil } }
+        it("begins one that stays", retains: 0) { Thread.new { sleep } }
+        it("leaks beside one", retains: 0) { Thread.new { nil }; KEPT << Object.new }
+        it("has a block that leaks beside one") { expect { Thread.new { nil }; KEPT << Object.new }.to retain_nothing }
+      RUBY
+      expect(names).to eq ["begins one that stays", "leaks beside one", "has a block that leaks beside one"]
+      expect(out).to match(/2 in 2 runs: Thread allocated at/)
+      expect(out.scan(/, but it retains 1$/).size).to eq 2
+    end
+
     it "have their variables until all hooks are over, those too that were there before, with #{words}" do
       names, out = failing(<<~'RUBY', *words, before: <<~'BEFORE')
         let(:number) { $numbers += 1 }
