@@ -44,25 +44,30 @@ module HeapInspector
       private_constant :EVENTS
 
       # @param reporter [RSpec::Core::Reporter]
-      def initialize(reporter)
-        super
-        @events = []
+      # @param waits [Boolean] whether it is not to be told yet
+      def initialize(reporter, waits: true)
+        super(reporter)
+        @events = [] if waits
       end
 
       EVENTS.each do |name|
-        define_method(name) { |*arguments| @events ? @events << [name, arguments] : __getobj__.public_send(name, *arguments) }
+        define_method(name) do |*arguments|
+          next if @is_mute
+
+          @events ? @events << [name, arguments] : __getobj__.public_send(name, *arguments)
+        end
       end
 
-      # Tells nothing of what happens meanwhile.
+      # Tells nothing of what happens meanwhile, and keeps nothing of it, which would count as kept by the example.
       #
       # @yield
       # @return [Object] what the block gives
       def mute
-        events = @events
-        @events = []
+        before = @is_mute
+        @is_mute = true
         yield
       ensure
-        @events = events
+        @is_mute = before
       end
 
       # Tells what happened, and from now on what happens.
@@ -182,7 +187,8 @@ module HeapInspector
         return yield(reporter) if @is_within
 
         within do
-          next close & yield(reporter) unless RSpecExamples.measures?(example) && !::RSpec.configuration.fail_fast
+          next close & yield(reporter) unless RSpecExamples.measures?(example)
+          next close & yield(Held.new(reporter, waits: false)) if ::RSpec.configuration.fail_fast
 
           @batch ||= new
           passed = @batch.run(Trial.new(example, reporter), &)

@@ -132,15 +132,21 @@ module HeapInspector
         watch(example, found)
         return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most, threads)
 
-        runs = Array.new(RUNS - 1) { run(example) }
+        runs = Array.new(RUNS - 1) { rerun(example) }
         threads.wait
         judge(example, runs, most) unless example.exception
+      end
+
+      # Runs it once more, and tells nobody: a formatter may keep what it is told.
+      def rerun(example)
+        reporter = example.reporter
+        reporter.respond_to?(:mute) ? reporter.mute { run(example) } : run(example)
       end
 
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
       # hand when it was looked for, nor what finalizers held then.
       def keeps?(example, first, most, threads)
-        runs = [first, Retaining.counting { run(example) }]
+        runs = [first, Retaining.counting { rerun(example) }]
         threads.wait
         example.exception.nil? && Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
       end

@@ -251,6 +251,16 @@ RSpec.describe "RSpec's examples that are measured together" do
       expect(out.scan(/, but it retains 1$/).size).to eq 2
     end
 
+    it "may tell the reporter something, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        it("tells", retains: 0) { |example| example.reporter.message("told " + "x" * 50) }
+        it("publishes", retains: 0) { |example| example.reporter.publish(:event, a: "x" * 50) }
+        it("leaks", retains: 0) { |example| example.reporter.message("all"); KEPT << Object.new }
+      RUBY
+      expect([names, out.scan(/it retains.*/)]).to eq [["leaks"], ["it retains 1"]]
+      expect(out.scan("told x").size).to eq 1
+    end
+
     it "have their variables until all hooks are over, those too that were there before, with #{words}" do
       names, out = failing(<<~'RUBY', *words, before: <<~'BEFORE')
         let(:number) { $numbers += 1 }
