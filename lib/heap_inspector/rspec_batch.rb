@@ -290,7 +290,7 @@ module HeapInspector
       trials = @trials.select(&:passed?)
       suspects = trials.any? ? suspects(trials) : []
       Retaining.forget
-      suspects.each(&:again)
+      suspects.each { |trial| ::RSpec.world.wants_to_quit ? break : trial.again }
     end
 
     # Tells what was held back; but not in a child that an example forked and did not end.

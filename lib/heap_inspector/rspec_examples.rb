@@ -130,12 +130,17 @@ module HeapInspector
         first = Retaining.counting { run(example) }
         found, = kept([first], threads) { |(one)| one.objects > most.to_i }
         watch(example, found)
-        return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most, threads)
+        return if over?(example) || most.nil? || found.objects <= most || !keeps?(example, first, most, threads)
 
-        runs = Array.new(RUNS - 1) { rerun(example) }
+        runs = Array.new(RUNS - 1) { over?(example) ? break : rerun(example) }
+        return if over?(example)
+
         threads.wait
-        judge(example, runs, most) unless example.exception
+        judge(example, runs, most)
       end
+
+      # Whether it is known by now how the example went, or RSpec is to end.
+      def over?(example) = !example.exception.nil? || ::RSpec.world.wants_to_quit
 
       # Runs it once more, and tells nobody: a formatter may keep what it is told.
       def rerun(example)
@@ -147,8 +152,10 @@ module HeapInspector
       # hand when it was looked for, nor what finalizers held then.
       def keeps?(example, first, most, threads)
         runs = [first, Retaining.counting { rerun(example) }]
+        return false if over?(example)
+
         threads.wait
-        example.exception.nil? && Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
+        Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
       end
 
       def judge(example, runs, most)

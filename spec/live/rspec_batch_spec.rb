@@ -261,6 +261,16 @@ RSpec.describe "RSpec's examples that are measured together" do
       expect(out.scan("told x").size).to eq 1
     end
 
+    it "are not run again when RSpec is to end, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        2.times do |number|
+          it("is interrupted #{number}", retains: 0) { KEPT << Object.new; RSpec.world.wants_to_quit = true if KEPT.size == 3 }
+        end
+        after(:context) { puts "#{KEPT.size} runs" }
+      RUBY
+      expect([names, out[/^\d+ runs/]]).to eq [[], "3 runs"]
+    end
+
     it "have their variables until all hooks are over, those too that were there before, with #{words}" do
       names, out = failing(<<~'RUBY', *words, before: <<~'BEFORE')
         let(:number) { $numbers += 1 }
