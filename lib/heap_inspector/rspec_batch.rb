@@ -122,16 +122,16 @@ module HeapInspector
       #
       # @return [void]
       def again
-        metadata = @example.metadata
-        before = metadata.slice(:execution_result, :pending, :skip)
-        metadata[:execution_result] = ::RSpec::Core::Example::ExecutionResult.new
+        result = @example.execution_result
         group = @example.example_group
         instance = group.new(@example.inspect_output)
         group.set_ivars(instance, group.before_context_ivars)
-        @held.mute { @example.run(instance, @held) }
+        RSpecExamples.unmarked(@example) do
+          @example.metadata[:execution_result] = ::RSpec::Core::Example::ExecutionResult.new
+          @held.mute { @example.run(instance, @held) }
+        end
       ensure
-        %i[pending skip].each { |key| metadata.delete(key) }
-        metadata.update(before)
+        @example.metadata[:execution_result] = result
       end
 
       # Tells the reporter how it went.

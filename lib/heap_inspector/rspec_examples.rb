@@ -17,8 +17,10 @@ module HeapInspector
     Kept = Struct.new(:objects, :memsize)
     # Tests stop clocks and put their own in.
     CLOCK = Process.method(:clock_gettime)
+    # What says in its metadata that an example is pending.
+    MARKS = %i[pending skip].freeze
 
-    private_constant :RUNS, :SHOWN, :Kept, :CLOCK
+    private_constant :RUNS, :SHOWN, :Kept, :CLOCK, :MARKS
 
     @kept = {}
     @cost = 0.0
@@ -88,6 +90,22 @@ module HeapInspector
         by_run(runs, Retaining.living(runs, immediate_sweep: false))
       end
 
+      # Runs one that has passed again: where it skips now, or is pending, it has passed all the same.
+      #
+      # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
+      # @yield
+      # @return [void]
+      def unmarked(example)
+        metadata = example.metadata
+        before = metadata.slice(*MARKS)
+        yield
+      ensure
+        MARKS.each { |key| metadata.delete(key) }
+        metadata.update(before)
+        result = example.execution_result
+        result.pending_message = result.pending_exception = result.pending_fixed = nil
+      end
+
       # Notes for the end what an example keeps.
       #
       # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
@@ -130,7 +148,13 @@ module HeapInspector
         first = Retaining.counting { run(example) }
         found, = kept([first], threads) { |(one)| one.objects > most.to_i }
         watch(example, found)
-        return if over?(example) || most.nil? || found.objects <= most || !keeps?(example, first, most, threads)
+        return if over?(example) || most.nil? || found.objects <= most
+
+        unmarked(example) { repeat(example, first, most, threads) }
+      end
+
+      def repeat(example, first, most, threads)
+        return unless keeps?(example, first, most, threads)
 
         runs = Array.new(RUNS - 1) { over?(example) ? break : rerun(example) }
         return if over?(example)
@@ -140,7 +164,7 @@ module HeapInspector
       end
 
       # Whether it is known by now how the example went, or RSpec is to end.
-      def over?(example) = !example.exception.nil? || ::RSpec.world.wants_to_quit
+      def over?(example) = !example.exception.nil? || example.pending? || ::RSpec.world.wants_to_quit
 
       # Runs it once more, and tells nobody: a formatter may keep what it is told.
       def rerun(example)
