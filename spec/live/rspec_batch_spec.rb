@@ -282,6 +282,17 @@ RSpec.describe "RSpec's examples that are measured together" do
       expect([names, out[/^\d+ examples.*/]]).to eq [[], "6 examples, 0 failures"]
     end
 
+    it "cannot trace in another way, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        it("traces", retains: 0) { HeapInspector.trace_object_allocations { nil } }
+        it("ends tracing", retains: 0) { HeapInspector.trace_object_allocations_stop }
+        it("profiles", retains: 0) { HeapInspector.profile { nil } }
+        it("has a block", retains: 0) { expect { nil }.to retain_nothing }
+      RUBY
+      expect(names).to eq ["traces", "ends tracing", "profiles"]
+      expect(out.scan(/HeapInspector::Error:\n\s+allocations of this block are being measured/).size).to eq 3
+    end
+
     it "have their variables until all hooks are over, those too that were there before, with #{words}" do
       names, out = failing(<<~'RUBY', *words, before: <<~'BEFORE')
         let(:number) { $numbers += 1 }
