@@ -116,7 +116,7 @@ module HeapInspector
 
       # @param kept [Kept]
       # @return [Boolean] whether that is more than it may keep
-      def exceeds?(kept) = kept.objects > @example.metadata[:retains].to_i
+      def exceeds?(kept) = kept.objects > (@example.metadata[:retains] || 0)
 
       # Runs it once more as RSpec does, now by itself, and tells nobody. How it went in the batch stays the result, unless it fails.
       #

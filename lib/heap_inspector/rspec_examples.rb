@@ -49,7 +49,7 @@ module HeapInspector
       def around(example)
         return example.run unless measures?(example)
 
-        most = example.metadata[:retains]
+        most = example.metadata[:retains] || nil
         raise ArgumentError, "retains: is a number of objects, not #{most.inspect}" unless most.nil? || (most.is_a?(Integer) && most >= 0)
 
         RSpecBatch.noted?(example) || Retaining.tracing { measure(example, most) }
@@ -57,7 +57,7 @@ module HeapInspector
 
       # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
       # @return [Boolean]
-      def measures?(example) = !example.metadata[:retains].nil? || watches?
+      def measures?(example) = example.metadata[:retains] ? true : watches?
 
       # Runs it, and lets go of what it made for itself: its variables, and what `let` keeps.
       #

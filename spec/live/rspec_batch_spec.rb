@@ -166,6 +166,7 @@ RSpec.describe "RSpec's examples that are measured together" do
       it("can be run once") { raise "again" if $once; $once = true; KEPT << Order.new }
       it("skips the second time") { skip "now" if $skipped; $skipped = true; KEPT << Order.new }
       it("may leak", retains: 1) { KEPT << Order.new }
+      it("is left out", retains: false) { KEPT << Order.new }
       it("leaks last") { KEPT << Order.new }
       describe("inner") { it("is healthy") { nil }; it("leaks within") { KEPT << Order.new } }
     end
@@ -177,11 +178,12 @@ RSpec.describe "RSpec's examples that are measured together" do
     it "are found to leak one by one, in #{order} order" do
       status, out, files = run(leaking, "--order", order, before: formatter, files: { "log" => "Log" })
       expect(out.scan(/^rspec \S+ # (.*)$/).flatten.sort).to eq found
-      expect([status, out[/\d+ examples, .*/], out[/\[:before.*/]]).to eq [1, "12 examples, 5 failures", "[:before, :after]"]
+      expect([status, out[/\d+ examples, .*/], out[/\[:before.*/]]).to eq [1, "13 examples, 5 failures", "[:before, :after]"]
       expect(out.scan("expected the example to retain no objects a run, but it retains 1\n").size).to eq 4
       runs = JSON.parse(out[/^\[\[.*/]).to_h
-      expect(runs).to include("leaks first" => 6, "leaks within" => 6, "can be run once" => 2, "makes a memo" => 2, "may leak" => 1)
-      expect(files["log"].lines.grep(/^\[:example_passed/).size).to eq 7
+      expect(runs).to include("leaks first" => 6, "leaks within" => 6, "can be run once" => 2, "makes a memo" => 2)
+      expect(runs).to include("may leak" => 1, "is left out" => 1)
+      expect(files["log"].lines.grep(/^\[:example_passed/).size).to eq 8
       expect(files["log"].lines.grep(/^\[:example_failed, .*, :failed, "/).size).to eq 5
       expect(files["log"].lines.last(2)).to eq %W[[true]\n [true]\n]
     end
