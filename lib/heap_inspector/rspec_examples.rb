@@ -50,7 +50,9 @@ module HeapInspector
         return example.run unless measures?(example)
 
         most = example.metadata[:retains] || nil
-        raise ArgumentError, "retains: is a number of objects, not #{most.inspect}" unless most.nil? || (most.is_a?(Integer) && most >= 0)
+        unless most.nil? || (most.is_a?(Integer) && most >= 0)
+          raise ArgumentError, "retains: is a number of objects, not #{most.inspect}", [example.location]
+        end
 
         RSpecBatch.noted?(example) || Retaining.tracing { measure(example, most) }
       end
