@@ -98,9 +98,15 @@ module HeapInspector
           Escape.terminal([reference, FAULTS[verdict&.fault]].compact.join("  <- "))
         end.freeze
       end
-    rescue DumpError, ObjectNotFound, FormatError, SystemCallError => e
+    rescue ObjectNotFound
+      @path = [].freeze
+    rescue DumpError, FormatError, SystemCallError => e
       @path = ["not told: #{e.message}"].freeze
     end
+
+    # @api private
+    # @return [Boolean] whether something holds the object that was to be explained, as far as it is known
+    def held? = path.nil? || path.any?
 
     # @return [String] what a run allocates and keeps, by class and line
     def to_s
@@ -115,7 +121,7 @@ module HeapInspector
       found = groups_of(*classes)
       told = found.first(limit).map { |group| "  #{group.count} in #{runs} #{runs == 1 ? "run" : "runs"}: #{group}" }
       told << "  and #{found.size - limit} more" if found.size > limit
-      told.push("held by", *path.map { |step| "  #{step}" }) if path
+      told.push("held by", *path.map { |step| "  #{step}" }) if path&.any?
       told
     end
 
@@ -155,6 +161,47 @@ module HeapInspector
     end
   end
 
+  # Threads that began meanwhile and may be about to end: what they refer to lives until they have, and runs that follow each other at once
+  # leave them no time for it.
+  #
+  # @api private
+  class YoungThreads
+    # Seconds for which they are waited for, at most. Those that stay are not waited for again.
+    MOST = 0.1
+    # Seconds from one look to the next.
+    STEP = 0.002
+    # Tests stop clocks, and sleep for nobody.
+    CLOCK = Process.method(:clock_gettime)
+    SLEEP = Kernel.method(:sleep)
+
+    private_constant :MOST, :STEP, :CLOCK, :SLEEP
+
+    def initialize
+      @others = ids
+    end
+
+    # Waits until they have ended, where there are some.
+    #
+    # @return [void]
+    def wait
+      return unless any?
+
+      began = now
+      SLEEP.call(STEP) while any? && now - began < MOST
+      SLEEP.call(STEP) # one that is not alive any more may be on its way out
+      @others |= ids
+    end
+
+    private
+
+    # Not the threads, which would be held.
+    def ids = Thread.list.map(&:__id__)
+
+    def any? = (ids - @others).any?
+
+    def now = CLOCK.call(Process::CLOCK_MONOTONIC)
+  end
+
   # Runs a block again and again, and knows of each object the block's thread allocated whether it lives.
   #
   # @api private
@@ -164,10 +211,13 @@ module HeapInspector
     # So many runs tell what a block keeps, at least.
     FEWEST = 2
 
+    # What a dump shows to be held by nothing is looked at again, so often at most.
+    LOOKS = 3
+
     # A run: between which moments it was, and what it allocated.
     Run = Struct.new(:from, :to, :objects, :memsize)
 
-    private_constant :FEWEST, :Run
+    private_constant :FEWEST, :LOOKS, :Run
 
     @thread = nil
 
@@ -189,9 +239,7 @@ module HeapInspector
         end
         tracing do
           counting { warm_up.times { block.call } } if is_within
-          found = watch(runs, is_wrong, &block)
-          untraced { found.explain(classes) } if is_wrong.call(found)
-          found
+          watch(runs, is_wrong, classes, &block)
         end
       end
 
@@ -284,30 +332,55 @@ module HeapInspector
         living(runs)
       end
 
+      # What runs keep, and where that is wrong what holds it. What nothing holds has been let go of meanwhile, as by a thread that ended.
+      #
+      # @param runs [Array<Run>]
+      # @param found [Array<Tracing::Survivors>] what is left of them
+      # @param count [Integer] so many of the runs count
+      # @param classes [Array<Module, String>]
+      # @yieldparam retention [Retention]
+      # @yieldreturn [Boolean] whether it is wrong
+      # @return [Retention]
+      def retention(runs, found, count, classes = [])
+        allocated = [runs.map(&:objects).min, runs.map(&:memsize).min]
+        LOOKS.downto(1) do |looks|
+          told = Retention.new(found, count, allocated)
+          return told unless yield(told)
+
+          untraced { told.explain(classes) }
+          return told if told.held? || looks == 1
+
+          found = left(runs)
+        end
+      end
+
       private
 
       # One run tells where nothing lives of it. A minor collection may leave what another one made old while the block ran; a major does
       # not. What is left may be at hand still, or what the next run replaces: so another run tells. Where something is left then, too,
       # others tell what it is.
-      def watch(most, is_wrong, &)
+      def watch(most, is_wrong, classes, &)
+        threads = YoungThreads.new
         runs = [counting { run(&) }]
         found = living(runs, full_mark: false, immediate_sweep: false)
-        found = living(runs) if found.any?
-        first = retention(found, runs, 1)
+        if found.any?
+          threads.wait
+          found = living(runs)
+        end
+        first = Retention.new(found, 1, [runs[0].objects, runs[0].memsize])
         return first if found.empty? && !is_wrong.call(first)
 
         runs << counting { run(&) }
         found = left(runs)
         if found.any? { |one| one.interval.zero? }
           runs = Array.new(most) { run(&) }
+          threads.wait
           found = left(runs)
         end
-        retention(found, runs, runs.size - 1)
+        retention(runs, found, runs.size - 1, classes, &is_wrong)
       end
-
-      def retention(found, runs, count) = Retention.new(found, count, [runs.map(&:objects).min, runs.map(&:memsize).min])
     end
   end
 
-  private_constant :Retaining
+  private_constant :YoungThreads, :Retaining
 end

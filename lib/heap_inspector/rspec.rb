@@ -55,7 +55,7 @@ module HeapInspector
     config.backtrace_exclusion_patterns << %r{/lib/heap_inspector/(?:rspec|rspec_examples|rspec_batch|retention|expectation|tracing)\.rb}
     examples = RSpecExamples
     RSpecBatch.install
-    config.around { |example| examples.around(example) }
+    examples.install(config)
     config.after(:suite) { examples.summary&.then { |text| ::RSpec.configuration.reporter.message(text) } }
   end
 end

@@ -44,25 +44,30 @@ module HeapInspector
       private_constant :EVENTS
 
       # @param reporter [RSpec::Core::Reporter]
-      def initialize(reporter)
-        super
-        @events = []
+      # @param waits [Boolean] whether it is not to be told yet
+      def initialize(reporter, waits: true)
+        super(reporter)
+        @events = [] if waits
       end
 
       EVENTS.each do |name|
-        define_method(name) { |*arguments| @events ? @events << [name, arguments] : __getobj__.public_send(name, *arguments) }
+        define_method(name) do |*arguments|
+          next if @is_mute
+
+          @events ? @events << [name, arguments] : __getobj__.public_send(name, *arguments)
+        end
       end
 
-      # Tells nothing of what happens meanwhile.
+      # Tells nothing of what happens meanwhile, and keeps nothing of it, which would count as kept by the example.
       #
       # @yield
       # @return [Object] what the block gives
       def mute
-        events = @events
-        @events = []
+        before = @is_mute
+        @is_mute = true
         yield
       ensure
-        @events = events
+        @is_mute = before
       end
 
       # Tells what happened, and from now on what happens.
@@ -111,22 +116,22 @@ module HeapInspector
 
       # @param kept [Kept]
       # @return [Boolean] whether that is more than it may keep
-      def exceeds?(kept) = kept.objects > @example.metadata[:retains].to_i
+      def exceeds?(kept) = kept.objects > (@example.metadata[:retains] || 0)
 
       # Runs it once more as RSpec does, now by itself, and tells nobody. How it went in the batch stays the result, unless it fails.
       #
       # @return [void]
       def again
-        metadata = @example.metadata
-        before = metadata.slice(:execution_result, :pending, :skip)
-        metadata[:execution_result] = ::RSpec::Core::Example::ExecutionResult.new
+        result = @example.execution_result
         group = @example.example_group
         instance = group.new(@example.inspect_output)
         group.set_ivars(instance, group.before_context_ivars)
-        @held.mute { @example.run(instance, @held) }
+        RSpecExamples.unmarked(@example) do
+          @example.metadata[:execution_result] = ::RSpec::Core::Example::ExecutionResult.new
+          @held.mute { @example.run(instance, @held) }
+        end
       ensure
-        %i[pending skip].each { |key| metadata.delete(key) }
-        metadata.update(before)
+        @example.metadata[:execution_result] = result
       end
 
       # Tells the reporter how it went.
@@ -182,7 +187,8 @@ module HeapInspector
         return yield(reporter) if @is_within
 
         within do
-          next close & yield(reporter) unless RSpecExamples.measures?(example) && !::RSpec.configuration.fail_fast
+          next close & yield(reporter) unless RSpecExamples.measures?(example)
+          next close & yield(Held.new(reporter, waits: false)) if ::RSpec.configuration.fail_fast
 
           @batch ||= new
           passed = @batch.run(Trial.new(example, reporter), &)
@@ -240,6 +246,7 @@ module HeapInspector
 
     def initialize
       @trials = []
+      @threads = YoungThreads.new
       @began = RSpecExamples.now
       @most = GC.stat(:heap_available_slots) / PART
       @pid = Process.pid
@@ -283,7 +290,7 @@ module HeapInspector
       trials = @trials.select(&:passed?)
       suspects = trials.any? ? suspects(trials) : []
       Retaining.forget
-      suspects.each(&:again)
+      suspects.each { |trial| ::RSpec.world.wants_to_quit ? break : trial.again }
     end
 
     # Tells what was held back; but not in a child that an example forked and did not end.
@@ -300,7 +307,7 @@ module HeapInspector
       return trials if known.empty?
 
       exceeds = ->(kept) { known.zip(kept).select { |trial, one| trial.exceeds?(one) }.map(&:first) }
-      kept = Retaining.tracing(forgets: false) { RSpecExamples.kept(known.map(&:run)) { |found| exceeds.call(found).any? } }
+      kept = Retaining.tracing(forgets: false) { RSpecExamples.kept(known.map(&:run), @threads) { |found| exceeds.call(found).any? } }
       known.zip(kept) { |trial, one| RSpecExamples.watch(trial.example, one) }
       suspects = exceeds.call(kept).select { |trial| trial.example.metadata[:retains] }
       trials.select { |trial| trial.run.nil? || suspects.include?(trial) }

@@ -17,8 +17,10 @@ module HeapInspector
     Kept = Struct.new(:objects, :memsize)
     # Tests stop clocks and put their own in.
     CLOCK = Process.method(:clock_gettime)
+    # What says in its metadata that an example is pending.
+    MARKS = %i[pending skip].freeze
 
-    private_constant :RUNS, :SHOWN, :Kept, :CLOCK
+    private_constant :RUNS, :SHOWN, :Kept, :CLOCK, :MARKS
 
     @kept = {}
     @cost = 0.0
@@ -30,20 +32,34 @@ module HeapInspector
       # @return [Float] seconds since some moment
       def now = CLOCK.call(Process::CLOCK_MONOTONIC)
 
+      # Puts a hook around all others of an example, those too that were there before: a run is all of it, as `aggregate_failures` fails an
+      # example only behind the block, and the variables may be let go of when nobody asks for them any more.
+      #
+      # @param config [RSpec::Core::Configuration]
+      # @return [void]
+      def install(config)
+        hook = method(:around).to_proc
+        return config.around(&hook) unless config.respond_to?(:hooks) && config.hooks.respond_to?(:register)
+
+        [config, *::RSpec.world.example_groups].each { |owner| owner.hooks.register(:append, :around, &hook) }
+      end
+
       # @param example [RSpec::Core::Example::Procsy]
       # @return [void]
       def around(example)
         return example.run unless measures?(example)
 
-        most = example.metadata[:retains]
-        raise ArgumentError, "retains: is a number of objects, not #{most.inspect}" unless most.nil? || (most.is_a?(Integer) && most >= 0)
+        most = example.metadata[:retains] || nil
+        unless most.nil? || (most.is_a?(Integer) && most >= 0)
+          raise ArgumentError, "retains: is a number of objects, not #{most.inspect}", [example.location]
+        end
 
         RSpecBatch.noted?(example) || Retaining.tracing { measure(example, most) }
       end
 
       # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
       # @return [Boolean]
-      def measures?(example) = !example.metadata[:retains].nil? || watches?
+      def measures?(example) = example.metadata[:retains] ? true : watches?
 
       # Runs it, and lets go of what it made for itself: its variables, and what `let` keeps.
       #
@@ -62,14 +78,34 @@ module HeapInspector
       # what an old object referred to, and only a major collection knows of these: so where too much seems to be kept, one looks again.
       #
       # @param runs [Array<Run>] the first one first
+      # @param threads [YoungThreads] those that began in them
       # @yieldparam kept [Array<Kept>] of each run
       # @yieldreturn [Boolean] whether that is too much
       # @return [Array<Kept>]
-      def kept(runs)
+      def kept(runs, threads)
         began = now
         kept = by_run(runs, Retaining.living(runs, full_mark: false, immediate_sweep: false))
         @cost = now - began
-        yield(kept) ? by_run(runs, Retaining.living(runs, immediate_sweep: false)) : kept
+        return kept unless yield(kept)
+
+        threads.wait
+        by_run(runs, Retaining.living(runs, immediate_sweep: false))
+      end
+
+      # Runs one that has passed again: where it skips now, or is pending, it has passed all the same.
+      #
+      # @param example [RSpec::Core::Example, RSpec::Core::Example::Procsy]
+      # @yield
+      # @return [void]
+      def unmarked(example)
+        metadata = example.metadata
+        before = metadata.slice(*MARKS)
+        yield
+      ensure
+        MARKS.each { |key| metadata.delete(key) }
+        metadata.update(before)
+        result = example.execution_result
+        result.pending_message = result.pending_exception = result.pending_fixed = nil
       end
 
       # Notes for the end what an example keeps.
@@ -110,27 +146,48 @@ module HeapInspector
       end
 
       def measure(example, most)
+        threads = YoungThreads.new
         first = Retaining.counting { run(example) }
-        found, = kept([first]) { |(one)| one.objects > most.to_i }
+        found, = kept([first], threads) { |(one)| one.objects > most.to_i }
         watch(example, found)
-        return if example.exception || most.nil? || found.objects <= most || !keeps?(example, first, most)
+        return if over?(example) || most.nil? || found.objects <= most
 
-        runs = Array.new(RUNS - 1) { run(example) }
-        judge(example, runs, most) unless example.exception
+        unmarked(example) { repeat(example, first, most, threads) }
+      end
+
+      def repeat(example, first, most, threads)
+        return unless keeps?(example, first, most, threads)
+
+        runs = Array.new(RUNS - 1) { over?(example) ? break : rerun(example) }
+        return if over?(example)
+
+        threads.wait
+        judge(example, runs, most)
+      end
+
+      # Whether it is known by now how the example went, or RSpec is to end.
+      def over?(example) = !example.exception.nil? || example.pending? || ::RSpec.world.wants_to_quit
+
+      # Runs it once more, and tells nobody: a formatter may keep what it is told.
+      def rerun(example)
+        reporter = example.reporter
+        reporter.respond_to?(:mute) ? reporter.mute { run(example) } : run(example)
       end
 
       # Whether another run keeps something, too, and of the first there is still something: what is made once does not, nor what was at
       # hand when it was looked for, nor what finalizers held then.
-      def keeps?(example, first, most)
-        runs = [first, Retaining.counting { run(example) }]
-        example.exception.nil? && Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
+      def keeps?(example, first, most, threads)
+        runs = [first, Retaining.counting { rerun(example) }]
+        return false if over?(example)
+
+        threads.wait
+        Array.new(2) { by_run(runs, Retaining.living(runs)).all? { |kept| kept.objects > most } || break }
       end
 
       def judge(example, runs, most)
-        found = Retention.new(Retaining.left(runs), RUNS - 2, [0, 0])
+        found = Retaining.retention(runs, Retaining.left(runs), RUNS - 2) { |retention| retention.objects > most }
         return if found.objects <= most
 
-        Retaining.untraced { found.explain }
         allowed = most.zero? ? "no objects" : "at most #{Size.count(most)} objects"
         message = "expected the example to retain #{allowed} a run, but it retains #{Size.count(found.objects)}"
         raise ::RSpec::Expectations::ExpectationNotMetError, [message, *found.lines].join("\n"), [example.location]

@@ -166,7 +166,7 @@ module HeapInspector
         every ||= EVERY.fetch(mode)
         return false unless only.respond_to?(:call) ? only.call : only
 
-        @mutex.synchronize do
+        exclusively do
           return false if one_per_host && !elected?
 
           if @count.zero?
@@ -184,7 +184,7 @@ module HeapInspector
       #
       # @return [Boolean]
       def stop(clear: false)
-        @mutex.synchronize do
+        exclusively do
           if @count.positive?
             @count -= 1
             finish if @count.zero?
@@ -198,7 +198,7 @@ module HeapInspector
       #
       # @return [Boolean] whether allocations are still traced
       def off
-        @mutex.synchronize do
+        exclusively do
           @count = 0
           finish
           # Ruby's own tracer counts those who began it without us.
@@ -271,7 +271,7 @@ module HeapInspector
       # @return [Object] what the block gives
       # @raise [Error] where allocations are traced already, or this Ruby cannot be traced by our tracer
       def alone(forgets: true)
-        @mutex.synchronize do
+        exclusively do
           missing&.then { |why| raise Error, why }
 
           tracer.prepare
@@ -323,6 +323,13 @@ module HeapInspector
       end
 
       private
+
+      # One at a time. Who measures a block waits for nobody in it.
+      def exclusively(&)
+        raise Error, "allocations of this block are being measured, and cannot be traced in it otherwise" if @mutex.owned?
+
+        @mutex.synchronize(&)
+      end
 
       def check(mode, every, budget)
         unless MODES.include?(mode.respond_to?(:to_sym) ? mode.to_sym : mode)

@@ -166,6 +166,7 @@ RSpec.describe "RSpec's examples that are measured together" do
       it("can be run once") { raise "again" if $once; $once = true; KEPT << Order.new }
       it("skips the second time") { skip "now" if $skipped; $skipped = true; KEPT << Order.new }
       it("may leak", retains: 1) { KEPT << Order.new }
+      it("is left out", retains: false) { KEPT << Order.new }
       it("leaks last") { KEPT << Order.new }
       describe("inner") { it("is healthy") { nil }; it("leaks within") { KEPT << Order.new } }
     end
@@ -177,11 +178,12 @@ RSpec.describe "RSpec's examples that are measured together" do
     it "are found to leak one by one, in #{order} order" do
       status, out, files = run(leaking, "--order", order, before: formatter, files: { "log" => "Log" })
       expect(out.scan(/^rspec \S+ # (.*)$/).flatten.sort).to eq found
-      expect([status, out[/\d+ examples, .*/], out[/\[:before.*/]]).to eq [1, "12 examples, 5 failures", "[:before, :after]"]
+      expect([status, out[/\d+ examples, .*/], out[/\[:before.*/]]).to eq [1, "13 examples, 5 failures", "[:before, :after]"]
       expect(out.scan("expected the example to retain no objects a run, but it retains 1\n").size).to eq 4
       runs = JSON.parse(out[/^\[\[.*/]).to_h
-      expect(runs).to include("leaks first" => 6, "leaks within" => 6, "can be run once" => 2, "makes a memo" => 2, "may leak" => 1)
-      expect(files["log"].lines.grep(/^\[:example_passed/).size).to eq 7
+      expect(runs).to include("leaks first" => 6, "leaks within" => 6, "can be run once" => 2, "makes a memo" => 2)
+      expect(runs).to include("may leak" => 1, "is left out" => 1)
+      expect(files["log"].lines.grep(/^\[:example_passed/).size).to eq 8
       expect(files["log"].lines.grep(/^\[:example_failed, .*, :failed, "/).size).to eq 5
       expect(files["log"].lines.last(2)).to eq %W[[true]\n [true]\n]
     end
@@ -200,16 +202,115 @@ RSpec.describe "RSpec's examples that are measured together" do
   it "are found to leak where others trace between them, or make what is known forgotten" do
     between = <<~RUBY
       require "heap_inspector"
-      RSpec.configure do |config|
-        config.around do |example|
-          example.run
-          HeapInspector.profile { "x" * 10 }
-          Ractor.new { nil }.take if example.description == "replaces" && RUBY_VERSION < "3.3"
+      module Between
+        def run(...)
+          super.tap do
+            HeapInspector.profile { "x" * 10 }
+            Ractor.new { nil }.take if description == "replaces" && RUBY_VERSION < "3.3"
+          end
         end
       end
+      RSpec::Core::Example.prepend(Between)
     RUBY
     _, out, = run(leaking, "--order", "random", before: between)
     expect(out.scan(/^rspec \S+ # (.*)$/).flatten.sort).to eq found
+  end
+
+  # Runs examples of a group: the descriptions of those that fail, and all that was printed.
+  def failing(examples, *words, before: "")
+    suite = "#{before}\nrequire \"heap_inspector/rspec\"\nKEPT = []\nRSpec.describe(\"shop\") do\n#{examples}end"
+    _, out, = run(suite, "--order", "defined", *words)
+    [out.scan(/^rspec \S+ # shop (.*)$/).flatten, out]
+  end
+
+  [[], ["--fail-fast=9"]].each do |words|
+    it "are run once where their failures are aggregated, and no more when these come in another run, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        it("fails", :aggregate_failures, retains: 0) { KEPT << :a; expect(1).to eq 2; expect(3).to eq 4 }
+        it("fails later", :aggregate_failures, retains: 0) { KEPT << "x" * 9; [1, 2].each { expect(KEPT.size).to be < 3 } }
+        after(:context) { puts "#{KEPT.size} runs" }
+      RUBY
+      expect(names).to eq ["fails", "fails later"]
+      expect(out.scan(/Got \d+ failures/)).to eq ["Got 2 failures"] * 2
+      expect([out[/^\d+ runs/], out[/it retains.*/]]).to eq ["3 runs", nil]
+    end
+
+    it "may begin threads that end, and none that stay, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        5.times do |number|
+          it("begins one #{number}", retains: 0) { Thread.new { nil } }
+          it("lets one end #{number}", retains: 0) { queue = Queue.new; Thread.new { queue.pop }; queue << 1 }
+          it("has a block that begins one #{number}") { expect { Thread.new { nil } }.to retain_nothing }
+        end
+        it("begins a process", retains: 0) { Process.detach(spawn("true")) }
+        it("begins one that all use", retains: 0) { $memo ||= Thread.new { sleep }; Thread.new { nil } }
+        it("begins one that stays", retains: 0) { Thread.new { sleep } }
+        it("leaks beside one", retains: 0) { Thread.new { nil }; KEPT << Object.new }
+        it("has a block that leaks beside one") { expect { Thread.new { nil }; KEPT << Object.new }.to retain_nothing }
+      RUBY
+      expect(names).to eq ["begins one that stays", "leaks beside one", "has a block that leaks beside one"]
+      expect(out).to match(/2 in 2 runs: Thread allocated at/)
+      expect(out.scan(/, but it retains 1$/).size).to eq 2
+    end
+
+    it "may tell the reporter something, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        it("tells", retains: 0) { |example| example.reporter.message("told " + "x" * 50) }
+        it("publishes", retains: 0) { |example| example.reporter.publish(:event, a: "x" * 50) }
+        it("leaks", retains: 0) { |example| example.reporter.message("all"); KEPT << Object.new }
+      RUBY
+      expect([names, out.scan(/it retains.*/)]).to eq [["leaks"], ["it retains 1"]]
+      expect(out.scan("told x").size).to eq 1
+    end
+
+    it "are not run again when RSpec is to end, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        2.times do |number|
+          it("is interrupted #{number}", retains: 0) { KEPT << Object.new; RSpec.world.wants_to_quit = true if KEPT.size == 3 }
+        end
+        after(:context) { puts "#{KEPT.size} runs" }
+      RUBY
+      expect([names, out[/^\d+ runs/]]).to eq [[], "3 runs"]
+    end
+
+    it "have passed where another run skips or is pending, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        runs = Hash.new(0)
+        [2, 3, 5].each do |last|
+          it("skips in run #{last}", retains: 0) { KEPT << Object.new if (runs[-last] += 1) < last; skip if runs[-last] == last }
+          it("waits in run #{last}", retains: 0) { KEPT << Object.new; pending("x") || raise("no") if (runs[last] += 1) == last }
+        end
+      RUBY
+      expect([names, out[/^\d+ examples.*/]]).to eq [[], "6 examples, 0 failures"]
+    end
+
+    it "cannot trace in another way, with #{words}" do
+      names, out = failing(<<~'RUBY', *words)
+        it("traces", retains: 0) { HeapInspector.trace_object_allocations { nil } }
+        it("ends tracing", retains: 0) { HeapInspector.trace_object_allocations_stop }
+        it("profiles", retains: 0) { HeapInspector.profile { nil } }
+        it("has a block", retains: 0) { expect { nil }.to retain_nothing }
+      RUBY
+      expect(names).to eq ["traces", "ends tracing", "profiles"]
+      expect(out.scan(/HeapInspector::Error:\n\s+allocations of this block are being measured/).size).to eq 3
+    end
+
+    it "have their variables until all hooks are over, those too that were there before, with #{words}" do
+      names, out = failing(<<~'RUBY', *words, before: <<~'BEFORE')
+        let(:number) { $numbers += 1 }
+        before { @text = "x" * 100 }
+        it("is healthy", retains: 0) { number }
+        it("leaks", retains: 0) { KEPT << Object.new }
+      RUBY
+        $numbers = 0
+        RSpec.configure do |config|
+          config.around { |example| first = number; example.run; puts "#{@text.size} #{number - first}" }
+        end
+        RSpec.describe("shop") { it("was there before", retains: 0) { KEPT << Object.new }; let(:number) { 0 }; before { @text = "" } }
+      BEFORE
+      expect(names).to eq ["was there before", "leaks"]
+      expect(out.scan(/^\d+ \d+$/).tally).to eq("0 0" => words.empty? ? 6 : 5, "100 0" => words.empty? ? 7 : 6)
+    end
   end
 
   it "are told where one ends the process, and not by a child" do
