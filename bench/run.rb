@@ -68,6 +68,7 @@ class Bench
 
         warn "#{@size}, round #{round + 1}: #{tool.name}"
         runs[tool.name] << tool.run
+        Dir.each_child(@made) { |name| FileUtils.rm_rf(File.join(@made, name)) } if @made # nothing is overwritten
       end
     end
     @figures = runs.transform_values { |of_tool| Figures.of(of_tool) }
