@@ -67,8 +67,8 @@ class Bench
         next if round >= tool.rounds
 
         warn "#{@size}, round #{round + 1}: #{tool.name}"
+        FileUtils.rm_rf(tool.command.select { |word| @made && word.start_with?(@made) }) # nothing is overwritten
         runs[tool.name] << tool.run
-        Dir.each_child(@made) { |name| FileUtils.rm_rf(File.join(@made, name)) } if @made # nothing is overwritten
       end
     end
     @figures = runs.transform_values { |of_tool| Figures.of(of_tool) }
