@@ -395,7 +395,7 @@ module HeapInspector
   end
 
   # What is traced in this process, and what it costs: `:mode` (`:full`, `:sampled`, `:continuous`, or `:ruby` for Ruby's own tracer),
-  # `:since`, `:every`, `:weight` (for how many allocations a living sample stands), `:seen` (allocations while it was looked), `:samples`
+  # `:since`, `:every`, `:weight` (for how many allocations a sample stands), `:seen` (allocations while it was looked), `:samples`
   # (stacks taken), `:live` (objects known), `:sites`, `:stacks`, `:memory` (bytes), `:lost` (what had no room), `:cpu` (its share of the
   # process's CPU time since it began, as measured at the samples), `:fallback` (why it is Ruby's tracer); in continuous mode `:budget`, and
   # `:interval`, the seconds from one window to the next.

@@ -162,16 +162,6 @@ impl Tracer {
         self.allocated.iter().map(|((stack, site), allocated)| (*stack, *site, *allocated)).chain(counted)
     }
 
-    /// For how many allocations a living sample stands on average, the last `but` left out; none where there is no other.
-    #[must_use]
-    pub fn mean_weight(&self, but: u32) -> Option<f64> {
-        let last = (self.sampled as u32).wrapping_sub(but);
-        let weights = self.samples.iter().filter(|(_, sample)| sample.serial <= last);
-        let (sum, count) =
-            weights.fold((0.0, 0_u64), |(sum, count), (_, sample)| (sum + f64::from(sample.weight), count + 1));
-        (count > 0).then(|| sum / count as f64)
-    }
-
     /// The number of a site that `find` did not know: its texts are asked for by `text`, which gets an address.
     pub fn learn_site(
         &mut self,

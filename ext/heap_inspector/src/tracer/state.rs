@@ -85,6 +85,8 @@ pub(super) struct State {
     pub(super) hooked_at: u64,
     /// Nanoseconds in the hook, as measured at samples, without [`FLOOR`].
     pub(super) cost: f64,
+    /// How many samples there were, and how many objects ever allocated, when tracing began or all was forgotten.
+    pub(super) first: (u64, u64),
     pub(super) began: Instant,
     pub(super) began_processor: Duration,
     /// The share of the processor that continuous tracing may take.
@@ -113,6 +115,7 @@ impl State {
             seen: 0,
             hooked_at: 0,
             cost: 0.0,
+            first: (0, 0),
             began: Instant::now(),
             began_processor: processor_time(),
             budget: 0.01,
@@ -348,9 +351,13 @@ impl State {
         self.cost + self.seen() as f64 * FLOOR
     }
 
-    /// For how many allocations a sample stands. What those of an open window stand for is known when it is closed.
+    /// For how many allocations a sample stands on average; of continuous tracing those between the windows, too.
     pub(super) fn weight(&self) -> f64 {
-        self.tracer.mean_weight(self.window.count).unwrap_or_else(|| f64::from(self.distances.mean()))
+        let (samples, allocated) = (self.tracer.sampled - self.first.0, self.total_allocated() - self.first.1);
+        match self.mode {
+            Mode::Continuous if samples > 0 => allocated as f64 / samples as f64,
+            _ => f64::from(self.distances.mean()),
+        }
     }
 
     pub(super) fn begin(&mut self, mode: Mode, every: u32, budget: f64, thread: Option<VALUE>) -> [Wanted; 2] {
@@ -359,6 +366,7 @@ impl State {
         self.distances = Distances::new(every, seed());
         (self.seen, self.cost) = (0, 0.0);
         (self.began, self.began_processor) = (Instant::now(), processor_time());
+        self.first = (self.tracer.sampled, self.total_allocated());
         self.budget = budget;
         self.is_on = true;
         let marks = if self.api.hides_hooks && !self.is_stressed { None } else { self.await_marks() };
@@ -411,6 +419,7 @@ impl State {
 
     pub(super) fn clear(&mut self) {
         self.tracer = Tracer::default();
+        self.first = (0, self.total_allocated());
         self.window.samples.clear();
     }
 }
