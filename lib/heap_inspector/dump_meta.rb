@@ -87,10 +87,7 @@ module HeapInspector
       # What was traced: `{mode:, every:}`, false for nothing. In continuous mode a sample stands for what came between windows, too.
       def tracing
         status = Tracing.status
-        return false if status.empty?
-
-        every = status[:mode] == :continuous ? status[:weight] : status[:every]
-        status.slice(:mode, :seen, :samples, :lost).merge({ every: every }.compact)
+        status.empty? ? false : status.slice(:mode, :seen, :samples, :lost).merge({ every: status[:weight] }.compact)
       end
 
       def revision

@@ -284,7 +284,7 @@ impl Dumping {
             unfinished: unfinished.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
         };
         // In the child nobody can be asked any more.
-        tracer::name_frames(ruby);
+        tracer::name_frames();
         // No collection on the way, and none in the child. This ends one that is under way.
         let was_disabled = ruby.gc_disable();
         // What waits, finalizers among it, has its turn here and not in the child.

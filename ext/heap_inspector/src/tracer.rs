@@ -189,7 +189,7 @@ fn status(ruby: &Ruby) -> Result<Option<RHash>, Error> {
 
 /// Asks the frames that wait for their class. It makes Ruby objects, so nobody is at the tables meanwhile, and another Ractor may collect
 /// garbage and have the tables forgotten: the frame that is asked stands on the stack, where the collector sees it.
-pub(crate) fn name_frames(_ruby: &Ruby) {
+pub(crate) fn name_frames() {
     while let Some(Some(asked)) = with_certainly(|state| state.tracer.frames.next_pending()) {
         let frame = asked.0 as VALUE;
         // SAFETY: a frame's code or method, which was kept alive.
@@ -231,8 +231,8 @@ impl TakenProfile {
 }
 
 /// Takes a profile; only of what came after a sample, where its number is given. Nil where nothing was traced.
-fn profile(ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
-    name_frames(ruby);
+fn profile(_ruby: &Ruby, since: Option<u32>) -> Option<TakenProfile> {
+    name_frames();
     with_certainly(|state| {
         state.settle();
         state.close_window();
@@ -249,7 +249,7 @@ const SHOWN: usize = 80;
 /// What lives and what was allocated since the tables were last cleared, as a report with at most `limit` rows a table, and the profile
 /// itself. For a block that was traced alone, each allocation with its stack. What is Ruby's own, as inline caches, is left out.
 fn report(ruby: &Ruby, limit: usize) -> Result<Option<RArray>, Error> {
-    name_frames(ruby);
+    name_frames();
     let Some((taken, strings)) = with_certainly(|state| {
         state.settle();
         let State { api, tracer, .. } = state;
@@ -290,7 +290,7 @@ fn report(ruby: &Ruby, limit: usize) -> Result<Option<RArray>, Error> {
 /// What is known of an object, by the names of `Allocation` and its `Frame`s, innermost first; nil for none.
 fn lookup(ruby: &Ruby, object: Value) -> Result<Option<RHash>, Error> {
     use magnus::rb_sys::AsRawValue;
-    name_frames(ruby);
+    name_frames();
     let address = object.as_raw();
     let found = with_certainly(|state| {
         state.settle();

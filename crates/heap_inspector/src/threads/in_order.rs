@@ -43,28 +43,28 @@ impl<T> InOrder<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The end of what may be begun.
-    fn end(&self, state: &State<T>) -> usize {
-        self.count.min(state.taken.saturating_add(self.ahead))
+    /// Makes what may be begun next, a few before their turn at most; where there is nothing, waits until that may have changed.
+    fn go_on<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        make: &mut impl FnMut(usize) -> T,
+    ) -> MutexGuard<'a, State<T>> {
+        let end = self.count.min(state.taken.saturating_add(self.ahead));
+        match state.claim(end) {
+            Some(job) => {
+                drop(state);
+                self.make(job, make);
+                self.lock()
+            }
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// Makes results for the thread that takes them, until all are begun or no more are wanted.
     pub(crate) fn help(&self, mut make: impl FnMut(usize) -> T) {
         let mut state = self.lock();
         while !state.is_closed && (state.next < self.count || !state.given_back.is_empty()) {
-            let end = self.end(&state);
-            state = match state.claim(end) {
-                Some(job) => {
-                    drop(state);
-                    self.make(job, &mut make);
-                    self.lock()
-                }
-                None => self.wait(state),
-            };
+            state = self.go_on(state, &mut make);
         }
     }
 
@@ -81,15 +81,7 @@ impl<T> InOrder<T> {
                 self.changed.notify_all();
                 return Some(made);
             }
-            let end = self.end(&state);
-            state = match state.claim(end) {
-                Some(job) => {
-                    drop(state);
-                    self.make(job, &mut make);
-                    self.lock()
-                }
-                None => self.wait(state),
-            };
+            state = self.go_on(state, &mut make);
         }
     }
 
