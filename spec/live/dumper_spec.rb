@@ -32,6 +32,13 @@ RSpec.describe "The process's own dumper" do
     RUBY
   end
 
+  # A heap file as lines, and what was said.
+  def converted(file)
+    out, err, status = Open3.capture3(RbConfig.ruby, "-I", Living::LIB, Living::EXE, "convert", file, "-o", "-", binmode: true)
+    expect(status).to be_success, err
+    [out, err]
+  end
+
   describe "its lines" do
     # What changes between two looks at one heap: stacks of what runs, what the looks themselves made, caches of calls.
     def compared(lines)
@@ -239,12 +246,6 @@ RSpec.describe "The process's own dumper" do
     let(:heap_file) { File.join(folder, "app.heap") }
 
     # The lines that `convert` makes of it.
-    def converted(file)
-      out, err, status = Open3.capture3(RbConfig.ruby, "-I", Living::LIB, Living::EXE, "convert", file, "-o", "-", binmode: true)
-      expect(status).to be_success, err
-      [out, err]
-    end
-
     def app(**options)
       <<~RUBY
         class Session; def initialize(n) = (@user = "user \#{n}"; @data = { token: "secret token \#{n}", "key \#{n}" => [n, 1.5]}); end
@@ -303,7 +304,7 @@ RSpec.describe "The process's own dumper" do
       whole = File.binread(heap_file)
       count = HeapInspector.analyze(heap_file).object_count
       FileUtils.rm_f("#{heap_file}.hidx")
-      File.binwrite(heap_file, whole[0..-100])
+      File.binwrite(heap_file, whole[0, whole.size / 2])
       heap = HeapInspector.analyze(heap_file)
       expect(heap.object_count).to be_between(1, count - 1)
       expect(heap.warnings.map(&:message)).to include(/\Athe heap file is not whole: it ends inside of block \d+, behind [\d,]+ records/)
@@ -450,6 +451,107 @@ RSpec.describe "The process's own dumper" do
     expect(bytes).to start_with("before\x1f\x8b".b)
     File.binwrite(path, bytes.delete_prefix("before"))
     expect(HeapInspector.analyze(path).warnings).to be_empty
+  end
+
+  describe "in several processes" do
+    before { skip "one processor" if Etc.nprocessors == 1 }
+
+    # A heap that is worth more than one.
+    let(:large) { "strings = Array.new(1_500_000) { |number| \"text \#{number}\" }" }
+
+    # A process that writes its dump to a pipe which nobody reads, the child that walks its heap, and the helper of that.
+    def waiting
+      process = living(<<~RUBY)
+        #{large}
+        reader, writer = IO.pipe
+        puts "waiting"
+        begin
+          HeapInspector.dump(writer, compression: :plain)
+        rescue HeapInspector::DumpFailed => error
+          puts error.message
+        end
+        puts [strings.size, reader.closed?].inspect
+      RUBY
+      process.line(/waiting/)
+      child = eventually { children(process.pid).first }
+      [process, child, eventually { children(child).first }]
+    end
+
+    it "writes what one writes, each object once and in its place, as lines and as a heap file" do
+      alone, lines, heap_file = %w[alone lines heap].map { |name| File.join(folder, name) }
+      run(<<~RUBY)
+        Pair = Struct.new(:left, :right)
+        keep = Array.new(150_000) { |n| [Pair.new("text \#{n}", n % 3 == 0 ? { "key \#{n}" => [n] } : nil)] }
+        threads = Array.new(3) { |n| Thread.new { Thread.current[:role] = "role \#{n}"; sleep } }
+        Thread.pass until threads.all?(&:stop?)
+        native = HeapInspector.module_eval("Dump; Native")
+        3.times { GC.start }
+        GC.disable
+        2.times do
+          File.open(#{alone.inspect}, "w") { |file| native.walk_heap(file.fileno, true, true, nil) }
+          HeapInspector.dump(#{lines.inspect}, gc: false, compression: :plain)
+          HeapInspector.dump(#{heap_file.inspect}, gc: false, format: :heap)
+        end
+        puts [keep, threads].size
+      RUBY
+      alone = File.binread(alone).lines
+      [File.binread(lines).lines, converted(heap_file).first.lines].each do |together|
+        # Others are what the dumps make of themselves. What they change are the stacks of what runs and the like.
+        changed = alone - together
+        expect(changed.size).to be <= 20, changed.first(12).map { |line| line[0, 300] }.join
+        expect(together & alone).to eq(alone & together)
+        addresses = together.filter_map { |line| line[/\A{"address":"(0x\h+)", "type":"(?!SHAPE)/, 1] }
+        expect(addresses.size).to be > 600_000
+        expect(addresses.uniq.size).to eq addresses.size
+        expect(together.last).to include("heap_inspector_names", "threads", ":role")
+      end
+      expect(HeapInspector.analyze(heap_file).warnings).to be_empty
+    end
+
+    it "ends all of them where one is killed, and where who asked is" do
+      process, child, helper = waiting
+      Process.kill(:KILL, helper)
+      expect(process.line).to eq "the dumping child was killed by SIGKILL (out of memory?); this process is not affected"
+      expect(process.line).to eq "[1500000, false]"
+      expect([child, helper].map { |pid| alive?(pid) }).to eq [false, false]
+      [0, 1].each do |index|
+        pids = waiting
+        process = pids.shift
+        Process.kill(:KILL, [process.pid, pids.first][index])
+        eventually { pids.none? { |pid| alive?(pid) } }
+        expect(process.line).to match(/killed by SIGKILL/) if index == 1
+      end
+    end
+
+    it "has ObjectSpace.dump_all take the dump where another than the first breaks" do
+      process = living(<<~RUBY)
+        #{large}
+        puts "waiting"
+        puts HeapInspector.dump(#{path.inspect}, format: :heap).dumper
+        puts strings.size
+      RUBY
+      process.line(/waiting/)
+      helper = eventually { children(process.pid).first&.then { |child| children(child).first } }
+      Process.kill(:SEGV, helper)
+      expect(process.line(/\A(?:ruby|native)\z/)).to eq "ruby"
+      expect(process.wait).to be_success, process.rest
+      expect(HeapInspector.analyze(path).object_count).to be > 1_500_000
+    end
+
+    it "says that the disk is full, whichever of them finds it so" do
+      %i[ndjson heap].each do |format|
+        lines = told(<<~RUBY)
+          #{large}
+          begin
+            HeapInspector.dump("/dev/full", format: #{format.inspect})
+          rescue HeapInspector::DumpFailed => error
+            puts error.message
+          end
+          puts strings.size
+        RUBY
+        expect(lines).to eq ["no space left for the dump; give a path on another disk", "1500000"]
+      end
+    end
   end
 
   describe "beside other Ractors" do

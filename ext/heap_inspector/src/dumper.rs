@@ -8,7 +8,8 @@
 //! `ObjectSpace.dump_all`. There signals that were caught before the fork, but whose trap had not run, would run it at Ruby's next look.
 //! So `dump_all` runs inside of a postponed job, where Ruby looks neither for traps nor for finalizers, and that job never returns.
 
-pub(crate) mod columns;
+mod crew;
+pub(crate) mod walked;
 
 use crate::forked_thread;
 use crate::walk;
@@ -185,7 +186,8 @@ fn failed(number: i32, reason: &str) -> String {
 /// Has the lines written on this thread and packed on another. Where the other fails it ends the process at once.
 fn dump(order: &Order) -> Result<Packed, String> {
     match order.dumper {
-        Dumper::Native(api) if order.is_heap_file => columns::dump(order, api),
+        Dumper::Native(api) if order.is_heap_file => walked::columns(order, api),
+        Dumper::Native(api) if order.compression == Compression::Plain && !order.redacts => walked::lines(order, api),
         Dumper::Native(api) => dump_by_walk(order, api),
         Dumper::Ruby => dump_by_ruby(order),
     }
@@ -204,9 +206,10 @@ fn traced() -> Traced {
 
 /// Starts the thread that packs what comes.
 fn start_packing(order: &Order, input: Box<dyn Read + Send>) -> Result<forked_thread::Handle<Packed>, String> {
-    let told = Output::new(order);
+    let bytes_in = Box::leak(Box::new(AtomicU64::new(0)));
+    let told = Output::new(order, bytes_in);
     let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
-    let input = Counted { input, bytes: Arc::clone(&told.bytes_in), last: 0 };
+    let input = Counted { input, bytes: bytes_in, last: 0 };
     let pack = move || match catch_unwind(AssertUnwindSafe(|| pack(input, told, compression, redacts))) {
         Ok(Ok(packed)) => packed,
         Ok(Err(Failure::File { source, .. })) => end(status, &system(&source)),
@@ -283,7 +286,8 @@ fn dump_by_walk(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     write_head(order, &traced, &mut head).map_err(|error| system(&error))?;
     let wanted = walk::Wanted { names: true, texts: !order.redacts, ..walk::Wanted::default() };
     // SAFETY: the thread that forked, with the GVL and collections disabled; those that run beside it know nothing of Ruby.
-    let written = unsafe { walk::walk(api, wanted, &head, walk::Out::Lines(&mut |buffer| chunks.hand_over(buffer))) };
+    let written =
+        unsafe { walk::walk(api, wanted, &head, walk::Out::Lines(&mut |buffer| chunks.hand_over(buffer)), None) };
     drop(chunks);
     // Where nobody takes the lines any more the other thread says why, and ends the process.
     let packed = packer.join();
@@ -391,12 +395,7 @@ fn become_dumper(order: &mut Order) -> io::Result<()> {
             let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
             libc::setrlimit(libc::RLIMIT_CORE, &raw const nothing);
         }
-        let mut open = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(open.as_mut_ptr());
-        for signal in OPEN {
-            libc::sigaddset(open.as_mut_ptr(), signal);
-        }
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, open.as_ptr(), std::ptr::null_mut());
+        open_signals(&OPEN);
         libc::alarm(order.seconds.saturating_add(5)); // should even the thread below be stuck
         libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
         // Progress that nobody reads is not waited for.
@@ -408,6 +407,19 @@ fn become_dumper(order: &mut Order) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(order.seconds.into());
     let watch = move || watch(parent, end, unfinished.as_ref());
     forked_thread::spawn(c"hi_watch", watch).map(drop)
+}
+
+/// Lets signals through.
+fn open_signals(signals: &[c_int]) {
+    let mut open = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is filled before it is used.
+    unsafe {
+        libc::sigemptyset(open.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(open.as_mut_ptr(), *signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, open.as_ptr(), std::ptr::null_mut());
+    }
 }
 
 /// The server goes first where the processors are busy.
@@ -478,7 +490,7 @@ struct Packed {
 fn pack(mut input: Counted, output: Output, compression: Compression, redacts: bool) -> Result<Packed, Failure> {
     let name = PathBuf::from("the dump");
     let failed = |source: io::Error| Failure::File { path: name.clone(), source };
-    let bytes_in = Arc::clone(&input.bytes);
+    let bytes_in = input.bytes;
     let mut sink = Sink::new(BufWriter::with_capacity(BUFFER, output), compression).map_err(failed)?;
     let lost = if redacts {
         redact(&Source::reader(input, "the dump"), &mut sink, "the dump", None)?.lost
@@ -508,7 +520,7 @@ const BUFFER: usize = 1 << 18;
 /// What is to be packed.
 struct Counted {
     input: Box<dyn Read + Send>,
-    bytes: Arc<AtomicU64>,
+    bytes: &'static AtomicU64,
     /// The last byte that came.
     last: u8,
 }
@@ -526,15 +538,16 @@ impl Read for Counted {
 struct Output {
     descriptor: RawFd,
     bytes: u64,
-    bytes_in: Arc<AtomicU64>,
+    /// What went in so far; of all processes.
+    bytes_in: &'static AtomicU64,
     status: RawFd,
     told: Instant,
 }
 
 impl Output {
-    fn new(order: &Order) -> Output {
+    fn new(order: &Order, bytes_in: &'static AtomicU64) -> Output {
         let (descriptor, status) = (order.output, order.status.as_raw_fd());
-        Output { descriptor, bytes: 0, bytes_in: Arc::default(), status, told: Instant::now() }
+        Output { descriptor, bytes: 0, bytes_in, status, told: Instant::now() }
     }
 
     /// Has a file's bytes on the disk; what is no file has none.

@@ -627,12 +627,12 @@ fn walk_heap(ruby: &Ruby, descriptor: RawFd, names: bool, texts: bool, heap_file
             Ok(())
         };
         // SAFETY: a Ruby thread with the GVL, which it keeps; nothing is collected meanwhile.
-        unsafe { walk::walk(api, wanted, b"", walk::Out::Lines(&mut take)) }
+        unsafe { walk::walk(api, wanted, b"", walk::Out::Lines(&mut take), None) }
     };
     let columns = |file: File| {
-        let mut out = dumper::columns::Straight::new(file)?;
+        let mut out = dumper::walked::Straight::new(file)?;
         // SAFETY: as above.
-        unsafe { walk::walk(api, wanted, b"", walk::Out::Columns(&mut |block| out.take(block))) }?;
+        unsafe { walk::walk(api, wanted, b"", walk::Out::Columns(&mut |block| out.take(block)), None) }?;
         out.finish()
     };
     let walked = file(descriptor).and_then(lines).and_then(|()| match heap_file {

@@ -8,6 +8,8 @@
 //!
 //! It tells records field by field (`heap_inspector::heap_file`), to what prints lines or to what keeps columns.
 //!
+//! Several processes may walk one heap, each another part of its pages ([`Team`]).
+//!
 //! Costs one pass over the heap. Memory: a buffer of [`CHUNK`] bytes, or a block of columns, which may be as large as the longest object,
 //! and what the names of variables take, each once.
 
@@ -60,6 +62,43 @@ pub(crate) struct Wanted<'a> {
     pub(crate) values: Option<&'a Values>,
 }
 
+/// Those who walk one heap together, each in a process of its own, seen by one of them. Pages stand in parts, which have the numbers from 1
+/// on; part 0 is what comes before all objects.
+pub(crate) trait Team {
+    /// Whether this one writes what is no page.
+    fn leads(&self) -> bool;
+    /// At most so many slots are in a part, but where a page has more.
+    fn slots(&self) -> usize;
+    /// The number of the part that this one walks next: of those that nobody has begun the first, which there need not be any more.
+    fn next(&mut self) -> u64;
+    /// All of the part that this one began was handed on.
+    fn end(&mut self);
+    /// All pages were walked or are walked by others, and there were so many parts. Who leads waits for the others, gets what threads they
+    /// all have met, and has begun the part behind the last.
+    fn gather(&mut self, parts: u64, threads: &mut Vec<VALUE>);
+}
+
+/// Where a walk is of those that share a heap.
+struct Share<'a, 't> {
+    team: &'a mut (dyn Team + 't),
+    /// The number of the part in which the last page was, and the slots of it so far.
+    part: u64,
+    slots: usize,
+    /// The number of the part that is walked here.
+    mine: u64,
+}
+
+impl Share<'_, '_> {
+    /// The number of the part in which a page of so many slots stands, which comes next.
+    fn place(&mut self, slots: usize) -> u64 {
+        if self.part == 0 || self.slots + slots > self.team.slots() {
+            (self.part, self.slots) = (self.part + 1, 0);
+        }
+        self.slots += slots;
+        self.part
+    }
+}
+
 /// What the walk tells records to.
 pub(super) enum Format<'o> {
     Lines(Lines<'o>),
@@ -81,6 +120,7 @@ pub(super) struct Walk<'a, 'o> {
     api: &'a Api,
     wanted: Wanted<'a>,
     format: Format<'o>,
+    share: Option<Share<'a, 'a>>,
     names: Names,
     /// Of the object that is being written.
     class: VALUE,
@@ -96,11 +136,17 @@ pub(super) struct Walk<'a, 'o> {
     scratch: Vec<u8>,
 }
 
-/// Writes the whole heap: the lines of `head`, roots, shapes where this Ruby has them, objects page by page.
+/// Writes the whole heap: the lines of `head`, roots, shapes where this Ruby has them, objects page by page. Of a team each writes its part.
 ///
 /// # Safety
 /// To be called by a Ruby thread with the GVL in a process that has no other thread which could run Ruby, with garbage collection disabled.
-pub(crate) unsafe fn walk(api: &Api, wanted: Wanted<'_>, head: &[u8], out: Out<'_>) -> io::Result<()> {
+pub(crate) unsafe fn walk(
+    api: &Api,
+    wanted: Wanted<'_>,
+    head: &[u8],
+    out: Out<'_>,
+    team: Option<&mut (dyn Team + '_)>,
+) -> io::Result<()> {
     let mut failure = None;
     match out {
         Out::Lines(take) => {
@@ -109,7 +155,7 @@ pub(crate) unsafe fn walk(api: &Api, wanted: Wanted<'_>, head: &[u8], out: Out<'
                 failure.is_none()
             };
             // SAFETY: as for this function.
-            unsafe { walk_into(api, wanted, head, Format::Lines(Lines::new(CHUNK, &mut take))) }
+            unsafe { walk_into(api, wanted, head, Format::Lines(Lines::new(CHUNK, &mut take)), team) }
         }
         Out::Columns(take) => {
             let mut take = |block: &mut Block| {
@@ -117,17 +163,25 @@ pub(crate) unsafe fn walk(api: &Api, wanted: Wanted<'_>, head: &[u8], out: Out<'
                 failure.is_none()
             };
             // SAFETY: as for this function.
-            unsafe { walk_into(api, wanted, head, Format::Columns(Box::new(Columns::new(&mut take)))) }
+            unsafe { walk_into(api, wanted, head, Format::Columns(Box::new(Columns::new(&mut take))), team) }
         }
     }
     failure.map_or(Ok(()), Err)
 }
 
-unsafe fn walk_into(api: &Api, wanted: Wanted<'_>, head: &[u8], format: Format<'_>) {
+unsafe fn walk_into(
+    api: &Api,
+    wanted: Wanted<'_>,
+    head: &[u8],
+    format: Format<'_>,
+    team: Option<&mut (dyn Team + '_)>,
+) {
+    let leads = team.as_ref().is_none_or(|team| team.leads());
     let mut walk = Walk {
         api,
         wanted,
         format,
+        share: team.map(|team| Share { team, part: 0, slots: 0, mine: 0 }),
         names: Names::default(),
         class: 0,
         slot_size: 0,
@@ -139,28 +193,53 @@ unsafe fn walk_into(api: &Api, wanted: Wanted<'_>, head: &[u8], format: Format<'
         texts: Vec::new(),
         scratch: Vec::new(),
     };
-    for line in head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        walk.line(line);
+    if leads {
+        head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| walk.line(line));
     }
     let data = (&raw mut walk).cast::<c_void>();
     // SAFETY: the callbacks get the walk back, and nobody else looks at it meanwhile.
     unsafe {
-        (api.from_roots)(roots::root, data);
-        walk.end_roots();
-        if let Some(shapes) = &api.shapes {
-            (shapes.each)(shapes::shape, data);
+        if leads {
+            (api.from_roots)(roots::root, data);
+            walk.end_roots();
+            if let Some(shapes) = &api.shapes {
+                (shapes.each)(shapes::shape, data);
+            }
         }
         (api.each)(page, data);
-        if wanted.names {
+        walk.gather();
+        if leads && wanted.names {
             walk.name_roots();
         }
     }
     each!(&mut walk.format, to => to.flush());
+    if leads && let Some(share) = &mut walk.share {
+        share.team.end();
+    }
+}
+
+/// The slots of all pages.
+///
+/// # Safety
+/// As for [`walk`].
+pub(crate) unsafe fn slots(api: &Api) -> usize {
+    unsafe extern "C" fn count(start: *mut c_void, end: *mut c_void, stride: usize, slots: *mut c_void) -> c_int {
+        // SAFETY: what is given below, which nobody else looks at meanwhile.
+        unsafe { *slots.cast::<usize>() += (end as usize - start as usize) / stride.max(1) };
+        0
+    }
+    let mut slots = 0;
+    // SAFETY: as for this function.
+    unsafe { (api.each)(count, (&raw mut slots).cast()) };
+    slots
 }
 
 /// SAFETY: Ruby calls it for each page with the first slot, the end behind the last, the size of each, and the walk.
 unsafe extern "C" fn page(start: *mut c_void, end: *mut c_void, stride: usize, walk: *mut c_void) -> c_int {
     let walk = unsafe { &mut *walk.cast::<Walk<'_, '_>>() };
+    if !walk.is_mine((end as usize - start as usize) / stride.max(1)) {
+        return 0;
+    }
     walk.slot_size = stride;
     let mut object = start as VALUE;
     while object < end as VALUE {
@@ -179,6 +258,39 @@ unsafe extern "C" fn page(start: *mut c_void, end: *mut c_void, stride: usize, w
 }
 
 impl Walk<'_, '_> {
+    /// Whether the page that comes, of so many slots, is to be walked here. The part that ends with the page before is handed on.
+    fn is_mine(&mut self, slots: usize) -> bool {
+        let Some(share) = &mut self.share else { return true };
+        let part = share.place(slots);
+        if part > share.mine {
+            self.hand_on();
+            let Some(share) = &mut self.share else { return true };
+            share.mine = share.team.next();
+        }
+        self.share.as_ref().is_none_or(|share| share.mine == part)
+    }
+
+    /// Hands on what there is of the part that was walked.
+    fn hand_on(&mut self) {
+        each!(&mut self.format, to => to.flush());
+        if let Some(share) = &mut self.share
+            && (share.mine > 0 || share.team.leads())
+        {
+            share.team.end();
+        }
+    }
+
+    /// All pages are through: hears of the others what they met.
+    fn gather(&mut self) {
+        let Some(share) = &self.share else { return };
+        if share.mine <= share.part {
+            self.hand_on();
+        }
+        if let Some(share) = &mut self.share {
+            share.team.gather(share.part, &mut self.names.threads);
+        }
+    }
+
     #[inline]
     pub(super) fn address(&mut self, field: Field, address: VALUE) {
         each!(&mut self.format, to => to.address(field, address));

@@ -20,7 +20,7 @@ impl<'o> Lines<'o> {
 
     /// Hands on what is left.
     pub fn flush(&mut self) {
-        if !self.is_over {
+        if !self.is_over && !self.buffer.is_empty() {
             self.is_over = !(self.take)(&mut self.buffer);
         }
         self.buffer.clear();

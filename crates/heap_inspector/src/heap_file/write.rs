@@ -14,7 +14,7 @@ use twox_hash::XxHash3_64;
 /// About so many bytes are in a block before it is packed.
 pub const FULL: usize = 1 << 20;
 /// At most so many records.
-const MOST: u32 = 1 << 14;
+pub const MOST: u32 = 1 << 14;
 /// zstd's quickest level but for those that hardly pack.
 const LEVEL: i32 = 1;
 

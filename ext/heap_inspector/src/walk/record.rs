@@ -395,7 +395,8 @@ impl Walk<'_, '_> {
                 return;
             }
             // There are a few sets of them, and mostly it is that of the object before.
-            let is_known = |at: usize| self.flags.get(at).is_some_and(|(known, _)| known == found);
+            // One by one: there are a few, and a call to compare their bytes takes longer.
+            let is_known = |at: usize| self.flags.get(at).is_some_and(|(known, _)| known.iter().eq(found));
             let last = Some(self.last_flags).filter(|at| is_known(*at));
             let known = last.or_else(|| (0..self.flags.len()).find(|at| is_known(*at)));
             let at = known.unwrap_or_else(|| {
