@@ -20,8 +20,9 @@ const MOST: usize = 4;
 const SLOTS: usize = 200_000;
 /// Threads that are kept for the leader; beyond, what those hold in fiber locals has no name.
 const THREADS: usize = 1 << 14;
-/// How often a part that is to be written looks whether it is its turn.
-const LOOK: Duration = Duration::from_micros(200);
+/// How soon a part that is to be written looks whether it is its turn: at first, and where the others take long.
+const LOOK: Duration = Duration::from_micros(100);
+const LONG_LOOK: Duration = Duration::from_millis(2);
 
 /// What the processes share.
 pub(super) struct Shared {
@@ -61,8 +62,10 @@ impl Shared {
 
     /// Waits until all parts before one are written.
     pub(super) fn wait_for(&self, part: u64) {
+        let mut pause = LOOK;
         while self.turn.load(Ordering::Acquire) != part {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(LONG_LOOK);
         }
     }
 
@@ -76,14 +79,14 @@ impl Shared {
         for thread in threads {
             let at = self.thread_count.fetch_add(1, Ordering::Relaxed) as usize;
             if let Some(place) = self.threads.get(at) {
-                place.store(*thread as u64, Ordering::Relaxed);
+                place.store(*thread, Ordering::Relaxed);
             }
         }
     }
 
     pub(super) fn threads(&self) -> impl Iterator<Item = VALUE> {
         let count = (self.thread_count.load(Ordering::Relaxed) as usize).min(THREADS);
-        self.threads[..count].iter().map(|thread| thread.load(Ordering::Relaxed) as VALUE)
+        self.threads[..count].iter().map(|thread| thread.load(Ordering::Relaxed))
     }
 }
 

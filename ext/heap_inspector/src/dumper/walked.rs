@@ -20,7 +20,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 /// What is walked, a piece at a time, and what is written of it.
-trait Form: Send + 'static {
+trait Form: Send + Sized + 'static {
     /// What is handed over.
     type Piece: Default + Send + 'static;
 
@@ -29,6 +29,12 @@ trait Form: Send + 'static {
     /// Slots of a part at most.
     const PART: usize;
 
+    /// What stands before all pieces, and behind those of so many records.
+    fn header() -> Vec<u8>;
+    fn ending(records: u64) -> Vec<u8>;
+
+    fn out<'a>(take: Take<'a, Self>) -> walk::Out<'a>;
+
     /// The bytes of a piece, how many they were before they were packed, and its records, where these are counted.
     fn pack<'a>(&'a mut self, piece: &'a Self::Piece) -> io::Result<(&'a [u8], u64, u64)>;
 
@@ -36,12 +42,27 @@ trait Form: Send + 'static {
     fn clear(piece: &mut Self::Piece);
 }
 
+/// Takes a piece of the walk's and leaves an empty one.
+type Take<'a, F> = &'a mut dyn FnMut(&mut <F as Form>::Piece) -> io::Result<()>;
+
 struct Columns(Packer);
 
 impl Form for Columns {
     type Piece = Block;
     const AHEAD: usize = 6;
     const PART: usize = heap_inspector::heap_file::write::MOST as usize;
+
+    fn header() -> Vec<u8> {
+        frame::header().to_vec()
+    }
+
+    fn ending(records: u64) -> Vec<u8> {
+        frame::end(records).to_vec()
+    }
+
+    fn out<'a>(take: Take<'a, Self>) -> walk::Out<'a> {
+        walk::Out::Columns(take)
+    }
 
     fn pack<'a>(&'a mut self, block: &'a Block) -> io::Result<(&'a [u8], u64, u64)> {
         let (bytes, unpacked) = self.0.pack(block)?;
@@ -59,6 +80,18 @@ impl Form for Lines {
     type Piece = Vec<u8>;
     const AHEAD: usize = 16;
     const PART: usize = 1 << 12;
+
+    fn header() -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn ending(_records: u64) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn out<'a>(take: Take<'a, Self>) -> walk::Out<'a> {
+        walk::Out::Lines(take)
+    }
 
     fn pack<'a>(&'a mut self, lines: &'a Vec<u8>) -> io::Result<(&'a [u8], u64, u64)> {
         Ok((lines, lines.len() as u64, 0))
@@ -78,24 +111,15 @@ enum Told<P> {
 
 /// Walks the heap into a heap file.
 pub(super) fn columns(order: &Order, api: &walk::Api) -> Result<Packed, String> {
-    let form = Columns(Packer::new().map_err(|error| system(&error))?);
-    dump(order, api, form, &frame::header(), frame::end, |take| walk::Out::Columns(take))
+    dump(order, api, Columns(Packer::new().map_err(|error| system(&error))?))
 }
 
 /// Walks the heap into lines, which are written as they are.
 pub(super) fn lines(order: &Order, api: &walk::Api) -> Result<Packed, String> {
-    dump(order, api, Lines, b"", |_| Vec::new(), |take| walk::Out::Lines(take))
+    dump(order, api, Lines)
 }
 
-/// Walks the heap into pieces between what begins and what ends a file of so many records.
-fn dump<F: Form, E: AsRef<[u8]>>(
-    order: &Order,
-    api: &walk::Api,
-    form: F,
-    header: &[u8],
-    ending: impl Fn(u64) -> E,
-    out: impl for<'a> FnOnce(&'a mut dyn FnMut(&mut F::Piece) -> io::Result<()>) -> walk::Out<'a>,
-) -> Result<Packed, String> {
+fn dump<F: Form>(order: &Order, api: &walk::Api, form: F) -> Result<Packed, String> {
     name_process(order.parent);
     let traced = traced();
     let mut head = Vec::new();
@@ -107,7 +131,7 @@ fn dump<F: Form, E: AsRef<[u8]>>(
     };
     let shared = Shared::new().map_err(|error| system(&error))?;
     let mut output = Output::new(order, &shared.bytes_in);
-    output.write_all(header).map_err(|error| system(&error))?;
+    output.write_all(&F::header()).map_err(|error| system(&error))?;
     // SAFETY: the thread that forked, with the GVL and collections disabled.
     let slots = unsafe { walk::slots(api) };
     let status = order.status.as_raw_fd();
@@ -144,7 +168,7 @@ fn dump<F: Form, E: AsRef<[u8]>>(
         team.tell(Told::Begin(0));
     }
     // SAFETY: as above; the threads that run beside it know nothing of Ruby.
-    let walked = unsafe { walk::walk(api, wanted, &head, out(&mut hand_over), Some(&mut team)) };
+    let walked = unsafe { walk::walk(api, wanted, &head, F::out(&mut hand_over), Some(&mut team)) };
     let Team { member, told, .. } = team;
     drop((told, pieces));
     // Where it fails it says why, and ends the process.
@@ -152,11 +176,12 @@ fn dump<F: Form, E: AsRef<[u8]>>(
     walked.map_err(|error| system(&error))?;
     shared.bytes_out.fetch_add(output.bytes, Ordering::Relaxed);
     member.end_helper();
-    finish(output, ending(shared.records.load(Ordering::Relaxed)).as_ref(), shared).map_err(|error| system(&error))
+    finish::<F>(output, shared).map_err(|error| system(&error))
 }
 
-fn finish(mut output: Output, ending: &[u8], shared: &Shared) -> io::Result<Packed> {
-    output.write_all(ending)?;
+fn finish<F: Form>(mut output: Output, shared: &Shared) -> io::Result<Packed> {
+    let ending = F::ending(shared.records.load(Ordering::Relaxed));
+    output.write_all(&ending)?;
     output.sync()?;
     let bytes_out = shared.bytes_out.load(Ordering::Relaxed) + ending.len() as u64;
     Ok(Packed { bytes_in: shared.bytes_in.load(Ordering::Relaxed), bytes_out, lost: 0 })
