@@ -13,7 +13,7 @@ use crate::record::{Flags, Record, Text};
 use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
 use crate::symbols::{SiteId, Symbol};
-use crate::{Error, Result};
+use crate::{Error, Result, sort};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::fs::File;
 use std::hash::BuildHasher;
@@ -350,7 +350,7 @@ impl Texts {
 
 /// Keeps the first `limit`, and tells the rank that a further one must have.
 fn shorten(duplicates: &mut Vec<Duplicate>, limit: usize, rank: &impl Fn(&Duplicate) -> u64) -> Option<u64> {
-    duplicates.sort_unstable_by(|a, b| {
+    sort::by(duplicates, |a, b| {
         rank(b).cmp(&rank(a)).then_with(|| a.text.cmp(&b.text)).then_with(|| a.bytesize.cmp(&b.bytesize))
     });
     duplicates.truncate(limit);

@@ -6,7 +6,7 @@
 use super::sql::Period;
 use crate::control::Control;
 use crate::export::parquet::schema::{DUMP, Kind, TABLES, Table};
-use crate::{Error, Result, threads};
+use crate::{Error, Result, sort, threads};
 use globset::GlobBuilder;
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -67,7 +67,7 @@ impl Files {
             }
         }
         files.groups = by_shape.into_values().collect();
-        files.groups.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        sort::by(&mut files.groups, |a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         Ok(files)
     }
 

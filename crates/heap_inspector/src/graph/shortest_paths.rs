@@ -11,11 +11,11 @@
 
 use super::dominators::UNREACHABLE;
 use super::{ROOT, Referrers, targets};
-use crate::Result;
 use crate::control::Control;
 use crate::heap::{DANGLING, Heap, NodeId, Target};
 use crate::memory::{filled, list};
 use crate::record::Type;
+use crate::{Result, sort};
 use hashbrown::HashSet;
 
 /// What a step costs.
@@ -206,7 +206,7 @@ impl ShortestPaths {
                 found.push((cost, chain));
             }
         }
-        found.sort_by_key(|(cost, _)| *cost);
+        sort::by_key(&mut found, |(cost, _)| *cost);
         let mut chains = vec![path];
         chains.extend(found.into_iter().map(|(_, chain)| chain));
         chains.truncate(limit);
