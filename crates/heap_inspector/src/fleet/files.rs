@@ -6,8 +6,7 @@
 use super::sql::Period;
 use crate::control::Control;
 use crate::export::parquet::schema::{DUMP, Kind, TABLES, Table};
-use crate::{Error, Result, sort, threads};
-use globset::GlobBuilder;
+use crate::{Error, Result, patterns, sort, threads};
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
@@ -165,8 +164,8 @@ fn local(place: &Path, found: &mut Vec<PathBuf>, control: &Control<'_>) -> Resul
 }
 
 fn by_pattern(words: &str, found: &mut Vec<PathBuf>, control: &Control<'_>) -> Result<()> {
-    let refused = |error| Error::usage(format!("{words:?} is no pattern of files: {error}"));
-    let glob = GlobBuilder::new(words).literal_separator(true).build().map_err(refused)?.compile_matcher();
+    let options = patterns::Options { stops_at_slashes: true, ..Default::default() };
+    let glob = patterns::compile([words], options).map_err(Error::usage)?;
     let plain: PathBuf = Path::new(words)
         .iter()
         .take_while(|part| part.to_str().is_some_and(|part| !part.contains(['*', '?', '[', '{'])))
@@ -178,7 +177,7 @@ fn by_pattern(words: &str, found: &mut Vec<PathBuf>, control: &Control<'_>) -> R
         0,
         &mut |path| {
             let named = path.strip_prefix("./").map_or(path.as_path(), |path| path).to_owned();
-            if glob.is_match(&named) {
+            if glob.is_match(&named.to_string_lossy()) {
                 found.push(named);
             }
         },
