@@ -417,7 +417,7 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
     if let Some(error) = error {
         return Err(error);
     }
-    lines.sort_unstable();
+    sort::by(&mut lines, Ord::cmp);
     let lines_before: Vec<u64> = lines
         .iter()
         .map(|(_, count)| {

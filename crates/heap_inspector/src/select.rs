@@ -9,7 +9,7 @@ use crate::patterns::{self, Patterns};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Flags, Type};
 use crate::sums::Ranges;
-use crate::{Error, Result};
+use crate::{Error, Result, sort};
 use hashbrown::HashSet;
 use std::str::FromStr;
 
@@ -320,7 +320,7 @@ fn unknown(name: &str) -> Error {
     let keys = Key::NAMED.iter().map(|(_, name)| *name);
     let flags = Flags::NAMED.iter().map(|(_, name)| *name);
     let mut names: Vec<&str> = keys.chain(["memsize"]).chain(flags).collect();
-    names.sort_unstable();
+    sort::by(&mut names, Ord::cmp);
     names.dedup();
     Error::unknown(format!("cannot filter by {name:?}"), name, names)
 }

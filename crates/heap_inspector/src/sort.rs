@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 /// Sorts as `sort_by` does: what is equal stays in its order.
-pub(crate) fn by<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
+pub fn by<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     let mut order = places(list.len(), &|a, b| compare(&list[a], &list[b]));
     for start in 0..list.len() {
         // Along the circle of those that take each other's place.
@@ -23,7 +23,7 @@ pub(crate) fn by<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
 }
 
 /// Sorts as `sort_by_key` does.
-pub(crate) fn by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
+pub fn by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
     by(list, |a, b| key(a).cmp(&key(b)));
 }
 

@@ -66,7 +66,7 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize, control: &Control<
             names.extend(rank(&known).map(|rank| (rank, known)));
         }
     }
-    names.sort();
+    sort::by(&mut names, Ord::cmp);
     Ok(names.into_iter().take(limit).map(|(_, name)| name).collect())
 }
 

@@ -54,7 +54,7 @@ impl Files {
                 None => local(place, &mut found, control)?,
             }
         }
-        found.sort();
+        sort::by(&mut found, Ord::cmp);
         found.dedup();
         found.retain(|path| service.is_none_or(|service| is_of(path, service)) && is_within(path, period));
         let checked = checked(&found, control)?;
@@ -89,7 +89,7 @@ impl Files {
     /// Puts the files that an engine found by [`Files::patterns`] in the place of these, but those that are of another service, another
     /// time or another table by their names.
     pub fn list(&mut self, mut found: Vec<String>, service: Option<&str>, period: &Period) {
-        found.sort();
+        sort::by(&mut found, Ord::cmp);
         found.dedup();
         found.retain(|name| {
             let path = Path::new(name);
@@ -115,7 +115,7 @@ impl Files {
             *group = kept;
         }
         self.groups.retain(|group| !group.is_empty());
-        self.left_out.sort();
+        sort::by(&mut self.left_out, Ord::cmp);
         self.left_out.len() - before
     }
 }

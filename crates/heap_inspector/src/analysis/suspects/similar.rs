@@ -57,7 +57,7 @@ pub(super) fn alike(
     });
     let mut found: Vec<(NodeId, NodeId, Class)> = held.collect();
     control.check()?;
-    found.sort_unstable();
+    sort::by(&mut found, Ord::cmp);
     let mut by_holder: HashMap<(NodeId, Class), usize> = HashMap::new();
     for (_, holder, class) in &found {
         map(&mut by_holder, 1)?;
