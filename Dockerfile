@@ -3,6 +3,7 @@ FROM rust:1-alpine AS build
 RUN apk add --no-cache build-base
 WORKDIR /src
 COPY Cargo.toml Cargo.lock README.md ./
+COPY .cargo .cargo
 COPY crates crates
 COPY ext ext
 RUN cargo build --release --locked -p heap_inspector_cli && cp target/release/heap_inspector /heap_inspector

@@ -8,7 +8,7 @@ require "tmpdir"
 # Ruby that runs rake; for another one, and for several Rubies at once, by rb-sys-dock in a container that has the compilers.
 module NativeGem
   PLATFORMS = %w[x86_64-linux aarch64-linux x86_64-linux-musl aarch64-linux-musl x86_64-darwin arm64-darwin].freeze
-  SOURCES = %r{\.rs\z|\ACargo\.(?:toml|lock)\z|\A(?:crates|ext)/}
+  SOURCES = %r{\.rs\z|\ACargo\.(?:toml|lock)\z|\A(?:\.cargo|crates|ext)/}
   RUBY = RUBY_VERSION[/\A\d+\.\d+/]
 
   # Whether it is compiled here.

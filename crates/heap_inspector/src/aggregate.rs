@@ -41,7 +41,7 @@ impl Summing {
         map(&mut self.sums, 5 * Summing::RECENT)
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, properties: ObjectProperties, sum: Sum) {
         let place = &mut self.recent[properties.mixed() as usize % Summing::RECENT];
         if place.0 != properties {
@@ -181,7 +181,7 @@ impl Visitor for Worker<'_> {
         &mut self.references
     }
 
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, record: &Record<'_>, offset: u64) {
         self.references.clear();
         if !record.ty.is_object() {

@@ -6,6 +6,7 @@
 //! together is a group; the groups stand behind one another, and each is read when somebody asks for it.
 
 use crate::memory::zeroed;
+use crate::sort;
 use crate::threads;
 use std::borrow::Cow;
 use std::fs::File;
@@ -215,7 +216,7 @@ impl Group {
             }
         }
         // The biggest first, so that no thread is left with one at the end.
-        sections.sort_by_key(|(_, _, section)| std::cmp::Reverse(section.length));
+        sort::by_key(&mut sections, |(_, _, section)| std::cmp::Reverse(section.length));
         let next = AtomicUsize::new(0);
         let read = || {
             let mut parts = Vec::new();
@@ -225,7 +226,7 @@ impl Group {
             parts
         };
         let mut parts: Vec<_> = threads::all(vec![read; threads.clamp(1, 4)]).into_iter().flatten().collect();
-        parts.sort_by_key(|(at, _)| *at);
+        sort::by_key(&mut parts, |(at, _)| *at);
         let mut parts = parts.into_iter().map(|(_, part)| part).collect::<Option<Vec<_>>>()?.into_iter();
         Some(groups.map(|group| Reader(parts.by_ref().take(group.sections.len()).collect::<Vec<_>>().into_iter())))
     }

@@ -318,14 +318,14 @@ impl Heap {
 
     /// The node's address.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn address(&self, id: NodeId) -> u64 {
         self.addresses.get(at(id))
     }
 
     /// The node's bytes, slot included.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self, id: NodeId) -> u64 {
         self.columns.memsizes.get(at(id))
     }
@@ -350,21 +350,21 @@ impl Heap {
 
     /// The node's type: less work than all properties, as the others below.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn ty(&self, id: NodeId) -> Type {
         self.columns.types[at(id)]
     }
 
     /// The collection in which the node was allocated, as [`ObjectProperties::generation`].
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn generation(&self, id: NodeId) -> u32 {
         self.columns.generations.get(at(id)) as u32
     }
 
     /// Whether the node is frozen, old, ...
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn flags(&self, id: NodeId) -> Flags {
         self.columns.trait_sets[self.columns.flags.get(at(id)) as usize]
     }
@@ -476,13 +476,13 @@ impl Heap {
     }
 
     /// The targets of the node's references as they are kept, [`DANGLING`] for what is not in the dump: for loops over all edges.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn packed_targets(&self, id: NodeId) -> &[u32] {
         self.packed_edges(self.edge_places(id))
     }
 
     /// The node of the node's class in the same form.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn packed_class(&self, id: NodeId) -> u32 {
         self.class_nodes[self.columns.classes.get(at(id)) as usize]
     }
@@ -500,14 +500,14 @@ impl Heap {
     }
 
     /// Where the node's references stand among those of all nodes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
         let ends = &self.edges.ends;
         at(id).checked_sub(1).map_or(0, |before| ends[before])..ends[at(id)]
     }
 
     /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
         &self.edges.targets[places.start as usize..places.end as usize]
     }

@@ -71,6 +71,7 @@ pub mod scan;
 pub mod select;
 pub mod sink;
 pub mod snapshot;
+pub mod sort;
 pub mod source;
 pub mod stacks;
 pub mod stored;

@@ -65,7 +65,7 @@ impl Classes {
         map(&mut self.numbers, more)
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, address: u64) -> ClassId {
         let at = (address >> 3) as usize & (self.recent.len() - 1);
         let (known, id) = self.recent[at];

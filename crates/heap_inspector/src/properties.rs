@@ -31,7 +31,7 @@ pub struct ObjectProperties {
 
 /// In four words: of the fields one by one a hash takes twice as long.
 impl Hash for ObjectProperties {
-    #[inline]
+    #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ObjectProperties { names, generation, shape, slot_size, stack, flags, ty, traced, tracer } = *self;
         let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
@@ -82,6 +82,7 @@ const LARGEST_SLOT: u32 = u16::MAX as u32;
 
 impl ObjectProperties {
     /// The slot of a record.
+    #[inline(always)]
     #[must_use]
     pub fn new(record: &Record<'_>, names: Numbers, tracer: Symbol) -> ObjectProperties {
         ObjectProperties {
@@ -98,7 +99,7 @@ impl ObjectProperties {
     }
 
     /// A number that differs for most slots, and follows on for sites that do.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mixed(&self) -> u32 {
         let spread = |number: u32, factor: u32| number.wrapping_mul(factor) >> 16;
         self.names.site.0
@@ -116,6 +117,7 @@ impl ObjectProperties {
     }
 
     /// The slot with all but `parts` blank. Whether it was traced and whether it is the tracer stay: they name groups.
+    #[inline(always)]
     #[must_use]
     pub fn keep(mut self, parts: PropertyMask) -> ObjectProperties {
         if !parts.class {

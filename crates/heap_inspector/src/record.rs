@@ -404,9 +404,14 @@ impl Record<'_> {
     /// references. In these sorts of IMEMO the word is a strong reference: a cref's refinements, a method entry's class, the code of a
     /// closure's environment, ... (imemo.h, method.h, vm_core.h); in others it is junk.
     #[must_use]
+    #[inline(always)]
     pub fn hidden_reference(&self) -> Option<u64> {
+        if self.ty == Type::Imemo { self.hidden_of_imemo() } else { None }
+    }
+
+    fn hidden_of_imemo(&self) -> Option<u64> {
         const STRONG: [&[u8]; 7] = [b"cref", b"ment", b"env", b"iseq", b"svar", b"memo", b"constcache"];
-        if self.ty != Type::Imemo || !STRONG.contains(&self.imemo_type?.raw) {
+        if !STRONG.contains(&self.imemo_type?.raw) {
             return None;
         }
         let word = self.class?;

@@ -14,7 +14,7 @@ use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};
 use crate::record::{Record, Type};
 use crate::source::{Blocks, Piece, Source};
-use crate::{Error, Position, Result, threads};
+use crate::{Error, Position, Result, sort, threads};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -417,7 +417,7 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
     if let Some(error) = error {
         return Err(error);
     }
-    lines.sort_unstable();
+    sort::by(&mut lines, Ord::cmp);
     let lines_before: Vec<u64> = lines
         .iter()
         .map(|(_, count)| {
@@ -425,7 +425,7 @@ fn finish<V>(workers: Vec<Worker<V>>, blocks: &Blocks, options: &Options<'_>) ->
             diagnostics.lines - count
         })
         .collect();
-    found.sort_by_key(|found| found.byte);
+    sort::by_key(&mut found, |found| found.byte);
     if records == 0 {
         return Err(match blocks.damage() {
             Some(damage) => Error::Compression { message: format!("{damage}, before the first record") },

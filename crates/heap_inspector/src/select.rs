@@ -5,12 +5,11 @@
 
 use crate::heap::Domain;
 use crate::keys::{Key, Value, Values};
-use crate::patterns;
+use crate::patterns::{self, Patterns};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Flags, Type};
 use crate::sums::Ranges;
-use crate::{Error, Result};
-use globset::GlobSet;
+use crate::{Error, Result, sort};
 use hashbrown::HashSet;
 use std::str::FromStr;
 
@@ -47,7 +46,7 @@ enum Test {
     /// Any of them; there may be thousands.
     Texts(HashSet<Vec<u8>>),
     /// Any of them.
-    Globs(GlobSet),
+    Globs(Patterns),
 }
 
 /// What a term allows, for [`Filter::with`].
@@ -321,7 +320,7 @@ fn unknown(name: &str) -> Error {
     let keys = Key::NAMED.iter().map(|(_, name)| *name);
     let flags = Flags::NAMED.iter().map(|(_, name)| *name);
     let mut names: Vec<&str> = keys.chain(["memsize"]).chain(flags).collect();
-    names.sort_unstable();
+    sort::by(&mut names, Ord::cmp);
     names.dedup();
     Error::unknown(format!("cannot filter by {name:?}"), name, names)
 }
@@ -354,8 +353,8 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
     if is_path && !text.starts_with(['/', '*', '(', '<']) {
         patterns.push(format!("*/{text}"));
     }
-    let is_type = subject == Subject::Key(Key::Type);
-    let globs = patterns::compile(patterns.iter().map(String::as_str), is_type);
+    let options = patterns::Options { ignores_case: subject == Subject::Key(Key::Type), ..Default::default() };
+    let globs = patterns::compile(patterns.iter().map(String::as_str), options);
     globs.map(Test::Globs).map_err(|reason| Error::usage(format!("{name}: {reason}")))
 }
 

@@ -13,7 +13,7 @@ use crate::arrays::{Parts, Reader};
 use crate::diagnostics::{Warning, WarningKind};
 use crate::memory::{STRIDE, list, map, room};
 use crate::symbols::{SiteId, Sites, Symbols, bounded};
-use crate::{Error, Result};
+use crate::{Error, Result, sort};
 use hashbrown::HashMap;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -204,7 +204,7 @@ impl Lines {
             return Err(Error::format("more than 4,294,967,295 frames of stacks"));
         }
         // By number, of equal ones that of the earlier line first.
-        lines.sort_unstable_by_key(|(at, _)| *at);
+        sort::by_key(&mut lines, |(at, _)| *at);
         let mut order: Vec<u32> = list(told.len())?;
         lines.into_iter().for_each(|(_, told)| order.extend(told.map(|at| at as u32)));
         order.sort_by_key(|at| told[*at as usize].number);

@@ -21,6 +21,7 @@ pub struct Sum {
 
 impl Sum {
     /// Adds another sum.
+    #[inline(always)]
     pub fn add(&mut self, other: Sum) {
         self.count += other.count;
         self.memsize = self.memsize.saturating_add(other.memsize);
@@ -84,6 +85,7 @@ impl Totals {
     }
 
     /// Counts a record; `slot` is that of a live object.
+    #[inline]
     pub(crate) fn count(&mut self, record: &Record<'_>, properties: Option<ObjectProperties>) {
         self.ruby_version.take(record);
         let Some(properties) = properties else {
@@ -145,6 +147,7 @@ fn meta(text: Text<'_>) -> Option<String> {
     (bytes.len() <= Totals::META).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
+#[inline(always)]
 pub(crate) fn sum(record: &Record<'_>) -> Sum {
     let references = u64::from(record.reference_count) + u64::from(record.hidden_reference().is_some());
     Sum { count: 1, memsize: record.memsize, references }

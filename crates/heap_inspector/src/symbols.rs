@@ -8,7 +8,7 @@ use crate::arrays::{Parts, Reader};
 use crate::memory::{list, room, table};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::borrow::Cow;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use twox_hash::XxHash3_64;
 
 /// A text's number in its [`Symbols`].
@@ -88,7 +88,7 @@ impl Symbols {
 
     /// The number of `text`, a new one where it was not met before.
     pub fn intern(&mut self, text: &[u8]) -> Symbol {
-        let hash = self.hasher.hash_one(text);
+        let hash = hash_of(&self.hasher, text);
         let (bytes, ends) = (&self.bytes, &self.ends);
         if let Some(found) = self.table.find(hash, |id| slice(bytes, ends, *id) == text) {
             return Symbol(*found);
@@ -115,6 +115,7 @@ impl Symbols {
 
     /// The bytes of a symbol.
     #[must_use]
+    #[inline(always)]
     pub fn bytes(&self, sym: Symbol) -> &[u8] {
         if sym.is_some() { slice(&self.bytes, &self.ends, sym.0) } else { &[] }
     }
@@ -151,6 +152,16 @@ impl Symbols {
 /// So many texts are made room for at a time.
 const STEP: usize = 1 << 10;
 
+/// As `hash_one`, in place.
+#[inline(always)]
+#[allow(clippy::manual_hash_one, reason = "hash_one is called where code is to be small")]
+pub(crate) fn hash_of(hasher: &DefaultHashBuilder, value: &(impl Hash + ?Sized)) -> u64 {
+    let mut state = hasher.build_hasher();
+    value.hash(&mut state);
+    state.finish()
+}
+
+#[inline(always)]
 fn slice<'a>(bytes: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
     &bytes[ends[id as usize - 1]..ends[id as usize]]
 }
@@ -293,7 +304,7 @@ impl Sites {
     }
 
     fn hash(hasher: &DefaultHashBuilder, file: &[u8], line: u32, method: &[u8]) -> u64 {
-        let parts = hasher.hash_one(file) ^ hasher.hash_one(method).rotate_left(32);
+        let parts = hash_of(hasher, file) ^ hash_of(hasher, method).rotate_left(32);
         parts ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's modules; each may import those before it.
-const ORDER: [&str; 37] = [
+const ORDER: [&str; 38] = [
     "error",
     "control",
     "diagnostics",
@@ -14,6 +14,7 @@ const ORDER: [&str; 37] = [
     "memory",
     "threads",
     "patterns",
+    "sort",
     "arrays",
     "symbols",
     "report",

@@ -2,6 +2,7 @@
 
 use heap_inspector::gems::gem;
 use heap_inspector::report::{Cell, Column, Fact, Facts, Report, Rest, Section, Table};
+use heap_inspector::sort;
 use heap_inspector_tracer::profile::{Profile, ProfileFrame};
 use std::collections::HashMap;
 
@@ -132,7 +133,7 @@ fn table(
 ) -> Section {
     let mut rows: Vec<(Option<String>, Sums)> = group.into_iter().collect();
     // What stays matters most, then what costs most.
-    rows.sort_by(|(a, one), (b, other)| {
+    sort::by(&mut rows, |(a, one), (b, other)| {
         let by_kept = other.retained.1.total_cmp(&one.retained.1);
         by_kept.then_with(|| other.allocated.1.total_cmp(&one.allocated.1)).then_with(|| a.cmp(b))
     });
@@ -162,7 +163,7 @@ fn strings_table(strings: Vec<KeptString>, limit: usize) -> Section {
         total = (total.0 + 1, total.1 + string.memsize);
     }
     let mut rows: Vec<_> = groups.into_iter().collect();
-    rows.sort_by(|(a, one), (b, other)| other.cmp(one).then_with(|| a.cmp(b)));
+    sort::by(&mut rows, |(a, one), (b, other)| other.cmp(one).then_with(|| a.cmp(b)));
     let rest = rows.split_off(rows.len().min(limit));
     let rest_sums = rest.iter().fold((0, 0), |sums, (_, more)| (sums.0 + more.0, sums.1 + more.1));
     let cells = |sums: (u64, u64), value, location| vec![Cell::Count(sums.0), Cell::Bytes(sums.1), value, location];

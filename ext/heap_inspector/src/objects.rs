@@ -21,6 +21,7 @@ use heap_inspector::labels::Labels;
 use heap_inspector::names::ClassId;
 use heap_inspector::record::{Flags, Type};
 use heap_inspector::snapshot::Snapshot;
+use heap_inspector::sort;
 use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::value::{ReprValue, StaticSymbol};
 use magnus::{Error, IntoValue, Module, Object, RArray, RClass, RHash, RModule, RString, Ruby, TryConvert, Value};
@@ -474,7 +475,7 @@ fn groups(
 
 /// The groups with the greatest values, those without a value last; of equal ones by key.
 fn ranked<T: Ord>(mut groups: Vec<(T, Vec<KeyValue>)>, limit: Option<usize>) -> Vec<(T, Vec<KeyValue>)> {
-    groups.sort_unstable_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+    sort::by(&mut groups, |one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
     groups.truncate(limit.unwrap_or(usize::MAX));
     groups
 }

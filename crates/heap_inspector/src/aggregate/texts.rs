@@ -12,8 +12,8 @@ use crate::properties::ObjectProperties;
 use crate::record::{Flags, Record, Text};
 use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
-use crate::symbols::{SiteId, Symbol};
-use crate::{Error, Result};
+use crate::symbols::{SiteId, Symbol, hash_of};
+use crate::{Error, Result, sort};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::fs::File;
 use std::hash::BuildHasher;
@@ -82,9 +82,9 @@ impl Collector {
             None => return self.without_text.entry(properties).or_default().add(sum),
         };
         let bytesize = record.bytesize.unwrap_or(text.raw.len() as u64);
-        let key = Key { text: Identity { hash: hasher().hash_one(text.raw), bytesize }, properties };
+        let key = Key { text: Identity { hash: hash_of(hasher(), text.raw), bytesize }, properties };
         let (entries, shown) = (&mut self.entries, &mut self.shown);
-        let hash = hasher().hash_one(key);
+        let hash = hash_of(hasher(), &key);
         let same = |at: &u32| entries[*at as usize].0 == key;
         let at = match self.places.find(hash, same) {
             Some(at) => *at as usize,
@@ -350,7 +350,7 @@ impl Texts {
 
 /// Keeps the first `limit`, and tells the rank that a further one must have.
 fn shorten(duplicates: &mut Vec<Duplicate>, limit: usize, rank: &impl Fn(&Duplicate) -> u64) -> Option<u64> {
-    duplicates.sort_unstable_by(|a, b| {
+    sort::by(duplicates, |a, b| {
         rank(b).cmp(&rank(a)).then_with(|| a.text.cmp(&b.text)).then_with(|| a.bytesize.cmp(&b.bytesize))
     });
     duplicates.truncate(limit);

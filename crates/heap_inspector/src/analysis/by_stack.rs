@@ -5,7 +5,6 @@
 
 use super::groups::{self, times};
 use super::{Context, Order, column, titled};
-use crate::Result;
 use crate::aggregate::{self, Aggregate};
 use crate::control::Control;
 use crate::keys::{Key, Value, Values};
@@ -17,6 +16,7 @@ use crate::select::Filter;
 use crate::source::Source;
 use crate::stacks::FrameId;
 use crate::sums::{Sum, Sums};
+use crate::{Result, sort};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 
@@ -96,7 +96,7 @@ pub fn by_stack(names: &Names, sums: &Sums, options: &groups::Options, control: 
     let mut children: Vec<(FrameId, FrameId)> = list(stacks.len())?;
     children
         .extend((1..stacks.len() as u32).map(FrameId).filter(|id| total(*id) > 0).map(|id| (stacks.parent(id), id)));
-    children.sort_unstable_by_key(|(parent, id)| (*parent, Reverse(total(*id)), *id));
+    sort::by_key(&mut children, |(parent, id)| (*parent, Reverse(total(*id)), *id));
     let below = |frame: FrameId| {
         let begin = children.partition_point(|(parent, _)| *parent < frame);
         children[begin..].iter().take_while(move |(parent, _)| *parent == frame).map(|(_, id)| *id)
@@ -123,7 +123,9 @@ pub fn by_stack(names: &Names, sums: &Sums, options: &groups::Options, control: 
         let mut rows: Vec<(Vec<Value>, u64)> = leaves.get(&frame).map_or_else(Vec::new, |leaves| {
             leaves.iter().map(|(key, sum)| (key.clone(), amount(options.sort, sum))).collect()
         });
-        rows.sort_by(|(key, one), (other_key, other)| other.cmp(one).then_with(|| values.compare(key, other_key)));
+        sort::by(&mut rows, |(key, one), (other_key, other)| {
+            other.cmp(one).then_with(|| values.compare(key, other_key))
+        });
         for (key, amount) in rows {
             for (at, value) in key.iter().enumerate() {
                 room(&mut tree, 1)?;

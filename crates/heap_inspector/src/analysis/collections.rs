@@ -10,7 +10,6 @@
 
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId, Target};
@@ -23,6 +22,7 @@ use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::ruby::RubyVersion;
 use crate::select::Filter;
+use crate::{Result, sort};
 
 /// How an array or hash keeps its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -347,7 +347,7 @@ pub fn collections(
     let groups = by_group.into_iter().zip(grouping.keys(control)?).map(|(fill, key)| Group { key, fill });
     found.groups = gathered(groups, control)?;
     let rank = |fill: &Fill| (fill.wasted, fill.memsize);
-    found.groups.sort_unstable_by(|a, b| rank(&b.fill).cmp(&rank(&a.fill)).then_with(|| a.key.cmp(&b.key)));
+    sort::by(&mut found.groups, |a, b| rank(&b.fill).cmp(&rank(&a.fill)).then_with(|| a.key.cmp(&b.key)));
     for rest in &found.groups[limit.min(found.groups.len())..] {
         found.rest.0 += 1;
         found.rest.1.add(rest.fill);
@@ -413,7 +413,7 @@ impl Top {
     }
 
     fn sort(&mut self) {
-        self.nodes.sort_unstable_by(|(one, a), (other, b)| other.cmp(one).then(a.cmp(b)));
+        sort::by(&mut self.nodes, |(one, a), (other, b)| other.cmp(one).then(a.cmp(b)));
         self.nodes.truncate(self.limit);
     }
 

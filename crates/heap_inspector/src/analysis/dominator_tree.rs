@@ -1,7 +1,6 @@
 //! The upper part of a dominator tree for people: the objects that retain much one by one, the many small ones by class.
 
 use super::{Context, address_cell, column, edge_cell, key_cell, retained};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
@@ -11,6 +10,7 @@ use crate::memory::{STRIDE, room};
 use crate::report::{Cell, Column, Report, Rows, Section, TreeNode};
 use crate::source::Source;
 use crate::sums::Sum;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// How much of the tree is told.
@@ -238,7 +238,7 @@ fn below(
         });
     }
     let mut classes: Vec<Several> = classes.into_values().collect();
-    classes.sort_unstable_by(|a, b| b.retained.cmp(&a.retained).then_with(|| a.class.cmp(&b.class)));
+    sort::by(&mut classes, |a, b| b.retained.cmp(&a.retained).then_with(|| a.class.cmp(&b.class)));
     let kept = classes.iter().take(shown.width).take_while(|found| found.retained >= shown.min).count();
     let mut rest = Several::default();
     classes[kept..].iter().for_each(|found| rest.join(found));

@@ -6,7 +6,6 @@
 use super::dominator_tree::Shown;
 use super::grouping::Grouping;
 use super::{Context, column, key_cell, retained};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Dominator, Tree};
 use crate::heap::{Heap, NodeId};
@@ -17,6 +16,7 @@ use crate::memory::gathered;
 use crate::report::{Cell, Column, Report, Section, TreeNode};
 use crate::select::Filter;
 use crate::sums::Sum;
+use crate::{Result, sort};
 
 /// Objects of one key that those of the row above dominate immediately.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -125,7 +125,7 @@ pub fn dominators_by_key(
             places[members.group.unwrap_or(0)] = usize::MAX;
             members.row.rows = 1;
         }
-        found.sort_by_key(|members| std::cmp::Reverse(members.row.retained));
+        sort::by_key(&mut found, |members| std::cmp::Reverse(members.row.retained));
         let kept = found.iter().take(shown.width).take_while(|members| members.row.retained >= shown.min).count();
         let mut rest = Members { depth, ..Members::default() };
         found.drain(kept..).for_each(|members| rest.row.add(members.row));

@@ -6,7 +6,6 @@
 
 use super::grouping::Grouping;
 use super::{Context, column, fact, key_cell, note, of_all, share, titled};
-use crate::Result;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::human;
@@ -17,6 +16,7 @@ use crate::record::Flags;
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::ruby::pages::{self as ruby, Layout, Pages, SHOWN_SIZES, SizePages};
 use crate::select::Filter;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// A page that is at most this full is nearly empty: one part of so many.
@@ -166,7 +166,7 @@ pub fn fragmentation(
     found.hold(heap, nearly_empty, filter, limit, control)?;
     found.rest_pages = emptiest.len().saturating_sub(limit) as u64;
     // The share of live slots, compared without division.
-    emptiest.sort_unstable_by(|(slots, a), (other, b)| {
+    sort::by(&mut emptiest, |(slots, a), (other, b)| {
         let (one, two) = (u64::from(a.page.live) * other, u64::from(b.page.live) * slots);
         one.cmp(&two).then(a.number.cmp(&b.number))
     });
@@ -199,7 +199,7 @@ fn map(counted: &[Counted], layout: &Layout) -> Vec<PageMap> {
         .iter()
         .map(|counted| (counted.page.slot_size(layout), counted.number, counted.page.sum(layout)))
         .collect();
-    pages.sort_unstable_by_key(|(slot_size, number, _)| (*slot_size, *number));
+    sort::by_key(&mut pages, |(slot_size, number, _)| (*slot_size, *number));
     let percent = |cell: &[(u32, u64, Pages)]| {
         let (live, slots) = cell.iter().fold((0, 0), |(live, slots), (.., sum)| (live + sum.live, slots + sum.slots));
         u8::try_from(live * 100 / slots.max(1)).unwrap_or(100)
@@ -274,7 +274,7 @@ impl Fragmentation {
         }
         self.holders =
             sums.into_iter().zip(grouping.keys(control)?).map(|((sum, _), key)| Holders { key, ..sum }).collect();
-        self.holders.sort_unstable_by(|a, b| b.held_bytes.cmp(&a.held_bytes).then_with(|| a.key.cmp(&b.key)));
+        sort::by(&mut self.holders, |a, b| b.held_bytes.cmp(&a.held_bytes).then_with(|| a.key.cmp(&b.key)));
         for rest in &self.holders[limit.min(self.holders.len())..] {
             self.rest_holders.0 += 1;
             self.rest_holders.1.add(rest);

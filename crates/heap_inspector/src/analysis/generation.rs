@@ -12,7 +12,7 @@ use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sums;
-use crate::{Error, Result, threads};
+use crate::{Error, Result, sort, threads};
 
 /// A generation in detail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn numbers(values: &mut Values<'_>, sums: &Sums, control: &Control<'_>) -> Resul
             _ => None,
         })
         .collect();
-    numbers.sort_unstable();
+    sort::by(&mut numbers, Ord::cmp);
     Ok(numbers)
 }
 

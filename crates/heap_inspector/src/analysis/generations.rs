@@ -2,7 +2,6 @@
 
 use super::groups::{self, Estimate, Groups};
 use super::{Context, column, fact, note, share, titled, untraced};
-use crate::Result;
 use crate::control::Control;
 use crate::heap::Heap;
 use crate::human;
@@ -12,6 +11,7 @@ use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
+use crate::{Result, sort};
 
 /// The objects of one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -84,7 +84,7 @@ fn in_order(groups: Groups) -> Generations {
             Generation { number, sum: group.sum, estimate: group.estimate }
         })
         .collect();
-    generations.sort_by_key(|generation| generation.number);
+    sort::by_key(&mut generations, |generation| generation.number);
     Generations {
         generations,
         rest_generations: groups.rest_groups,

@@ -5,7 +5,7 @@ use crate::heap::{Domain, Heap, NodeId};
 use crate::keys::{Key, KeyValue, Value, Values};
 use crate::memory::{filled, list, map, room};
 use crate::select::Filter;
-use crate::{Error, Result};
+use crate::{Error, Result, sort};
 use hashbrown::HashMap;
 
 /// The nodes that pass a filter, in order.
@@ -66,7 +66,7 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize, control: &Control<
             names.extend(rank(&known).map(|rank| (rank, known)));
         }
     }
-    names.sort();
+    sort::by(&mut names, Ord::cmp);
     Ok(names.into_iter().take(limit).map(|(_, name)| name).collect())
 }
 
@@ -191,7 +191,7 @@ impl<'a> Grouping<'a> {
         });
         let terms = filter.domains().enumerate();
         let mut terms: Vec<_> = terms.map(|(at, domain)| (at, domain, Answers::default())).collect();
-        terms.sort_by_key(|(_, domain, _)| *domain == Domain::Site);
+        sort::by_key(&mut terms, |(_, domain, _)| *domain == Domain::Site);
         Grouping {
             heap,
             filter,

@@ -8,7 +8,6 @@ use super::chains;
 use super::diff::{Before, Diff, HolderGrowth, Holders, Trend};
 use super::grouping::Grouping;
 use super::suspects::{self, AccumulationPoint};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
@@ -17,6 +16,7 @@ use crate::labels::Labels;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
+use crate::{Result, sort};
 
 /// The `limit` holders of the most bytes of what came since the first dump and passes the filter; `tree` and
 /// `shortest_paths` are the last dump's.
@@ -48,7 +48,7 @@ pub fn growth(
             (anchor, std::iter::once(0).chain(sums).collect(), place.count())
         })
         .collect();
-    places.sort_unstable_by(|(a, one, _), (b, other, _)| other.last().cmp(&one.last()).then(a.cmp(b)));
+    sort::by(&mut places, |(a, one, _), (b, other, _)| other.last().cmp(&one.last()).then(a.cmp(b)));
     let cut = places.split_off(limit.min(places.len()));
     let mut rest = Sum::default();
     for (_, memsizes, count) in &cut {

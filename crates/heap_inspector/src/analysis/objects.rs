@@ -13,7 +13,7 @@ use crate::heap::{Heap, NodeId};
 use crate::keys::{Key, KeyValue, Values};
 use crate::memory::reach;
 use crate::select::Filter;
-use crate::{Error, Result, threads};
+use crate::{Error, Result, sort, threads};
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -490,7 +490,7 @@ fn key_ranks(heap: &Heap, key: Key, ids: &[NodeId], control: &Control<'_>) -> Re
     let groups: Vec<usize> = ids.iter().map(|id| grouping.group(*id).unwrap_or(0)).collect();
     let keys = grouping.keys(control)?;
     let mut sorted: Vec<usize> = (0..keys.len()).collect();
-    sorted.sort_unstable_by(|one, other| keys[*one].cmp(&keys[*other]));
+    sort::by(&mut sorted, |one, other| keys[*one].cmp(&keys[*other]));
     let mut places = vec![0u64; keys.len()];
     sorted.iter().enumerate().for_each(|(place, group)| places[*group] = place as u64);
     Ok(groups.into_iter().map(|group| places[group]).collect())

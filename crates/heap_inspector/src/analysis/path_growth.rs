@@ -11,7 +11,6 @@ use super::grouping::Grouping;
 use super::in_use::{CACHES, own_bytes};
 use super::normalised::{NormalisedPath, NormalisedPaths, PathId};
 use super::work::{Rate, Work};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
@@ -21,6 +20,7 @@ use crate::memory::map;
 use crate::record::Type;
 use crate::select::Filter;
 use crate::sums::Sum;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
@@ -121,7 +121,7 @@ impl ByPath {
     #[must_use]
     pub fn growth(&self) -> Vec<Growth> {
         let mut growth: Vec<Growth> = self.found.iter().filter_map(|(path, found)| self.grown(path, found)).collect();
-        growth.sort_by(|a, b| b.memsize_delta().cmp(&a.memsize_delta()).then_with(|| a.key.cmp(&b.key)));
+        sort::by(&mut growth, |a, b| b.memsize_delta().cmp(&a.memsize_delta()).then_with(|| a.key.cmp(&b.key)));
         growth
     }
 
@@ -168,7 +168,7 @@ impl ByPath {
         let mut rising: Vec<Rising> = tops.iter().map(|top| self.risen(top, &tops)).collect();
         let least = |one: &Rising| self.worked(&one.steps).into_iter().min().unwrap_or(0);
         rising.retain(|one| least(one) >= floor);
-        rising.sort_by(|a, b| least(b).cmp(&least(a)).then_with(|| a.path.cmp(&b.path)));
+        sort::by(&mut rising, |a, b| least(b).cmp(&least(a)).then_with(|| a.path.cmp(&b.path)));
         rising
     }
 

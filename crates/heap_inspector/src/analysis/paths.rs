@@ -6,7 +6,6 @@
 use super::chains::{Chain, Step, Told, root_categories, root_edge};
 use super::verdicts::{AtWork, Fault, Judge, Judged, Rules};
 use super::{Context, address_cell, bytes_cell, column, edge_cell, fact, note, share};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Dominator, Tree};
@@ -16,6 +15,7 @@ use crate::labels::{Edge, Labels, code};
 use crate::record::Type;
 use crate::report::{Cell, Column, Facts, Level, Path, Report, Section, TreeNode};
 use crate::source::Source;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// The chains to one object.
@@ -361,7 +361,7 @@ fn group(
         members.memsize = members.memsize.saturating_add(bytes);
     }
     let mut groups: Vec<Members> = groups.into_values().filter(|group| group.targets >= least.max(1)).collect();
-    groups.sort_unstable_by(|a, b| b.targets.cmp(&a.targets).then_with(|| (&a.class, a.code).cmp(&(&b.class, b.code))));
+    sort::by(&mut groups, |a, b| b.targets.cmp(&a.targets).then_with(|| (&a.class, a.code).cmp(&(&b.class, b.code))));
     groups.truncate(width);
     groups
 }

@@ -7,7 +7,6 @@
 
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, note, of_all, share, titled};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId};
@@ -19,6 +18,7 @@ use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
 use crate::threads;
+use crate::{Result, sort};
 
 /// A single object and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -68,12 +68,12 @@ pub fn holders(
         // Twice as many as asked for are kept, so that sorting them out is rare.
         found.push((retained, id));
         if found.len() >= limit.saturating_mul(2).max(1 << 12) {
-            found.sort_unstable_by(by_bytes);
+            sort::by(&mut found, by_bytes);
             found.truncate(limit);
             least = found.last().map_or(u64::MAX, |(retained, _)| retained.saturating_add(1));
         }
     }
-    found.sort_unstable_by(by_bytes);
+    sort::by(&mut found, by_bytes);
     found.truncate(limit);
     let mut labels = Labels::new(heap);
     let ids: Vec<NodeId> = found.iter().map(|(_, id)| *id).collect();
@@ -161,7 +161,7 @@ pub fn groups(
         .zip(grouping.keys(control)?)
         .map(|((sum, retained_memsize, retained_count), key)| Group { key, sum, retained_memsize, retained_count });
     let mut groups = gathered(groups, control)?;
-    groups.sort_unstable_by(|a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
+    sort::by(&mut groups, |a, b| b.retained_memsize.cmp(&a.retained_memsize).then_with(|| a.key.cmp(&b.key)));
     let kept = limit.unwrap_or(groups.len()).min(groups.len());
     let mut rest = Own::default();
     groups[kept..].iter().for_each(|group| rest.add(group.sum));

@@ -16,7 +16,7 @@ use crate::record::repair::{Repair, repair};
 use crate::record::{Text, Type};
 use crate::report::{Cell, Column, Facts, Path, Report, Rest, Section, Table};
 use crate::source::Source;
-use crate::{Error, Result};
+use crate::{Error, Result, sort};
 use serde_json::Value;
 
 /// Bytes of a field that are shown.
@@ -143,7 +143,7 @@ pub fn show_by(
     let mut from: Vec<NodeId> = referrers.of(id).collect();
     from.dedup();
     let rest_referrers = from.len().saturating_sub(limit) as u64;
-    from.sort_by_key(|referrer| std::cmp::Reverse(tree.retained(*referrer)));
+    sort::by_key(&mut from, |referrer| std::cmp::Reverse(tree.retained(*referrer)));
     from.truncate(limit);
     let class = heap.class(id).map(|class| (Edge::Class, Target::Node(class)));
     let count = heap.references(id).len();

@@ -3,7 +3,6 @@
 //! Ruby dumps the text of 7-bit strings that own it; of others (shared, not ASCII) it does not, and these are counted apart.
 
 use super::{Context, Order, column, titled};
-use crate::Result;
 use crate::aggregate::texts::SHOWN;
 use crate::aggregate::{self, Aggregate, Texts};
 use crate::keys::{Key, Values};
@@ -14,6 +13,7 @@ use crate::scan;
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// How many sites of a text are named; the others are summed up.
@@ -100,7 +100,7 @@ pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Order, li
                 }
             }
             let mut sites: Vec<(String, u64)> = by_site.into_iter().collect();
-            sites.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            sort::by(&mut sites, |a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             let rest_sites = sites.len().saturating_sub(SITES) as u64;
             sites.truncate(SITES);
             DuplicateString {

@@ -17,7 +17,6 @@ use super::normalised::NormalisedPath;
 use super::path_growth::Pathed;
 use super::verdicts::{Growth, Judge, Judged};
 use super::work::{Rate, Work};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
@@ -29,6 +28,7 @@ use crate::record::Type;
 use crate::sampling::Sampling;
 use crate::source::Source;
 use crate::threads;
+use crate::{Result, sort};
 use anchors::{Anchors, older, older_on_path};
 use growth::Course;
 use hashbrown::HashMap;
@@ -415,7 +415,7 @@ fn by_age(
     };
     let mut ranked: Vec<(AccumulationPoint, Accumulation)> =
         places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
-    ranked.sort_by(|(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
+    sort::by(&mut ranked, |(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit.saturating_add(SIMILAR));
     ranked.iter_mut().for_each(|(_, place)| place.rank = (1, score(place) as u64));
     let mut found = name(

@@ -6,7 +6,6 @@
 
 use super::grouping::Grouping;
 use super::{Context, address_cell, column, fact, key_cell, retained};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::heap::{Heap, NodeId, Target};
@@ -18,6 +17,7 @@ use crate::report::{Cell, Column, Facts, Report, Rest, Section, Table};
 use crate::select::Filter;
 use crate::source::Source;
 use crate::sums::Sum;
+use crate::{Result, sort};
 use hashbrown::{HashMap, HashSet};
 
 /// What it is.
@@ -133,7 +133,7 @@ pub fn threads(
         kinds.push((id, kind));
     }
     let all: HashSet<NodeId> = kinds.iter().map(|(id, _)| *id).collect();
-    kinds.sort_unstable_by_key(|(id, _)| (std::cmp::Reverse(tree.retained(*id)), *id));
+    sort::by_key(&mut kinds, |(id, _)| (std::cmp::Reverse(tree.retained(*id)), *id));
     kinds[limit.min(kinds.len())..].iter().for_each(|(id, _)| found.rest.add(own(heap, *id)));
     kinds.truncate(limit);
 

@@ -11,7 +11,6 @@ use super::grouping::Grouping;
 use super::groups::{self, Groups, Shows};
 use super::retained;
 use super::{Context, address_cell, column, fact, key_cell, note, share, titled};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::graph::targets;
@@ -24,6 +23,7 @@ use crate::record::{Flags, Type};
 use crate::report::{Cell, Column, Facts, Level, Report, Rest, Section, Table};
 use crate::source::Source;
 use crate::sums::{Sum, Sums};
+use crate::{Result, sort};
 
 /// An unreachable object and what hangs on it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -221,8 +221,8 @@ impl Unreachable {
             sum,
         });
         let mut groups = gathered(groups, control)?;
-        groups.sort_unstable_by(|a, b| b.sum.memsize.cmp(&a.sum.memsize).then_with(|| a.key.cmp(&b.key)));
-        passed.sort_unstable_by(|a, b| b.1.memsize.cmp(&a.1.memsize).then_with(|| a.0.cmp(&b.0)));
+        sort::by(&mut groups, |a, b| b.sum.memsize.cmp(&a.sum.memsize).then_with(|| a.key.cmp(&b.key)));
+        sort::by(&mut passed, |a, b| b.1.memsize.cmp(&a.1.memsize).then_with(|| a.0.cmp(&b.0)));
         let limit = asked.limit.unwrap_or(usize::MAX);
         for rest in &groups[limit.min(groups.len())..] {
             self.rest_roots.0 += 1;

@@ -5,6 +5,7 @@
 use crate::heap::Heap;
 use crate::human;
 use crate::report::Cell;
+use crate::sort;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +122,7 @@ impl Work {
         };
         let mut units: Vec<Unit> = names.into_iter().map(unit).collect::<Option<_>>()?;
         units.retain(|unit| unit.sum() > 0);
-        units.sort_by_key(|unit| std::cmp::Reverse(unit.sum()));
+        sort::by_key(&mut units, |unit| std::cmp::Reverse(unit.sum()));
         let times: Option<Vec<f64>> = told.iter().map(|one| one.uptime.filter(|uptime| uptime.is_finite())).collect();
         let seconds = times.and_then(|times| {
             times

@@ -1,7 +1,6 @@
 //! What is alive as a profile: by the stack or line that allocated it, or by the classes of what dominates it.
 
 use super::{Contents, FileFormat, Frames, Options, failed, speedscope};
-use crate::Result;
 use crate::analysis::dominator_tree::Shown;
 use crate::analysis::dominators_by_key;
 use crate::control::Control;
@@ -13,6 +12,7 @@ use crate::sampling::Sampling;
 use crate::snapshot::Named;
 use crate::stacks::FrameId;
 use crate::symbols::SiteId;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 use heap_inspector_tracer::profile::{Profile, ProfileFrame, Row};
 use std::io::Write;
@@ -178,7 +178,7 @@ fn by_allocation(heap: &Heap, by: Frames, options: &Options, control: &Control<'
     profile.rows =
         rows.into_iter().map(|((frame, class), (count, bytes))| row(Some(frame), class, count, bytes)).collect();
     let key = |row: &Row| (row.frame, row.class.clone());
-    profile.rows.sort_by(|a, b| b.inuse_space.total_cmp(&a.inuse_space).then_with(|| key(a).cmp(&key(b))));
+    sort::by(&mut profile.rows, |a, b| b.inuse_space.total_cmp(&a.inuse_space).then_with(|| key(a).cmp(&key(b))));
     let mut notes = Vec::new();
     if is_sampled {
         notes.push(format!(

@@ -6,8 +6,7 @@
 use super::sql::Period;
 use crate::control::Control;
 use crate::export::parquet::schema::{DUMP, Kind, TABLES, Table};
-use crate::{Error, Result, threads};
-use globset::GlobBuilder;
+use crate::{Error, Result, patterns, sort, threads};
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
@@ -55,7 +54,7 @@ impl Files {
                 None => local(place, &mut found, control)?,
             }
         }
-        found.sort();
+        sort::by(&mut found, Ord::cmp);
         found.dedup();
         found.retain(|path| service.is_none_or(|service| is_of(path, service)) && is_within(path, period));
         let checked = checked(&found, control)?;
@@ -67,7 +66,7 @@ impl Files {
             }
         }
         files.groups = by_shape.into_values().collect();
-        files.groups.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        sort::by(&mut files.groups, |a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         Ok(files)
     }
 
@@ -90,7 +89,7 @@ impl Files {
     /// Puts the files that an engine found by [`Files::patterns`] in the place of these, but those that are of another service, another
     /// time or another table by their names.
     pub fn list(&mut self, mut found: Vec<String>, service: Option<&str>, period: &Period) {
-        found.sort();
+        sort::by(&mut found, Ord::cmp);
         found.dedup();
         found.retain(|name| {
             let path = Path::new(name);
@@ -116,7 +115,7 @@ impl Files {
             *group = kept;
         }
         self.groups.retain(|group| !group.is_empty());
-        self.left_out.sort();
+        sort::by(&mut self.left_out, Ord::cmp);
         self.left_out.len() - before
     }
 }
@@ -165,8 +164,8 @@ fn local(place: &Path, found: &mut Vec<PathBuf>, control: &Control<'_>) -> Resul
 }
 
 fn by_pattern(words: &str, found: &mut Vec<PathBuf>, control: &Control<'_>) -> Result<()> {
-    let refused = |error| Error::usage(format!("{words:?} is no pattern of files: {error}"));
-    let glob = GlobBuilder::new(words).literal_separator(true).build().map_err(refused)?.compile_matcher();
+    let options = patterns::Options { stops_at_slashes: true, ..Default::default() };
+    let glob = patterns::compile([words], options).map_err(Error::usage)?;
     let plain: PathBuf = Path::new(words)
         .iter()
         .take_while(|part| part.to_str().is_some_and(|part| !part.contains(['*', '?', '[', '{'])))
@@ -178,7 +177,7 @@ fn by_pattern(words: &str, found: &mut Vec<PathBuf>, control: &Control<'_>) -> R
         0,
         &mut |path| {
             let named = path.strip_prefix("./").map_or(path.as_path(), |path| path).to_owned();
-            if glob.is_match(&named) {
+            if glob.is_match(&named.to_string_lossy()) {
                 found.push(named);
             }
         },

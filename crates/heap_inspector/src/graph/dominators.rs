@@ -106,7 +106,7 @@ impl Search {
     }
 
     /// Follows some edges of a node, up to one that leads where the search was not yet: the number and the node there.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, heap: &Heap, frame: &mut Frame) -> Option<(u32, u32)> {
         if frame.next > frame.end {
             return None;
@@ -127,7 +127,7 @@ impl Search {
     }
 
     /// Takes in an edge; the number of the node that it leads to, where that had none.
-    #[inline]
+    #[inline(always)]
     fn follow(&mut self, target: u32, source: u32) -> Option<u32> {
         // The node that a dangling reference leads to has no place among the numbers.
         let number = self.numbers.get_mut(target as usize)?;
@@ -308,6 +308,7 @@ impl Tree {
     }
 
     /// What dominates the object immediately.
+    #[inline(always)]
     #[must_use]
     pub fn dominator(&self, id: NodeId) -> Dominator {
         match self.idoms[id.0 as usize] {
@@ -395,6 +396,7 @@ impl Children {
     }
 
     /// What `of` dominates immediately, in the order of the dump; nothing of [`Dominator::Unreachable`].
+    #[inline(always)]
     pub fn of(&self, of: Dominator) -> impl ExactSizeIterator<Item = NodeId> + '_ {
         let nodes = match of {
             Dominator::Node(id) => self.rows.of(id.0),

@@ -21,7 +21,7 @@ impl Counts {
     }
 
     /// One more for a list.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, list: u32) {
         self.0[list as usize] += 1;
     }
@@ -48,7 +48,7 @@ pub(crate) struct Room(Rows);
 
 impl Room {
     /// Puts an item before those that the list has. No list may get another number than was counted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, list: u32, item: u32) {
         let place = &mut self.0.begins[list as usize];
         *place -= 1;
@@ -71,7 +71,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// What a list holds.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(&self, list: u32) -> &[u32] {
         &self.items[self.begins[list as usize] as usize..self.begins[list as usize + 1] as usize]
     }

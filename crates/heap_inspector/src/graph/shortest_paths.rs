@@ -11,11 +11,11 @@
 
 use super::dominators::UNREACHABLE;
 use super::{ROOT, Referrers, targets};
-use crate::Result;
 use crate::control::Control;
 use crate::heap::{DANGLING, Heap, NodeId, Target};
 use crate::memory::{filled, list};
 use crate::record::Type;
+use crate::{Result, sort};
 use hashbrown::HashSet;
 
 /// What a step costs.
@@ -72,20 +72,14 @@ impl ShortestPaths {
             order.push(node);
             // All targets and then the class, each looked up once for a node, not for each of its edges.
             let (cost, class) = (cost + cost_off(heap, node), heap.packed_class(NodeId(node)));
-            let mut step = |target: u32, cost: u32| {
-                // Most edges lead to what is reached more cheaply already.
-                if search.is_cheaper(target, cost) {
-                    let avoided = if avoids(NodeId(target)) { AVOIDED } else { 0 };
-                    search.reach(node, target, cost + avoided);
-                }
-            };
             for target in heap.packed_targets(NodeId(node)) {
                 if *target != DANGLING {
-                    step(*target, cost + if *target == class { TO_CLASS } else { 0 });
+                    let cost = cost + if *target == class { TO_CLASS } else { 0 };
+                    search.step(node, *target, cost, &avoids);
                 }
             }
             if class != DANGLING {
-                step(class, cost + TO_CLASS);
+                search.step(node, class, cost + TO_CLASS, &avoids);
             }
         }
         Ok(ShortestPaths { parents: search.from, costs: search.costs, order })
@@ -206,7 +200,7 @@ impl ShortestPaths {
                 found.push((cost, chain));
             }
         }
-        found.sort_by_key(|(cost, _)| *cost);
+        sort::by_key(&mut found, |(cost, _)| *cost);
         let mut chains = vec![path];
         chains.extend(found.into_iter().map(|(_, chain)| chain));
         chains.truncate(limit);
@@ -239,6 +233,7 @@ fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
 }
 
 /// What the step from one node to another costs.
+#[inline(always)]
 fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
     cost_off(heap, from) + to_class(heap, from, to)
 }
@@ -259,6 +254,7 @@ fn cost_off(heap: &Heap, from: u32) -> u32 {
 }
 
 /// What it costs beside that to an object's own class.
+#[inline(always)]
 fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
     if to == heap.packed_class(NodeId(from)) { TO_CLASS } else { 0 }
 }
@@ -292,11 +288,12 @@ impl Search {
     }
 
     /// Whether that is less than what it costs to reach the node so far.
-    #[inline]
+    #[inline(always)]
     fn is_cheaper(&self, to: u32, cost: u32) -> bool {
         cost < u32::from(self.low[to as usize]) || cost >= u32::from(LOW) && cost < self.costs[to as usize]
     }
 
+    #[inline(always)]
     fn reach(&mut self, from: u32, to: u32, cost: u32) {
         if self.is_cheaper(to, cost) {
             self.costs[to as usize] = cost;
@@ -307,7 +304,17 @@ impl Search {
         }
     }
 
+    /// The same, more dearly where the node is to be avoided. Most edges lead to what is reached more cheaply already.
+    #[inline(always)]
+    fn step(&mut self, from: u32, to: u32, cost: u32, avoids: &impl Fn(NodeId) -> bool) {
+        if self.is_cheaper(to, cost) {
+            let avoided = if avoids(NodeId(to)) { AVOIDED } else { 0 };
+            self.reach(from, to, cost + avoided);
+        }
+    }
+
     /// The cheapest node that was not given yet, and its cost.
+    #[inline(always)]
     fn next(&mut self) -> Option<(u32, u32)> {
         while self.waiting > 0 {
             let Some(node) = self.buckets[self.cost as usize % BUCKETS].pop() else {

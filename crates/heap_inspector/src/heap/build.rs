@@ -18,7 +18,7 @@ use crate::source::Source;
 use crate::stacks::Numbered;
 use crate::sums::Totals;
 use crate::symbols::{SiteId, Symbol, bounded};
-use crate::{Error, Result, threads};
+use crate::{Error, Result, sort, threads};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -241,7 +241,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
         Worker { number, joined: &joined, tables, tracer, totals, pages, chunk, refused: None }
     };
     let (mut workers, mut diagnostics) = scan::scan(source, options, make)?;
-    workers.sort_by_key(|worker| worker.number);
+    sort::by_key(&mut workers, |worker| worker.number);
     let mut totals = Totals::default();
     let mut pages = PageTable::default();
     for worker in &mut workers {

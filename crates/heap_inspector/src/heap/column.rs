@@ -52,13 +52,13 @@ impl Column {
             ($variant:ident, $cell:ty, $beyond:expr) => {{
                 room(&mut big, $beyond)?;
                 let mut cells = list(rows)?;
-                cells.extend((0..rows).map(|row| {
+                for row in 0..rows {
                     let number = number(row);
                     if number >= u64::from(<$cell>::MAX) {
                         big.push((row as u32, number));
                     }
-                    number.min(u64::from(<$cell>::MAX)) as $cell
-                }));
+                    cells.push(number.min(u64::from(<$cell>::MAX)) as $cell);
+                }
                 Cells::$variant(cells)
             }};
         }
@@ -91,7 +91,7 @@ impl Column {
     }
 
     /// The number of a row.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, row: usize) -> u64 {
         match &self.cells {
             Cells::Same(_, number) => *number,

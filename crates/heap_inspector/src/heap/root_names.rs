@@ -4,6 +4,7 @@
 
 use super::NodeId;
 use crate::record::Record;
+use crate::sort;
 use crate::sums::Totals;
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ impl RootNames {
         });
         let mut names: Vec<_> = names.collect();
         // The first of several stands for all.
-        names.sort_by_key(|(holder, target, _)| (*holder, *target));
+        sort::by_key(&mut names, |(holder, target, _)| (*holder, *target));
         names.dedup_by_key(|(holder, target, _)| (*holder, *target));
         let is_native = totals.taken::<Taken>().is_some_and(|taken| taken.dumper == "native");
         RootNames { is_native, names }

@@ -1,7 +1,7 @@
 //! Numbers of as many bytes as they need (LEB128), and addresses as steps from others.
 
 /// Appends a number, seven bits a byte, the lowest first.
-#[inline]
+#[inline(always)]
 pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -11,7 +11,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Reads one at a place and moves it on; none where the bytes end, or the number does not.
-#[inline]
+#[inline(always)]
 pub(super) fn take(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let first = *bytes.get(*at)?;
     *at += 1;
@@ -32,26 +32,26 @@ pub(super) fn take(bytes: &[u8], at: &mut usize) -> Option<u64> {
 }
 
 /// Small numbers for numbers near zero of either sign.
-#[inline]
+#[inline(always)]
 pub(super) fn zigzag(signed: i64) -> u64 {
     (signed << 1 ^ signed >> 63) as u64
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 /// How far an address is from another, small for near ones at multiples of 8: the three lowest bits stand on top, where they are those of
 /// the sign unless they are set.
-#[inline]
+#[inline(always)]
 pub(super) fn step(address: u64, from: u64) -> u64 {
     let distance = address.wrapping_sub(from);
     zigzag((distance as i64 >> 3) ^ (distance << 61) as i64)
 }
 
 /// The address that a step leads to.
-#[inline]
+#[inline(always)]
 pub(super) fn follow(step: u64, from: u64) -> u64 {
     let step = unzigzag(step) as u64;
     let sign = (step >> 60 & 1) * 7;
@@ -74,7 +74,7 @@ impl Recent {
     }
 
     /// Writes the place of an address plus 1, or 0 and the step to it where another is there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&mut self, out: &mut Vec<u8>, address: u64, from: u64) {
         let place = Recent::place(address);
         if self.0[place] == address {
@@ -86,7 +86,7 @@ impl Recent {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, bytes: &[u8], at: &mut usize, from: u64) -> Option<u64> {
         match take(bytes, at)? {
             0 => {

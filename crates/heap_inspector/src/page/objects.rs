@@ -1,7 +1,6 @@
 //! The objects that the page can be walked through: fields, references, referrers, what each dominates, and the way from a root.
 
 use super::cells::{LONGEST, VALUE, cut, name};
-use crate::Result;
 use crate::analysis::{chains, retained, show};
 use crate::control::Control;
 use crate::graph::Referrers;
@@ -12,6 +11,7 @@ use crate::keys::Key;
 use crate::labels::{Edge, Labels};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::{Result, sort};
 use hashbrown::{HashMap, HashSet};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -89,7 +89,7 @@ fn biggest(tree: &Tree, ids: &mut Vec<NodeId>) -> usize {
         ids.select_nth_unstable_by_key(OTHERS, rank);
         ids.truncate(OTHERS);
     }
-    ids.sort_unstable_by_key(rank);
+    sort::by_key(ids, rank);
     rest
 }
 

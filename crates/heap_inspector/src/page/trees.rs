@@ -61,7 +61,8 @@ pub(super) fn trees(heap: &Heap, tree: &Tree, source: &Source, control: &Control
 /// stands under.
 fn biggest(rows: Vec<Row>) -> Vec<Value> {
     let mut sizes: Vec<u64> = rows.iter().map(|row| row.0).collect();
-    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.sort_unstable();
+    sizes.reverse();
     let least = sizes.get(ROWS).map_or(0, |bytes| bytes + 1);
     rows.into_iter().filter(|row| row.0 >= least).map(|row| row.1).collect()
 }

@@ -17,7 +17,7 @@ use crate::page::{self, Page};
 use crate::report::{Cell, Facts, Report, Section};
 use crate::scan::Options;
 use crate::snapshot::{self, Index, Said, Snapshot};
-use crate::{Error, Result};
+use crate::{Error, Result, sort};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ fn in_order(loaded: Vec<Loaded>) -> InOrder {
         .enumerate()
         .map(|(at, dump)| (order.iter().position(|other| *other == at).unwrap_or(at), dump))
         .collect();
-    numbered.sort_by_key(|(place, _)| *place);
+    sort::by_key(&mut numbered, |(place, _)| *place);
     let loaded: Vec<Loaded> = numbered.into_iter().map(|(_, dump)| dump).collect();
     let names: Vec<&str> = loaded.iter().map(|dump| &dump.name[..]).collect();
     let word = diff::sorted_note(&names);

@@ -133,7 +133,7 @@ impl Scanner {
     }
 
     /// Reads `{...}` and returns what follows.
-    #[inline]
+    #[inline(always)]
     fn fields<'a>(
         &mut self,
         input: &'a [u8],
@@ -259,7 +259,7 @@ impl Scanner {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn known_tail<'a>(&mut self, rest: &'a [u8], record: &mut Record<'_>) -> Option<&'a [u8]> {
         for step in 0..self.tails.len() {
             let at = (self.last + step) % self.tails.len();
@@ -299,7 +299,7 @@ fn end_of_line<'a>(rest: &'a [u8], newlines: &mut u32) -> Option<&'a [u8]> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn type_of(name: &[u8]) -> Type {
     match name {
         b"STRING" => Type::String,
@@ -313,7 +313,7 @@ fn type_of(name: &[u8]) -> Type {
 }
 
 /// Reads `0x7f…"`, the opening quote being passed. `"0x"` is how Ruby would print a null pointer.
-#[inline]
+#[inline(always)]
 fn address(rest: &[u8]) -> Option<(u64, &[u8])> {
     if let Some(chunk) = rest.first_chunk::<15>()
         && chunk[14] == b'"'
@@ -326,16 +326,16 @@ fn address(rest: &[u8]) -> Option<(u64, &[u8])> {
     address_any(rest)
 }
 
-#[inline]
+#[inline(always)]
 fn twelve_digits(chunk: &[u8; 15]) -> Option<u64> {
     let high = u64::from_be_bytes(*chunk[2..].first_chunk()?);
     let low = u64::from_be_bytes(*chunk[6..].first_chunk()?);
-    (is_hex(high) && is_hex(low)).then(|| eight_digits(high) << 16 | eight_digits(low) & 0xffff)
+    if is_hex(high) && is_hex(low) { Some(eight_digits(high) << 16 | eight_digits(low) & 0xffff) } else { None }
 }
 
 /// Whether all eight bytes are lower-case hexadecimal digits. Sums stay within their bytes, but for bytes of 128 and more, which are
 /// refused whatever they do to their neighbours.
-#[inline]
+#[inline(always)]
 fn is_hex(bytes: u64) -> bool {
     const HIGH: u64 = 0x80 * ONES;
     let digit = bytes ^ (0x30 * ONES); // 0 to 9
@@ -346,7 +346,7 @@ fn is_hex(bytes: u64) -> bool {
 }
 
 /// The value of eight digits, the first in the highest byte: their low halves, plus 9 for letters, pushed together.
-#[inline]
+#[inline(always)]
 fn eight_digits(bytes: u64) -> u64 {
     let halves = (bytes & 0x0f0f_0f0f_0f0f_0f0f) + 9 * (bytes >> 6 & 0x0101_0101_0101_0101);
     let pairs = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
@@ -419,7 +419,7 @@ pub(super) fn each_name(list: &[u8]) -> impl Iterator<Item = Option<Text<'_>>> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn number(rest: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     let mut at = 0;
@@ -428,7 +428,7 @@ fn number(rest: &[u8]) -> Option<(u64, &[u8])> {
         at += 1;
     }
     // JSON has no numbers with leading zeros.
-    (at == 1 || at > 1 && rest[0] != b'0').then(|| (value, &rest[at..]))
+    if at == 1 || at > 1 && rest[0] != b'0' { Some((value, &rest[at..])) } else { None }
 }
 
 fn signed(rest: &[u8]) -> Option<(i64, &[u8])> {
@@ -438,7 +438,7 @@ fn signed(rest: &[u8]) -> Option<(i64, &[u8])> {
     Some((if negative { -value } else { value }, rest))
 }
 
-#[inline]
+#[inline(always)]
 fn small(rest: &[u8]) -> Option<(u32, &[u8])> {
     let (value, rest) = number(rest)?;
     Some((u32::try_from(value).ok()?, rest))
@@ -459,7 +459,7 @@ fn text(rest: &[u8]) -> Option<(Text<'_>, &[u8])> {
 }
 
 /// Where the first quote, backslash or newline is, if among the next 16 bytes, as in most texts: there a call of memchr costs more.
-#[inline]
+#[inline(always)]
 fn short_end(rest: &[u8]) -> Option<usize> {
     let (chunks, _) = rest.first_chunk::<16>()?.as_chunks();
     chunks.iter().enumerate().find_map(|(at, chunk)| {
@@ -470,7 +470,7 @@ fn short_end(rest: &[u8]) -> Option<usize> {
 }
 
 /// The high bit of the lowest byte that is zero; above it others may be set too.
-#[inline]
+#[inline(always)]
 fn zeros(bytes: u64) -> u64 {
     bytes.wrapping_sub(ONES) & !bytes & (ONES << 7)
 }

@@ -10,6 +10,7 @@ use crate::human;
 use crate::report::{
     Cell, Column, Facts, Level, List, Note, Path, Report, Row, Rows, Section, Table, Tree, edge_column,
 };
+use crate::sort;
 use std::fmt::{self, Write as _};
 use textwrap::WordSeparator;
 use textwrap::core::Word;
@@ -513,7 +514,7 @@ impl Page<'_, '_> {
         let mut left = left - least.iter().sum::<usize>();
         // Those that want little come first: what they leave over goes to the others.
         let mut order: Vec<usize> = (0..flexible.len()).collect();
-        order.sort_by_key(|at| most[*at] - least[*at]);
+        sort::by_key(&mut order, |at| most[*at] - least[*at]);
         for (done, &at) in order.iter().enumerate() {
             let more = (most[at] - least[at]).min(left / (order.len() - done));
             left -= more;

@@ -10,6 +10,7 @@
 use super::claims::Free;
 use super::maps::{Area, PAGE};
 use super::own::Own;
+use heap_inspector::sort;
 
 /// Non-main arenas are made of heaps that begin at multiples of it.
 const HEAP: u64 = 64 << 20;
@@ -240,7 +241,7 @@ impl<'a> Walk<'a> {
             }
         }
         let mut heads: Vec<usize> = (0..places).filter(|place| chains[*place] > 0).collect();
-        heads.sort_by_key(|place| std::cmp::Reverse(chains[*place]));
+        sort::by_key(&mut heads, |place| std::cmp::Reverse(chains[*place]));
         let first = |place: usize| (at + place as u64 * 16, word(&self.window, place * 16 + 8) & 1 != 0);
         let heads: Vec<(u64, bool)> = heads.into_iter().take(CANDIDATES).map(first).collect();
         heads.into_iter().find_map(|first| self.follow(at, end, first))

@@ -1,7 +1,6 @@
 //! Groups in all dumps: how each went, and which grew.
 
 use super::{Diff, at_once};
-use crate::Result;
 use crate::analysis::grouping::Grouping;
 use crate::analysis::groups::{self, Groups};
 use crate::analysis::work::{Rate, Work};
@@ -14,6 +13,7 @@ use crate::names::TRACER_STRUCT;
 use crate::select::Filter;
 use crate::sums::Sum;
 use crate::symbols::{Symbol, Symbols};
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// How a group went from dump to dump.
@@ -280,7 +280,7 @@ pub fn growth(
             Some(growth)
         })
         .collect();
-    growth.sort_by(|a, b| b.rank().cmp(&a.rank()).then_with(|| a.key.cmp(&b.key)));
+    sort::by(&mut growth, |a, b| b.rank().cmp(&a.rank()).then_with(|| a.key.cmp(&b.key)));
     Ok(growth)
 }
 

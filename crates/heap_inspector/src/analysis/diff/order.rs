@@ -3,6 +3,7 @@
 use crate::analysis::note;
 use crate::heap::Heap;
 use crate::report::{Level, Section};
+use crate::sort;
 
 /// What a dump tells of when and of which process it was taken, where heap_inspector took it. A claim, like all of a dump.
 #[derive(serde::Deserialize)]
@@ -41,7 +42,7 @@ pub fn order(heaps: &[&Heap]) -> Option<Vec<usize>> {
     let times: Vec<&str> = taken.iter().map(Taken::sortable).collect::<Option<_>>()?;
     let is_told = taken.iter().all(|one| one.pid.is_some() && !one.is_other(&taken[0]));
     let mut order: Vec<usize> = (0..heaps.len()).collect();
-    order.sort_by_key(|at| times[*at]);
+    sort::by_key(&mut order, |at| times[*at]);
     (is_told && !order.is_sorted()).then_some(order)
 }
 

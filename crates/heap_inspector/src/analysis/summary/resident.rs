@@ -3,6 +3,7 @@
 
 use super::super::{column, share};
 use crate::report::{Cell, Column, Table};
+use crate::sort;
 use serde_json::Value;
 
 /// Rows that are read, and letters of a name.
@@ -37,7 +38,7 @@ pub(crate) fn parts(meta: &Value) -> Option<Vec<Part>> {
     };
     let mut parts = rows.iter().map(part).collect::<Option<Vec<Part>>>()?;
     let sum = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.bytes))?;
-    parts.sort_by(|one, other| other.bytes.cmp(&one.bytes).then_with(|| one.name.cmp(&other.name)));
+    sort::by(&mut parts, |one, other| other.bytes.cmp(&one.bytes).then_with(|| one.name.cmp(&other.name)));
     (sum == rss && rss > 0).then_some(parts)
 }
 

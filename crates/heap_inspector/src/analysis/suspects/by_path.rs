@@ -9,7 +9,6 @@ use super::growth::{MANY_STEPS, course};
 use super::naming::{SEARCHED, name};
 use super::points::{Accumulation, Content, join, kind_of};
 use super::{AccumulationPoint, Confidence, LEAST, LEAST_PART, Suspect};
-use crate::Result;
 use crate::analysis::diff::{Diff, Dump};
 use crate::analysis::normalised::{NormalisedPaths, PathId};
 use crate::analysis::path_growth::{ByPath, Pathed, Rising, is_code, is_counted, words};
@@ -21,6 +20,7 @@ use crate::memory::map;
 use crate::record::Type;
 use crate::select::Filter;
 use crate::source::Source;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// Why growth is told by path, where it is: of several processes always, else where nothing was found by identity, which is not sure.
@@ -98,7 +98,7 @@ pub(super) fn by_path(
             suspect.normalised_path.clone_from(&rising.path);
         }
     }
-    suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.rank.0));
+    sort::by_key(&mut suspects, |suspect| std::cmp::Reverse(suspect.rank.0));
     Ok(suspects)
 }
 

@@ -2,13 +2,13 @@
 
 use super::Suspect;
 
-use crate::{Error, Result, patterns};
-use globset::GlobSet;
+use crate::patterns::{self, Patterns};
+use crate::{Error, Result};
 use std::path::Path;
 
 /// Suspects that are meant to be, by holder, class, fingerprint or location.
 #[derive(Clone, Debug, Default)]
-pub struct Exceptions(GlobSet);
+pub struct Exceptions(Patterns);
 
 impl Exceptions {
     /// Reads a pattern a line; `*` stands for anything, what stands behind `#` is not read.
@@ -27,7 +27,7 @@ impl Exceptions {
     /// # Errors
     /// [`Error::Usage`] for what is not a pattern.
     pub fn of<'p>(patterns: impl Iterator<Item = &'p str>, place: &str) -> Result<Exceptions> {
-        let globs = patterns::compile(patterns, false);
+        let globs = patterns::compile(patterns, Default::default());
         globs.map(Exceptions).map_err(|reason| Error::usage(format!("{place}: {reason}")))
     }
 

@@ -10,7 +10,6 @@ use super::Confidence;
 use super::anchors::AccumulationPoint;
 use super::points::{Accumulation, Content, ObjectKind, kind_of};
 use super::similar::alike;
-use crate::Result;
 use crate::analysis::diff::{Before, Diff, Translation};
 use crate::analysis::in_use::{CACHES, own_bytes};
 use crate::analysis::work::Work;
@@ -22,6 +21,7 @@ use crate::human;
 use crate::names::ClassId;
 use crate::record::Type;
 use crate::symbols::SiteId;
+use crate::{Result, sort};
 use hashbrown::{HashMap, HashSet};
 use std::cell::OnceCell;
 
@@ -173,7 +173,9 @@ impl<'a> Course<'a> {
             place.rank = (tier, least);
             ranked.push((tier, least, anchor, place));
         }
-        ranked.sort_by(|(tier, one, a, _), (level, other, b, _)| level.cmp(tier).then(other.cmp(one)).then(a.cmp(b)));
+        sort::by(&mut ranked, |(tier, one, a, _), (level, other, b, _)| {
+            level.cmp(tier).then(other.cmp(one)).then(a.cmp(b))
+        });
         Ok(ranked.into_iter().map(|(.., anchor, place)| (anchor, place)).collect())
     }
 
@@ -371,7 +373,7 @@ impl<'a> Course<'a> {
         }
         let mut joined = Vec::new();
         for mut places in by_kind.into_values().filter(|places| places.len() > 1) {
-            places.sort_by(|(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
+            sort::by(&mut places, |(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
             places.truncate(JOINED);
             let common = self.common(places.iter().map(|(anchor, _)| anchor.node()));
             let anchor = common.map_or(places[0].0, AccumulationPoint::Node);

@@ -6,13 +6,13 @@
 
 use super::anchors::{AccumulationPoint, Known};
 use super::points::{ObjectKind, is_element, kind_of};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
 use crate::memory::{copied, list, room};
 use crate::record::Type;
 use crate::symbols::Symbol;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// What of a sort of objects a list's elements have in common.
@@ -96,7 +96,7 @@ fn climbed(
         }
         kinds.clear();
         held(step, &mut kinds);
-        kinds.sort_unstable();
+        sort::by(&mut kinds, Ord::cmp);
         let is_climbed = |id: &NodeId| is_element(heap, *id) && kinds.binary_search(&kind(*id)).is_ok();
         let mut at = Some(*place);
         while let Some(id) = at.filter(|id| steps_left > 0 && is_climbed(id)) {

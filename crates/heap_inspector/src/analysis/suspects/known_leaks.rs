@@ -9,8 +9,7 @@ use crate::analysis::normalised::{NormalisedPath, NormalisedPaths, PathId};
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
-use crate::patterns;
-use globset::GlobSet;
+use crate::patterns::{self, Patterns};
 use serde::Deserialize;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -40,10 +39,10 @@ struct KnownLeak {
 }
 
 /// Each with its patterns.
-static KNOWN: LazyLock<Vec<(KnownLeak, Vec<GlobSet>)>> = LazyLock::new(|| {
+static KNOWN: LazyLock<Vec<(KnownLeak, Vec<Patterns>)>> = LazyLock::new(|| {
     let all: Vec<KnownLeak> = serde_json::from_str(DATA).unwrap_or_default();
-    let compiled = |leak: &KnownLeak| -> Option<Vec<GlobSet>> {
-        leak.path.iter().map(|step| patterns::compile([&step[..]], false).ok()).collect()
+    let compiled = |leak: &KnownLeak| -> Option<Vec<Patterns>> {
+        leak.path.iter().map(|step| patterns::compile([&step[..]], Default::default()).ok()).collect()
     };
     all.into_iter().filter_map(|leak| compiled(&leak).map(|path| (leak, path))).collect()
 });
@@ -97,7 +96,7 @@ fn holds(heap: &Heap, id: NodeId, class: &str) -> bool {
 }
 
 /// Whether the patterns fit steps in this order. What is below the last of them came with it.
-fn fits(path: &[GlobSet], NormalisedPath(steps): &NormalisedPath) -> bool {
+fn fits(path: &[Patterns], NormalisedPath(steps): &NormalisedPath) -> bool {
     let mut steps = steps.iter();
     !path.is_empty() && path.iter().all(|pattern| steps.any(|step| pattern.is_match(step)))
 }
@@ -181,8 +180,10 @@ mod tests {
 
     #[test]
     fn a_path_fits_by_its_steps_in_order() {
-        let path: Vec<GlobSet> =
-            ["Session", "*::Client"].iter().map(|step| patterns::compile([*step], false).unwrap()).collect();
+        let path: Vec<Patterns> = ["Session", "*::Client"]
+            .iter()
+            .map(|step| patterns::compile([*step], Default::default()).unwrap())
+            .collect();
         let of = |steps: &[&str]| NormalisedPath(steps.iter().map(|step| (*step).to_owned()).collect());
         assert!(fits(&path, &of(&["Debugger", "Session", "Hash", "A::Client"])));
         assert!(fits(&path, &of(&["Session", "A::Client", "String"])));

@@ -6,7 +6,6 @@
 
 use super::naming::holder;
 use super::origins::Origins;
-use crate::Result;
 use crate::analysis::chains::{Chain, Told, root_categories, root_edge};
 use crate::analysis::normalised::{NormalisedPaths, PathId};
 use crate::analysis::verdicts::reference;
@@ -20,6 +19,7 @@ use crate::labels::{Edge, Labels};
 use crate::memory::{filled, map, room};
 use crate::record::Type;
 use crate::source::Source;
+use crate::{Result, sort};
 use hashbrown::{HashMap, HashSet};
 
 /// One of the others that hold an object.
@@ -185,7 +185,7 @@ pub(in crate::analysis) fn others(
     let mut counts = vec![0u64; ways.len()];
     pairs.iter().for_each(|(way, _)| counts[*way as usize] += 1);
     let mut order: Vec<usize> = (0..ways.len()).collect();
-    order.sort_by_key(|way| (std::cmp::Reverse(counts[*way]), *way));
+    sort::by_key(&mut order, |way| (std::cmp::Reverse(counts[*way]), *way));
     let more = order.len().saturating_sub(LOOKED_AT);
     order.truncate(LOOKED_AT);
     // The way to a holder is the shortest path, unless that leads over what is cut.
@@ -227,7 +227,7 @@ pub(in crate::analysis) fn others(
             one
         })
         .collect();
-    named.sort_by_key(|one| std::cmp::Reverse(one.count));
+    sort::by_key(&mut named, |one| std::cmp::Reverse(one.count));
     let more = (more + named.len().saturating_sub(NAMED)) as u64;
     named.truncate(NAMED);
     Ok(OtherHolders { named, more })

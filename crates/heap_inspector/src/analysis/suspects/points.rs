@@ -3,7 +3,6 @@
 use super::Confidence;
 use super::anchors::{AccumulationPoint, Anchors};
 use super::joining::joined;
-use crate::Result;
 use crate::analysis::diff::{Before, Diff};
 use crate::analysis::in_use::own_bytes;
 use crate::control::Control;
@@ -14,6 +13,7 @@ use crate::memory::map;
 use crate::record::Type;
 use crate::stacks::FrameId;
 use crate::symbols::{SiteId, Symbol};
+use crate::{Result, sort};
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
@@ -275,7 +275,7 @@ pub(super) fn join(
         }
     }
     // In an order, so that what a joined place is told by is the same each time.
-    nodes.sort_unstable_by_key(|(id, _)| *id);
+    sort::by_key(&mut nodes, |(id, _)| *id);
     let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
     let held = |at: usize, kinds: &mut Vec<_>| {
         kinds.extend(nodes[at].1.content.keys().map(|(ty, class, ..)| (*ty, *class)));

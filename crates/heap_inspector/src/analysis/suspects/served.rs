@@ -7,7 +7,6 @@ use super::anchors::AccumulationPoint;
 use super::naming::name;
 use super::points::{Accumulation, Content, kind_of};
 use super::{Confidence, Suspect};
-use crate::Result;
 use crate::analysis::verdicts::{AtWork, Judge, Rules, Work, ancestors, work};
 use crate::control::Control;
 use crate::graph::dominators::{Children, Tree};
@@ -17,6 +16,7 @@ use crate::human;
 use crate::memory::{filled, room};
 use crate::record::Type;
 use crate::source::Source;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// So far up is looked for what holds several.
@@ -56,7 +56,7 @@ pub(super) fn unserved(
     let retained = |nodes: &[NodeId]| nodes.iter().fold(0u64, |sum, id| sum.saturating_add(tree.retained(*id)));
     let mut left: Vec<(u64, Work, Vec<NodeId>)> =
         left.into_iter().map(|(work, nodes)| (retained(&nodes), work, nodes)).collect();
-    left.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.many.cmp(b.many)));
+    sort::by(&mut left, |(one, a, _), (other, b, _)| other.cmp(one).then(a.many.cmp(b.many)));
     let mut is_told = filled(false, heap.object_count())?;
     for (_, work, mut nodes) in left {
         // A request that a controller holds stays with it.
@@ -94,7 +94,7 @@ pub(super) fn unserved(
             places.push((AccumulationPoint::Node(anchor), place));
         }
     }
-    places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    sort::by(&mut places, |(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
     name(heap, tree, children, shortest_paths, source, &places, &|_| true, &Accumulation::judged, control)
 }
 

@@ -7,7 +7,6 @@ use super::Suspect;
 use super::anchors::AccumulationPoint;
 use super::growth::evenness;
 use super::points::{Accumulation, kind_of};
-use crate::Result;
 use crate::analysis::normalised::{NormalisedPaths, PathId};
 use crate::analysis::work::Work;
 use crate::control::Control;
@@ -17,6 +16,7 @@ use crate::heap::{Heap, NodeId};
 use crate::memory::map;
 use crate::record::Type;
 use crate::symbols::Symbol;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// So many more suspects than are asked for are looked at, since some are similar.
@@ -57,7 +57,7 @@ pub(super) fn alike(
     });
     let mut found: Vec<(NodeId, NodeId, Class)> = held.collect();
     control.check()?;
-    found.sort_unstable();
+    sort::by(&mut found, Ord::cmp);
     let mut by_holder: HashMap<(NodeId, Class), usize> = HashMap::new();
     for (_, holder, class) in &found {
         map(&mut by_holder, 1)?;
@@ -78,9 +78,9 @@ pub(super) fn alike(
     let mut groups: Vec<Vec<NodeId>> = groups.into_values().filter(|group| group.len() > 1).collect();
     for group in &mut groups {
         control.check()?;
-        group.sort_by_key(|id| (std::cmp::Reverse(total(id)), *id));
+        sort::by_key(group, |id| (std::cmp::Reverse(total(id)), *id));
     }
-    groups.sort_by_key(|group| group[0]);
+    sort::by_key(&mut groups, |group| group[0]);
     Ok(groups.into_iter().map(|group| group.into_iter().map(AccumulationPoint::Node).collect()).collect())
 }
 

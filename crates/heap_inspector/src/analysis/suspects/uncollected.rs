@@ -7,13 +7,13 @@ use super::anchors::Anchors;
 use super::naming::name;
 use super::points::{Accumulation, Content, join, kind_of};
 use super::{AccumulationPoint, Confidence, Suspect};
-use crate::Result;
 use crate::control::Control;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::human;
 use crate::source::Source;
+use crate::{Result, sort};
 use hashbrown::{HashMap, HashSet};
 use serde::Deserialize;
 
@@ -111,7 +111,7 @@ pub(super) fn before(
             false => (Confidence::High, words),
         });
     }
-    places.sort_by(|(a, one), (b, other)| {
+    sort::by(&mut places, |(a, one), (b, other)| {
         let rank = |place: &Accumulation| (place.verdict.as_ref().map(|verdict| verdict.0), place.bytes);
         rank(other).cmp(&rank(one)).then(a.cmp(b))
     });

@@ -6,7 +6,6 @@ use super::naming::{is_core, name};
 use super::origins::{Origin, Origins};
 use super::points::{Accumulation, Content, ObjectKind, is_element, kind_of};
 use super::{Confidence, FEW_OBJECTS, LARGE, LEAST, Suspect};
-use crate::Result;
 use crate::analysis::in_use::SLOT;
 use crate::control::Control;
 use crate::graph::Links;
@@ -18,6 +17,7 @@ use crate::memory::{self, filled, list, room};
 use crate::record::Type;
 use crate::sampling::Sampling;
 use crate::source::Source;
+use crate::{Result, sort};
 
 /// The suspects of one dump that tells no generations.
 pub(super) fn untraced(
@@ -87,7 +87,7 @@ fn by_doubt(
         place.rank = (1, weight);
         weighed.push((weight, anchor, place));
     }
-    weighed.sort_by(|(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
+    sort::by(&mut weighed, |(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
     weighed.truncate(limit);
     Ok(weighed.into_iter().map(|(_, anchor, place)| (anchor, place)).collect())
 }
@@ -322,7 +322,7 @@ impl Ranked {
     }
 
     fn cut(&mut self) {
-        self.places.sort_by(|(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+        sort::by(&mut self.places, |(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
         self.places.truncate(self.most);
     }
 

@@ -2,8 +2,8 @@
 //! one that it descends from.
 
 use super::Verdict;
-use crate::{Error, Result, patterns};
-use globset::GlobSet;
+use crate::patterns::{self, Patterns};
+use crate::{Error, Result};
 use std::path::Path;
 
 /// What lives as long as a server does.
@@ -81,7 +81,7 @@ pub struct Rules(Vec<Rule>);
 
 #[derive(Clone, Debug)]
 struct Rule {
-    classes: GlobSet,
+    classes: Patterns,
     verdict: Verdict,
     reason: String,
 }
@@ -115,7 +115,7 @@ impl Rules {
                 "stuck" => Verdict::Stuck,
                 _ => return Err(wrong(format!("{line:?} is no rule: a class, then expected or stuck, then why"))),
             };
-            let classes = patterns::compile([class], false).map_err(wrong)?;
+            let classes = patterns::compile([class], patterns::Options::default()).map_err(wrong)?;
             let reason = match reason.trim() {
                 "" => format!("a rule says so of {class}"),
                 reason => reason.to_owned(),

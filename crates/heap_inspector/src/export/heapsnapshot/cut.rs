@@ -5,7 +5,6 @@
 //! No dominator changes by that: each such edge stands for a chain of references that there is, and any chain of references keeps,
 //! of the objects in the file that it goes through, those that all chains to a place go through.
 
-use crate::Result;
 use crate::analysis::grouping;
 use crate::control::Control;
 use crate::graph::dominators::{Dominator, Tree};
@@ -14,6 +13,7 @@ use crate::heap::{Heap, NodeId};
 use crate::memory::{filled, room};
 use crate::select::Filter;
 use crate::sums::Sum;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// In place of an object: the roots.
@@ -101,7 +101,7 @@ impl Cut {
         }
         self.unreachable = unreachable;
         self.left_out = sums.into_iter().collect();
-        self.left_out.sort_unstable_by_key(|(node, _)| *node);
+        sort::by_key(&mut self.left_out, |(node, _)| *node);
         for (node, _) in is_led_to.iter().enumerate().filter(|(_, is_led_to)| **is_led_to) {
             let to = NodeId(node as u32);
             let from = holders.above(self, tree, to);

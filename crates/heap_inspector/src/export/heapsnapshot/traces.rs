@@ -3,7 +3,6 @@
 
 use super::strings::Strings;
 use super::text::Text;
-use crate::Result;
 use crate::control::Control;
 use crate::heap::{Heap, NodeId};
 use crate::memory::{filled, list, room};
@@ -11,6 +10,7 @@ use crate::properties::ObjectProperties;
 use crate::stacks::FrameId;
 use crate::sums::Sum;
 use crate::symbols::SiteId;
+use crate::{Result, sort};
 use hashbrown::HashMap;
 
 /// Frames below so many others count to the last of these: readers recurse, and serde's, as VS Code's is, ends at 128.
@@ -84,7 +84,7 @@ impl Traces {
             room(&mut children, 1)?;
             children.push((FrameId::NONE, Place::Site(site)));
         }
-        children.sort_unstable();
+        sort::by(&mut children, Ord::cmp);
         let mut traces = Traces {
             of_frames: filled(0, frames.len())?,
             of_sites: filled(0, sites.len())?,

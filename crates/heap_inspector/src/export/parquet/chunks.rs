@@ -3,12 +3,15 @@
 //!
 //! The crate's own column writers take values one by one: they hash each text of each row to find its place in the dictionary, and
 //! compare it with the least and the greatest so far. Here a text is looked up by the number that the heap has for it and its place is
-//! what a row keeps, so a row costs a few nanoseconds a column. What pages and their headers look like is the crate's.
+//! what a row keeps, so a row costs a few nanoseconds a column. The crate's are one for each type that Parquet has, too, with all encodings:
+//! half a megabyte of code. What pages and their headers look like is the crate's.
 
+use super::columns::Value;
+use super::schema::{Field, Kind};
 use crate::Result;
 use bytes::Bytes;
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
@@ -17,22 +20,69 @@ use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::path::Path;
 
 mod packed;
 
-/// Which rows have a value.
+/// Where values are: which rows have one, or which elements of the rows' lists.
 #[derive(Debug, Default)]
 struct Presence {
-    is_there: Vec<bool>,
+    /// 1 for a value, else 0; of lists 2 for a value, 1 for an element without one, 0 for a list without an element.
+    definitions: Vec<u8>,
+    /// Of lists: 0 where a row's list begins, else 1.
+    repetitions: Option<Vec<u8>>,
+    rows: usize,
     nulls: usize,
 }
 
 impl Presence {
+    fn of_lists() -> Presence {
+        Presence { repetitions: Some(Vec::new()), ..Presence::default() }
+    }
+
+    /// Adds a row of a column without lists.
+    #[inline(always)]
     fn push(&mut self, is_there: bool) {
-        self.is_there.push(is_there);
+        self.definitions.push(u8::from(is_there));
         self.nulls += usize::from(!is_there);
+        self.rows += 1;
+    }
+
+    /// Adds a row, or an element of a list, the first of its row or not.
+    fn push_element(&mut self, is_there: bool, is_first: bool) {
+        self.put(u8::from(self.repetitions.is_some()) + u8::from(is_there), is_first);
+    }
+
+    /// Adds a row whose list has no element.
+    fn push_empty(&mut self) {
+        self.put(0, true);
+    }
+
+    fn put(&mut self, definition: u8, is_first: bool) {
+        self.nulls += usize::from(definition < self.most());
+        self.definitions.push(definition);
+        self.rows += usize::from(is_first);
+        if let Some(repetitions) = &mut self.repetitions {
+            repetitions.push(u8::from(!is_first));
+        }
+    }
+
+    /// What a value's definition is.
+    fn most(&self) -> u8 {
+        1 + u8::from(self.repetitions.is_some())
+    }
+
+    /// The levels, before the values of a page, each kind behind its length.
+    fn levels(&self, page: &mut Vec<u8>) {
+        let repetitions = self.repetitions.as_ref().map(|repetitions| (repetitions, 1));
+        for (levels, most) in repetitions.into_iter().chain([(&self.definitions, self.most())]) {
+            let begin = page.len();
+            page.extend_from_slice(&[0; 4]);
+            packed::levels(levels, most, page);
+            let length = (page.len() - begin - 4) as u32;
+            page[begin..begin + 4].copy_from_slice(&length.to_le_bytes());
+        }
     }
 }
 
@@ -45,9 +95,10 @@ pub(super) struct Numbers {
 
 impl Numbers {
     pub(super) fn is_empty(&self) -> bool {
-        self.presence.is_there.is_empty()
+        self.presence.definitions.is_empty()
     }
 
+    #[inline(always)]
     pub(super) fn push(&mut self, number: Option<i64>) {
         self.values.extend(number);
         self.presence.push(number.is_some());
@@ -77,6 +128,12 @@ impl Dictionary {
         self.count += 1;
         self.count - 1
     }
+
+    /// The text at a place, without the four bytes of its length.
+    fn text(&self, ends: &[usize], place: u32) -> &[u8] {
+        let begin = place.checked_sub(1).map_or(0, |before| ends[before as usize]);
+        &self.bytes[begin + 4..ends[place as usize]]
+    }
 }
 
 /// A column of texts.
@@ -84,24 +141,34 @@ impl Dictionary {
 pub(super) struct Texts {
     dictionary: Dictionary,
     places: Vec<u32>,
-    by_text: HashMap<Box<[u8]>, u32>,
+    /// Where the text at each place ends among the dictionary's bytes.
+    ends: Vec<usize>,
+    by_text: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     presence: Presence,
 }
 
 impl Texts {
     /// The place of a text in the dictionary. It is kept by the caller, who asks once for each that it knows to be another.
     pub(super) fn place(&mut self, text: &str) -> u32 {
-        let text = super::columns::shortened(text);
-        let bytes = text.as_bytes();
-        if let Some(place) = self.by_text.get(bytes) {
+        self.place_of(super::columns::shortened(text).as_bytes())
+    }
+
+    /// The same of the bytes that are written.
+    fn place_of(&mut self, bytes: &[u8]) -> u32 {
+        let Texts { dictionary, ends, by_text, hasher, .. } = self;
+        let hash = hasher.hash_one(bytes);
+        if let Some(place) = by_text.find(hash, |place| dictionary.text(ends, *place) == bytes) {
             return *place;
         }
-        let place = self.dictionary.add(&(bytes.len() as u32).to_le_bytes(), bytes);
-        self.by_text.insert(bytes.into(), place);
+        let place = dictionary.add(&(bytes.len() as u32).to_le_bytes(), bytes);
+        ends.push(dictionary.bytes.len());
+        by_text.insert_unique(hash, place, |place| hasher.hash_one(dictionary.text(ends, *place)));
         place
     }
 
     /// Adds a row with the text at that place.
+    #[inline(always)]
     pub(super) fn push(&mut self, place: Option<u32>) {
         self.places.extend(place);
         self.presence.push(place.is_some());
@@ -153,6 +220,67 @@ pub(super) struct Encoder<'a> {
     path: &'a Path,
 }
 
+/// A column of whatever a table's description says, value by value.
+#[derive(Debug)]
+pub(super) struct Column {
+    cells: Cells,
+    presence: Presence,
+    /// Whether it is of addresses.
+    is_near: bool,
+}
+
+#[derive(Debug)]
+enum Cells {
+    Numbers(Vec<i64>),
+    Reals(Vec<f64>),
+    Flags(Vec<bool>),
+    Texts(Texts),
+}
+
+impl Column {
+    pub(super) fn new(field: &Field, is_listed: bool) -> Column {
+        let cells = match field.kind {
+            Kind::Number | Kind::Time => Cells::Numbers(Vec::new()),
+            Kind::Real => Cells::Reals(Vec::new()),
+            Kind::Flag => Cells::Flags(Vec::new()),
+            Kind::Text => Cells::Texts(Texts::default()),
+        };
+        let presence = if is_listed { Presence::of_lists() } else { Presence::default() };
+        // Addresses are nearly all different, and near one another.
+        Column { cells, presence, is_near: field.name == "address" && !is_listed }
+    }
+
+    /// Adds a value of a row, or of an element of its list. A value of another kind than the column's is none.
+    pub(super) fn push(&mut self, value: Value, is_first: bool) {
+        let before = self.len();
+        match (&mut self.cells, value) {
+            (Cells::Numbers(cells), Value::Number(number)) => cells.push(number),
+            (Cells::Reals(cells), Value::Real(real)) => cells.push(real),
+            (Cells::Flags(cells), Value::Flag(flag)) => cells.push(flag),
+            (Cells::Texts(cells), Value::Text(text)) => {
+                let place = cells.place_of(text.data());
+                cells.places.push(place);
+            }
+            _ => {}
+        }
+        self.presence.push_element(self.len() > before, is_first);
+    }
+
+    /// Adds the list of a row that has no element.
+    pub(super) fn push_empty(&mut self) {
+        self.presence.push_empty();
+    }
+
+    fn len(&self) -> usize {
+        match &self.cells {
+            Cells::Numbers(cells) => cells.len(),
+            Cells::Reals(cells) => cells.len(),
+            Cells::Flags(cells) => cells.len(),
+            Cells::Texts(cells) => cells.places.len(),
+        }
+    }
+}
+
 /// What a page is made of beside its levels.
 struct Values<'v> {
     encoding: Encoding,
@@ -175,43 +303,86 @@ impl<'a> Encoder<'a> {
 
     /// Numbers near those before them, as addresses: by the differences.
     pub(super) fn differences(&mut self, column: &ColumnDescPtr, numbers: &Numbers) -> Result<Chunk> {
-        let mut bytes = Vec::new();
-        let encoding = if numbers.values.is_empty() { Encoding::PLAIN } else { Encoding::DELTA_BINARY_PACKED };
-        packed::differences(&numbers.values, &mut bytes);
-        let values = Values { encoding, bytes: &bytes, dictionary: None, statistics: statistics(numbers) };
-        self.chunk(column, &numbers.presence, &values)
+        self.near(column, &numbers.values, &numbers.presence)
     }
 
     /// Numbers of which few are different; by the differences where they are not.
     pub(super) fn few(&mut self, column: &ColumnDescPtr, numbers: &Numbers) -> Result<Chunk> {
-        let mut known: HashMap<i64, u32> = HashMap::new();
-        let (mut dictionary, mut places) = (Dictionary::default(), Vec::with_capacity(numbers.values.len()));
-        for number in &numbers.values {
-            let place = *known.entry(*number).or_insert_with(|| dictionary.add(&[], &number.to_le_bytes()));
-            places.push(place);
-            if known.len() > MOST_IN_DICTIONARY {
-                return self.differences(column, numbers);
-            }
-        }
-        self.by_dictionary(column, &numbers.presence, (&dictionary, &places), statistics(numbers))
+        self.repeated(column, &numbers.values, &numbers.presence)
     }
 
     /// Texts.
     pub(super) fn texts(&mut self, column: &ColumnDescPtr, texts: &Texts) -> Result<Chunk> {
-        // No least and no greatest: hardly a group has no text that is before or behind one asked for.
-        let nulls = Some(texts.presence.nulls as u64);
-        let statistics = Statistics::new::<ByteArray>(None, None, None, nulls, false);
-        self.by_dictionary(column, &texts.presence, (&texts.dictionary, &texts.places), statistics)
+        self.words(column, texts, &texts.presence)
     }
 
     /// Yes or no, of each row.
     pub(super) fn flags(&mut self, column: &ColumnDescPtr, flags: &[bool]) -> Result<Chunk> {
+        let rows = flags.len();
+        self.bits(column, flags, &Presence { definitions: vec![1; rows], rows, ..Presence::default() })
+    }
+
+    /// A column as its table describes it.
+    pub(super) fn column(&mut self, description: &ColumnDescPtr, column: &Column) -> Result<Chunk> {
+        let presence = &column.presence;
+        match &column.cells {
+            Cells::Numbers(numbers) if column.is_near => self.near(description, numbers, presence),
+            Cells::Numbers(numbers) => self.repeated(description, numbers, presence),
+            Cells::Reals(reals) => self.reals(description, reals, presence),
+            Cells::Flags(flags) => self.bits(description, flags, presence),
+            Cells::Texts(texts) => self.words(description, texts, presence),
+        }
+    }
+
+    fn near(&mut self, column: &ColumnDescPtr, numbers: &[i64], presence: &Presence) -> Result<Chunk> {
+        let mut bytes = Vec::new();
+        let encoding = if numbers.is_empty() { Encoding::PLAIN } else { Encoding::DELTA_BINARY_PACKED };
+        packed::differences(numbers, &mut bytes);
+        let values = Values { encoding, bytes: &bytes, dictionary: None, statistics: statistics(numbers, presence) };
+        self.chunk(column, presence, &values)
+    }
+
+    fn repeated(&mut self, column: &ColumnDescPtr, numbers: &[i64], presence: &Presence) -> Result<Chunk> {
+        let mut known: HashMap<i64, u32> = HashMap::new();
+        let (mut dictionary, mut places) = (Dictionary::default(), Vec::with_capacity(numbers.len()));
+        for number in numbers {
+            let place = *known.entry(*number).or_insert_with(|| dictionary.add(&[], &number.to_le_bytes()));
+            places.push(place);
+            if known.len() > MOST_IN_DICTIONARY {
+                return self.near(column, numbers, presence);
+            }
+        }
+        self.by_dictionary(column, presence, (&dictionary, &places), statistics(numbers, presence))
+    }
+
+    fn words(&mut self, column: &ColumnDescPtr, texts: &Texts, presence: &Presence) -> Result<Chunk> {
+        // No least and no greatest: hardly a group has no text that is before or behind one asked for.
+        let statistics = Statistics::new::<ByteArray>(None, None, None, Some(presence.nulls as u64), false);
+        self.by_dictionary(column, presence, (&texts.dictionary, &texts.places), statistics)
+    }
+
+    fn bits(&mut self, column: &ColumnDescPtr, flags: &[bool], presence: &Presence) -> Result<Chunk> {
         let mut bytes = vec![0u8; flags.len().div_ceil(8)];
         flags.iter().enumerate().for_each(|(at, flag)| bytes[at / 8] |= u8::from(*flag) << (at % 8));
         let (least, greatest) = (flags.iter().min().copied(), flags.iter().max().copied());
-        let statistics = Statistics::new(least, greatest, None, Some(0), false);
-        let values = Values { encoding: Encoding::PLAIN, bytes: &bytes, dictionary: None, statistics };
-        self.chunk(column, &Presence { is_there: vec![true; flags.len()], nulls: 0 }, &values)
+        let statistics = Statistics::new(least, greatest, None, Some(presence.nulls as u64), false);
+        self.plain(column, presence, &bytes, statistics)
+    }
+
+    fn reals(&mut self, column: &ColumnDescPtr, reals: &[f64], presence: &Presence) -> Result<Chunk> {
+        let bytes: Vec<u8> = reals.iter().flat_map(|real| real.to_le_bytes()).collect();
+        let statistics = Statistics::new::<f64>(None, None, None, Some(presence.nulls as u64), false);
+        self.plain(column, presence, &bytes, statistics)
+    }
+
+    fn plain(
+        &mut self,
+        column: &ColumnDescPtr,
+        presence: &Presence,
+        bytes: &[u8],
+        statistics: Statistics,
+    ) -> Result<Chunk> {
+        self.chunk(column, presence, &Values { encoding: Encoding::PLAIN, bytes, dictionary: None, statistics })
     }
 
     fn by_dictionary(
@@ -222,8 +393,7 @@ impl<'a> Encoder<'a> {
         statistics: Statistics,
     ) -> Result<Chunk> {
         if places.is_empty() {
-            let values = Values { encoding: Encoding::PLAIN, bytes: &[], dictionary: None, statistics };
-            return self.chunk(column, presence, &values);
+            return self.plain(column, presence, &[], statistics);
         }
         let mut bytes = Vec::new();
         packed::places(places, dictionary.count, &mut bytes);
@@ -236,7 +406,7 @@ impl<'a> Encoder<'a> {
         let mut out = TrackedWrite::new(Vec::new());
         let (mut writer, mut sizes) = (SerializedPageWriter::new(&mut out), [0; 2]);
         let mut pages = Vec::new();
-        let (failed, rows) = (super::columns::failed(self.path), presence.is_there.len());
+        let (failed, count) = (super::columns::failed(self.path), presence.definitions.len());
         let mut put = |page: Page, unpacked: usize| -> Result<u64> {
             let written = writer.write_page(CompressedPage::new(page, unpacked)).map_err(failed)?;
             sizes = [sizes[0] + written.compressed_size, sizes[1] + written.uncompressed_size];
@@ -254,11 +424,11 @@ impl<'a> Encoder<'a> {
             pages.push(PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding: Encoding::PLAIN, count: 1 });
         }
         self.page.clear();
-        levels(presence, &mut self.page);
+        presence.levels(&mut self.page);
         self.page.extend_from_slice(values.bytes);
         let page = Page::DataPage {
             buf: packed(&mut self.compressor, &self.page, &mut self.packed, self.path)?,
-            num_values: rows as u32,
+            num_values: count as u32,
             encoding: values.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
@@ -272,7 +442,7 @@ impl<'a> Encoder<'a> {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_encodings(encodings)
             .set_page_encoding_stats(pages)
-            .set_num_values(rows as i64)
+            .set_num_values(count as i64)
             .set_total_compressed_size(sizes[0] as i64)
             .set_total_uncompressed_size(sizes[1] as i64)
             .set_dictionary_page_offset(dictionary_at)
@@ -282,7 +452,7 @@ impl<'a> Encoder<'a> {
             .map_err(failed)?;
         let told = ColumnCloseResult {
             bytes_written: sizes[0] as u64,
-            rows_written: rows as u64,
+            rows_written: presence.rows as u64,
             metadata,
             bloom_filter: None,
             column_index: None,
@@ -301,17 +471,9 @@ fn packed(compressor: &mut zstd::bulk::Compressor<'_>, page: &[u8], room: &mut V
     Ok(Bytes::copy_from_slice(room))
 }
 
-fn statistics(numbers: &Numbers) -> Statistics {
-    let (least, greatest) = (numbers.values.iter().min().copied(), numbers.values.iter().max().copied());
-    Statistics::new(least, greatest, None, Some(numbers.presence.nulls as u64), false)
-}
-
-/// Which rows have a value, before the values of a page.
-fn levels(presence: &Presence, page: &mut Vec<u8>) {
-    page.extend_from_slice(&[0; 4]);
-    packed::levels(&presence.is_there, page);
-    let length = (page.len() - 4) as u32;
-    page[..4].copy_from_slice(&length.to_le_bytes());
+fn statistics(numbers: &[i64], presence: &Presence) -> Statistics {
+    let (least, greatest) = (numbers.iter().min().copied(), numbers.iter().max().copied());
+    Statistics::new(least, greatest, None, Some(presence.nulls as u64), false)
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! Rows of a table as columns in Parquet's encoding: values, and the levels that tell nulls and lists (Dremel, Melnik et al., VLDB 2010).
 //!
 //! Rows are gathered until they make a row group, which is then written; so memory is for one. The large tables come as groups that are
-//! encoded already, by `chunks`.
+//! encoded already. `chunks` encodes both.
 
-use super::chunks::Chunk;
-use super::schema::{Field, Kind, Table};
+use super::chunks::{Chunk, Column, Encoder};
+use super::schema::Table;
 use crate::Result;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+use parquet::schema::types::SchemaDescriptor;
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
@@ -77,80 +76,10 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
-enum Cells {
-    Numbers(Vec<i64>),
-    Reals(Vec<f64>),
-    Flags(Vec<bool>),
-    Texts(Vec<ByteArray>),
-}
-
-/// A column of a row group.
-struct Column {
-    cells: Cells,
-    definitions: Vec<i16>,
-    repetitions: Option<Vec<i16>>,
-}
-
-impl Column {
-    fn new(field: &Field, is_listed: bool) -> Column {
-        let cells = match field.kind {
-            Kind::Number | Kind::Time => Cells::Numbers(Vec::new()),
-            Kind::Real => Cells::Reals(Vec::new()),
-            Kind::Flag => Cells::Flags(Vec::new()),
-            Kind::Text => Cells::Texts(Vec::new()),
-        };
-        Column { cells, definitions: Vec::new(), repetitions: is_listed.then(Vec::new) }
-    }
-
-    /// Adds a value of a list's element, or of a row. A value of another kind than the column's is none.
-    fn push(&mut self, value: Value, is_first: bool) {
-        let is_there = match (&mut self.cells, value) {
-            (Cells::Numbers(cells), Value::Number(number)) => {
-                cells.push(number);
-                true
-            }
-            (Cells::Reals(cells), Value::Real(real)) => {
-                cells.push(real);
-                true
-            }
-            (Cells::Flags(cells), Value::Flag(flag)) => {
-                cells.push(flag);
-                true
-            }
-            (Cells::Texts(cells), Value::Text(text)) => {
-                cells.push(text);
-                true
-            }
-            _ => false,
-        };
-        let element = i16::from(self.repetitions.is_some());
-        self.definitions.push(element + i16::from(is_there));
-        if let Some(repetitions) = &mut self.repetitions {
-            repetitions.push(i16::from(!is_first));
-        }
-    }
-
-    /// Adds the list of a row that has no element.
-    fn push_empty(&mut self) {
-        self.definitions.push(0);
-        self.repetitions.iter_mut().for_each(|repetitions| repetitions.push(0));
-    }
-
-    fn clear(&mut self) {
-        match &mut self.cells {
-            Cells::Numbers(cells) => cells.clear(),
-            Cells::Reals(cells) => cells.clear(),
-            Cells::Flags(cells) => cells.clear(),
-            Cells::Texts(cells) => cells.clear(),
-        }
-        self.definitions.clear();
-        self.repetitions.iter_mut().for_each(Vec::clear);
-    }
-}
-
 /// Writes one file of a table.
 pub(super) struct Writer<'a> {
     file: SerializedFileWriter<Vec<u8>>,
+    encoder: Encoder<'a>,
     table: &'static Table,
     columns: Vec<Column>,
     rows: usize,
@@ -161,12 +90,10 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(table: &'static Table, path: &'a Path, out: &'a mut dyn Write) -> Result<Writer<'a>> {
-        let failed = failed(path);
         let schema = described(table, path)?.root_schema_ptr();
-        let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties())).map_err(failed)?;
-        let own = table.fields.iter().map(|field| Column::new(field, false));
-        let listed = table.lists.iter().flat_map(|list| list.fields).map(|field| Column::new(field, true));
-        Ok(Writer { file, table, columns: own.chain(listed).collect(), rows: 0, written: 0, path, out })
+        let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties())).map_err(failed(path))?;
+        let encoder = Encoder::new(path)?;
+        Ok(Writer { file, encoder, table, columns: columns(table), rows: 0, written: 0, path, out })
     }
 
     /// Adds a row of a table without lists.
@@ -195,29 +122,17 @@ impl<'a> Writer<'a> {
 
     fn ended_row(&mut self) -> Result<()> {
         self.rows += 1;
-        self.written += 1;
         if self.rows == GROUP { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
-        let failed = failed(self.path);
-        let mut group = self.file.next_row_group().map_err(failed)?;
-        for column in &self.columns {
-            let Some(mut writer) = group.next_column().map_err(failed)? else { break };
-            let levels = (Some(&column.definitions[..]), column.repetitions.as_deref());
-            match &column.cells {
-                Cells::Numbers(cells) => writer.typed::<Int64Type>().write_batch(cells, levels.0, levels.1),
-                Cells::Reals(cells) => writer.typed::<DoubleType>().write_batch(cells, levels.0, levels.1),
-                Cells::Flags(cells) => writer.typed::<BoolType>().write_batch(cells, levels.0, levels.1),
-                Cells::Texts(cells) => writer.typed::<ByteArrayType>().write_batch(cells, levels.0, levels.1),
-            }
-            .map_err(failed)?;
-            writer.close().map_err(failed)?;
-        }
-        group.close().map_err(failed)?;
-        self.columns.iter_mut().for_each(Column::clear);
+        let full = std::mem::replace(&mut self.columns, columns(self.table));
         self.rows = 0;
-        self.drain()
+        let descriptions = self.file.schema_descr().columns().to_vec();
+        let all = descriptions.iter().zip(&full);
+        let chunks = all.map(|(description, column)| self.encoder.column(description, column));
+        let chunks = chunks.collect::<Result<_>>()?;
+        self.group(chunks)
     }
 
     /// Adds rows that are encoded already, as a group of their own.
@@ -257,18 +172,17 @@ pub(super) fn described(table: &Table, path: &Path) -> Result<SchemaDescriptor> 
     Ok(SchemaDescriptor::new(Arc::new(schema)))
 }
 
+/// The columns of a row group to come.
+fn columns(table: &Table) -> Vec<Column> {
+    let own = table.fields.iter().map(|field| Column::new(field, false));
+    own.chain(table.lists.iter().flat_map(|list| list.fields).map(|field| Column::new(field, true))).collect()
+}
+
 fn properties() -> WriterProperties {
-    // Addresses are nearly all different, and near one another.
-    let address = ColumnPath::from("address");
     WriterProperties::builder()
         .set_created_by(format!("heap_inspector {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_max_row_group_row_count(None)
-        .set_column_dictionary_enabled(address.clone(), false)
-        .set_column_encoding(address, Encoding::DELTA_BINARY_PACKED)
         .build()
 }
 

@@ -11,7 +11,7 @@ use crate::keys::{Key, KeyValue};
 use crate::select::Filter;
 use crate::snapshot::{Named, Once};
 use crate::sums::Sum;
-use crate::{Result, scan};
+use crate::{Result, scan, sort};
 use sha2::{Digest, Sha256};
 
 type Row = Vec<Value>;
@@ -167,7 +167,7 @@ impl<'a> Sums<'a> {
         let mut kept: Vec<usize> = (0..found.len()).collect();
         if let Some(limit) = limit {
             let mut by_count = kept.clone();
-            by_count.sort_by_key(|at| std::cmp::Reverse(found[*at].0.sum.count));
+            sort::by_key(&mut by_count, |at| std::cmp::Reverse(found[*at].0.sum.count));
             // They stand by bytes.
             kept.truncate(limit - limit / 4);
             kept.extend(by_count.into_iter().take(limit / 4));
@@ -185,7 +185,7 @@ impl<'a> Sums<'a> {
     fn found_paths(&self, control: &Control<'_>) -> Result<&[(PathSum, u64)]> {
         let found = || {
             let mut found = with_retained(path_growth::counted(&self.dump.pathed(control)?, control)?, control)?;
-            found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.path.cmp(&b.0.path)));
+            sort::by(&mut found, |a, b| b.1.cmp(&a.1).then_with(|| a.0.path.cmp(&b.0.path)));
             Ok(found)
         };
         self.paths.get(control, found).map(Vec::as_slice)
@@ -236,7 +236,7 @@ pub fn path_row(path: &NormalisedPath, count: u64, bytes: u64, retained: u64) ->
 
 /// Adds to each path the bytes of those that begin with it. In order, a path stands right before these.
 fn with_retained(mut found: Vec<PathSum>, control: &Control<'_>) -> Result<Vec<(PathSum, u64)>> {
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    sort::by(&mut found, |a, b| a.path.cmp(&b.path));
     let mut retained: Vec<u64> = found.iter().map(|one| one.sum.memsize).collect();
     let mut open: Vec<usize> = Vec::new();
     for at in 0..found.len() {

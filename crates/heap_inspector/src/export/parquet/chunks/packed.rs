@@ -1,9 +1,9 @@
 //! Numbers in Parquet's own encodings: those in few bits with runs of the same (`RLE`, `RLE_DICTIONARY`), and by their differences
 //! (`DELTA_BINARY_PACKED`). The crate has both, but to nobody outside.
 
-/// Rows that have a value, one bit each.
-pub(super) fn levels(is_there: &[bool], out: &mut Vec<u8>) {
-    mixed(is_there.len(), 1, |at| u32::from(is_there[at]), out);
+/// Levels from 0 to `most`.
+pub(super) fn levels(levels: &[u8], most: u8, out: &mut Vec<u8>) {
+    mixed(levels.len(), bits(u64::from(most)), |at| u32::from(levels[at]), out);
 }
 
 /// Places in a dictionary of so many, behind the width that they take.

@@ -109,3 +109,60 @@ fn the_end_of_the_file_tells_the_least_the_greatest_and_nulls() {
     assert_eq!((column(1).min_bytes_opt(), column(1).null_count_opt()), (None, Some(3)));
     assert_eq!((column(2).min_bytes_opt(), column(2).null_count_opt()), (None, Some(3)));
 }
+
+const LISTED: &[Field] = &[
+    Field { name: "number", kind: Kind::Number, about: "" },
+    Field { name: "real", kind: Kind::Real, about: "" },
+    Field { name: "flag", kind: Kind::Flag, about: "" },
+    Field { name: "text", kind: Kind::Text, about: "" },
+];
+static ELEMENTS: Table = Table { name: "elements", about: "an element", fields: LISTED, lists: &[] };
+static WITH_LISTS: Table = Table { name: "with_lists", about: "a row", fields: LISTED, lists: &[&ELEMENTS] };
+
+type Element = (Option<i64>, Option<f64>, Option<bool>, Option<String>);
+
+fn values((number, real, flag, text): &Element) -> Vec<Value> {
+    let text = text.as_deref();
+    vec![
+        number.map_or(Value::None, Value::Number),
+        real.map_or(Value::None, Value::Real),
+        flag.map_or(Value::None, Value::Flag),
+        Value::of(text),
+    ]
+}
+
+fn element(row: &parquet::record::Row) -> Element {
+    let text = row.get_string(3).ok().cloned();
+    (row.get_long(0).ok(), row.get_double(1).ok(), row.get_bool(2).ok(), text)
+}
+
+fn element_of() -> impl Strategy<Value = Element> {
+    use prop::option::of;
+    (of(-3..9_000i64), of((-3..3i8).prop_map(f64::from)), of(any::<bool>()), of("[ä-ö]{0,2}"))
+}
+
+proptest! {
+    #[test]
+    fn lists_are_read_again(rows in prop::collection::vec((element_of(), prop::collection::vec(element_of(), 0..20)), 1..60)) {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&WITH_LISTS, Path::new("lists.parquet"), &mut bytes).unwrap();
+        for (own, list) in &rows {
+            writer.row_with_lists(values(own), vec![list.iter().map(values).collect()]).unwrap();
+        }
+        prop_assert_eq!(writer.finish().unwrap(), rows.len() as u64);
+        let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        let nulls = file.metadata().row_group(0).column(4).statistics().unwrap().null_count_opt();
+        let without = |list: &Vec<Element>| if list.is_empty() { 1 } else { list.iter().filter(|one| one.0.is_none()).count() };
+        prop_assert_eq!(nulls, Some(rows.iter().map(|(_, list)| without(list) as u64).sum()));
+        let read = file.get_row_iter(None).unwrap().map(|row| {
+            let row = row.unwrap();
+            let list = row.get_list(4).unwrap();
+            let elements = list.elements().iter().map(|one| match one {
+                parquet::record::Field::Group(one) => element(one),
+                other => panic!("{other:?}"),
+            });
+            (element(&row), elements.collect::<Vec<_>>())
+        });
+        prop_assert_eq!(read.collect::<Vec<_>>(), rows);
+    }
+}
