@@ -108,7 +108,7 @@ struct Columns {
 struct Types(Vec<Type>);
 
 impl Later<Types> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, row: usize) -> Type {
         match self.peek() {
             Some(types) => types.0[row],
@@ -117,6 +117,7 @@ impl Later<Types> {
     }
 
     #[cold]
+    #[inline(never)]
     fn get_of_few(&self, row: usize) -> Type {
         let number = self.few().and_then(|few| few.number(row));
         number.and_then(|number| Type::from_number(number as u8)).unwrap_or_else(|| self.0[row])
@@ -365,11 +366,15 @@ impl Heap {
     pub fn address(&self, id: NodeId) -> u64 {
         match self.addresses.peek() {
             Some(addresses) => addresses.get(at(id)),
-            None => {
-                let few = self.addresses.few().and_then(|few| few.get(at(id)));
-                few.unwrap_or_else(|| self.addresses.get(at(id)))
-            }
+            None => self.address_of_few(id),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn address_of_few(&self, id: NodeId) -> u64 {
+        let few = self.addresses.few().and_then(|few| few.get(at(id)));
+        few.unwrap_or_else(|| self.addresses.get(at(id)))
     }
 
     /// The node's bytes, slot included.
@@ -476,6 +481,11 @@ impl Heap {
         self.columns.generations.max() as u32
     }
 
+    /// The least and the greatest generation of objects, as [`ObjectProperties::generation`]; none where nothing is traced.
+    pub(crate) fn generations(&self) -> Option<(u32, u32)> {
+        Some((self.columns.generations.least()? as u32, self.newest_generation()))
+    }
+
     /// How long the node is: elements of an ARRAY, entries of a HASH, bytes of a STRING or SYMBOL, instance variables of an OBJECT.
     #[must_use]
     #[inline]
@@ -556,11 +566,15 @@ impl Heap {
     pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
         match self.edges.peek() {
             Some(edges) => edges.places(at(id)),
-            None => {
-                let few = self.edges.few().and_then(|few| few.places(at(id)));
-                few.unwrap_or_else(|| self.edges.places(at(id)))
-            }
+            None => self.places_of_few(id),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn places_of_few(&self, id: NodeId) -> std::ops::Range<u32> {
+        let few = self.edges.few().and_then(|few| few.places(at(id)));
+        few.unwrap_or_else(|| self.edges.places(at(id)))
     }
 
     /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
@@ -568,11 +582,15 @@ impl Heap {
     pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
         match self.edges.peek() {
             Some(edges) => edges.targets(places),
-            None => {
-                let few = self.edges.few().and_then(|few| few.targets(places.clone()));
-                few.unwrap_or_else(|| self.edges.targets(places))
-            }
+            None => self.targets_of_few(places),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn targets_of_few(&self, places: std::ops::Range<u32>) -> &[u32] {
+        let few = self.edges.few().and_then(|few| few.targets(places.clone()));
+        few.unwrap_or_else(|| self.edges.targets(places))
     }
 
     fn dangling_address(&self, place: u32) -> u64 {
