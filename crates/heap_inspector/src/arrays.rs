@@ -1,19 +1,18 @@
-//! A file of arrays of numbers, each with a checksum.
+//! A file of arrays of numbers, of which any piece may be read alone: each has a checksum.
 //!
 //! Layout, all of it 64-bit words in the machine's byte order but for the arrays themselves: the magic number, how many words the caller
-//! adds and how many arrays there are, the caller's words, for each array its group, the width of a number in bytes, its length in bytes
-//! and its checksum (XXH3), and a checksum of all that; then the arrays, each begun at a multiple of 8 bytes. What is asked for
-//! together is a group; the groups stand behind one another, and each is read when somebody asks for it.
+//! adds, where the table begins, how many arrays and pieces it has, the caller's words and a checksum of all that; the arrays, each begun
+//! at a multiple of 8 bytes; the table: for each array its group, the width of a number in bytes and its length in bytes, then for each
+//! piece (32 KiB of an array, or what is left of it) its checksum (XXH3), and a checksum of the table. What is asked for together is a
+//! group; the groups stand behind one another, and each is read when somebody asks for it.
 
 use crate::memory::zeroed;
-use crate::sort;
-use crate::threads;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use twox_hash::XxHash3_64;
 
 /// An array that is written or was read.
@@ -73,7 +72,7 @@ impl Part<'_> {
     }
 
     /// Reads an array of a known width and length.
-    fn read(file: &File, section: Section) -> Option<Part<'static>> {
+    fn read(table: &Table, section: &Section) -> Option<Part<'static>> {
         macro_rules! read {
             ($number:ty) => {{
                 let count = section.length / size_of::<$number>();
@@ -83,13 +82,15 @@ impl Part<'_> {
                 if bytes.len() != section.length {
                     return None;
                 }
-                // Piece by piece, so that what was just read is hashed before it leaves the cache.
-                let mut hasher = XxHash3_64::new();
-                for (at, piece) in bytes.chunks_mut(PIECE).enumerate() {
-                    file.read_exact_at(piece, (section.begin + at * PIECE) as u64).ok()?;
-                    std::hash::Hasher::write(&mut hasher, piece);
+                let mut checksums = table.checksums[section.pieces.clone()].iter();
+                // Some at a time, so that what was just read is hashed before it leaves the cache.
+                for (at, pieces) in bytes.chunks_mut(PIECES).enumerate() {
+                    table.file.read_exact_at(pieces, (section.begin + at * PIECES) as u64).ok()?;
+                    if !pieces.chunks(PIECE).all(|piece| checksums.next() == Some(&XxHash3_64::oneshot(piece))) {
+                        return None;
+                    }
                 }
-                (std::hash::Hasher::finish(&hasher) == section.checksum).then(|| numbers.into())
+                Some(numbers.into())
             }};
         }
         match section.width {
@@ -102,7 +103,10 @@ impl Part<'_> {
     }
 }
 
-const PIECE: usize = 256 << 10;
+/// So many bytes of an array are checked together: what is read for a single number, 10 µs.
+const PIECE: usize = 32 << 10;
+/// So many are read and written at a time.
+const PIECES: usize = 8 * PIECE;
 
 /// The arrays of a file that is written, each with its group.
 #[derive(Debug, Default)]
@@ -121,40 +125,89 @@ impl<'a> Parts<'a> {
         self.group += 1;
     }
 
-    pub(crate) fn write(&self, file: &mut File, magic: u64, words: &[u64]) -> io::Result<()> {
-        let mut head = vec![magic, words.len() as u64, self.all.len() as u64];
-        head.extend_from_slice(words);
-        for (group, part) in &self.all {
-            let bytes = part.bytes();
-            head.extend([*group, part.width(), bytes.len() as u64, XxHash3_64::oneshot(bytes)]);
-        }
-        head.push(XxHash3_64::oneshot(bytemuck::cast_slice(&head)));
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        out.write_all(bytemuck::cast_slice(&head))?;
-        for (_, part) in &self.all {
-            let bytes = part.bytes();
-            out.write_all(bytes)?;
-            out.write_all(&[0; 8][..bytes.len().next_multiple_of(8) - bytes.len()])?;
-        }
-        out.flush()
+    /// Begins to write the arrays, for a caller with so many words.
+    pub(crate) fn begin<'f>(self, file: &'f mut File, words: usize) -> io::Result<Writing<'a, 'f>> {
+        let first = (FIRST + words + 1) * 8;
+        file.write_all(&vec![0; first])?;
+        let (sections, checksums) = Default::default();
+        Ok(Writing { parts: self, out: BufWriter::with_capacity(PIECES, file), begin: first, sections, checksums })
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Words before the caller's.
+const FIRST: usize = 5;
+
+/// A file that is being written.
+pub(crate) struct Writing<'a, 'f> {
+    parts: Parts<'a>,
+    out: BufWriter<&'f mut File>,
+    /// Where the next array begins.
+    begin: usize,
+    sections: Vec<u64>,
+    checksums: Vec<u64>,
+}
+
+impl Writing<'_, '_> {
+    /// Writes the arrays that were there at the beginning.
+    pub(crate) fn put_all(&mut self) -> io::Result<()> {
+        for (group, part) in std::mem::take(&mut self.parts.all) {
+            self.put(group, &part)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, group: u64, part: &Part<'_>) -> io::Result<()> {
+        let bytes = part.bytes();
+        let padding = bytes.len().next_multiple_of(8) - bytes.len();
+        self.sections.extend([group, part.width(), bytes.len() as u64]);
+        for pieces in bytes.chunks(PIECES) {
+            self.checksums.extend(pieces.chunks(PIECE).map(XxHash3_64::oneshot));
+            self.out.write_all(pieces)?;
+        }
+        self.begin += bytes.len() + padding;
+        self.out.write_all(&[0; 8][..padding])
+    }
+
+    /// Writes an array that belongs to the last group, and what tells where all are.
+    pub(crate) fn end(mut self, last: Vec<u8>, magic: u64, words: &[u64]) -> io::Result<()> {
+        self.put(self.parts.group, &last.into())?;
+        let Writing { mut out, begin, sections, checksums, .. } = self;
+        let counts = [begin, sections.len() / 3, checksums.len()].map(|number| number as u64);
+        let mut table = [sections, checksums].concat();
+        table.push(XxHash3_64::oneshot(bytemuck::cast_slice(&table)));
+        out.write_all(bytemuck::cast_slice(&table))?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let mut head = vec![magic, words.len() as u64];
+        head.extend(counts);
+        head.extend_from_slice(words);
+        head.push(XxHash3_64::oneshot(bytemuck::cast_slice(&head)));
+        file.write_all_at(bytemuck::cast_slice(&head), 0)
+    }
+}
+
+/// Where an array is, and which checksums are those of its pieces.
+#[derive(Clone, Debug)]
 struct Section {
     width: u64,
     length: usize,
-    checksum: u64,
     begin: usize,
+    pieces: Range<usize>,
 }
 
 /// No file of ours has more arrays.
 const MOST: u64 = 1 << 12;
 
+/// A file, and the checksums of all pieces.
+#[derive(Debug)]
+struct Table {
+    file: File,
+    checksums: Vec<u64>,
+}
+
 /// A file whose arrays are where it says, and may be read group by group.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    file: Arc<File>,
+    table: Arc<Table>,
     groups: std::vec::IntoIter<Vec<Section>>,
 }
 
@@ -162,35 +215,47 @@ impl Groups {
     /// The groups of a file; none where its first words are not as they were written, or it is not as long as they say.
     pub(crate) fn of(file: File, magic: u64, words: &[u64]) -> Option<Groups> {
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
-        let mut first = [0u64; 3];
-        file.read_exact_at(bytemuck::cast_slice_mut(&mut first), 0).ok()?;
-        let [_, _, count] = first;
-        if first != [magic, words.len() as u64, count] || count > MOST {
-            return None;
-        }
-        let mut head = vec![0u64; 3 + words.len() + count as usize * 4 + 1];
+        let mut head = vec![0u64; FIRST + words.len() + 1];
         file.read_exact_at(bytemuck::cast_slice_mut(&mut head), 0).ok()?;
         let (checksum, known) = head.split_last()?;
-        if XxHash3_64::oneshot(bytemuck::cast_slice(known)) != *checksum || known[3..3 + words.len()] != *words {
+        let [first, count, begin_of_table, arrays, pieces] = known[..FIRST].try_into().ok()?;
+        let is_ours = [first, count] == [magic, words.len() as u64] && known[FIRST..] == *words;
+        if !is_ours || arrays > MOST || XxHash3_64::oneshot(bytemuck::cast_slice(known)) != *checksum {
             return None;
         }
-        let mut begin = head.len() * 8;
+        let begin_of_table = usize::try_from(begin_of_table).ok()?;
+        let pieces = usize::try_from(pieces).ok().filter(|pieces| *pieces <= size / 8)?;
+        let numbers = arrays as usize * 3 + pieces + 1;
+        if begin_of_table.checked_add(numbers * 8)? != size {
+            return None;
+        }
+        let mut table: Vec<u64> = zeroed(numbers).ok()?;
+        file.read_exact_at(bytemuck::cast_slice_mut(&mut table), begin_of_table as u64).ok()?;
+        let checksum = table.pop()?;
+        if XxHash3_64::oneshot(bytemuck::cast_slice(&table)) != checksum {
+            return None;
+        }
+        let (mut begin, mut piece) = (head.len() * 8, 0);
         let mut groups: Vec<Vec<Section>> = Vec::new();
-        for section in known[3 + words.len()..].chunks_exact(4) {
-            let [group, width, length, checksum] = section.try_into().ok()?;
+        for section in table[..arrays as usize * 3].chunks_exact(3) {
+            let [group, width, length] = section.try_into().ok()?;
             let length = usize::try_from(length).ok().filter(|length| *length <= size)?;
+            let pieces = piece..piece + length.div_ceil(PIECE);
+            piece = pieces.end;
             if group >= groups.len() as u64 {
                 groups.push(Vec::new());
             }
-            groups.get_mut(usize::try_from(group).ok()?)?.push(Section { width, length, checksum, begin });
+            groups.get_mut(usize::try_from(group).ok()?)?.push(Section { width, length, begin, pieces });
             begin = begin.checked_add(length.next_multiple_of(8))?;
         }
-        (begin == size).then(|| Groups { file: Arc::new(file), groups: groups.into_iter() })
+        let checksums = table.split_off(arrays as usize * 3);
+        let is_whole = begin == begin_of_table && piece == checksums.len();
+        is_whole.then(|| Groups { table: Arc::new(Table { file, checksums }), groups: groups.into_iter() })
     }
 
     /// The next group.
     pub(crate) fn group(&mut self) -> Option<Group> {
-        Some(Group { file: Arc::clone(&self.file), sections: self.groups.next()? })
+        Some(Group { table: Arc::clone(&self.table), sections: self.groups.next()? })
     }
 
     /// Whether there is none left.
@@ -200,41 +265,112 @@ impl Groups {
 }
 
 /// Arrays of a file that may be read later. The file stays open: another that gets its name is not it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
-    file: Arc<File>,
+    table: Arc<Table>,
     sections: Vec<Section>,
 }
 
 impl Group {
-    /// Reads and checks several groups at once; none where anything is not as it was written.
-    pub(crate) fn read_all<const N: usize>(groups: [&Group; N], threads: usize) -> Option<[Reader; N]> {
-        let mut sections: Vec<(usize, &Group, Section)> = Vec::new();
-        for group in groups {
-            for section in &group.sections {
-                sections.push((sections.len(), group, *section));
-            }
-        }
-        // The biggest first, so that no thread is left with one at the end.
-        sort::by_key(&mut sections, |(_, _, section)| std::cmp::Reverse(section.length));
-        let next = AtomicUsize::new(0);
-        let read = || {
-            let mut parts = Vec::new();
-            while let Some((at, group, section)) = sections.get(next.fetch_add(1, Ordering::Relaxed)) {
-                parts.push((*at, Part::read(&group.file, *section)));
-            }
-            parts
-        };
-        let mut parts: Vec<_> = threads::all(vec![read; threads.clamp(1, 4)]).into_iter().flatten().collect();
-        sort::by_key(&mut parts, |(at, _)| *at);
-        let mut parts = parts.into_iter().map(|(_, part)| part).collect::<Option<Vec<_>>>()?.into_iter();
-        Some(groups.map(|group| Reader(parts.by_ref().take(group.sections.len()).collect::<Vec<_>>().into_iter())))
-    }
-
     /// Reads and checks its arrays; none where anything is not as it was written.
     pub(crate) fn read(&self) -> Option<Reader> {
-        let [reader] = Group::read_all([self], 1)?;
-        Some(reader)
+        let parts: Vec<_> =
+            self.sections.iter().map(|section| Part::read(&self.table, section)).collect::<Option<_>>()?;
+        Some(Reader(parts.into_iter()))
+    }
+
+    /// Reads and checks one of its arrays, which must be of such numbers.
+    pub(crate) fn array<T>(&self, place: usize) -> Option<Vec<T>>
+    where
+        Vec<T>: TryFrom<Part<'static>>,
+    {
+        Part::read(&self.table, self.sections.get(place)?)?.try_into().ok()
+    }
+
+    /// One of its arrays, of which few numbers will be asked for.
+    pub(crate) fn few(&self, place: usize) -> Option<Few> {
+        let section = self.sections.get(place)?.clone();
+        let places = || section.pieces.clone().map(|_| OnceLock::new()).collect();
+        Some(Few { table: Arc::clone(&self.table), read: places(), pairs: places(), section })
+    }
+}
+
+/// A piece as words, whatever its numbers are.
+type Words = Box<[u64]>;
+
+/// An array of which those pieces are read that somebody asks for.
+#[derive(Debug)]
+pub(crate) struct Few {
+    table: Arc<Table>,
+    section: Section,
+    read: Box<[OnceLock<Words>]>,
+    /// Pieces with the ones behind them, for numbers on both sides.
+    pairs: Box<[OnceLock<Words>]>,
+}
+
+impl Few {
+    /// The bytes of a piece; none where they are not as they were written.
+    fn piece(&self, number: usize) -> Option<&[u8]> {
+        let place = self.read.get(number)?;
+        let length = PIECE.min(self.section.length - number * PIECE);
+        let words = match place.get() {
+            Some(words) => words,
+            // Not within the lock: a process that is forked meanwhile must not wait for a thread that it lacks.
+            None => {
+                let mut words: Vec<u64> = zeroed(length.div_ceil(8)).ok()?;
+                let bytes = &mut bytemuck::cast_slice_mut(&mut words)[..length];
+                self.table.file.read_exact_at(bytes, (self.section.begin + number * PIECE) as u64).ok()?;
+                if self.table.checksums[self.section.pieces.start + number] != XxHash3_64::oneshot(bytes) {
+                    return None;
+                }
+                place.get_or_init(|| words.into_boxed_slice())
+            }
+        };
+        Some(&bytemuck::cast_slice(words)[..length])
+    }
+
+    /// How many numbers of so many bytes it has; none where its numbers are of others.
+    pub(crate) fn count_of(&self, width: u64) -> Option<usize> {
+        (self.section.width == width).then(|| self.section.length / width as usize)
+    }
+
+    /// A number.
+    pub(crate) fn number(&self, at: usize) -> Option<u64> {
+        let width = self.section.width as usize;
+        let byte = at.checked_mul(width)?;
+        let bytes = self.piece(byte / PIECE)?.get(byte % PIECE..byte % PIECE + width)?;
+        let mut number = [0; 8];
+        if cfg!(target_endian = "little") {
+            number.get_mut(..width)?.copy_from_slice(bytes);
+        } else {
+            number.get_mut(8usize.checked_sub(width)?..)?.copy_from_slice(bytes);
+        }
+        Some(u64::from_ne_bytes(number))
+    }
+
+    /// Some of its numbers of 4 bytes, where they stand in one piece or two.
+    pub(crate) fn numbers(&self, places: Range<usize>) -> Option<&[u32]> {
+        if self.section.width != 4 || places.is_empty() {
+            return places.is_empty().then_some(&[]);
+        }
+        let first = places.start * 4 / PIECE;
+        let before = first * PIECE / 4;
+        let bytes = if (places.end - before) * 4 <= PIECE { self.piece(first)? } else { self.pair(first)? };
+        bytemuck::try_cast_slice(bytes).ok()?.get(places.start - before..places.end - before)
+    }
+
+    /// The bytes of a piece, all of it, and the one behind it.
+    fn pair(&self, first: usize) -> Option<&[u8]> {
+        let place = self.pairs.get(first)?;
+        if place.get().is_none() {
+            let (one, other) = (self.piece(first)?, self.piece(first + 1)?);
+            let mut words: Vec<u64> = zeroed((PIECE + other.len()).div_ceil(8)).ok()?;
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+            bytes[..PIECE].copy_from_slice(one);
+            bytes[PIECE..PIECE + other.len()].copy_from_slice(other);
+            place.get_or_init(|| words.into_boxed_slice());
+        }
+        place.get().map(|words| bytemuck::cast_slice(words))
     }
 }
 

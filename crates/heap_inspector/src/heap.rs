@@ -29,8 +29,8 @@ use crate::{Error, Result};
 pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
-use later::Later;
-pub(crate) use later::Origin;
+pub(crate) use later::Later;
+pub(crate) use later::{FewRows, Kept, Origin};
 use root_names::RootNames;
 use std::io;
 use std::sync::Arc;
@@ -82,23 +82,46 @@ pub struct Shape {
 }
 
 /// The properties of all nodes that most questions look at, each by node number.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug)]
 struct Columns {
-    types: Vec<Type>,
+    /// How many rows each has.
+    objects: usize,
+    types: Later<Types>,
     /// The place in `trait_sets`.
-    flags: Column,
-    memsizes: Column,
-    generations: Column,
-    classes: Column,
-    sites: Column,
-    labels: Column,
-    shapes: Column,
-    slot_sizes: Column,
+    flags: Later<Column>,
+    memsizes: Later<Column>,
+    generations: Later<Column>,
+    classes: Later<Column>,
+    sites: Later<Column>,
+    labels: Later<Column>,
+    shapes: Later<Column>,
+    slot_sizes: Later<Column>,
     /// Elements, entries, bytes or instance variables, by the type, plus 1; 0 where the dump does not say.
-    lengths: Column,
+    lengths: Later<Column>,
     /// The frame that allocated a node; 0 for none.
-    stacks: Column,
+    stacks: Later<Column>,
     trait_sets: Vec<Flags>,
+}
+
+/// The types of all nodes.
+#[derive(Debug, Default)]
+struct Types(Vec<Type>);
+
+impl Later<Types> {
+    #[inline(always)]
+    fn get(&self, row: usize) -> Type {
+        match self.peek() {
+            Some(types) => types.0[row],
+            None => self.get_of_few(row),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_of_few(&self, row: usize) -> Type {
+        let number = self.few().and_then(|few| few.number(row));
+        number.and_then(|number| Type::from_number(number as u8)).unwrap_or_else(|| self.0[row])
+    }
 }
 
 /// The references of all nodes.
@@ -112,22 +135,43 @@ struct Edges {
     dangling: Vec<(u32, u64)>,
 }
 
+impl Edges {
+    #[inline]
+    fn places(&self, row: usize) -> std::ops::Range<u32> {
+        row.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[row]
+    }
+
+    /// None where there are no such places: of edges that were lost since.
+    #[inline]
+    fn targets(&self, places: std::ops::Range<u32>) -> &[u32] {
+        self.targets.get(places.start as usize..places.end as usize).unwrap_or_default()
+    }
+}
+
 /// Where the lines of nodes begin in the dump.
 #[derive(Debug, Default)]
-struct Lines {
+struct Lines<C = Column> {
     /// From a node on, behind which offset. Ascending.
     segments: Vec<(u32, u64)>,
     /// By node, in bytes behind its segment's begin.
-    offsets: Column,
+    offsets: C,
+}
+
+impl<C> Lines<C> {
+    /// Where the line of a node begins that is so many bytes behind its segment's begin.
+    fn offset(&self, id: NodeId, behind: u64) -> u64 {
+        let segment = self.segments.partition_point(|(first, _)| *first <= id.0) - 1;
+        self.segments[segment].1 + behind
+    }
 }
 
 /// Addresses by node. Most heaps lie within 32 GiB, so a multiple of 8 behind the lowest address fits in 4 bytes.
 #[derive(Debug, Default, PartialEq)]
-struct Addresses {
+struct Addresses<C = Column> {
     lowest: u64,
     /// The binary logarithm of what all are multiples of.
     grain: u32,
-    steps: Column,
+    steps: C,
 }
 
 impl Addresses {
@@ -189,7 +233,7 @@ impl Heap {
     /// How many objects there are.
     #[must_use]
     pub fn object_count(&self) -> usize {
-        self.columns.types.len()
+        self.columns.objects
     }
 
     /// The bytes of all objects.
@@ -227,8 +271,8 @@ impl Heap {
     pub fn footprint(&self) -> usize {
         let columns = &self.columns;
         size_of::<Heap>()
-            + columns.packed().iter().map(|column| column.footprint()).sum::<usize>()
-            + bytes_of(&columns.types)
+            + columns.packed().iter().filter_map(|column| column.peek()).map(Column::footprint).sum::<usize>()
+            + columns.types.peek().map_or(0, |types| bytes_of(&types.0))
             + self.addresses.peek().map_or(0, |addresses| addresses.steps.footprint())
             + self.lines.peek().map_or(0, |lines| lines.offsets.footprint())
             + self
@@ -307,7 +351,7 @@ impl Heap {
 
     /// All nodes, in the order of the file.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + DoubleEndedIterator + use<> {
-        (0..self.columns.types.len() as u32).map(NodeId)
+        (0..self.columns.objects as u32).map(NodeId)
     }
 
     /// The node at an address; of several the first.
@@ -320,7 +364,17 @@ impl Heap {
     #[must_use]
     #[inline(always)]
     pub fn address(&self, id: NodeId) -> u64 {
-        self.addresses.get(at(id))
+        match self.addresses.peek() {
+            Some(addresses) => addresses.get(at(id)),
+            None => self.address_of_few(id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn address_of_few(&self, id: NodeId) -> u64 {
+        let few = self.addresses.few().and_then(|few| few.get(at(id)));
+        few.unwrap_or_else(|| self.addresses.get(at(id)))
     }
 
     /// The node's bytes, slot included.
@@ -352,7 +406,7 @@ impl Heap {
     #[must_use]
     #[inline(always)]
     pub fn ty(&self, id: NodeId) -> Type {
-        self.columns.types[at(id)]
+        self.columns.types.get(at(id))
     }
 
     /// The collection in which the node was allocated, as [`ObjectProperties::generation`].
@@ -427,6 +481,11 @@ impl Heap {
         self.columns.generations.max() as u32
     }
 
+    /// The least and the greatest generation of objects, as [`ObjectProperties::generation`]; none where nothing is traced.
+    pub(crate) fn generations(&self) -> Option<(u32, u32)> {
+        Some((self.columns.generations.least()? as u32, self.newest_generation()))
+    }
+
     /// How long the node is: elements of an ARRAY, entries of a HASH, bytes of a STRING or SYMBOL, instance variables of an OBJECT.
     #[must_use]
     #[inline]
@@ -437,9 +496,12 @@ impl Heap {
     /// Where the node's line begins in the decoded dump, in bytes.
     #[must_use]
     pub fn offset(&self, id: NodeId) -> u64 {
-        let Lines { segments, offsets } = &*self.lines;
-        let segment = segments.partition_point(|(first, _)| *first <= id.0) - 1;
-        segments[segment].1 + offsets.get(at(id))
+        if self.lines.peek().is_none()
+            && let Some((few, behind)) = self.lines.few().and_then(|few| Some((few, few.offsets.get(at(id))?)))
+        {
+            return few.offset(id, behind);
+        }
+        self.lines.offset(id, self.lines.offsets.get(at(id)))
     }
 
     /// The node of the node's class: a singleton class where it has one. The dump lists it apart from the references.
@@ -490,7 +552,7 @@ impl Heap {
     /// The classes and modules that have a name, by it; of several of one name the first.
     pub(crate) fn classes_by_name(&self) -> hashbrown::HashMap<String, NodeId> {
         let mut classes = hashbrown::HashMap::new();
-        for id in self.nodes().filter(|id| matches!(self.columns.types[at(*id)], Type::Class | Type::Module)) {
+        for id in self.nodes().filter(|id| matches!(self.ty(*id), Type::Class | Type::Module)) {
             let name = self.names.class_name(self.address(id)).filter(|name| !name.starts_with("#<"));
             if let Some(name) = name {
                 classes.entry(name).or_insert(id);
@@ -502,14 +564,33 @@ impl Heap {
     /// Where the node's references stand among those of all nodes.
     #[inline(always)]
     pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
-        let ends = &self.edges.ends;
-        at(id).checked_sub(1).map_or(0, |before| ends[before])..ends[at(id)]
+        match self.edges.peek() {
+            Some(edges) => edges.places(at(id)),
+            None => self.places_of_few(id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn places_of_few(&self, id: NodeId) -> std::ops::Range<u32> {
+        let few = self.edges.few().and_then(|few| few.places(at(id)));
+        few.unwrap_or_else(|| self.edges.places(at(id)))
     }
 
     /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
     #[inline(always)]
     pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
-        &self.edges.targets[places.start as usize..places.end as usize]
+        match self.edges.peek() {
+            Some(edges) => edges.targets(places),
+            None => self.targets_of_few(places),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn targets_of_few(&self, places: std::ops::Range<u32>) -> &[u32] {
+        let few = self.edges.few().and_then(|few| few.targets(places.clone()));
+        few.unwrap_or_else(|| self.edges.targets(places))
     }
 
     fn dangling_address(&self, place: u32) -> u64 {

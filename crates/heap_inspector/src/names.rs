@@ -331,6 +331,15 @@ impl Tables {
         Ok(Renumbering { symbols, sites, classes, stacks: Arc::default() })
     }
 
+    /// How the numbers of other tables of the same dump map to ours; none where they have more names.
+    pub(crate) fn renumbering(&mut self, other: &Tables) -> Option<Renumbering> {
+        let counts = |tables: &Tables| (tables.symbols.len(), tables.sites.len(), tables.class_count());
+        let before = counts(self);
+        let renumbering = self.merge(other, &|_| Ok(())).ok()?;
+        let is_same = counts(self) == before && self.stacks.is_same(&other.stacks, &renumbering.sites);
+        is_same.then_some(renumbering)
+    }
+
     /// The address of a class's number.
     #[must_use]
     pub fn class_address(&self, id: ClassId) -> u64 {

@@ -8,6 +8,7 @@ use crate::Result;
 use crate::analysis::Context;
 use crate::analysis::diff::Dump;
 use crate::analysis::path_growth::Pathed;
+use crate::analysis::retained::{self, Retained};
 use crate::analysis::verdicts::AtWork;
 use crate::analysis::without::{Cut, WhatIf, what_if};
 use crate::control::Control;
@@ -15,11 +16,13 @@ use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
+use crate::keys::Key;
 use crate::scan::Options;
+use crate::select::Filter;
 use crate::source::Source;
-use crate::stored::{self, Opened, Unsaved};
+use crate::stored::{self, Opened, Plain, Unsaved};
 pub use once::Once;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 pub use suspected::Said;
 
 mod once;
@@ -72,6 +75,8 @@ pub struct Snapshot {
     shortest_paths: Once<ShortestPaths>,
     referrers: Once<Referrers>,
     at_work: Once<AtWork>,
+    /// The plain answer of what objects retain, where the index file has it.
+    plain: OnceLock<Plain>,
     /// The right to write the index file when the tree is made.
     unsaved: Mutex<Option<Unsaved>>,
 }
@@ -87,9 +92,11 @@ impl Snapshot {
             Index::Ignored => (Heap::load(&source, options)?, Opened::default()),
             Index::Read | Index::Kept => stored::open(&source, options)?,
         };
-        let (tree, unsaved) = match opened {
-            Opened::Whole(tree) => (Once::of(tree), None),
-            Opened::Unsaved(unsaved) => (Once::default(), Some(unsaved).filter(|_| index == Index::Kept)),
+        let (tree, plain, unsaved) = match opened {
+            Opened::Whole(tree, plain) => (Once::of(tree), OnceLock::from(plain), None),
+            Opened::Unsaved(unsaved) => {
+                (Once::default(), OnceLock::new(), Some(unsaved).filter(|_| index == Index::Kept))
+            }
         };
         Ok(Snapshot {
             heap,
@@ -99,6 +106,7 @@ impl Snapshot {
             shortest_paths: Once::default(),
             referrers: Once::default(),
             at_work: Once::default(),
+            plain,
             unsaved: Mutex::new(unsaved),
         })
     }
@@ -130,7 +138,8 @@ impl Snapshot {
             let tree = Tree::new(&self.heap, control)?;
             // It is locked nowhere else; in a forked process it may stay so.
             if let Some(unsaved) = self.unsaved.try_lock().ok().and_then(|mut unsaved| unsaved.take()) {
-                unsaved.save(&self.heap, &tree);
+                let plain = unsaved.save(&self.heap, &tree, control);
+                self.plain.get_or_init(|| plain);
             }
             Ok(tree)
         })
@@ -142,13 +151,32 @@ impl Snapshot {
         self.tree.peek()
     }
 
+    /// The objects and classes that retain the most, as [`retained::retained`] has them.
+    ///
+    /// # Errors
+    /// Those of [`Snapshot::tree`] and [`retained::retained`].
+    pub fn retained(
+        &self,
+        by: Option<&[Key]>,
+        filter: &Filter,
+        limit: Option<usize>,
+        control: &Control<'_>,
+    ) -> Result<Retained> {
+        let tree = self.tree(control)?;
+        let known = self.plain.get().and_then(|plain| plain.0.as_ref());
+        retained::retained_by(&self.heap, tree, known, &self.source, by, filter, limit, control)
+    }
+
     /// By object, the objects that it dominates immediately.
     ///
     /// # Errors
     /// Those of [`Snapshot::tree`].
     pub fn children(&self, control: &Control<'_>) -> Result<&Children> {
         let tree = self.tree(control)?;
-        self.children.get(control, || tree.children().map(drop))?;
+        self.children.get(control, || {
+            self.heap.read_ahead(control.thread_count());
+            tree.children().map(drop)
+        })?;
         tree.children()
     }
 
@@ -157,7 +185,10 @@ impl Snapshot {
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn shortest_paths(&self, control: &Control<'_>) -> Result<&ShortestPaths> {
-        self.shortest_paths.get(control, || ShortestPaths::new(&self.heap, control))
+        self.shortest_paths.get(control, || {
+            self.heap.read_ahead(control.thread_count());
+            ShortestPaths::new(&self.heap, control)
+        })
     }
 
     /// By object, the objects that refer to it.
@@ -165,7 +196,10 @@ impl Snapshot {
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub fn referrers(&self, control: &Control<'_>) -> Result<&Referrers> {
-        self.referrers.get(control, || Referrers::new(&self.heap, control))
+        self.referrers.get(control, || {
+            self.heap.read_ahead(control.thread_count());
+            Referrers::new(&self.heap, control)
+        })
     }
 
     /// Which threads run, and what they are at work on.

@@ -115,6 +115,14 @@ impl Stacks {
         parts.push(numbers.collect::<Vec<u32>>());
     }
 
+    /// Whether others have the same numbers, whose sites `sites` maps to ours.
+    pub(crate) fn is_same(&self, other: &Stacks, sites: &[SiteId]) -> bool {
+        let is_same = |(one, other): (&Frame, &Frame)| {
+            one.parent == other.parent && Some(&one.site) == sites.get(other.site.0 as usize)
+        };
+        self.len() == other.len() && self.frames.iter().zip(&other.frames).all(is_same)
+    }
+
     /// The frames of so many sites.
     pub(crate) fn from_parts(reader: &mut Reader, sites: usize) -> Option<Stacks> {
         let numbers: Vec<u32> = reader.take()?;

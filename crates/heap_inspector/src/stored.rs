@@ -3,27 +3,32 @@
 //! It is a cache and never believed: it names the dump's size, time of change and a hash of its ends, and this library's version, and
 //! each part has a checksum; what does not fit is as good as none. It is written to a temporary file (0600) and renamed, so a reader
 //! finds a whole one or none. It holds names and addresses of the dump but no string's text, and may be deleted at any time.
-//! It takes about a tenth of the dump. What nearly every question looks at is read at once, on several threads; where objects lie, what
-//! refers to what and where lines begin stay in the file until they are asked for ([`crate::heap::Heap::whole`]).
+//! It takes about a tenth of the dump. Names are read at once; columns of objects stay in the file until they are asked for, and of those of
+//! which few numbers are asked for, only their pieces are read ([`crate::heap::Heap::whole`]). The plain answer of `retained` stands in it too, so that this one
+//! reads a few megabytes of whatever dump.
 //!
 //! Numbers are in the byte order of the machine; on another the magic number differs, and the file is as good as none.
 
 use crate::Result;
+use crate::analysis::retained::Known;
 use crate::arrays::{Group, Groups, Parts};
+use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, Origin};
 use crate::scan::Options;
 use crate::source::Source;
+use crate::threads;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use twox_hash::XxHash3_64;
 
 /// Raised with every change of what the file holds.
-const FORMAT: u64 = 5;
+const FORMAT: u64 = 6;
 /// `HEAPIDX` and a newline, which a transfer as text would change.
 const MAGIC: u64 = u64::from_le_bytes(*b"HEAPIDX\n");
 /// So many bytes of each end of the dump are hashed.
@@ -76,10 +81,10 @@ impl Identity {
 /// Those of [`Heap::load`] and [`Tree::new`]; never one of the index file.
 pub fn load(source: &Source, options: &Options<'_>) -> Result<(Heap, Tree)> {
     match open(source, options)? {
-        (heap, Opened::Whole(tree)) => Ok((heap, tree)),
+        (heap, Opened::Whole(tree, _)) => Ok((heap, tree)),
         (heap, Opened::Unsaved(unsaved)) => {
             let tree = Tree::new(&heap, &options.control)?;
-            unsaved.save(&heap, &tree);
+            unsaved.save(&heap, &tree, &options.control);
             Ok((heap, tree))
         }
     }
@@ -87,9 +92,10 @@ pub fn load(source: &Source, options: &Options<'_>) -> Result<(Heap, Tree)> {
 
 /// What came with a heap that [`open`] gave.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a dump has one")]
 pub enum Opened {
-    /// The dominator tree, from the index file.
-    Whole(Tree),
+    /// The dominator tree and the plain answer of what it retains, from the index file.
+    Whole(Tree, Plain),
     /// Nothing: there was no index file to believe.
     Unsaved(Unsaved),
 }
@@ -101,19 +107,23 @@ impl Default for Opened {
     }
 }
 
+/// The plain answer of what objects retain; or none.
+#[derive(Debug, Default)]
+pub struct Plain(pub(crate) Option<Known>);
+
 /// The right to write the index file of a dump that was read.
 #[derive(Debug)]
 pub struct Unsaved(Option<(PathBuf, Identity)>);
 
 impl Unsaved {
-    /// Writes the index file, where the dump still is what it was before it was read.
-    pub fn save(self, heap: &Heap, tree: &Tree) {
-        if let Some((dump, identity)) = self.0
-            && Identity::of(&dump).ok() == Some(identity)
-        {
-            // A folder that may not be written to, a full disk: the answer does not depend on it.
-            let _ = write(&dump, identity, heap, tree);
+    /// Writes the index file, where the dump still is what it was before it was read. The plain answer is worked out for it.
+    pub fn save(self, heap: &Heap, tree: &Tree, control: &Control<'_>) -> Plain {
+        let Some((dump, identity)) = self.0 else { return Plain::default() };
+        if Identity::of(&dump).ok() != Some(identity) {
+            return Plain::default();
         }
+        // A folder that may not be written to, a full disk: the answer does not depend on it.
+        Plain(write(&dump, identity, heap, tree, control).ok().flatten())
     }
 }
 
@@ -123,8 +133,8 @@ impl Unsaved {
 /// Those of [`Heap::load`]; never one of the index file.
 pub fn open(source: &Source, options: &Options<'_>) -> Result<(Heap, Opened)> {
     let dump = source.file_path();
-    if let Some((heap, tree)) = dump.and_then(|dump| read(dump, options)) {
-        return Ok((heap, Opened::Whole(tree)));
+    if let Some((heap, tree, plain)) = dump.and_then(|dump| read_all(dump, options)) {
+        return Ok((heap, Opened::Whole(tree, plain)));
     }
     let before = dump.and_then(|dump| Some((dump.to_owned(), Identity::of(dump).ok()?)));
     Ok((Heap::load(source, options)?, Opened::Unsaved(Unsaved(before))))
@@ -134,32 +144,42 @@ pub fn open(source: &Source, options: &Options<'_>) -> Result<(Heap, Opened)> {
 /// options would not have made.
 #[must_use]
 pub fn read(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree)> {
+    read_all(dump, options).map(|(heap, tree, _)| (heap, tree))
+}
+
+/// The same with the plain answer.
+fn read_all(dump: &Path, options: &Options<'_>) -> Option<(Heap, Tree, Plain)> {
     let file = trusted(&path(dump)).ok()?;
     let identity = Identity::of(dump).ok()?;
     let mut groups = Groups::of(file, MAGIC, &identity.words())?;
-    let mut group = || groups.group();
-    let (first, behind, last) = (group()?, [group()?, group()?, group()?, group()?], group()?);
-    let threads = options.control.thread_count();
-    let [mut first, mut last] = Group::read_all([&first, &last], threads)?;
-    let mut heap = Heap::from_parts(&mut first, behind, origin(dump, identity))?;
+    let first = groups.group()?;
+    let origin = Arc::new(origin(dump, identity, first.clone()));
+    let mut heap = Heap::from_parts(&first, &mut groups, &origin)?;
     heap.set_app(options.app);
-    let tree = Tree::from_parts(&mut last, heap.object_count(), threads)?;
-    if tree.reachable().memsize > heap.memsize() || !first.is_empty() || !last.is_empty() || !groups.is_empty() {
+    let (behind, last) = (groups.group()?, groups.group()?);
+    let known: Vec<u8> = last.array(1)?;
+    let tree = Tree::from_parts([behind, last], heap.object_count(), options.control.thread_count(), &origin)?;
+    if tree.reachable().memsize > heap.memsize() || !groups.is_empty() {
         return None;
     }
     // Warnings are errors to this caller: let the dump itself tell them.
     if options.strict && !heap.diagnostics().warnings.is_empty() {
         return None;
     }
-    Some((heap, tree))
+    let known = Known::from_bytes(&known, &heap, &tree);
+    Some((heap, tree, Plain(known)))
 }
 
-/// Where a heap comes from whose dump is this one.
-fn origin(dump: &Path, identity: Identity) -> Origin {
+/// Where a heap comes from whose dump is this one, and the first group of whose index file has these numbers for names.
+fn origin(dump: &Path, identity: Identity, first: Group) -> Origin {
     let (index, dump) = (path(dump), dump.to_owned());
+    let damaged = index.clone();
     let load = move || {
+        // The next one who asks makes it anew.
+        let _ = std::fs::remove_file(&damaged);
         let is_same = || Identity::of(&dump).ok() == Some(identity);
-        Heap::load(&Source::path(&dump), &Options::default()).ok().filter(|_| is_same())
+        let heap = Heap::load(&Source::path(&dump), &Options::default()).ok().filter(|_| is_same())?;
+        heap.renumbered(&first)
     };
     Origin { path: index, load: Box::new(load), lost: AtomicBool::new(false) }
 }
@@ -177,7 +197,14 @@ fn trusted(path: &Path) -> io::Result<File> {
     if metadata.is_file() && ours { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
-fn write(dump: &Path, identity: Identity, heap: &Heap, tree: &Tree) -> io::Result<()> {
+/// Writes the file; the plain answer is worked out on another thread meanwhile.
+fn write(
+    dump: &Path,
+    identity: Identity,
+    heap: &Heap,
+    tree: &Tree,
+    control: &Control<'_>,
+) -> io::Result<Option<Known>> {
     let path = path(dump);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut parts = Parts::default();
@@ -185,8 +212,16 @@ fn write(dump: &Path, identity: Identity, heap: &Heap, tree: &Tree) -> io::Resul
     tree.parts(&mut parts);
     sweep(folder);
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-    parts.write(file.as_file_mut(), MAGIC, &identity.words())?;
-    file.persist(&path).map(drop).map_err(|error| error.error)
+    let writing = parts.begin(file.as_file_mut(), identity.words().len());
+    let (known, written) = threads::both(
+        control.thread_count() > 1,
+        || Known::new(heap, tree, control).ok(),
+        || writing.and_then(|mut writing| writing.put_all().map(|()| writing)),
+    );
+    let last = known.as_ref().map(Known::to_bytes).unwrap_or_default();
+    written?.end(last, MAGIC, &identity.words())?;
+    file.persist(&path).map(drop).map_err(|error| error.error)?;
+    Ok(known)
 }
 
 /// What an unfinished index file's name begins with.

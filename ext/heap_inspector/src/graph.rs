@@ -11,7 +11,7 @@ use heap_inspector::analysis::chains::Told;
 use heap_inspector::analysis::collections::{self as sets, Fill, Form, LENGTHS};
 use heap_inspector::analysis::dominator_tree::{self, Shown};
 use heap_inspector::analysis::dominators_by_key::{self, DominatorsByKey};
-use heap_inspector::analysis::{fragmentation as pages, groups, paths, retained, show, unreachable as dead};
+use heap_inspector::analysis::{fragmentation as pages, groups, paths, show, unreachable as dead};
 use heap_inspector::graph::dominators::Dominator;
 use heap_inspector::heap::{NodeId, Target};
 use heap_inspector::keys::Key;
@@ -28,10 +28,7 @@ fn retained(
     limit: Option<usize>,
 ) -> Result<RHash, Error> {
     let (filter, by) = (filter(ruby, terms)?, by.map(|by| keys(ruby, by)).transpose()?);
-    let found = heap.work(ruby, |snapshot, control| {
-        let (dump, tree) = (snapshot.heap(), snapshot.tree(control)?);
-        retained::retained(dump, tree, snapshot.source(), by.as_deref(), &filter, limit, control)
-    })?;
+    let found = heap.work(ruby, |snapshot, control| snapshot.retained(by.as_deref(), &filter, limit, control))?;
     let (context, name) = (heap.snapshot(ruby)?.context(), heap.name().to_owned());
     told(ruby, Some(heap), found, move |found, _| Ok(found.report(&filter, &name, &context)))
 }

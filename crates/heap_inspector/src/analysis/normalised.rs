@@ -13,7 +13,7 @@ use crate::Result;
 use crate::graph::dominators::Tree;
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
-use crate::memory::{filled, map, room};
+use crate::memory::{map, room, zeroed};
 use crate::names::ClassId;
 use crate::record::{Flags, Type};
 use crate::symbols::Symbol;
@@ -70,7 +70,8 @@ pub struct PathId(u32);
 const UNREACHABLE: PathId = PathId(0);
 /// Held by a root, and by nothing that has a name.
 const ROOT: PathId = PathId(1);
-const UNKNOWN: u32 = u32::MAX;
+/// Not asked yet: what memory is that nobody wrote to. A path that is known has its number plus 1.
+const UNKNOWN: u32 = 0;
 
 /// A path as the one before it and a step.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +124,7 @@ impl<'a> NormalisedPaths<'a> {
             tree,
             shortest_paths,
             roots: root_categories(heap),
-            known: filled(UNKNOWN, heap.object_count())?,
+            known: zeroed(heap.object_count())?,
             links: vec![none; 2],
             longer: HashMap::new(),
             texts: Vec::new(),
@@ -141,7 +142,7 @@ impl<'a> NormalisedPaths<'a> {
         let mut path = loop {
             let known = self.known[at.0 as usize];
             if known != UNKNOWN {
-                break PathId(known);
+                break PathId(known - 1);
             }
             if !self.shortest_paths.is_reachable(at) {
                 break UNREACHABLE;
@@ -149,7 +150,7 @@ impl<'a> NormalisedPaths<'a> {
             let node = self.node(at);
             if let Node::Beginning(step) = node {
                 let path = self.append(ROOT, step)?;
-                self.known[at.0 as usize] = path.0;
+                self.known[at.0 as usize] = path.0 + 1;
                 break path;
             }
             room(&mut waiting, 1)?;
@@ -174,7 +175,7 @@ impl<'a> NormalisedPaths<'a> {
             if let Node::Step(step) = node {
                 path = self.append(path, step)?;
             }
-            self.known[at.0 as usize] = path.0;
+            self.known[at.0 as usize] = path.0 + 1;
         }
         Ok(path)
     }

@@ -19,6 +19,9 @@ use crate::source::Source;
 use crate::sums::Sum;
 use crate::threads;
 use crate::{Result, sort};
+pub(crate) use known::Known;
+
+mod known;
 
 /// A single object and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -54,6 +57,11 @@ pub fn holders(
     limit: usize,
     control: &Control<'_>,
 ) -> Result<Vec<Holder>> {
+    named(heap, tree, source, &biggest(heap, tree, filter, limit, control)?, control)
+}
+
+/// The `limit` objects among those that pass the filter that retain the most, the most first.
+fn biggest(heap: &Heap, tree: &Tree, filter: &Filter, limit: usize, control: &Control<'_>) -> Result<Vec<NodeId>> {
     let mut grouping = Grouping::new(heap, &[], filter);
     let mut found: Vec<(u64, NodeId)> = Vec::new();
     let by_bytes = |(one, a): &(u64, NodeId), (other, b): &(u64, NodeId)| other.cmp(one).then(a.cmp(b));
@@ -75,23 +83,27 @@ pub fn holders(
     }
     sort::by(&mut found, by_bytes);
     found.truncate(limit);
+    Ok(found.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Objects with what they hold and their names.
+fn named(heap: &Heap, tree: &Tree, source: &Source, ids: &[NodeId], control: &Control<'_>) -> Result<Vec<Holder>> {
     let mut labels = Labels::new(heap);
-    let ids: Vec<NodeId> = found.iter().map(|(_, id)| *id).collect();
-    labels.read_texts(source, &ids, [])?;
-    let holder = |id: NodeId| Holder {
-        id,
-        address: heap.address(id),
-        label: labels.node(id),
-        memsize: heap.bytes(id),
-        retained_memsize: tree.retained(id),
-        retained_count: tree.retained_count(id),
-        location: labels.value(Key::Location, id),
-        held_by: match tree.dominator(id) {
+    labels.read_texts(source, ids, [])?;
+    let holder = |id: &NodeId| Holder {
+        id: *id,
+        address: heap.address(*id),
+        label: labels.node(*id),
+        memsize: heap.bytes(*id),
+        retained_memsize: tree.retained(*id),
+        retained_count: tree.retained_count(*id),
+        location: labels.value(Key::Location, *id),
+        held_by: match tree.dominator(*id) {
             Dominator::Node(by) => Some(labels.node(by)),
             _ => None,
         },
     };
-    gathered(ids.into_iter().map(holder), control)
+    gathered(ids.iter().map(holder), control)
 }
 
 /// Objects with the same values of the keys, and what they hold.
@@ -192,11 +204,35 @@ pub fn retained(
     limit: Option<usize>,
     control: &Control<'_>,
 ) -> Result<Retained> {
-    let groups = || groups(heap, tree, by.unwrap_or(&[Key::Class]), filter, limit, control);
+    retained_by(heap, tree, None, source, by, filter, limit, control)
+}
+
+/// [`retained`] for those who may have its plain answer already.
+#[allow(clippy::too_many_arguments, reason = "a loaded dump is three of them")]
+pub(crate) fn retained_by(
+    heap: &Heap,
+    tree: &Tree,
+    known: Option<&Known>,
+    source: &Source,
+    by: Option<&[Key]>,
+    filter: &Filter,
+    limit: Option<usize>,
+    control: &Control<'_>,
+) -> Result<Retained> {
+    let keys = by.unwrap_or(&[Key::Class]);
+    let known = known.filter(|_| filter.is_empty());
+    let known_groups = known.filter(|_| keys == [Key::Class]).and_then(|known| known.groups(limit));
+    let most = limit.unwrap_or(usize::MAX);
+    let known_holders =
+        known.filter(|_| by.is_none()).and_then(|known| known.holders(heap, tree, source, most, control));
+    if known_groups.is_none() || by.is_none() && known_holders.is_none() {
+        heap.read_ahead(control.thread_count());
+    }
+    let groups = || known_groups.map_or_else(|| groups(heap, tree, keys, filter, limit, control), Ok);
     if by.is_some() {
         return Ok(Retained { holders: None, groups: groups()? });
     }
-    let holders = || holders(heap, tree, source, filter, limit.unwrap_or(usize::MAX), control);
+    let holders = || known_holders.unwrap_or_else(|| holders(heap, tree, source, filter, most, control));
     let (holders, groups) = threads::both(control.thread_count() > 1, holders, groups);
     Ok(Retained { holders: Some(holders?), groups: groups? })
 }

@@ -333,8 +333,7 @@ fn by_age(
     limit: usize,
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
-    let oldest = heap.nodes().map(|id| heap.generation(id)).filter(|generation| *generation > 0).min().unwrap_or(0);
-    let last = heap.newest_generation();
+    let (oldest, last) = heap.generations().unwrap_or((0, 0));
     let unserved = unserved(heap, tree, children, shortest_paths, source, control)?;
     let first = |mut found: Vec<Suspect>| {
         found.retain(|suspect| unserved.iter().all(|other| other.id != suspect.id));

@@ -17,15 +17,15 @@
 
 use super::rows::{Counts, Rows};
 use super::{ROOT, roots};
-use crate::arrays::{Parts, Reader};
+use crate::arrays::{Few, Group, Parts, Reader};
 use crate::control::Control;
 use crate::heap::column::Column;
-use crate::heap::{Heap, NodeId};
+use crate::heap::{FewRows, Heap, Kept, Later, NodeId, Origin};
 use crate::memory::{STRIDE, copied, filled, list, room, zeroed};
 use crate::sums::Sum;
 use crate::{Error, Result, threads};
 use std::cmp::Ordering;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// In place of a dominator: no root leads here.
 pub(super) const UNREACHABLE: u32 = u32::MAX - 1;
@@ -44,11 +44,35 @@ pub enum Dominator {
 /// The dominator tree with retained sizes.
 #[derive(Debug, Default)]
 pub struct Tree {
+    columns: Later<Columns>,
+    reachable: Sum,
+    children: OnceLock<Children>,
+}
+
+/// What is known of each node.
+#[derive(Debug, Default)]
+struct Columns {
     idoms: Vec<u32>,
     retained: Column,
     counts: Column,
+}
+
+/// What the columns of a stored tree must keep to.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    objects: usize,
     reachable: Sum,
-    children: OnceLock<Children>,
+    /// So many threads look whether they do.
+    threads: usize,
+}
+
+/// [`Columns`] of which few numbers are read.
+#[derive(Debug)]
+struct FewNodes {
+    idoms: Few,
+    retained: FewRows,
+    counts: FewRows,
+    bounds: Bounds,
 }
 
 /// A depth-first search: it numbers the nodes, and takes in each edge once, for what it says of semidominators.
@@ -259,59 +283,57 @@ impl Tree {
         };
         let (retained, others) = threads::both(control.thread_count() > 1, bytes, others);
         let (idoms, counts) = others?;
-        Ok(Tree { idoms, retained: retained?, counts, reachable, children: OnceLock::new() })
+        let columns = Later::now(Columns { idoms, retained: retained?, counts });
+        Ok(Tree { columns, reachable, children: OnceLock::new() })
     }
 
     pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
-        parts.push(&self.idoms[..]);
-        self.retained.parts(parts);
-        self.counts.parts(parts);
+        parts.push(&self.columns.idoms[..]);
+        self.columns.retained.parts(parts);
+        self.columns.counts.parts(parts);
+        parts.end_group();
         parts.push(vec![self.reachable.count, self.reachable.memsize]);
     }
 
-    /// The tree of a heap of so many objects.
-    pub(crate) fn from_parts(reader: &mut Reader, objects: usize, threads: usize) -> Option<Tree> {
-        let idoms: Vec<u32> = reader.take()?;
-        // The two numbers that are no nodes are the greatest ones: they wrap to 0 and 1.
-        let end = idoms.iter().fold(0, |end, idom| idom.wrapping_add(2).max(end));
-        if idoms.len() != objects || end as usize > objects + 1 {
-            return None;
-        }
-        let retained = Column::from_parts(reader, objects, u64::MAX)?;
-        let counts = Column::from_parts(reader, objects, u64::MAX)?;
-        let reachable: Vec<u64> = reader.take()?;
+    /// The tree of a heap of so many objects, which stays in the group of a file; the group behind it begins with what is reachable.
+    pub(crate) fn from_parts(
+        [group, behind]: [Group; 2],
+        objects: usize,
+        threads: usize,
+        origin: &Arc<Origin>,
+    ) -> Option<Tree> {
+        let reachable: Vec<u64> = behind.array(0)?;
         let [count, memsize] = reachable[..].try_into().ok()?;
-        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a cycle.
-        let fits = &|node: usize| match idoms[node] {
-            UNREACHABLE => counts.get(node) == 0 && retained.get(node) == 0,
-            ROOT => (1..=count).contains(&counts.get(node)) && retained.get(node) <= memsize,
-            above => {
-                counts.get(node) >= 1
-                    && counts.is_greater(above as usize, node)
-                    && !retained.is_greater(node, above as usize)
-            }
-        };
-        let part = objects.div_ceil(threads.max(1)).max(1 << 16);
-        let parts = (0..objects).step_by(part).map(|begin| move || (begin..objects.min(begin + part)).all(fits));
-        if !threads::all(parts.collect()).into_iter().all(|falls| falls) || count > objects as u64 {
-            return None;
-        }
         let reachable = Sum { count, memsize, references: 0 };
-        Some(Tree { idoms, retained, counts, reachable, children: OnceLock::new() })
+        let again = |heap: Heap| Tree::new(&heap, &Control::default()).ok()?.columns.into_inner();
+        let columns = Later::kept(group, Bounds { objects, reachable, threads }, origin, again);
+        (count <= objects as u64).then(|| Tree { columns, reachable, children: OnceLock::new() })
     }
 
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn footprint(&self) -> usize {
         let children = self.children.get().map_or(0, Children::footprint);
-        4 * self.idoms.capacity() + self.retained.footprint() + self.counts.footprint() + children
+        let columns = self.columns.peek().map_or(0, |columns| {
+            4 * columns.idoms.capacity() + columns.retained.footprint() + columns.counts.footprint()
+        });
+        columns + children
+    }
+
+    /// The dominator as it is kept: a node, or what stands in place of one.
+    #[inline]
+    fn idom(&self, id: NodeId) -> u32 {
+        match self.columns.peek() {
+            Some(columns) => columns.idoms[id.0 as usize],
+            None => self.idom_of_few(id),
+        }
     }
 
     /// What dominates the object immediately.
     #[inline(always)]
     #[must_use]
     pub fn dominator(&self, id: NodeId) -> Dominator {
-        match self.idoms[id.0 as usize] {
+        match self.idom(id) {
             ROOT => Dominator::Root,
             UNREACHABLE => Dominator::Unreachable,
             node => Dominator::Node(NodeId(node)),
@@ -320,25 +342,52 @@ impl Tree {
 
     /// The node of the immediate dominator; none where no object is it.
     pub(crate) fn above(&self, id: NodeId) -> Option<NodeId> {
-        Some(self.idoms[id.0 as usize]).filter(|node| *node < UNREACHABLE).map(NodeId)
+        Some(self.idom(id)).filter(|node| *node < UNREACHABLE).map(NodeId)
     }
 
     /// Whether a chain of references leads from a root to the object.
     #[must_use]
     pub fn is_reachable(&self, id: NodeId) -> bool {
-        self.idoms[id.0 as usize] != UNREACHABLE
+        self.idom(id) != UNREACHABLE
     }
 
     /// The bytes that the object retains, its own included; 0 of an unreachable one.
     #[must_use]
     pub fn retained(&self, id: NodeId) -> u64 {
-        self.retained.get(id.0 as usize)
+        match self.columns.peek() {
+            Some(columns) => columns.retained.get(id.0 as usize),
+            None => self.retained_of_few(id),
+        }
     }
 
     /// How many objects it retains, itself included; 0 of an unreachable one.
     #[must_use]
     pub fn retained_count(&self, id: NodeId) -> u64 {
-        self.counts.get(id.0 as usize)
+        match self.columns.peek() {
+            Some(columns) => columns.counts.get(id.0 as usize),
+            None => self.count_of_few(id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn idom_of_few(&self, id: NodeId) -> u32 {
+        let few = self.columns.few().and_then(|few| few.idom(id.0 as usize));
+        few.unwrap_or_else(|| self.columns.idoms[id.0 as usize])
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retained_of_few(&self, id: NodeId) -> u64 {
+        let few = self.columns.few().and_then(|few| few.retained(id.0 as usize));
+        few.unwrap_or_else(|| self.columns.retained.get(id.0 as usize))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_of_few(&self, id: NodeId) -> u64 {
+        let few = self.columns.few().and_then(|few| few.count(id.0 as usize));
+        few.unwrap_or_else(|| self.columns.counts.get(id.0 as usize))
     }
 
     /// Count and bytes of all reachable objects: what the roots retain.
@@ -355,10 +404,72 @@ impl Tree {
         match self.children.get() {
             Some(children) => Ok(children),
             None => {
-                let children = Children::new(self.idoms.len(), |id| self.dominator(id))?;
+                let children = Children::new(self.columns.idoms.len(), |id| self.dominator(id))?;
                 Ok(self.children.get_or_init(|| children))
             }
         }
+    }
+}
+
+impl Kept for Columns {
+    type Few = FewNodes;
+    type Bounds = Bounds;
+
+    fn objects(bounds: Bounds) -> usize {
+        bounds.objects
+    }
+
+    fn from_parts(reader: &mut Reader, Bounds { objects, reachable, threads }: Bounds) -> Option<Columns> {
+        let idoms: Vec<u32> = reader.take()?;
+        // The two numbers that are no nodes are the greatest ones: they wrap to 0 and 1.
+        let end = idoms.iter().fold(0, |end, idom| idom.wrapping_add(2).max(end));
+        if idoms.len() != objects || end as usize > objects + 1 {
+            return None;
+        }
+        let retained = Column::from_parts(reader, objects, u64::MAX)?;
+        let counts = Column::from_parts(reader, objects, u64::MAX)?;
+        let Sum { count, memsize, .. } = reachable;
+        // What dominates an object retains more objects than it does, so where all do no chain of dominators is a cycle.
+        let fits = &|node: usize| match idoms[node] {
+            UNREACHABLE => counts.get(node) == 0 && retained.get(node) == 0,
+            ROOT => (1..=count).contains(&counts.get(node)) && retained.get(node) <= memsize,
+            above => {
+                counts.get(node) >= 1
+                    && counts.is_greater(above as usize, node)
+                    && !retained.is_greater(node, above as usize)
+            }
+        };
+        let part = objects.div_ceil(threads.max(1)).max(1 << 16);
+        let parts = (0..objects).step_by(part).map(|begin| move || (begin..objects.min(begin + part)).all(fits));
+        let falls = threads::all(parts.collect()).into_iter().all(|falls| falls);
+        falls.then_some(Columns { idoms, retained, counts })
+    }
+
+    fn few(group: &Group, bounds: Bounds) -> Option<FewNodes> {
+        let idoms = group.few(0).filter(|idoms| idoms.count_of(4) == Some(bounds.objects))?;
+        let column = |first| FewRows::new(group, first, bounds.objects, u64::MAX);
+        Some(FewNodes { idoms, retained: column(1)?, counts: column(4)?, bounds })
+    }
+
+    fn empty(objects: usize) -> Columns {
+        let (retained, counts) = (Column::same(objects, 0), Column::same(objects, 0));
+        Columns { idoms: vec![UNREACHABLE; objects], retained, counts }
+    }
+}
+
+impl FewNodes {
+    /// Chains of dominators may be cycles here; the columns are looked at before one is walked long.
+    fn idom(&self, node: usize) -> Option<u32> {
+        let idom = self.idoms.number(node)? as u32;
+        (idom >= UNREACHABLE || (idom as usize) < self.bounds.objects).then_some(idom)
+    }
+
+    fn retained(&self, node: usize) -> Option<u64> {
+        self.retained.get(node).filter(|bytes| *bytes <= self.bounds.reachable.memsize)
+    }
+
+    fn count(&self, node: usize) -> Option<u64> {
+        self.counts.get(node).filter(|count| *count <= self.bounds.reachable.count)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Short chains are cheap, but a step through Ruby's own machinery (inline caches, method entries), over an object's own class or from a
 //! stack that is scanned conservatively costs as much as several others, because it says little to a programmer. All shortest paths
 //! together are a tree, found in one run from the roots by Dial's algorithm (Communications of the ACM 12, 1969: Dijkstra's with a
-//! bucket for each of the few costs). It costs 13 bytes for each object and time for each edge.
+//! bucket for each of the few costs). It costs 9 bytes for each object and time for each edge.
 //!
 //! *Other* paths to one object follow the shortest path to some object, take one edge that is on no shortest path, and go on by the
 //! cheapest tail, which a second run, backwards from the object, finds for all. These are the paths with one detour as in Eppstein's
@@ -12,8 +12,8 @@
 use super::dominators::UNREACHABLE;
 use super::{ROOT, Referrers, targets};
 use crate::control::Control;
-use crate::heap::{DANGLING, Heap, NodeId, Target};
-use crate::memory::{filled, list};
+use crate::heap::{Heap, NodeId, Target};
+use crate::memory::{STRIDE, filled, list};
 use crate::record::Type;
 use crate::{Result, sort};
 use hashbrown::HashSet;
@@ -42,7 +42,7 @@ const PLAIN_IMEMO: [&[u8]; 5] = [b"env", b"fields", b"ifunc", b"memo", b"svar"];
 pub struct ShortestPaths {
     /// By node: the one before it; [`ROOT`] at the beginning.
     parents: Vec<u32>,
-    costs: Vec<u32>,
+    costs: Costs,
     /// The reachable nodes, cheapest first.
     order: Vec<u32>,
 }
@@ -67,20 +67,39 @@ impl ShortestPaths {
             search.reach(ROOT, node, cost);
         }
         let mut order = list(count)?;
-        while let Some((node, cost)) = search.next() {
-            control.check_at(order.len())?;
-            order.push(node);
-            // All targets and then the class, each looked up once for a node, not for each of its edges.
-            let (cost, class) = (cost + cost_off(heap, node), heap.packed_class(NodeId(node)));
-            for target in heap.packed_targets(NodeId(node)) {
-                if *target != DANGLING {
-                    let cost = cost + if *target == class { TO_CLASS } else { 0 };
-                    search.step(node, *target, cost, &avoids);
+        let (mut together, mut heads) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER));
+        let mut cheaper = Cheaper::new();
+        let mut checked = 0;
+        while let Some((cost, nodes)) = search.bucket() {
+            for nodes in nodes.rchunks(TOGETHER) {
+                if order.len() >= checked {
+                    control.check()?;
+                    checked = order.len() + STRIDE;
                 }
+                together.clear();
+                together.extend(nodes.iter().rev().copied().filter(|node| search.costs.get(*node) == cost));
+                order.extend_from_slice(&together);
+                // All targets and then the class, each looked up once for a node, not for each of its edges.
+                heads.clear();
+                heads.extend(together.iter().map(|node| {
+                    let id = NodeId(*node);
+                    (heap.ty(id), heap.packed_class(id), heap.edge_places(id))
+                }));
+                for (node, (ty, class, places)) in together.iter().zip(&heads) {
+                    let cost = cost + cost_off(heap, *node, *ty);
+                    for targets in heap.packed_edges(places.clone()).chunks(EDGES - 1) {
+                        cheaper.room(targets.len() + 1, &mut search, &avoids);
+                        for target in targets {
+                            let cost = cost + if target == class { TO_CLASS } else { 0 };
+                            cheaper.take(&search.costs, *node, *target, cost);
+                        }
+                    }
+                    cheaper.room(1, &mut search, &avoids);
+                    cheaper.take(&search.costs, *node, *class, cost + TO_CLASS);
+                }
+                cheaper.reach(&mut search, &avoids);
             }
-            if class != DANGLING {
-                search.step(node, class, cost + TO_CLASS, &avoids);
-            }
+            search.done(nodes);
         }
         Ok(ShortestPaths { parents: search.from, costs: search.costs, order })
     }
@@ -98,7 +117,7 @@ impl ShortestPaths {
     /// About how many bytes of memory they take.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        4 * (self.parents.capacity() + self.costs.capacity() + self.order.capacity())
+        4 * (self.parents.capacity() + self.order.capacity()) + self.costs.footprint()
     }
 
     /// Whether there is a path to the object.
@@ -156,8 +175,9 @@ impl ShortestPaths {
         };
         let end = path.len() as u32;
         for (node, cost) in beginnings(heap) {
-            if self.parents[node as usize] != ROOT && tails.costs[node as usize] != u32::MAX {
-                let cost = cost + tails.costs[node as usize];
+            let tail = tails.costs.get(node);
+            if self.parents[node as usize] != ROOT && tail != u32::MAX {
+                let cost = cost + tail;
                 take(Branch { rank: cost + ALIKE * (end - below.of(&tails.next, node)), cost, from: ROOT, to: node });
             }
         }
@@ -168,14 +188,14 @@ impl ShortestPaths {
                 continue;
             }
             for NodeId(to) in targets(heap, NodeId(*from)) {
-                let tail = tails.costs[to as usize];
+                let tail = tails.costs.get(to);
                 // A tail that comes back to one of those passes it twice.
                 if tail == u32::MAX || self.parents[to as usize] == *from {
                     continue;
                 }
                 let met = below.of(&tails.next, to);
                 if met > common {
-                    let cost = self.costs[*from as usize] + step_cost(heap, *from, to) + tail;
+                    let cost = self.costs.get(*from) + step_cost(heap, *from, to) + tail;
                     take(Branch { rank: cost + ALIKE * (end - met), cost, from: *from, to });
                 }
             }
@@ -235,22 +255,24 @@ fn beginnings(heap: &Heap) -> impl Iterator<Item = (u32, u32)> + '_ {
 /// What the step from one node to another costs.
 #[inline(always)]
 fn step_cost(heap: &Heap, from: u32, to: u32) -> u32 {
-    cost_off(heap, from) + to_class(heap, from, to)
+    cost_off(heap, from, heap.ty(NodeId(from))) + to_class(heap, from, to)
 }
 
-/// What each step from a node costs.
-fn cost_off(heap: &Heap, from: u32) -> u32 {
-    if !matches!(heap.ty(NodeId(from)), Type::Imemo | Type::Data) {
-        return STEP; // the tracer is data
-    }
-    let label = || heap.names().tables.symbols.bytes(heap.numbers(NodeId(from)).label);
-    let more = match heap.ty(NodeId(from)) {
+/// What each step from a node of a type costs.
+#[inline]
+fn cost_off(heap: &Heap, from: u32, ty: Type) -> u32 {
+    // The tracer is data.
+    if matches!(ty, Type::Imemo | Type::Data) { STEP + more_off(heap, from, ty) } else { STEP }
+}
+
+fn more_off(heap: &Heap, from: u32, ty: Type) -> u32 {
+    let label = || heap.names().tables.symbols.bytes(heap.label(NodeId(from)));
+    match ty {
         _ if heap.is_tracer(NodeId(from)) => MACHINERY,
         Type::Imemo if !PLAIN_IMEMO.contains(&label()) => MACHINERY,
         Type::Data if matches!(label(), b"VM/thread" | b"fiber") => STACK,
         _ => 0,
-    };
-    STEP + more
+    }
 }
 
 /// What it costs beside that to an object's own class.
@@ -259,17 +281,64 @@ fn to_class(heap: &Heap, from: u32, to: u32) -> u32 {
     if to == heap.packed_class(NodeId(from)) { TO_CLASS } else { 0 }
 }
 
-/// One more than the greatest cost that fits in [`Search::low`].
+/// What it costs to reach each node, in a byte where it is less than [`LOW`]: a search looks at costs in no order, and so many of them stay
+/// in a near cache.
+#[derive(Debug)]
+struct Costs {
+    low: Vec<u8>,
+    /// The greater ones, where there is one; `u32::MAX` for a node that is not reached. The room for them is taken at once, but no memory.
+    high: Vec<u32>,
+}
+
+/// One more than the greatest cost that fits in a byte.
 const LOW: u8 = u8::MAX;
+
+impl Costs {
+    fn new(count: usize) -> Result<Costs> {
+        Ok(Costs { low: filled(LOW, count)?, high: list(count)? })
+    }
+
+    #[inline]
+    fn get(&self, node: u32) -> u32 {
+        match self.low[node as usize] {
+            LOW => self.high.get(node as usize).copied().unwrap_or(u32::MAX),
+            low => u32::from(low),
+        }
+    }
+
+    /// Whether that is less than what it costs to reach the node so far.
+    #[inline]
+    fn is_above(&self, cost: u32, node: u32) -> bool {
+        cost < u32::from(self.low[node as usize]) || cost >= u32::from(LOW) && cost < self.get(node)
+    }
+
+    /// Whether it may be, by the byte alone; not where there is no such node.
+    #[inline]
+    fn may_be_above(&self, cost: u32, node: u32) -> bool {
+        self.low.get(node as usize).is_some_and(|low| cost < u32::from(*low) || *low == LOW)
+    }
+
+    #[inline]
+    fn set(&mut self, node: u32, cost: u32) {
+        self.low[node as usize] = cost.min(u32::from(LOW)) as u8;
+        if cost >= u32::from(LOW) {
+            if self.high.is_empty() {
+                self.high.resize(self.low.len(), u32::MAX);
+            }
+            self.high[node as usize] = cost;
+        }
+    }
+
+    fn footprint(&self) -> usize {
+        self.low.capacity() + 4 * self.high.len()
+    }
+}
 
 /// A search for the cheapest chains: nodes wait in a bucket for each of the few costs.
 struct Search {
     /// By node: the one it was reached from.
     from: Vec<u32>,
-    costs: Vec<u32>,
-    /// The costs again, in a byte each, where they are less than [`LOW`]: a search looks at them in no order, and so many more of them stay
-    /// in a near cache.
-    low: Vec<u8>,
+    costs: Costs,
     buckets: Vec<Vec<u32>>,
     waiting: usize,
     cost: u32,
@@ -279,8 +348,7 @@ impl Search {
     fn new(count: usize) -> Result<Search> {
         Ok(Search {
             from: filled(UNREACHABLE, count)?,
-            costs: filled(u32::MAX, count)?,
-            low: filled(LOW, count)?,
+            costs: Costs::new(count)?,
             buckets: vec![Vec::new(); BUCKETS],
             waiting: 0,
             cost: 0,
@@ -290,27 +358,37 @@ impl Search {
     /// Whether that is less than what it costs to reach the node so far.
     #[inline(always)]
     fn is_cheaper(&self, to: u32, cost: u32) -> bool {
-        cost < u32::from(self.low[to as usize]) || cost >= u32::from(LOW) && cost < self.costs[to as usize]
+        self.costs.is_above(cost, to)
     }
 
     #[inline(always)]
     fn reach(&mut self, from: u32, to: u32, cost: u32) {
         if self.is_cheaper(to, cost) {
-            self.costs[to as usize] = cost;
-            self.low[to as usize] = cost.min(u32::from(LOW)) as u8;
+            self.costs.set(to, cost);
             self.from[to as usize] = from;
             self.buckets[cost as usize % BUCKETS].push(to);
             self.waiting += 1;
         }
     }
 
-    /// The same, more dearly where the node is to be avoided. Most edges lead to what is reached more cheaply already.
-    #[inline(always)]
-    fn step(&mut self, from: u32, to: u32, cost: u32, avoids: &impl Fn(NodeId) -> bool) {
-        if self.is_cheaper(to, cost) {
-            let avoided = if avoids(NodeId(to)) { AVOIDED } else { 0 };
-            self.reach(from, to, cost + avoided);
+    /// All nodes of the least cost that were not given yet, the last of them first, some of which are cheaper by now: no step costs
+    /// nothing, so none comes to these. They are to be given back.
+    fn bucket(&mut self) -> Option<(u32, Vec<u32>)> {
+        while self.waiting > 0 {
+            let nodes = std::mem::take(&mut self.buckets[self.cost as usize % BUCKETS]);
+            if !nodes.is_empty() {
+                self.waiting -= nodes.len();
+                return Some((self.cost, nodes));
+            }
+            self.cost += 1;
         }
+        None
+    }
+
+    /// Takes back a bucket whose nodes were looked at.
+    fn done(&mut self, mut nodes: Vec<u32>) {
+        nodes.clear();
+        self.buckets[self.cost as usize % BUCKETS] = nodes;
     }
 
     /// The cheapest node that was not given yet, and its cost.
@@ -322,11 +400,7 @@ impl Search {
                 continue;
             };
             self.waiting -= 1;
-            let least = match self.low[node as usize] {
-                LOW => self.costs[node as usize],
-                low => u32::from(low),
-            };
-            if least == self.cost {
+            if self.costs.get(node) == self.cost {
                 return Some((node, self.cost));
             } // else a cheaper chain was found since
         }
@@ -334,9 +408,55 @@ impl Search {
     }
 }
 
+/// So many nodes of one cost are looked at together: their edges lie all over the memory, and a processor waits for several places at
+/// once if nothing has to be known of one before the next.
+const TOGETHER: usize = 64;
+/// And so many edges.
+const EDGES: usize = 512;
+
+/// Edges that may lead to their targets more cheaply than known so far, in order. Most lead to what is reached more cheaply already, so
+/// few are; which, is told without a branch, and they are looked at once more when all are there. As costs only fall, what is left
+/// out would have been left out then, too.
+struct Cheaper {
+    /// From, to and cost.
+    edges: Box<[(u32, u32, u32); EDGES]>,
+    count: usize,
+}
+
+impl Cheaper {
+    fn new() -> Cheaper {
+        Cheaper { edges: Box::new([(0, 0, 0); EDGES]), count: 0 }
+    }
+
+    /// Makes room for so many more.
+    #[inline]
+    fn room(&mut self, more: usize, search: &mut Search, avoids: &impl Fn(NodeId) -> bool) {
+        if self.count + more > EDGES {
+            self.reach(search, avoids);
+        }
+    }
+
+    /// Keeps an edge if it is cheaper; one that leads to no node of the dump is not.
+    #[inline]
+    fn take(&mut self, costs: &Costs, from: u32, to: u32, cost: u32) {
+        self.edges[self.count % EDGES] = (from, to, cost);
+        self.count += usize::from(costs.may_be_above(cost, to));
+    }
+
+    /// Goes along those that are kept.
+    fn reach(&mut self, search: &mut Search, avoids: &impl Fn(NodeId) -> bool) {
+        for (from, to, cost) in &self.edges[..std::mem::take(&mut self.count)] {
+            if search.is_cheaper(*to, *cost) {
+                let avoided = if avoids(NodeId(*to)) { AVOIDED } else { 0 };
+                search.reach(*from, *to, cost + avoided);
+            }
+        }
+    }
+}
+
 /// The cheapest chain from each node to one object.
 struct TailPaths {
-    costs: Vec<u32>,
+    costs: Costs,
     /// By node: the one behind it; [`ROOT`] at the end.
     next: Vec<u32>,
 }

@@ -5,7 +5,7 @@ use super::column::Column;
 use super::index::Index;
 use super::later::Later;
 use super::root_names::{self, RootNames, Told};
-use super::{Addresses, Columns, DANGLING, Edges, Heap, Lines, Root, Shape, Target};
+use super::{Addresses, Columns, DANGLING, Edges, Heap, Lines, Root, Shape, Target, Types};
 use crate::control::Control;
 use crate::diagnostics::{Diagnostics, Warning, WarningKind};
 use crate::memory::{STRIDE, copied, list, map, room, zeroed};
@@ -290,7 +290,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     options.control.check()?;
     let edge_ends = std::mem::take(&mut columns.edge_ends);
     let (mut columns, addresses, offsets) = pack(columns, &memsizes_big, is_parallel)?;
-    columns.stacks = stack_column(columns.types.len(), &stacks, &numbered_stacks, &mut diagnostics, options)?;
+    columns.stacks = Later::now(stack_column(columns.objects, &stacks, &numbered_stacks, &mut diagnostics, options)?);
     note_partial(&roots, dangling.len(), &mut diagnostics, options)?;
     Ok(Heap {
         columns,
@@ -352,17 +352,18 @@ fn pack(rows: Rows, memsizes_big: &[(u32, u64)], is_parallel: bool) -> Result<(C
     let (memsizes, trait_sets, flags, addresses, lengths) = some?;
     let (offsets, generations, classes, sites, labels, shapes, slot_sizes) = others?;
     let columns = Columns {
-        types,
-        flags,
-        memsizes,
-        generations,
-        classes,
-        sites,
-        labels,
-        shapes,
-        slot_sizes,
-        lengths,
-        stacks: Column::default(),
+        objects: count,
+        types: Later::now(Types(types)),
+        flags: Later::now(flags),
+        memsizes: Later::now(memsizes),
+        generations: Later::now(generations),
+        classes: Later::now(classes),
+        sites: Later::now(sites),
+        labels: Later::now(labels),
+        shapes: Later::now(shapes),
+        slot_sizes: Later::now(slot_sizes),
+        lengths: Later::now(lengths),
+        stacks: Later::now(Column::default()),
         trait_sets,
     };
     Ok((columns, addresses, offsets))

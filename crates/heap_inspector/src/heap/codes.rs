@@ -49,7 +49,7 @@ impl Heap {
     pub(crate) fn code(&self, id: NodeId, domain: Domain) -> usize {
         let columns = &self.columns;
         let row = at(id);
-        let ty = || columns.types[row];
+        let ty = || columns.types.get(row);
         let label = || columns.labels.get(row) as usize;
         // Where the label tells types apart that go by it.
         let labelled = |of: Type| if ty() == of { label() + 1 } else { 0 };

@@ -139,6 +139,23 @@ impl Column {
         beside.or(cell).unwrap_or(0)
     }
 
+    /// The least number that is not 0; none where all are.
+    pub(crate) fn least(&self) -> Option<u64> {
+        // 0 wraps to the greatest. Folded, as above; a number that stands beside is greater than any cell but its own.
+        macro_rules! least {
+            ($cells:expr, $cell:ty) => {
+                u64::from($cells.iter().fold(<$cell>::MAX, |least, cell| least.min(cell.wrapping_sub(1)))) + 1
+            };
+        }
+        let (cell, full) = match &self.cells {
+            Cells::Same(_, number) => return Some(*number).filter(|number| *number > 0),
+            Cells::U8(cells) => (least!(cells, u8), u64::from(u8::MAX)),
+            Cells::U16(cells) => (least!(cells, u16), u64::from(u16::MAX)),
+            Cells::U32(cells) => (least!(cells, u32), u64::from(u32::MAX)),
+        };
+        if cell < full { Some(cell) } else { self.big.iter().map(|(_, number)| *number).min() }
+    }
+
     /// The bytes of memory it takes.
     pub(crate) fn footprint(&self) -> usize {
         let cells = match &self.cells {
@@ -174,6 +191,7 @@ mod tests {
                 prop_assert_eq!(column.is_greater(row, row + 1), pair[0] > pair[1]);
             }
             prop_assert_eq!(column.max(), numbers.iter().copied().max().unwrap_or(0));
+            prop_assert_eq!(column.least(), numbers.iter().copied().filter(|number| *number > 0).min());
         }
     }
 

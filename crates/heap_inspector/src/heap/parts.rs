@@ -3,17 +3,20 @@
 
 use super::column::{Cells, Column};
 use super::index::Index;
-use super::later::{Kept, Later, Origin};
+use super::later::{FewRows, Kept, Later, Origin};
 use super::root_names::RootNames;
-use super::{Addresses, Columns, Edges, Heap, Lines, NodeId, Root, Shape, Target};
-use crate::arrays::{Group, Part, Parts, Reader};
+use super::{Addresses, Columns, DANGLING, Edges, Heap, Lines, NodeId, Root, Shape, Target, Types};
+use crate::arrays::{Few, Group, Groups, Part, Parts, Reader};
 use crate::diagnostics::Diagnostics;
-use crate::names::{Names, Tables};
+use crate::names::{ClassId, Names, Renumbering, Tables};
 use crate::record::{Flags, Type};
 use crate::ruby::pages::PageTable;
 use crate::sums::Totals;
+use crate::threads;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is not worth an array.
 #[derive(Serialize, Deserialize)]
@@ -126,11 +129,7 @@ impl Heap {
         // Maps of numbers and texts always have a JSON.
         parts.push(serde_json::to_vec(&rest).unwrap_or_default());
         names.tables.parts(parts);
-        parts.push(columns.types.iter().map(|ty| *ty as u8).collect::<Vec<u8>>());
         parts.push(columns.trait_sets.iter().map(|set| set.bits()).collect::<Vec<u32>>());
-        for column in columns.packed() {
-            column.parts(parts);
-        }
         parts.push(&class_nodes[..]);
         parts.push(flat(roots.iter().flat_map(|root| &root.targets).map(|target| match target {
             Target::Node(node) => [0, u64::from(node.0)],
@@ -138,6 +137,12 @@ impl Heap {
         })));
         pages.parts(parts);
         parts.end_group();
+        parts.push(columns.types.0.iter().map(|ty| *ty as u8).collect::<Vec<u8>>());
+        parts.end_group();
+        for column in columns.packed() {
+            column.parts(parts);
+            parts.end_group();
+        }
         parts.push(vec![addresses.lowest, u64::from(addresses.grain)]);
         addresses.steps.parts(parts);
         parts.end_group();
@@ -152,39 +157,45 @@ impl Heap {
         parts.end_group();
     }
 
-    /// The heap of a file's first group, whose other parts stay in the groups behind it.
-    pub(crate) fn from_parts(reader: &mut Reader, behind: [Group; 4], origin: Origin) -> Option<Heap> {
+    /// The heap of a file's first group, whose columns stay in the groups behind it.
+    pub(crate) fn from_parts(first: &Group, behind: &mut Groups, origin: &Arc<Origin>) -> Option<Heap> {
+        let reader = &mut first.read()?;
         let rest: Vec<u8> = reader.take()?;
         let Rest { totals, diagnostics, shapes, roots: categories, root_names } = serde_json::from_slice(&rest).ok()?;
         let tables = Tables::from_parts(reader)?;
-        let types: Vec<u8> = reader.take()?;
-        let types: Vec<Type> = types.into_iter().map(Type::from_number).collect::<Option<_>>()?;
-        let count = types.len();
         let trait_sets: Vec<u32> = reader.take()?;
         let trait_sets: Vec<Flags> = trait_sets.into_iter().map(Flags::from_bits).collect();
-        let mut column = |end: u64| Column::from_parts(reader, count, end);
+        let objects = usize::try_from(totals.objects.count).ok().filter(|objects| *objects < DANGLING as usize)?;
+        macro_rules! column {
+            ($name:ident, $end:expr) => {
+                Later::kept(behind.group()?, (objects, $end), origin, |heap| heap.columns.$name.into_inner())
+            };
+        }
         let columns = Columns {
-            flags: column(trait_sets.len() as u64)?,
-            memsizes: column(u64::MAX)?,
-            generations: column(ANY)?,
-            classes: column(tables.class_count() as u64)?,
-            sites: column(tables.sites.len() as u64)?,
-            labels: column(tables.symbols.len() as u64)?,
-            shapes: column(ANY)?,
-            slot_sizes: column(ANY)?,
-            lengths: column(ANY)?,
-            stacks: column(tables.stacks.len() as u64)?,
-            types,
+            objects,
+            types: Later::kept(behind.group()?, objects, origin, |heap| heap.columns.types.into_inner()),
+            flags: column!(flags, trait_sets.len() as u64),
+            memsizes: column!(memsizes, u64::MAX),
+            generations: column!(generations, ANY),
+            classes: column!(classes, tables.class_count() as u64),
+            sites: column!(sites, tables.sites.len() as u64),
+            labels: column!(labels, tables.symbols.len() as u64),
+            shapes: column!(shapes, ANY),
+            slot_sizes: column!(slot_sizes, ANY),
+            lengths: column!(lengths, ANY),
+            stacks: column!(stacks, tables.stacks.len() as u64),
             trait_sets,
         };
+        let is_empty = objects > 0 && columns.trait_sets.is_empty();
         let class_nodes: Vec<u32> = reader.take()?;
-        if !root_names.is_sound(count) || class_nodes.len() != tables.class_count() || !are_nodes(&class_nodes, count) {
+        let are_classes = class_nodes.len() == tables.class_count() && are_nodes(&class_nodes, objects);
+        if is_empty || !root_names.is_sound(objects) || !are_classes {
             return None;
         }
         let mut targets = rows_of::<2>(reader)?.into_iter().map(|[sort, number]| match sort {
             0 => u32::try_from(number)
                 .ok()
-                .filter(|node| (*node as usize) < count)
+                .filter(|node| (*node as usize) < objects)
                 .map(|node| Target::Node(NodeId(node))),
             _ => Some(Target::Dangling(number)),
         });
@@ -196,29 +207,69 @@ impl Heap {
             })
             .collect::<Option<Vec<Root>>>()?;
         let pages = PageTable::from_parts(reader)?;
-        if !add_up(&totals, count, &diagnostics) {
+        if !add_up(&totals, objects, &diagnostics) || !reader.is_empty() {
             return None;
         }
         let mut names = Names::new(tables, |_| Ok(())).ok()?;
         names.sampling = totals.sampling();
-        let origin = Arc::new(origin);
-        let [addresses, lines, edges, index] = behind;
         Some(Heap {
             columns,
-            addresses: Later::kept(addresses, count, &origin),
-            lines: Later::kept(lines, count, &origin),
-            edges: Later::kept(edges, count, &origin),
+            addresses: Later::kept(behind.group()?, objects, origin, |heap| heap.addresses.into_inner()),
+            lines: Later::kept(behind.group()?, objects, origin, |heap| heap.lines.into_inner()),
+            edges: Later::kept(behind.group()?, objects, origin, |heap| heap.edges.into_inner()),
             class_nodes,
             roots,
             shapes,
             root_names,
-            index: Later::kept(index, count, &origin),
-            origin: Some(origin),
+            index: Later::kept(behind.group()?, objects, origin, |heap| heap.index.into_inner()),
+            origin: Some(Arc::clone(origin)),
             names,
             totals,
             pages,
             diagnostics,
         })
+    }
+
+    /// The same heap, which was read from its dump, with the numbers that a file's first group has for names and sets of flags: threads
+    /// number them as they meet them.
+    pub(crate) fn renumbered(mut self, first: &Group) -> Option<Heap> {
+        let reader = &mut first.read()?;
+        let _rest: Vec<u8> = reader.take()?;
+        let mut tables = Tables::from_parts(reader)?;
+        let trait_sets: Vec<u32> = reader.take()?;
+        let Renumbering { symbols, sites, classes, .. } = tables.renumbering(&self.names.tables)?;
+        let columns = &mut self.columns;
+        let place = |set: &Flags| trait_sets.iter().position(|bits| *bits == set.bits()).map(|at| at as u64);
+        let flags = columns.trait_sets.iter().map(place).collect::<Option<Vec<u64>>>()?;
+        columns.trait_sets = trait_sets.into_iter().map(Flags::from_bits).collect();
+        let renumber = |column: &mut Later<Column>, map: &dyn Fn(usize) -> u64| {
+            let renumbered = Column::new(column.rows(), |row| map(Column::get(column, row) as usize)).ok()?;
+            *column = Later::now(renumbered);
+            Some(())
+        };
+        renumber(&mut columns.flags, &|set| flags[set])?;
+        renumber(&mut columns.classes, &|class| u64::from(classes[class].0))?;
+        renumber(&mut columns.sites, &|site| u64::from(sites[site].0))?;
+        renumber(&mut columns.labels, &|sym| u64::from(symbols[sym].0))?;
+        let mut class_nodes = vec![DANGLING; tables.class_count()];
+        self.class_nodes.iter().zip(&classes).for_each(|(node, ClassId(class))| class_nodes[*class as usize] = *node);
+        self.class_nodes = class_nodes;
+        Some(self)
+    }
+
+    /// Reads the columns that most questions look at, which are many; where they stay in an index file.
+    pub(crate) fn read_ahead(&self, threads: usize) {
+        if self.origin.is_none() {
+            return;
+        }
+        let (columns, next) = (self.columns.packed(), AtomicUsize::new(0));
+        let read = || {
+            while let Some(column) = columns.get(next.fetch_add(1, Ordering::Relaxed)) {
+                column.rows();
+            }
+            self.columns.types.0.len()
+        };
+        threads::all(vec![read; threads.clamp(1, 4)]);
     }
 }
 
@@ -234,10 +285,68 @@ fn are_nodes(nodes: &[u32], count: usize) -> bool {
 
 /// Pairs of a row and a number.
 fn pairs(reader: &mut Reader) -> Option<Vec<(u32, u64)>> {
-    rows_of(reader)?.into_iter().map(|[row, number]| Some((u32::try_from(row).ok()?, number))).collect()
+    pairs_of(reader.take()?)
+}
+
+fn pairs_of(numbers: Vec<u64>) -> Option<Vec<(u32, u64)>> {
+    let (rows, rest) = numbers.as_chunks::<2>();
+    let pair = |[row, number]: &[u64; 2]| Some((u32::try_from(*row).ok()?, *number));
+    rest.is_empty().then(|| rows.iter().map(pair).collect())?
+}
+
+impl Kept for Column {
+    type Few = FewRows;
+    /// The number of objects, and what all numbers are below.
+    type Bounds = (usize, u64);
+
+    fn objects((objects, _): (usize, u64)) -> usize {
+        objects
+    }
+
+    fn from_parts(reader: &mut Reader, (objects, end): (usize, u64)) -> Option<Column> {
+        Column::from_parts(reader, objects, end).filter(|_| reader.is_empty())
+    }
+
+    fn few(group: &Group, (objects, end): (usize, u64)) -> Option<FewRows> {
+        FewRows::new(group, 0, objects, end)
+    }
+
+    fn empty(objects: usize) -> Column {
+        Column::same(objects, 0)
+    }
+}
+
+impl Kept for Types {
+    type Few = Few;
+    type Bounds = usize;
+
+    fn objects(objects: usize) -> usize {
+        objects
+    }
+
+    fn from_parts(reader: &mut Reader, objects: usize) -> Option<Types> {
+        let types: Vec<u8> = reader.take()?;
+        let types: Vec<Type> = types.into_iter().map(Type::from_number).collect::<Option<_>>()?;
+        (types.len() == objects && reader.is_empty()).then_some(Types(types))
+    }
+
+    fn few(group: &Group, objects: usize) -> Option<Few> {
+        group.few(0).filter(|few| few.count_of(1) == Some(objects))
+    }
+
+    fn empty(objects: usize) -> Types {
+        Types(vec![Type::default(); objects])
+    }
 }
 
 impl Kept for Addresses {
+    type Few = Addresses<FewRows>;
+    type Bounds = usize;
+
+    fn objects(objects: usize) -> usize {
+        objects
+    }
+
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Addresses> {
         let lowest: Vec<u64> = reader.take()?;
         let [lowest, grain] = lowest[..].try_into().ok()?;
@@ -248,8 +357,11 @@ impl Kept for Addresses {
         (fits && reader.is_empty()).then_some(Addresses { lowest, grain, steps })
     }
 
-    fn of(heap: Heap) -> Option<Addresses> {
-        heap.addresses.into_inner()
+    fn few(group: &Group, objects: usize) -> Option<Addresses<FewRows>> {
+        let lowest: Vec<u64> = group.array(0)?;
+        let [lowest, grain] = lowest[..].try_into().ok()?;
+        let grain = u32::try_from(grain).ok().filter(|grain| *grain < 64)?;
+        Some(Addresses { lowest, grain, steps: FewRows::new(group, 1, objects, u64::MAX)? })
     }
 
     fn empty(objects: usize) -> Addresses {
@@ -257,17 +369,37 @@ impl Kept for Addresses {
     }
 }
 
+impl Addresses<FewRows> {
+    pub(super) fn get(&self, row: usize) -> Option<u64> {
+        let step = self.steps.get(row).filter(|step| *step <= u64::MAX >> self.grain)?;
+        self.lowest.checked_add(step << self.grain)
+    }
+}
+
+/// Whether the segments of the lines of so many objects can be such.
+fn are_segments(segments: &[(u32, u64)], objects: usize) -> bool {
+    let is_first = objects == 0 || segments.first().is_some_and(|(first, _)| *first == 0);
+    segments.is_sorted() && is_first && segments.last().is_none_or(|(_, begin)| *begin <= OFFSETS)
+}
+
 impl Kept for Lines {
+    type Few = Lines<FewRows>;
+    type Bounds = usize;
+
+    fn objects(objects: usize) -> usize {
+        objects
+    }
+
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Lines> {
         let segments = pairs(reader)?;
         let offsets = Column::from_parts(reader, objects, ANY)?;
-        let is_first = objects == 0 || segments.first().is_some_and(|(first, _)| *first == 0);
-        let is_beyond = segments.last().is_some_and(|(_, begin)| *begin > OFFSETS);
-        (segments.is_sorted() && is_first && !is_beyond && reader.is_empty()).then_some(Lines { segments, offsets })
+        (are_segments(&segments, objects) && reader.is_empty()).then_some(Lines { segments, offsets })
     }
 
-    fn of(heap: Heap) -> Option<Lines> {
-        heap.lines.into_inner()
+    fn few(group: &Group, objects: usize) -> Option<Lines<FewRows>> {
+        let segments = pairs_of(group.array(0)?)?;
+        let offsets = FewRows::new(group, 1, objects, ANY)?;
+        are_segments(&segments, objects).then_some(Lines { segments, offsets })
     }
 
     fn empty(objects: usize) -> Lines {
@@ -276,6 +408,13 @@ impl Kept for Lines {
 }
 
 impl Kept for Edges {
+    type Few = FewEdges;
+    type Bounds = usize;
+
+    fn objects(objects: usize) -> usize {
+        objects
+    }
+
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Edges> {
         let ends: Vec<u32> = reader.take()?;
         let targets: Vec<u32> = reader.take()?;
@@ -286,8 +425,10 @@ impl Kept for Edges {
         (fits && reader.is_empty()).then_some(Edges { ends, targets, dangling })
     }
 
-    fn of(heap: Heap) -> Option<Edges> {
-        heap.edges.into_inner()
+    fn few(group: &Group, objects: usize) -> Option<FewEdges> {
+        let (ends, targets) = (group.few(0)?, group.few(1)?);
+        let count = targets.count_of(4)?;
+        (ends.count_of(4)? == objects).then_some(FewEdges { ends, targets, count, objects })
     }
 
     fn empty(objects: usize) -> Edges {
@@ -295,13 +436,44 @@ impl Kept for Edges {
     }
 }
 
+/// [`Edges`] of which few are read.
+#[derive(Debug)]
+pub(super) struct FewEdges {
+    ends: Few,
+    targets: Few,
+    count: usize,
+    objects: usize,
+}
+
+impl FewEdges {
+    /// Where the references of a node stand.
+    pub(super) fn places(&self, row: usize) -> Option<Range<u32>> {
+        let end = self.ends.number(row)? as u32;
+        let begin = row.checked_sub(1).map_or(Some(0), |before| Some(self.ends.number(before)? as u32))?;
+        (begin <= end && end as usize <= self.count).then_some(begin..end)
+    }
+
+    /// Those at some places.
+    pub(super) fn targets(&self, places: Range<u32>) -> Option<&[u32]> {
+        let targets = self.targets.numbers(places.start as usize..places.end as usize)?;
+        are_nodes(targets, self.objects).then_some(targets)
+    }
+}
+
 impl Kept for Index {
+    type Few = ();
+    type Bounds = usize;
+
+    fn objects(objects: usize) -> usize {
+        objects
+    }
+
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Index> {
         Index::from_parts(reader, objects).filter(|_| reader.is_empty())
     }
 
-    fn of(heap: Heap) -> Option<Index> {
-        heap.index.into_inner()
+    fn few(_: &Group, _: usize) -> Option<()> {
+        None
     }
 
     fn empty(_: usize) -> Index {
@@ -328,7 +500,7 @@ fn add_up(totals: &Totals, objects: usize, diagnostics: &Diagnostics) -> bool {
 
 impl Columns {
     /// The packed columns, in the order of the file.
-    pub(super) fn packed(&self) -> [&Column; 10] {
+    pub(super) fn packed(&self) -> [&Later<Column>; 10] {
         [
             &self.flags,
             &self.memsizes,

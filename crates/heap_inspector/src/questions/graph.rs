@@ -3,7 +3,7 @@
 use super::Asked;
 use super::list::{Dominators, Path};
 use crate::analysis::verdicts::Rules;
-use crate::analysis::{dominator_tree, dominators_by_key, grouping, paths, retained, show};
+use crate::analysis::{dominator_tree, dominators_by_key, grouping, paths, show};
 use crate::graph::dominators::Dominator;
 use crate::heap::NodeId;
 use crate::keys::Key;
@@ -13,10 +13,8 @@ use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
 pub(super) fn retained(snapshot: &Snapshot, by: &[Key], limit: usize, asked: &Asked<'_>) -> Result<Report> {
-    let (heap, control) = (snapshot.heap(), &asked.options.control);
-    let tree = snapshot.tree(control)?;
     let by = Some(by).filter(|by| !by.is_empty());
-    let found = retained::retained(heap, tree, snapshot.source(), by, &asked.filter, Some(limit), control)?;
+    let found = snapshot.retained(by, &asked.filter, Some(limit), &asked.options.control)?;
     Ok(found.report(&asked.filter, &asked.dump, &snapshot.context()))
 }
 

@@ -7,7 +7,7 @@ use crate::graph::Links;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
-use crate::memory::filled;
+use crate::memory::zeroed;
 use hashbrown::HashMap;
 
 /// Where objects pile up.
@@ -37,18 +37,18 @@ impl AccumulationPoint {
     }
 }
 
-/// What is known of the points of objects, in 4 bytes for each: nodes are numbered from 0 up, roots from the other end down. A dump has
+/// What is known of the points of objects, in 4 bytes for each: nodes are numbered from 1 up, roots from the other end down. A dump has
 /// not so many lines that they meet.
 pub(super) struct Known(Vec<u32>);
 
-/// Not asked yet.
-const UNKNOWN: u32 = u32::MAX;
+/// Not asked yet: what memory is that nobody wrote to.
+const UNKNOWN: u32 = 0;
 /// There is none.
-const NONE: u32 = u32::MAX - 1;
+const NONE: u32 = u32::MAX;
 
 impl Known {
     pub(super) fn new(count: usize) -> Result<Known> {
-        Ok(Known(filled(UNKNOWN, count)?))
+        Ok(Known(zeroed(count)?))
     }
 
     /// The point of an object, or that it has none; nothing where it was not asked yet.
@@ -56,7 +56,7 @@ impl Known {
         match self.0[id.0 as usize] {
             UNKNOWN => None,
             NONE => Some(None),
-            node if (node as usize) < self.0.len() => Some(Some(AccumulationPoint::Node(NodeId(node)))),
+            node if node as usize <= self.0.len() => Some(Some(AccumulationPoint::Node(NodeId(node - 1)))),
             root => Some(Some(AccumulationPoint::Root(NONE - 1 - root))),
         }
     }
@@ -64,7 +64,7 @@ impl Known {
     pub(super) fn set(&mut self, id: NodeId, point: Option<AccumulationPoint>) {
         self.0[id.0 as usize] = match point {
             None => NONE,
-            Some(AccumulationPoint::Node(id)) => id.0,
+            Some(AccumulationPoint::Node(id)) => id.0 + 1,
             Some(AccumulationPoint::Root(number)) => NONE - 1 - number,
         };
     }

@@ -9,6 +9,7 @@ use crate::keys::{Key, KeyValue};
 use crate::labels::Labels;
 use crate::record::{Flags, Type};
 use hashbrown::HashSet;
+use std::cell::OnceCell;
 
 /// So many strings of a suspect are looked at.
 const STRINGS: usize = 200;
@@ -23,34 +24,28 @@ const LONGER_PART: usize = 1000;
 /// What an object holds is spread if no part of it is more than this.
 const SPREAD: u64 = 10;
 
-/// The lengths of all arrays and of all hashes.
+/// The lengths of all arrays and of all hashes, where a long one was met.
+#[derive(Default)]
 pub(super) struct Lengths {
-    arrays: Vec<u32>,
-    hashes: Vec<u32>,
+    arrays: OnceCell<Vec<u32>>,
+    hashes: OnceCell<Vec<u32>>,
 }
 
 impl Lengths {
-    pub(super) fn new(heap: &Heap) -> Lengths {
-        let mut lengths = Lengths { arrays: Vec::new(), hashes: Vec::new() };
-        for id in heap.nodes() {
-            let list = match heap.ty(id) {
-                Type::Array => &mut lengths.arrays,
-                Type::Hash => &mut lengths.hashes,
-                _ => continue,
-            };
-            list.extend(heap.length(id));
-        }
-        lengths
+    fn of(heap: &Heap, ty: Type) -> Vec<u32> {
+        heap.nodes().filter(|id| heap.ty(*id) == ty).filter_map(|id| heap.length(id)).collect()
     }
 
     /// How a list stands among its kind.
     fn sign(&self, heap: &Heap, id: NodeId) -> Option<String> {
-        let (kind, all) = match heap.properties(id).ty {
+        let ty = heap.ty(id);
+        let (kind, all) = match ty {
             Type::Array => ("arrays", &self.arrays),
             Type::Hash => ("hashes", &self.hashes),
             _ => return None,
         };
         let own = heap.length(id).filter(|length| *length >= LONG)?;
+        let all = all.get_or_init(|| Lengths::of(heap, ty));
         let longer = all.iter().filter(|length| **length > own).count();
         let rank = match longer {
             0 => "longest".to_owned(),

@@ -15,7 +15,7 @@ use crate::graph::shortest_paths::ShortestPaths;
 use crate::graph::targets;
 use crate::heap::{Heap, NodeId};
 use crate::human;
-use crate::memory::{filled, room};
+use crate::memory::{room, zeroed};
 use crate::source::Source;
 use crate::sums::Sum;
 
@@ -71,7 +71,7 @@ pub fn free<'a>(
         let is_cut = |to: NodeId| kind(to) == cut;
         let (mut freed, kept) = freed(heap, children, point, is_cut, control)?;
         if !kept.is_empty() {
-            let mut is_kept = filled(false, heap.object_count())?;
+            let mut is_kept: Vec<bool> = zeroed(heap.object_count())?;
             kept.iter().for_each(|id| is_kept[id.0 as usize] = true);
             let is_kept = |id: NodeId| is_kept[id.0 as usize];
             let graph = Graph { heap, tree, shortest_paths: shortest_paths()?, source };
@@ -90,7 +90,7 @@ fn freed(
     is_cut: impl Fn(NodeId) -> bool,
     control: &Control<'_>,
 ) -> Result<(Freed, Vec<NodeId>)> {
-    let mut is_below = filled(false, heap.object_count())?;
+    let mut is_below: Vec<bool> = zeroed(heap.object_count())?;
     let mut all = Sum::default();
     let mut waiting = vec![point];
     while let Some(id) = waiting.pop() {

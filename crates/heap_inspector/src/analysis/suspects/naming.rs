@@ -97,6 +97,9 @@ pub(super) fn name(
     judge: &dyn Fn(&Accumulation) -> (Confidence, String),
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut labels = Labels::new(heap);
     let roots = chains::root_categories(heap);
     let found: Vec<Found> = places
@@ -144,7 +147,7 @@ pub(super) fn name(
     });
     labels.read_texts(source, &read, edges)?;
     let labels = &labels;
-    let lengths = evidence::Lengths::new(heap);
+    let lengths = evidence::Lengths::default();
     let seen = evidence::Evidence { heap, tree, children, labels, lengths: &lengths };
     let mut normalised = NormalisedPaths::new(heap, tree, shortest_paths)?;
     let mut suspects = Vec::new();

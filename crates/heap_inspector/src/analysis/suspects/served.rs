@@ -13,7 +13,7 @@ use crate::graph::dominators::{Children, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId};
 use crate::human;
-use crate::memory::{filled, room};
+use crate::memory::{filled, room, zeroed};
 use crate::record::Type;
 use crate::source::Source;
 use crate::{Result, sort};
@@ -38,15 +38,16 @@ pub(super) fn unserved(
     if threads == 0 {
         return Ok(Vec::new()); // the dump does not tell
     }
-    let mut by_class: HashMap<Option<NodeId>, Option<Work>> = HashMap::new();
+    let mut by_class: Vec<Option<Option<Work>>> = filled(None, heap.names().tables.class_count())?;
     let mut left: HashMap<Work, Vec<NodeId>> = HashMap::new();
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
-        if !matches!(heap.ty(id), Type::Object | Type::Struct) || !tree.is_reachable(id) {
+        if !matches!(heap.ty(id), Type::Object | Type::Struct) {
             continue;
         }
-        let of_class = by_class.entry(heap.class(id)).or_insert_with(|| work(&ancestors(heap, id)));
-        if let Some(work) = of_class.and_then(|work| judge.left_over(id, work)) {
+        let of_class = by_class[heap.class_id(id).0 as usize].get_or_insert_with(|| work(&ancestors(heap, id)));
+        let Some(of_class) = of_class.filter(|_| tree.is_reachable(id)) else { continue };
+        if let Some(work) = judge.left_over(id, of_class) {
             let nodes = left.entry(work).or_default();
             room(nodes, 1)?;
             nodes.push(id);
@@ -57,7 +58,7 @@ pub(super) fn unserved(
     let mut left: Vec<(u64, Work, Vec<NodeId>)> =
         left.into_iter().map(|(work, nodes)| (retained(&nodes), work, nodes)).collect();
     sort::by(&mut left, |(one, a, _), (other, b, _)| other.cmp(one).then(a.many.cmp(b.many)));
-    let mut is_told = filled(false, heap.object_count())?;
+    let mut is_told: Vec<bool> = zeroed(heap.object_count())?;
     for (_, work, mut nodes) in left {
         // A request that a controller holds stays with it.
         let is_held = |id: &NodeId| {

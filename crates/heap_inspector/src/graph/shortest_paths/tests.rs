@@ -85,7 +85,7 @@ proptest! {
         let heap = heap_of(&graph);
         let shortest_paths = ShortestPaths::new(&heap, &Control::default()).unwrap();
         for (id, known) in heap.nodes().zip(cheapest(&graph)) {
-            prop_assert_eq!(known.unwrap_or(u32::MAX), shortest_paths.costs[id.0 as usize]);
+            prop_assert_eq!(known.unwrap_or(u32::MAX), shortest_paths.costs.get(id.0));
             let sum = shortest_paths.path(id).map(|path| {
                 path.windows(2).map(|pair| cost(&graph.2, pair[0].0 as usize, pair[1].0)).sum::<u32>()
             });
