@@ -218,7 +218,7 @@ module HeapInspector
     end
 
     def timeout_message
-      "the dump was not done after #{@timeout.round} s and was given up; give it more time"
+      "the dump was not done after #{@timeout < 1 ? @timeout.to_f.round(3) : @timeout.round} s and was given up; give it more time"
     end
 
     # What waitpid said of a child that told nothing.

@@ -538,6 +538,48 @@ RSpec.describe "The process's own dumper" do
       expect(HeapInspector.analyze(path).object_count).to be > 1_500_000
     end
 
+    it "leaves no process to an app that is the first of its container, also where the dump is given up" do
+      code = <<~RUBY
+        #{large}
+        tries = [0.02, 0.05, 0.1, 0.15].product(%i[ndjson heap]).map do |seconds, format|
+          HeapInspector.dump(#{path.inspect}, format: format, compression: format == :ndjson ? :plain : nil, timeout: seconds)
+        rescue HeapInspector::DumpTimeout => error
+          error.message
+        end
+        puts tries.grep(/\\Athe dump was not done after 0\\.\\d+ s and was given up; give it more time\\z/).any?
+        begin
+          puts Process.wait2(-1).inspect
+        rescue Errno::ECHILD
+          puts "alone: \#{Process.pid} \#{strings.size}"
+        end
+      RUBY
+      words = %w[unshare --pid --fork --mount-proc]
+      skip "the system gives no namespace of processes" unless system(*words, "true", out: File::NULL, err: File::NULL)
+      process = started([*words, RbConfig.ruby, "-W1", "-rheap_inspector", "-e", code])
+      expect(process.wait).to be_success, process.rest
+      expect(process.rest.lines(chomp: true)).to eq ["true", "alone: 1 1500000"]
+    end
+
+    it "goes on with fewer where the system grants no more processes or threads" do
+      nobody = 54_321 # has no other processes
+      as = %W[setpriv --reuid #{nobody} --regid #{nobody} --clear-groups --inh-caps=-all --bounding-set=-all]
+      skip "no other user can be, or may read the gem" unless system(*as, "test", "-r", Living::EXE, err: File::NULL)
+      FileUtils.chmod(0o711, File.dirname(folder))
+      FileUtils.chown(nobody, nobody, folder)
+      code = <<~RUBY
+        #{large}
+        own = Dir.children("/proc/self/task").size
+        (4..10).each do |more|
+          Process.setrlimit(:NPROC, own + more, Process.getrlimit(:NPROC).last)
+          puts HeapInspector.dump(#{path.inspect}, format: :heap).dumper
+        end
+        puts strings.size
+      RUBY
+      process = started([*as, RbConfig.ruby, "-W1", "-rheap_inspector", "-e", code])
+      expect(process.wait).to be_success, process.rest
+      expect(process.rest.lines(chomp: true)).to eq((["native"] * 7) + ["1500000"])
+    end
+
     it "says that the disk is full, whichever of them finds it so" do
       %i[ndjson heap].each do |format|
         lines = told(<<~RUBY)

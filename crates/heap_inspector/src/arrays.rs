@@ -125,6 +125,11 @@ impl<'a> Parts<'a> {
         self.group += 1;
     }
 
+    /// The bytes of the arrays that were pushed.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.all.iter().map(|(_, part)| part.bytes().len() as u64).sum()
+    }
+
     /// Begins to write the arrays, for a caller with so many words.
     pub(crate) fn begin<'f>(self, file: &'f mut File, words: usize) -> io::Result<Writing<'a, 'f>> {
         let first = (FIRST + words + 1) * 8;

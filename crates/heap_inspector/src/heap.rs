@@ -297,7 +297,9 @@ impl Heap {
     pub fn whole(&self) -> Result<()> {
         match &self.origin {
             Some(origin) if origin.lost.load(Ordering::Acquire) => {
-                let source = io::Error::other("the index file was changed while it was read, and so was the dump");
+                let source = io::Error::other(
+                    "the index file was changed while it was open, and the dump could not be read in its place",
+                );
                 Err(Error::File { path: origin.path.clone(), source })
             }
             _ => Ok(()),

@@ -210,6 +210,11 @@ fn write(
     let mut parts = Parts::default();
     heap.parts(&mut parts);
     tree.parts(&mut parts);
+    // A byte beyond it would end the process (SIGXFSZ).
+    let most = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if most.is_some_and(|most| parts.bytes() + parts.bytes() / ROOM + LAST > most) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     sweep(folder);
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     let writing = parts.begin(file.as_file_mut(), identity.words().len());
@@ -223,6 +228,10 @@ fn write(
     file.persist(&path).map(drop).map_err(|error| error.error)?;
     Ok(known)
 }
+
+/// What stands in the file beside the arrays at most: a part of their bytes, and the plain answer with the file's head.
+const ROOM: u64 = 256;
+const LAST: u64 = 1 << 20;
 
 /// What an unfinished index file's name begins with.
 const UNFINISHED: &str = ".hidx-";

@@ -117,3 +117,20 @@ fn single_objects_are_the_same() {
         compare(dump.path(), &["suspects"]);
     }
 }
+
+#[test]
+fn no_file_is_begun_that_may_not_become_so_large() {
+    let folder = folder(many_classes(3_000).as_bytes());
+    let command = env!("CARGO_BIN_EXE_heap_inspector");
+    // 512 bytes: beyond them the system would end the process.
+    let limited = format!("ulimit -f 1; exec '{command}' retained heap.json --format json");
+    let output = std::process::Command::new("sh").args(["-c", &limited]).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["heap.json"]);
+    let dump = folder.path().join("heap.json");
+    let whole = answer(&["retained", dump.to_str().unwrap(), "--format", "json"]);
+    let relative = whole.replace(dump.to_str().unwrap(), "heap.json");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), relative);
+    assert!(folder.path().join("heap.json.hidx").exists());
+}

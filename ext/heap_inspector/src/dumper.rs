@@ -436,6 +436,7 @@ fn watch(parent: i32, end: Instant, unfinished: Option<&CString>) {
         // SAFETY: takes nothing, cannot fail.
         let is_orphan = unsafe { libc::getppid() } != parent;
         if is_orphan || Instant::now() > end {
+            crew::dismiss();
             // SAFETY: the path is a C string; _exit runs nothing of the server's.
             unsafe {
                 if let Some(path) = unfinished {
@@ -616,6 +617,7 @@ fn end(status: RawFd, line: &str) -> ! {
             Err(_) => break,
         }
     }
+    crew::dismiss();
     // SAFETY: runs nothing of the server's.
     unsafe { libc::_exit(TOLD) }
 }

@@ -69,6 +69,8 @@ enum News {
 
 /// The longest time without a look whether Ruby wants something: Ruby 3.1 leaves a signal lying now and then (see `work`).
 const SLICE: Duration = Duration::from_secs(1);
+/// What a child has to end its helpers.
+const GRACE: Duration = Duration::from_secs(1);
 /// How soon a raised flag is seen.
 const LOOK: i32 = 50;
 /// Bytes of a file that tells about the process or the host.
@@ -122,15 +124,7 @@ impl State {
             return;
         }
         if let Some(child) = self.child.take() {
-            let mut status = 0;
-            // SAFETY: plain numbers, and a place to write to. One that others have waited for may have given its number to another
-            // process, which is not to be killed: the system says so here.
-            unsafe {
-                if libc::waitpid(child.pid, &raw mut status, libc::WNOHANG) == 0 {
-                    libc::kill(child.pid, libc::SIGKILL);
-                    reap(child.pid);
-                }
-            }
+            end_child(child.pid);
         }
         self.output = None;
         self.unlock();
@@ -167,6 +161,29 @@ impl Child {
             }
         }
         at
+    }
+}
+
+/// Has a child end and waits for it. It is asked to, so that it ends its helpers; a moment later it must.
+fn end_child(pid: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: plain numbers, and a place to write to. One that others have waited for may have given its number to another process,
+    // which is not to be killed: the system says so here.
+    let mut is_there = || unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } == 0;
+    if !is_there() {
+        return;
+    }
+    // SAFETY: a child that was not waited for.
+    unsafe { libc::kill(pid, libc::SIGALRM) };
+    let end = Instant::now() + GRACE;
+    while is_there() {
+        if Instant::now() > end {
+            // SAFETY: as above.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            reap(pid);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

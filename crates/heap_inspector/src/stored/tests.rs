@@ -155,7 +155,9 @@ fn what_is_lost_is_told() {
     }
     let message = again.whole().unwrap_err().to_string();
     assert!(
-        message.contains("heap.json.hidx: the index file was changed while it was read, and so was the dump"),
+        message.contains(
+            "heap.json.hidx: the index file was changed while it was open, and the dump could not be read in its place"
+        ),
         "{message}"
     );
 }

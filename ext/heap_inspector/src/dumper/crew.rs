@@ -2,8 +2,11 @@
 //!
 //! Each packs what it walks and writes it to the dump itself, when the parts before it are written. What they share stands in memory that
 //! the fork does not copy. One that fails ends them all: it has told why, or a signal ended it, and then the leader ends by the same.
+//!
+//! The leader waits for its helpers whatever happens, also where it is given up: where the server is the first process of a container, what
+//! the leader leaves would be the server's.
 
-use super::{ORPHANED, TOLD, end, failed, open_signals, system, watch};
+use super::{LATE, ORPHANED, TOLD, end, failed, open_signals, system, watch};
 use crate::forked_thread::{self, Handle};
 use rb_sys::VALUE;
 use std::ffi::c_int;
@@ -11,7 +14,8 @@ use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// At most so many processes walk a heap.
@@ -104,30 +108,50 @@ enum Role {
 }
 
 impl Member {
-    /// Forks as many as there are processors for and slots; returns in each of them. Where the system refuses, fewer do the work.
+    /// Forks as many as there are processors for and slots; returns in each of them. Where the system refuses a process or its threads,
+    /// fewer do the work.
     ///
-    /// To be called where this process has no thread that may hold a lock.
-    pub(super) fn gather(shared: &'static Shared, slots: usize, status: RawFd, ending: Instant) -> io::Result<Member> {
+    /// To be called where no thread of this process may hold a lock.
+    pub(super) fn gather(shared: &'static Shared, slots: usize, status: RawFd, ending: Instant) -> Member {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = processors.min(MOST).min(1 + slots / SLOTS);
         let leader = std::process::id().cast_signed();
-        let mut helpers = Vec::new();
-        for number in 1..count {
-            // SAFETY: the other process uses what this one does.
-            match unsafe { libc::fork() } {
-                0 => {
-                    stay_with(leader, ending)?;
-                    return Ok(Member { shared, role: Role::Helper(number) });
+        // Its thread is there before the helpers are: they may take what the system grants.
+        let (helpers, forked) = mpsc::channel();
+        let waiting = match count {
+            1 => None,
+            _ => forked_thread::spawn(c"hi_crew", move || wait(shared, forked.recv().unwrap_or_default(), status)).ok(),
+        };
+        let mut pids = Vec::new();
+        if waiting.is_some() {
+            // SAFETY: the handler calls what a handler may.
+            unsafe { libc::signal(libc::SIGALRM, give_up as *const () as libc::sighandler_t) };
+            for (number, place) in HELPERS.iter().enumerate().take(count).skip(1) {
+                // SAFETY: the other process uses what this one does.
+                match unsafe { libc::fork() } {
+                    0 => {
+                        // A thread that is not here may have locked them.
+                        mem::forget((helpers, waiting));
+                        let helper = Member { shared, role: Role::Helper(number) };
+                        if stay_with(leader, ending).is_err() {
+                            helper.end_helper();
+                        }
+                        return helper;
+                    }
+                    pid if pid > 0 => {
+                        place.store(pid, Ordering::SeqCst);
+                        pids.push((pid, number));
+                    }
+                    _ => break,
                 }
-                pid if pid > 0 => helpers.push((pid, number)),
-                _ => break,
+            }
+            IS_FORKED.store(true, Ordering::SeqCst);
+            if IS_GIVEN_UP.load(Ordering::SeqCst) {
+                give_up(libc::SIGALRM);
             }
         }
-        let waiting = match helpers.is_empty() {
-            true => None,
-            false => Some(forked_thread::spawn(c"hi_crew", move || wait(shared, helpers, status))?),
-        };
-        Ok(Member { shared, role: Role::Leader(waiting) })
+        let _ = helpers.send(pids);
+        Member { shared, role: Role::Leader(waiting) }
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -143,7 +167,7 @@ impl Member {
         }
     }
 
-    /// A helper's end, when all its parts are written.
+    /// A helper's end, when all its parts are written, or where it has begun none.
     pub(super) fn end_helper(&self) {
         if let Role::Helper(number) = self.role {
             self.shared.through[number].store(true, Ordering::Release);
@@ -153,8 +177,48 @@ impl Member {
     }
 }
 
+/// The leader's helpers that it has not waited for, by number; none in a helper.
+static HELPERS: [AtomicI32; MOST] = [const { AtomicI32::new(0) }; MOST];
+/// Whether all are forked.
+static IS_FORKED: AtomicBool = AtomicBool::new(false);
+/// Whether the leader is to end before.
+static IS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
+/// Whether a thread of the leader has begun to end it.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends the helpers and waits for them. Whoever calls it ends the process then.
+pub(super) fn dismiss() {
+    IS_ENDING.store(true, Ordering::SeqCst);
+    let pids = || HELPERS.iter().map(|pid| pid.load(Ordering::SeqCst)).filter(|pid| *pid > 0);
+    // SAFETY: children of this process that it has not waited for; both may be called in a handler.
+    unsafe {
+        pids().for_each(|pid| {
+            libc::kill(pid, libc::SIGKILL);
+        });
+        pids().for_each(|pid| {
+            libc::waitpid(pid, ptr::null_mut(), 0);
+        });
+    }
+}
+
+/// The leader's answer to SIGALRM, by which it is given up.
+extern "C" fn give_up(_signal: c_int) {
+    if !IS_FORKED.load(Ordering::SeqCst) {
+        IS_GIVEN_UP.store(true, Ordering::SeqCst);
+        if !IS_FORKED.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+    dismiss();
+    // SAFETY: runs nothing of the server's.
+    unsafe { libc::_exit(LATE) }
+}
+
 /// Has a helper end when its leader does, or when the time is over.
 fn stay_with(leader: libc::pid_t, ending: Instant) -> io::Result<()> {
+    HELPERS.iter().for_each(|pid| pid.store(0, Ordering::SeqCst));
+    // SAFETY: a number.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_DFL) };
     #[cfg(target_os = "linux")]
     // SAFETY: plain numbers.
     unsafe {
@@ -186,11 +250,12 @@ fn wait(shared: &Shared, mut helpers: Vec<(libc::pid_t, usize)>, status: RawFd) 
         }
         let Some(at) = helpers.iter().position(|(helper, _)| *helper == pid) else { continue };
         let (_, number) = helpers.swap_remove(at);
+        HELPERS[number].store(0, Ordering::SeqCst);
         if !shared.through[number].load(Ordering::Acquire) {
-            // SAFETY: children of this process that it has not waited for.
-            helpers.iter().for_each(|(pid, _)| unsafe {
-                libc::kill(*pid, libc::SIGKILL);
-            });
+            while IS_ENDING.load(Ordering::SeqCst) {
+                std::thread::sleep(LONG_LOOK);
+            }
+            dismiss();
             end_as(how, status);
         }
     }

@@ -6,7 +6,8 @@
 
 use super::crew::{Member, Shared};
 use super::{Order, Output, Packed, end, failed, name_process, system, traced, write_head};
-use crate::{forked_thread, walk};
+use crate::forked_thread::{self, Handle};
+use crate::walk;
 use heap_inspector::heap_file::frame;
 use heap_inspector::heap_file::write::{Block, Packer};
 use heap_inspector::redact::Values;
@@ -28,6 +29,8 @@ trait Form: Send + Sized + 'static {
     const AHEAD: usize;
     /// Slots of a part at most.
     const PART: usize;
+
+    fn new() -> io::Result<Self>;
 
     /// What stands before all pieces, and behind those of so many records.
     fn header() -> Vec<u8>;
@@ -51,6 +54,10 @@ impl Form for Columns {
     type Piece = Block;
     const AHEAD: usize = 6;
     const PART: usize = heap_inspector::heap_file::write::MOST as usize;
+
+    fn new() -> io::Result<Columns> {
+        Packer::new().map(Columns)
+    }
 
     fn header() -> Vec<u8> {
         frame::header().to_vec()
@@ -80,6 +87,10 @@ impl Form for Lines {
     type Piece = Vec<u8>;
     const AHEAD: usize = 16;
     const PART: usize = 1 << 12;
+
+    fn new() -> io::Result<Lines> {
+        Ok(Lines)
+    }
 
     fn header() -> Vec<u8> {
         Vec::new()
@@ -111,15 +122,15 @@ enum Told<P> {
 
 /// Walks the heap into a heap file.
 pub(super) fn columns(order: &Order, api: &walk::Api) -> Result<Packed, String> {
-    dump(order, api, Columns(Packer::new().map_err(|error| system(&error))?))
+    dump::<Columns>(order, api)
 }
 
 /// Walks the heap into lines, which are written as they are.
 pub(super) fn lines(order: &Order, api: &walk::Api) -> Result<Packed, String> {
-    dump(order, api, Lines)
+    dump::<Lines>(order, api)
 }
 
-fn dump<F: Form>(order: &Order, api: &walk::Api, form: F) -> Result<Packed, String> {
+fn dump<F: Form>(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     name_process(order.parent);
     let traced = traced();
     let mut head = Vec::new();
@@ -134,23 +145,17 @@ fn dump<F: Form>(order: &Order, api: &walk::Api, form: F) -> Result<Packed, Stri
     output.write_all(&F::header()).map_err(|error| system(&error))?;
     // SAFETY: the thread that forked, with the GVL and collections disabled.
     let slots = unsafe { walk::slots(api) };
-    let status = order.status.as_raw_fd();
     let last = Instant::now() + Duration::from_secs(order.seconds.into());
-    let member = Member::gather(shared, slots, status, last).map_err(|error| system(&error))?;
+    let mut packing = Packing::<F>::start(order, output, shared).map_err(|error| system(&error))?;
+    let member = Member::gather(shared, slots, order.status.as_raw_fd(), last);
     if !member.leads() {
-        output.bytes = 0;
+        match Packing::start(order, Output::new(order, &shared.bytes_in), shared) {
+            // The leader's thread may have locked its channels.
+            Ok(own) => std::mem::forget(std::mem::replace(&mut packing, own)),
+            Err(_) => member.end_helper(),
+        }
     }
-    let ((told, heard), (given, empty)) = (mpsc::channel(), mpsc::channel());
-    (0..F::AHEAD).for_each(|_| {
-        // It is held below.
-        let _ = given.send(F::Piece::default());
-    });
-    let run = move || match catch_unwind(AssertUnwindSafe(|| pack(form, &heard, &given, output, shared))) {
-        Ok(Ok(output)) => output,
-        Ok(Err(error)) => end(status, &system(&error)),
-        Err(_) => end(status, &failed(0, "a packing thread panicked")),
-    };
-    let packer = forked_thread::spawn(c"hi_pack", run).map_err(|error| system(&error))?;
+    let Packing { told, empty, packer } = packing;
     let wanted = walk::Wanted {
         names: true,
         texts: !order.redacts,
@@ -185,6 +190,32 @@ fn finish<F: Form>(mut output: Output, shared: &Shared) -> io::Result<Packed> {
     output.sync()?;
     let bytes_out = shared.bytes_out.load(Ordering::Relaxed) + ending.len() as u64;
     Ok(Packed { bytes_in: shared.bytes_in.load(Ordering::Relaxed), bytes_out, lost: 0 })
+}
+
+/// The thread that packs, and what leads to it and back.
+struct Packing<F: Form> {
+    told: Sender<Told<F::Piece>>,
+    empty: Receiver<F::Piece>,
+    packer: Handle<Output>,
+}
+
+impl<F: Form> Packing<F> {
+    fn start(order: &Order, output: Output, shared: &'static Shared) -> io::Result<Packing<F>> {
+        let form = F::new()?;
+        let ((told, heard), (given, empty)) = (mpsc::channel(), mpsc::channel());
+        (0..F::AHEAD).for_each(|_| {
+            // It is held below.
+            let _ = given.send(F::Piece::default());
+        });
+        let status = order.status.as_raw_fd();
+        let run = move || match catch_unwind(AssertUnwindSafe(|| pack(form, &heard, &given, output, shared))) {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => end(status, &system(&error)),
+            Err(_) => end(status, &failed(0, "a packing thread panicked")),
+        };
+        let packer = forked_thread::spawn(c"hi_pack", run)?;
+        Ok(Packing { told, empty, packer })
+    }
 }
 
 /// Packs and writes what is told until nothing more is.
