@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "pathname"
 require_relative "living"
 
 RSpec.describe "The process's own dumper" do
@@ -454,7 +455,19 @@ RSpec.describe "The process's own dumper" do
   end
 
   describe "in several processes" do
-    before { skip "one processor" if Etc.nprocessors == 1 }
+    before { skip "one processor" if processors == 1 }
+
+    # As Rust counts them: those that may be used, and as many as the quota of the cgroup or of one around it pays for.
+    def processors
+      cgroup = File.read("/proc/self/cgroup")[/^0::(.+)/, 1].to_s
+      quotas = Pathname("/sys/fs/cgroup#{cgroup}").ascend.filter_map do |folder|
+        quota, period = (folder / "cpu.max").read.split.map(&:to_i)
+        quota / period if quota.positive?
+      rescue SystemCallError
+        nil
+      end
+      [Etc.nprocessors, *quotas].min.clamp(1..)
+    end
 
     # A heap that is worth more than one.
     let(:large) { "strings = Array.new(1_500_000) { |number| \"text \#{number}\" }" }
