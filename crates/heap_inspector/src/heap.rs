@@ -7,7 +7,7 @@ mod build;
 mod codes;
 pub(crate) mod column;
 mod index;
-mod later;
+pub(crate) mod later;
 mod lines;
 mod parts;
 mod root_names;
@@ -29,8 +29,7 @@ use crate::{Error, Result};
 pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
-pub(crate) use later::Later;
-pub(crate) use later::{FewRows, Kept, Origin};
+pub(crate) use later::{FewRows, Kept, Later, Origin};
 use root_names::RootNames;
 use std::io;
 use std::sync::Arc;
@@ -110,17 +109,7 @@ struct Types(Vec<Type>);
 impl Later<Types> {
     #[inline(always)]
     fn get(&self, row: usize) -> Type {
-        match self.peek() {
-            Some(types) => types.0[row],
-            None => self.get_of_few(row),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn get_of_few(&self, row: usize) -> Type {
-        let number = self.few().and_then(|few| few.number(row));
-        number.and_then(|number| Type::from_number(number as u8)).unwrap_or_else(|| self.0[row])
+        self.ask(|types| types.0[row], |few| few.number(row).and_then(|number| Type::from_number(number as u8)))
     }
 }
 
@@ -366,17 +355,7 @@ impl Heap {
     #[must_use]
     #[inline(always)]
     pub fn address(&self, id: NodeId) -> u64 {
-        match self.addresses.peek() {
-            Some(addresses) => addresses.get(at(id)),
-            None => self.address_of_few(id),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn address_of_few(&self, id: NodeId) -> u64 {
-        let few = self.addresses.few().and_then(|few| few.get(at(id)));
-        few.unwrap_or_else(|| self.addresses.get(at(id)))
+        self.addresses.ask(|addresses| addresses.get(at(id)), |few| few.get(at(id)))
     }
 
     /// The node's bytes, slot included.
@@ -498,12 +477,10 @@ impl Heap {
     /// Where the node's line begins in the decoded dump, in bytes.
     #[must_use]
     pub fn offset(&self, id: NodeId) -> u64 {
-        if self.lines.peek().is_none()
-            && let Some((few, behind)) = self.lines.few().and_then(|few| Some((few, few.offsets.get(at(id))?)))
-        {
-            return few.offset(id, behind);
-        }
-        self.lines.offset(id, self.lines.offsets.get(at(id)))
+        self.lines.ask(
+            |lines| lines.offset(id, lines.offsets.get(at(id))),
+            |few| Some(few.offset(id, few.offsets.get(at(id))?)),
+        )
     }
 
     /// The node of the node's class: a singleton class where it has one. The dump lists it apart from the references.
@@ -566,33 +543,14 @@ impl Heap {
     /// Where the node's references stand among those of all nodes.
     #[inline(always)]
     pub(crate) fn edge_places(&self, id: NodeId) -> std::ops::Range<u32> {
-        match self.edges.peek() {
-            Some(edges) => edges.places(at(id)),
-            None => self.places_of_few(id),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn places_of_few(&self, id: NodeId) -> std::ops::Range<u32> {
-        let few = self.edges.few().and_then(|few| few.places(at(id)));
-        few.unwrap_or_else(|| self.edges.places(at(id)))
+        self.edges.ask(|edges| edges.places(at(id)), |few| few.places(at(id)))
     }
 
     /// The targets of the references at some places, as [`Heap::packed_targets`] has them.
     #[inline(always)]
     pub(crate) fn packed_edges(&self, places: std::ops::Range<u32>) -> &[u32] {
-        match self.edges.peek() {
-            Some(edges) => edges.targets(places),
-            None => self.targets_of_few(places),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn targets_of_few(&self, places: std::ops::Range<u32>) -> &[u32] {
-        let few = self.edges.few().and_then(|few| few.targets(places.clone()));
-        few.unwrap_or_else(|| self.edges.targets(places))
+        let of_few = places.clone();
+        self.edges.ask(|edges| edges.targets(places), |few| few.targets(of_few))
     }
 
     fn dangling_address(&self, place: u32) -> u64 {

@@ -151,10 +151,10 @@ impl Snapshot {
         self.tree.peek()
     }
 
-    /// The objects and classes that retain the most, as [`retained::retained`] has them.
+    /// The objects and classes that retain the most, `limit` of each at most, or the groups by `by`.
     ///
     /// # Errors
-    /// Those of [`Snapshot::tree`] and [`retained::retained`].
+    /// Those of [`Snapshot::tree`], [`retained::holders`] and [`retained::groups`].
     pub fn retained(
         &self,
         by: Option<&[Key]>,
@@ -164,7 +164,7 @@ impl Snapshot {
     ) -> Result<Retained> {
         let tree = self.tree(control)?;
         let known = self.plain.get().and_then(|plain| plain.0.as_ref());
-        retained::retained_by(&self.heap, tree, known, &self.source, by, filter, limit, control)
+        retained::retained(&self.heap, tree, known, &self.source, by, filter, limit, control)
     }
 
     /// By object, the objects that it dominates immediately.

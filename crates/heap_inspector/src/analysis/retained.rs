@@ -191,25 +191,13 @@ pub struct Retained {
     pub groups: Groups,
 }
 
-/// The objects and classes that retain the most, `limit` of each at most, or the groups by `by`.
+/// The objects and classes that retain the most, `limit` of each at most, or the groups by `by`; from the plain answer, where that is known
+/// and has so many.
 ///
 /// # Errors
 /// Those of [`holders`] and [`groups`].
-pub fn retained(
-    heap: &Heap,
-    tree: &Tree,
-    source: &Source,
-    by: Option<&[Key]>,
-    filter: &Filter,
-    limit: Option<usize>,
-    control: &Control<'_>,
-) -> Result<Retained> {
-    retained_by(heap, tree, None, source, by, filter, limit, control)
-}
-
-/// [`retained`] for those who may have its plain answer already.
 #[allow(clippy::too_many_arguments, reason = "a loaded dump is three of them")]
-pub(crate) fn retained_by(
+pub(crate) fn retained(
     heap: &Heap,
     tree: &Tree,
     known: Option<&Known>,

@@ -20,7 +20,7 @@ use super::{ROOT, roots};
 use crate::arrays::{Few, Group, Parts, Reader};
 use crate::control::Control;
 use crate::heap::column::Column;
-use crate::heap::{FewRows, Heap, Kept, Later, NodeId, Origin};
+use crate::heap::{FewRows, Heap, Kept, Later, NodeId, Origin, later};
 use crate::memory::{STRIDE, copied, filled, list, room, zeroed};
 use crate::sums::Sum;
 use crate::{Error, Result, threads};
@@ -64,6 +64,12 @@ struct Bounds {
     reachable: Sum,
     /// So many threads look whether they do.
     threads: usize,
+}
+
+impl later::Bounds for Bounds {
+    fn objects(self) -> usize {
+        self.objects
+    }
 }
 
 /// [`Columns`] of which few numbers are read.
@@ -323,10 +329,7 @@ impl Tree {
     /// The dominator as it is kept: a node, or what stands in place of one.
     #[inline]
     fn idom(&self, id: NodeId) -> u32 {
-        match self.columns.peek() {
-            Some(columns) => columns.idoms[id.0 as usize],
-            None => self.idom_of_few(id),
-        }
+        self.columns.ask(|columns| columns.idoms[id.0 as usize], |few| few.idom(id.0 as usize))
     }
 
     /// What dominates the object immediately.
@@ -354,40 +357,13 @@ impl Tree {
     /// The bytes that the object retains, its own included; 0 of an unreachable one.
     #[must_use]
     pub fn retained(&self, id: NodeId) -> u64 {
-        match self.columns.peek() {
-            Some(columns) => columns.retained.get(id.0 as usize),
-            None => self.retained_of_few(id),
-        }
+        self.columns.ask(|columns| columns.retained.get(id.0 as usize), |few| few.retained(id.0 as usize))
     }
 
     /// How many objects it retains, itself included; 0 of an unreachable one.
     #[must_use]
     pub fn retained_count(&self, id: NodeId) -> u64 {
-        match self.columns.peek() {
-            Some(columns) => columns.counts.get(id.0 as usize),
-            None => self.count_of_few(id),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn idom_of_few(&self, id: NodeId) -> u32 {
-        let few = self.columns.few().and_then(|few| few.idom(id.0 as usize));
-        few.unwrap_or_else(|| self.columns.idoms[id.0 as usize])
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn retained_of_few(&self, id: NodeId) -> u64 {
-        let few = self.columns.few().and_then(|few| few.retained(id.0 as usize));
-        few.unwrap_or_else(|| self.columns.retained.get(id.0 as usize))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn count_of_few(&self, id: NodeId) -> u64 {
-        let few = self.columns.few().and_then(|few| few.count(id.0 as usize));
-        few.unwrap_or_else(|| self.columns.counts.get(id.0 as usize))
+        self.columns.ask(|columns| columns.counts.get(id.0 as usize), |few| few.count(id.0 as usize))
     }
 
     /// Count and bytes of all reachable objects: what the roots retain.
@@ -414,10 +390,6 @@ impl Tree {
 impl Kept for Columns {
     type Few = FewNodes;
     type Bounds = Bounds;
-
-    fn objects(bounds: Bounds) -> usize {
-        bounds.objects
-    }
 
     fn from_parts(reader: &mut Reader, Bounds { objects, reachable, threads }: Bounds) -> Option<Columns> {
         let idoms: Vec<u32> = reader.take()?;

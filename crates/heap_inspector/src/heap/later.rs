@@ -19,17 +19,33 @@ use std::sync::{Arc, OnceLock};
 pub(crate) trait Kept: Sized {
     /// The same of which few numbers are read.
     type Few: fmt::Debug;
-    /// What its numbers must keep to: how many objects there are, at least.
-    type Bounds: Copy + fmt::Debug;
+    /// What its numbers must keep to.
+    type Bounds: Bounds;
 
-    /// So many objects.
-    fn objects(bounds: Self::Bounds) -> usize;
     /// The column of so many objects, where the arrays can be such.
     fn from_parts(reader: &mut Reader, bounds: Self::Bounds) -> Option<Self>;
     /// The same without reading it.
     fn few(group: &Group, bounds: Self::Bounds) -> Option<Self::Few>;
     /// One of so many objects that leads nowhere.
     fn empty(objects: usize) -> Self;
+}
+
+/// What the numbers of a column must keep to: how many objects there are, at least.
+pub(crate) trait Bounds: Copy + fmt::Debug {
+    fn objects(self) -> usize;
+}
+
+impl Bounds for usize {
+    fn objects(self) -> usize {
+        self
+    }
+}
+
+/// The number of objects, and what all numbers are below.
+impl Bounds for (usize, u64) {
+    fn objects(self) -> usize {
+        self.0
+    }
 }
 
 /// Where a heap was opened from.
@@ -101,9 +117,23 @@ impl<T: Kept> Later<T> {
         self.made.into_inner()
     }
 
-    /// The column without reading it all, for a number of it; none where many were asked for, or where it cannot be had so.
+    /// Something of the column; as long as few was asked for, of those pieces of it in which that stands, where it can be had so.
+    #[inline(always)]
+    pub(crate) fn ask<'a, V>(&'a self, whole: impl FnOnce(&'a T) -> V, few: impl FnOnce(&'a T::Few) -> Option<V>) -> V {
+        match self.made.get() {
+            Some(column) => whole(column),
+            None => self.ask_few(whole, few),
+        }
+    }
+
     #[cold]
-    pub(crate) fn few(&self) -> Option<&T::Few> {
+    #[inline(never)]
+    fn ask_few<'a, V>(&'a self, whole: impl FnOnce(&'a T) -> V, few: impl FnOnce(&'a T::Few) -> Option<V>) -> V {
+        self.few().and_then(few).unwrap_or_else(|| whole(self))
+    }
+
+    /// The column without reading it all, for a number of it; none where many were asked for, or where it cannot be had so.
+    fn few(&self) -> Option<&T::Few> {
         let kept = self.kept.as_ref()?;
         if kept.asked.fetch_add(1, Ordering::Relaxed) >= FEW {
             return None;
@@ -122,7 +152,7 @@ impl<T: Kept> Later<T> {
     fn fetch(&self) -> &T {
         // Not within the lock, as above.
         let column = self.kept.as_ref().map(|kept| {
-            let objects = T::objects(kept.bounds);
+            let objects = kept.bounds.objects();
             let stored = kept.group.read().and_then(|mut reader| T::from_parts(&mut reader, kept.bounds));
             let again =
                 || (kept.origin.load)().filter(|heap| heap.object_count() == objects).and_then(|heap| (kept.of)(heap));
@@ -151,16 +181,7 @@ impl Later<Column> {
     /// The number of a row.
     #[inline(always)]
     pub(crate) fn get(&self, row: usize) -> u64 {
-        match self.made.get() {
-            Some(column) => column.get(row),
-            None => self.get_of_few(row),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn get_of_few(&self, row: usize) -> u64 {
-        self.few().and_then(|few| few.get(row)).unwrap_or_else(|| Column::get(self, row))
+        self.ask(|column| column.get(row), |few| few.get(row))
     }
 }
 

@@ -296,12 +296,7 @@ fn pairs_of(numbers: Vec<u64>) -> Option<Vec<(u32, u64)>> {
 
 impl Kept for Column {
     type Few = FewRows;
-    /// The number of objects, and what all numbers are below.
     type Bounds = (usize, u64);
-
-    fn objects((objects, _): (usize, u64)) -> usize {
-        objects
-    }
 
     fn from_parts(reader: &mut Reader, (objects, end): (usize, u64)) -> Option<Column> {
         Column::from_parts(reader, objects, end).filter(|_| reader.is_empty())
@@ -320,10 +315,6 @@ impl Kept for Types {
     type Few = Few;
     type Bounds = usize;
 
-    fn objects(objects: usize) -> usize {
-        objects
-    }
-
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Types> {
         let types: Vec<u8> = reader.take()?;
         let types: Vec<Type> = types.into_iter().map(Type::from_number).collect::<Option<_>>()?;
@@ -339,18 +330,18 @@ impl Kept for Types {
     }
 }
 
+/// What stands before the steps of addresses.
+fn lowest_and_grain(numbers: Vec<u64>) -> Option<(u64, u32)> {
+    let [lowest, grain] = numbers[..].try_into().ok()?;
+    Some((lowest, u32::try_from(grain).ok().filter(|grain| *grain < 64)?))
+}
+
 impl Kept for Addresses {
     type Few = Addresses<FewRows>;
     type Bounds = usize;
 
-    fn objects(objects: usize) -> usize {
-        objects
-    }
-
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Addresses> {
-        let lowest: Vec<u64> = reader.take()?;
-        let [lowest, grain] = lowest[..].try_into().ok()?;
-        let grain = u32::try_from(grain).ok().filter(|grain| *grain < 64)?;
+        let (lowest, grain) = lowest_and_grain(reader.take()?)?;
         let steps = Column::from_parts(reader, objects, u64::MAX)?;
         let highest = steps.max();
         let fits = highest <= u64::MAX >> grain && lowest.checked_add(highest << grain).is_some();
@@ -358,9 +349,7 @@ impl Kept for Addresses {
     }
 
     fn few(group: &Group, objects: usize) -> Option<Addresses<FewRows>> {
-        let lowest: Vec<u64> = group.array(0)?;
-        let [lowest, grain] = lowest[..].try_into().ok()?;
-        let grain = u32::try_from(grain).ok().filter(|grain| *grain < 64)?;
+        let (lowest, grain) = lowest_and_grain(group.array(0)?)?;
         Some(Addresses { lowest, grain, steps: FewRows::new(group, 1, objects, u64::MAX)? })
     }
 
@@ -386,10 +375,6 @@ impl Kept for Lines {
     type Few = Lines<FewRows>;
     type Bounds = usize;
 
-    fn objects(objects: usize) -> usize {
-        objects
-    }
-
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Lines> {
         let segments = pairs(reader)?;
         let offsets = Column::from_parts(reader, objects, ANY)?;
@@ -410,10 +395,6 @@ impl Kept for Lines {
 impl Kept for Edges {
     type Few = FewEdges;
     type Bounds = usize;
-
-    fn objects(objects: usize) -> usize {
-        objects
-    }
 
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Edges> {
         let ends: Vec<u32> = reader.take()?;
@@ -463,10 +444,6 @@ impl FewEdges {
 impl Kept for Index {
     type Few = ();
     type Bounds = usize;
-
-    fn objects(objects: usize) -> usize {
-        objects
-    }
 
     fn from_parts(reader: &mut Reader, objects: usize) -> Option<Index> {
         Index::from_parts(reader, objects).filter(|_| reader.is_empty())

@@ -146,16 +146,16 @@ fn dump<F: Form>(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     // SAFETY: the thread that forked, with the GVL and collections disabled.
     let slots = unsafe { walk::slots(api) };
     let last = Instant::now() + Duration::from_secs(order.seconds.into());
-    let mut packing = Packing::<F>::start(order, output, shared).map_err(|error| system(&error))?;
+    let mut packing = PackingThread::<F>::start(order, output, shared).map_err(|error| system(&error))?;
     let member = Member::gather(shared, slots, order.status.as_raw_fd(), last);
     if !member.leads() {
-        match Packing::start(order, Output::new(order, &shared.bytes_in), shared) {
+        match PackingThread::start(order, Output::new(order, &shared.bytes_in), shared) {
             // The leader's thread may have locked its channels.
             Ok(own) => std::mem::forget(std::mem::replace(&mut packing, own)),
             Err(_) => member.end_helper(),
         }
     }
-    let Packing { told, empty, packer } = packing;
+    let PackingThread { told, empty, packer } = packing;
     let wanted = walk::Wanted {
         names: true,
         texts: !order.redacts,
@@ -193,14 +193,14 @@ fn finish<F: Form>(mut output: Output, shared: &Shared) -> io::Result<Packed> {
 }
 
 /// The thread that packs, and what leads to it and back.
-struct Packing<F: Form> {
+struct PackingThread<F: Form> {
     told: Sender<Told<F::Piece>>,
     empty: Receiver<F::Piece>,
     packer: Handle<Output>,
 }
 
-impl<F: Form> Packing<F> {
-    fn start(order: &Order, output: Output, shared: &'static Shared) -> io::Result<Packing<F>> {
+impl<F: Form> PackingThread<F> {
+    fn start(order: &Order, output: Output, shared: &'static Shared) -> io::Result<PackingThread<F>> {
         let form = F::new()?;
         let ((told, heard), (given, empty)) = (mpsc::channel(), mpsc::channel());
         (0..F::AHEAD).for_each(|_| {
@@ -214,7 +214,7 @@ impl<F: Form> Packing<F> {
             Err(_) => end(status, &failed(0, "a packing thread panicked")),
         };
         let packer = forked_thread::spawn(c"hi_pack", run)?;
-        Ok(Packing { told, empty, packer })
+        Ok(PackingThread { told, empty, packer })
     }
 }
 
