@@ -169,6 +169,11 @@ pub trait Fields<'a> {
     fn fixed_word(&mut self, field: Field, word: &'a [u8]) {
         self.word(field, word);
     }
+    /// The same with the writer's own number for it, as of [`Name::Known`].
+    #[inline]
+    fn known_word(&mut self, field: Field, _number: u32, word: &'a [u8]) {
+        self.word(field, word);
+    }
     /// A text that the line escapes.
     fn text(&mut self, field: Field, text: &'a [u8]);
     /// A whole line, without its newline, as the record.

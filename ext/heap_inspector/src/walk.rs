@@ -41,6 +41,9 @@ use value::{T_NONE, builtin_type};
 /// So many bytes of lines are handed on at once.
 pub(crate) const CHUNK: usize = 1 << 18;
 
+/// What is behind a slot is asked of the memory so many slots before it is looked at.
+const AHEAD: usize = 8;
+
 /// Who takes what is written, and in which form.
 pub(crate) enum Out<'a> {
     /// Lines: bytes as they come. The buffer is left empty.
@@ -128,7 +131,9 @@ pub(super) struct Walk<'a, 'o> {
     references: usize,
     category: *const c_char,
     encodings: Vec<Option<Vec<u8>>>,
-    flags: Vec<(Vec<rb_sys::ID>, Vec<u8>)>,
+    /// The names of types by number; 0 is none yet.
+    types: [names::Name; 32],
+    flags: Vec<(Vec<rb_sys::ID>, names::Name)>,
     last_flags: usize,
     /// The texts of our tracer, as they stand in a line.
     texts: Vec<Option<Box<[u8]>>>,
@@ -188,6 +193,7 @@ unsafe fn walk_into(
         references: 0,
         category: std::ptr::null(),
         encodings: Vec::new(),
+        types: [0; 32],
         flags: Vec::new(),
         last_flags: 0,
         texts: Vec::new(),
@@ -243,6 +249,11 @@ unsafe extern "C" fn page(start: *mut c_void, end: *mut c_void, stride: usize, w
     walk.slot_size = stride;
     let mut object = start as VALUE;
     while object < end as VALUE {
+        let ahead = object + (AHEAD * stride) as VALUE;
+        if ahead < end as VALUE {
+            // SAFETY: a slot, in use or free.
+            unsafe { value::fetch_content(ahead) };
+        }
         // SAFETY: a slot, whose first word is zero where it is free.
         unsafe {
             if value::flags(object) != 0 && builtin_type(object) != T_NONE && !walk.api.is_garbage(object) {
@@ -319,6 +330,12 @@ impl Walk<'_, '_> {
     #[inline]
     fn fixed_word(&mut self, field: Field, word: &[u8]) {
         each!(&mut self.format, to => to.fixed_word(field, word));
+    }
+
+    /// One of the names.
+    #[inline]
+    fn known_word(&mut self, field: Field, name: names::Name) {
+        each!(&mut self.format, to => to.known_word(field, name, self.names.get(name)));
     }
 
     /// A text that the line escapes.

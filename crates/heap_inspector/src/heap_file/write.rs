@@ -22,7 +22,7 @@ const LEVEL: i32 = 1;
 #[derive(Debug)]
 pub struct Block {
     records: u32,
-    streams: Vec<Vec<u8>>,
+    streams: Box<[Vec<u8>; STREAMS]>,
     /// The lists of fields, each behind its length.
     forms: Vec<u8>,
     form_count: u32,
@@ -34,7 +34,7 @@ impl Default for Block {
     fn default() -> Block {
         Block {
             records: 0,
-            streams: vec![Vec::new(); STREAMS],
+            streams: Box::new([const { Vec::new() }; STREAMS]),
             forms: Vec::new(),
             form_count: 0,
             words: Vec::new(),
@@ -145,14 +145,7 @@ pub struct Columns<'o> {
     block: Block,
     take: &'o mut dyn FnMut(&mut Block) -> bool,
     is_over: bool,
-    /// The fields of the record that is being told.
-    form: [u8; FIELDS],
-    form_length: usize,
-    form_hash: u32,
-    /// The same as a set of bits, and the last of them; none where they do not come in the order of their numbers, so that the set would
-    /// not tell all.
-    form_set: Option<u64>,
-    form_last: u8,
+    form: Form,
     /// The address of the record.
     own: u64,
     /// Where the last record's list of references begins and how many it has.
@@ -168,17 +161,78 @@ pub struct Columns<'o> {
     number: u32,
 }
 
-/// More fields than any record has.
-const FIELDS: usize = 64;
+/// The fields of the record that is being told.
+struct Form {
+    /// As bits, of those that came in the order of their numbers, as nearly all do.
+    set: u64,
+    /// Where one came that stands before: the bits of those that came first.
+    before: u64,
+    /// All in the order in which they came, where that was so twice; both sets are [`Form::LISTED`] then.
+    list: [u8; Form::FIELDS],
+    length: usize,
+}
+
+impl Form {
+    /// More than any record has: one of ours has none twice, and what had would be cut and told by no reader.
+    const FIELDS: usize = 128;
+    const LISTED: u64 = u64::MAX;
+
+    fn new() -> Form {
+        Form { set: 0, before: 0, list: [0; Form::FIELDS], length: 0 }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, field: Field) {
+        let bit = 1 << field as u8;
+        if bit > self.set {
+            self.set |= bit;
+        } else if self.before == 0 {
+            (self.before, self.set) = (self.set, bit);
+        } else {
+            self.push_to_list(field);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_to_list(&mut self, field: Field) {
+        self.make_list();
+        (self.before, self.set) = (Form::LISTED, Form::LISTED);
+        if let Some(free) = self.list.get_mut(self.length) {
+            *free = field as u8;
+            self.length += 1;
+        }
+    }
+
+    fn make_list(&mut self) {
+        if self.set == Form::LISTED {
+            return;
+        }
+        self.length = 0;
+        for set in [self.before, self.set] {
+            for number in (0..64).filter(|number| set & 1 << number != 0) {
+                self.list[self.length] = number;
+                self.length += 1;
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.set, self.before) = (0, 0);
+    }
+}
+
+/// 2^64 by the golden ratio: what is multiplied by it has its highest bits mixed.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 const CACHE: usize = 64;
 const LAST_WORDS: usize = 1 << 10;
 
-/// A form, by its set of fields.
+/// A form, by its sets of fields.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastForm {
     block: u32,
-    set: u64,
     number: u32,
+    sets: (u64, u64),
 }
 
 /// A word, by where it stood in the memory.
@@ -197,11 +251,7 @@ impl<'o> Columns<'o> {
             block: Block::default(),
             take,
             is_over: false,
-            form: [0; FIELDS],
-            form_length: 0,
-            form_hash: 0,
-            form_set: Some(0),
-            form_last: 0,
+            form: Form::new(),
             own: 0,
             before: 0,
             count: 0,
@@ -234,26 +284,18 @@ impl<'o> Columns<'o> {
         self.is_over
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, field: Field) -> &mut Vec<u8> {
-        let number = field as u8;
-        // A record of ours has none twice; what had would be cut and told by no reader.
-        if self.form_length < FIELDS {
-            self.form[self.form_length] = number;
-            self.form_length += 1;
-        }
-        self.form_hash = mixed(self.form_hash, number);
-        self.form_set = self.form_set.filter(|_| number > self.form_last).map(|set| set | 1 << number);
-        self.form_last = number;
-        &mut self.block.streams[usize::from(number)]
+        self.form.push(field);
+        &mut self.block.streams[field as usize]
     }
 
     /// The number of a word in the block. Where it is not fixed another word may stand there by now.
     #[inline]
     fn word_number(&mut self, word: &[u8], is_fixed: bool) -> u32 {
         let (address, length) = (word.as_ptr().addr(), word.len());
-        let mixed = ((address ^ length << 48) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let place = (mixed >> (u64::BITS - LAST_WORDS.ilog2())) as usize;
+        let place =
+            (((address ^ length << 48) as u64).wrapping_mul(GOLDEN) >> (u64::BITS - LAST_WORDS.ilog2())) as usize;
         let last = self.last_words[place];
         if last.address == address
             && last.length == length
@@ -280,48 +322,56 @@ impl<'o> Columns<'o> {
         number
     }
 
+    /// The number in the block of a word that the writer has a number for.
+    #[inline]
+    fn known_number(&mut self, number: u32, word: &[u8]) -> u32 {
+        let place = number as usize;
+        match self.known.get(place) {
+            Some((block, word)) if *block == self.number => *word,
+            _ => self.learn(place, word),
+        }
+    }
+
+    #[inline(never)]
+    fn learn(&mut self, place: usize, word: &[u8]) -> u32 {
+        let word = self.intern(word);
+        if self.known.len() <= place {
+            self.known.resize(place + 1, (0, 0));
+        }
+        self.known[place] = (self.number, word);
+        word
+    }
+
     /// The number of the record's form.
     #[inline]
     fn form_number(&mut self) -> u32 {
-        let form = &self.form[..self.form_length];
-        let place = self.form_hash as usize % CACHE;
+        let sets = (self.form.before, self.form.set);
+        let place = ((sets.0 ^ sets.1).wrapping_mul(GOLDEN) >> (u64::BITS - CACHE.ilog2())) as usize;
         let last = self.last_forms[place];
-        if last.block == self.number && Some(last.set) == self.form_set {
+        if last.sets == sets && last.block == self.number && sets.1 != Form::LISTED {
             return last.number;
         }
-        let (hash, forms) = (spread(self.form_hash), &mut self.block);
-        let found = self.form_table.find(hash, |(begin, _)| forms.form(*begin) == form).copied();
-        let (begin, number) = found.unwrap_or_else(|| {
-            let new = (forms.forms.len() as u32, forms.form_count);
-            forms.forms.push(form.len() as u8);
-            forms.forms.extend_from_slice(form);
-            forms.form_count += 1;
-            new
-        });
-        if found.is_none() {
-            // Rehashed by the hash of what stands there.
-            let block = &self.block;
-            self.form_table.insert_unique(hash, (begin, number), |(begin, _)| hash_of(block.form(*begin)));
-        }
-        if let Some(set) = self.form_set {
-            self.last_forms[place] = LastForm { block: self.number, set, number };
-        }
+        let number = self.intern_form();
+        self.last_forms[place] = LastForm { block: self.number, number, sets };
         number
     }
-}
 
-/// The hash of a form's fields so far with one more.
-#[inline]
-fn mixed(hash: u32, number: u8) -> u32 {
-    (hash.rotate_left(5) ^ u32::from(number)).wrapping_mul(0x9e37_79b9)
-}
-
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
-fn hash_of(form: &[u8]) -> u64 {
-    spread(form.iter().fold(0, |hash, number| mixed(hash, *number)))
+    #[inline(never)]
+    fn intern_form(&mut self) -> u32 {
+        self.form.make_list();
+        let form = &self.form.list[..self.form.length];
+        let hash = XxHash3_64::oneshot(form);
+        let block = &mut self.block;
+        if let Some((_, number)) = self.form_table.find(hash, |(begin, _)| block.form(*begin) == form) {
+            return *number;
+        }
+        let (begin, number) = (block.forms.len() as u32, block.form_count);
+        block.forms.push(form.len() as u8);
+        block.forms.extend_from_slice(form);
+        block.form_count += 1;
+        self.form_table.insert_unique(hash, (begin, number), |(begin, _)| XxHash3_64::oneshot(block.form(*begin)));
+        number
+    }
 }
 
 impl std::fmt::Debug for Columns<'_> {
@@ -371,6 +421,12 @@ impl<'a> Fields<'a> for Columns<'_> {
     }
 
     #[inline]
+    fn known_word(&mut self, field: Field, number: u32, word: &'a [u8]) {
+        let number = self.known_number(number, word);
+        put(self.field(field), number.into());
+    }
+
+    #[inline]
     fn text(&mut self, field: Field, text: &'a [u8]) {
         put(self.field(field), text.len() as u64);
         self.block.streams[TEXTS].extend_from_slice(text);
@@ -414,22 +470,7 @@ impl<'a> Fields<'a> for Columns<'_> {
                 self.block.streams[NAME_TEXTS].extend_from_slice(text);
                 1
             }
-            Name::Known(number, text) => {
-                let place = number as usize;
-                let known = self.known.get(place).copied().filter(|(block, _)| *block == self.number);
-                let word = match known {
-                    Some((_, word)) => word,
-                    None => {
-                        let word = self.intern(text);
-                        if self.known.len() <= place {
-                            self.known.resize(place + 1, (0, 0));
-                        }
-                        self.known[place] = (self.number, word);
-                        word
-                    }
-                };
-                u64::from(word) + 2
-            }
+            Name::Known(number, text) => u64::from(self.known_number(number, text)) + 2,
         };
         put(&mut self.block.streams[NAMES], code);
     }
@@ -443,9 +484,7 @@ impl<'a> Fields<'a> for Columns<'_> {
     fn end(&mut self) {
         let form = self.form_number();
         put(&mut self.block.streams[FORMS], form.into());
-        self.form_length = 0;
-        self.form_hash = 0;
-        (self.form_set, self.form_last) = (Some(0), 0);
+        self.form.clear();
         self.block.records += 1;
         let streams = &self.block.streams;
         let bytes = streams[TEXTS].len() + streams[DELTAS].len() + streams[NAMES].len() + streams[NAME_TEXTS].len();

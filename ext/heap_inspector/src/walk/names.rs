@@ -16,7 +16,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 /// The number of a name; 0 for none.
-type Name = u32;
+pub(super) type Name = u32;
 
 /// Bytes of a key that are told.
 const SHOWN: usize = 60;
@@ -100,7 +100,7 @@ enum Data {
 }
 
 impl Names {
-    fn intern(&mut self, json: &[u8]) -> Name {
+    pub(super) fn intern(&mut self, json: &[u8]) -> Name {
         if self.places.is_empty() {
             self.places.push((0, 0));
         }
@@ -110,7 +110,8 @@ impl Names {
         (self.places.len() - 1) as Name
     }
 
-    fn get(&self, name: Name) -> &[u8] {
+    #[inline]
+    pub(super) fn get(&self, name: Name) -> &[u8] {
         let (start, length) = self.places.get(name as usize).copied().unwrap_or_default();
         &self.text[start as usize..][..length as usize]
     }
@@ -219,7 +220,9 @@ impl Names {
         self.labels.clear();
         self.location.clear();
         self.waits_in.clear();
-        self.index = None;
+        if self.index.is_some() {
+            self.index = None;
+        }
         self.next = 0;
         self.seen = (0, 0);
         unsafe {

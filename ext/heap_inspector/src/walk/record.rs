@@ -71,7 +71,10 @@ impl Walk<'_, '_> {
                 _ => word(object, 8) as VALUE,
             };
             self.address(Field::Address, object);
-            self.fixed_word(Field::Type, TYPES[kind as usize].as_bytes());
+            if self.types[kind as usize] == 0 {
+                self.types[kind as usize] = self.names.intern(TYPES[kind as usize].as_bytes());
+            }
+            self.known_word(Field::Type, self.types[kind as usize]);
             if let Some(shapes) = &self.api.shapes {
                 self.number(Field::ShapeId, u64::from((shapes.of)(object)));
                 self.number(Field::SlotSize, self.slot_size as u64);
@@ -166,9 +169,7 @@ impl Walk<'_, '_> {
                 self.truth(Field::Embedded);
             }
             if !has_shapes {
-                // It looks, where that is not known yet, and keeps what it finds in the child's copy.
-                let coderange = rb_sys::rb_enc_str_coderange(object) as u64;
-                if coderange & CODERANGE == CODERANGE {
+                if coderange(object) == CODERANGE {
                     self.truth(Field::Broken);
                 }
             }
@@ -215,7 +216,7 @@ impl Walk<'_, '_> {
                 }
             }
             let is_ascii = if self.api.shapes.is_none() {
-                rb_sys::rb_enc_str_coderange(object) as u64 & CODERANGE == CODERANGE_7BIT
+                coderange(object) == CODERANGE_7BIT
             } else {
                 let known = flags & CODERANGE;
                 !bytes.is_empty()
@@ -394,20 +395,24 @@ impl Walk<'_, '_> {
             if found.is_empty() {
                 return;
             }
-            // There are a few sets of them, and mostly it is that of the object before.
-            // One by one: there are a few, and a call to compare their bytes takes longer.
-            let is_known = |at: usize| self.flags.get(at).is_some_and(|(known, _)| known.iter().eq(found));
+            // There are a few sets of them, and mostly it is that of the object before. They are compared one by one: each has a few, and a
+            // call to compare their bytes takes longer.
+            let is_known = |at: usize| {
+                let Some((known, _)) = self.flags.get(at) else { return false };
+                known.len() == found.len() && (0..known.len()).all(|flag| known[flag] == found[flag])
+            };
             let last = Some(self.last_flags).filter(|at| is_known(*at));
             let known = last.or_else(|| (0..self.flags.len()).find(|at| is_known(*at)));
             let at = known.unwrap_or_else(|| {
                 let names = found
                     .iter()
                     .map(|flag| format!("\"{}\":true", String::from_utf8_lossy(id_name(*flag).unwrap_or_default())));
-                self.flags.push((found.to_vec(), names.collect::<Vec<_>>().join(", ").into_bytes()));
+                let name = self.names.intern(names.collect::<Vec<_>>().join(", ").as_bytes());
+                self.flags.push((found.to_vec(), name));
                 self.flags.len() - 1
             });
             self.last_flags = at;
-            each!(&mut self.format, to => to.fixed_word(Field::Flags, &self.flags[at].1));
+            self.known_word(Field::Flags, self.flags[at].1);
         }
     }
 
@@ -475,6 +480,18 @@ unsafe extern "C" fn reference(object: VALUE, walk: *mut c_void) {
     }
 }
 
+/// What a String consists of: where that is not known yet Ruby looks, and keeps what it finds in the child's copy.
+unsafe fn coderange(object: VALUE) -> u64 {
+    // SAFETY: a String.
+    unsafe {
+        match flags(object) & CODERANGE {
+            0 => rb_sys::rb_enc_str_coderange(object) as u64 & CODERANGE,
+            known => known,
+        }
+    }
+}
+
+#[inline(always)]
 fn is_shared(flags: u64) -> bool {
     flags & (FL_USER1 | ELTS_SHARED) == FL_USER1 | ELTS_SHARED
 }

@@ -44,12 +44,14 @@ pub(super) const CODERANGE_7BIT: u64 = 1 << (USHIFT + 8);
 pub(super) const CODERANGE_VALID: u64 = 2 << (USHIFT + 8);
 
 /// Words that are no address of an object: numbers, nil and the like, static symbols.
+#[inline(always)]
 pub(super) fn is_special(value: VALUE) -> bool {
     value & 7 != 0 || value & !8 == 0
 }
 
 /// # Safety
 /// There must be a slot at the address.
+#[inline(always)]
 pub(super) unsafe fn flags(object: VALUE) -> u64 {
     // SAFETY: every slot begins so.
     unsafe { word(object, 0) }
@@ -57,6 +59,7 @@ pub(super) unsafe fn flags(object: VALUE) -> u64 {
 
 /// # Safety
 /// As for [`flags`].
+#[inline(always)]
 pub(crate) unsafe fn builtin_type(object: VALUE) -> u64 {
     unsafe { flags(object) & 0x1f }
 }
@@ -65,6 +68,7 @@ pub(crate) unsafe fn builtin_type(object: VALUE) -> u64 {
 ///
 /// # Safety
 /// As for [`flags`].
+#[inline(always)]
 pub(crate) unsafe fn imemo_type(object: VALUE) -> u64 {
     unsafe { flags(object) >> USHIFT & 0xf }
 }
@@ -73,8 +77,26 @@ pub(crate) unsafe fn imemo_type(object: VALUE) -> u64 {
 ///
 /// # Safety
 /// The place must be readable, and the address one of words.
+#[inline(always)]
 pub(super) unsafe fn word(address: VALUE, bytes: usize) -> u64 {
     unsafe { *((address as usize + bytes) as *const u64) }
+}
+
+/// Asks the memory for what an object keeps behind its slot (variables, elements, entries, text), which the walk comes to soon. Whatever
+/// stands in the words, no address is read by it.
+///
+/// # Safety
+/// As for [`flags`], in a slot of five words or more.
+#[inline(always)]
+pub(super) unsafe fn fetch_content(object: VALUE) {
+    #[cfg(target_arch = "x86_64")]
+    for at in [16, 24, 32] {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which no address makes fail.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(word(object, at) as usize as *const i8) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = object;
 }
 
 /// The data and the type of a typed DATA.
@@ -97,6 +119,7 @@ pub(super) unsafe fn typed_data(object: VALUE) -> Option<(VALUE, VALUE)> {
 ///
 /// # Safety
 /// It must be one, and stay as it is.
+#[inline(always)]
 pub(super) unsafe fn string<'a>(object: VALUE) -> &'a [u8] {
     // SAFETY: so many bytes stand there; an empty one may have none.
     unsafe {
