@@ -8,6 +8,7 @@
 require "json"
 require "open3"
 require "rbconfig"
+require_relative "table"
 
 # One question: its name, and the code that asks heap_inspector and sheap.
 Question = Struct.new(:name, :ours, :theirs)
@@ -70,8 +71,8 @@ class ObjectsBench
     ours = times(OURS, QUESTIONS.map(&:ours), ROUNDS)
     theirs = times(THEIRS, QUESTIONS.map(&:theirs), 2) if SHEAP && @size != "large"
     rows = QUESTIONS.each_with_index.map { |question, at| row(question.name, ours[at], theirs && theirs[at]) }
-    ["## Objects in Ruby: #{@size}", *(" (sheap is not measured)" unless theirs), "\n\n", markdown(HEADER, rows), "\n",
-     markdown(["target", "measured", ""], targets(ours, theirs))].join
+    ["## Objects in Ruby: #{@size}", *(" (sheap is not measured)" unless theirs), "\n\n", Table.markdown(HEADER, rows), "\n",
+     Table.targets(targets(ours, theirs))].join
   end
 
   # The places of the questions that are mostly Ruby's own time, an object and two calls each, in the first a String too.
@@ -99,26 +100,18 @@ class ObjectsBench
   end
 
   def targets(ours, theirs)
-    rows = [at_most("bytes by location of what a filter lets through, ms", ours.first(2).flatten.max * 1000, 50),
-            at_most("a million objects, ms", ours.values_at(*WALKS).flatten.max * 1000, 1000)]
+    rows = [Table.at_most("bytes by location of what a filter lets through, ms", ours.first(2).flatten.max * 1000, 50, digits: 1),
+            Table.at_most("a million objects, ms", ours.values_at(*WALKS).flatten.max * 1000, 1000, digits: 1)]
     return rows unless theirs
 
     ratios = ours.zip(theirs).map { |pair| faster(*pair) }
     walks = ratios.slice!(WALKS.first, WALKS.size)
-    rows << at_least("over sheap, times, the least of the questions that make no objects", ratios.min, 50)
-    rows << at_least("over sheap, times, a walk over objects that makes a String of each", walks.first, 7)
-    rows << at_least("over sheap, times, a walk over objects that makes none", walks.last, 10)
+    rows << Table.at_least("over sheap, times, the least of the questions that make no objects", ratios.min, 50, digits: 0)
+    rows << Table.at_least("over sheap, times, a walk over objects that makes a String of each", walks.first, 10, digits: 1)
+    rows << Table.at_least("over sheap, times, a walk over objects that makes none", walks.last, 10, digits: 1)
   end
-
-  def at_most(text, value, most) = ["#{text}: at most #{most}", ms(value / 1000), value <= most ? "met" : "**missed**"]
-
-  def at_least(text, value, least) = ["#{text}: at least #{least}", format("%.0f", value), value >= least ? "met" : "**missed**"]
 
   def ms(seconds) = format(seconds < 0.01 ? "%.3f" : "%.1f", seconds * 1000)
-
-  def markdown(header, rows)
-    [header, header.map { "---" }, *rows].map { |row| "| #{row.join(" | ")} |\n" }.join
-  end
 end
 
 # What the gem adds to the boot of a Rails app, median of processes that each measure the require and the initializer.

@@ -8,6 +8,7 @@
 require "open3"
 require "rbconfig"
 require "tmpdir"
+require_relative "table"
 
 ROUNDS = Integer(ENV.fetch("ROUNDS", "7"))
 LIB = File.expand_path("../lib", __dir__)
@@ -78,7 +79,7 @@ ROWS = [
   Row.new("a block of 100,000 objects that does nothing else", "work(20_000, 0)", BLOCK, nil)
 ].freeze
 
-def median(numbers) = numbers.sort[numbers.size / 2]
+def median(numbers) = Table.median(numbers)
 
 taken = Hash.new { |hash, row| hash[row] = [] }
 Dir.mktmpdir("hi") do |folder|

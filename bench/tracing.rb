@@ -4,6 +4,7 @@
 # samples come to the truth. All in one run, in turn; each number is the median of the differences to no tracing beside it.
 #
 #   ruby bench/tracing.rb [rounds]
+require_relative "table"
 $LOAD_PATH.unshift File.expand_path("../lib", __dir__)
 require "heap_inspector"
 require "objspace"
@@ -13,7 +14,8 @@ COUNT = 500_000
 
 def cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
 def deep(frames, &) = frames.zero? ? yield : deep(frames - 1, &)
-def median(numbers) = numbers.sort[numbers.size / 2]
+def median(numbers) = Table.median(numbers)
+TARGETS = [] # rubocop:disable Style/MutableConstant
 
 # Traces while the block runs, in one of the ways that are compared.
 def traced(mode)
@@ -73,6 +75,8 @@ puts "\nan allocation, 25 frames deep: #{(median(rounds.map { |times| times[:non
 [*MODES, :off].each do |mode|
   more = median(rounds.map { |times| times[mode] - times[:none] }) * 1e9 / COUNT
   puts format("  %<mode>-10s %<more>+7.1f ns", mode: mode, more: more)
+  limit = { full: 50, sampled: 25, continuous: 3, off: 0.5 }[mode]
+  TARGETS << Table.at_most("#{mode}: an allocation, ns more", more, limit, digits: 1) if limit
 end
 
 puts "\na retained object"
@@ -86,6 +90,7 @@ MODES.each do |mode|
     list.size && ((HeapInspector.tracing_status[:memory] - before) / kept.to_f)
   end
   puts format("  %<mode>-10s %<bytes>7.2f B", mode: mode, bytes: bytes)
+  TARGETS << Table.at_most("#{mode}: bytes a retained object", bytes, mode == :full ? 10 : 0.5)
 end
 
 # A list of 50 records rendered by ERB, and a small request, without a server between.
@@ -120,7 +125,10 @@ begin
     rounds = compare(-> { count.times { raise unless request.get(path).status == 200 } })
     puts "\nCPU of a Rails request, #{name} (#{(median(rounds.map { |times| times[:none] }) * 1e6 / count).round} µs): times"
     [*MODES, :off].each do |mode|
-      puts format("  %<mode>-10s %<times>5.2f", mode: mode, times: median(rounds.map { |times| times[mode] / times[:none] }))
+      times = median(rounds.map { |taken| taken[mode] / taken[:none] })
+      puts format("  %<mode>-10s %<times>5.2f", mode: mode, times: times)
+      limit = { full: 1.20, sampled: 1.08, continuous: 1.01 }[mode]
+      TARGETS << Table.at_most("#{mode}: CPU of a Rails request, #{name}, times", times, limit) if limit
     end
   end
 rescue LoadError => e
@@ -164,4 +172,7 @@ MODES.drop(2).unshift(:full).each do |mode|
   errors = SHARES.each_with_index.map { |share, line| ((told[line] / (KEEPING.to_f * share)) - 1).abs }
   ordered = told == told.sort.reverse
   puts "  #{mode.to_s.ljust(10)} #{(errors.max * 100).round(1)} %, in #{ordered ? "the same" : "another"} order"
+  TARGETS << Table.at_most("#{mode}: the ten biggest lines, greatest error in %", errors.max * 100, 15, digits: 1) unless mode == :full
 end
+
+puts "", Table.targets(TARGETS), "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"

@@ -4,6 +4,7 @@ desc "Measure against heapy, DuckDB and the limits, side by side: rake bench, or
 task bench: :compile do |_, arguments|
   ruby "bench/run.rb", *arguments.extras
   ruby "bench/objects.rb", *arguments.extras
+  ruby "bench/block_profile.rb"
 end
 
 namespace :bench do
@@ -15,6 +16,16 @@ namespace :bench do
   desc "Measure what tests take that measure retention (ROUNDS=3 for a quicker look)"
   task retention: :compile do
     ruby "bench/retention.rb"
+  end
+
+  desc "Measure what a profile of a block costs, beside memory_profiler (ROUNDS=3 for a quicker look)"
+  task profile: :compile do
+    ruby "bench/block_profile.rb"
+  end
+
+  desc "Measure what taking a dump takes, beside ObjectSpace.dump_all in a fork: rake 'bench:dump[objects]'"
+  task dump: :compile do |_, arguments|
+    ruby "bench/dumps.rb", *arguments.extras
   end
 
   desc "Measure the questions to a loaded heap in Ruby alone, on the dumps in tmp/ (SHEAP=path/to/sheap.rb to compare)"
