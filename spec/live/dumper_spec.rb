@@ -481,21 +481,6 @@ RSpec.describe "The process's own dumper" do
     end
   end
 
-  it "writes what heapy reads, with the same count of objects" do
-    skip "heapy is not installed" unless system("heapy", "--version", out: File::NULL, err: File::NULL)
-    plain = File.join(folder, "heap.json")
-    run(<<~RUBY)
-      Keys = { symbol: "a", "text" => ["b"], 1 => nil }
-      $variable = Keys
-      HeapInspector.dump(#{plain.inspect})
-    RUBY
-    out, status = Open3.capture2({ "LC_ALL" => "C.UTF-8" }, "heapy", "read", plain)
-    expect(status).to be_success
-    count = out.scan(/object count: (\d+)/).sum { |number,| number.to_i }
-    # heapy counts every line, those of roots too.
-    expect(count).to eq File.foreach(plain).count
-  end
-
   it "keeps what only another thread's stack, or a fiber that waits, holds" do
     run(<<~RUBY)
       thread = Thread.new { only = ["kept by ", "a stack"].join; Thread.stop; only }
