@@ -300,6 +300,7 @@ module HeapInspector
   #
   # @param since [HeapProfile, Integer, nil] an earlier profile, or its serial: only what came since and stayed
   # @return [HeapProfile, nil] nil where nothing was traced, or by Ruby's own tracer
+  # @raise [ArgumentError] if `since` is no profile that was taken
   # @example
   #   HeapInspector.trace_object_allocations_start(mode: :sampled)
   #   HeapInspector.heap_profile.write("heap.pb.gz") # go tool pprof -top heap.pb.gz
