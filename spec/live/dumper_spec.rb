@@ -270,17 +270,7 @@ RSpec.describe "The process's own dumper" do
     it "cover nearly all that objects, hashes, structs, classes and closures hold" do
       run(program)
       lines = Helpers.lines_of(path)
-      counts = Hash.new { |hash, kind| hash[kind] = [0, 0] }
-      lines.each do |line|
-        kind = line["type"]
-        kind = line["struct"] || line["imemo_type"] if %w[DATA IMEMO].include?(kind)
-        next unless %w[OBJECT HASH ARRAY STRUCT CLASS MODULE ICLASS proc env].include?(kind) && line["references"]
-        # What has no name has its place as one, or shares another's elements.
-        next if kind == "ARRAY" && (line["length"] == line["references"].size || line["shared"])
-
-        counts[kind][0] += line["references"].size
-        counts[kind][1] += (line["names"] || []).count { |name| name != 0 }
-      end
+      counts = named(lines)
       shares = counts.transform_values { |all, named| named.fdiv(all) }
       expect(shares.keys).to include("OBJECT", "HASH", "ARRAY", "STRUCT", "CLASS", "MODULE", "proc", "env")
       expect(counts.values.sum(&:last).fdiv(counts.values.sum(&:first))).to be >= 0.98, shares.inspect
