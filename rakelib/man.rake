@@ -1,18 +1,17 @@
 # frozen_string_literal: true
 
+require "tmpdir"
 require "zlib"
+require_relative "manual"
 
-desc "Write the manual pages that the gem has, of what the program says"
+desc "Write the manual page that the gem has, of what the program says"
 task man: :compile do
-  folder = File.expand_path("../man/man1", __dir__)
-  rm_rf folder, verbose: false
-  ruby "-Ilib", "exe/heap_inspector", "man", folder, verbose: false
-  Dir["#{folder}/*.1"].each do |page|
-    # A third of the bytes, and the same ones each time.
-    Zlib::GzipWriter.open("#{page}.gz", Zlib::BEST_COMPRESSION) do |file|
-      file.mtime = 1
-      file.write(File.binread(page))
+  Dir.mktmpdir do |folder|
+    ruby "-Ilib", "exe/heap_inspector", "man", folder, verbose: false
+    mkdir_p File.dirname(Manual::PATH), verbose: false
+    Zlib::GzipWriter.open(Manual::PATH, Zlib::BEST_COMPRESSION) do |file|
+      file.mtime = 1 # the same bytes each time
+      file.write(Manual.of(folder))
     end
-    rm page, verbose: false
   end
 end
