@@ -23,6 +23,7 @@ Gem::Specification.new do |spec|
 
   spec.files = Dir.chdir(__dir__) do
     Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}", "crates/*/{Cargo.toml,src/**/*}", "docs/*.{md,png,rb}",
+        "man/man1/*.gz", "completions/*",
         ".cargo/config.toml", "Cargo.{toml,lock}", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", ".yardopts"]
       .grep_v(%r{/(?:tests\.rs\z|tests/|snapshots/)}).select { |path| File.file?(path) }
   end

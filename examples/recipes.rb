@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Makes the dump that docs/ruby.md looks into: ruby examples/recipes.rb heap.json
+# Makes the dumps that docs/ruby.md looks into: ruby examples/recipes.rb heap.json [named.json.zst], where the second takes the gem.
 # A cache that grows, strings that repeat, closures that hold requests, a class for each request, and pages that few objects keep.
 
 require "objspace"
@@ -38,3 +38,8 @@ KEPT = Array.new(50_000) { |number| "number #{number}" }.each_slice(1000).map(&:
 
 GC.start
 File.open(ARGV.fetch(0), "w", 0o600) { |file| ObjectSpace.dump_all(output: file) }
+
+if ARGV[1]
+  require "heap_inspector"
+  HeapInspector.dump(ARGV[1])
+end

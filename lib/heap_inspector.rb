@@ -73,6 +73,7 @@ module HeapInspector
   autoload :HeapObject, "heap_inspector/heap"
   autoload :HeapProfile, "heap_inspector/heap_profile"
   autoload :HeapThread, "heap_inspector/threads"
+  autoload :Held, "heap_inspector/held"
   autoload :Holder, "heap_inspector/retained"
   autoload :HolderGrowth, "heap_inspector/growth"
   autoload :Hooks, "heap_inspector/hooks"
@@ -93,6 +94,7 @@ module HeapInspector
   autoload :Metrics, "heap_inspector/metrics"
   autoload :MetricsFile, "heap_inspector/metrics_file"
   autoload :Middleware, "heap_inspector/middleware"
+  autoload :NameUnknown, "heap_inspector/errors"
   autoload :ObjectNotFound, "heap_inspector/errors"
   autoload :OtherHolder, "heap_inspector/suspects"
   autoload :Page, "heap_inspector/fragmentation"
@@ -156,7 +158,7 @@ module HeapInspector
 
   # Each file says it again: what is required and not autoloaded becomes public on Ruby 3.1.
   private_constant :Agent, :AgentRequest, :Background, :Check, :ChildRuby, :Client, :Compression, :Doctor, :Dump, :DumpChecks, :DumpMeta
-  private_constant :DumpRequest, :Escape, :Export, :ExtensionGems, :Folder, :ForkHook, :Hooks, :Hunt, :Input, :LiveCommands
+  private_constant :DumpRequest, :Escape, :Export, :ExtensionGems, :Folder, :ForkHook, :Held, :Hooks, :Hunt, :Input, :LiveCommands
   private_constant :MemoryLook, :MemoryOutside, :MemoryRequest, :MemorySeries, :MemoryTold, :MemoryVerdict, :MetricsFile, :Processes
   private_constant :ProcessTable, :ProcFs, :ProfileRequest, :Profiles, :ProgressBar, :Questions, :Reader, :Replies, :RequireTree, :Retaining
   private_constant :Size, :Summaries, :SummaryRequest, :Threshold
@@ -298,6 +300,7 @@ module HeapInspector
   #
   # @param since [HeapProfile, Integer, nil] an earlier profile, or its serial: only what came since and stayed
   # @return [HeapProfile, nil] nil where nothing was traced, or by Ruby's own tracer
+  # @raise [ArgumentError] if `since` is no profile that was taken
   # @example
   #   HeapInspector.trace_object_allocations_start(mode: :sampled)
   #   HeapInspector.heap_profile.write("heap.pb.gz") # go tool pprof -top heap.pb.gz

@@ -10,7 +10,7 @@ RSpec.describe "A public method" do
          (-1..(1 << 70)), ("a".."b"), Object.new, Class.new, Regexp.new("\xff".b), Time.at(0)].freeze
 
   # What a method may raise of an argument. An Errno is a file's that is not there.
-  allowed = [ArgumentError, TypeError, HeapInspector::ObjectNotFound, SystemCallError].freeze
+  allowed = [ArgumentError, TypeError, HeapInspector::ObjectNotFound, HeapInspector::NameUnknown, SystemCallError].freeze
 
   # What is given for an argument while another one is tried.
   good = { by: :class, conditions: { type: :string }, name: :memsize, names: [:memsize], other: nil, object: "0x0", key: "String",
@@ -26,8 +26,9 @@ RSpec.describe "A public method" do
     @diff = HeapInspector.diff(@heap, HeapInspector.analyze(Helpers::DUMP, index: false))
     objects = @heap.strings.where(reachable: true)
     @receivers = [
-      @heap, @diff, objects, objects.where, objects.group(:class), objects.first, @heap.groups(by: :class, limit: 3), @heap.generations,
-      @heap.summary, @heap.duplicate_strings(limit: 3), @heap.retained(limit: 3), @heap.dominators(limit: 2), @heap.paths_to(objects.first),
+      @heap, @diff, objects, objects.where, objects.group(:class), objects.first, @heap.hashes.first, @heap.arrays.first,
+      @heap.classes.first, @heap.groups(by: :class, limit: 3), @heap.generations, @heap.summary, @heap.duplicate_strings(limit: 3),
+      @heap.retained(limit: 3), @heap.dominators(limit: 2), @heap.paths_to(objects.first),
       @heap.paths_to(objects.first, without: objects.last), @heap.paths_to_class("String"), @heap.unreachable(limit: 3),
       @heap.collections(limit: 3), @heap.fragmentation(limit: 3),
       @heap.suspects, @heap.show(objects.first), @diff.leaks, @diff.growth, @diff.growth(by: :path), @diff.suspects, HeapInspector.memory

@@ -88,6 +88,7 @@ RSpec.describe "The documentation's commands" do
     /\Aheap_inspector (?:serve|mcp|console)/ => "waits for a client: spec/serve_spec.rb, spec/mcp_spec.rb, spec/console_spec.rb",
     /\Aheap_inspector (?:check|require) / => "needs gems of an app: spec/live/check_spec.rb",
     /\A(?:gem|cargo) install/ => "installs: spec/gem_spec.rb",
+    /\Agem_dir=/ => "asks for the installed gem; what is in it is tried by spec/installed_spec.rb",
     /\Adocker/ => "needs docker",
     /go tool pprof/ => "needs Go: spec/exports_spec.rb",
     /\Arake ['"]?heap:/ => "spec/rails_spec.rb runs the tasks"
@@ -106,7 +107,8 @@ RSpec.describe "The documentation's commands" do
   # A folder with all the files that commands name.
   before(:context) do
     @folder = Dir.mktmpdir
-    FileUtils.mkdir_p(["#{@folder}/bin", "#{@folder}/summaries"])
+    folders = %w[bin summaries home/.zfunc home/.config/fish/completions home/.local/share/bash-completion/completions]
+    FileUtils.mkdir_p(folders.map { |name| File.join(@folder, name) })
     FileUtils.ln_s("#{Helpers::ROOT}/examples", @folder)
     command = "exec '#{RbConfig.ruby}' '-I#{Helpers::ROOT}/lib' '#{Helpers::ROOT}/exe/heap_inspector' \"$@\""
     File.write("#{@folder}/bin/heap_inspector", "#!/bin/sh\n#{command}\n")
@@ -138,7 +140,9 @@ RSpec.describe "The documentation's commands" do
       if is_asked && !system({ "PATH" => path }, "bash", "-c", "command -v duckdb", out: IO::NULL)
         lacking "there is no duckdb, which bin/setup --test installs"
       end
-      out, status = Open3.capture2e({ "PATH" => path }, "bash", "-c", script, chdir: @folder)
+      # What goes into somebody's own folders goes into others.
+      home = { "HOME" => "#{@folder}/home" } if line.include?("~/")
+      out, status = Open3.capture2e({ "PATH" => path, **home.to_h }, "bash", "-c", script, chdir: @folder)
       # The same dumps twice are no fix, which `verify` says by its code, or that dumps by Ruby itself do not tell.
       expect(status.exitstatus).to eq(0).or(satisfy { |code| line.include?("verify") && code < 3 && out.match?(/outcome/i) }), out
     end

@@ -31,7 +31,8 @@ RSpec.describe "The gem" do
   it "holds all it needs and no more" do
     skip "no git" unless system("git", "--version", out: File::NULL, err: File::NULL)
     files = Gem::Specification.load("#{Helpers::ROOT}/heap_inspector.gemspec").files
-    tracked = IO.popen(%w[git ls-files lib sig exe ext crates/*/src crates/*/Cargo.toml Cargo.toml Cargo.lock LICENSE docs/*.md docs/*.png],
+    tracked = IO.popen(%w[git ls-files lib sig exe ext crates/*/src crates/*/Cargo.toml Cargo.toml Cargo.lock LICENSE docs/*.md docs/*.png
+                          man completions],
                        chdir: Helpers::ROOT, &:readlines).map(&:chomp)
     skip "no git checkout" if tracked.empty?
     missing = (tracked - files).grep_v(%r{/(tests|snapshots|fuzz)/|/tests\.rs|\.gitignore})

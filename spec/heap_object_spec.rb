@@ -105,6 +105,35 @@ RSpec.describe HeapInspector::HeapObject do
     expect(array.references.first.object.referrers.map(&:edge)).to include("[0]")
   end
 
+  it "gives what it holds by a name that the dump proves, and says where it cannot" do
+    found = HeapInspector.analyze(Helpers::DUMPS.fetch("ruby-3.4-x86_64"), index: false)
+    held = found.objects.where(type: :object).first(200).flat_map do |object|
+      object.references.select { |reference| reference.certain? && reference.edge&.start_with?("@") }.map { |one| [object, one] }
+    end
+    expect(held).not_to be_empty
+    held.each { |object, reference| expect(object[reference.edge.to_sym]).to eq(reference.object) }
+    array = found.arrays.where(length: 2.., shared: false).find { |one| one.reference_count == one.length }
+    expect([array[0], array[-1], array[array.length]]).to eq [array.references[0].object, array.references[-2].object, nil]
+    hash = found.hashes.find { |one| one.references.any? { |reference| reference.edge&.start_with?('["') } }
+    pair = hash.references.each_cons(2).find { |_, value| value.edge&.start_with?('["') }
+    expect(hash[pair[0].object.value]).to eq pair[1].object
+    expect(hash[pair[0].object]).to eq pair[1].object
+    # Ruby 3.1 says nothing of instance variables.
+    plain = heap.objects.where(type: :object)
+    expect { plain.where(reference_count: 1..).first[:@x] }.to raise_error(HeapInspector::NameUnknown, /does not say by what/)
+    expect(plain.where(reference_count: 0).first[:@x]).to be_nil
+  end
+
+  it "takes no name of a hostile dump for another" do
+    one, two = [1, 2].map { |number| format("0x7f%010x", number * 40) }
+    scope = { type: "IMEMO", imemo_type: "env" }
+    text = Helpers.line(1, **scope, references: [two], names: ["(outer scope)"])
+    text += Helpers.line(2, **scope, references: [one, "0x1"], names: ["(outer scope)", "gone"])
+    text += Helpers.line(3, type: "HASH", size: 1, references: [one], names: ['["a"]'])
+    named = HeapInspector.analyze(StringIO.new(text)).objects.to_a
+    expect([named[0][:none], named[0][:gone], named[0][:"(outer scope)"], named[2]["a"]]).to all(be_nil)
+  end
+
   it "is frozen and shareable, and keeps its heap" do
     expect([object, object.references, object.path_to_root, object.attributes]).to all(satisfy { |list| Ractor.shareable?(list) })
     alone = HeapInspector.analyze(Helpers::DUMP, index: false).strings.first

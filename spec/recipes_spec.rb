@@ -7,8 +7,10 @@ RSpec.describe "The recipes" do
   before(:all) do
     @folder = Dir.mktmpdir
     dump = File.join(@folder, "heap.json")
-    system(RbConfig.ruby, File.join(Helpers::ROOT, "examples/recipes.rb"), dump, exception: true)
+    named = File.join(@folder, "named.json.zst")
+    system(RbConfig.ruby, "-I#{Helpers::ROOT}/lib", File.join(Helpers::ROOT, "examples/recipes.rb"), dump, named, exception: true)
     @heap = HeapInspector.analyze(dump)
+    @named = HeapInspector.analyze(named)
     @dumps = Dir[File.join(Helpers::ROOT, "crates/heap_inspector_cli/tests/dumps/shop-*.zst")].map do |shop|
       FileUtils.cp(shop, @folder)
       File.join(@folder, File.basename(shop))
@@ -25,6 +27,7 @@ RSpec.describe "The recipes" do
     it "give what they say: #{title}" do
       context = binding
       context.local_variable_set(:heap, @heap)
+      context.local_variable_set(:named, @named)
       context.local_variable_set(:dumps, @dumps)
       answers = code.each_line.filter_map do |line|
         code, expected = line.chomp.split(/\s+# => /, 2)

@@ -21,6 +21,12 @@ module Helpers
     HeapInspector.module_eval("Native", __FILE__, __LINE__).tracer_missing
   end
 
+  # Why this Ruby's heap cannot be walked by the extension, if so.
+  def self.dumper_missing
+    require "heap_inspector/native"
+    HeapInspector.module_eval("Native", __FILE__, __LINE__).dumper_missing
+  end
+
   # A line as Ruby writes it.
   def self.line(number, **fields)
     fields = { address: format("0x7f%010x", number * 40), type: "STRING", class: "0x7f0000000008", memsize: 40 }.merge(fields)

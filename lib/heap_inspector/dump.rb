@@ -33,8 +33,8 @@ module HeapInspector
   class Dump
     # The name of the lock that lets one dump of a user's processes be taken at a time on a host.
     LOCK = "dump.lock"
-    # Seconds that a dump may take at most: a day.
-    LONGEST = 86_400
+    # Seconds that a dump may be given, at most a day.
+    TIMEOUTS = (0.001..86_400)
     # Who writes a dump.
     DUMPERS = %i[native ruby].freeze
     # How it is written.
@@ -53,7 +53,7 @@ module HeapInspector
     # What faults end a process with.
     FAULTS = %w[SEGV BUS ILL FPE ABRT TRAP SYS].freeze
 
-    private_constant :LONGEST, :BLOCKS, :FAULTS
+    private_constant :BLOCKS, :FAULTS
 
     # Our own dumper broke; the dump can be taken by Ruby's.
     class Broken < DumpFailed
@@ -103,7 +103,7 @@ module HeapInspector
       @compression = compression
       @redact = redact ? true : false
       @timeout = Float(timeout)
-      raise ArgumentError, "a timeout of #{timeout} s is none; give it some seconds" unless @timeout.between?(0.001, LONGEST)
+      raise ArgumentError, "a timeout of #{timeout} s is none; give it some seconds" unless TIMEOUTS.cover?(@timeout)
 
       @force = force
       @progress = progress

@@ -31,6 +31,10 @@ module HeapInspector
   class ObjectNotFound < Error
   end
 
+  # The dump does not say by what names an object holds others.
+  class NameUnknown < Error
+  end
+
   # The heap was closed.
   class ClosedError < Error
   end

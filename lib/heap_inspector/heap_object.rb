@@ -186,6 +186,30 @@ module HeapInspector
       Reference.list(Native.references(heap, index))
     end
 
+    # What it holds by a name, as the code of the app would ask for it:
+    #
+    # - an instance variable (`:@session`, `:@@count`), a constant or else a method of a class or module (`:LISTENERS`), a member of a
+    #   Struct or Data (`:left`), a local variable that a Proc or Binding sees (`:request`), and its `:self`, what a Method is bound to
+    #   (`:receiver`), a variable of a Thread's fiber (`:request`) and the Thread's `:name`;
+    # - an element of an Array by its index, from the end where that is negative;
+    # - the value under a key of a Hash: a Symbol, a String, a number, nil, true, false, or a {HeapObject}, which is the key itself.
+    #
+    # Names are read from the dump, all of them where heap_inspector's own dumper took it. In a dump of Ruby's those count that it proves.
+    #
+    # @param name [Symbol, String, Integer, Float, HeapObject, true, false, nil] a String is a Symbol, but for a Hash, where it is a key
+    # @return [HeapObject, nil] nil where nothing is held by that name, or what is no object of a dump: nil, true, false, most numbers and
+    #   Symbols; and where the dump lacks the object
+    # @raise [NameUnknown] where the dump does not name all that the object holds, and none of those that it names is meant
+    # @raise [TypeError] for what can be no name of such an object
+    # @raise [SystemCallError, FormatError] if the file was changed since
+    # @example
+    #   heap.instances_of("Request").first[:@session] # => #<HeapInspector::HeapObject 0x7f1386ee2a78 Session, 40 bytes>
+    #   catalog = heap.classes.find { |found| found.name == "Catalog" }
+    #   catalog[:LISTENERS][150][:request]            # what a block in that list sees
+    def [](name)
+      Held.new(self).find(name)
+    end
+
     # @return [Array<Reference>] the objects that refer to it, each but once
     def referrers
       Reference.list(Native.referrers(heap, index))

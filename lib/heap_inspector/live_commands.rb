@@ -90,6 +90,7 @@ module HeapInspector
         dump_options(options, ask)
         host_option(options) { host = true }
       end || (return 0)
+      check_dump(ask)
 
       processes = Processes.named(words.first, host: host)
       if output && !File.directory?(output) && processes.size > 1
@@ -255,6 +256,7 @@ module HeapInspector
         options.on("-d", "--directory DIR", "Where to [default: the current one]") { |given| folder = given }
         dump_options(options, ask)
       end || (return 0)
+      check_dump(ask)
       raise ArgumentError, "expected at least one dump" unless count.positive?
       raise ArgumentError, "#{folder} is not a directory" unless File.directory?(folder)
 
@@ -289,7 +291,11 @@ module HeapInspector
       options.on("-c", "--compression NAME", compressions, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
         ask[:compression] = given
       end
-      options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") { |given| ask[:timeout] = given }
+      options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") do |given|
+        raise ArgumentError, "a timeout of #{given} s is none; give it some seconds" unless Dump::TIMEOUTS.cover?(given)
+
+        ask[:timeout] = given
+      end
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
       options.on("-f", "--format FORMAT", Dump::FORMATS.map(&:to_s), "ndjson, which other tools read, or heap:",
                  "columns, packed, several times faster", "[default: ndjson]") { |given| ask[:format] = given }
@@ -297,10 +303,23 @@ module HeapInspector
                  "[default: native, ruby where that fails]") { |given| ask[:dumper] = given }
     end
 
+    # What no process could do.
+    def check_dump(ask)
+      return unless ask[:format] == "heap"
+      raise ArgumentError, "a heap file is what the native dumper writes; leave --dumper ruby out" if ask[:dumper] == "ruby"
+      return if [nil, "plain"].include?(ask[:compression])
+
+      raise ArgumentError, "a heap file is packed in itself; leave --compression out"
+    end
+
     def trace_options(options, ask)
       options.on("--mode MODE", %w[full sampled continuous], "full: each allocation; sampled: one of",
                  "many, with its stack; continuous: sampled", "in short windows [default: sampled]") { |given| ask[:mode] = given }
-      options.on("--every N", Integer, "Allocations for each stack", "[default: 512; 64 where continuous]") { |given| ask[:every] = given }
+      options.on("--every N", Integer, "Allocations for each stack", "[default: 512; 64 where continuous]") do |given|
+        raise ArgumentError, "--every is 1 to #{Tracing::MOST}, got #{given}" unless given.between?(1, Tracing::MOST)
+
+        ask[:every] = given
+      end
     end
 
     def profile_options(options, ask)

@@ -222,11 +222,14 @@ module HeapInspector
       # @param since [Integer, nil]
       # @return [HeapProfile, nil]
       def profile(since)
-        is_serial = since.is_a?(Integer) && since.between?(0, 0xffffffff)
+        is_serial = since.is_a?(Integer) && since >= 0
         raise ArgumentError, "since is a profile or its serial, got #{since.inspect}" unless since.nil? || is_serial
 
-        taken = Native.tracer_profile(since)
-        HeapProfile.new(taken) if taken
+        taken = Native.tracer_profile(since && [since, 0xffffffff].min)
+        return unless taken
+        raise ArgumentError, "no profile with number #{since} was taken yet, the latest is #{taken.serial}" if since.to_i > taken.serial
+
+        HeapProfile.new(taken)
       end
 
       # See {HeapInspector.profile}. Between the natives nothing of ours is allocated.

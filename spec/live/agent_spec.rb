@@ -272,6 +272,25 @@ RSpec.describe "the agent" do
     expect(command("dump", "1", "--nonsense").last).to eq 2
   end
 
+  it "is not asked for what no process could do: the command line is wrong" do
+    process = armed
+    pid = process.pid.to_s
+    { %w[--timeout 0] => "a timeout of 0.0 s is none; give it some seconds",
+      %w[--timeout -1] => "a timeout of -1.0 s is none; give it some seconds",
+      %w[--timeout 86401] => "a timeout of 86401.0 s is none; give it some seconds",
+      %w[-f heap --dumper ruby] => "a heap file is what the native dumper writes; leave --dumper ruby out",
+      %w[-f heap -c gzip] => "a heap file is packed in itself; leave --compression out" }.each do |words, message|
+      expect(command("dump", pid, *words)).to eq ["", "heap_inspector: #{message}; see heap_inspector dump --help\n", 2]
+      expect(command("watch", pid, *words).last).to eq 2
+    end
+    %w[0 -1 16777217].each do |number|
+      message = "heap_inspector: --every is 1 to 16777216, got #{number}; see heap_inspector trace --help\n"
+      expect(command("trace", pid, "on", "--every", number)).to eq ["", message, 2]
+    end
+    expect(command("trace", pid, "on", "--mode", "other").last).to eq 2
+    expect(command("trace", pid, "status").first).to match(/does not trace/)
+  end
+
   it "closes its folder and socket to others, and asks who is there" do
     other = armed
     expect(File.stat(run).mode & 0o7777).to eq 0o700

@@ -168,20 +168,109 @@ RSpec.describe "The process's own dumper" do
       end
     end
 
+    # What is held by names, in words: a text is the only text in an Array.
+    def held(from, *names)
+      found = names.reduce(from) { |object, name| object[name] }
+      found&.type == :array ? found[0].value || found[0].bytesize : found&.label
+    rescue HeapInspector::NameUnknown => e
+      e.class
+    end
+
+    def holders
+      <<~RUBY
+        module Catalog
+          LISTENERS = []
+          @registry = ["module's variable"]
+          @@count = ["class variable"]
+          def lookup = nil
+          def self.listen(request)
+            [1].each { inner = ["inner"]; LISTENERS << -> { [request, inner] } }
+          end
+        end
+        class Session; end
+        class Request; def initialize = (@session = Session.new; @number = 7); end
+        class Keys < Hash; end
+        200.times { Catalog.listen(Request.new) }
+        Pair = Struct.new(:left, :right)
+        LONG = "long" * 20
+        BY_KEY = Keys.new.merge!(
+          { symbol: ["symbol"], 12 => ["number"], 1.5 => ["float"], nil => ["nil"], 'a "q"' => ["text"],
+            LONG => ["long"], "\#{LONG[0..-2]}h" => ["long, too"], "\\xff".b => ["bytes"], ("ä" * 40) => ["no ASCII"],
+            String => ["class"], "a number" => 5, LISTS = [] => ["object"] }
+        )
+        BY_KEY.instance_variable_set(:@extra, ["extra"])
+        PAIR = Pair.new(["left"], 7)
+        HOLES = [1, ["behind a number"], nil]
+        WHOLE = ("1".."30").map { |text| [text] }.freeze
+        SHARED = WHOLE.dup
+        PART = ("1".."30").map { |text| [text] }[5..]
+        BOUND = ["receiver"].method(:push)
+        THREAD = Thread.new { Thread.current.name = "worker"; Thread.current[:local] = ["fiber-local"]; Thread.stop }
+        Thread.pass until THREAD.stop?
+      RUBY
+    end
+
+    it "are what an object is asked by" do
+      files = %w[lines.zst columns.heap redacted.zst ruby.zst].map { |name| File.join(folder, name) }
+      run(<<~RUBY)
+        #{holders}
+        HeapInspector.dump(#{files[0].inspect})
+        HeapInspector.dump(#{files[1].inspect}, format: :heap)
+        HeapInspector.dump(#{files[2].inspect}, redact: true)
+        HeapInspector.dump(#{files[3].inspect}, dumper: :ruby)
+      RUBY
+      files.first(3).each_with_index do |file, at|
+        redacted = at == 2
+        heap = HeapInspector.analyze(file, index: false)
+        top = heap.classes.find { |found| found.name == "Object" }
+        # Texts of a redacted dump are others.
+        text = ->(words) { redacted ? an_instance_of(String).and(satisfy { |told| told.size == words.size }) : eq(words) }
+        string = heap.classes.find { |found| found.name == "String" }
+        { %i[Catalog @registry] => "module's variable", %w[Catalog @registry] => "module's variable",
+          %i[Catalog @@count] => "class variable", [:Catalog, :LISTENERS, 150, :inner] => "inner", %i[PAIR left] => "left",
+          %i[BOUND receiver] => "receiver",
+          [:HOLES, 1] => "behind a number", [:HOLES, -2] => "behind a number", [:WHOLE, 4] => "5", [:SHARED, -1] => "30",
+          %i[THREAD local] => "fiber-local", %i[BY_KEY symbol] => "symbol", [:BY_KEY, 12] => "number", [:BY_KEY, 1.5] => "float",
+          [:BY_KEY, nil] => "nil", %i[BY_KEY @extra] => "extra", [:BY_KEY, string] => "class", [:BY_KEY, top[:LISTS]] => "object" }
+          .each do |names, words|
+          expect(held(top, *names)).to text[words], names.inspect
+        end
+        expect(held(top, :Catalog, :LISTENERS, 150, :request, :@session)).to eq "Session"
+        expect([held(top, :Catalog, :LISTENERS, 150, :self), held(top, :Catalog)]).to eq ["module Catalog"] * 2
+        expect(top[:Catalog][:lookup].imemo).to eq "ment"
+        expect(top[:THREAD][:name].bytesize).to eq 6
+        # What is no object, and what is not there.
+        [%i[PAIR right], [:HOLES, 0], [:HOLES, 9], [:HOLES, -4], %i[Catalog NOTHING], [:Catalog, :LISTENERS, 0, :nothing],
+         %i[BY_KEY nothing], [:BY_KEY, 13], [:BY_KEY, 2.5], [:BY_KEY, true], [:BY_KEY, top[:HOLES]],
+         [:Catalog, :LISTENERS, 0, :request, :@number]].each do |names|
+          expect(held(top, *names)).to be_nil, names.inspect
+        end
+        long = "long" * 20
+        { "a \"q\"" => "text", long => "long", "#{long[0..-2]}h" => "long, too", "#{long[0..-2]}i" => nil }.each do |key, words|
+          expect(held(top, :BY_KEY, key)).to eq(redacted ? HeapInspector::NameUnknown : words), key
+        end
+        expect(["a number", "nothing"].map { |key| held(top, :BY_KEY, key) }).to eq [nil, nil]
+        # The dump has neither these keys nor which of another's elements an Array has.
+        [[:BY_KEY, "\xff".b], [:BY_KEY, "ä" * 40], [:PART, 3]].each do |names|
+          expect(held(top, *names)).to eq(HeapInspector::NameUnknown), names.inspect
+        end
+        expect { top[3] }.to raise_error(TypeError, "class Object holds nothing by Integer; expected one of Symbol, String")
+        expect { top[:BY_KEY][Object.new] }.to raise_error(TypeError)
+        expect { top[:BY_KEY][HeapInspector.analyze(file, index: false).objects.first] }.to raise_error(ArgumentError, /another heap/)
+      end
+      # Ruby's own tells by what a constant is held where it is a class, and the places of elements.
+      heap = HeapInspector.analyze(files.last, index: false)
+      top = heap.classes.find { |found| found.name == "Object" }
+      expect(held(top, :Catalog)).to eq "module Catalog"
+      expect { top[:PAIR] }.to raise_error(HeapInspector::NameUnknown, /\Athe dump does not say by what class Object 0x\h+ holds /)
+      whole = heap.arrays.find { |found| found.length == 30 && held(found, 29) == "30" }
+      expect(held(whole, 2)).to eq "3"
+    end
+
     it "cover nearly all that objects, hashes, structs, classes and closures hold" do
       run(program)
       lines = Helpers.lines_of(path)
-      counts = Hash.new { |hash, kind| hash[kind] = [0, 0] }
-      lines.each do |line|
-        kind = line["type"]
-        kind = line["struct"] || line["imemo_type"] if %w[DATA IMEMO].include?(kind)
-        next unless %w[OBJECT HASH ARRAY STRUCT CLASS MODULE ICLASS proc env].include?(kind) && line["references"]
-        # What has no name has its place as one, or shares another's elements.
-        next if kind == "ARRAY" && (line["length"] == line["references"].size || line["shared"])
-
-        counts[kind][0] += line["references"].size
-        counts[kind][1] += (line["names"] || []).count { |name| name != 0 }
-      end
+      counts = named(lines)
       shares = counts.transform_values { |all, named| named.fdiv(all) }
       expect(shares.keys).to include("OBJECT", "HASH", "ARRAY", "STRUCT", "CLASS", "MODULE", "proc", "env")
       expect(counts.values.sum(&:last).fdiv(counts.values.sum(&:first))).to be >= 0.98, shares.inspect
@@ -380,21 +469,6 @@ RSpec.describe "The process's own dumper" do
         expect(HeapInspector.analyze(file, index: false).where(type: "STRING").count).to be > 1_000
       end
     end
-  end
-
-  it "writes what heapy reads, with the same count of objects" do
-    skip "heapy is not installed" unless system("heapy", "--version", out: File::NULL, err: File::NULL)
-    plain = File.join(folder, "heap.json")
-    run(<<~RUBY)
-      Keys = { symbol: "a", "text" => ["b"], 1 => nil }
-      $variable = Keys
-      HeapInspector.dump(#{plain.inspect})
-    RUBY
-    out, status = Open3.capture2({ "LC_ALL" => "C.UTF-8" }, "heapy", "read", plain)
-    expect(status).to be_success
-    count = out.scan(/object count: (\d+)/).sum { |number,| number.to_i }
-    # heapy counts every line, those of roots too.
-    expect(count).to eq File.foreach(plain).count
   end
 
   it "keeps what only another thread's stack, or a fiber that waits, holds" do

@@ -40,12 +40,17 @@ RSpec.describe HeapInspector, ".heap_profile" do
   end
 
   it "tells what came since another one and stayed" do
-    expect(told_after(<<~RUBY)).to eq %w[true true]
+    expect(told_after(<<~RUBY)).to eq ["true", "true", "no profile with number N was taken yet, the latest is …"]
       first = HeapInspector.heap_profile
       work.call(2_000)
       sum = ->(profile) { profile.to_h["rows"].sum { |row| row["class"] == "Big" ? row["inuse_objects"] : 0 } }
       p sum.call(HeapInspector.heap_profile(since: first)).between?(4_000, 8_000)
       p sum.call(HeapInspector.heap_profile(since: first.serial)) < sum.call(first) / 5
+      begin
+        HeapInspector.heap_profile(since: first.serial + 1_000_000)
+      rescue ArgumentError => e
+        puts e.message.sub(/\\d+\\z/, "…").sub((first.serial + 1_000_000).to_s, "N")
+      end
     RUBY
   end
 
@@ -73,6 +78,12 @@ RSpec.describe HeapInspector, ".heap_profile" do
     # What the agent itself made to answer the one before may be there still.
     expect([since.first.lines.grep_v(/HeapInspector::Agent/), since.last]).to eq [[], 0]
     expect(command("profile", process.pid.to_s, "-f", "other").last).to eq 2
+    ["1000000000", "4294967295", "9" * 30].each do |number|
+      out, err, code = command("profile", process.pid.to_s, "-o", File.join(folder, "none.pb.gz"), "--since", number)
+      expect([out, code]).to eq ["", 1]
+      expect(err).to match(/\Aheap_inspector: no profile with number #{number} was taken yet, the latest is \d+\n\z/)
+      expect(Dir.children(folder)).not_to include(match(/none/))
+    end
   end
 
   it "says how to switch tracing on where nothing is traced" do

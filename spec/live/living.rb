@@ -168,6 +168,20 @@ module Living
     JSON.parse(JSON.parse(first).fetch("value"))
   end
 
+  # What of a dump's references is named exactly: how many there are and how many are, by the type of what holds them, or its sort. An
+  # Array of nothing but references has their places; one that shares another's elements has no names.
+  def named(lines)
+    holders = lines.group_by { |line| %w[DATA IMEMO].include?(line["type"]) ? line["struct"] || line["imemo_type"] : line["type"] }
+    holders.slice(*%w[OBJECT HASH ARRAY STRUCT CLASS MODULE ICLASS proc env]).transform_values do |found|
+      found.each_with_object([0, 0]) do |line, counts|
+        references = line["references"] || []
+        is_whole = line["type"] == "ARRAY" && line["length"] == references.size && !line["shared"]
+        counts[0] += references.size
+        counts[1] += is_whole ? references.size : (line["names"] || []).count { |name| name != 0 }
+      end
+    end
+  end
+
   def free_port
     TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
   end

@@ -179,6 +179,53 @@ RSpec.describe HeapInspector::Retention do
     TEXT
   end
 
+  it "looks for what holds an object in memory: nothing of the process is on a disk at any time" do
+    temporary = File.join(folder, "tmp")
+    Dir.mkdir(temporary)
+    out = outcome("rspec", "#{program}#{<<~RUBY}", TMPDIR: temporary)
+      # What is on disks when the dump is whole: its file, and all files in the folders that a process may write to.
+      module Looking
+        SEEN = []
+        def analyze(source, **)
+          SEEN << [File.readlink("/proc/self/fd/\#{source.fileno}"), source.stat.size > 100_000, Dir.glob("{*,{tmp,run}/**/*}").sort]
+          super
+        end
+      end
+      HeapInspector.singleton_class.prepend(Looking)
+      def written = File.read("/proc/self/io")[/^write_bytes: (\\d+)/, 1].to_i
+      RSpec.describe("shop") do
+        it("leaks") do
+          before = written
+          expect { KEPT << Special.new }.to retain_no(Order)
+        ensure
+          Looking::SEEN << (written - before < 50_000)
+          puts "seen \#{Looking::SEEN.inspect}"
+        end
+      end
+    RUBY
+    expect(out).to match(/\[\d+\] -> Special  <- may be the faulty reference/)
+    name, is_whole, files, is_little = JSON.parse(out[/^seen (.*)$/, 1]).flatten(1)
+    expect(name).to start_with "/memfd:heap_inspector"
+    expect([is_whole, is_little]).to eq [true, true]
+    # A lock is held, and has no bytes.
+    expect(files - ["run"]).to contain_exactly("it_spec.rb", "tmp", "run/dump.lock")
+    expect(File.size(File.join(folder, "run/dump.lock"))).to eq 0
+    expect(Dir.children(temporary)).to be_empty
+  end
+
+  it "looks for it in a file without a name where the system has none in memory" do
+    temporary = File.join(folder, "tmp")
+    Dir.mkdir(temporary)
+    out = outcome("rspec", "#{program}#{<<~RUBY}", TMPDIR: temporary)
+      HeapInspector.module_eval("Dump; Native").singleton_class.define_method(:memory_file) { nil }
+      RSpec.describe("shop") do
+        it("leaks") { expect { KEPT << Special.new }.to retain_no(Order) }
+        after { p Dir.children(#{temporary.inspect}) }
+      end
+    RUBY
+    expect(out).to match(/\[\d+\] -> Special  <- may be the faulty reference/).and include("[]\n")
+  end
+
   it "fails RSpec's examples that keep something themselves, and shows those that keep most" do
     out = outcome("rspec", "#{program}#{<<~RUBY}", "--order", "defined", HEAP_INSPECTOR_SPEC: "1")
       RSpec.describe "shop" do

@@ -365,6 +365,22 @@ RSpec.describe "servers" do
     shop&.clean
   end
 
+  it "names what nearly all references of a Rails app are" do
+    need(*RailsShop::LIBRARIES)
+    skip "dumps are taken by Ruby's own dumper in #{RUBY_DESCRIPTION}" if Helpers.dumper_missing
+    shop = RailsShop.new
+    counts = named(Helpers.lines_of(shop.take("named")))
+    shop.stop
+    counts["closures"] = counts.values_at("proc", "env").transpose.map(&:sum)
+    %w[OBJECT HASH ARRAY STRUCT CLASS MODULE closures].each do |kind|
+      all, named = counts.fetch(kind)
+      expect(all).to be > 300
+      expect(named.fdiv(all)).to be >= 0.98, "#{kind}: #{named} of #{all}"
+    end
+  ensure
+    shop&.clean
+  end
+
   it "serves Unicorn by its after_fork" do
     lacking "there is no unicorn here" unless program("unicorn")
     need("unicorn")

@@ -545,7 +545,7 @@ fn branch(head: &str) -> Option<String> {
     (branch.starts_with("refs/") && !branch.contains("..")).then(|| format!(".git/{branch}"))
 }
 
-/// Bytes that may still be written to the file system of an open file; none of what is no file.
+/// Bytes that may still be written to the file system of an open file; none of what is no file on a disk.
 fn free_bytes(descriptor: RawFd) -> Option<u64> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     let mut system = MaybeUninit::<libc::statvfs>::uninit();
@@ -559,6 +559,10 @@ fn free_bytes(descriptor: RawFd) -> Option<u64> {
             return None;
         }
         let system = system.assume_init();
+        // One that lies in memory is of a system without bounds of its own.
+        if system.f_blocks == 0 {
+            return None;
+        }
         Some(system.f_bavail.saturating_mul(system.f_frsize))
     }
 }
@@ -687,6 +691,18 @@ fn learn_frames(_ruby: &Ruby, fibers: RArray, block: Value, threads: RArray) -> 
 
 type ProcCode = unsafe extern "C" fn(rb_sys::VALUE, *mut c_int) -> rb_sys::VALUE;
 
+/// The descriptor of a new file that lies in memory alone and has no name; none where the system has no such.
+fn memory_file(_ruby: &Ruby) -> Option<RawFd> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: a text that ends; what is opened is the caller's.
+        let file = unsafe { libc::memfd_create(c"heap_inspector".as_ptr(), libc::MFD_CLOEXEC) };
+        (file >= 0).then_some(file)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Asks a Proc for its code.
 fn proc_code() -> Option<ProcCode> {
     // SAFETY: its type in proc.c.
@@ -719,6 +735,7 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
     native.define_singleton_method("walk_heap", function!(walk_heap, 4))?;
     native.define_singleton_method("learn_local_variables", function!(learn_local_variables, 1))?;
     native.define_singleton_method("learn_frames", function!(learn_frames, 3))?;
+    native.define_singleton_method("memory_file", function!(memory_file, 0))?;
     native.define_singleton_method("claim_folder", function!(claim_folder, 1))?;
     for name in ["Dumping", "OpenOutput"] {
         let class = module.define_class(name, ruby.class_object())?;
