@@ -4,7 +4,6 @@
 //! addresses it meets ([`Tables`]) and the names are worked out when all lines are read ([`Names`]). Costs a few dozen bytes for each
 //! class, site and distinct text; nothing for an object.
 
-use crate::Result;
 use crate::arrays::{Parts, Reader};
 use crate::gems::App;
 use crate::memory::{filled, list, map, room};
@@ -12,6 +11,7 @@ use crate::record::{Flags, Record, Type};
 use crate::sampling::Sampling;
 use crate::stacks::{self, FrameId, Numbered, Stacks};
 use crate::symbols::{LONGEST, Site, SiteId, Sites, Symbol, Symbols, bounded};
+use crate::{Result, sort};
 use hashbrown::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -42,6 +42,8 @@ struct Classes {
     numbers: HashMap<u64, ClassId>,
     addresses: Vec<u64>,
     records: Vec<Option<ClassRecord>>,
+    /// Those of which something is known, in the order in which it was told.
+    told: Vec<ClassId>,
     /// The last numbers by the low bits of their addresses: most objects are of few classes.
     recent: Vec<(u64, ClassId)>,
 }
@@ -52,6 +54,7 @@ impl Default for Classes {
             numbers: HashMap::new(),
             addresses: vec![0],
             records: vec![None],
+            told: Vec::new(),
             recent: vec![(0, ClassId::NONE); 1 << 10],
         }
     }
@@ -62,7 +65,17 @@ impl Classes {
     fn room(&mut self, more: usize) -> Result<()> {
         room(&mut self.addresses, more)?;
         room(&mut self.records, more)?;
+        room(&mut self.told, more)?;
         map(&mut self.numbers, more)
+    }
+
+    /// Keeps what is known of a class. Of two lines with one address the first counts, as everywhere.
+    fn tell(&mut self, id: ClassId, known: ClassRecord) {
+        let record = &mut self.records[id.0 as usize];
+        if record.is_none() {
+            *record = Some(known);
+            self.told.push(id);
+        }
     }
 
     #[inline(always)]
@@ -94,8 +107,19 @@ pub struct Tables {
     pub stacks: Stacks,
     frames: stacks::Lines,
     classes: Classes,
+    /// What was known when each block was at its end.
+    blocks: Vec<(u64, Ends)>,
     /// The encoding of the string before: most have the same.
     encoding: Symbol,
+}
+
+/// How many of each sort there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    symbols: usize,
+    sites: usize,
+    classes: usize,
+    told: usize,
 }
 
 /// The numbers that a record's names have in a [`Tables`].
@@ -141,12 +165,25 @@ impl Tables {
         self.classes.room(CLASSES)
     }
 
+    /// Notes that all records of a block are taken, for [`Tables::in_order`].
+    pub(crate) fn end_of_block(&mut self, number: u64) -> Result<()> {
+        room(&mut self.blocks, 1)?;
+        self.blocks.push((number, self.ends()));
+        self.room()
+    }
+
+    fn ends(&self) -> Ends {
+        let (classes, told) = (self.class_count(), self.classes.told.len());
+        Ends { symbols: self.symbols.len(), sites: self.sites.len(), classes, told }
+    }
+
     /// Gives back the room that nothing came for, when all records are read: for those who keep the tables.
     pub(crate) fn fit(&mut self) {
         self.symbols.fit();
         self.sites.fit(&self.symbols);
         self.classes.addresses.shrink_to_fit();
         self.classes.records.shrink_to_fit();
+        self.classes.told = Vec::new();
         self.classes.numbers.shrink_to_fit();
     }
 
@@ -225,8 +262,7 @@ impl Tables {
             singleton: record.flags.has(Flags::SINGLETON),
             site,
         };
-        // Of two lines with one address the first counts, as everywhere.
-        self.classes.records[id.0 as usize].get_or_insert(known);
+        self.classes.tell(id, known);
     }
 
     pub(crate) fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
@@ -270,7 +306,7 @@ impl Tables {
             if !fits {
                 return None;
             }
-            tables.classes.records[at] = (*known != 0).then_some(ClassRecord {
+            let record = ClassRecord {
                 ty: Type::from_number(u8::try_from(*ty).ok()?)?,
                 name: Symbol(*name),
                 real_class_name: Symbol(*real_class_name),
@@ -278,7 +314,8 @@ impl Tables {
                 superclass: ClassId(*superclass),
                 singleton: *singleton != 0,
                 site: SiteId(*site),
-            });
+            };
+            tables.classes.records[at] = (*known != 0).then_some(record);
         }
         Some(tables)
     }
@@ -295,40 +332,90 @@ impl Tables {
         for other in several {
             renumberings.push(joined.merge(&other, check)?);
         }
-        let (stacks, numbered) = std::mem::take(&mut joined.frames).settled(check)?;
-        joined.stacks = stacks;
+        joined.settle(&mut renumberings, check)?;
+        Ok((joined, renumberings))
+    }
+
+    /// The same, with all numbers as one thread would have given them, however many there were. Each block's new names come in the order in
+    /// which they stood in it, and the blocks in the order of the file; so what was not there before comes as if that were one text.
+    pub(crate) fn in_order(
+        several: Vec<Tables>,
+        check: &impl Fn(usize) -> Result<()>,
+    ) -> Result<(Tables, Vec<Renumbering>)> {
+        if several.len() < 2 {
+            return Tables::joined(several, check);
+        }
+        let mut blocks: Vec<(u64, usize, Ends)> = Vec::new();
+        for (worker, tables) in several.iter().enumerate() {
+            room(&mut blocks, tables.blocks.len())?;
+            blocks.extend(tables.blocks.iter().map(|(number, ends)| (*number, worker, *ends)));
+        }
+        sort::by_key(&mut blocks, |(number, ..)| *number);
+        let mut whole = Tables::default();
+        let mut taken: Vec<(Renumbering, usize)> = several.iter().map(|_| (Renumbering::empty(), 0)).collect();
+        for (_, worker, ends) in blocks {
+            let (renumbering, told) = &mut taken[worker];
+            whole.take_in(&several[worker], ends, renumbering, told, check)?;
+        }
+        let mut renumberings: Vec<Renumbering> = taken.into_iter().map(|(renumbering, _)| renumbering).collect();
+        for (tables, renumbering) in several.iter().zip(&renumberings) {
+            whole.frames.append(&tables.frames, &renumbering.sites)?;
+        }
+        whole.settle(&mut renumberings, check)?;
+        Ok((whole, renumberings))
+    }
+
+    fn settle(&mut self, renumberings: &mut [Renumbering], check: &impl Fn(usize) -> Result<()>) -> Result<()> {
+        let (stacks, numbered) = std::mem::take(&mut self.frames).settled(check)?;
+        self.stacks = stacks;
         let numbered = Arc::new(numbered);
         renumberings.iter_mut().for_each(|renumbering| renumbering.stacks = Arc::clone(&numbered));
-        Ok((joined, renumberings))
+        Ok(())
     }
 
     /// Takes in all of `other` and tells how its numbers map to ours.
     fn merge(&mut self, other: &Tables, check: &impl Fn(usize) -> Result<()>) -> Result<Renumbering> {
-        let symbols = self.symbols.merge(&other.symbols, check)?;
-        let sites = self.sites.merge(&other.sites, &mut self.symbols, &symbols, check)?;
-        self.frames.append(&other.frames, &sites)?;
-        let mut classes = list(other.class_count())?;
-        classes.push(ClassId::NONE);
-        for address in &other.classes.addresses[1..] {
-            check(classes.len())?;
-            if classes.len() % RECORDS == 1 {
-                self.classes.room(RECORDS)?;
+        let mut renumbering = Renumbering::empty();
+        self.take_in(other, other.ends(), &mut renumbering, &mut 0, check)?;
+        self.frames.append(&other.frames, &renumbering.sites)?;
+        Ok(renumbering)
+    }
+
+    /// Takes in `other` up to so many of each sort, but for its stacks. What it has of it already, the renumbering says, and `told`.
+    fn take_in(
+        &mut self,
+        other: &Tables,
+        ends: Ends,
+        Renumbering { symbols, sites, classes, .. }: &mut Renumbering,
+        told: &mut usize,
+        check: &impl Fn(usize) -> Result<()>,
+    ) -> Result<()> {
+        self.symbols.merge(&other.symbols, ends.symbols, symbols, check)?;
+        self.sites.merge((&other.sites, ends.sites), &mut self.symbols, symbols, sites, check)?;
+        let begin = classes.len();
+        for (at, address) in other.classes.addresses[begin..ends.classes].iter().enumerate() {
+            check(at)?;
+            if at.is_multiple_of(RECORDS) {
+                let more = RECORDS.min(ends.classes - begin - at);
+                self.classes.room(more)?;
+                room(classes, more)?;
             }
             classes.push(self.classes.number(*address));
         }
-        for (id, known) in other.classes.records.iter().enumerate() {
-            let Some(known) = known else { continue };
+        for id in &other.classes.told[*told..ends.told] {
+            let Some(known) = other.classes.records[id.0 as usize] else { continue };
             let known = ClassRecord {
                 name: symbols[known.name.0 as usize],
                 real_class_name: symbols[known.real_class_name.0 as usize],
                 class: classes[known.class.0 as usize],
                 superclass: classes[known.superclass.0 as usize],
                 site: sites[known.site.0 as usize],
-                ..*known
+                ..known
             };
-            self.classes.records[classes[id].0 as usize].get_or_insert(known);
+            self.classes.tell(classes[id.0 as usize], known);
         }
-        Ok(Renumbering { symbols, sites, classes, stacks: Arc::default() })
+        *told = ends.told;
+        Ok(())
     }
 
     /// How the numbers of other tables of the same dump map to ours; none where they have more names.
@@ -367,6 +454,16 @@ pub struct Renumbering {
 }
 
 impl Renumbering {
+    /// Of no number yet but 0.
+    fn empty() -> Renumbering {
+        Renumbering {
+            symbols: vec![Symbol::NONE],
+            sites: vec![SiteId::NONE],
+            classes: vec![ClassId::NONE],
+            stacks: Arc::default(),
+        }
+    }
+
     /// All numbers as they are.
     fn none(tables: &Tables) -> Renumbering {
         Renumbering {

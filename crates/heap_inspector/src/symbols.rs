@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::arrays::{Parts, Reader};
-use crate::memory::{list, room, table};
+use crate::memory::{room, table};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -133,19 +133,26 @@ impl Symbols {
         self.ends.len()
     }
 
-    /// Takes in all of `other`; the result maps its numbers to ours. `check` is called with each number, and may stop it.
-    pub(crate) fn merge(&mut self, other: &Symbols, check: &impl Fn(usize) -> Result<()>) -> Result<Vec<Symbol>> {
-        let mut map = list(other.len())?;
-        map.push(Symbol::NONE);
-        for id in 1..other.len() {
+    /// Takes in `other` up to a number; `map` tells what its numbers are here, of as many as it has already. `check` is called with each
+    /// number, and may stop it.
+    pub(crate) fn merge(
+        &mut self,
+        other: &Symbols,
+        end: usize,
+        map: &mut Vec<Symbol>,
+        check: &impl Fn(usize) -> Result<()>,
+    ) -> Result<()> {
+        let begin = map.len();
+        for id in begin..end {
             check(id)?;
-            if id % STEP == 1 {
-                let end = other.ends[(id + STEP).min(other.len()) - 1];
-                self.room(STEP, end - other.ends[id - 1])?;
+            if (id - begin).is_multiple_of(STEP) {
+                let last = other.ends[(id + STEP).min(end) - 1];
+                self.room(STEP.min(end - id), last - other.ends[id - 1])?;
+                room(map, STEP.min(end - id))?;
             }
             map.push(self.intern(other.bytes(Symbol(id as u32))));
         }
-        Ok(map)
+        Ok(())
     }
 }
 
@@ -338,26 +345,27 @@ impl Sites {
         self.list.len()
     }
 
-    /// Takes in all of `other`, whose symbols `map` turns into ours; the result maps its numbers to ours. `check` is called with each
-    /// number, and may stop it.
+    /// Takes in `other` up to a number, whose symbols `known` turns into ours; `map` tells what its numbers are here, of as many as it has
+    /// already. `check` is called with each number, and may stop it.
     pub(crate) fn merge(
         &mut self,
-        other: &Sites,
+        (other, end): (&Sites, usize),
         symbols: &mut Symbols,
-        map: &[Symbol],
+        known: &[Symbol],
+        map: &mut Vec<SiteId>,
         check: &impl Fn(usize) -> Result<()>,
-    ) -> Result<Vec<SiteId>> {
-        let mut sites = list(other.len())?;
-        sites.push(SiteId::NONE);
-        for site in &other.list[1..] {
-            check(sites.len())?;
-            if sites.len() % STEP == 1 {
-                self.room(symbols, STEP)?;
+    ) -> Result<()> {
+        let begin = map.len();
+        for (at, site) in other.list[begin..end.max(begin)].iter().enumerate() {
+            check(at)?;
+            if at.is_multiple_of(STEP) {
+                self.room(symbols, STEP.min(end - begin - at))?;
+                room(map, STEP.min(end - begin - at))?;
             }
-            let file = symbols.bytes(map[site.file.0 as usize]).to_vec();
-            let method = symbols.bytes(map[site.method.0 as usize]).to_vec();
-            sites.push(self.intern(symbols, &file, site.line, &method));
+            let file = symbols.bytes(known[site.file.0 as usize]).to_vec();
+            let method = symbols.bytes(known[site.method.0 as usize]).to_vec();
+            map.push(self.intern(symbols, &file, site.line, &method));
         }
-        Ok(sites)
+        Ok(())
     }
 }

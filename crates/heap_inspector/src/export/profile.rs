@@ -152,7 +152,10 @@ fn by_allocation(heap: &Heap, by: Frames, options: &Options, control: &Control<'
     // Of one frame and class there may be many: they differ in what the filter asks for.
     let mut rows: HashMap<(u32, String), (u64, u64)> = HashMap::new();
     let mut untold = 0u64;
-    for (step, (properties, sum)) in sums.iter().enumerate() {
+    // Frames are numbered as they come: in the same order each time.
+    let mut sums: Vec<_> = sums.iter().collect();
+    sort::by_key(&mut sums, |(properties, _)| (properties.stack.0, properties.names.site.0));
+    for (step, (properties, sum)) in sums.into_iter().enumerate() {
         control.check_at(step)?;
         if !options.filter.holds(&mut values, properties) {
             continue;

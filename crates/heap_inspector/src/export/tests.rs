@@ -10,6 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::io::Cursor;
 
 fn snapshot(lines: &str) -> Snapshot {
@@ -19,6 +20,14 @@ fn snapshot(lines: &str) -> Snapshot {
 
 /// What is written for dumps, by the files' names, and what is told of them.
 fn exported(snapshots: &[(&str, &Snapshot)], options: &Options) -> Result<(Vec<Vec<u8>>, Vec<Written>)> {
+    exported_by(snapshots, options, &Control::default())
+}
+
+fn exported_by(
+    snapshots: &[(&str, &Snapshot)],
+    options: &Options,
+    control: &Control<'_>,
+) -> Result<(Vec<Vec<u8>>, Vec<Written>)> {
     let dumps: Vec<Named<'_>> = snapshots.iter().map(|(name, snapshot)| Named { name, snapshot }).collect();
     let folder = tempfile::tempdir().unwrap();
     let files = RefCell::new(Vec::new());
@@ -29,7 +38,7 @@ fn exported(snapshots: &[(&str, &Snapshot)], options: &Options) -> Result<(Vec<V
         Ok(())
     };
     let path = if dumps.len() > 1 { folder.path().to_owned() } else { folder.path().join("file") };
-    let written = export(&dumps, options, &path, &save, &Control::default())?;
+    let written = export(&dumps, options, &path, &save, control)?;
     Ok((files.into_inner(), written))
 }
 
@@ -415,4 +424,67 @@ fn what_does_not_go_together_is_refused() {
     assert!(refused(Options { filter, frames: Some(Frames::Dominators), ..base() }).starts_with("--where does not go"));
     assert!("heapsnap".parse::<FileFormat>().unwrap_err().to_string().contains("did you mean heapsnapshot"));
     assert!("stak".parse::<Frames>().unwrap_err().to_string().contains("stack"));
+}
+
+/// A dump of several blocks, a part of whose objects have stacks.
+fn large() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
+    let packed = std::fs::read(folder.join("ruby-3.4-x86_64.json.zst")).unwrap();
+    let mut lines = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
+    for at in 0..12_000 {
+        let site = format!(r#""file":"/srv/app/{}.rb", "line":{}, "method":"m{}""#, at % 97, at % 31, at % 13);
+        let stack = if at % 3 == 0 { String::new() } else { format!(r#", "stack":{}"#, at * 7 % 600) };
+        let text = "x".repeat(at % 50);
+        let _ = writeln!(
+            lines,
+            r#"{{"address":"0x{:x}", "type":"STRING", {site}, "generation":{}{stack}, "bytesize":{}, "value":"{text}{at}", "memsize":{}}}"#,
+            0x10_0000_0000u64 + 40 * at as u64,
+            at % 5,
+            at % 50 + at.to_string().len(),
+            40 + at % 9,
+        );
+    }
+    for first in (0..600).step_by(60) {
+        let frame = |at: u32| {
+            let parent = if at % 20 == 0 { -1 } else { i64::from(at) - 1 };
+            format!(r#"[{parent},\"/srv/app/{}.rb\",{at},\"S{}#go\"]"#, 200 + at % 41, at % 17)
+        };
+        let frames: Vec<String> = (first..first + 60).map(frame).collect();
+        let value = format!(r#"{{\"first\":{first},\"frames\":[{}]}}"#, frames.join(","));
+        let _ =
+            writeln!(lines, r#"{{"type":"ROOT", "root":"heap_inspector_stacks", "value":"{value}", "references":[]}}"#);
+    }
+    lines
+}
+
+/// The same dump and options: the same bytes, however many threads have read and written it, and in which order.
+#[test]
+fn every_format_is_the_same_bytes_each_time() {
+    let lines = large();
+    let formats = FileFormat::NAMED.map(|(format, _)| format).into_iter().chain([FileFormat::Summary]);
+    let with_frames = |format: FileFormat| match format {
+        FileFormat::HeapSnapshot | FileFormat::Parquet | FileFormat::Summary => vec![None],
+        _ => Frames::NAMED.map(|(frames, _)| Some(frames)).to_vec(),
+    };
+    let options =
+        |format, frames| Options { format, frames, sites: format == FileFormat::HeapSnapshot, ..Options::default() };
+    let whole = formats.flat_map(|format| with_frames(format).into_iter().map(move |frames| options(format, frames)));
+    let cut = Options { format: FileFormat::HeapSnapshot, min: 500, ..Options::default() };
+    let asked: Vec<Options> = whole.chain([cut]).collect();
+    let written = |threads: usize| -> Vec<Vec<Vec<u8>>> {
+        let control = Control { threads, ..Control::default() };
+        let source = Source::reader(Cursor::new(lines.clone()), "memory");
+        let snapshot = Snapshot::load(source, Index::Ignored, &control.into()).unwrap();
+        let one = |options: &Options| exported_by(&[("heap.json", &snapshot)], options, &control).unwrap().0;
+        asked.iter().map(one).collect()
+    };
+    let once = written(1);
+    assert!(once.iter().flatten().all(|file| !file.is_empty()));
+    for threads in [1, 2, 2, 4, 4] {
+        let again = written(threads);
+        for ((options, once), again) in asked.iter().zip(&once).zip(&again) {
+            let differ: Vec<usize> = (0..once.len()).filter(|file| once[*file] != again[*file]).collect();
+            assert!(differ.is_empty(), "{options:?} with {threads} threads: files {differ:?}");
+        }
+    }
 }

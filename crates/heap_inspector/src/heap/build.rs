@@ -187,7 +187,7 @@ impl Visitor for Worker<'_> {
         if let Some(refused) = self.refused.take() {
             return Err(refused);
         }
-        self.tables.room()?;
+        self.tables.end_of_block(number)?;
         let chunk = std::mem::take(&mut self.chunk);
         let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         joined.add(number, self.number, chunk)?;
@@ -250,7 +250,7 @@ pub(super) fn load(source: &Source, options: &Options<'_>) -> Result<Heap> {
     }
     let several = workers.into_iter().map(|worker| worker.tables).collect();
     let check = |step: usize| options.control.check_at(step);
-    let (tables, renumberings) = Tables::joined(several, &check)?;
+    let (tables, renumberings) = Tables::in_order(several, &check)?;
     let numbered_stacks = renumberings.first().map(Renumbering::stacks).unwrap_or_default();
     options.control.check()?;
     let Joined { whole, segments: numbered, .. } = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -433,14 +433,10 @@ fn join_segments(offsets: &mut [u32], segments: &mut Vec<(u32, u64)>) {
     *segments = joined;
 }
 
-/// Turns the workers' numbers into those of the joined tables, which are the first worker's.
+/// Turns the workers' numbers into those of the joined tables; those of a single one are the same.
 fn renumber(columns: &mut Rows, segments: &[(usize, usize)], renumberings: &[Renumbering]) {
     let mut begin = 0;
-    for (worker, end) in segments {
-        if *worker == 0 {
-            begin = *end;
-            continue;
-        }
+    for (worker, end) in segments.iter().filter(|_| renumberings.len() > 1) {
         let Renumbering { symbols, sites, classes, .. } = &renumberings[*worker];
         columns.classes[begin..*end].iter_mut().for_each(|class| *class = classes[class.0 as usize]);
         columns.sites[begin..*end].iter_mut().for_each(|site| *site = sites[site.0 as usize]);

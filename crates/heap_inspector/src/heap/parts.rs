@@ -230,8 +230,8 @@ impl Heap {
         })
     }
 
-    /// The same heap, which was read from its dump, with the numbers that a file's first group has for names and sets of flags: threads
-    /// number them as they meet them.
+    /// The same heap, which was read from its dump, with the numbers that a file's first group has for names and sets of flags, should they
+    /// be others.
     pub(crate) fn renumbered(mut self, first: &Group) -> Option<Heap> {
         let reader = &mut first.read()?;
         let _rest: Vec<u8> = reader.take()?;
