@@ -267,8 +267,8 @@ impl Profile {
         let mut options = flamegraph::Options::default();
         options.title = "Objects alive by the stack that allocated them".to_owned();
         options.count_name = "bytes".to_owned();
-        let mut out = Vec::new();
-        flamegraph::from_lines(&mut options, folded.lines(), &mut out).map_err(io::Error::other)?;
+        let (lines, mut out) = (folded.lines().collect::<Vec<&str>>(), Vec::new());
+        flamegraph::from_lines(&mut options, lines, &mut out).map_err(io::Error::other)?;
         String::from_utf8(out).map_err(io::Error::other)
     }
 

@@ -57,8 +57,10 @@ fn draw(report: &Report, tree: &Tree) -> Option<String> {
         "file" | "directory" | "location" => TextTruncateDirection::Left,
         _ => TextTruncateDirection::Right,
     };
+    // A list, as for the flame graphs of profiles: the code is there once.
+    let drawn: Vec<&str> = lines.iter().rev().map(String::as_str).collect();
     let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines.iter().rev().map(String::as_str), &mut svg).ok()?;
+    flamegraph::from_lines(&mut options, drawn, &mut svg).ok()?;
     svg.push(b'\n');
     String::from_utf8(svg).ok()
 }
