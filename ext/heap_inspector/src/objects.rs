@@ -44,7 +44,7 @@ enum Attribute {
     Key(Key),
     /// Bytes of text.
     Bytesize,
-    Trait(Flags),
+    Flag(Flags),
     Traced,
     Reachable,
 }
@@ -98,15 +98,15 @@ attributes! {
     "struct" => Attribute::Key(Key::Struct),
     "imemo" => Attribute::Key(Key::Imemo),
     "shape" => Attribute::Key(Key::Shape),
-    "frozen" => Attribute::Trait(Flags::FROZEN),
-    "old" => Attribute::Trait(Flags::OLD),
-    "embedded" => Attribute::Trait(Flags::EMBEDDED),
-    "shared" => Attribute::Trait(Flags::SHARED),
-    "fstring" => Attribute::Trait(Flags::FSTRING),
-    "broken" => Attribute::Trait(Flags::BROKEN),
-    "singleton" => Attribute::Trait(Flags::SINGLETON),
-    "wb_protected" => Attribute::Trait(Flags::WB_PROTECTED),
-    "marked" => Attribute::Trait(Flags::MARKED),
+    "frozen" => Attribute::Flag(Flags::FROZEN),
+    "old" => Attribute::Flag(Flags::OLD),
+    "embedded" => Attribute::Flag(Flags::EMBEDDED),
+    "shared" => Attribute::Flag(Flags::SHARED),
+    "fstring" => Attribute::Flag(Flags::FSTRING),
+    "broken" => Attribute::Flag(Flags::BROKEN),
+    "singleton" => Attribute::Flag(Flags::SINGLETON),
+    "wb_protected" => Attribute::Flag(Flags::WB_PROTECTED),
+    "marked" => Attribute::Flag(Flags::MARKED),
     "traced" => Attribute::Traced,
     "reachable" => Attribute::Reachable,
 }
@@ -169,7 +169,7 @@ impl Attribute {
                 Type::String | Type::Symbol => heap.length(id).map(u64::from),
                 _ => None,
             }),
-            Attribute::Trait(bit) => Read::Flag(heap.flags(id).has(bit)),
+            Attribute::Flag(bit) => Read::Flag(heap.flags(id).has(bit)),
             Attribute::Traced => Read::Flag(heap.is_traced(id)),
             Attribute::Reachable => Read::Flag(tree?.is_reachable(id)),
             Attribute::Line => {
@@ -738,6 +738,6 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
 
 /// The name of the method.
 fn reader(name: &str, attribute: Attribute) -> String {
-    let is_flag = matches!(attribute, Attribute::Trait(_) | Attribute::Traced | Attribute::Reachable);
+    let is_flag = matches!(attribute, Attribute::Flag(_) | Attribute::Traced | Attribute::Reachable);
     format!("{name}{}", if is_flag { "?" } else { "" })
 }

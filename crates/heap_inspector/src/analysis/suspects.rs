@@ -145,8 +145,8 @@ pub struct Suspect {
     /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
     /// that alone. With `judged`.
     pub faulty_references: Vec<String>,
-    /// At how many places that are one by their normalised path; the others' bytes are in this one's.
-    pub places: u64,
+    /// How many accumulation points are one by their normalised path; the others' bytes are in this one's.
+    pub accumulation_point_count: u64,
     /// What it ranks by: its tier, and what it grew in its smallest step, or its weight in one dump.
     #[serde(skip)]
     rank: (u8, u64),
@@ -293,8 +293,8 @@ pub fn of_diff(
             (suspect.confidence > Confidence::Low, least(suspect))
                 >= (unseen.confidence > Confidence::Low, least(&unseen))
         };
-        let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
-        found.insert(place, unseen);
+        let position = found.iter().take_while(|suspect| is_behind(suspect)).count();
+        found.insert(position, unseen);
     }
     finished(found, heap, tree, (children, &shortest_paths), source, limit, control)
 }

@@ -226,7 +226,10 @@ fn places_of<'a>(
             }
         }
         if count > 1 {
-            why += &format!("; there are {} such places, of which this one holds the most", human::count(count as u64));
+            why += &format!(
+                "; there are {} such accumulation points, of which this one holds the most",
+                human::count(count as u64)
+            );
         }
         place.steps.clone_from(&one.steps);
         place.verdict = Some((confidence, why));

@@ -206,13 +206,13 @@ impl<'a> Course<'a> {
     /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of points that lead to it.
     fn locate(&self, dump: usize, id: NodeId) -> Option<NodeId> {
         let (heap, earlier) = (self.diff.heap(), self.diff.dumps()[dump].heap);
-        let mut places: Vec<(usize, NodeId)> = Vec::new();
+        let mut steps: Vec<(usize, NodeId)> = Vec::new();
         let mut at = id;
         let mut node = loop {
             if let Before::Same(before) = self.diff.before(dump, at) {
                 break before;
             }
-            if !self.has_unmatched || places.len() >= DEPTH {
+            if !self.has_unmatched || steps.len() >= DEPTH {
                 return None;
             }
             let name = heap.names().class_name(heap.address(at));
@@ -220,11 +220,11 @@ impl<'a> Course<'a> {
                 break *self.classes[dump].get_or_init(|| earlier.classes_by_name()).get(&name)?;
             }
             let above = self.tree.above(at)?;
-            places.push((heap.place(above, at)?, at));
+            steps.push((heap.place(above, at)?, at));
             at = above;
         };
-        for (place, like) in places.into_iter().rev() {
-            node = earlier.target(node, place).filter(|node| is_alike(heap, like, earlier, *node))?;
+        for (index, like) in steps.into_iter().rev() {
+            node = earlier.target(node, index).filter(|node| is_alike(heap, like, earlier, *node))?;
         }
         Some(node)
     }

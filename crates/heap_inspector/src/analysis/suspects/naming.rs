@@ -204,7 +204,7 @@ pub(super) fn name(
             judged: Vec::new(),
             faulty_references: Vec::new(),
             is_known: None,
-            places: 1 + place.others.len() as u64,
+            accumulation_point_count: 1 + place.others.len() as u64,
             rank: place.rank,
             grown: place.grown(sort, count),
             freed: None,

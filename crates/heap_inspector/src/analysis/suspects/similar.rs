@@ -86,7 +86,7 @@ pub(super) fn alike(
 
 /// The suspects, similar ones as one: by fingerprint, class and holder. One that is of several ranks anew, by the sum.
 pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> Vec<Suspect> {
-    let mut places: HashMap<(String, String, String, Option<NodeId>), usize> = HashMap::new();
+    let mut known: HashMap<(String, String, String, Option<NodeId>), usize> = HashMap::new();
     let mut holders: HashMap<(NodeId, String), usize> = HashMap::new();
     let before = |suspect: &Suspect| {
         let steps = &suspect.path.steps;
@@ -100,14 +100,14 @@ pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> V
         let is_one = before(&suspect).is_some_and(|held| is_one_of_many(heap, held.0, holders[&held]));
         let own = suspect.id.filter(|_| !is_one);
         let key = (suspect.fingerprint(), suspect.class.clone(), suspect.holder.clone(), own);
-        match places.get(&key) {
-            Some(place) => {
-                let (first, is_joined) = &mut all[*place];
+        match known.get(&key) {
+            Some(at) => {
+                let (first, is_joined) = &mut all[*at];
                 first.join(suspect);
                 *is_joined = true;
             }
             None => {
-                places.insert(key, all.len());
+                known.insert(key, all.len());
                 all.push((suspect, false));
             }
         }
@@ -119,15 +119,15 @@ pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> V
             continue;
         }
         suspect.judge_together(work);
-        let place = ranked.iter().position(|other| other.rank < suspect.rank).unwrap_or(ranked.len());
-        ranked.insert(place, suspect);
+        let position = ranked.iter().position(|other| other.rank < suspect.rank).unwrap_or(ranked.len());
+        ranked.insert(position, suspect);
     }
     ranked
 }
 
 impl Suspect {
     fn join(&mut self, other: Suspect) {
-        self.places += other.places;
+        self.accumulation_point_count += other.accumulation_point_count;
         self.count += other.count;
         self.grown += other.grown;
         self.memsize = self.memsize.saturating_add(other.memsize);
@@ -137,10 +137,10 @@ impl Suspect {
         self.rank = (self.rank.0.max(other.rank.0), self.rank.1.saturating_add(other.rank.1));
     }
 
-    /// Ranks what is of several places by its sum, and believes it no more than that allows.
+    /// Ranks what is of several accumulation points by its sum, and believes it no more than that allows.
     fn judge_together(&mut self, work: Option<&Work>) {
         if self.steps.is_empty() {
-            return; // what the places rank by adds up
+            return; // what the points rank by adds up
         }
         let worked = work.map_or_else(|| self.steps.clone(), |work| work.worked(&self.steps));
         self.rank.1 = worked.iter().min().copied().unwrap_or(0);
@@ -150,7 +150,7 @@ impl Suspect {
         let (most, grew) = evenness(&work.map_or(worked, |work| work.evened(&self.steps)));
         if most < self.confidence {
             self.confidence = most;
-            self.reasons.insert(0, format!("its places together: {grew}"));
+            self.reasons.insert(0, format!("its accumulation points together: {grew}"));
         }
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     fn two_variables_of_one_object_are_two_places() {
         let found = suspects(false);
         assert_eq!(
-            found.iter().map(|one| (one.count, one.places)).collect::<Vec<_>>(),
+            found.iter().map(|one| (one.count, one.accumulation_point_count)).collect::<Vec<_>>(),
             [(300, 1), (300, 1)],
             "{found:?}"
         );

@@ -124,7 +124,7 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         judged: Vec::new(),
         faulty_references: Vec::new(),
         is_known: None,
-        places: 1,
+        accumulation_point_count: 1,
         rank: (0, 0),
         grown: 0,
         freed: None,
