@@ -142,7 +142,7 @@ pub struct Suspect {
     pub path: Chain,
     /// What is thought of each of its steps, where that was asked for ([`judge`]).
     pub judged: Vec<Judged>,
-    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
+    /// The references on its path of which one should have been cut, by classes, without indexes and keys; where it is known which one,
     /// that alone. With `judged`.
     pub faulty_references: Vec<String>,
     /// How many accumulation points are one by their normalised path; the others' bytes are in this one's.
@@ -378,18 +378,18 @@ fn by_age(
         let older = alone.or_else(|| older_on_path(heap, shortest_paths, id));
         let anchor = older.map(AccumulationPoint::Node).or_else(|| Some(anchors.of(id)?.0));
         let Some(anchor) = anchor else { continue };
-        let sort = kind_of(heap, id);
-        let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == sort);
+        let kind = kind_of(heap, id);
+        let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == kind);
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let bins = 1 << bin(since);
         let content = Content { sample: id, count: 1, retained, since, bins };
         let place = places.entry(anchor).or_default();
-        place.take(sort, content);
-        place.add_stack(sort, heap.stack(id))?;
+        place.take(kind, content);
+        place.add_stack(kind, heap.stack(id))?;
     }
     let mut places = join(heap, tree, places, control)?;
     for place in places.values_mut() {
-        // A few objects of a sort do not pile up, however big they are.
+        // A few objects of a kind do not pile up, however big they are.
         place.content.retain(|_, content| content.count > FEW_OBJECTS);
         for content in place.content.values() {
             place.bytes = place.bytes.saturating_add(content.retained);
@@ -445,7 +445,7 @@ fn by_age(
     Ok(first(found))
 }
 
-/// So many objects of one sort do not pile up yet.
+/// So many objects of one kind do not pile up yet.
 const FEW_OBJECTS: u64 = 9;
 /// A string of so many bytes, or a collection of numbers, is worth a word.
 const LARGE: u64 = 32 << 10;

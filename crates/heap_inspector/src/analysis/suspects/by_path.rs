@@ -169,45 +169,45 @@ fn places_of<'a>(
             continue;
         }
         let path = (paths.of(id)?, is_code(heap, id));
-        let place = match known.get(&path) {
-            Some(place) => *place,
+        let number = match known.get(&path) {
+            Some(number) => *number,
             None => {
                 let words = words(&paths, path.0, path.1);
-                let place = rising.iter().position(|one| one.path == words);
-                known.insert(path, place);
-                place
+                let number = rising.iter().position(|one| one.path == words);
+                known.insert(path, number);
+                number
             }
         };
-        if let Some(place) = place {
+        if let Some(number) = number {
             map(&mut of, 1)?;
-            of.insert(id, place);
+            of.insert(id, number);
         }
     }
     let is_above = |id: NodeId| !of.contains_key(&id) && !is_code(heap, id);
     let mut anchors = Anchors::new(heap, tree, shortest_paths, is_above)?;
     let mut places: Vec<HashMap<AccumulationPoint, Accumulation>> = vec![HashMap::new(); rising.len()];
-    let mut ids: Vec<(NodeId, usize)> = of.iter().map(|(id, place)| (*id, *place)).collect();
+    let mut ids: Vec<(NodeId, usize)> = of.iter().map(|(id, number)| (*id, *number)).collect();
     ids.sort_unstable();
-    for (id, place) in ids {
+    for (id, number) in ids {
         control.check_at(id.0 as usize)?;
         // A text, list or table that grows is a place itself.
-        let alone = rising[place].is_alone();
+        let alone = rising[number].is_alone();
         let anchor = if alone {
             AccumulationPoint::Node(id)
         } else {
             anchors.of(id).map_or(AccumulationPoint::Node(id), |found| found.0)
         };
-        map(&mut places[place], 1)?;
-        let at = places[place].entry(anchor).or_default();
+        map(&mut places[number], 1)?;
+        let at = places[number].entry(anchor).or_default();
         at.bytes = at.bytes.saturating_add(heap.bytes(id));
         if alone {
             continue;
         }
-        let sort = kind_of(heap, id);
-        let is_inside = tree.above(id).is_some_and(|above| of.get(&above) == Some(&place));
+        let kind = kind_of(heap, id);
+        let is_inside = tree.above(id).is_some_and(|above| of.get(&above) == Some(&number));
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let content = Content { count: 1, retained, since: heap.properties(id).generation, ..Content::new(id) };
-        at.take(sort, content);
+        at.take(kind, content);
     }
     let mut found = Vec::new();
     for (one, places) in rising.iter().zip(places) {

@@ -70,13 +70,13 @@ fn ordinal(number: usize) -> String {
     format!("{}{ending}", human::count(number as u64))
 }
 
-/// Up to so many strings of a sort among what an object holds alone, found in a short search.
-pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, sort: ObjectKind) -> Vec<NodeId> {
+/// Up to so many strings of a kind among what an object holds alone, found in a short search.
+pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, kind: ObjectKind) -> Vec<NodeId> {
     let mut found = Vec::new();
     let mut stack: Vec<NodeId> = children.of(Dominator::Node(of)).take(STRINGS).collect();
     for _ in 0..STRINGS * SEARCHED {
         let Some(id) = stack.pop().filter(|_| found.len() < STRINGS) else { break };
-        if kind_of(heap, id) == sort {
+        if kind_of(heap, id) == kind {
             found.push(id);
         }
         stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));

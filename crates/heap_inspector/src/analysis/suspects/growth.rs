@@ -36,7 +36,7 @@ const FLATTER_UNTRACED: u64 = 5;
 pub(super) const MANY_STEPS: usize = 3;
 /// An object that lies elsewhere is looked for by so many steps of its path.
 const DEPTH: usize = 12;
-/// So many points that take in objects of one sort are joined at most, and their common holder is looked for so far up.
+/// So many points that take in objects of one kind are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
 /// So much new code, and such a part of all of it, and the app was still starting.
@@ -69,10 +69,10 @@ pub(super) struct Course<'a> {
     unseen: u64,
 }
 
-/// How many objects of a sort each dump has, and how many came in each step.
+/// How many objects of a kind each dump has, and how many came in each step.
 type Counted = (Vec<u64>, Vec<u64>);
 
-/// Whether a sort is more than its class: without a line the strings of all the app are one.
+/// Whether a kind is more than its class: without a line the strings of all the app are one.
 fn is_told((ty, _, site, _): &ObjectKind) -> bool {
     *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct)
 }
@@ -266,7 +266,7 @@ impl<'a> Course<'a> {
         own.into_iter().map(|(id, sizes)| (AccumulationPoint::Node(id), sizes)).collect()
     }
 
-    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what points hold that are not known
+    /// By kind, and step, by which part of what came the heap's objects of the kind became more. Of what points hold that are not known
     /// in all dumps, or not alone.
     fn parts(
         &self,
@@ -279,7 +279,7 @@ impl<'a> Course<'a> {
             .filter(|(anchor, place)| {
                 !sizes.contains_key(*anchor) || place.joint.iter().any(|bytes| *bytes > 0) || self.is_lacking(place)
             })
-            .flat_map(|(_, place)| place.content.keys().map(|sort| self.told(*sort)))
+            .flat_map(|(_, place)| place.content.keys().map(|kind| self.told(*kind)))
             .collect();
         let counted = self.counted(&asked, control)?;
         let part = |(counts, came): &Counted, step: usize| {
@@ -289,35 +289,35 @@ impl<'a> Course<'a> {
         let steps = self.diff.step_count();
         Ok(counted
             .iter()
-            .map(|(sort, counted)| (*sort, (0..steps).map(|step| part(counted, step)).collect()))
+            .map(|(kind, counted)| (*kind, (0..steps).map(|step| part(counted, step)).collect()))
             .collect())
     }
 
-    /// Says of places that gave back some of what came, by sort, which part of it is growth: of what the whole heap has of the sort. It is
+    /// Says of places that gave back some of what came, by kind, which part of it is growth: of what the whole heap has of the kind. It is
     /// another part than that of the bytes where something else left, as the list does that a longer one replaces.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
     pub(super) fn weigh(&self, places: &mut [(AccumulationPoint, Accumulation)], control: &Control<'_>) -> Result<()> {
         let told = |place: &Accumulation| -> Vec<ObjectKind> {
-            let sorts = if place.gave_back() { place.content.keys().copied().collect() } else { Vec::new() };
-            sorts.into_iter().filter(is_told).collect()
+            let kinds = if place.gave_back() { place.content.keys().copied().collect() } else { Vec::new() };
+            kinds.into_iter().filter(is_told).collect()
         };
-        let asked = places.iter().flat_map(|(_, place)| told(place)).map(|sort| self.told(sort)).collect();
+        let asked = places.iter().flat_map(|(_, place)| told(place)).map(|kind| self.told(kind)).collect();
         let counted = self.counted(&asked, control)?;
         for (_, place) in places {
-            for sort in told(place) {
-                let (counts, came) = &counted[&self.told(sort)];
+            for kind in told(place) {
+                let (counts, came) = &counted[&self.told(kind)];
                 let (grown, came) = (counts[counts.len() - 1].saturating_sub(counts[0]), came.iter().sum::<u64>());
                 if came > 0 {
-                    place.kept.insert(sort, (grown as f64 / came as f64).min(1.0));
+                    place.kept.insert(kind, (grown as f64 / came as f64).min(1.0));
                 }
             }
         }
         Ok(())
     }
 
-    /// How many objects of a sort each dump has, and how many came in each step.
+    /// How many objects of a kind each dump has, and how many came in each step.
     fn counted(&self, asked: &HashSet<ObjectKind>, control: &Control<'_>) -> Result<HashMap<ObjectKind, Counted>> {
         if asked.is_empty() {
             return Ok(HashMap::new());
@@ -325,14 +325,14 @@ impl<'a> Course<'a> {
         let types: HashSet<Type> = asked.iter().map(|(ty, ..)| *ty).collect();
         let (heap, steps) = (self.diff.heap(), self.diff.step_count());
         let mut counted: HashMap<ObjectKind, Counted> =
-            asked.iter().map(|sort| (*sort, (vec![0; steps + 1], vec![0; steps]))).collect();
+            asked.iter().map(|kind| (*kind, (vec![0; steps + 1], vec![0; steps]))).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
             control.check_at(id.0 as usize)?;
             if !types.contains(&heap.ty(id)) {
                 continue;
             }
-            let sort = self.told(kind_of(heap, id));
-            if let Some((counts, came)) = counted.get_mut(&sort) {
+            let kind = self.told(kind_of(heap, id));
+            if let Some((counts, came)) = counted.get_mut(&kind) {
                 counts[steps] += 1;
                 self.diff.step(id).into_iter().for_each(|step| came[step] += 1);
             }
@@ -345,14 +345,14 @@ impl<'a> Course<'a> {
                 Some((*ty, text(*class)?, translation.sites[site.0 as usize]?, text(*label)?))
             };
             let there: HashMap<ObjectKind, ObjectKind> =
-                asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
+                asked.iter().filter_map(|kind| read(kind).map(|there| (there, *kind))).collect();
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
                 control.check_at(id.0 as usize)?;
                 if !types.contains(&earlier.ty(id)) {
                     continue;
                 }
-                let sort = there.get(&self.told(kind_of(earlier, id)));
-                if let Some((counts, _)) = sort.and_then(|sort| counted.get_mut(sort)) {
+                let kind = there.get(&self.told(kind_of(earlier, id)));
+                if let Some((counts, _)) = kind.and_then(|kind| counted.get_mut(kind)) {
                     counts[dump] += 1;
                 }
             }
@@ -361,14 +361,14 @@ impl<'a> Course<'a> {
     }
 
     /// What goes from point to point, as from a list of the latest to an index of all, comes to each of them in one step only: such points,
-    /// which hold most of one sort, as one, at the nearest object that holds them all, or else at the one that took in the most.
+    /// which hold most of one kind, as one, at the nearest object that holds them all, or else at the one that took in the most.
     fn joined(&self, places: Vec<(AccumulationPoint, Accumulation)>) -> Vec<(AccumulationPoint, Accumulation)> {
         let mut by_kind: HashMap<ObjectKind, Vec<(AccumulationPoint, Accumulation)>> = HashMap::new();
         for (anchor, place) in places {
-            let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
-            let main = main.map(|(sort, _)| *sort).filter(is_told);
-            if let Some(sort) = main.map(|sort| self.told(sort)).filter(|_| self.is_lacking(&place)) {
-                by_kind.entry(sort).or_default().push((anchor, place));
+            let main = place.content.iter().max_by_key(|(kind, content)| (content.retained, **kind));
+            let main = main.map(|(kind, _)| *kind).filter(is_told);
+            if let Some(kind) = main.map(|kind| self.told(kind)).filter(|_| self.is_lacking(&place)) {
+                by_kind.entry(kind).or_default().push((anchor, place));
             }
         }
         let mut joined = Vec::new();
@@ -401,7 +401,7 @@ impl<'a> Course<'a> {
         common.first().copied()
     }
 
-    /// What a sort is told by: where objects were moved their lines are lost.
+    /// What a kind is told by: where objects were moved their lines are lost.
     fn told(&self, (ty, class, site, label): ObjectKind) -> ObjectKind {
         (ty, class, if self.has_unmatched { SiteId::NONE } else { site }, label)
     }
@@ -490,8 +490,8 @@ impl<'a> Course<'a> {
             let sum: f64 = place
                 .content
                 .iter()
-                .map(|(sort, content)| {
-                    parts.get(&self.told(*sort)).map_or(1.0, |part| part[step]) * content.count as f64
+                .map(|(kind, content)| {
+                    parts.get(&self.told(*kind)).map_or(1.0, |part| part[step]) * content.count as f64
                 })
                 .sum();
             if count == 0 { 1.0 } else { sum / count as f64 }

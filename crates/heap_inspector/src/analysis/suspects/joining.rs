@@ -15,10 +15,10 @@ use crate::symbols::Symbol;
 use crate::{Result, sort};
 use hashbrown::HashMap;
 
-/// What of a sort of objects a list's elements have in common.
+/// What of a kind of objects a list's elements have in common.
 pub(super) type ElementKind = (Type, Symbol);
 
-/// For each of the places, which ascend, the one that it is taken for. `held` tells what sorts the place holds, and is asked at most once
+/// For each of the places, which ascend, the one that it is taken for. `held` tells what kinds the place holds, and is asked at most once
 /// of each, in order.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub(super) fn joined(
     control: &Control<'_>,
 ) -> Result<Vec<NodeId>> {
     let mut joined = climbed(heap, tree, places, held, control)?;
-    // Brothers are places of one sort under one object, or under several of one sort that one object holds.
+    // Brothers are places of one kind under one object, or under several of one kind that one object holds.
     for levels in 1..=2 {
         let brothers = Brothers { heap, tree, levels };
         let moved = brothers.moved(&joined, control)?;
@@ -126,7 +126,7 @@ impl Brothers<'_> {
     }
 
     /// What brothers have in common, beside their holder.
-    fn sorts(&self, place: NodeId) -> (ObjectKind, Option<ObjectKind>) {
+    fn kinds(&self, place: NodeId) -> (ObjectKind, Option<ObjectKind>) {
         let between = self.tree.above(place).filter(|_| self.levels > 1);
         (kind_of(self.heap, place), between.map(|id| kind_of(self.heap, id)))
     }
@@ -145,13 +145,13 @@ impl Brothers<'_> {
             if brothers.len() <= FEW {
                 continue;
             }
-            let mut sorts: HashMap<_, usize> = HashMap::new();
+            let mut kinds: HashMap<_, usize> = HashMap::new();
             for (step, place) in brothers.iter().enumerate() {
                 control.check_at(step)?;
-                *sorts.entry(self.sorts(*place)).or_default() += 1;
+                *kinds.entry(self.kinds(*place)).or_default() += 1;
             }
             room(&mut moved, brothers.len())?;
-            let many = brothers.iter().filter(|place| sorts[&self.sorts(**place)] > FEW);
+            let many = brothers.iter().filter(|place| kinds[&self.kinds(**place)] > FEW);
             moved.extend(many.filter_map(|place| Some((*place, self.holder(*place)?))));
         }
         moved.sort_unstable();
@@ -177,8 +177,8 @@ mod tests {
             held[above % node].push(address(node));
         }
         let mut lines = format!("{{\"type\":\"ROOT\", \"root\":\"vm\", \"references\":[{}]}}\n", address(0));
-        for (node, ((_, sort), held)) in nodes.iter().zip(held).enumerate() {
-            let (ty, class) = [("OBJECT", 8), ("OBJECT", 16), ("STRUCT", 8), ("ARRAY", 8)][sort % 4];
+        for (node, ((_, kind), held)) in nodes.iter().zip(held).enumerate() {
+            let (ty, class) = [("OBJECT", 8), ("OBJECT", 16), ("STRUCT", 8), ("ARRAY", 8)][kind % 4];
             let (address, held) = (address(node), held.join(", "));
             writeln!(lines, "{{\"address\":{address}, \"type\":\"{ty}\", \"class\":\"0x{class:x}\", \"references\":[{held}], \"memsize\":40}}").unwrap();
         }
@@ -202,8 +202,8 @@ mod tests {
             let told = |place: NodeId| {
                 let way = std::iter::successors(Some(place), |at| tree.above(*at));
                 let way: Vec<NodeId> = way.take(levels + 1).collect();
-                let sorts: Vec<ObjectKind> = way[..way.len() - 1].iter().map(|at| kind_of(heap, *at)).collect();
-                (way.len() == levels + 1).then(|| (way[levels], sorts))
+                let kinds: Vec<ObjectKind> = way[..way.len() - 1].iter().map(|at| kind_of(heap, *at)).collect();
+                (way.len() == levels + 1).then(|| (way[levels], kinds))
             };
             let all: HashSet<NodeId> = joined.iter().copied().collect();
             let mut counts: HashMap<_, usize> = HashMap::new();
@@ -225,16 +225,16 @@ mod tests {
             every in 1usize..4,
         ) {
             // Of few parents, so that some have many children.
-            let nodes: Vec<_> = nodes.into_iter().map(|(above, sort)| (above / wide, sort)).collect();
+            let nodes: Vec<_> = nodes.into_iter().map(|(above, kind)| (above / wide, kind)).collect();
             let heap = heap(&nodes);
             let tree = Tree::new(&heap, &Control::default()).unwrap();
             let places: Vec<NodeId> = heap.nodes().step_by(every).collect();
-            let sorts = |place: &NodeId| -> Vec<ElementKind> {
+            let kinds = |place: &NodeId| -> Vec<ElementKind> {
                 let children = tree.children().unwrap();
                 let below = children.of(crate::graph::dominators::Dominator::Node(*place));
                 below.map(|id| (kind_of(&heap, id).0, kind_of(&heap, id).1)).collect()
             };
-            let held: Vec<Vec<ElementKind>> = places.iter().map(sorts).collect();
+            let held: Vec<Vec<ElementKind>> = places.iter().map(kinds).collect();
             let found = joined(&heap, &tree, &places, |at, kinds| kinds.extend(&held[at]), &Control::default()).unwrap();
             prop_assert_eq!(found, plain(&heap, &tree, &places, &held));
         }

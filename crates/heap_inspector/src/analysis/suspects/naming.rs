@@ -110,7 +110,7 @@ pub(super) fn name(
             let path = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
             let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
             let strings = match (id, main.map(|content| kind_of(heap, content.sample))) {
-                (Some(id), Some(sort)) if sort.0 == Type::String => evidence::strings(heap, children, id, sort),
+                (Some(id), Some(kind)) if kind.0 == Type::String => evidence::strings(heap, children, id, kind),
                 _ => Vec::new(),
             };
             let sample = match main {
@@ -177,8 +177,8 @@ pub(super) fn name(
             }
             None => (sample, class, count, None),
         };
-        let of_sort = found.pile.as_ref().map(|pile| pile.sample).or(main.map(|content| content.sample));
-        let sort = of_sort.map(|id| kind_of(heap, id));
+        let of_kind = found.pile.as_ref().map(|pile| pile.sample).or(main.map(|content| content.sample));
+        let kind = of_kind.map(|id| kind_of(heap, id));
         let line = Line::of(labels, place, sample, path, holder_id);
         let held = normalised.of(id.unwrap_or(sample))?;
         let piled = id.and_then(|id| piled_class(heap, tree, labels, id));
@@ -206,7 +206,7 @@ pub(super) fn name(
             is_known: None,
             accumulation_point_count: 1 + place.others.len() as u64,
             rank: place.rank,
-            grown: place.grown(sort, count),
+            grown: place.grown(kind, count),
             freed: None,
             normalised_path,
             confidence,
@@ -261,9 +261,9 @@ fn pile(
     type Held = (u64, u64, NodeId);
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
     for target in std::iter::once(&id).chain(&place.others).flat_map(|id| heap.targets(*id)) {
-        let sort = kind_of(heap, target);
-        if came(target) && place.content.contains_key(&sort) {
-            let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));
+        let kind = kind_of(heap, target);
+        if came(target) && place.content.contains_key(&kind) {
+            let entry = held.entry((kind.0, kind.1)).or_insert((0, 0, target));
             entry.0 += 1;
             entry.1 += tree.retained(target);
         }
@@ -393,7 +393,7 @@ fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> 
             commonest(same.filter_map(|(_, stack, count)| Some((labels.innermost_location(*stack)?, *count))))?;
         Some((app, innermost))
     };
-    of(&|sort| *sort == (ty, class)).or_else(|| of(&|_| true))
+    of(&|kind| *kind == (ty, class)).or_else(|| of(&|_| true))
 }
 
 /// The line of the app that allocated a point, or else what is nearest above it, up to its holder.
@@ -462,15 +462,15 @@ const LOOKS: u32 = 20_000;
 fn main_content(labels: &Labels<'_>, place: &Accumulation, anchor: Option<Type>) -> Option<Content> {
     let mut best: Option<(u8, Content)> = None;
     let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
-    // An array, hash or string grows itself; in another object it is many sorts of things that came.
+    // An array, hash or string grows itself; in another object it is many kinds of things that came.
     let grows = anchor.is_none_or(|ty| matches!(ty, Type::Array | Type::Hash | Type::String | Type::Data | Type::File));
     if most * 4 < place.total() && grows {
         return None;
     }
-    for (sort, content) in &place.content {
+    for (kind, content) in &place.content {
         let class = labels.class_name(content.sample);
         let rank = match class.as_str() {
-            _ if sort.0 == Type::Iclass || labels.is_metaclass(content.sample) => 0,
+            _ if kind.0 == Type::Iclass || labels.is_metaclass(content.sample) => 0,
             // What a Ruby programmer does not see.
             class if class.starts_with('(') => 0,
             _ if (content.retained as f64) < MAIN_PART * most as f64 => 0,

@@ -68,7 +68,7 @@ pub(in crate::analysis) struct Accumulation {
     pub(super) rank: (u8, u64),
     /// The bytes that came in all steps, where `steps` has by how much it grew.
     pub(super) came: u64,
-    /// By sort, which part of the objects that came is growth, where some were given back and it is known.
+    /// By kind, which part of the objects that came is growth, where some were given back and it is known.
     pub(super) kept: HashMap<ObjectKind, f64>,
 }
 
@@ -95,12 +95,12 @@ impl Accumulation {
         }
     }
 
-    /// Of how many of its objects, those of a sort, it is growth that they came: as the sort tells, or else the bytes.
-    pub(super) fn grown(&self, sort: Option<ObjectKind>, count: u64) -> u64 {
+    /// Of how many of its objects, those of a kind, it is growth that they came: as the kind tells, or else the bytes.
+    pub(super) fn grown(&self, kind: Option<ObjectKind>, count: u64) -> u64 {
         if !self.gave_back() {
             return count;
         }
-        let part = sort.and_then(|sort| self.kept.get(&sort).copied());
+        let part = kind.and_then(|kind| self.kept.get(&kind).copied());
         (count as f64 * part.unwrap_or_else(|| self.total() as f64 / self.came as f64)).round() as u64
     }
 
@@ -114,13 +114,13 @@ impl Accumulation {
         for (stack, count) in other.stacks {
             *self.stacks.entry(stack).or_default() += count;
         }
-        other.content.into_iter().for_each(|(sort, content)| self.take(sort, content));
+        other.content.into_iter().for_each(|(kind, content)| self.take(kind, content));
         self.others.extend(other.others);
     }
 
-    /// Adds objects of one sort.
-    pub(super) fn take(&mut self, sort: ObjectKind, content: Content) {
-        self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
+    /// Adds objects of one kind.
+    pub(super) fn take(&mut self, kind: ObjectKind, content: Content) {
+        self.content.entry(kind).or_insert_with(|| Content::new(content.sample)).add(content);
     }
 
     /// How sure it is that it leaks, and why; not at all where nothing was said.
@@ -145,14 +145,14 @@ impl Accumulation {
     pub(super) fn fold_untraced(&mut self) {
         let untraced: Vec<ObjectKind> =
             self.content.keys().filter(|(.., site, _)| *site == SiteId::NONE).copied().collect();
-        for sort in untraced {
+        for kind in untraced {
             let is_like =
-                |other: &ObjectKind| (other.0, other.1, other.3) == (sort.0, sort.1, sort.3) && other.2 != sort.2;
+                |other: &ObjectKind| (other.0, other.1, other.3) == (kind.0, kind.1, kind.3) && other.2 != kind.2;
             let traced = self.content.iter().filter(|(other, _)| is_like(other));
             let Some(to) = traced.max_by_key(|(other, content)| (content.retained, **other)).map(|(to, _)| *to) else {
                 continue;
             };
-            if let (Some(from), Some(to)) = (self.content.remove(&sort), self.content.get_mut(&to)) {
+            if let (Some(from), Some(to)) = (self.content.remove(&kind), self.content.get_mut(&to)) {
                 to.add(Content { since: to.since, ..from });
             }
         }
@@ -199,16 +199,16 @@ pub(in crate::analysis) fn places(
                 place.joint.resize(steps, 0);
                 place.steps[step] = place.steps[step].saturating_add(heap.bytes(id));
                 place.joint[step] = place.joint[step].saturating_add(if is_alone { 0 } else { heap.bytes(id) });
-                let sort = kind_of(heap, id);
+                let kind = kind_of(heap, id);
                 // A list holds its own kind: what the first element retains is not counted again for the second.
                 let is_inside = match tree.dominator(id) {
-                    Dominator::Node(by) => diff.step(by).is_some() && kind_of(heap, by) == sort,
+                    Dominator::Node(by) => diff.step(by).is_some() && kind_of(heap, by) == kind,
                     _ => false,
                 };
                 let retained = if is_inside { 0 } else { tree.retained(id) };
                 let content = Content { sample: id, count: 1, retained, since: properties.generation, bins: 0 };
-                place.take(sort, content);
-                place.add_stack(sort, properties.stack)?;
+                place.take(kind, content);
+                place.add_stack(kind, properties.stack)?;
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {

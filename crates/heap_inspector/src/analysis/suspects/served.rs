@@ -75,9 +75,9 @@ pub(super) fn unserved(
             let mut place = Accumulation::default();
             for id in &held {
                 let one = Content { count: 1, retained: tree.retained(*id), ..Content::new(*id) };
-                let sort = kind_of(heap, *id);
-                place.take(sort, one);
-                place.add_stack(sort, heap.stack(*id))?;
+                let kind = kind_of(heap, *id);
+                place.take(kind, one);
+                place.add_stack(kind, heap.stack(*id))?;
                 place.bytes = place.bytes.saturating_add(one.retained);
             }
             let why = format!(

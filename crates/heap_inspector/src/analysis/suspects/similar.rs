@@ -45,7 +45,7 @@ pub(super) fn alike(
 ) -> Result<Vec<Vec<AccumulationPoint>>> {
     type Class = (Type, Symbol);
     let class = |place: &Accumulation| -> Option<Class> {
-        let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort))?;
+        let main = place.content.iter().max_by_key(|(kind, content)| (content.retained, **kind))?;
         let (ty, class, ..) = kind_of(heap, main.1.sample);
         Some((ty, class))
     };

@@ -88,9 +88,9 @@ pub(super) fn before(
         let is_inside = matches!(tree.dominator(*id), Dominator::Node(by) if by_node.contains_key(&by));
         let retained = if is_inside { 0 } else { tree.retained(*id) };
         let place = places.entry(anchor).or_default();
-        let sort = kind_of(heap, *id);
+        let kind = kind_of(heap, *id);
         let content = Content { count: 1, retained, since: heap.properties(*id).generation, ..Content::new(*id) };
-        place.take(sort, content);
+        place.take(kind, content);
         place.bytes = place.bytes.saturating_add(retained);
     }
     let threads = threads(heap);

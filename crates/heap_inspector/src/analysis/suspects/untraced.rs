@@ -77,9 +77,9 @@ fn by_doubt(
         let doubt = if is_of_ruby(heap, &labels, &origins, &way(anchor)) {
             Some("Ruby's own library holds many objects of one kind")
         } else {
-            let is_at_once = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
+            let is_at_once = place.content.iter().max_by_key(|(kind, content)| (content.retained, **kind));
             let is_at_once =
-                is_at_once.zip(anchor.node()).is_some_and(|((sort, _), id)| is_side_by_side(heap, tree, id, *sort));
+                is_at_once.zip(anchor.node()).is_some_and(|((kind, _), id)| is_side_by_side(heap, tree, id, *kind));
             is_at_once.then_some("it holds many objects of one kind, side by side as if they were made in one go")
         };
         let weight = if doubt.is_some() { place.bytes / DOUBTFUL } else { place.bytes };
@@ -117,10 +117,10 @@ fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId
     }
 }
 
-/// Whether the objects of a sort that a place refers to lie as close together as what each of them holds takes, as they do where they
+/// Whether the objects of a kind that a place refers to lie as close together as what each of them holds takes, as they do where they
 /// were made one after another and nothing else in between.
-fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) -> bool {
-    let objects: Vec<NodeId> = heap.targets(place).filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
+fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, kind: ObjectKind) -> bool {
+    let objects: Vec<NodeId> = heap.targets(place).filter(|id| kind_of(heap, *id) == kind).take(NEIGHBOURS).collect();
     let is_near = |pair: &&[NodeId]| {
         let slots = tree.retained_count(pair[0]).max(tree.retained_count(pair[1]));
         heap.address(pair[0]).abs_diff(heap.address(pair[1])) <= 3 * SLOT * slots
@@ -279,7 +279,7 @@ impl Held {
         let content = &mut accumulation.content;
         content.retain(|_, content| content.count > FEW_OBJECTS);
         content.shrink_to_fit();
-        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
+        // What the objects of one kind hold are often those of another; only what the place holds itself adds up.
         let most = content.values().map(|content| content.retained).max().unwrap_or(0);
         let mut own = 0u64;
         for (step, id) in children.of(Dominator::Node(place)).enumerate().filter(|_| !content.is_empty()) {
@@ -332,7 +332,7 @@ impl Ranked {
     }
 }
 
-/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; and its number
+/// By node, the nearest object above in the dominator tree, of another kind where it may be an element of a linked list; and its number
 /// in the search.
 fn holders(heap: &Heap, tree: &Tree, children: &Children, control: &Control<'_>) -> Result<(Links, Vec<u32>)> {
     let (mut holders, mut numbers) = (Links::new(heap.object_count())?, filled(u32::MAX, heap.object_count())?);
