@@ -1,6 +1,6 @@
-//! Places that are one to a programmer: those with one normalised path, as each of many tenants' lists is.
+//! Accumulation points that are one to a programmer: those with one normalised path, as each of many tenants' lists is.
 //!
-//! They are looked for before places are ranked ([`alike`]), since many that are small each may be more than one that is not; and once more
+//! They are looked for before points are ranked ([`alike`]), since many that are small each may be more than one that is not; and once more
 //! among the suspects ([`as_one`]), whose classes are known then.
 
 use super::Suspect;
@@ -22,8 +22,8 @@ use hashbrown::HashMap;
 /// So many more suspects than are asked for are looked at, since some are similar.
 pub(super) const SIMILAR: usize = 20;
 
-/// Whether a place is one of many by what it is held by: in a list, or by an object that has but one such place. Two variables of one object
-/// are two places, and so are two constants.
+/// Whether a point is one of many by what it is held by: in a list, or by an object that has but one such point. Two variables of one object
+/// are two points, and so are two constants.
 fn is_one_of_many(heap: &Heap, holder: NodeId, held: usize) -> bool {
     match heap.ty(holder) {
         Type::Class | Type::Module => false,
@@ -32,7 +32,7 @@ fn is_one_of_many(heap: &Heap, holder: NodeId, held: usize) -> bool {
     }
 }
 
-/// The places with one normalised path that hold objects of one class, two or more each; of each the one that holds the most is the first.
+/// The points with one normalised path that hold objects of one class, two or more each; of each the one that holds the most is the first.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
@@ -40,20 +40,20 @@ pub(super) fn alike(
     heap: &Heap,
     tree: &Tree,
     shortest_paths: &ShortestPaths,
-    places: &HashMap<AccumulationPoint, Accumulation>,
+    accumulations: &HashMap<AccumulationPoint, Accumulation>,
     control: &Control<'_>,
 ) -> Result<Vec<Vec<AccumulationPoint>>> {
     type Class = (Type, Symbol);
-    let class = |place: &Accumulation| -> Option<Class> {
-        let main = place.content.iter().max_by_key(|(kind, content)| (content.retained, **kind))?;
+    let class = |accumulation: &Accumulation| -> Option<Class> {
+        let main = accumulation.content.iter().max_by_key(|(kind, content)| (content.retained, **kind))?;
         let (ty, class, ..) = kind_of(heap, main.1.sample);
         Some((ty, class))
     };
     let is_holder =
         |id: &NodeId| matches!(heap.ty(*id), Type::Array | Type::Hash | Type::Object | Type::Struct | Type::Data);
-    let held = places.iter().filter_map(|(anchor, place)| {
+    let held = accumulations.iter().filter_map(|(anchor, accumulation)| {
         let id = anchor.node().filter(is_holder)?;
-        Some((id, shortest_paths.parent(id)?, class(place)?))
+        Some((id, shortest_paths.parent(id)?, class(accumulation)?))
     });
     let mut found: Vec<(NodeId, NodeId, Class)> = held.collect();
     control.check()?;
@@ -74,7 +74,7 @@ pub(super) fn alike(
             groups.entry((path, class)).or_default().push(id);
         }
     }
-    let total = |id: &NodeId| places[&AccumulationPoint::Node(*id)].total();
+    let total = |id: &NodeId| accumulations[&AccumulationPoint::Node(*id)].total();
     let mut groups: Vec<Vec<NodeId>> = groups.into_values().filter(|group| group.len() > 1).collect();
     for group in &mut groups {
         control.check()?;

@@ -833,7 +833,7 @@ fn many_small_places_of_one_dump_are_one() {
     let found = suspects(&[tenants(|_| 0..12, 600)]);
     let told: Vec<(&str, u64, u64)> =
         found.iter().map(|one| (&one.holder[..], one.accumulation_point_count, one.count)).collect();
-    // The register's tenants are one place above that; the other list holds a fourth.
+    // The register's tenants are one point above that; the other list holds a fourth.
     assert_eq!(told, [("App", 1, TENANTS), ("List", TENANTS, 2400), ("Other", 1, 600)]);
 }
 
