@@ -3,10 +3,10 @@
 # A shop with a leak, small but of the usual sort: `ruby examples/leaky.rb DUMP...` answers 2,000 requests, then writes a dump, for each.
 #
 # Each request wants to hear when the catalog changes, and nobody takes its listener back. A block keeps `self` and every
-# local variable in sight, used or not, so a list of a few procs holds every request ever answered, its basket and the page
+# local variable in scope, used or not, so a list of a few procs holds every request ever answered, its basket and the page
 # that was sent.
 require "objspace"
-ObjectSpace.trace_object_allocations_start # before the code in question runs, or its objects have no birthplace
+ObjectSpace.trace_object_allocations_start # before the code in question runs, or where its objects are allocated is not known
 
 # What the shop sells: larger than the leak at first, but it does not grow.
 module Catalog

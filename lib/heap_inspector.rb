@@ -2,7 +2,7 @@
 
 require_relative "heap_inspector/version"
 
-# Reads and explains Ruby heap dumps: what `ObjectSpace.dump_all` of any Ruby from 2.1 on wrote, plain or packed with gzip, zstd or
+# Reads and explains Ruby heap dumps: what `ObjectSpace.dump_all` of any Ruby from 2.1 on wrote, plain or compressed with gzip, zstd or
 # lz4.
 #
 # Loading this file loads nothing of the extension; the first call does.
@@ -165,7 +165,7 @@ module HeapInspector
   private_constant :TracerStatus, :Tracing, :TrimRequest, :Uncollected, :Where, :WholeFile, :Work, :WorkStatus
 
   # Reads a dump into memory, on all cores and without holding other Ruby threads up. It takes memory for about a sixth of the
-  # unpacked dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
+  # uncompressed dump's bytes. Ctrl-C, `Thread#kill` and `Timeout` end the work as they end any other.
   #
   # @param source [String, Pathname, IO, #to_path, #read] a file's path; or an open file, pipe or socket, read from where Ruby code
   #   would read on; or any object with `read(length)`, as StringIO has, which
@@ -181,7 +181,7 @@ module HeapInspector
   #   app's, and nothing else. By default those of `HEAP_INSPECTOR_APP`, or all files that are in no gem and not Ruby's own.
   # @return [Heap]
   # @raise [FormatError] if it is no heap dump; if `strict`, also where one is damaged. The message begins with the file's name.
-  # @raise [CompressionError] if it is packed in a way that cannot be read
+  # @raise [CompressionError] if it is compressed in a way that cannot be read
   # @raise [SystemCallError] if the file cannot be read: `Errno::ENOENT`, `Errno::EACCES`, `Errno::EISDIR`, ...
   # @raise [ArgumentError, TypeError] if an argument cannot be understood
   # @raise [NoMemoryError] if the process may not have as much memory as it takes, here and wherever a heap is asked
@@ -208,7 +208,7 @@ module HeapInspector
     Diff.of(dumps.size == 1 && dumps.first.is_a?(Array) ? dumps.first : dumps, **options)
   end
 
-  # Says whether a leak is mended: growth by path in dumps from before a fix and in others from after it, for each request or whatever both
+  # Says whether a leak is fixed: growth by path in dumps from before a fix and in others from after it, for each request or whatever both
   # processes counted ({count}), else for each second. Each series wants three dumps or more of one process at work, oldest first; the two
   # may be of other processes and deploys.
   #
@@ -426,7 +426,7 @@ module HeapInspector
   def self.count(name, number = 1)
     main_ractor!(:count)
     name = word(name, "a name")
-    raise ArgumentError, "a number of times is no less than 0, got #{number.inspect}" unless number.is_a?(Integer) && number >= 0
+    raise ArgumentError, "expected a number of times, 0 or more, got #{number.inspect}" unless number.is_a?(Integer) && number >= 0
 
     Work.add(name.to_sym, number)
   end
@@ -483,12 +483,13 @@ module HeapInspector
   # @param output [String, Pathname, IO] a path, or where to write to
   # @param gc [Boolean] whether to collect garbage first, so that only what is held is dumped
   # @param compression [Symbol, nil, false] `:zstd`, `:gzip` or `:plain`; by default what the path's end asks for, zstd for an IO
-  # @param redact [Boolean] whether to replace the values of strings by others of their length
+  # @param redact [Boolean] whether to replace the values of strings and floats by others of their length; symbols, names and keys of hashes
+  #   that are numbers stay
   # @param timeout [Numeric] seconds after which to give up
   # @param force [Boolean] whether to go on where memory or disk look too small
   # @param progress [#call, nil] called now and then with the bytes written and nil; what it raises ends the dump
   # @param dumper [Symbol, nil] `:native` or `:ruby`; by default the native one, and where it cannot be or breaks Ruby's
-  # @param format [Symbol] `:ndjson`, which other tools read, or `:heap`: columns, packed, several times faster to write and to open;
+  # @param format [Symbol] `:ndjson`, which other tools read, or `:heap`: columns, compressed, several times faster to write and to open;
   #   `heap_inspector convert` makes the one of the other. Where Ruby's own dumper takes the dump it is `:ndjson`
   # @return [DumpFile]
   # @raise [DumpError] if it cannot be taken; this process is not affected
@@ -560,7 +561,7 @@ module HeapInspector
   # @param every [Numeric] seconds between two looks
   # @param cool_down [Numeric] seconds
   # @param gc [Boolean] whether to collect garbage first
-  # @param redact [Boolean] whether to replace the values of strings
+  # @param redact [Boolean] whether to replace the values of strings and floats, as for {dump}
   # @param timeout [Numeric] seconds after which to give up
   # @param force [Boolean] whether to go on where memory or disk look too small
   # @return [void]
@@ -637,12 +638,12 @@ module HeapInspector
 
   # What stands in dumps must be short, and text.
   def self.word(word, what)
-    raise TypeError, "#{what} is a Symbol or String, not #{word.inspect}" unless [Symbol, String].include?(word.class)
+    raise TypeError, "#{what}: expected a Symbol or String, got #{word.inspect}" unless [Symbol, String].include?(word.class)
 
     text = word.to_s.dup
     raise ArgumentError, "#{what} has 1 to 60 letters" unless text.length.between?(1, 60)
     unless text.encoding.ascii_compatible? && text.force_encoding(Encoding::UTF_8).valid_encoding?
-      raise ArgumentError, "#{what} is text in UTF-8, got #{word.inspect}"
+      raise ArgumentError, "#{what}: expected text in UTF-8, got #{word.inspect}"
     end
 
     word.is_a?(Symbol) ? text.to_sym : text.freeze

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "English"
+require_relative "palette"
 
 namespace :docs do
   desc "Fail where a public Ruby method lacks a comment or a signature does not parse"
@@ -10,5 +11,20 @@ namespace :docs do
     abort "undocumented Ruby objects, see above" unless $CHILD_STATUS.success? && report.include?("100.00% documented")
 
     ruby "-rrbs", "-rrbs/cli", "-e", "RBS::CLI.new(stdout: $stdout, stderr: $stderr).run(ARGV)", "--", "-I", "sig", "validate", "--silent"
+  end
+
+  desc "Make docs/report.png anew, the page of the demo, with Chromium"
+  task :picture do
+    require "tmpdir"
+    Dir.mktmpdir do |folder|
+      ln_s File.expand_path("examples"), folder
+      dumps = %w[a.json b.json c.json]
+      command = [RbConfig.ruby, "-I#{File.expand_path("lib")}", File.expand_path("exe/heap_inspector")]
+      sh RbConfig.ruby, "examples/leaky.rb", *dumps, chdir: folder
+      sh(*command, "report", *dumps, "-o", "report.html", chdir: folder)
+      sh "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+         "--window-size=1100,860", "--virtual-time-budget=10000", "--screenshot=report.png", "file://#{folder}/report.html", chdir: folder
+      File.binwrite("docs/report.png", Palette.reduce(File.binread("#{folder}/report.png")))
+    end
   end
 end

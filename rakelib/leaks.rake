@@ -17,7 +17,7 @@ namespace :leaks do
 
       What `heap_inspector suspects` says of the programs in `spec/leaks/programs`, each of which leaks in its own way, or only looks
       as if it did (`none_…`). A program dumps its heap three times as it works. A leak is found where a suspect names holder, class and
-      line; the table has the place in the list, which with three dumps must be the first (or the second, for the lighter of two leaks)
+      line; the table has the rank in the list, which with three dumps must be the first (or the second, for the lighter of two leaks)
       and with the last dump alone one of the first #{Leaks::Verdict::FIRST}. Made by `rake leaks:table`, on Ruby #{RUBY_VERSION}.
 
       #{Leaks::Table.of(verdicts)}

@@ -95,12 +95,12 @@ RSpec.describe "A public method" do
   end
 
   it "takes exceptions that are text, and widths that are columns" do
-    expect { @heap.suspects(except: ["\xff"]) }.to raise_error(ArgumentError, /no text in UTF-8/)
+    expect { @heap.suspects(except: ["\xff"]) }.to raise_error(ArgumentError, /is not valid UTF-8/)
     File.binwrite("rules", "Order stuck \xff\n")
-    expect { @heap.suspects(rules: "rules") }.to raise_error(ArgumentError, /rules: no text in UTF-8/)
+    expect { @heap.suspects(rules: "rules") }.to raise_error(ArgumentError, /rules: not valid UTF-8/)
     expect { @heap.suspects(except: "a".encode("UTF-16LE")) }.to raise_error(ArgumentError, /ASCII-compatible/)
     [-1, 0, 1 << 64, "80"].each do |width|
-      expect { @heap.summary.to_s(width: width) }.to raise_error(ArgumentError, /\Awidth: is a number of columns/)
+      expect { @heap.summary.to_s(width: width) }.to raise_error(ArgumentError, /\Awidth: expected a number of columns/)
     end
     expect(@heap.summary.to_s(width: 1).lines.map { |line| line.chomp.size }.max).to eq(1)
   end

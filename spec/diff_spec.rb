@@ -172,10 +172,10 @@ RSpec.describe HeapInspector::Diff do
         file.write("# meant to be\nOrder # fine\n")
         [file, file.to_s].each { |path| expect(diff.suspects(except: path)).to be_empty }
         file.write("Or[der\n")
-        expect { diff.suspects(except: file) }.to raise_error(ArgumentError, /#{file}: "Or\[der" is no glob pattern/)
+        expect { diff.suspects(except: file) }.to raise_error(ArgumentError, /#{file}: "Or\[der" is not a glob pattern/)
         expect { diff.suspects(except: "#{folder}/missing") }.to raise_error(Errno::ENOENT, /missing/)
       end
-      expect { diff.suspects(except: ["[a"]) }.to raise_error(ArgumentError, /\Aexcept: "\[a" is no glob pattern/)
+      expect { diff.suspects(except: ["[a"]) }.to raise_error(ArgumentError, /\Aexcept: "\[a" is not a glob pattern/)
       expect { diff.suspects(except: [1]) }.to raise_error(TypeError, /a path or an Array of patterns/)
     end
   end

@@ -123,6 +123,34 @@ RSpec.describe "The documentation's commands" do
 
   after(:context) { FileUtils.rm_rf(@folder) }
 
+  # Numbers and addresses aside, and how the lines are broken.
+  plain = ->(text) { text.split.join(" ").gsub(/0x\h+/, "0x").gsub(/\d[\d,.]*/, "N").gsub(/N [KM]?i?B\b/, "N B") }
+
+  it "print what the first screen of the README shows" do
+    shown = pages.fetch("README.md")[%r{^\$ ruby examples/leaky\.rb a\.json b\.json c\.json\n\$ (heap_inspector suspects .*?)^```$}m, 1]
+    command, lines = shown.split("\n", 2)
+    out, status = Open3.capture2e("#{@folder}/bin/#{command}", chdir: @folder)
+    expect(status).to be_success, out
+    parts = lines.split(/^\.\.\.$/).map(&plain).reject(&:empty?)
+    expect(parts.join.length).to be > 400
+    rest = plain[out]
+    parts.each do |part|
+      expect(rest).to include(part)
+      rest = rest.split(part, 2).last
+    end
+  end
+
+  it "say of --redact what is kept, and not that it is left out" do
+    told = pages.slice("README.md", "SECURITY.md", "docs/production.md", "docs/dump-format.md", "docs/faq.md")
+    help = %w[redact dump].to_h { |name| [name, Open3.capture2e("#{@folder}/bin/heap_inspector", name, "--help").first] }
+    told.merge(help).each do |name, text|
+      about = text.split(/\n{2,}|^ *- /).grep(/redact|others\s+of\s+the(ir| same)\s+length/i).join("\n")
+      expect(about).to match(/symbols/i), name
+      expect(about).to match(/keys of\s+hashes|\[12\]/), name
+      expect(text).not_to match(/leaves values of strings, symbols/), name
+    end
+  end
+
   it "are many, and each reason not to run one is for some" do
     expect(commands.size).to be > 50
     expect(not_run.keys.reject { |pattern| commands.any? { |_, line| line.match?(pattern) } }).to eq([]), "reasons for nothing"

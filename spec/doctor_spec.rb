@@ -36,7 +36,7 @@ RSpec.describe "heap_inspector doctor" do
       found = findings(dump, folder, "#{folder}/none", environment: { "HEAP_INSPECTOR_DIR" => folder })
       expect(found["Folder"]).to include("ok" => false, "text" => "#{folder} is open to others (mode 755)")
       expect(found[dump]).to include("ok" => false, "text" => match(/others may read it \(mode 644\), .*is older than the dump/))
-      expect(found[folder]["text"]).to eq("is no file")
+      expect(found[folder]["text"]).to eq("is not a file")
       expect(found["#{folder}/none"]["text"]).to eq("No such file or directory")
       File.chmod(0o600, dump)
       File.unlink("#{dump}.hidx")

@@ -204,7 +204,7 @@ RSpec.describe "Exported files" do
   it "refuse what cannot be" do
     expect { exported("x", format: :pdf) }.to raise_error(ArgumentError, /format: :pdf is unknown; there are .*heapsnapshot/)
     expect { exported("x", format: :pprof, by: :class) }.to raise_error(ArgumentError, /by: :class is unknown/)
-    expect { exported("x", min: -1) }.to raise_error(ArgumentError, "min: is a number of bytes, not -1")
+    expect { exported("x", min: -1) }.to raise_error(ArgumentError, "min: expected bytes, got -1")
     expect { exported("x", format: :folded, sites: true) }.to raise_error(ArgumentError, /--sites is of heap snapshots/)
     expect { heap.export(nil) }.to raise_error(TypeError)
     expect { heap.export(path("nowhere/x")) }.to raise_error(Errno::ENOENT)

@@ -164,7 +164,7 @@ RSpec.describe HeapInspector::Heap do
     expect([shared.freed_memsize, shared.freed_count]).to eq [1060, 2]
     expect(shared.map { |steps| steps.map(&:label) }).to eq [["class Cache", "(STRING)"]]
     expect(shared.also_held_by).to contain_exactly(
-      have_attributes(holder: "Cache", holder_object: heap["0x7f0000000028"], reference: /\ACache .*→/, count: 1, places: 1)
+      have_attributes(holder: "Cache", holder_object: heap["0x7f0000000028"], reference: /\ACache .*→/, count: 1, referrer_count: 1)
     )
     expect(shared.also_held_by.first.to_s).to start_with("Cache (Cache ")
     expect(shared.to_s).to match(/^ *By +Cache \(Cache /)
@@ -173,10 +173,10 @@ RSpec.describe HeapInspector::Heap do
     expect([alone.to_a, alone.freed_count, alone.also_held_by]).to eq [[], 2, []]
     expect(alone.to_s).to include("it would be freed")
     expect([heap.paths_to("0x7f00000000a0").freed_memsize, heap.paths_to("0x7f0000000078", without: "Cache").freed_memsize]).to eq [nil, 40]
-    expect { heap.paths_to("0x7f00000000a0", without: "Nobody") }.to raise_error(ArgumentError, /is no address, fingerprint, class/)
+    expect { heap.paths_to("0x7f00000000a0", without: "Nobody") }.to raise_error(ArgumentError, /is not an address, fingerprint, class/)
     expect { heap.paths_to("0x7f00000000a0", without: 7) }.to raise_error(TypeError)
     expect { heap.paths_to(where: { type: :string }, without: "Cache") }.to raise_error(ArgumentError, /paths to one object/)
-    expect { heap.paths_to("0x7f00000000a0", without: "Cache", limit: 2) }.to raise_error(ArgumentError, /limit: is no choice/)
+    expect { heap.paths_to("0x7f00000000a0", without: "Cache", limit: 2) }.to raise_error(ArgumentError, /limit: cannot be given/)
   end
 
   it "tells garbage from what is alive" do
@@ -202,7 +202,7 @@ RSpec.describe HeapInspector::Heap do
 
   it "names what is not there" do
     expect { heap.find("0x1") }.to raise_error(HeapInspector::ObjectNotFound, /no object at 0x1/)
-    expect { heap.find("zz") }.to raise_error(ArgumentError, /no address/)
+    expect { heap.find("zz") }.to raise_error(ArgumentError, /"zz" is not an address/)
     expect { heap.find(-1) }.to raise_error(ArgumentError)
     expect { heap.find(nil) }.to raise_error(TypeError)
     expect { heap.dominators("0x1") }.to raise_error(HeapInspector::ObjectNotFound)

@@ -90,11 +90,11 @@ RSpec.describe "A known leak of a gem" do
 
   before(:context) do
     @folder = Dir.mktmpdir("hi")
-    leaks.each do |gem, (leaky, mended, classes, request)|
+    leaks.each do |gem, (leaky, fixed, classes, request)|
       need("concurrent") if gem == "activerecord"
       told(<<~RUBY)
         #{classes}
-        { "leaky" => #{leaky.inspect}, "mended" => #{mended.inspect} }.each do |name, version|
+        { "leaky" => #{leaky.inspect}, "fixed" => #{fixed.inspect} }.each do |name, version|
           Gem.loaded_specs[#{gem.inspect}] = Gem::Specification.new(#{gem.inspect}, version)
           Process.wait(fork do
             3.times do |round|
@@ -114,10 +114,10 @@ RSpec.describe "A known leak of a gem" do
     HeapInspector.diff(*dumps, index: false).suspects.first
   end
 
-  leaks.each do |gem, (leaky, mended)|
-    it "is told of #{gem} #{leaky}, and not of #{mended}" do
+  leaks.each do |gem, (leaky, fixed)|
+    it "is told of #{gem} #{leaky}, and not of #{fixed}" do
       expect(suspect(gem, "leaky").known_leak).to match(/\A#{gem} .*\(#{Regexp.escape(leaky)} is loaded\): .*; https:/)
-      expect(suspect(gem, "mended").known_leak).to be_nil
+      expect(suspect(gem, "fixed").known_leak).to be_nil
     end
   end
 end

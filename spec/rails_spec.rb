@@ -212,7 +212,23 @@ RSpec.describe "In a Rails app" do
     expect(out).to include("STRING")
     tasks = rake("-T", "heap:").first.scan(/^rake (heap:\w+)/).flatten
     questions = HeapInspector.const_get(:Questions)::LIST.map { |question| "heap:#{question[:name]}" }
-    expect(tasks).to match_array(%w[heap:dump heap:ps] + questions)
+    expect(tasks).to match_array(%w[heap:dump heap:ps heap:fleet heap:convert heap:redact] + questions)
+  end
+
+  it "has rake tasks for what is no question, which take the command's words and give its exit code" do
+    Dir.mktmpdir do |folder|
+      copy = File.join(folder, "copy.json")
+      expect(rake("heap:redact[#{Helpers::DUMP},#{copy}]", "--silent").last).to be_success
+      expect(HeapInspector.analyze(copy, index: false).object_count).to eq(HeapInspector.analyze(Helpers::DUMP, index: false).object_count)
+      _, err, status = rake("heap:convert[#{copy},#{folder}/lines.json]", "--silent")
+      expect([err, status.exitstatus]).to match([/is not a heap file/, 2])
+      _, err, status = rake("heap:fleet[#{folder}/none]", "--silent")
+      expect([err, status.exitstatus]).to match([/none/, 1])
+    end
+    %w[redact convert fleet].each do |name|
+      _, err, status = rake("heap:#{name}", "--silent")
+      expect([err, status.success?]).to match([/Usage: rake/, false])
+    end
   end
 
   it "loads next to nothing at boot, and neither arms nor traces unasked" do

@@ -151,8 +151,8 @@ RSpec.describe HeapInspector::Relation do
 
   it "names what is wrong, and what is right" do
     expect { heap.where(clas: "A") }.to raise_error(ArgumentError, /:clas is unknown; did you mean :class; there are/)
-    expect { heap.where(length: "long") }.to raise_error(ArgumentError, /length: a number or a range/)
-    expect { heap.where(reachable: 1) }.to raise_error(ArgumentError, /reachable: true or false/)
+    expect { heap.where(length: "long") }.to raise_error(ArgumentError, /length: expected a number or a range/)
+    expect { heap.where(reachable: 1) }.to raise_error(ArgumentError, /reachable: expected true or false/)
     expect { heap.where(memsize: 5..1) }.to raise_error(ArgumentError, /empty/)
     expect { heap.where(3) }.to raise_error(TypeError, /a Hash or a String/)
     expect { heap.objects.order(:memsiz) }.to raise_error(ArgumentError, /did you mean :memsize/)
@@ -194,7 +194,7 @@ RSpec.describe HeapInspector::Relation do
     expect(heap.strings.where.not(value: nil).count).to eq(texts.call(->(text) { text }).size)
     expect(heap.strings.order(memsize: :desc).where(value: /a/).ids).to eq(heap.strings.where(value: /a/).order(memsize: :desc).ids)
     expect(heap.where(value: "*").ids).to eq(addresses(all.select { |object| object["value"] == "*" }))
-    expect { heap.where(value: 3) }.to raise_error(ArgumentError, /value: a text, a Regexp or nil/)
+    expect { heap.where(value: 3) }.to raise_error(ArgumentError, /value: expected a String, a Regexp or nil/)
   end
 
   it "suggests what was meant where a name is misspelt and nothing has it" do
@@ -238,8 +238,8 @@ RSpec.describe HeapInspector::Relation do
     expect(two.order(:key).count.keys.map(&:first)).to eq(two.count.keys.map(&:first).sort)
     expect([groups.order(:count).frozen?, Ractor.shareable?(groups.order(:count).having(count: 1..))]).to eq([true, true])
     expect { groups.order(:memsiz) }.to raise_error(ArgumentError, /order: :memsiz is unknown; did you mean :memsize/)
-    expect { groups.having(count: "3") }.to raise_error(ArgumentError, /having: count: a number or a range/)
-    expect { groups.having(3) }.to raise_error(TypeError, /having is given a Hash/)
+    expect { groups.having(count: "3") }.to raise_error(ArgumentError, /having: count: expected a number or a range/)
+    expect { groups.having(3) }.to raise_error(TypeError, /having: expected a Hash, got/)
   end
 
   it "takes wrong arguments for what they are" do

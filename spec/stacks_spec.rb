@@ -47,7 +47,7 @@ RSpec.describe "stacks" do
     ENV["HEAP_INSPECTOR_APP"] = "/srv/other:#{rack}"
     expect(told[HeapInspector.analyze(dumps.first, index: false)]).to include("app", "other")
     expect(told[HeapInspector.analyze(dumps.first, index: false, app: ["/srv/app"])]).to include("app", "rack 3.0.8")
-    expect { HeapInspector.analyze(dumps.first, app: 3) }.to raise_error(TypeError, /app: is a folder/)
+    expect { HeapInspector.analyze(dumps.first, app: 3) }.to raise_error(TypeError, /app: expected a folder/)
   ensure
     ENV.delete("HEAP_INSPECTOR_APP")
   end

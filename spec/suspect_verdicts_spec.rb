@@ -26,8 +26,8 @@ RSpec.describe HeapInspector::Suspect do
   it "follows the rules of an app" do
     last = diff.suspects(rules: ["Order expected orders are for ever"]).first.verdicts.last
     expect(last).to have_attributes(verdict: :expected, reason: "orders are for ever", fault: nil)
-    expect { diff.suspects(rules: ["Order"]) }.to raise_error(ArgumentError, /rules: line 1: "Order" is no rule/)
-    expect { diff.suspects(rules: [1]) }.to raise_error(TypeError, /rules: is a path or an Array of rules/)
+    expect { diff.suspects(rules: ["Order"]) }.to raise_error(ArgumentError, /rules: line 1: "Order" is not a rule/)
+    expect { diff.suspects(rules: [1]) }.to raise_error(TypeError, /rules: expected a path or an Array of rules, got/)
   end
 
   it "has its path judged by the same rules as any other" do
@@ -39,7 +39,7 @@ RSpec.describe HeapInspector::Suspect do
     expect(heap.paths_to(order, rules: ["Order stuck it is shipped"]).verdicts.first.last).to have_attributes(
       verdict: :stuck, reason: "it is shipped", fault: :candidate
     )
-    expect { heap.paths_to(order, rules: ["Order"]) }.to raise_error(ArgumentError, /rules: line 1: "Order" is no rule/)
+    expect { heap.paths_to(order, rules: ["Order"]) }.to raise_error(ArgumentError, /rules: line 1: "Order" is not a rule/)
     expect { heap.paths_to(where: { class: "Order" }, rules: []) }.to raise_error(ArgumentError, /paths to one object/)
   end
 
@@ -52,11 +52,11 @@ RSpec.describe HeapInspector::Suspect do
       File.write(file, diff.suspects.to_json)
       expect(diff.suspects(known: file).first.known).to be(true)
     end
-    expect { diff.suspects(known: ["leak-1"]) }.to raise_error(ArgumentError, /"leak-1" is no fingerprint/)
+    expect { diff.suspects(known: ["leak-1"]) }.to raise_error(ArgumentError, /"leak-1" is not a fingerprint/)
   end
 
   it "says what cutting would free, and is left out by its fingerprint" do
-    expect(suspect).to have_attributes(places: 1, freed_memsize: 300 * 80, kept_count: 0, also_held_by: [],
+    expect(suspect).to have_attributes(accumulation_point_count: 1, freed_memsize: 300 * 80, kept_count: 0, also_held_by: [],
                                        also_held_by_more: 0)
     expect(diff.suspects(except: [suspect.fingerprint])).to be_empty
   end

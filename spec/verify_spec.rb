@@ -3,7 +3,7 @@
 require_relative "live/living"
 
 # Real programs before and after a fix, in processes of their own: one process loads the gem, and forks one for each series.
-RSpec.describe "Whether a leak is mended" do
+RSpec.describe "Whether a leak is fixed" do
   include Living
 
   # What a request does before a fix and after it, and what is right to say.
@@ -55,7 +55,7 @@ RSpec.describe "Whether a leak is mended" do
 
   def dumps(place, name) = Array.new(3) { |round| File.join(@folder, "#{place}-#{name}", "#{round}.json.zst") }
 
-  it "is told right of ten pairs, five of which are mended, two half and two not, and one leaks elsewhere" do
+  it "is told right of ten pairs, five of which are fixed, two half and two not, and one leaks elsewhere" do
     answers = pairs.each_with_index.to_h do |(name, _), place|
       found = HeapInspector.verify(dumps(place, "before"), dumps(place, "after"), index: false)
       [name, [found.outcome.to_s.tr("_", " "), *(found.details unless found.details.empty?)].join(": ")]

@@ -92,7 +92,7 @@ RSpec.describe "where:" do
       { memsize: 5...5 } => /empty/,
       { memsize: nil } => /memsize cannot be/,
       { class: Class.new } => /anonymous/,
-      { class: "[" } => /no glob pattern/,
+      { class: "[" } => /is not a glob pattern/,
       "clas=3" => /there are .*class/
     }.each do |where, message|
       expect { count(where) }.to raise_error(ArgumentError, message), where.inspect

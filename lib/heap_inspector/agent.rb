@@ -245,12 +245,12 @@ module HeapInspector
 
       def parse(line)
         request = JSON.parse(line, max_nesting: 4)
-        raise AgentError, "the request is no object" unless request.is_a?(Hash)
+        raise AgentError, "the request is not an object" unless request.is_a?(Hash)
         raise AgentError, "there is no such verb; there are #{VERBS.join(", ")}" unless VERBS.include?(request["verb"])
 
         request
       rescue JSON::ParserError, EncodingError
-        raise AgentError, "the request is no JSON"
+        raise AgentError, "the request is not JSON"
       end
 
       def answer(connection, request)

@@ -87,7 +87,7 @@ module HeapInspector
     # @return [String] folded stacks, a line each with the bytes alive
     def to_folded = @taken.render("folded")
 
-    # @return [String] bytes of pprof's form, packed by gzip
+    # @return [String] bytes of pprof's form, compressed by gzip
     def to_pprof = @taken.render("pprof")
 
     private

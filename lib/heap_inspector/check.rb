@@ -44,7 +44,7 @@ module HeapInspector
       @out.puts(table(rows))
       summarize(rows)
       broken = rows.count(&:broken)
-      @out.puts(broken.zero? ? "All within their limits." : "#{broken} above the limit. If that is meant: #{again}")
+      @out.puts(broken.zero? ? "All within their limits." : "#{broken} above the limit. If that is intended: #{again}")
       broken.zero? ? 0 : 1
     end
 
@@ -63,7 +63,7 @@ module HeapInspector
     rescue Errno::ENOENT
       raise Error, "#{@file} is missing; write it with #{again}"
     rescue Psych::Exception => e
-      raise Error, "#{@file} is no YAML: #{e.message}"
+      raise Error, "#{@file} is not valid YAML: #{e.message}"
     end
 
     # What the command's process says, or of several the one that has most.

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module HeapInspector
-  # How a dump is packed.
+  # How a dump is compressed.
   #
   # @api private
   module Compression

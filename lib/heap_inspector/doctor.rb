@@ -133,7 +133,7 @@ module HeapInspector
     def folder
       path = Folder.path
       stat = File.lstat(path)
-      wrong = if !stat.directory? then "is no folder"
+      wrong = if !stat.directory? then "is not a folder"
               elsif stat.uid != Process.euid then "is not this user's"
               elsif stat.mode.anybits?(0o077) then "is open to others (mode #{format("%o", stat.mode & 0o777)})"
               end
@@ -151,7 +151,7 @@ module HeapInspector
     def index(path)
       tried(path) do
         stat = File.stat(path)
-        next finding(path, "is no file", false) unless stat.file?
+        next finding(path, "is not a file", false) unless stat.file?
         next finding(path, "may not be read", false) unless File.readable?(path)
 
         is_closed = stat.mode.nobits?(0o077)

@@ -19,7 +19,7 @@ module HeapInspector
   # Takes one dump of this process, in a forked child; see {HeapInspector.dump}.
   #
   # The child has the heap as it was at the fork and only the thread that forked. It answers no signal, closes the server's descriptors,
-  # writes the line of {DumpMeta} and then the heap, which a native thread packs, and
+  # writes the line of {DumpMeta} and then the heap, which a native thread compresses, and
   # ends by `_exit`: nothing of the server's runs in it, no hook, no trap, no `at_exit`, and no finalizer, which might talk to a database
   # on the parent's connection. All of it is native, so that not even an exception leaves it.
   #
@@ -103,7 +103,7 @@ module HeapInspector
       @compression = compression
       @redact = redact ? true : false
       @timeout = Float(timeout)
-      raise ArgumentError, "a timeout of #{timeout} s is none; give it some seconds" unless TIMEOUTS.cover?(@timeout)
+      raise ArgumentError, "a timeout of #{timeout} s is not valid; give it some seconds" unless TIMEOUTS.cover?(@timeout)
 
       @force = force
       @progress = progress
@@ -148,10 +148,10 @@ module HeapInspector
       raise ArgumentError, "a heap file is what the native dumper writes; leave dumper: :ruby out, or take it as ndjson" if @dumper == :ruby
       return if [nil, false, :plain, "plain"].include?(@compression)
 
-      raise ArgumentError, "a heap file is packed in itself; leave the compression out"
+      raise ArgumentError, "a heap file is compressed already; leave the compression out"
     end
 
-    # A heap file is packed by blocks; where lines stand in for it they are packed as well.
+    # A heap file is compressed by blocks; where lines stand in for it they are compressed as well.
     def choose_compression(path = nil)
       @format == :heap ? :zstd : Compression.choose(@compression, path)
     end

@@ -9,7 +9,7 @@ module HeapInspector
     COPIED = 0.7
     # Bytes of a dump for each object, with tracing.
     PER_OBJECT = 400
-    # How much smaller a packed dump is at least; 17 times is usual.
+    # How much smaller a compressed dump is at least; 17 times is usual.
     SHRINKS = 8
     # What tells of memory, to be read beforehand.
     FILES = %w[/proc/meminfo /proc/self/cgroup].freeze

@@ -9,7 +9,7 @@ module HeapInspector
     # @!attribute [r] path
     #   @return [String, nil] the file; nil where an IO was written to
     # @!attribute [r] bytes
-    #   @return [Integer] bytes of the dump before it was packed
+    #   @return [Integer] bytes of the dump before it was compressed
     # @!attribute [r] compressed_bytes
     #   @return [Integer] bytes that were written
     # @!attribute [r] compression

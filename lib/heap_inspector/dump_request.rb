@@ -5,7 +5,7 @@ module HeapInspector
   #
   # @api private
   class DumpRequest < AgentRequest
-    # The first bytes of what is packed so, and of a heap file.
+    # The first bytes of what is compressed so, and of a heap file.
     HEADS = { zstd: "\x28\xB5\x2F\xFD".b, gzip: "\x1F\x8B".b, plain: "{".b, heap: "\x91HEAP\r\n\x1A".b }.freeze
 
     private_constant :HEADS
@@ -36,7 +36,7 @@ module HeapInspector
 
     def heap_file? = @ask[:format]&.to_sym == :heap
 
-    # A heap file is packed in itself.
+    # A heap file is compressed in itself.
     def compression_for(path = nil)
       return @ask[:compression]&.to_sym if heap_file?
 
@@ -54,7 +54,7 @@ module HeapInspector
       return answer unless before
 
       check(pid, answer["compressed_bytes"], output.stat.size - before)
-      raise DumpFailed, "process #{pid} wrote what is no dump" if name && !dump?(name, compression)
+      raise DumpFailed, "process #{pid} wrote something that is not a dump" if name && !dump?(name, compression)
 
       answer
     end
@@ -75,7 +75,7 @@ module HeapInspector
       raise DumpFailed, "process #{pid} says that it wrote #{said} bytes, and #{came} came" unless said == came
     end
 
-    # Where a process cannot write a heap file it writes lines, packed by zstd.
+    # Where a process cannot write a heap file it writes lines, compressed by zstd.
     def dump?(name, compression)
       heads = HEADS.values_at(*(heap_file? ? %i[heap zstd] : [compression]))
       heads.any? { |head| File.binread(name, head.bytesize) == head }
@@ -85,7 +85,7 @@ module HeapInspector
     def told(file)
       packed, bytes, *times = file.values_at(*%w[compressed_bytes bytes seconds write_seconds wait_seconds gc_seconds fork_seconds])
       seconds, write, wait, gc, fork = times.map(&:to_f)
-      "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} unpacked, in #{seconds.round(1)} s (#{write.round(1)} writing, " \
+      "#{Size.mebibytes(packed)}, #{Size.mebibytes(bytes)} uncompressed, in #{seconds.round(1)} s (#{write.round(1)} writing, " \
         "#{wait.round(1)} waiting); the process paused for #{milliseconds(gc + fork)} ms (#{milliseconds(gc)} collecting garbage, " \
         "#{milliseconds(fork)} forking)#{by_ruby(file["fallback"])}"
     end

@@ -10,7 +10,7 @@ module HeapInspector
     # @return [Integer, nil] the line to blame, from 1, where a single one is
     attr_reader :line
 
-    # @return [Integer, nil] the bytes before the place to blame, in the unpacked dump
+    # @return [Integer, nil] the bytes before the place to blame, in the uncompressed dump
     attr_reader :byte
 
     # @param message [String]
@@ -23,7 +23,7 @@ module HeapInspector
     end
   end
 
-  # The compressed input is damaged from the start, far too large when unpacked, or of a sort that is not read.
+  # The compressed input is damaged from the start, far too large when decompressed, or of a sort that is not read.
   class CompressionError < Error
   end
 

@@ -16,7 +16,7 @@ module HeapInspector
     # @param most [Integer] so many at most
     # @param classes [Array<Class, String>]
     def initialize(verb, most, classes = [])
-      raise ArgumentError, "a number of objects or bytes is meant, not #{most.inspect}" unless most.is_a?(Integer) && most >= 0
+      raise ArgumentError, "expected a number of objects or bytes, 0 or more, got #{most.inspect}" unless most.is_a?(Integer) && most >= 0
 
       @verb = verb
       @most = most
@@ -50,7 +50,7 @@ module HeapInspector
     # @param runs [Integer] how often the block is run before it counts; once, if nothing is said
     # @return [Expectation]
     def after_warm_up(runs)
-      raise ArgumentError, "a number of runs is meant, not #{runs.inspect}" unless runs.is_a?(Integer) && runs >= 0
+      raise ArgumentError, "expected a number of runs, 0 or more, got #{runs.inspect}" unless runs.is_a?(Integer) && runs >= 0
 
       @warm_up = runs
       self

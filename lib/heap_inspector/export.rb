@@ -23,7 +23,7 @@ module HeapInspector
     # @return [Array<String>] the files' paths
     def self.write(heaps, path, terms, options)
       min = options.fetch(:min)
-      raise ArgumentError, "min: is a number of bytes, not #{min.inspect}" unless min.is_a?(Integer) && min.between?(0, Where::LARGEST)
+      raise ArgumentError, "min: expected bytes, got #{min.inspect}" unless min.is_a?(Integer) && min.between?(0, Where::LARGEST)
 
       by = options.fetch(:by)
       tables = options.fetch(:tables)

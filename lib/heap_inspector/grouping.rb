@@ -49,13 +49,13 @@ module HeapInspector
     # @example
     #   heap.strings.group(:location).having(count: 1000.., memsize: 100_000..).count
     def having(conditions)
-      raise TypeError, "having is given a Hash, not #{conditions.class}" unless conditions.is_a?(Hash)
+      raise TypeError, "having: expected a Hash, got #{conditions.class}" unless conditions.is_a?(Hash)
 
       conditions = conditions.map do |name, wanted|
         name = Where.known(name, MEASURES, "having:")
         next [name, wanted] if wanted.is_a?(Numeric) || (wanted.is_a?(Range) && [wanted.begin, wanted.end].compact.all?(Numeric))
 
-        raise ArgumentError, "having: #{name}: a number or a range, not #{wanted.inspect}"
+        raise ArgumentError, "having: #{name}: expected a number or a range, got #{wanted.inspect}"
       end
       with(having: @having + conditions)
     end

@@ -491,10 +491,10 @@ module HeapInspector
 
     def paths_to_one(object, limit, rules, without)
       if without
-        raise ArgumentError, "limit: is no choice where without: is told: the shortest chain that is left is shown" if limit
+        raise ArgumentError, "limit: cannot be given with without:: the shortest chain that is left is shown" if limit
 
         name = without.is_a?(HeapObject) ? without.address : without
-        raise TypeError, "without: is an object or a text, not #{without.inspect}" unless name.is_a?(String)
+        raise TypeError, "without: expected an object or a String, got #{without.inspect}" unless name.is_a?(String)
 
         return Paths.new(object, **Native.what_if(self, object.index, Where.text(name), rules))
       end

@@ -178,7 +178,7 @@ module HeapInspector
     def attributes
       JSON.parse(Native.line(heap, index), freeze: true)
     rescue JSON::ParserError => e
-      raise FormatError, "the line of #{address} is no JSON: #{e.message}"
+      raise FormatError, "the line of #{address} is not JSON: #{e.message}"
     end
 
     # @return [Array<Reference>] what it refers to, in order, repeated ones too, its class last
@@ -348,14 +348,14 @@ module HeapInspector
     # Letters of a string's text that {#inspect} shows.
     SHOWN = 40
 
-    # Objects of a dump that is packed and yet read again for one text: some 0.1 s.
+    # Objects of a dump that is compressed and yet read again for one text: some 0.1 s.
     QUICK = 200_000
 
     private_constant :FLAGS, :NAMES, :ASKED, :SHOWN, :QUICK
 
     private
 
-    # A string's text, nil where it takes long to read or the file is gone. A packed dump is read from its start.
+    # A string's text, nil where it takes long to read or the file is gone. A compressed dump is read from its start.
     def text
       return unless type == :string
       return unless heap.object_count <= QUICK || (heap.path && File.binread(heap.path, 1) == "{")

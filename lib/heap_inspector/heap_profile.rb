@@ -24,7 +24,7 @@ module HeapInspector
     # @return [Integer] the number of the last sample, for `since`
     def serial = @taken.serial
 
-    # @return [String] bytes of pprof's form, packed by gzip: for `go tool pprof`, Pyroscope, speedscope, Perfetto
+    # @return [String] bytes of pprof's form, compressed by gzip: for `go tool pprof`, Pyroscope, speedscope, Perfetto
     def to_pprof = @taken.render("pprof")
 
     # @return [String] folded stacks, a line each with the bytes alive

@@ -21,7 +21,7 @@ module HeapInspector
         return path(source) if source.is_a?(String) || (source.respond_to?(:to_path) && source.to_path)
         return [Reader.new(source), nil, "(#{source.class})", nil] if source.respond_to?(:read)
 
-        raise TypeError, "a path, an IO or an object with read is needed, not #{source.class}"
+        raise TypeError, "expected a path, an IO or an object with read, got #{source.class}"
       end
 
       # @param source [Object]

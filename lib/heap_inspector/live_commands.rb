@@ -286,7 +286,8 @@ module HeapInspector
 
     def dump_options(options, ask)
       options.on("--[no-]gc", "Collect garbage before, so that only what", "is held is dumped [default: yes]") { |given| ask[:gc] = given }
-      options.on("--redact", "Replace the values of strings by others of", "their length") { ask[:redact] = true }
+      options.on("--redact", "Replace values of strings and floats by others", "of their length; symbols, names and keys of",
+                 "hashes that are numbers stay") { ask[:redact] = true }
       compressions = Compression::ENDINGS.keys
       options.on("-c", "--compression NAME", compressions, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
         ask[:compression] = given
@@ -298,7 +299,7 @@ module HeapInspector
       end
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
       options.on("-f", "--format FORMAT", Dump::FORMATS.map(&:to_s), "ndjson, which other tools read, or heap:",
-                 "columns, packed, several times faster", "[default: ndjson]") { |given| ask[:format] = given }
+                 "columns, compressed, several times faster", "[default: ndjson]") { |given| ask[:format] = given }
       options.on("--dumper NAME", Dump::DUMPERS.map(&:to_s), "native, which names what holds what, or", "ruby: ObjectSpace.dump_all",
                  "[default: native, ruby where that fails]") { |given| ask[:dumper] = given }
     end

@@ -90,7 +90,7 @@ module HeapInspector
     # @raise [ArgumentError] if it is no look at that process
     def diagnosis(since: nil)
       unless since.nil? || (since.is_a?(Memory) && since.pid == pid && since.time <= time)
-        raise ArgumentError, "since is no earlier look at process #{pid}"
+        raise ArgumentError, "since is not an earlier look at process #{pid}"
       end
 
       MemoryVerdict.new(self, since).diagnoses

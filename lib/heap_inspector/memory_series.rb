@@ -49,7 +49,7 @@ module HeapInspector
     def per_work
       done = work
       row = slopes.first&.first
-      unit = done.keys.max_by { |name| likeness(name, row).round(2) } || (return nil)
+      unit = done.keys.max_by { |name| similarity(name, row).round(2) } || (return nil)
       at = ->(look) { look.work.fetch(unit, 0) }
       rows = slopes.keys.to_h { |name| [name, line(points(counting, at) { |look| look.bytes(name) })] }
       { unit: unit.to_s, work: done[unit], rss: line(points(counting, at, &:rss)), rows: rows }
@@ -106,7 +106,7 @@ module HeapInspector
     end
 
     # The correlation of a row with what was done.
-    def likeness(unit, row)
+    def similarity(unit, row)
       found = points(counting, ->(look) { look.work.fetch(unit, 0) }) { |look| look.bytes(row) }
       of_work, of_row, both = spreads(found)
       product = of_work * of_row

@@ -81,7 +81,7 @@ module HeapInspector
         armed = list.select(&:armed?)
         return all(armed, host) if word == "all"
 
-        index = word[/\Aworker-(\d{1,9})\z/, 1] || raise(ArgumentError, "#{word.inspect} is no pid, worker-N or all")
+        index = word[/\Aworker-(\d{1,9})\z/, 1] || raise(ArgumentError, "#{word.inspect} is not a pid, worker-N or all")
         one(workers(armed, Integer(index, 10)), word)
       end
 

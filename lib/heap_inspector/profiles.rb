@@ -25,7 +25,7 @@ module HeapInspector
       # @return [void]
       def write_every(seconds, folder:, keep:)
         @seconds = Float(seconds)
-        raise ArgumentError, "a profile every #{seconds} s is none; give it some seconds" unless @seconds >= 1
+        raise ArgumentError, "a profile every #{seconds} s is not valid; give it some seconds" unless @seconds >= 1
 
         @keep = Integer(keep)
         raise ArgumentError, "keep is at least 1, got #{keep}" unless @keep.positive?

@@ -84,7 +84,7 @@ module HeapInspector
       },
       {
         name: "verify",
-        about: "Say whether a leak is mended: dumps before and after a fix",
+        about: "Say whether a leak is fixed: dumps before and after a fix",
         methods: %w[HeapInspector.verify],
         dumps: (2..),
         word: nil,

@@ -143,7 +143,7 @@ module HeapInspector
     # @return [Relation]
     def offset(count)
       unless count.is_a?(Integer) && count.between?(0, Where::NO_LIMIT)
-        raise ArgumentError, "offset is a number from 0, not #{count.inspect}"
+        raise ArgumentError, "offset: expected a number, 0 or more, got #{count.inspect}"
       end
 
       again(@any, @order, [@offset + count, Where::NO_LIMIT].min, @limit && [@limit - count, 0].max)
@@ -203,7 +203,7 @@ module HeapInspector
     # @param place [Integer] from 0; from the last one where it is negative
     # @return [HeapObject, nil] the object at that place, nil if there is none
     def [](place)
-      raise TypeError, "a place is a number, not #{place.class}" unless place.is_a?(Integer)
+      raise TypeError, "expected an index, got #{place.class}" unless place.is_a?(Integer)
 
       place.negative? ? last(-place).then { |objects| objects.first if objects.size == -place } : offset(place).first
     end
@@ -242,7 +242,7 @@ module HeapInspector
     #   heap.instances_of("User").sum(:retained_memsize)
     def sum(name = nil, &block)
       unless name.is_a?(Symbol) || name.is_a?(String)
-        raise TypeError, "a sum begins with what can be added to, not #{name.inspect}" unless name.nil? || name.respond_to?(:+)
+        raise TypeError, "sum: expected a first value that can be added to, got #{name.inspect}" unless name.nil? || name.respond_to?(:+)
 
         return block ? super(name || 0, &block) : super(name || 0)
       end
@@ -465,7 +465,7 @@ module HeapInspector
     end
 
     def same_heap(other)
-      raise TypeError, "a relation is needed, not #{other.class}" unless other.is_a?(Relation)
+      raise TypeError, "expected a relation, got #{other.class}" unless other.is_a?(Relation)
       return other if other.heap.equal?(heap)
 
       raise ArgumentError, "the objects are of another heap"

@@ -26,7 +26,7 @@ module HeapInspector
     # @raise [ArgumentError] if the width is not a number of columns
     def to_s(width: nil, color: false)
       unless width.nil? || (width.is_a?(Integer) && width.between?(1, MOST_COLUMNS))
-        raise ArgumentError, "width: is a number of columns from 1 to #{MOST_COLUMNS} or nil, not #{width.inspect}"
+        raise ArgumentError, "width: expected a number of columns from 1 to #{MOST_COLUMNS} or nil, got #{width.inspect}"
       end
 
       @document.render("text", width || terminal_width, color ? true : false)

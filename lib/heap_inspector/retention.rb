@@ -133,7 +133,7 @@ module HeapInspector
     def self.names(classes)
       classes.flat_map do |one|
         next [one] if one.is_a?(String)
-        raise TypeError, "a class or its name is meant, not #{one.inspect}" unless one.is_a?(Class)
+        raise TypeError, "expected a class or its name, got #{one.inspect}" unless one.is_a?(Class)
 
         [one, *derived(one)].filter_map(&:name)
       end

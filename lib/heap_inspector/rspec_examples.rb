@@ -51,7 +51,7 @@ module HeapInspector
 
         most = example.metadata[:retains] || nil
         unless most.nil? || (most.is_a?(Integer) && most >= 0)
-          raise ArgumentError, "retains: is a number of objects, not #{most.inspect}", [example.location]
+          raise ArgumentError, "retains: expected a number of objects, got #{most.inspect}", [example.location]
         end
 
         RSpecBatch.noted?(example) || Retaining.tracing { measure(example, most) }

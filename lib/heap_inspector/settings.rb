@@ -56,7 +56,7 @@ module HeapInspector
             summary_every, summary_to = words
         end
         agent = choice(agent)
-        trace = wish(trace)
+        trace = requested(trace)
         limit = limit(dump_above)
         attempt("no agent, so ps, dump and trace do not reach this process") { HeapInspector.arm(worker: worker) } if agent
         # Only here are the mode and the rate looked at: what knows them is loaded where something traces.
@@ -75,7 +75,7 @@ module HeapInspector
       def check
         agent, trace, trace_mode, trace_every, dump_above, _, profile_every, _, _, summary_every, = words
         choice(agent)
-        wish(trace)
+        requested(trace)
         mode(trace_mode) if trace_mode
         every(trace_every) if trace_every
         limit(dump_above)
@@ -104,7 +104,7 @@ module HeapInspector
       end
 
       # @return [Symbol, Array<Integer>, nil] `:all`, `:one`, or the workers
-      def wish(trace)
+      def requested(trace)
         return if trace.nil?
 
         word = trace.is_a?(Array) ? trace.join(",") : trace.to_s.strip.downcase
@@ -114,7 +114,7 @@ module HeapInspector
 
         word.split(",").map { |each| Integer(each.strip[/\A(?:worker-)?(\d{1,9})\z/, 1], 10) }
       rescue ArgumentError
-        tell("trace: #{trace.inspect} is no choice of what to trace, so nothing is traced; write all, one, none, or workers such as 0,2")
+        tell("trace: #{trace.inspect} is not a choice of what to trace, so nothing is traced; write all, one, none, or workers such as 0,2")
         nil
       end
 
@@ -159,12 +159,12 @@ module HeapInspector
         nil
       end
 
-      def start_tracing(wish, worker, **how)
-        case wish
+      def start_tracing(requested, worker, **how)
+        case requested
         when :all then HeapInspector.trace_object_allocations_start(**how)
         when :one then HeapInspector.trace_object_allocations_start(one_per_host: true, **how)
         # A worker that others are forked from, as by Puma's fork_worker, traces without them.
-        else Tracing.start(only: wish.include?(worker || 0), inherited: false, **how)
+        else Tracing.start(only: requested.include?(worker || 0), inherited: false, **how)
         end
       end
 

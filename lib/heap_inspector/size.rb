@@ -25,7 +25,7 @@ module HeapInspector
     # @raise [ArgumentError]
     def self.seconds(word)
       number, unit = word.match(/\A(\d+(?:\.\d+)?)([smh]?)\z/)&.captures
-      raise ArgumentError, "#{word.inspect} is no time; write 30s, 10m or 1h" unless number
+      raise ArgumentError, "#{word.inspect} is not a time; write 30s, 10m or 1h" unless number
 
       Float(number) * { "" => 1, "s" => 1, "m" => 60, "h" => 3600 }.fetch(unit)
     end

@@ -47,7 +47,7 @@ module HeapInspector
       # @return [void]
       def write_every(seconds, to:)
         @seconds = Float(seconds)
-        raise ArgumentError, "a summary every #{seconds} s is none; give it some seconds" unless @seconds >= 1
+        raise ArgumentError, "a summary every #{seconds} s is not valid; give it some seconds" unless @seconds >= 1
         raise ArgumentError, "say where summaries go: a folder, or an http(s) address that takes a PUT" if to.to_s.empty?
 
         @to = to.to_s

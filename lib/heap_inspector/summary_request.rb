@@ -31,7 +31,7 @@ module HeapInspector
     def check(pid, name)
       bytes = File.binread(name, Summaries::MOST + 1).to_s
       is_whole = bytes.bytesize.between?(12, Summaries::MOST) && bytes.start_with?(MAGIC) && bytes.end_with?(MAGIC)
-      raise DumpFailed, "process #{pid} wrote what is no summary" unless is_whole
+      raise DumpFailed, "process #{pid} wrote something that is not a summary" unless is_whole
 
       bytes.bytesize
     end

@@ -27,9 +27,9 @@ module HeapInspector
     #   @return [String, nil] the reference by which it holds them, as `"Hash […] → Order"`; nil where a root refers to them
     # @!attribute [r] count
     #   @return [Integer] how many of the objects it holds
-    # @!attribute [r] places
-    #   @return [Integer] by how many of its objects
-    fields :holder, :holder_object, :reference, :count, :places
+    # @!attribute [r] referrer_count
+    #   @return [Integer] how many objects, or roots, refer to them so
+    fields :holder, :holder_object, :reference, :count, :referrer_count
 
     # @api private
     # @param found [Hash{Symbol => Object}] some of them, and how many more there are
@@ -44,7 +44,7 @@ module HeapInspector
     end
   end
 
-  # A place that takes in objects and keeps them.
+  # An accumulation point, which takes in objects and keeps them.
   class Suspect < Value
     # @!attribute [r] headline
     #   @return [String] it in a line
@@ -53,8 +53,8 @@ module HeapInspector
     # @!attribute [r] normalised_path
     #   @return [Array<String>] what it is made of: the classes from the holder to what piles up, without anything that another process
     #     or another dump of the leak has otherwise
-    # @!attribute [r] places
-    #   @return [Integer] at how many places that are one by their normalised path
+    # @!attribute [r] accumulation_point_count
+    #   @return [Integer] how many accumulation points are one by their normalised path
     # @!attribute [r] freed_memsize
     #   @return [Integer, nil] the bytes that would be freed if {#object} did not refer to what piles up in it; nil where it grows itself
     # @!attribute [r] kept_count
@@ -108,9 +108,9 @@ module HeapInspector
     #   @return [Array<String>] why
     # @!attribute [r] next
     #   @return [String, nil] the command that goes on from here
-    fields :headline, :fingerprint, :normalised_path, :places, :freed_memsize, :kept_count, :also_held_by, :also_held_by_more, :known,
-           :verdicts, :faulty_references, :object, :holder, :holder_object, :label, :class_name, :count, :memsize, :steps, :location,
-           :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence, :reasons, :next
+    fields :headline, :fingerprint, :normalised_path, :accumulation_point_count, :freed_memsize, :kept_count, :also_held_by,
+           :also_held_by_more, :known, :verdicts, :faulty_references, :object, :holder, :holder_object, :label, :class_name, :count,
+           :memsize, :steps, :location, :app_location, :mostly, :since, :known_leak, :rate, :path, :confidence, :reasons, :next
 
     # @return [String] the headline; control characters of the dump are escaped
     def to_s

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# `rake heap:dump` and `rake heap:ps`: `require "heap_inspector/tasks"` in a Rakefile. Rails apps have them by the Railtie.
+# `rake heap:dump`, `heap:ps`, `heap:fleet`, `heap:convert` and `heap:redact`: `require "heap_inspector/tasks"` in a Rakefile. Rails apps
+# have them by the Railtie.
 
 require "heap_inspector"
 require "rake"
@@ -18,5 +19,33 @@ namespace :heap do
   desc "List the Ruby processes of this host: which are armed, which trace, how big they are"
   task :ps do
     abort unless HeapInspector::CommandLine.run(["ps"]).zero?
+  end
+
+  fleet = %w[since from until service lines format]
+  desc "Say what leaks in a fleet, from the summaries of its dumps: rake heap:fleet[PLACE,…]; #{fleet.map(&:upcase).join(", ")} " \
+       "of the environment are its options"
+  task :fleet, %i[place] do |_, words|
+    places = [words[:place], *words.extras].compact
+    abort "Usage: rake 'heap:fleet[summaries]'" if places.empty?
+
+    options = fleet.filter_map { |name| "--#{name}=#{ENV.fetch(name.upcase)}" if ENV.key?(name.upcase) }
+    code = HeapInspector::CommandLine.run(["fleet", *options, "--", *places])
+    exit(code) unless code.zero?
+  end
+
+  desc "Make lines of a heap file, for other tools: rake heap:convert[FILE,OUT]"
+  task :convert, %i[dump output] do |_, words|
+    abort "Usage: rake 'heap:convert[app.heap,heap.json]'" unless words[:dump] && words[:output]
+
+    code = HeapInspector::CommandLine.run(["convert", "-o", words[:output], "--", words[:dump]])
+    exit(code) unless code.zero?
+  end
+
+  desc "Copy a dump with other strings; symbols and names stay: rake heap:redact[FILE,OUT]"
+  task :redact, %i[dump output] do |_, words|
+    abort "Usage: rake 'heap:redact[heap.json,redacted.json]'" unless words[:dump] && words[:output]
+
+    code = HeapInspector::CommandLine.run(["redact", "--", words[:dump], words[:output]])
+    exit(code) unless code.zero?
   end
 end

@@ -181,7 +181,7 @@ module HeapInspector
         return limit if limit.is_a?(Integer) && limit.positive?
 
         match = /\A\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*\z/i.match(limit.to_s)
-        raise ArgumentError, "#{limit.inspect} is no size; write such as 2GB" if match.nil? || match[1].to_f.zero?
+        raise ArgumentError, "#{limit.inspect} is not a size; write such as 2GB" if match.nil? || match[1].to_f.zero?
 
         (match[1].to_f * UNITS.fetch(match[2].upcase)).round
       end
@@ -208,7 +208,7 @@ module HeapInspector
       # @raise [ArgumentError]
       def watch(name, limits, action:, every:, cool_down:, most:, folder: nil, dump: {})
         every = Float(every)
-        raise ArgumentError, "a look every #{every} s is none; give it some seconds" unless every.positive?
+        raise ArgumentError, "a look every #{every} s is not valid; give it some seconds" unless every.positive?
         raise ArgumentError, "most is at least 1, got #{most}" unless most.is_a?(Integer) && most.positive?
 
         stop(name)
@@ -235,7 +235,7 @@ module HeapInspector
         return block if block
         return action if ACTIONS.include?(action) || (action.is_a?(String) && !action.strip.empty? && !action.include?("\0"))
 
-        raise ArgumentError, "the action is #{ACTIONS.map(&:inspect).join(", ")}, a command or a block, not #{action.inspect}"
+        raise ArgumentError, "expected the action #{ACTIONS.map(&:inspect).join(", ")}, a command or a block, got #{action.inspect}"
       end
 
       # @param name [Object, nil] of a watch; all of them without

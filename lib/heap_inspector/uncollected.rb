@@ -4,7 +4,7 @@ require_relative "work"
 
 module HeapInspector
   # What should be gone and is not: {HeapInspector.expect_collected} gives it objects, which it refers to weakly. An object is left if it
-  # lives {PATIENCE} seconds later and outlived a full collection that began after these. It asks for no collection itself.
+  # lives {GRACE_PERIOD} seconds later and outlived a full collection that began after these. It asks for no collection itself.
   #
   # Costs a look at the clock and an entry of a table for each object, and a look through the table now and then; nothing where nobody
   # calls.
@@ -12,7 +12,7 @@ module HeapInspector
   # @api private
   module Uncollected
     # Seconds in which an object may still be in somebody's hands: a thread's, a connection's that is kept open.
-    PATIENCE = 5
+    GRACE_PERIOD = 5
     # Objects that are waited for at a time; what goes beyond is not looked at.
     MOST = 10_000
     # Objects that were given between two looks through the table.
@@ -123,7 +123,7 @@ module HeapInspector
       end
 
       def look
-        due = now - PATIENCE
+        due = now - GRACE_PERIOD
         begun = nil
         @entries.delete_if do |number, entry|
           next true unless @objects.key?(number)

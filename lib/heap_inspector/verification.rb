@@ -26,7 +26,7 @@ module HeapInspector
     end
   end
 
-  # Whether a leak is mended, by dumps from before a fix and from after it. An Enumerable of {VerifiedLeak}, new ones last. An answer of
+  # Whether a leak is fixed, by dumps from before a fix and from after it. An Enumerable of {VerifiedLeak}, new ones last. An answer of
   # {HeapInspector.verify}.
   #
   # @example
@@ -53,7 +53,7 @@ module HeapInspector
       series = [before, after].map { |dumps| dumps.is_a?(Array) ? dumps : [dumps] }
       raise ArgumentError, "there are two series: dumps from before the fix, and from after it" if series.any?(&:empty?)
 
-      raise TypeError, "leak: is a fingerprint, not #{leak.inspect}" unless leak.nil? || leak.is_a?(String)
+      raise TypeError, "leak: expected a fingerprint, got #{leak.inspect}" unless leak.nil? || leak.is_a?(String)
 
       leak &&= Where.text(leak)
       heaps = series.flatten(1).map { |dump| dump.is_a?(Heap) ? dump : Heap.load(dump, **options) }

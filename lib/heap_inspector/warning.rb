@@ -10,7 +10,7 @@ module HeapInspector
     # @!attribute [r] line
     #   @return [Integer, nil] the line, from 1; nil where it concerns the whole dump
     # @!attribute [r] byte
-    #   @return [Integer, nil] the bytes before the place, in the unpacked dump
+    #   @return [Integer, nil] the bytes before the place, in the uncompressed dump
     # @!attribute [r] message
     #   @return [String] what is wrong and what was done; may hold text of the dump, raw
     fields :kind, :line, :byte, :message

@@ -50,7 +50,7 @@ module HeapInspector
           terms = hash_terms(where, FILTERED, negated: false)
           doubt(terms, heap)
           resolve(terms, heap)
-        else raise TypeError, "where: is a Hash or a String, not #{where.class}"
+        else raise TypeError, "where: expected a Hash or a String, got #{where.class}"
         end
       end
 
@@ -84,7 +84,7 @@ module HeapInspector
 
           [[text(where)], [], nil, "", nil]
         when Hash then hash_clause(hash_terms(where, QUERIED, negated: negated))
-        else raise TypeError, "where is given a Hash or a String, not #{where.class}"
+        else raise TypeError, "where: expected a Hash or a String, got #{where.class}"
         end
       end
 
@@ -100,7 +100,7 @@ module HeapInspector
 
         values = conditions[key].is_a?(Array) ? conditions[key] : [conditions[key]]
         wrong = values.find { |value| !(value.nil? || value.is_a?(String) || value.is_a?(Regexp)) }
-        raise ArgumentError, "where: value: a text, a Regexp or nil, not #{wrong.inspect}" unless wrong.nil?
+        raise ArgumentError, "where: value: expected a String, a Regexp or nil, got #{wrong.inspect}" unless wrong.nil?
 
         others = conditions.except(key)
         yield(others.empty? ? nil : others, values)
@@ -140,7 +140,7 @@ module HeapInspector
       # @return [Symbol] the name, if it is one of `names`
       def known(name, names, option)
         unless name.is_a?(Symbol) || name.is_a?(String)
-          raise ArgumentError, "#{option} takes a name, not #{name.inspect}; there are #{names.sort.join(", ")}"
+          raise ArgumentError, "#{option}: expected a name, got #{name.inspect}; there are #{names.sort.join(", ")}"
         end
 
         name = text(name.to_s).to_sym
@@ -158,7 +158,7 @@ module HeapInspector
       def keys(keys, more = [])
         keys = [keys] unless keys.is_a?(Array)
         wrong = keys.find { |key| !(key.is_a?(Symbol) || key.is_a?(String)) }
-        raise ArgumentError, "by: is a key or an Array of keys, not #{wrong.inspect}" unless wrong.nil?
+        raise ArgumentError, "by: expected a key or an Array of keys, got #{wrong.inspect}" unless wrong.nil?
 
         names = keys.flat_map { |key| text(key.to_s).split(",").map { |name| name.strip.to_sym } }
         raise ArgumentError, "by: needs a key; there are #{(Heap::KEYS + more).join(", ")}" if names.empty?
@@ -173,7 +173,7 @@ module HeapInspector
         return name.name || raise(ArgumentError, "an anonymous class has no name") if name.is_a?(Module)
         return text(name.to_s) if name.is_a?(String) || name.is_a?(Symbol)
 
-        raise TypeError, "the name of a class or a class is needed, not #{name.class}"
+        raise TypeError, "expected a class or its name, got #{name.class}"
       end
 
       # What is said in a file or by lines.
@@ -187,7 +187,7 @@ module HeapInspector
         return said && Input.path_of(said) unless said.is_a?(Array)
         return said.map { |line| text(line) } if said.all?(String)
 
-        raise TypeError, "#{name}: is a path or an Array of #{what}, not #{said.inspect}"
+        raise TypeError, "#{name}: expected a path or an Array of #{what}, got #{said.inspect}"
       end
 
       # @param question [String] one of {Questions::LIST}
@@ -201,7 +201,7 @@ module HeapInspector
       def limit(limit)
         return limit if limit.nil? || (limit.is_a?(Integer) && limit.between?(0, NO_LIMIT))
 
-        raise ArgumentError, "limit: is a number of rows or nil, not #{limit.inspect}"
+        raise ArgumentError, "limit: expected a number of rows or nil, got #{limit.inspect}"
       end
 
       # @param threads [Integer, nil]
@@ -209,7 +209,7 @@ module HeapInspector
       def threads(threads)
         return threads || 0 if threads.nil? || (threads.is_a?(Integer) && threads.between?(1, MOST_THREADS))
 
-        raise ArgumentError, "threads: is a number from 1 to #{MOST_THREADS} or nil, not #{threads.inspect}"
+        raise ArgumentError, "threads: expected a number from 1 to #{MOST_THREADS} or nil, got #{threads.inspect}"
       end
 
       # @param app [String, Pathname, Array, nil] the folders of the app; of nil those that the environment names
@@ -219,7 +219,7 @@ module HeapInspector
 
         (app.is_a?(Array) ? app : [app]).map do |path|
           path = path.to_path if path.respond_to?(:to_path)
-          path.is_a?(String) ? text(path) : raise(TypeError, "app: is a folder or an Array of folders, not #{path.inspect}")
+          path.is_a?(String) ? text(path) : raise(TypeError, "app: expected a folder or an Array of folders, got #{path.inspect}")
         end
       end
 
@@ -236,9 +236,9 @@ module HeapInspector
         when Integer
           return address if address.between?(0, LARGEST)
 
-          raise ArgumentError, "#{address} is no address"
+          raise ArgumentError, "#{address} is not an address"
         when String then number(address)
-        else raise TypeError, "an address or an object of the heap is needed, not #{address.class}"
+        else raise TypeError, "expected an address or an object of the heap, got #{address.class}"
         end
       end
 
@@ -249,9 +249,9 @@ module HeapInspector
       # @raise [ArgumentError] if they are no text
       def text(words)
         text = words.encoding == Encoding::BINARY ? words.dup.force_encoding(Encoding::UTF_8) : words.encode(Encoding::UTF_8)
-        text.valid_encoding? ? text.freeze : raise(ArgumentError, "#{words.inspect} is no text in UTF-8")
+        text.valid_encoding? ? text.freeze : raise(ArgumentError, "#{words.inspect} is not valid UTF-8")
       rescue EncodingError
-        raise ArgumentError, "#{words.inspect} is no text in UTF-8"
+        raise ArgumentError, "#{words.inspect} is not valid UTF-8"
       end
 
       private
@@ -284,7 +284,7 @@ module HeapInspector
         reachable, terms = terms.partition { |name,| name == "reachable" }
         bounds.each do |name, _, ranges|
           wrong = ranges.find { |range| !range.nil? && !range.is_a?(Array) }
-          raise ArgumentError, "where: #{name}: a number or a range, not #{wrong.inspect}" unless wrong.nil?
+          raise ArgumentError, "where: #{name}: expected a number or a range, got #{wrong.inspect}" unless wrong.nil?
         end
         [terms, bounds, flag(reachable), "", nil]
       end
@@ -292,7 +292,7 @@ module HeapInspector
       def flag(terms)
         flags = terms.flat_map do |_, negated, values|
           wrong = values.find { |value| ![true, false].include?(value) }
-          raise ArgumentError, "where: reachable: true or false, not #{wrong.inspect}" unless wrong.nil? && values.size == 1
+          raise ArgumentError, "where: reachable: expected true or false, got #{wrong.inspect}" unless wrong.nil? && values.size == 1
 
           [values.first ^ negated]
         end
@@ -323,14 +323,14 @@ module HeapInspector
       def number(address)
         Integer(text(address), 16).then { |number| number.between?(0, LARGEST) ? number : raise(ArgumentError) }
       rescue ArgumentError
-        raise ArgumentError, "#{address.inspect} is no address; write it as the dump does, as in \"0x7f1386ee2a78\""
+        raise ArgumentError, "#{address.inspect} is not an address; write it as the dump does, as in \"0x7f1386ee2a78\""
       end
 
       def range(name, range)
         first = range.begin || 0
         last = range.end unless range.end == Float::INFINITY
         unless first.is_a?(Integer) && (last.nil? || last.is_a?(Integer))
-          raise ArgumentError, "where: #{name}: a range of whole numbers, not #{range.inspect}"
+          raise ArgumentError, "where: #{name}: expected a range of whole numbers, got #{range.inspect}"
         end
 
         last -= 1 if last && range.exclude_end?

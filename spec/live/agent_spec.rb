@@ -15,12 +15,12 @@ RSpec.describe "the agent" do
 
   # What the agent replies to these bytes.
   def reply(pid, bytes)
-    UNIXSocket.open(socket(pid)) do |guest|
-      guest.write(bytes)
-      guest.close_write
-      raise "no reply" unless guest.wait_readable(10)
+    UNIXSocket.open(socket(pid)) do |connection|
+      connection.write(bytes)
+      connection.close_write
+      raise "no reply" unless connection.wait_readable(10)
 
-      guest.read
+      connection.read
     end
   rescue Errno::EPIPE, Errno::ECONNRESET, Errno::ECONNREFUSED
     ""
@@ -51,7 +51,7 @@ RSpec.describe "the agent" do
     out, err, code = command("dump", process.pid.to_s, "-o", path, "--redact")
     expect([out, code]).to eq ["", 0]
     times = /in [\d.]+ s \([\d.]+ writing, [\d.]+ waiting\); the process paused for \d+ ms \(\d+ collecting garbage, \d+ forking\)/
-    expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB unpacked, #{times}\n\z/)
+    expect(err).to match(/\A#{Regexp.escape(path)}: [\d.]+ MiB, [\d.]+ MiB uncompressed, #{times}\n\z/)
     expect(File.stat(path).mode & 0o777).to eq 0o600
     expect(meta(path)).to include("pid" => process.pid, "worker" => 7, "redacted" => true, "stacks" => "all", "dumper" => "native")
     other = File.join(folder, "other.json.zst")
@@ -152,7 +152,7 @@ RSpec.describe "the agent" do
     expect(command("watch", other.pid.to_s, "-d", "/missing")[1..])
       .to eq ["heap_inspector: /missing is not a directory; see heap_inspector watch --help\n", 2]
     hunt = started([RbConfig.ruby, Living::EXE, "watch", process.pid.to_s, "--every", "1s", "-d", folder])
-    hunt.line(/unpacked/)
+    hunt.line(/uncompressed/)
     process.kill
     process.finish
     # The other one has the index, and it is its parent's child, too.
@@ -333,7 +333,7 @@ RSpec.describe "the agent" do
     plants.each do |plant|
       plant.call
       process = living("begin; HeapInspector.arm; rescue HeapInspector::AgentError => e; puts e.message; end")
-      reason = /(?:it is no folder|its mode is 0777, not 0700|it belongs to uid 65534); remove it or set HEAP_INSPECTOR_DIR/
+      reason = /(?:it is not a folder|its mode is 0777, not 0700|it belongs to uid 65534); remove it or set HEAP_INSPECTOR_DIR/
       expect(process.line).to match(/\A#{run} cannot be used: #{reason}/)
       process.wait
       File.symlink?(run) ? File.unlink(run) : FileUtils.remove_entry(run)
@@ -433,7 +433,7 @@ RSpec.describe "the agent" do
     [process, second].each { |each| each.say("end") }
     [process, second].each(&:wait)
     expect(Dir.children(folder).grep(/json\.zst/).size).to eq 1
-    expect { HeapInspector.dump_above("two") }.to raise_error(ArgumentError, /"two" is no size; write such as 2GB/)
+    expect { HeapInspector.dump_above("two") }.to raise_error(ArgumentError, /"two" is not a size; write such as 2GB/)
   end
 
   it "takes less than 1 % of a processor while it waits" do

@@ -38,7 +38,7 @@ RSpec.describe "commands that start a Ruby" do
       out, _, code = check(*program(400_000))
       expect(code).to eq 1
       expect(out).to match(/^#{kept} KiB +\d+\.\d KiB +\+\d+ % +above +app$/)
-      expect(out).to match(/2 above the limit\. If that is meant: heap_inspector check --update -- .*app\.rb$/)
+      expect(out).to match(/2 above the limit\. If that is intended: heap_inspector check --update -- .*app\.rb$/)
       expect(check("--update", *program(400_000)).last).to eq 0
       expect(check(*program(400_000)).last).to eq 0
     end
@@ -58,7 +58,7 @@ RSpec.describe "commands that start a Ruby" do
       File.write(limits, "retained: {app: much}")
       expect(check(*program(100)).drop(1)).to match [/holds no limits/, 1]
       File.write(limits, "retained: [")
-      expect(check(*program(100)).drop(1)).to match [/is no YAML/, 1]
+      expect(check(*program(100)).drop(1)).to match [/is not valid YAML/, 1]
       File.write(limits, "retained: {app: 1}")
       expect(check("--", RbConfig.ruby, "-e", "exit 3").drop(1)).to match [/the command failed \(exit 3\)/, 1]
       expect(check("--", "no-such-command").drop(1)).to match [/the command cannot be run/, 1]

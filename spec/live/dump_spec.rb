@@ -79,7 +79,7 @@ RSpec.describe HeapInspector, ".dump" do
     expect(junk.flat_map { |line| line["references"] || [] }.reject { |address| addresses[address] }.size).to be <= 2
   end
 
-  it "packs as the name's end says, or as it is told" do
+  it "compresses as the name's end says, or as it is told" do
     magic = { "a.json" => "{\"ty", "a.json.gz" => "\x1f\x8b", "a.json.zst" => "\x28\xb5\x2f\xfd" }
     process = living(<<~RUBY)
       #{magic.keys.inspect}.each { |name| HeapInspector.dump(File.join(#{folder.inspect}, name)) }
@@ -219,7 +219,7 @@ RSpec.describe HeapInspector, ".dump" do
   end
 
   it "refuses what cannot be meant" do
-    { "timeout: 0" => /a timeout of 0 s is none/, "timeout: -1" => /a timeout of -1/, "timeout: Float::NAN" => //,
+    { "timeout: 0" => /a timeout of 0 s is not valid/, "timeout: -1" => /a timeout of -1/, "timeout: Float::NAN" => //,
       "timeout: Float::INFINITY" => /a timeout of Infinity/, "timeout: 'x'" => /invalid value for Float/ }.each do |words, message|
       process = living("begin; HeapInspector.dump(#{path.inspect}, #{words}); rescue ArgumentError => e; puts e.message; end")
       expect(process.line).to match(message)
@@ -242,11 +242,11 @@ RSpec.describe HeapInspector, ".dump" do
       strings = Array.new(20_000) { |number| "text \#{number} \#{"x" * 200}" }
       server = TCPServer.new("127.0.0.1", 0)
       puts server.addr[1]
-      guest = server.accept
+      connection = server.accept
       reader, writer = IO.pipe
       Thread.new { HeapInspector.dump(writer, compression: :plain) }
       gets
-      guest.close
+      connection.close
       puts strings.size
       gets
     RUBY

@@ -9,9 +9,9 @@ RSpec.describe HeapInspector, "and forks of the app" do
   let(:run) { File.join(folder, "run") }
 
   def armed?(pid)
-    UNIXSocket.open(Dir.glob(File.join(run, "#{pid}-*.sock")).first.to_s) do |guest|
-      guest.write("{\"verb\":\"status\"}\n")
-      guest.wait_readable(10) && JSON.parse(guest.readline).fetch("ok")
+    UNIXSocket.open(Dir.glob(File.join(run, "#{pid}-*.sock")).first.to_s) do |connection|
+      connection.write("{\"verb\":\"status\"}\n")
+      connection.wait_readable(10) && JSON.parse(connection.readline).fetch("ok")
     end
   rescue SystemCallError
     nil

@@ -53,8 +53,8 @@ RSpec.describe "agents that lie" do
     @servers.first.close
     File.unlink(path)
     closed = Socket.new(:UNIX, :STREAM).tap { |server| server.bind(Addrinfo.unix(path)) && server.listen(0) }
-    guests = Array.new(3) { Socket.new(:UNIX, :STREAM) }
-    expect { guests.each { |guest| guest.connect_nonblock(Addrinfo.unix(path)) } }.to raise_error(Errno::EAGAIN)
+    connections = Array.new(3) { Socket.new(:UNIX, :STREAM) }
+    expect { connections.each { |connection| connection.connect_nonblock(Addrinfo.unix(path)) } }.to raise_error(Errno::EAGAIN)
     out = nil
     expect(seconds { out, = command("ps", "--format", "json") }).to be < 12 # one by one they took 20, and the last one for ever
     rows = JSON.parse(out).to_h { |row| [row["pid"], row["answers"]] }
@@ -66,7 +66,7 @@ RSpec.describe "agents that lie" do
     expect(err).to match(%r{^#{folder}/all/heap-#{honest.pid}-})
     expect(command("dump", "worker-3", "-o", File.join(folder, "one.json")).last).to eq 0
   ensure
-    [closed, *guests].compact.each(&:close)
+    [closed, *connections].compact.each(&:close)
   end
 
   dump = { path: nil, bytes: 10, compressed_bytes: 10, compression: "plain", fork_seconds: 0.1, gc_seconds: 0, seconds: 1, lost: 0 }.freeze
@@ -74,7 +74,8 @@ RSpec.describe "agents that lie" do
     "an empty answer" => ['{"ok":{}}', nonsense],
     "an answer before the file was asked for" => [{ ok: dump }.to_json, /says that it wrote 10 bytes, and 0 came\n\z/],
     "bytes that are not in the file" => ["{\"ready\":true}\n#{{ ok: dump }.to_json}", /says that it wrote 10 bytes, and 4 came\n\z/],
-    "a file of something else" => ["{\"ready\":true}\n#{{ ok: dump.merge(compressed_bytes: 4) }.to_json}", /wrote what is no dump\n\z/],
+    "a file of something else" => ["{\"ready\":true}\n#{{ ok: dump.merge(compressed_bytes: 4) }.to_json}",
+                                   /wrote something that is not a dump\n\z/],
     "asking for the file twice" => ["{\"ready\":true}\n{\"ready\":true}", nonsense],
     "numbers that are none" => ["{\"ready\":true}\n#{{ ok: dump.merge(compressed_bytes: 4, seconds: "\e[2J") }.to_json}", nonsense],
     "progress that is none" => ["{\"progress\":\"x\"}\n{\"progress\":-1}", nonsense]

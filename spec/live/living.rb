@@ -124,27 +124,27 @@ module Living
     answer = replies.empty? ? [] : replies.flat_map(&:lines)
     Thread.new do
       loop do
-        guest = server.accept
-        (@threads ||= []) << Thread.new { lie(guest, answer, pause, files) }
+        connection = server.accept
+        (@threads ||= []) << Thread.new { lie(connection, answer, pause, files) }
       rescue SystemCallError, IOError
         break if server.closed?
       end
     end
   end
 
-  def lie(guest, answer, pause, files)
-    guest.readpartial(4096) # what was sent with a file would be taken for it
+  def lie(connection, answer, pause, files)
+    connection.readpartial(4096) # what was sent with a file would be taken for it
     answer.each_with_index do |line, at|
       sleep(pause) if at.positive?
-      guest.write(line.end_with?("\n") || pause.positive? ? line : "#{line}\n")
-      files&.call(guest.recv_io) if line.include?("ready")
+      connection.write(line.end_with?("\n") || pause.positive? ? line : "#{line}\n")
+      files&.call(connection.recv_io) if line.include?("ready")
     end
-    guest.close_write unless answer.empty?
-    guest.read
+    connection.close_write unless answer.empty?
+    connection.read
   rescue SystemCallError, IOError, SocketError
     nil
   ensure
-    guest.close
+    connection.close
   end
 
   # The children of a process.

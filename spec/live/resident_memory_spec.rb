@@ -349,7 +349,7 @@ RSpec.describe "resident memory" do
       {
         %w[memory 4000000] => /there is no process 4000000/, %w[memory] => /expected `heap_inspector memory/,
         %w[memory 1 --for 1s] => /--for says how long/, %w[memory 1 --every 0s] => /some time between/,
-        %w[memory 1 -f yaml] => /invalid argument/, %w[memory nobody] => /is no pid, worker-N or all/
+        %w[memory 1 -f yaml] => /invalid argument/, %w[memory nobody] => /is not a pid, worker-N or all/
       }.each { |words, told| expect(command(*words)[1]).to match(told), words.inspect }
     end
 
@@ -459,7 +459,7 @@ RSpec.describe "resident memory" do
     memory = HeapInspector.memory
     values = memory.class.members.to_h { |name| [name, memory.public_send(name)] }
     later = { pid: memory.pid + 1, time: memory.time + 9 }.map { |name, value| memory.class.new(**values, name => value) }
-    [1, *later].each { |since| expect { memory.diagnosis(since: since) }.to raise_error(ArgumentError, /is no earlier look/) }
+    [1, *later].each { |since| expect { memory.diagnosis(since: since) }.to raise_error(ArgumentError, /is not an earlier look/) }
     expect(memory.named_share).to be_between(0.9, 1)
     expect(memory.to_json).to include("\"rss\":#{memory.rss}")
   end

@@ -242,7 +242,7 @@ RSpec.describe HeapInspector::Retention do
         it("asks wrongly", retains: "much") { nil }
       end
     RUBY
-    expect(out).to include("7 examples, 3 failures", "of itself", "retains: is a number of objects, not \"much\"")
+    expect(out).to include("7 examples, 3 failures", "of itself", "retains: expected a number of objects, got \"much\"")
     expect(out.scan(/^rspec \S+ # (.*)$/).flatten).to eq ["shop leaks", "shop fails", "shop asks wrongly"]
     expect(out).to include("expected the example to retain no objects a run, but it retains 1\n",
                            "2 in 2 runs: Order allocated at it_spec.rb:13")

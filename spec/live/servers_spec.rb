@@ -239,7 +239,7 @@ RSpec.describe "servers" do
     server = puma(workers: 1, environment: settings)
     old = armed(1).first["pid"]
     hunt = started([RbConfig.ruby, Living::EXE, "watch", "worker-0", "--every", "2s", "--count", "9", "-d", folder])
-    first = hunt.line(/unpacked/)[/\A\S+(?=:)/]
+    first = hunt.line(/uncompressed/)[/\A\S+(?=:)/]
     server.kill(:USR1)
     words = hunt.line(/\Aheap_inspector:/)
     now = words[/worker-0 is process (\d+) now/, 1].to_i
@@ -250,7 +250,7 @@ RSpec.describe "servers" do
     expect(hunt.wait.exitstatus).to eq 1
     stop(server)
     told = File.readlines(File.join(folder, "log"), chomp: true).grep(/heap_inspector:/)
-    expect(told).to match [/trace: "of" is no choice/, /"2XB" is no size/] # once, and not by each worker
+    expect(told).to match [/trace: "of" is not a choice/, /"2XB" is not a size/] # once, and not by each worker
   end
 
   it "does not let Puma warn of a hook that single mode does not run, where Puma can be told" do

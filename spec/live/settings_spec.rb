@@ -38,7 +38,7 @@ RSpec.describe HeapInspector::Settings do
       again = "HeapInspector::Settings.apply; fork { HeapInspector::Settings.apply }.then { |pid| Process.wait(pid) }"
       state, told = booted(again, trace: word)
       expect(state).to eq "traces false, armed true"
-      expect(told).to match [/\Aheap_inspector: trace: .* is no choice of what to trace, so nothing is traced; write all, one, none/]
+      expect(told).to match [/\Aheap_inspector: trace: .* is not a choice of what to trace, so nothing is traced; write all, one, none/]
       expect(told.first).to match(/\A[[:ascii:]]*\z/)
     end
   end
@@ -46,7 +46,7 @@ RSpec.describe HeapInspector::Settings do
   it "boots with a size that is none, and with a folder that is none" do
     state, told = booted(dump_above: "2XB", trace: "all")
     expect(state).to eq "traces true, armed true"
-    expect(told).to match [/\Aheap_inspector: dump_above: "2XB" is no size; write such as 2GB; no dump will be taken by itself\z/]
+    expect(told).to match [/\Aheap_inspector: dump_above: "2XB" is not a size; write such as 2GB; no dump will be taken by itself\z/]
     %w[0 -1GB GB 1e9].each { |word| expect(booted(dump_above: word).last.size).to eq 1 }
     expect(booted(agent: "maybe")).to match ["traces false, armed false", [/agent: "maybe" is neither on nor off; there will be no/]]
     %w[0 off False].each { |word| expect(booted(agent: word)).to eq ["traces false, armed false", []] }

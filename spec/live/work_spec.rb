@@ -80,19 +80,19 @@ RSpec.describe "What should be gone" do
 
   let(:path) { File.join(folder, "heap.json.zst") }
 
-  # Patience is for people.
+  # Nobody waits that long in a test.
   impatient = <<~RUBY
     require "heap_inspector/uncollected"
     HeapInspector.module_eval("Uncollected").then do |it|
-      it.send(:remove_const, :PATIENCE)
-      it.const_set(:PATIENCE, 0)
+      it.send(:remove_const, :GRACE_PERIOD)
+      it.const_set(:GRACE_PERIOD, 0)
     end
     class Order; end
     KEPT = []
     def give(count, reason, kept) = count.times { Order.new.then { |it| KEPT << it if kept; HeapInspector.expect_collected(it, reason) } }
   RUBY
 
-  it "is told by status and in dumps where it outlives its patience and a full collection" do
+  it "is told by status and in dumps where it outlives the grace period and a full collection" do
     lines = told("#{impatient}#{<<~RUBY}")
       give(30, :orders, true)
       give(2000, :gone, false)

@@ -1,4 +1,4 @@
-//! Reads and explains Ruby heap dumps: what `ObjectSpace.dump_all` of Ruby 2.1 to 4.1 writes, plain or packed by gzip, zstd or lz4.
+//! Reads and explains Ruby heap dumps: what `ObjectSpace.dump_all` of Ruby 2.1 to 4.1 writes, plain or compressed by gzip, zstd or lz4.
 //!
 //! ```
 //! use heap_inspector::analysis::groups::{self, Options};

@@ -50,7 +50,7 @@ pub(crate) fn compile<'p>(
             return Err(format!("a pattern of {length} bytes is too long, it may have {LONGEST}"));
         }
         let compiled = expression(pattern, options.stops_at_slashes).and_then(regex);
-        compiled.map_err(|reason| format!("{pattern:?} is no glob pattern: {reason}"))
+        compiled.map_err(|reason| format!("{pattern:?} is not a glob pattern: {reason}"))
     });
     compiled.collect::<std::result::Result<_, _>>().map(Patterns)
 }
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(matches(&r"\{".repeat(500), "a"), Ok(false));
         for depth in [DEEPEST + 1, 125, 1000, LONGEST / 2 - 1] {
             let error = matches(&nested(depth), "a").expect_err("deep");
-            assert!(error.ends_with("is no glob pattern: its alternatives are nested deeper than 10"), "{error}");
+            assert!(error.ends_with("is not a glob pattern: its alternatives are nested deeper than 10"), "{error}");
         }
         let long = "?".repeat(LONGEST);
         assert_eq!(matches(&long, "a"), Ok(false));
@@ -176,7 +176,7 @@ mod tests {
             ("a}", r"a } without its {; write \} for the letter"),
             (r"a\", r"it ends with a \; write \\ for the letter"),
         ] {
-            assert_eq!(matches(wrong, "a"), Err(format!("{wrong:?} is no glob pattern: {reason}")));
+            assert_eq!(matches(wrong, "a"), Err(format!("{wrong:?} is not a glob pattern: {reason}")));
         }
         // The dearest of that length take their time for each letter, and no more.
         let deep = "{*?,".repeat(DEEPEST - 1) + &"{?,*}".repeat(800) + &"}".repeat(DEEPEST - 1);

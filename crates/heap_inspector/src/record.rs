@@ -1,8 +1,8 @@
 //! One line of a dump as a borrowed value.
 //!
 //! Bytes of a block come in, a [`Record`] goes out that borrows its texts from the block; nothing is allocated on the usual path.
-//! [`scan`] reads the exact form that Ruby writes. A line it does not take is brought into that form by [`repair`] (valid JSON in
-//! another dress, or Ruby's unescaped file and class names) and scanned again, so there is one reader of fields only.
+//! [`scan`] reads the exact form that Ruby writes. A line it does not take is brought into that form by [`repair`] (valid JSON
+//! is normalized, Ruby's unescaped file and class names are repaired) and scanned again, so there is one reader of fields only.
 //! The facts about the format of Ruby 2.1 to 4.1 stand here and in these two files; their source is `ext/objspace/objspace_dump.c`.
 
 pub mod repair;

@@ -6,8 +6,10 @@
 //! [`SHORT`] bytes go through a permutation of all values of their length (a Feistel network, as in NIST's FF1), so two of them never
 //! become one; of longer ones the first [`HASHED`] bytes come from a keyed hash (SipHash-2-4, 128 bits), and the rest are stars.
 //!
-//! Of keys of hashes that heap_inspector's own dumper told those that are texts are left out. Kept are names: symbols, classes, methods, instance variables, files and lines, the frames of stacks, encodings, struct names. A line that cannot be read
-//! is left out and counted, since a secret may be in it. One thread; takes a block of memory (1 MiB, or the longest line).
+//! Of keys of hashes that heap_inspector's own dumper told those that are strings are left out. Kept are names and small values: symbols,
+//! those made of user input too, keys of hashes that are symbols, numbers, nil, true, false or classes, classes, methods, constants,
+//! variables, files and lines, the frames of stacks, encodings, struct names. A line that cannot be read is left out and counted, since a
+//! secret may be in it. One thread; takes a block of memory (1 MiB, or the longest line).
 
 use crate::record::repair::{Repair, repair};
 use crate::record::scan::{Scanner, line};

@@ -10,7 +10,7 @@ pub use rows::{Reader, Row, Rows};
 use serde::Serialize;
 
 /// Version of the JSON that [`crate::view`] writes; raised whenever a key changes its name or meaning.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// One value of a report, typed so that each view can write it in its own way.
 #[derive(Clone, Debug, PartialEq)]

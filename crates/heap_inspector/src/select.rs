@@ -335,7 +335,7 @@ fn test(subject: Subject, name: &str, text: &str) -> Result<Test> {
         return match text {
             "true" | "yes" => Ok(Test::True),
             "false" | "no" => Ok(Test::False),
-            _ => Err(Error::usage(format!("{name} is true or false, not {text:?}"))),
+            _ => Err(Error::usage(format!("{name}: expected true or false, got {text:?}"))),
         };
     }
     if matches!(text, "none" | "nil") || subject == Subject::Key(Key::Generation) && text == "untraced" {

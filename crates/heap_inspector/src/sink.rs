@@ -1,6 +1,6 @@
-//! Where a dump's bytes go: packed on the way, as [`crate::source`] unpacks them.
+//! Where a dump's bytes go: compressed on the way, as [`crate::source`] decompresses them.
 //!
-//! zstd at its usual level packs a dump 17 times at 0.4 GB/s, gzip about as small at a quarter of that speed.
+//! zstd at its usual level compresses a dump 17 times at 0.4 GB/s, gzip about as small at a quarter of that speed.
 
 use crate::error::named;
 use crate::{Error, Result};
@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-/// How a dump is packed.
+/// How a dump is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// As it is.
@@ -44,7 +44,7 @@ impl FromStr for Compression {
     }
 }
 
-/// Packs what is written to it; [`Sink::finish`] writes the end.
+/// Compresses what is written to it; [`Sink::finish`] writes the end.
 pub struct Sink<W: Write>(Encoder<W>);
 
 enum Encoder<W: Write> {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_tells_the_packing() {
+    fn a_name_tells_the_compression() {
         assert_eq!(Compression::of_name("heap.json.zst"), Compression::Zstd);
         assert_eq!(Compression::of_name("heap.json.gz"), Compression::Gzip);
         assert_eq!(Compression::of_name("heap.json"), Compression::Plain);

@@ -67,7 +67,7 @@ struct Limits {
     /// Bytes of a usual block.
     block: usize,
     /// Without the end of a record in so many bytes any newline will do, and a start without `{` is no dump.
-    patience: usize,
+    search: usize,
     /// The longest record.
     record: usize,
     /// The longest stretch of one text without a quote.
@@ -84,13 +84,13 @@ struct Limits {
 /// [`Error::File`]; [`Error::Usage`] where it is not in UTF-8.
 pub(crate) fn text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    String::from_utf8(bytes).map_err(|_| Error::usage(format!("{}: no text in UTF-8", path.display())))
+    String::from_utf8(bytes).map_err(|_| Error::usage(format!("{}: not valid UTF-8", path.display())))
 }
 
 impl Limits {
     const USUAL: Limits = Limits {
         block: 1 << 20,
-        patience: 64 << 20,
+        search: 64 << 20,
         record: u32::MAX as usize,
         text: 256 << 20,
         decoded: 1 << 30,
@@ -209,7 +209,7 @@ impl Source {
         let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
         let started = self.start(&mut origin).map_err(|error| match error {
             Start::System(source) => self.failed(source),
-            Start::Spent => Error::usage(format!("{} can be read only once: it is no regular file", self.name)),
+            Start::Spent => Error::usage(format!("{} can be read only once: it is not a regular file", self.name)),
             Start::Unfinished => {
                 Error::usage(format!("{}: the first pass did not reach the end of the input", self.name))
             }

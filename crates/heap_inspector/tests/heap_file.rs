@@ -191,7 +191,10 @@ fn becomes_lines_and_says_what_is_missing() {
     let (cut, out) = converted(&file[..file.len() - 100]);
     assert!(plain.starts_with(&out) && out.ends_with(b"}\n"));
     assert!(cut.unwrap().damage.unwrap().starts_with("the heap file is not whole: it ends inside of block"));
-    assert_eq!(converted(&plain).0.unwrap_err().to_string(), "app.heap is no heap file; there is nothing to convert");
+    assert_eq!(
+        converted(&plain).0.unwrap_err().to_string(),
+        "app.heap is not a heap file; there is nothing to convert"
+    );
     let (nothing, _) = converted(&file[..40]);
     assert!(nothing.unwrap_err().to_string().ends_with("no record of it can be read"));
 }

@@ -252,7 +252,7 @@ fn a_file_name_may_hold_a_newline() {
 }
 
 #[test]
-fn a_file_name_that_looks_like_an_unknown_key_is_mended() {
+fn a_file_name_that_looks_like_an_unknown_key_is_repaired() {
     let line = br#"{"address":"0x1", "type":"OBJECT", "file":"","":"\}", "line":3, "memsize":40}"#;
     let found = read(line).expect("it can be repaired");
     assert_eq!(found.texts[8].as_deref(), Some(&br#"","":"\}"#[..]));

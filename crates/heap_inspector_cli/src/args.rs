@@ -14,16 +14,17 @@ pub(crate) enum Asked {
 /// The commands that answer no question about a dump.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
-    /// Copy a dump without its secrets: strings become others
+    /// Copy a dump with other strings; symbols and names stay
     ///
     /// The values of strings and floats are replaced by others of the same length, the same ones by the same, so that sizes and
-    /// duplicates still count. The key is random and not kept. Names stay: symbols, classes, methods, instance variables, files.
-    /// Lines that cannot be read are left out.
+    /// duplicates still count; keys of hashes that are strings are left out. The random key is not kept. Names and small values stay:
+    /// symbols, those made of user input too; keys of hashes that are symbols, numbers, nil, true, false or classes; classes, methods,
+    /// constants, variables; paths of files; the first line, with host and process title. Lines that cannot be read are left out.
     Redact {
         /// The dump; - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         dump: OsString,
-        /// Where to write it, - for standard output; packed as the name's end says: .zst, .gz or neither
+        /// Where to write it, - for standard output; compressed as the name's end says: .zst, .gz or neither
         #[arg(value_hint = ValueHint::FilePath)]
         output: OsString,
     },
@@ -39,7 +40,7 @@ Examples:
         /// The heap file; - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         dump: OsString,
-        /// Where to write the lines, - for standard output; packed as the name's end says: .zst, .gz or neither
+        /// Where to write the lines, - for standard output; compressed as the name's end says: .zst, .gz or neither
         #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: OsString,
     },

@@ -1,6 +1,6 @@
 //! What of HTTP a page needs that is looked at on the machine it is served from: a GET comes in, an answer goes out, and the connection ends.
 //!
-//! Requests are parsed by httparse; what is longer than [`HEAD`], slower than [`PATIENCE`] or no GET is refused. Written on the plain
+//! Requests are parsed by httparse; what is longer than [`HEAD`], slower than [`TIMEOUT`] or no GET is refused. Written on the plain
 //! socket, since whoever answers must see that the client went away while it works.
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -15,7 +15,7 @@ const HEAD: usize = 16 << 10;
 /// Headers at most.
 const HEADERS: usize = 64;
 /// For how long a request may take to come, and a piece of the answer to go.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether to end.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// Bytes of a piece of the answer.
@@ -41,7 +41,7 @@ impl Request {
     /// Reads one; none where the client sent nothing, or no request.
     pub(crate) fn read(stream: &mut TcpStream, cancel: &AtomicBool) -> io::Result<Option<Request>> {
         stream.set_read_timeout(Some(LOOK))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         loop {
             let count = patiently(deadline, cancel, || stream.read(&mut piece))?;
@@ -97,7 +97,7 @@ impl Answer {
         );
         stream.set_write_timeout(Some(LOOK))?;
         for piece in std::iter::once(head.as_bytes()).chain(self.body.chunks(PIECE)) {
-            let (deadline, mut rest) = (Instant::now() + PATIENCE, piece);
+            let (deadline, mut rest) = (Instant::now() + TIMEOUT, piece);
             while !rest.is_empty() {
                 let count = patiently(deadline, cancel, || stream.write(rest))?;
                 rest = &rest[count..];

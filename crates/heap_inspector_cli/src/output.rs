@@ -277,7 +277,7 @@ impl Whole {
             && !meta.is_file()
             && !meta.is_symlink()
         {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is no file any more"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a file any more"));
         }
         self.file.sync_all()?;
         fs::rename(&self.unfinished, &self.path)?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Has `copy` write what it makes of `dump` into `output`, packed as its name says. A file gets its name when it is whole.
+/// Has `copy` write what it makes of `dump` into `output`, compressed as its name says. A file gets its name when it is whole.
 pub(crate) fn copied<T>(
     dump: &OsStr,
     output: &OsStr,

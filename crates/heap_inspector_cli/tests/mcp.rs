@@ -81,7 +81,7 @@ fn opens_what_was_given_alone_and_nothing_but_files() {
     let told = calls(&[&dumps[0]], &[("open_dumps", json!({"dumps": [dumps[1]]})), ("open_dumps", json!({}))]);
     assert!(told[0].1 && told[0].0.contains("is none of the dumps that this server was started with"), "{}", told[0].0);
     assert!(!told[1].1 && told[1].0.contains("`shop-1.json.zst`"), "{}", told[1].0);
-    for (path, why) in [("/dev/zero", "is no file"), ("/no/such", "no such file")] {
+    for (path, why) in [("/dev/zero", "is not a file"), ("/no/such", "no such file")] {
         let told = calls(&[], &[("open_dumps", json!({"dumps": [path]}))]);
         assert!(told[0].1 && told[0].0.contains(why), "{}", told[0].0);
     }

@@ -161,7 +161,7 @@ fn what_cannot_be_answered_says_why() {
     assert!(error("ask/report").contains("no question"), "nothing is written");
     assert!(error("ask/diff").contains("at least 2 dumps"));
     assert!(error("object/0x1").contains("no object at 0x1"));
-    assert!(error("object/..%2f..").contains("is no address"));
+    assert!(error("object/..%2f..").contains("is not an address"));
     assert_eq!(server.get("nothing").0, "404 Not Found");
     // No request at all, half of one, one too long: the connection ends, and others are answered.
     for bytes in [&b"\0\xff\n\n"[..], b"GET / HTTP/1.1\r\nHost", &[b'A'; 40_000]] {

@@ -144,7 +144,7 @@ fn exceptions_leave_suspects_out() {
     fs::write(&path, "Audit\nOr[der\n").unwrap();
     let (code, err) = error(&words(file));
     assert_eq!(code, 2);
-    assert!(err.contains(&format!("{file}: \"Or[der\" is no glob pattern: ")), "{err}");
+    assert!(err.contains(&format!("{file}: \"Or[der\" is not a glob pattern: ")), "{err}");
     let missing = folder.path().join("missing");
     let (code, err) = error(&words(missing.to_str().unwrap()));
     assert_eq!(code, 1);

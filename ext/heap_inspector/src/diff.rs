@@ -357,7 +357,7 @@ fn exceptions(except: Value) -> Result<heap_inspector::Result<Option<Exceptions>
     Ok(Exceptions::of(patterns.iter().map(String::as_str), "except").map(Some))
 }
 
-/// Whether a leak is mended, with what became of those that are not in words.
+/// Whether a leak is fixed, with what became of those that are not in words.
 #[derive(Serialize)]
 struct Verified {
     verification: Verification,

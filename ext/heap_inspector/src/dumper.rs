@@ -183,7 +183,7 @@ fn failed(number: i32, reason: &str) -> String {
     format!("error {number} {}\n", reason.replace(['\n', '\r'], " "))
 }
 
-/// Has the lines written on this thread and packed on another. Where the other fails it ends the process at once.
+/// Has the lines written on this thread and compressed on another. Where the other fails it ends the process at once.
 fn dump(order: &Order) -> Result<Packed, String> {
     match order.dumper {
         Dumper::Native(api) if order.is_heap_file => walked::columns(order, api),
@@ -204,8 +204,8 @@ fn traced() -> Traced {
     crate::tracer::frozen().map(|tracer| (tracer, Arc::new(Numbering::new(tracer))))
 }
 
-/// Starts the thread that packs what comes.
-fn start_packing(order: &Order, input: Box<dyn Read + Send>) -> Result<forked_thread::Handle<Packed>, String> {
+/// Starts the thread that compresses what comes.
+fn start_compressing(order: &Order, input: Box<dyn Read + Send>) -> Result<forked_thread::Handle<Packed>, String> {
     let bytes_in = Box::leak(Box::new(AtomicU64::new(0)));
     let told = Output::new(order, bytes_in);
     let (compression, redacts, status) = (order.compression, order.redacts, order.status.as_raw_fd());
@@ -216,7 +216,7 @@ fn start_packing(order: &Order, input: Box<dyn Read + Send>) -> Result<forked_th
         Ok(Err(failure)) => end(status, &failed(0, &failure.to_string())),
         Err(_) => end(status, &failed(0, "the compressing thread panicked")),
     };
-    forked_thread::spawn(c"hi_pack", pack).map_err(|error| system(&error))
+    forked_thread::spawn(c"hi_compress", pack).map_err(|error| system(&error))
 }
 
 /// The lines that stand before the roots.
@@ -228,7 +228,7 @@ fn write_head(order: &Order, traced: &Traced, out: &mut impl Write) -> io::Resul
     }
 }
 
-/// Hands buffers over to the packing thread, at most [`Chunks::WAITING`] before it takes one, and gets them back.
+/// Hands buffers over to the compressing thread, at most [`Chunks::WAITING`] before it takes one, and gets them back.
 struct Chunks {
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
@@ -237,9 +237,9 @@ struct Chunks {
 impl Chunks {
     const WAITING: usize = 8;
 
-    fn new() -> (Chunks, Packing) {
+    fn new() -> (Chunks, Handed) {
         let ((full, taken), (given, empty)) = (mpsc::sync_channel(Chunks::WAITING), mpsc::channel());
-        (Chunks { full, empty }, Packing { taken, given, chunk: Vec::new(), at: 0 })
+        (Chunks { full, empty }, Handed { taken, given, chunk: Vec::new(), at: 0 })
     }
 }
 
@@ -253,14 +253,14 @@ impl Chunks {
 }
 
 /// The other end.
-struct Packing {
+struct Handed {
     taken: Receiver<Vec<u8>>,
     given: Sender<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
 }
 
-impl Read for Packing {
+impl Read for Handed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.chunk.len() {
             let Ok(chunk) = self.taken.recv() else { return Ok(0) };
@@ -276,12 +276,12 @@ impl Read for Packing {
     }
 }
 
-/// Lets the walk write into buffers which another thread packs.
+/// Lets the walk write into buffers which another thread compresses.
 fn dump_by_walk(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     name_process(order.parent);
     let traced = traced();
-    let (mut chunks, packing) = Chunks::new();
-    let packer = start_packing(order, with_sites(packing, traced.clone()))?;
+    let (mut chunks, handed) = Chunks::new();
+    let packer = start_compressing(order, with_sites(handed, traced.clone()))?;
     let mut head = Vec::new();
     write_head(order, &traced, &mut head).map_err(|error| system(&error))?;
     let wanted = walk::Wanted { names: true, texts: !order.redacts, ..walk::Wanted::default() };
@@ -317,7 +317,7 @@ fn dump_by_ruby(order: &Order) -> Result<Packed, String> {
     widen(&output);
     let held = input.try_clone().map_err(|error| system(&error))?;
     let traced = traced();
-    let packer = start_packing(order, with_sites(input, traced.clone()))?;
+    let packer = start_compressing(order, with_sites(input, traced.clone()))?;
     let mut output = File::from(OwnedFd::from(output));
     let mut head = BufWriter::with_capacity(BUFFER, &mut output);
     let written = write_head(order, &traced, &mut head).and_then(|()| head.flush());
@@ -436,7 +436,7 @@ fn watch(parent: i32, end: Instant, unfinished: Option<&CString>) {
         // SAFETY: takes nothing, cannot fail.
         let is_orphan = unsafe { libc::getppid() } != parent;
         if is_orphan || Instant::now() > end {
-            crew::dismiss();
+            crew::stop();
             // SAFETY: the path is a C string; _exit runs nothing of the server's.
             unsafe {
                 if let Some(path) = unfinished {
@@ -487,7 +487,7 @@ struct Packed {
     lost: u64,
 }
 
-/// Packs what comes down the pipe until its end.
+/// Compresses what comes down the pipe until its end.
 fn pack(mut input: Counted, output: Output, compression: Compression, redacts: bool) -> Result<Packed, Failure> {
     let name = PathBuf::from("the dump");
     let failed = |source: io::Error| Failure::File { path: name.clone(), source };
@@ -518,7 +518,7 @@ fn pack(mut input: Counted, output: Output, compression: Compression, redacts: b
 
 const BUFFER: usize = 1 << 18;
 
-/// What is to be packed.
+/// What is to be compressed.
 struct Counted {
     input: Box<dyn Read + Send>,
     bytes: &'static AtomicU64,
@@ -535,7 +535,7 @@ impl Read for Counted {
     }
 }
 
-/// Where the packed dump goes: a file, or a pipe or terminal of who asked for it, which may not block.
+/// Where the compressed dump goes: a file, or a pipe or terminal of who asked for it, which may not block.
 struct Output {
     descriptor: RawFd,
     bytes: u64,
@@ -617,7 +617,7 @@ fn end(status: RawFd, line: &str) -> ! {
             Err(_) => break,
         }
     }
-    crew::dismiss();
+    crew::stop();
     // SAFETY: runs nothing of the server's.
     unsafe { libc::_exit(TOLD) }
 }

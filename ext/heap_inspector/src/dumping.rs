@@ -466,7 +466,7 @@ fn claim(folder: &Path) -> Result<(), String> {
     // SAFETY: takes nothing, cannot fail.
     let own = unsafe { libc::geteuid() };
     let reason = if !meta.is_dir() {
-        "it is no folder".to_owned()
+        "it is not a folder".to_owned()
     } else if meta.uid() != own {
         format!("it belongs to uid {}", meta.uid())
     } else if meta.mode() & 0o077 != 0 {

@@ -9,7 +9,7 @@ use crate::filter::filter;
 use crate::heap::{Heap, key_value, keys, text};
 use crate::heap_object;
 use crate::native::{function, method};
-use crate::texts::{KINDS, Sort, Texts};
+use crate::texts::{KINDS, TextKind, Texts};
 use crate::work;
 use heap_inspector::analysis::objects::{Bound, Clause, Measure, Number, Objects, OrderBy, Query, Retained, ordered};
 use heap_inspector::analysis::{grouping, show};
@@ -44,7 +44,7 @@ enum Attribute {
     Key(Key),
     /// Bytes of text.
     Bytesize,
-    Trait(Flags),
+    Flag(Flags),
     Traced,
     Reachable,
 }
@@ -98,15 +98,15 @@ attributes! {
     "struct" => Attribute::Key(Key::Struct),
     "imemo" => Attribute::Key(Key::Imemo),
     "shape" => Attribute::Key(Key::Shape),
-    "frozen" => Attribute::Trait(Flags::FROZEN),
-    "old" => Attribute::Trait(Flags::OLD),
-    "embedded" => Attribute::Trait(Flags::EMBEDDED),
-    "shared" => Attribute::Trait(Flags::SHARED),
-    "fstring" => Attribute::Trait(Flags::FSTRING),
-    "broken" => Attribute::Trait(Flags::BROKEN),
-    "singleton" => Attribute::Trait(Flags::SINGLETON),
-    "wb_protected" => Attribute::Trait(Flags::WB_PROTECTED),
-    "marked" => Attribute::Trait(Flags::MARKED),
+    "frozen" => Attribute::Flag(Flags::FROZEN),
+    "old" => Attribute::Flag(Flags::OLD),
+    "embedded" => Attribute::Flag(Flags::EMBEDDED),
+    "shared" => Attribute::Flag(Flags::SHARED),
+    "fstring" => Attribute::Flag(Flags::FSTRING),
+    "broken" => Attribute::Flag(Flags::BROKEN),
+    "singleton" => Attribute::Flag(Flags::SINGLETON),
+    "wb_protected" => Attribute::Flag(Flags::WB_PROTECTED),
+    "marked" => Attribute::Flag(Flags::MARKED),
     "traced" => Attribute::Traced,
     "reachable" => Attribute::Reachable,
 }
@@ -148,9 +148,11 @@ impl Attribute {
         let text = self.worked_out(ruby, snapshot, id);
         let tables = &dump.names().tables;
         let count = match sort {
-            Sort::Class => tables.class_count(),
-            Sort::File | Sort::Location | Sort::Method | Sort::Gem | Sort::Directory => tables.sites.len(),
-            Sort::Kind | Sort::Encoding | Sort::Struct | Sort::Imemo => KINDS,
+            TextKind::Class => tables.class_count(),
+            TextKind::File | TextKind::Location | TextKind::Method | TextKind::Gem | TextKind::Directory => {
+                tables.sites.len()
+            }
+            TextKind::Kind | TextKind::Encoding | TextKind::Struct | TextKind::Imemo => KINDS,
         };
         texts.keep(ruby, sort, number, count, text)?;
         Ok(text)
@@ -169,7 +171,7 @@ impl Attribute {
                 Type::String | Type::Symbol => heap.length(id).map(u64::from),
                 _ => None,
             }),
-            Attribute::Trait(bit) => Read::Flag(heap.flags(id).has(bit)),
+            Attribute::Flag(bit) => Read::Flag(heap.flags(id).has(bit)),
             Attribute::Traced => Read::Flag(heap.is_traced(id)),
             Attribute::Reachable => Read::Flag(tree?.is_reachable(id)),
             Attribute::Line => {
@@ -184,24 +186,30 @@ impl Attribute {
 
     /// Which of the heap's texts it is, if it is one. Calls nothing of Ruby's. Texts by type and label get a place if `claim` is set.
     #[inline(always)]
-    fn text(self, texts: &Texts, heap: &heap_inspector::heap::Heap, id: NodeId, claim: bool) -> Option<(Sort, usize)> {
+    fn text(
+        self,
+        texts: &Texts,
+        heap: &heap_inspector::heap::Heap,
+        id: NodeId,
+        claim: bool,
+    ) -> Option<(TextKind, usize)> {
         let kind = |sort| texts.kind(heap.ty(id) as u8, heap.label(id).0, claim).map(|kind| (sort, kind));
         let site = |sort| Some((sort, heap.site(id).0 as usize));
         match self {
             Attribute::Class => match heap.class_id(id) {
-                ClassId::NONE => kind(Sort::Kind),
+                ClassId::NONE => kind(TextKind::Kind),
                 // It has none of its own.
                 _ if heap.is_tracer(id) => None,
-                class => Some((Sort::Class, class.0 as usize)),
+                class => Some((TextKind::Class, class.0 as usize)),
             },
-            Attribute::File => site(Sort::File),
-            Attribute::Location => site(Sort::Location),
-            Attribute::Method => site(Sort::Method),
-            Attribute::Key(Key::Gem) if !heap.is_tracer(id) => site(Sort::Gem),
-            Attribute::Key(Key::Directory) if !heap.is_tracer(id) => site(Sort::Directory),
-            Attribute::Key(Key::Encoding) => kind(Sort::Encoding),
-            Attribute::Key(Key::Struct) => kind(Sort::Struct),
-            Attribute::Key(Key::Imemo) => kind(Sort::Imemo),
+            Attribute::File => site(TextKind::File),
+            Attribute::Location => site(TextKind::Location),
+            Attribute::Method => site(TextKind::Method),
+            Attribute::Key(Key::Gem) if !heap.is_tracer(id) => site(TextKind::Gem),
+            Attribute::Key(Key::Directory) if !heap.is_tracer(id) => site(TextKind::Directory),
+            Attribute::Key(Key::Encoding) => kind(TextKind::Encoding),
+            Attribute::Key(Key::Struct) => kind(TextKind::Struct),
+            Attribute::Key(Key::Imemo) => kind(TextKind::Imemo),
             _ => None,
         }
     }
@@ -683,7 +691,7 @@ unsafe fn quick(object: Value, attribute: Attribute) -> Option<Value> {
         match read {
             // SAFETY: Ruby called the method, so this is a Ruby thread with the GVL.
             Ok(read) => Some(read.value(&unsafe { Ruby::get_unchecked() })),
-            Err((sort, number)) => place.heap.texts().get(sort, number),
+            Err((kind, number)) => place.heap.texts().get(kind, number),
         }
     });
     // A panic comes once more where it becomes an exception.
@@ -738,6 +746,6 @@ pub(crate) fn define(ruby: &Ruby, module: RModule, native: RModule) -> Result<()
 
 /// The name of the method.
 fn reader(name: &str, attribute: Attribute) -> String {
-    let is_flag = matches!(attribute, Attribute::Trait(_) | Attribute::Traced | Attribute::Reachable);
+    let is_flag = matches!(attribute, Attribute::Flag(_) | Attribute::Traced | Attribute::Reachable);
     format!("{name}{}", if is_flag { "?" } else { "" })
 }

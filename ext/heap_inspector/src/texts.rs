@@ -1,6 +1,6 @@
 //! The Strings that many objects of a heap have in common, each made once: names of classes, files, locations, gems and the like.
 //!
-//! Each sort is an Array of Ruby's by the number that the heap has for it, of its class or its site, 8 bytes for each; one that nobody asked
+//! Each kind is an Array of Ruby's by the number that the heap has for it, of its class or its site, 8 bytes for each; one that nobody asked
 //! for is not made. An Array, since the garbage collector looks at an old one only when something was put into it, and follows its Strings where it
 //! moves them.
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a text is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sort {
+pub(crate) enum TextKind {
     /// By the number of the class.
     Class,
     /// By the number of the site, as those that follow.
@@ -28,22 +28,22 @@ pub(crate) enum Sort {
     Imemo,
 }
 
-/// How many sorts there are.
-const SORTS: usize = Sort::Imemo as usize + 1;
+/// How many kinds there are.
+const TEXT_KINDS: usize = TextKind::Imemo as usize + 1;
 
 /// How many types with labels have places: a power of two. A heap has a few dozen.
 pub(crate) const KINDS: usize = 256;
 
 /// A heap's texts. In the Arrays, nil is what was not asked for yet, and false what is none.
 pub(crate) struct Texts {
-    lists: [AtomicUsize; SORTS],
+    lists: [AtomicUsize; TEXT_KINDS],
     /// A type and label by its place, 0 where there is none yet.
     kinds: [AtomicU64; KINDS],
 }
 
 impl Default for Texts {
     fn default() -> Texts {
-        Texts { lists: [const { AtomicUsize::new(0) }; SORTS], kinds: [const { AtomicU64::new(0) }; KINDS] }
+        Texts { lists: [const { AtomicUsize::new(0) }; TEXT_KINDS], kinds: [const { AtomicU64::new(0) }; KINDS] }
     }
 }
 
@@ -73,8 +73,8 @@ impl Texts {
 
     /// A text that was kept, nil for none.
     #[inline]
-    pub(crate) fn get(&self, sort: Sort, number: usize) -> Option<Value> {
-        let list = self.lists[sort as usize].load(Ordering::Acquire) as VALUE;
+    pub(crate) fn get(&self, kind: TextKind, number: usize) -> Option<Value> {
+        let list = self.lists[kind as usize].load(Ordering::Acquire) as VALUE;
         if list == 0 {
             return None;
         }
@@ -89,8 +89,15 @@ impl Texts {
     }
 
     /// Keeps the text, or that there is none, of one of `count` numbers. Others that do the same at once put in the same.
-    pub(crate) fn keep(&self, ruby: &Ruby, sort: Sort, number: usize, count: usize, text: Value) -> Result<(), Error> {
-        let place = &self.lists[sort as usize];
+    pub(crate) fn keep(
+        &self,
+        ruby: &Ruby,
+        kind: TextKind,
+        number: usize,
+        count: usize,
+        text: Value,
+    ) -> Result<(), Error> {
+        let place = &self.lists[kind as usize];
         let list = match list_of(place) {
             Some(list) => list,
             None => {

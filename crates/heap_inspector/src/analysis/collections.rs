@@ -610,7 +610,7 @@ impl Collections {
         }
         if self.sets > 0 {
             let text = format!(
-                "from Ruby 4.0 on a Set is no hash; there are {}, of {}, which hold {} objects; how many numbers and symbols they hold and \
+                "from Ruby 4.0 on a Set is not a hash; there are {}, of {}, which hold {} objects; how many numbers and symbols they hold and \
                  have room for the dump does not say, so they stand among the biggest, and are counted nowhere else",
                 human::count(self.sets),
                 human::bytes(self.sets_memsize),

@@ -37,19 +37,19 @@ pub fn growth(
     }
     let heap = diff.heap();
     let mut grouping = Grouping::new(heap, &[], filter);
-    let places = suspects::places(diff, tree, shortest_paths, control, |id| grouping.group(id).is_some())?;
-    let mut places: Vec<(AccumulationPoint, Vec<u64>, u64)> = places
+    let points = suspects::accumulations(diff, tree, shortest_paths, control, |id| grouping.group(id).is_some())?;
+    let mut points: Vec<(AccumulationPoint, Vec<u64>, u64)> = points
         .into_iter()
-        .map(|(anchor, place)| {
-            let sums = place.steps.iter().scan(0, |sum, step| {
+        .map(|(anchor, found)| {
+            let sums = found.steps.iter().scan(0, |sum, step| {
                 *sum += step;
                 Some(*sum)
             });
-            (anchor, std::iter::once(0).chain(sums).collect(), place.count())
+            (anchor, std::iter::once(0).chain(sums).collect(), found.count())
         })
         .collect();
-    sort::by(&mut places, |(a, one, _), (b, other, _)| other.last().cmp(&one.last()).then(a.cmp(b)));
-    let cut = places.split_off(limit.min(places.len()));
+    sort::by(&mut points, |(a, one, _), (b, other, _)| other.last().cmp(&one.last()).then(a.cmp(b)));
+    let cut = points.split_off(limit.min(points.len()));
     let mut rest = Sum::default();
     for (_, memsizes, count) in &cut {
         rest.add(Sum { count: *count, memsize: memsizes.last().copied().unwrap_or(0), references: 0 });
@@ -57,12 +57,12 @@ pub fn growth(
     let roots = chains::root_categories(heap);
     let mut labels = Labels::new(heap);
     let path = |anchor: &AccumulationPoint| anchor.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
-    let nodes: Vec<NodeId> = places.iter().flat_map(|(anchor, ..)| path(anchor)).collect();
+    let nodes: Vec<NodeId> = points.iter().flat_map(|(anchor, ..)| path(anchor)).collect();
     let origins = suspects::Origins::new(heap, &labels, nodes.iter().copied());
-    let anchors = places.iter().filter_map(|(anchor, ..)| anchor.node());
-    let told = places.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &path(anchor)));
+    let anchors = points.iter().filter_map(|(anchor, ..)| anchor.node());
+    let told = points.iter().flat_map(|(anchor, ..)| suspects::telling(heap, &path(anchor)));
     // Only such dumps name holders by what they hold with.
-    let named = places.iter().filter(|_| heap.has_edge_names());
+    let named = points.iter().filter(|_| heap.has_edge_names());
     let pairs = |anchor| path(anchor).windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>();
     let edges: Vec<(NodeId, NodeId)> = named.flat_map(|(anchor, ..)| pairs(anchor)).collect();
     labels.read_texts(source, &anchors.chain(origins.code()).chain(told).collect::<Vec<_>>(), edges)?;
@@ -87,7 +87,7 @@ pub fn growth(
             retained_memsizes,
         }
     };
-    Ok(Holders { holders: places.into_iter().map(growth).collect(), rest_holders: cut.len() as u64, rest })
+    Ok(Holders { holders: points.into_iter().map(growth).collect(), rest_holders: cut.len() as u64, rest })
 }
 
 /// What an object retains in each dump, where it is known there.

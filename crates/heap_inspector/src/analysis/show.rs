@@ -92,7 +92,7 @@ pub struct Object {
 pub fn find(heap: &Heap, text: &str) -> Result<NodeId> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let address = u64::from_str_radix(digits, 16).map_err(|_| {
-        Error::usage(format!("{text:?} is no address; write it as the dump does, as in 0x7f1386ee2a78"))
+        Error::usage(format!("{text:?} is not an address; write it as the dump does, as in 0x7f1386ee2a78"))
     })?;
     heap.node(address).ok_or_else(|| {
         let is_held = heap.dangling_count() > 0
@@ -100,7 +100,7 @@ pub fn find(heap: &Heap, text: &str) -> Result<NodeId> {
         let hint = match (is_held, heap.shapes().is_empty()) {
             (true, _) => ", only references to it: it was freed, or its line is lost or was left out",
             (false, true) => "",
-            (false, false) => " (a shape or a free slot is no object)",
+            (false, false) => " (a shape or a free slot is not an object)",
         };
         Error::usage(format!("the dump has no object at 0x{address:x}{hint}"))
     })

@@ -52,7 +52,7 @@ pub(super) use naming::{holder, root_label};
 pub(super) use origins::Origins;
 pub(super) use others::{Graph, others};
 pub use others::{OtherHolder, OtherHolders};
-pub(super) use points::places;
+pub(super) use points::accumulations;
 pub(super) use ruby::telling;
 
 mod anchors;
@@ -142,11 +142,11 @@ pub struct Suspect {
     pub path: Chain,
     /// What is thought of each of its steps, where that was asked for ([`judge`]).
     pub judged: Vec<Judged>,
-    /// The references on its path of which one should have been cut, by classes, without places and keys; where it is known which one,
+    /// The references on its path of which one should have been cut, by classes, without indexes and keys; where it is known which one,
     /// that alone. With `judged`.
     pub faulty_references: Vec<String>,
-    /// At how many places that are one by their normalised path; the others' bytes are in this one's.
-    pub places: u64,
+    /// How many accumulation points are one by their normalised path; the others' bytes are in this one's.
+    pub accumulation_point_count: u64,
     /// What it ranks by: its tier, and what it grew in its smallest step, or its weight in one dump.
     #[serde(skip)]
     rank: (u8, u64),
@@ -190,7 +190,7 @@ impl Suspect {
         }
     }
 
-    /// Which of the steps of its path took in objects, and which piled up there: the first that is new, as where many lists are one place.
+    /// Which of the steps of its path took in objects, and which piled up there: the first that is new, as where many lists are one point.
     fn growth(&self, diff: Option<&Diff<'_>>) -> Option<Growth> {
         let steps = &self.path.steps;
         let last = steps.len().checked_sub(1)?;
@@ -267,15 +267,15 @@ pub fn of_diff(
     let came_to = || {
         // A path that the first dump had too says more than one over a request in flight.
         let shortest_paths = ShortestPaths::around(heap, |id| diff.step(id).is_some(), control)?;
-        let places = places(diff, tree, &shortest_paths, control, |_| true)?;
-        Ok((shortest_paths, places))
+        let accumulations = accumulations(diff, tree, &shortest_paths, control, |_| true)?;
+        Ok((shortest_paths, accumulations))
     };
     let is_parallel = control.thread_count() > 1;
     let (trees, came_to) = threads::both(is_parallel, || growth::trees(diff, control), came_to);
-    let (trees, (shortest_paths, places)) = (trees?, came_to?);
+    let (trees, (shortest_paths, accumulations)) = (trees?, came_to?);
     let floor = LEAST.max(tree.reachable().memsize / LEAST_PART);
     let course = Course::new(diff, tree, &trees, floor);
-    let mut ranked = course.rank(places, &shortest_paths, control)?;
+    let mut ranked = course.rank(accumulations, &shortest_paths, control)?;
     ranked.truncate(limit.saturating_add(SIMILAR));
     if course.work().is_some() {
         course.weigh(&mut ranked, control)?;
@@ -293,8 +293,8 @@ pub fn of_diff(
             (suspect.confidence > Confidence::Low, least(suspect))
                 >= (unseen.confidence > Confidence::Low, least(&unseen))
         };
-        let place = found.iter().take_while(|suspect| is_behind(suspect)).count();
-        found.insert(place, unseen);
+        let position = found.iter().take_while(|suspect| is_behind(suspect)).count();
+        found.insert(position, unseen);
     }
     finished(found, heap, tree, (children, &shortest_paths), source, limit, control)
 }
@@ -342,14 +342,14 @@ fn by_age(
         found.truncate(limit);
         found
     };
-    // Of samples too few are known to tell the times of a place.
+    // Of samples too few are known to tell the times of a point.
     if last == 0 || heap.names().sampling.is_some_and(Sampling::is_of_lines) {
         let more = limit.saturating_add(SIMILAR);
         return Ok(first(untraced(heap, tree, children, shortest_paths, source, more, control)?));
     }
     let span = (last - oldest + 1).max(1);
     let bin = |generation: u32| (u64::from(generation - oldest) * u64::from(BINS) / u64::from(span)) as u32;
-    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
+    let mut accumulations: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     let mut anchors = Anchors::new(heap, tree, shortest_paths, |_| false)?;
     let older = older(heap, children, control)?;
     let large = LARGE.max(tree.reachable().memsize / 1000);
@@ -359,11 +359,11 @@ fn by_age(
         if since == 0 || !tree.is_reachable(id) || heap.is_tracer(id) {
             continue;
         }
-        map(&mut places, 2)?;
+        map(&mut accumulations, 2)?;
         let is_plain = matches!(ty, Type::Hash | Type::Array) && heap.references(id).len() == 0;
         if (ty == Type::String || is_plain) && heap.bytes(id) >= large {
             let own = Accumulation { bytes: heap.bytes(id), bins: FEW_BINS, ..Accumulation::default() };
-            places.insert(AccumulationPoint::Node(id), own);
+            accumulations.insert(AccumulationPoint::Node(id), own);
         }
         let above = tree.above(id);
         // What came with its holder is part of it, and what a list's first element retains is not counted again for the second. Most
@@ -378,45 +378,45 @@ fn by_age(
         let older = alone.or_else(|| older_on_path(heap, shortest_paths, id));
         let anchor = older.map(AccumulationPoint::Node).or_else(|| Some(anchors.of(id)?.0));
         let Some(anchor) = anchor else { continue };
-        let sort = kind_of(heap, id);
-        let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == sort);
+        let kind = kind_of(heap, id);
+        let is_inside = above.is_some_and(|by| Some(by) != anchor.node() && kind_of(heap, by) == kind);
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let bins = 1 << bin(since);
         let content = Content { sample: id, count: 1, retained, since, bins };
-        let place = places.entry(anchor).or_default();
-        place.take(sort, content);
-        place.add_stack(sort, heap.stack(id))?;
+        let accumulation = accumulations.entry(anchor).or_default();
+        accumulation.take(kind, content);
+        accumulation.add_stack(kind, heap.stack(id))?;
     }
-    let mut places = join(heap, tree, places, control)?;
-    for place in places.values_mut() {
-        // A few objects of a sort do not pile up, however big they are.
-        place.content.retain(|_, content| content.count > FEW_OBJECTS);
-        for content in place.content.values() {
-            place.bytes = place.bytes.saturating_add(content.retained);
-            place.bins |= content.bins;
+    let mut accumulations = join(heap, tree, accumulations, control)?;
+    for accumulation in accumulations.values_mut() {
+        // A few objects of a kind do not pile up, however big they are.
+        accumulation.content.retain(|_, content| content.count > FEW_OBJECTS);
+        for content in accumulation.content.values() {
+            accumulation.bytes = accumulation.bytes.saturating_add(content.retained);
+            accumulation.bins |= content.bins;
         }
     }
-    for group in alike(heap, tree, shortest_paths, &places, control)? {
-        let mut others = group.iter().filter_map(|anchor| Some((anchor.node()?, places.remove(anchor)?)));
+    for group in alike(heap, tree, shortest_paths, &accumulations, control)? {
+        let mut others = group.iter().filter_map(|anchor| Some((anchor.node()?, accumulations.remove(anchor)?)));
         let Some((first, mut all)) = others.next() else { continue };
-        for (id, mut place) in others {
-            place.others.push(id);
-            all.add(place);
+        for (id, mut accumulation) in others {
+            accumulation.others.push(id);
+            all.add(accumulation);
         }
-        places.insert(AccumulationPoint::Node(first), all);
+        accumulations.insert(AccumulationPoint::Node(first), all);
     }
     let floor = LEAST.max(tree.reachable().memsize / 2000);
     // Start-up code spreads over many collections too, but ends before the latest ones.
-    let score = |place: &Accumulation| {
-        let [all, latest] = [(place.bins, BINS), (place.bins >> (BINS - LATEST), LATEST)]
+    let score = |accumulation: &Accumulation| {
+        let [all, latest] = [(accumulation.bins, BINS), (accumulation.bins >> (BINS - LATEST), LATEST)]
             .map(|(bins, parts)| f64::from(bins.count_ones()) / f64::from(parts));
-        place.bytes as f64 * all * all * (0.1 + latest)
+        accumulation.bytes as f64 * all * all * (0.1 + latest)
     };
     let mut ranked: Vec<(AccumulationPoint, Accumulation)> =
-        places.into_iter().filter(|(_, place)| place.bytes >= floor).collect();
+        accumulations.into_iter().filter(|(_, accumulation)| accumulation.bytes >= floor).collect();
     sort::by(&mut ranked, |(a, one), (b, other)| score(other).total_cmp(&score(one)).then(a.cmp(b)));
     ranked.truncate(limit.saturating_add(SIMILAR));
-    ranked.iter_mut().for_each(|(_, place)| place.rank = (1, score(place) as u64));
+    ranked.iter_mut().for_each(|(_, accumulation)| accumulation.rank = (1, score(accumulation) as u64));
     let mut found = name(
         heap,
         tree,
@@ -425,9 +425,9 @@ fn by_age(
         source,
         &ranked,
         &|_| true,
-        &|place| {
-            let parts = place.bins.count_ones();
-            let recent = place.bins >> (BINS - LATEST) != 0;
+        &|accumulation| {
+            let parts = accumulation.bins.count_ones();
+            let recent = accumulation.bins >> (BINS - LATEST) != 0;
             let text = format!(
                 "allocated in {parts} of {BINS} slices of the traced period{}; two more dumps, taken as the app works, would tell a \
              leak from a cache",
@@ -438,14 +438,14 @@ fn by_age(
         },
         control,
     )?;
-    if let Some((place, unheld)) = unheld(heap, tree, bin, floor, control)? {
-        let before = ranked.iter().take_while(|(_, other)| score(other) >= score(&place)).count();
+    if let Some((accumulation, unheld)) = unheld(heap, tree, bin, floor, control)? {
+        let before = ranked.iter().take_while(|(_, other)| score(other) >= score(&accumulation)).count();
         found.insert(before.min(found.len()), unheld);
     }
     Ok(first(found))
 }
 
-/// So many objects of one sort do not pile up yet.
+/// So many objects of one kind do not pile up yet.
 const FEW_OBJECTS: u64 = 9;
 /// A string of so many bytes, or a collection of numbers, is worth a word.
 const LARGE: u64 = 32 << 10;

@@ -1,4 +1,4 @@
-//! Whether a leak is mended: a series of dumps from before the fix, and one from after it.
+//! Whether a leak is fixed: a series of dumps from before the fix, and one from after it.
 //!
 //! In each series growth is told by path, for each request, job or second, so the two may be of different processes, deploys and machines.
 //! A leak is a path that grows in the series before; it is fixed if it grows in the other by no more than a twentieth of what it did.
@@ -114,7 +114,7 @@ impl Leak {
     }
 }
 
-/// Whether a leak is mended.
+/// Whether a leak is fixed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Verification {
     /// The answer.

@@ -86,7 +86,7 @@ impl Cut {
         let at = name.rfind("::").or_else(|| name.find('@')).filter(|at| *at > 0);
         let holder = at.and_then(|at| Some((*classes.get(&name[..at])?, &name[at..])));
         let Some((holder, edge)) = holder else {
-            return Err(none(&format!("{name:?} is no address, fingerprint, class or module of the dump")));
+            return Err(none(&format!("{name:?} is not an address, fingerprint, class or module of the dump")));
         };
         let mut labels = Labels::new(heap);
         labels.read_names(source, &[holder], heap.references(holder).len())?;
@@ -178,7 +178,9 @@ fn holders(graph: Graph<'_>, chain: &[NodeId], cut: &Cut, control: &Control<'_>)
     for (depth, held) in chain.iter().rev().take(NESTED).enumerate() {
         let above = others(graph, |id| id == *held, is_cut, is_gone, control)?;
         let by_list = match &above.named[..] {
-            [one] if above.more == 0 && one.places == 1 => one.by.is_some_and(|by| is_collection(graph.heap, by)),
+            [one] if above.more == 0 && one.referrer_count == 1 => {
+                one.by.is_some_and(|by| is_collection(graph.heap, by))
+            }
             _ => false,
         };
         let is_parting = above.named.len() > 1;
@@ -300,7 +302,9 @@ mod tests {
     fn what_is_not_there_is_said() {
         assert!(without("leak-000000", 0x3000).unwrap_err().contains("no object of the dump is of leak-000000"));
         assert!(
-            without("Nobody", 0x3000).unwrap_err().contains("\"Nobody\" is no address, fingerprint, class or module")
+            without("Nobody", 0x3000)
+                .unwrap_err()
+                .contains("\"Nobody\" is not an address, fingerprint, class or module")
         );
         assert!(without("App::LIST", 0x3000).unwrap_err().contains("the dump names no variables: ::LIST"));
         assert!(without("0x77", 0x3000).unwrap_err().contains("no object at 0x77"));

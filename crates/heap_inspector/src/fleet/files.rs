@@ -238,10 +238,10 @@ type Checked = std::result::Result<u64, String>;
 fn shape(path: &Path) -> Checked {
     let data = fs::metadata(path).map_err(|error| told(&error))?;
     if !data.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("it is not a file".to_owned());
     }
     if path.to_str().is_none_or(|path| path.contains('\0')) {
-        return Err("its name is no UTF-8".to_owned());
+        return Err("its name is not valid UTF-8".to_owned());
     }
     if data.len() > MOST_BYTES {
         return Err(format!("it has {}, more than a summary has", crate::human::bytes(data.len())));
@@ -260,7 +260,7 @@ fn told(error: &std::io::Error) -> String {
 fn rows(bytes: Vec<u8>) -> Checked {
     let damaged = |error: parquet::errors::ParquetError| {
         let words = error.to_string();
-        format!("it is no whole Parquet file ({})", words.lines().next().unwrap_or_default())
+        format!("it is not a whole Parquet file ({})", words.lines().next().unwrap_or_default())
     };
     let size = bytes.len() as i64;
     let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(damaged)?;
@@ -333,9 +333,9 @@ fn conforms(schema: &SchemaDescriptor) -> std::result::Result<(), String> {
         schema.columns().iter().find(|column| column.path().string() == path).map(|column| column.physical_type())
     };
     let check = |path: String, kind: Kind| match physical(&path) {
-        None => Err(format!("it is no summary of a dump: it has no column {path}")),
+        None => Err(format!("it is not a summary of a dump: it has no column {path}")),
         Some(found) if found != expected(kind) => {
-            Err(format!("it is no summary of a dump: its column {path} is of another type"))
+            Err(format!("it is not a summary of a dump: its column {path} is of another type"))
         }
         Some(_) => Ok(()),
     };

@@ -41,7 +41,7 @@ pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> 
         "since": suspect.since,
         "rate": suspect.rate.as_ref().map(|rate| name(&rate.words(&suspect.class))),
         "known_leak": suspect.known_leak.as_deref().map(name),
-        "places": suspect.places,
+        "accumulation_point_count": suspect.accumulation_point_count,
         "freed": suspect.freed.as_ref().map(|freed| freed.memsize),
         "kept": suspect.freed.as_ref().map(|freed| name(&freed.kept_words())),
         "fingerprint": suspect.fingerprint(),

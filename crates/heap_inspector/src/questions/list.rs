@@ -388,7 +388,7 @@ options! {
 
 const VERIFY: Question = Question {
     name: "verify",
-    about: "Say whether a leak is mended: dumps before and after a fix",
+    about: "Say whether a leak is fixed: dumps before and after a fix",
     details: "Growth is told by path, for each request or whatever both processes counted, else for each second: the two series may be of other \
         processes, deploys and lengths. Each wants three dumps or more of one process at work. A leak is fixed if it grows by no more than \
         a twentieth of what it did. Exit code: 0 fixed, 1 not fixed or a new leak, 2 the dumps do not tell, and why.",

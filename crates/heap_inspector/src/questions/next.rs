@@ -62,7 +62,7 @@ pub(super) fn next(dumps: &InOrder, asked: &Asked<'_>) -> Result<Report> {
             let text = |name: &str| first.iter().find(|fact| fact.name == name).and_then(|fact| words(&fact.cell));
             let (address, class) = (text("address"), text("class"));
             if let Some(address) = &address {
-                step("Look at the place where the objects pile up", format!("show with address {address}"));
+                step("Look at the accumulation point", format!("show with address {address}"));
                 step("See what else holds it", format!("path with address {address} and paths 3"));
             }
             if let Some(class) = &class {

@@ -93,7 +93,7 @@ pub const INSTRUCTIONS: &str = "Reads heap dumps of Ruby processes (ObjectSpace.
 
 /// The name of the prompt to begin with, and what it is for.
 pub const PROMPT: (&str, &str) =
-    ("find_the_leak", "Find what leaks in heap dumps: holder, class, line, and how to mend it");
+    ("find_the_leak", "Find what leaks in heap dumps: holder, class, line, and how to fix it");
 
 /// The prompt in words, for dumps that were named or not.
 #[must_use]

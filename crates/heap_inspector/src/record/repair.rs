@@ -1,6 +1,6 @@
 //! Brings a line that the scanner refused into the form it takes.
 //!
-//! Two cases. *Another dress*: valid JSON with other spacing, `null`s or `false`s, as a filter or another program writes it; serde_json
+//! Two cases. *Another form*, to be normalized: valid JSON with other spacing, `null`s or `false`s, as a filter or another program writes it; serde_json
 //! reads it and it is printed anew. *Broken by Ruby*: `file`, `struct`, `encoding`, `real_class_name` and `root` are never escaped,
 //! class names not before Ruby 3.4 and methods not before 3.0, so a quote, backslash or newline in one breaks the line. There the end
 //! of a text is taken to be the first quote behind which a known key or the end of the record stands. Both are rare: they allocate.
@@ -96,7 +96,7 @@ fn kind(key: &[u8]) -> Option<Kind> {
     KEYS.iter().find(|(known, _)| known.as_bytes() == key).map(|(_, kind)| *kind)
 }
 
-/// A line in another dress may be so long.
+/// A line to be normalized may be so long.
 const LONGEST: usize = 16 << 20;
 
 /// Repairs one line (or several that a raw newline split), without its newline at the end.
@@ -106,16 +106,16 @@ pub fn repair(line: &[u8]) -> Repair {
         // To take it apart as JSON could take thirty times its length.
         return match serde_json::from_slice::<IgnoredAny>(line) {
             Ok(_) => Repair::Lost(format!("not in Ruby's form, and longer than {LONGEST} bytes")),
-            Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Repaired),
+            Err(error) => repaired(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Repaired),
         };
     }
     match serde_json::from_slice::<Value>(line) {
-        Ok(Value::Object(members)) => match dress(&members) {
-            Ok(normalized) => Repair::Normalized(normalized),
+        Ok(Value::Object(members)) => match normalized(&members) {
+            Ok(line) => Repair::Normalized(line),
             Err(reason) => Repair::Lost(reason),
         },
         Ok(_) => Repair::Lost("not a JSON object".into()),
-        Err(error) => mend(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Repaired),
+        Err(error) => repaired(line).map_or_else(|| Repair::Lost(reason(line, &error)), Repair::Repaired),
     }
 }
 
@@ -132,7 +132,7 @@ fn reason(line: &[u8], error: &serde_json::Error) -> String {
 }
 
 /// Prints a JSON object in Ruby's form. A key we know with a value of another kind is an error: no number is guessed.
-fn dress(members: &Map<String, Value>) -> Result<Vec<u8>, String> {
+fn normalized(members: &Map<String, Value>) -> Result<Vec<u8>, String> {
     let mut out = Vec::from(*b"{");
     for (key, kind) in KEYS {
         let Some(value) = members.get(*key) else { continue };
@@ -197,7 +197,7 @@ fn flags(value: &Value) -> String {
 }
 
 /// Escapes the texts of a line that Ruby broke. `None` where it is not such a line.
-fn mend(line: &[u8]) -> Option<Vec<u8>> {
+fn repaired(line: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(line.len() + 16);
     let mut rest = line.strip_prefix(b"{\"")?;
     out.extend_from_slice(b"{\"");

@@ -248,8 +248,8 @@ fn wrong_words_say_what_is_right() {
         ("memsize=1QB", "memsize: \"1QB\" is not a number"),
         ("memsize=99999999999999999999", "is not a number"),
         ("memsize=18446744073709551615KiB", "is not a number"),
-        ("frozen=maybe", "frozen is true or false, not \"maybe\""),
-        ("class=[a", "class: \"[a\" is no glob pattern: "),
+        ("frozen=maybe", "frozen: expected true or false, got \"maybe\""),
+        ("class=[a", "class: \"[a\" is not a glob pattern: "),
     ];
     for (word, message) in pairs {
         let error = Filter::parse(&[word]).expect_err(word);

@@ -137,7 +137,7 @@ impl Blocks {
                     begin => break begin,
                 }
             }
-            if !self.begun && filled >= self.limits.patience && bytes[0] != b'{' {
+            if !self.begun && filled >= self.limits.search && bytes[0] != b'{' {
                 return Err(Error::format(format!("not a heap dump: its first {filled} bytes hold no record")));
             }
             if filled >= self.limits.record {
@@ -171,7 +171,7 @@ impl Blocks {
         let dump = self.begun || bytes.first() == Some(&b'{');
         let begin = memrchr(b'\n', bytes).map_or(0, |at| at + 1);
         let line = &bytes[begin..];
-        if !dump || line.len() < self.limits.patience / 64 {
+        if !dump || line.len() < self.limits.search / 64 {
             return None;
         }
         let last = memrchr(b'"', line).unwrap_or(0);
@@ -312,7 +312,7 @@ impl Blocks {
         Err(Error::Compression {
             message: format!(
                 "{raw} compressed bytes became {decoded}, more than {ratio} times as many; no heap dump does that, \
-                 unpack it yourself if you trust it"
+                 decompress it yourself if you trust it"
             ),
         })
     }
@@ -320,7 +320,7 @@ impl Blocks {
     /// Where to cut when there is no end of a record as far as we are willing to look: after any line.
     fn last_resort(&self, bytes: &[u8]) -> Option<usize> {
         let dump = self.begun || bytes.first() == Some(&b'{');
-        if dump && bytes.len() >= self.limits.patience { Some(memrchr(b'\n', bytes)? + 1) } else { None }
+        if dump && bytes.len() >= self.limits.search { Some(memrchr(b'\n', bytes)? + 1) } else { None }
     }
 
     /// Makes the buffer so long. A recycled one keeps its length but for the last cut, so that only its tail is zeroed.

@@ -34,7 +34,7 @@ impl Decoder {
     pub(super) fn new(mut raw: Raw) -> Result<Decoder> {
         let head = sniff(&mut raw).map_err(|error| refused(&raw, error))?;
         if let Some(format) = foreign(&head) {
-            let message = format!("{format} is not read here; unpack it, or pack it with gzip, zstd or lz4");
+            let message = format!("{format} is not read here; decompress it, or compress it with gzip, zstd or lz4");
             return Err(Error::Compression { message });
         }
         let magic = head.clone();
@@ -70,7 +70,7 @@ impl Decoder {
             format!("{format} stream is cut off after {decoded} decoded bytes")
         } else if reason.contains("too much memory") {
             let window = 1u64 << (ZSTD_WINDOW_LOG - 20);
-            format!("{format} stream needs a window of more than {window} MiB, unpack it with `zstd -d --long=31`")
+            format!("{format} stream needs a window of more than {window} MiB, decompress it with `zstd -d --long=31`")
         } else {
             format!("{format} stream is corrupt after {decoded} decoded bytes ({reason})")
         }

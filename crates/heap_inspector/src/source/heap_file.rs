@@ -251,7 +251,7 @@ pub struct Converted {
 pub fn convert(source: &Source, out: &mut dyn Write, name: &str, cancel: Option<&AtomicBool>) -> Result<Converted> {
     let mut blocks = source.open()?;
     if !blocks.is_heap_file()? {
-        return Err(Error::usage(format!("{} is no heap file; there is nothing to convert", source.name())));
+        return Err(Error::usage(format!("{} is not a heap file; there is nothing to convert", source.name())));
     }
     let mut converted = Converted::default();
     let mut recycled = Vec::new();

@@ -268,7 +268,7 @@ fn names_a_window_that_is_too_large() {
     encoder.write_all(&dump(10)).expect("a vector takes all");
     let found = pass(&memory(encoder.finish().expect("a vector takes all")));
     assert_eq!(found.bytes(), b"");
-    let expected = "zstd stream needs a window of more than 512 MiB, unpack it with `zstd -d --long=31`";
+    let expected = "zstd stream needs a window of more than 512 MiB, decompress it with `zstd -d --long=31`";
     assert_eq!(found.damage.as_deref(), Some(expected));
 }
 
@@ -389,7 +389,7 @@ fn keeps_the_buffer_it_is_given() {
 fn refuses_a_long_start_without_a_record() {
     let mut source = memory("nonsense ".repeat(1000));
     source.limits.block = 64;
-    source.limits.patience = 1000;
+    source.limits.search = 1000;
     let error = failure(&source);
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.to_string().starts_with("not a heap dump: its first "), "{error}");
@@ -400,7 +400,7 @@ fn cuts_at_any_line_when_records_do_not_end_in_sight() {
     let plain = [dump(5), b"just text\n".repeat(1000), dump(5)].concat();
     let mut source = memory(&plain[..]);
     source.limits.block = 64;
-    source.limits.patience = 1000;
+    source.limits.search = 1000;
     let found = pass(&source);
     assert_eq!(found.bytes(), plain);
     assert!(found.blocks.iter().all(|block| block.bytes.len() <= 2048 && block.bytes.ends_with(b"\n")));
@@ -427,7 +427,7 @@ fn skips_what_is_no_record_in_little_memory() {
             let rest = if end.is_empty() { Vec::new() } else { dump(7) };
             let plain = [&dump(50), start, &vec![junk; 1 << 20], end, &rest].concat();
             let mut source = memory(&plain[..]);
-            source.limits = Limits { block: 256, patience: 64 << 9, text: 4_000, ..source.limits };
+            source.limits = Limits { block: 256, search: 64 << 9, text: 4_000, ..source.limits };
             let found = pass(&source);
             assert_eq!(
                 found.blocks.iter().map(|block| block.bytes.len() as u64 + block.skipped).sum::<u64>(),
@@ -452,7 +452,7 @@ fn keeps_long_texts_and_lists() {
     ] {
         let plain = [dump(9), line.into_bytes(), dump(9)].concat();
         let mut source = memory(&plain[..]);
-        source.limits = Limits { block: 256, patience: 64 << 9, text: 8_000, ..source.limits };
+        source.limits = Limits { block: 256, search: 64 << 9, text: 8_000, ..source.limits };
         assert_eq!(pass(&source).bytes(), plain);
     }
 }
@@ -514,7 +514,7 @@ fn reads_a_stream_once_unless_spooled() {
     let source = memory(gzip(&plain));
     assert!(pass(&source).bytes() == plain);
     let error = failure(&source);
-    assert_eq!(error.to_string(), "memory can be read only once: it is no regular file");
+    assert_eq!(error.to_string(), "memory can be read only once: it is not a regular file");
 
     let packed = gzip(&plain);
     let source = memory(&packed[..]).spooled();

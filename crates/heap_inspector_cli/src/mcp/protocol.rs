@@ -65,14 +65,14 @@ impl Incoming {
     pub(super) fn read(line: &[u8]) -> Result<Incoming, Value> {
         let refuse = |id: Value, code: i32, message: &str| json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}});
         let message: Value = serde_json::from_slice(line)
-            .map_err(|_| refuse(Value::Null, -32700, "this is no JSON, or longer than a request may be"))?;
+            .map_err(|_| refuse(Value::Null, -32700, "this is not JSON, or longer than a request may be"))?;
         let id = message.get("id").filter(|id| id.is_string() || id.is_i64() || id.is_u64()).cloned();
         let method = message.get("method").and_then(Value::as_str).filter(|_| message["jsonrpc"] == "2.0");
         let params = message.get("params").cloned().unwrap_or_else(|| json!({}));
         match (id, method) {
             // An answer to a request that we never made.
             (Some(_), None) if message.get("result").or(message.get("error")).is_some() => Ok(Incoming::Notification),
-            (id, None) => Err(refuse(id.unwrap_or_default(), -32600, "this is no request of JSON-RPC 2.0")),
+            (id, None) => Err(refuse(id.unwrap_or_default(), -32600, "this is not a request of JSON-RPC 2.0")),
             (None, Some(_)) if message.get("id").is_some() => {
                 Err(refuse(Value::Null, -32600, "the id of a request is a string or an integer"))
             }

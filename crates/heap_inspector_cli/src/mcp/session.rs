@@ -351,7 +351,7 @@ fn real(path: &Path) -> Result<PathBuf> {
 fn stated(path: PathBuf) -> Result<(PathBuf, u64, Option<SystemTime>)> {
     let metadata = path.metadata().map_err(|source| Error::File { path: path.clone(), source })?;
     if !metadata.is_file() {
-        return Err(usage(format!("{} is no file", path.display())));
+        return Err(usage(format!("{} is not a file", path.display())));
     }
     Ok((path, metadata.len(), metadata.modified().ok()))
 }

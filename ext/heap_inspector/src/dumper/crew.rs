@@ -1,6 +1,6 @@
 //! The processes that walk one heap together: the child that was forked for the dump leads, and forks the others, which see the same heap.
 //!
-//! Each packs what it walks and writes it to the dump itself, when the parts before it are written. What they share stands in memory that
+//! Each compresses what it walks and writes it to the dump itself, when the parts before it are written. What they share stands in memory that
 //! the fork does not copy. One that fails ends them all: it has told why, or a signal ended it, and then the leader ends by the same.
 //!
 //! The leader waits for its helpers whatever happens, also where it is given up: where the server is the first process of a container, what
@@ -187,7 +187,7 @@ static IS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Ends the helpers and waits for them. Whoever calls it ends the process then.
-pub(super) fn dismiss() {
+pub(super) fn stop() {
     IS_ENDING.store(true, Ordering::SeqCst);
     let pids = || HELPERS.iter().map(|pid| pid.load(Ordering::SeqCst)).filter(|pid| *pid > 0);
     // SAFETY: children of this process that it has not waited for; both may be called in a handler.
@@ -209,7 +209,7 @@ extern "C" fn give_up(_signal: c_int) {
             return;
         }
     }
-    dismiss();
+    stop();
     // SAFETY: runs nothing of the server's.
     unsafe { libc::_exit(LATE) }
 }
@@ -255,7 +255,7 @@ fn wait(shared: &Shared, mut helpers: Vec<(libc::pid_t, usize)>, status: RawFd) 
             while IS_ENDING.load(Ordering::SeqCst) {
                 std::thread::sleep(LONG_LOOK);
             }
-            dismiss();
+            stop();
             end_as(how, status);
         }
     }

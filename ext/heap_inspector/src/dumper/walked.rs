@@ -146,16 +146,16 @@ fn dump<F: Form>(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     // SAFETY: the thread that forked, with the GVL and collections disabled.
     let slots = unsafe { walk::slots(api) };
     let last = Instant::now() + Duration::from_secs(order.seconds.into());
-    let mut packing = PackingThread::<F>::start(order, output, shared).map_err(|error| system(&error))?;
+    let mut compressing = CompressingThread::<F>::start(order, output, shared).map_err(|error| system(&error))?;
     let member = Member::gather(shared, slots, order.status.as_raw_fd(), last);
     if !member.leads() {
-        match PackingThread::start(order, Output::new(order, &shared.bytes_in), shared) {
+        match CompressingThread::start(order, Output::new(order, &shared.bytes_in), shared) {
             // The leader's thread may have locked its channels.
-            Ok(own) => std::mem::forget(std::mem::replace(&mut packing, own)),
+            Ok(own) => std::mem::forget(std::mem::replace(&mut compressing, own)),
             Err(_) => member.end_helper(),
         }
     }
-    let PackingThread { told, empty, packer } = packing;
+    let CompressingThread { told, empty, packer } = compressing;
     let wanted = walk::Wanted {
         names: true,
         texts: !order.redacts,
@@ -177,7 +177,7 @@ fn dump<F: Form>(order: &Order, api: &walk::Api) -> Result<Packed, String> {
     let Team { member, told, .. } = team;
     drop((told, pieces));
     // Where it fails it says why, and ends the process.
-    let output = packer.join().ok_or_else(|| failed(0, "a packing thread panicked"))?;
+    let output = packer.join().ok_or_else(|| failed(0, "a compressing thread panicked"))?;
     walked.map_err(|error| system(&error))?;
     shared.bytes_out.fetch_add(output.bytes, Ordering::Relaxed);
     member.end_helper();
@@ -192,15 +192,15 @@ fn finish<F: Form>(mut output: Output, shared: &Shared) -> io::Result<Packed> {
     Ok(Packed { bytes_in: shared.bytes_in.load(Ordering::Relaxed), bytes_out, lost: 0 })
 }
 
-/// The thread that packs, and what leads to it and back.
-struct PackingThread<F: Form> {
+/// The thread that compresses, and what leads to it and back.
+struct CompressingThread<F: Form> {
     told: Sender<Told<F::Piece>>,
     empty: Receiver<F::Piece>,
     packer: Handle<Output>,
 }
 
-impl<F: Form> PackingThread<F> {
-    fn start(order: &Order, output: Output, shared: &'static Shared) -> io::Result<PackingThread<F>> {
+impl<F: Form> CompressingThread<F> {
+    fn start(order: &Order, output: Output, shared: &'static Shared) -> io::Result<CompressingThread<F>> {
         let form = F::new()?;
         let ((told, heard), (given, empty)) = (mpsc::channel(), mpsc::channel());
         (0..F::AHEAD).for_each(|_| {
@@ -211,14 +211,14 @@ impl<F: Form> PackingThread<F> {
         let run = move || match catch_unwind(AssertUnwindSafe(|| pack(form, &heard, &given, output, shared))) {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => end(status, &system(&error)),
-            Err(_) => end(status, &failed(0, "a packing thread panicked")),
+            Err(_) => end(status, &failed(0, "a compressing thread panicked")),
         };
-        let packer = forked_thread::spawn(c"hi_pack", run)?;
-        Ok(PackingThread { told, empty, packer })
+        let packer = forked_thread::spawn(c"hi_compress", run)?;
+        Ok(CompressingThread { told, empty, packer })
     }
 }
 
-/// Packs and writes what is told until nothing more is.
+/// Compresses and writes what is told until nothing more is.
 fn pack<F: Form>(
     mut form: F,
     heard: &Receiver<Told<F::Piece>>,

@@ -23,7 +23,7 @@ const MOST: u64 = 192;
 /// Chunks that must follow each other before a chain is believed.
 const BELIEVED: u32 = 6;
 /// Windows in a row without a chunk's beginning, as in a block of 4 MiB, that are looked at.
-const PATIENCE: u32 = 64;
+const MOST_MISSES: u32 = 64;
 /// Beginnings of chains in a window that are tried.
 const CANDIDATES: usize = 16;
 /// Looks for blocks of their own.
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
 
     fn run(mut self, stride: u64) -> Seen {
         let mut at = self.part.start;
-        let mut patience = 0;
+        let mut misses = 0;
         // What was passed without knowing whose it is.
         let mut open = 0;
         while at < self.part.end {
@@ -138,18 +138,18 @@ impl<'a> Walk<'a> {
                 if let Some((_, is_used)) = self.next {
                     self.seen.add(is_used, open);
                     open = 0;
-                    patience = 0;
+                    misses = 0;
                 }
                 self.count(at, end, resident);
                 at += stride;
             } else {
                 open += resident;
-                patience += 1;
+                misses += 1;
                 at = end;
-                if patience > PATIENCE {
+                if misses > MOST_MISSES {
                     self.seen.add(true, open);
                     open = 0;
-                    patience = 0;
+                    misses = 0;
                     at += stride;
                 }
             }

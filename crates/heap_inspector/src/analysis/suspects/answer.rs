@@ -192,8 +192,11 @@ impl Suspect {
         let bytes = human::bytes(self.memsize);
         let memory = if self.steps.is_empty() { format!("retaining {bytes}") } else { format!("{bytes} new") };
         let mostly = self.mostly.as_ref().map_or_else(String::new, |mostly| format!(", most of it {mostly}"));
-        let places = if self.places > 1 { format!(" at {} places", human::count(self.places)) } else { String::new() };
-        format!("{what}, {memory}{mostly}, held by {}{places}", self.holder)
+        let points = match self.accumulation_point_count {
+            0 | 1 => String::new(),
+            count => format!(" at {} accumulation points", human::count(count)),
+        };
+        format!("{what}, {memory}{mostly}, held by {}{points}", self.holder)
     }
 
     /// The leak's short name, the same in each of its dumps.
@@ -298,7 +301,7 @@ impl Suspect {
                     None => String::new(),
                 },
             ),
-            fact("places", "", Cell::Count(self.places), String::new()),
+            fact("accumulation_point_count", "", Cell::Count(self.accumulation_point_count), String::new()),
             fact(
                 "freed_memsize",
                 "Freed if cut",

@@ -79,15 +79,15 @@ pub(super) fn by_path(
     let by_path = ByPath::new(dumps, &Filter::default(), control)?;
     let mut rising = by_path.rising(floor(dumps));
     rising.truncate(limit);
-    let (mut places, mut found) = (Vec::new(), Vec::new());
-    for (at, rising, place) in places_of(last, &rising, by_path.work(), is_one_process, control)? {
-        places.push((at, place));
+    let (mut accumulations, mut found) = (Vec::new(), Vec::new());
+    for (at, rising, accumulation) in points_of(last, &rising, by_path.work(), is_one_process, control)? {
+        accumulations.push((at, accumulation));
         found.push(rising);
     }
     let children = last.tree.children()?;
     let (heap, tree, shortest_paths) = (last.heap, last.tree, last.shortest_paths);
     let judge = Accumulation::judged;
-    let mut suspects = name(heap, tree, children, shortest_paths, source, &places, &|_| true, &judge, control)?;
+    let mut suspects = name(heap, tree, children, shortest_paths, source, &accumulations, &|_| true, &judge, control)?;
     for (suspect, rising) in suspects.iter_mut().zip(found) {
         let came: u64 = rising.counts.iter().sum();
         if came > 0 {
@@ -115,7 +115,7 @@ fn doubts(
     // How old each process is, and how much of this it has done, is not known.
     let is_of_any_age = !is_one_process && is_short && one.rate.is_none();
     let largest = one.steps.iter().max().copied().unwrap_or(0);
-    // Lists of lists are a place of what holds the outer one.
+    // Lists of lists are a point of what holds the outer one.
     let is_ring = |id: NodeId| {
         let length = heap.length(id).map(u64::from).filter(|_| heap.ty(id) == Type::Array);
         length.is_some() && length == one.length && length > Some(heap.references(id).len() as u64)
@@ -149,16 +149,16 @@ fn doubts(
 /// What in the first dump was less than so many times what came in a step has just begun.
 const BEGUN: u64 = 4;
 
-type Place<'a> = (AccumulationPoint, &'a Rising, Accumulation);
+type Point<'a> = (AccumulationPoint, &'a Rising, Accumulation);
 
-/// Where in a dump the objects of paths pile up: of each path the place that holds the most of them.
-fn places_of<'a>(
+/// Where in a dump the objects of paths pile up: of each path the point that holds the most of them.
+fn points_of<'a>(
     dump: &Pathed<'_>,
     rising: &'a [Rising],
     work: Option<&Work>,
     is_one_process: bool,
     control: &Control<'_>,
-) -> Result<Vec<Place<'a>>> {
+) -> Result<Vec<Point<'a>>> {
     let Pathed { heap, tree, shortest_paths, .. } = *dump;
     let mut paths = NormalisedPaths::new(heap, tree, shortest_paths)?;
     let mut known: HashMap<(PathId, bool), Option<usize>> = HashMap::new();
@@ -169,56 +169,58 @@ fn places_of<'a>(
             continue;
         }
         let path = (paths.of(id)?, is_code(heap, id));
-        let place = match known.get(&path) {
-            Some(place) => *place,
+        let number = match known.get(&path) {
+            Some(number) => *number,
             None => {
                 let words = words(&paths, path.0, path.1);
-                let place = rising.iter().position(|one| one.path == words);
-                known.insert(path, place);
-                place
+                let number = rising.iter().position(|one| one.path == words);
+                known.insert(path, number);
+                number
             }
         };
-        if let Some(place) = place {
+        if let Some(number) = number {
             map(&mut of, 1)?;
-            of.insert(id, place);
+            of.insert(id, number);
         }
     }
     let is_above = |id: NodeId| !of.contains_key(&id) && !is_code(heap, id);
     let mut anchors = Anchors::new(heap, tree, shortest_paths, is_above)?;
-    let mut places: Vec<HashMap<AccumulationPoint, Accumulation>> = vec![HashMap::new(); rising.len()];
-    let mut ids: Vec<(NodeId, usize)> = of.iter().map(|(id, place)| (*id, *place)).collect();
+    let mut accumulations: Vec<HashMap<AccumulationPoint, Accumulation>> = vec![HashMap::new(); rising.len()];
+    let mut ids: Vec<(NodeId, usize)> = of.iter().map(|(id, number)| (*id, *number)).collect();
     ids.sort_unstable();
-    for (id, place) in ids {
+    for (id, number) in ids {
         control.check_at(id.0 as usize)?;
-        // A text, list or table that grows is a place itself.
-        let alone = rising[place].is_alone();
+        // A text, list or table that grows is a point itself.
+        let alone = rising[number].is_alone();
         let anchor = if alone {
             AccumulationPoint::Node(id)
         } else {
             anchors.of(id).map_or(AccumulationPoint::Node(id), |found| found.0)
         };
-        map(&mut places[place], 1)?;
-        let at = places[place].entry(anchor).or_default();
+        map(&mut accumulations[number], 1)?;
+        let at = accumulations[number].entry(anchor).or_default();
         at.bytes = at.bytes.saturating_add(heap.bytes(id));
         if alone {
             continue;
         }
-        let sort = kind_of(heap, id);
-        let is_inside = tree.above(id).is_some_and(|above| of.get(&above) == Some(&place));
+        let kind = kind_of(heap, id);
+        let is_inside = tree.above(id).is_some_and(|above| of.get(&above) == Some(&number));
         let retained = if is_inside { 0 } else { tree.retained(id) };
         let content = Content { count: 1, retained, since: heap.properties(id).generation, ..Content::new(id) };
-        at.take(sort, content);
+        at.take(kind, content);
     }
     let mut found = Vec::new();
-    for (one, places) in rising.iter().zip(places) {
-        let places = join(heap, tree, places, control)?;
-        let count = places.len();
-        let most = places.into_iter().max_by_key(|(at, place)| (place.count(), place.bytes, std::cmp::Reverse(*at)));
-        let Some((at, mut place)) = most else { continue };
-        place.fold_untraced();
+    for (one, accumulations) in rising.iter().zip(accumulations) {
+        let accumulations = join(heap, tree, accumulations, control)?;
+        let count = accumulations.len();
+        let most = accumulations
+            .into_iter()
+            .max_by_key(|(at, accumulation)| (accumulation.count(), accumulation.bytes, std::cmp::Reverse(*at)));
+        let Some((at, mut accumulation)) = most else { continue };
+        accumulation.fold_untraced();
         let (mut confidence, mut why) = verdict(one, work);
         // What is doubted for want of knowledge alone stands before what looks like no leak.
-        place.rank.0 = u8::from(confidence > Confidence::Low && !one.is_alone());
+        accumulation.rank.0 = u8::from(confidence > Confidence::Low && !one.is_alone());
         for (most, but) in doubts(heap, at, one, is_one_process) {
             if most < confidence {
                 confidence = most;
@@ -226,11 +228,14 @@ fn places_of<'a>(
             }
         }
         if count > 1 {
-            why += &format!("; there are {} such places, of which this one holds the most", human::count(count as u64));
+            why += &format!(
+                "; there are {} such accumulation points, of which this one holds the most",
+                human::count(count as u64)
+            );
         }
-        place.steps.clone_from(&one.steps);
-        place.verdict = Some((confidence, why));
-        found.push((at, one, place));
+        accumulation.steps.clone_from(&one.steps);
+        accumulation.verdict = Some((confidence, why));
+        found.push((at, one, accumulation));
     }
     Ok(found)
 }

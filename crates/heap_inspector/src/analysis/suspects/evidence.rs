@@ -37,7 +37,7 @@ impl Lengths {
     }
 
     /// How a list stands among its kind.
-    fn sign(&self, heap: &Heap, id: NodeId) -> Option<String> {
+    fn rank(&self, heap: &Heap, id: NodeId) -> Option<String> {
         let ty = heap.ty(id);
         let (kind, all) = match ty {
             Type::Array => ("arrays", &self.arrays),
@@ -70,13 +70,13 @@ fn ordinal(number: usize) -> String {
     format!("{}{ending}", human::count(number as u64))
 }
 
-/// Up to so many strings of a sort among what an object holds alone, found in a short search.
-pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, sort: ObjectKind) -> Vec<NodeId> {
+/// Up to so many strings of a kind among what an object holds alone, found in a short search.
+pub(super) fn strings(heap: &Heap, children: &Children, of: NodeId, kind: ObjectKind) -> Vec<NodeId> {
     let mut found = Vec::new();
     let mut stack: Vec<NodeId> = children.of(Dominator::Node(of)).take(STRINGS).collect();
     for _ in 0..STRINGS * SEARCHED {
         let Some(id) = stack.pop().filter(|_| found.len() < STRINGS) else { break };
-        if kind_of(heap, id) == sort {
+        if kind_of(heap, id) == kind {
             found.push(id);
         }
         stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
@@ -97,10 +97,10 @@ impl Evidence<'_, '_> {
     /// What speaks for a point of so many bytes: `path` leads to it, `main` is what piles up there, `strings` are some of these where they
     /// are strings.
     pub(super) fn of(&self, path: &[NodeId], bytes: u64, main: Option<&Content>, strings: &[NodeId]) -> Vec<String> {
-        let place = path.last().copied();
+        let point = path.last().copied();
         let found = [
-            place.and_then(|id| self.lengths.sign(self.heap, id)),
-            place.and_then(|id| self.drop(id, bytes)),
+            point.and_then(|id| self.lengths.rank(self.heap, id)),
+            point.and_then(|id| self.drop(id, bytes)),
             self.keeper(path),
             main.and_then(|content| self.captured(content)),
             main.and_then(|content| self.classes(content)),
@@ -114,7 +114,11 @@ impl Evidence<'_, '_> {
         let retained = self.tree.retained(id);
         let most = self.children.of(Dominator::Node(id)).map(|child| self.tree.retained(child)).max()?;
         (retained >= bytes && most <= retained / SPREAD).then(|| {
-            format!("the place retains {}, each object in it {} at most", human::bytes(retained), human::bytes(most))
+            format!(
+                "the accumulation point retains {}, each object in it {} at most",
+                human::bytes(retained),
+                human::bytes(most)
+            )
         })
     }
 

@@ -1,7 +1,7 @@
-//! What would be freed if what piles up at a place were let go: if the place did not refer to it any more.
+//! What would be freed if what piles up at an accumulation point were let go: if the point did not refer to it any more.
 //!
-//! Nothing but what the place dominates can become unreachable by that, so what is reached from the place without these references, inside
-//! of what it dominates, is set against all it dominates: reachability anew, in time for what the place retains. Where something else holds
+//! Nothing but what the point dominates can become unreachable by that, so what is reached from the point without these references, inside
+//! of what it dominates, is set against all it dominates: reachability anew, in time for what the point retains. Where something else holds
 //! what piles up, too, a search through the heap tells what ([`others`]).
 
 use super::Suspect;

@@ -36,7 +36,7 @@ const FLATTER_UNTRACED: u64 = 5;
 pub(super) const MANY_STEPS: usize = 3;
 /// An object that lies elsewhere is looked for by so many steps of its path.
 const DEPTH: usize = 12;
-/// So many points that take in objects of one sort are joined at most, and their common holder is looked for so far up.
+/// So many points that take in objects of one kind are joined at most, and their common holder is looked for so far up.
 const JOINED: usize = 16;
 const HIGH: usize = 1000;
 /// So much new code, and such a part of all of it, and the app was still starting.
@@ -69,10 +69,10 @@ pub(super) struct Course<'a> {
     unseen: u64,
 }
 
-/// How many objects of a sort each dump has, and how many came in each step.
+/// How many objects of a kind each dump has, and how many came in each step.
 type Counted = (Vec<u64>, Vec<u64>);
 
-/// Whether a sort is more than its class: without a line the strings of all the app are one.
+/// Whether a kind is more than its class: without a line the strings of all the app are one.
 fn is_told((ty, _, site, _): &ObjectKind) -> bool {
     *site != SiteId::NONE || matches!(ty, Type::Object | Type::Struct)
 }
@@ -124,35 +124,38 @@ impl<'a> Course<'a> {
     /// [`crate::Error::Interrupted`] when cancelled.
     pub(super) fn rank(
         &self,
-        mut places: HashMap<AccumulationPoint, Accumulation>,
+        mut accumulations: HashMap<AccumulationPoint, Accumulation>,
         shortest_paths: &ShortestPaths,
         control: &Control<'_>,
     ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
-        let mut groups = alike(self.diff.heap(), self.tree, shortest_paths, &places, control)?;
-        groups.retain(|group| group.iter().map(|anchor| places[anchor].total()).sum::<u64>() >= self.floor);
+        let mut groups = alike(self.diff.heap(), self.tree, shortest_paths, &accumulations, control)?;
+        groups.retain(|group| group.iter().map(|anchor| accumulations[anchor].total()).sum::<u64>() >= self.floor);
         let grouped: HashSet<AccumulationPoint> = groups.iter().flatten().copied().collect();
-        places.retain(|anchor, place| place.total() >= self.floor || grouped.contains(anchor));
-        let sizes = self.sizes(&places);
-        let parts = self.parts(&places, &sizes, control)?;
+        accumulations.retain(|anchor, accumulation| accumulation.total() >= self.floor || grouped.contains(anchor));
+        let sizes = self.sizes(&accumulations);
+        let parts = self.parts(&accumulations, &sizes, control)?;
         let mut ranked: Vec<(u8, u64, AccumulationPoint, Accumulation)> = Vec::new();
         let mut growths = Vec::new();
         let mut passing = Vec::new();
         for group in groups {
-            growths.extend(self.together(&group, &mut places, &sizes, &parts));
+            growths.extend(self.together(&group, &mut accumulations, &sizes, &parts));
         }
-        for (anchor, place) in places.into_iter().filter(|(_, place)| place.total() >= self.floor) {
-            match self.growth(anchor, &place, sizes.get(&anchor), &parts) {
-                Some(growth) => growths.push((anchor, place, growth)),
-                None => passing.push((anchor, place)),
+        for (anchor, accumulation) in
+            accumulations.into_iter().filter(|(_, accumulation)| accumulation.total() >= self.floor)
+        {
+            match self.growth(anchor, &accumulation, sizes.get(&anchor), &parts) {
+                Some(growth) => growths.push((anchor, accumulation, growth)),
+                None => passing.push((anchor, accumulation)),
             }
         }
-        for (anchor, place) in self.joined(passing) {
-            growths.extend(self.growth(anchor, &place, None, &parts).map(|growth| (anchor, place, growth)));
+        for (anchor, accumulation) in self.joined(passing) {
+            growths
+                .extend(self.growth(anchor, &accumulation, None, &parts).map(|growth| (anchor, accumulation, growth)));
         }
-        for (anchor, mut place, mut growth) in growths {
-            let own = if self.is_of_caches(&place) {
+        for (anchor, mut accumulation, mut growth) in growths {
+            let own = if self.is_of_caches(&accumulation) {
                 Some("they are caches of Ruby's own, which come with code and classes")
-            } else if self.is_internal(anchor, &place) {
+            } else if self.is_internal(anchor, &accumulation) {
                 Some("it is a table of Ruby's own, which grows with what the app does")
             } else {
                 None
@@ -167,21 +170,21 @@ impl<'a> Course<'a> {
                 Confidence::Low => 1,
                 _ => 2,
             };
-            place.came = place.total();
-            place.steps = growth.steps;
-            place.verdict = Some(growth.verdict);
-            place.rank = (tier, least);
-            ranked.push((tier, least, anchor, place));
+            accumulation.came = accumulation.total();
+            accumulation.steps = growth.steps;
+            accumulation.verdict = Some(growth.verdict);
+            accumulation.rank = (tier, least);
+            ranked.push((tier, least, anchor, accumulation));
         }
         sort::by(&mut ranked, |(tier, one, a, _), (level, other, b, _)| {
             level.cmp(tier).then(other.cmp(one)).then(a.cmp(b))
         });
-        Ok(ranked.into_iter().map(|(.., anchor, place)| (anchor, place)).collect())
+        Ok(ranked.into_iter().map(|(.., anchor, accumulation)| (anchor, accumulation)).collect())
     }
 
     /// A table of Ruby's own that grows by itself, or takes in such tables: shapes grow with an app's instance variables, up to 3.3 in
     /// the `RubyVM` itself, from 3.4 on in a tree of tables.
-    fn is_internal(&self, anchor: AccumulationPoint, place: &Accumulation) -> bool {
+    fn is_internal(&self, anchor: AccumulationPoint, accumulation: &Accumulation) -> bool {
         let heap = self.diff.heap();
         let is_own = |id: NodeId| {
             let properties = heap.properties(id);
@@ -189,30 +192,31 @@ impl<'a> Course<'a> {
                 || properties.ty == Type::Data && heap.names().tables.symbols.bytes(properties.names.label) == b"VM"
         };
         let is_table = |id: NodeId| heap.properties(id).ty == Type::Data && is_own(id);
-        anchor.node().is_some_and(is_own) && place.content.values().all(|content| is_table(content.sample))
+        anchor.node().is_some_and(is_own) && accumulation.content.values().all(|content| is_table(content.sample))
     }
 
     /// Whether most of what came are the caches that Ruby makes for each place of a call, and each class that is called there.
-    fn is_of_caches(&self, place: &Accumulation) -> bool {
+    fn is_of_caches(&self, accumulation: &Accumulation) -> bool {
         let heap = self.diff.heap();
         let is_cache = |content: &Content| {
             let label = heap.names().tables.symbols.bytes(heap.properties(content.sample).names.label);
             heap.ty(content.sample) == Type::Imemo && CACHES.contains(&label)
         };
-        let most = place.content.values().max_by_key(|content| (content.retained, content.count, content.sample));
+        let most =
+            accumulation.content.values().max_by_key(|content| (content.retained, content.count, content.sample));
         most.is_some_and(is_cache)
     }
 
     /// The object of the last dump in an earlier one: at its address, or, where objects were moved, by the path of points that lead to it.
     fn locate(&self, dump: usize, id: NodeId) -> Option<NodeId> {
         let (heap, earlier) = (self.diff.heap(), self.diff.dumps()[dump].heap);
-        let mut places: Vec<(usize, NodeId)> = Vec::new();
+        let mut steps: Vec<(usize, NodeId)> = Vec::new();
         let mut at = id;
         let mut node = loop {
             if let Before::Same(before) = self.diff.before(dump, at) {
                 break before;
             }
-            if !self.has_unmatched || places.len() >= DEPTH {
+            if !self.has_unmatched || steps.len() >= DEPTH {
                 return None;
             }
             let name = heap.names().class_name(heap.address(at));
@@ -220,17 +224,17 @@ impl<'a> Course<'a> {
                 break *self.classes[dump].get_or_init(|| earlier.classes_by_name()).get(&name)?;
             }
             let above = self.tree.above(at)?;
-            places.push((heap.place(above, at)?, at));
+            steps.push((heap.place(above, at)?, at));
             at = above;
         };
-        for (place, like) in places.into_iter().rev() {
-            node = earlier.target(node, place).filter(|node| is_alike(heap, like, earlier, *node))?;
+        for (index, like) in steps.into_iter().rev() {
+            node = earlier.target(node, index).filter(|node| is_alike(heap, like, earlier, *node))?;
         }
         Some(node)
     }
 
     /// By point, what it alone holds in each dump, what the points below it hold left out; only of those that are known in all dumps.
-    fn sizes(&self, places: &HashMap<AccumulationPoint, Accumulation>) -> HashMap<AccumulationPoint, Vec<u64>> {
+    fn sizes(&self, accumulations: &HashMap<AccumulationPoint, Accumulation>) -> HashMap<AccumulationPoint, Vec<u64>> {
         let steps = self.diff.step_count();
         let size = |heap: &Heap, tree: &Tree, id: NodeId| {
             tree.retained(id).saturating_sub(heap.bytes(id)) + own_bytes(heap, id, heap.properties(id).ty)
@@ -243,7 +247,7 @@ impl<'a> Course<'a> {
             sizes.push(size(self.diff.heap(), self.tree, id));
             Some((id, sizes))
         };
-        let whole: HashMap<NodeId, Vec<u64>> = places.keys().filter_map(whole).collect();
+        let whole: HashMap<NodeId, Vec<u64>> = accumulations.keys().filter_map(whole).collect();
         let mut own = whole.clone();
         // Each object is walked over once, however deep the points lie below each other.
         let mut nearest: HashMap<NodeId, Option<NodeId>> = HashMap::new();
@@ -266,20 +270,22 @@ impl<'a> Course<'a> {
         own.into_iter().map(|(id, sizes)| (AccumulationPoint::Node(id), sizes)).collect()
     }
 
-    /// By sort, and step, by which part of what came the heap's objects of the sort became more. Of what points hold that are not known
+    /// By kind, and step, by which part of what came the heap's objects of the kind became more. Of what points hold that are not known
     /// in all dumps, or not alone.
     fn parts(
         &self,
-        places: &HashMap<AccumulationPoint, Accumulation>,
+        accumulations: &HashMap<AccumulationPoint, Accumulation>,
         sizes: &HashMap<AccumulationPoint, Vec<u64>>,
         control: &Control<'_>,
     ) -> Result<HashMap<ObjectKind, Vec<f64>>> {
-        let asked: HashSet<ObjectKind> = places
+        let asked: HashSet<ObjectKind> = accumulations
             .iter()
-            .filter(|(anchor, place)| {
-                !sizes.contains_key(*anchor) || place.joint.iter().any(|bytes| *bytes > 0) || self.is_lacking(place)
+            .filter(|(anchor, accumulation)| {
+                !sizes.contains_key(*anchor)
+                    || accumulation.joint.iter().any(|bytes| *bytes > 0)
+                    || self.is_lacking(accumulation)
             })
-            .flat_map(|(_, place)| place.content.keys().map(|sort| self.told(*sort)))
+            .flat_map(|(_, accumulation)| accumulation.content.keys().map(|kind| self.told(*kind)))
             .collect();
         let counted = self.counted(&asked, control)?;
         let part = |(counts, came): &Counted, step: usize| {
@@ -289,35 +295,41 @@ impl<'a> Course<'a> {
         let steps = self.diff.step_count();
         Ok(counted
             .iter()
-            .map(|(sort, counted)| (*sort, (0..steps).map(|step| part(counted, step)).collect()))
+            .map(|(kind, counted)| (*kind, (0..steps).map(|step| part(counted, step)).collect()))
             .collect())
     }
 
-    /// Says of places that gave back some of what came, by sort, which part of it is growth: of what the whole heap has of the sort. It is
+    /// Says of points that gave back some of what came, by kind, which part of it is growth: of what the whole heap has of the kind. It is
     /// another part than that of the bytes where something else left, as the list does that a longer one replaces.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] when cancelled.
-    pub(super) fn weigh(&self, places: &mut [(AccumulationPoint, Accumulation)], control: &Control<'_>) -> Result<()> {
-        let told = |place: &Accumulation| -> Vec<ObjectKind> {
-            let sorts = if place.gave_back() { place.content.keys().copied().collect() } else { Vec::new() };
-            sorts.into_iter().filter(is_told).collect()
+    pub(super) fn weigh(
+        &self,
+        accumulations: &mut [(AccumulationPoint, Accumulation)],
+        control: &Control<'_>,
+    ) -> Result<()> {
+        let told = |accumulation: &Accumulation| -> Vec<ObjectKind> {
+            let kinds =
+                if accumulation.gave_back() { accumulation.content.keys().copied().collect() } else { Vec::new() };
+            kinds.into_iter().filter(is_told).collect()
         };
-        let asked = places.iter().flat_map(|(_, place)| told(place)).map(|sort| self.told(sort)).collect();
+        let asked =
+            accumulations.iter().flat_map(|(_, accumulation)| told(accumulation)).map(|kind| self.told(kind)).collect();
         let counted = self.counted(&asked, control)?;
-        for (_, place) in places {
-            for sort in told(place) {
-                let (counts, came) = &counted[&self.told(sort)];
+        for (_, accumulation) in accumulations {
+            for kind in told(accumulation) {
+                let (counts, came) = &counted[&self.told(kind)];
                 let (grown, came) = (counts[counts.len() - 1].saturating_sub(counts[0]), came.iter().sum::<u64>());
                 if came > 0 {
-                    place.kept.insert(sort, (grown as f64 / came as f64).min(1.0));
+                    accumulation.kept.insert(kind, (grown as f64 / came as f64).min(1.0));
                 }
             }
         }
         Ok(())
     }
 
-    /// How many objects of a sort each dump has, and how many came in each step.
+    /// How many objects of a kind each dump has, and how many came in each step.
     fn counted(&self, asked: &HashSet<ObjectKind>, control: &Control<'_>) -> Result<HashMap<ObjectKind, Counted>> {
         if asked.is_empty() {
             return Ok(HashMap::new());
@@ -325,14 +337,14 @@ impl<'a> Course<'a> {
         let types: HashSet<Type> = asked.iter().map(|(ty, ..)| *ty).collect();
         let (heap, steps) = (self.diff.heap(), self.diff.step_count());
         let mut counted: HashMap<ObjectKind, Counted> =
-            asked.iter().map(|sort| (*sort, (vec![0; steps + 1], vec![0; steps]))).collect();
+            asked.iter().map(|kind| (*kind, (vec![0; steps + 1], vec![0; steps]))).collect();
         for id in heap.nodes().filter(|id| self.tree.is_reachable(*id)) {
             control.check_at(id.0 as usize)?;
             if !types.contains(&heap.ty(id)) {
                 continue;
             }
-            let sort = self.told(kind_of(heap, id));
-            if let Some((counts, came)) = counted.get_mut(&sort) {
+            let kind = self.told(kind_of(heap, id));
+            if let Some((counts, came)) = counted.get_mut(&kind) {
                 counts[steps] += 1;
                 self.diff.step(id).into_iter().for_each(|step| came[step] += 1);
             }
@@ -345,14 +357,14 @@ impl<'a> Course<'a> {
                 Some((*ty, text(*class)?, translation.sites[site.0 as usize]?, text(*label)?))
             };
             let there: HashMap<ObjectKind, ObjectKind> =
-                asked.iter().filter_map(|sort| read(sort).map(|there| (there, *sort))).collect();
+                asked.iter().filter_map(|kind| read(kind).map(|there| (there, *kind))).collect();
             for id in earlier.nodes().filter(|id| self.earlier[dump].is_reachable(*id)) {
                 control.check_at(id.0 as usize)?;
                 if !types.contains(&earlier.ty(id)) {
                     continue;
                 }
-                let sort = there.get(&self.told(kind_of(earlier, id)));
-                if let Some((counts, _)) = sort.and_then(|sort| counted.get_mut(sort)) {
+                let kind = there.get(&self.told(kind_of(earlier, id)));
+                if let Some((counts, _)) = kind.and_then(|kind| counted.get_mut(kind)) {
                     counts[dump] += 1;
                 }
             }
@@ -361,32 +373,32 @@ impl<'a> Course<'a> {
     }
 
     /// What goes from point to point, as from a list of the latest to an index of all, comes to each of them in one step only: such points,
-    /// which hold most of one sort, as one, at the nearest object that holds them all, or else at the one that took in the most.
-    fn joined(&self, places: Vec<(AccumulationPoint, Accumulation)>) -> Vec<(AccumulationPoint, Accumulation)> {
+    /// which hold most of one kind, as one, at the nearest object that holds them all, or else at the one that took in the most.
+    fn joined(&self, accumulations: Vec<(AccumulationPoint, Accumulation)>) -> Vec<(AccumulationPoint, Accumulation)> {
         let mut by_kind: HashMap<ObjectKind, Vec<(AccumulationPoint, Accumulation)>> = HashMap::new();
-        for (anchor, place) in places {
-            let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
-            let main = main.map(|(sort, _)| *sort).filter(is_told);
-            if let Some(sort) = main.map(|sort| self.told(sort)).filter(|_| self.is_lacking(&place)) {
-                by_kind.entry(sort).or_default().push((anchor, place));
+        for (anchor, accumulation) in accumulations {
+            let main = accumulation.content.iter().max_by_key(|(kind, content)| (content.retained, **kind));
+            let main = main.map(|(kind, _)| *kind).filter(is_told);
+            if let Some(kind) = main.map(|kind| self.told(kind)).filter(|_| self.is_lacking(&accumulation)) {
+                by_kind.entry(kind).or_default().push((anchor, accumulation));
             }
         }
         let mut joined = Vec::new();
-        for mut places in by_kind.into_values().filter(|places| places.len() > 1) {
-            sort::by(&mut places, |(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
-            places.truncate(JOINED);
-            let common = self.common(places.iter().map(|(anchor, _)| anchor.node()));
-            let anchor = common.map_or(places[0].0, AccumulationPoint::Node);
+        for mut accumulations in by_kind.into_values().filter(|accumulations| accumulations.len() > 1) {
+            sort::by(&mut accumulations, |(a, one), (b, other)| other.total().cmp(&one.total()).then(a.cmp(b)));
+            accumulations.truncate(JOINED);
+            let common = self.common(accumulations.iter().map(|(anchor, _)| anchor.node()));
+            let anchor = common.map_or(accumulations[0].0, AccumulationPoint::Node);
             let mut all = Accumulation::default();
-            places.into_iter().for_each(|(_, place)| all.add(place));
+            accumulations.into_iter().for_each(|(_, accumulation)| all.add(accumulation));
             joined.push((anchor, all));
         }
         joined
     }
 
     /// Whether nothing came in some step.
-    fn is_lacking(&self, place: &Accumulation) -> bool {
-        self.worked(&place.steps).into_iter().any(|came| came < self.floor)
+    fn is_lacking(&self, accumulation: &Accumulation) -> bool {
+        self.worked(&accumulation.steps).into_iter().any(|came| came < self.floor)
     }
 
     /// The nearest object that dominates all, one of them too.
@@ -401,7 +413,7 @@ impl<'a> Course<'a> {
         common.first().copied()
     }
 
-    /// What a sort is told by: where objects were moved their lines are lost.
+    /// What a kind is told by: where objects were moved their lines are lost.
     fn told(&self, (ty, class, site, label): ObjectKind) -> ObjectKind {
         (ty, class, if self.has_unmatched { SiteId::NONE } else { site }, label)
     }
@@ -410,16 +422,16 @@ impl<'a> Course<'a> {
     fn growth(
         &self,
         anchor: AccumulationPoint,
-        place: &Accumulation,
+        accumulation: &Accumulation,
         sizes: Option<&Vec<u64>>,
         parts: &HashMap<ObjectKind, Vec<f64>>,
     ) -> Option<Growth> {
-        let steps = self.net(place, sizes, parts);
-        if let Some(growth) = self.judged(anchor, place, steps, sizes) {
+        let steps = self.net(accumulation, sizes, parts);
+        if let Some(growth) = self.judged(anchor, accumulation, steps, sizes) {
             return Some(growth);
         }
         let grown = grown(sizes?);
-        if !self.is_growing(&grown) || !is_one_value(place) {
+        if !self.is_growing(&grown) || !is_one_value(accumulation) {
             return None;
         }
         let why = "it is replaced by a longer one each time, so it may as well be filled anew each time; a fourth dump would tell";
@@ -431,21 +443,25 @@ impl<'a> Course<'a> {
     fn together(
         &self,
         group: &[AccumulationPoint],
-        places: &mut HashMap<AccumulationPoint, Accumulation>,
+        accumulations: &mut HashMap<AccumulationPoint, Accumulation>,
         sizes: &HashMap<AccumulationPoint, Vec<u64>>,
         parts: &HashMap<ObjectKind, Vec<f64>>,
     ) -> Option<(AccumulationPoint, Accumulation, Growth)> {
         let sum = |all: Vec<u64>, one: &Vec<u64>| -> Vec<u64> {
             all.iter().zip(one).map(|(sum, step)| sum.saturating_add(*step)).collect()
         };
-        // What one place gives back another did not take in.
+        // What one point gives back another did not take in.
         let signed = |anchor: &AccumulationPoint| -> Vec<i128> {
-            let (place, sizes) = (&places[anchor], sizes.get(anchor));
+            let (accumulation, sizes) = (&accumulations[anchor], sizes.get(anchor));
             let lost = |step: usize| {
                 let (before, after) = sizes.map_or((0, 0), |sizes| (sizes[step], sizes[step + 1]));
                 i128::from(before.saturating_sub(after))
             };
-            self.net(place, sizes, parts).iter().enumerate().map(|(step, net)| i128::from(*net) - lost(step)).collect()
+            self.net(accumulation, sizes, parts)
+                .iter()
+                .enumerate()
+                .map(|(step, net)| i128::from(*net) - lost(step))
+                .collect()
         };
         let nets =
             group.iter().map(signed).reduce(|all, one| all.iter().zip(&one).map(|(sum, step)| sum + step).collect());
@@ -454,10 +470,10 @@ impl<'a> Course<'a> {
         let known = known.and_then(|known| known.into_iter().cloned().reduce(|all, one| sum(all, &one)));
         let first = *group.first()?;
         let mut all = Accumulation::default();
-        group.iter().for_each(|anchor| all.add(places[anchor].clone()));
+        group.iter().for_each(|anchor| all.add(accumulations[anchor].clone()));
         let growth = self.judged(first, &all, steps, known.as_ref())?;
         all.others.extend(group[1..].iter().filter_map(|anchor| anchor.node()));
-        group.iter().for_each(|anchor| _ = places.remove(anchor));
+        group.iter().for_each(|anchor| _ = accumulations.remove(anchor));
         Some((first, all, growth))
     }
 
@@ -470,35 +486,40 @@ impl<'a> Course<'a> {
     fn judged(
         &self,
         anchor: AccumulationPoint,
-        place: &Accumulation,
+        accumulation: &Accumulation,
         steps: Vec<u64>,
         sizes: Option<&Vec<u64>>,
     ) -> Option<Growth> {
-        let (net, came): (u64, u64) = (steps.iter().sum(), place.steps.iter().sum());
+        let (net, came): (u64, u64) = (steps.iter().sum(), accumulation.steps.iter().sum());
         if !self.is_growing(&steps) || net < came / CHANCE {
             return None;
         }
-        let is_alone = place.joint.iter().all(|joint| *joint == 0);
+        let is_alone = accumulation.joint.iter().all(|joint| *joint == 0);
         let verdict = self.verdict(anchor, &steps, came, sizes.filter(|_| is_alone));
         Some(Growth { steps, verdict })
     }
 
     /// What came to a point in each step, less what left.
-    fn net(&self, place: &Accumulation, sizes: Option<&Vec<u64>>, parts: &HashMap<ObjectKind, Vec<f64>>) -> Vec<u64> {
-        let count: u64 = place.count();
+    fn net(
+        &self,
+        accumulation: &Accumulation,
+        sizes: Option<&Vec<u64>>,
+        parts: &HashMap<ObjectKind, Vec<f64>>,
+    ) -> Vec<u64> {
+        let count: u64 = accumulation.count();
         let part = |step: usize| {
-            let sum: f64 = place
+            let sum: f64 = accumulation
                 .content
                 .iter()
-                .map(|(sort, content)| {
-                    parts.get(&self.told(*sort)).map_or(1.0, |part| part[step]) * content.count as f64
+                .map(|(kind, content)| {
+                    parts.get(&self.told(*kind)).map_or(1.0, |part| part[step]) * content.count as f64
                 })
                 .sum();
             if count == 0 { 1.0 } else { sum / count as f64 }
         };
         let grown = sizes.map(|sizes| grown(sizes));
         let net = |(step, came): (usize, &u64)| {
-            let joint = place.joint.get(step).copied().unwrap_or(0);
+            let joint = accumulation.joint.get(step).copied().unwrap_or(0);
             match &grown {
                 // What was moved looks new in a later step than it came in.
                 Some(grown) if self.has_unmatched => grown[step],
@@ -508,7 +529,7 @@ impl<'a> Course<'a> {
                 None => (*came as f64 * part(step)) as u64,
             }
         };
-        place.steps.iter().enumerate().map(net).collect()
+        accumulation.steps.iter().enumerate().map(net).collect()
     }
 
     fn verdict(
@@ -634,12 +655,12 @@ fn is_alike(heap: &Heap, id: NodeId, other: &Heap, node: NodeId) -> bool {
 }
 
 /// Whether what came is a single text, list or table.
-fn is_one_value(place: &Accumulation) -> bool {
-    let most = place.content.iter().max_by_key(|(_, content)| content.retained);
+fn is_one_value(accumulation: &Accumulation) -> bool {
+    let most = accumulation.content.iter().max_by_key(|(_, content)| content.retained);
     most.is_some_and(|((ty, ..), content)| {
         matches!(ty, Type::String | Type::Array | Type::Hash)
             && content.count == 1
-            && content.retained.saturating_mul(5) >= place.total().saturating_mul(4)
+            && content.retained.saturating_mul(5) >= accumulation.total().saturating_mul(4)
     })
 }
 

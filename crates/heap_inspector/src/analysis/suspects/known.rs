@@ -26,7 +26,7 @@ impl Known {
     /// [`Error::Usage`] where it has none.
     pub fn of(text: &str, place: &str) -> Result<Known> {
         if text.trim_start().starts_with('{') {
-            let wrong = |why: &str| Error::usage(format!("{place}: no answer of `suspects`: {why}"));
+            let wrong = |why: &str| Error::usage(format!("{place}: not an answer of `suspects`: {why}"));
             let answer: Value = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
             let suspects = answer["suspects"].as_array().ok_or_else(|| wrong("it has no list of suspects"))?;
             let fingerprint = |suspect: &Value| {
@@ -42,7 +42,7 @@ impl Known {
             let Some(word) = line.split_whitespace().next().filter(|word| !word.starts_with('#')) else { continue };
             if !is_fingerprint(word) {
                 let place = format!("{place}: line {}", number + 1);
-                return Err(Error::usage(format!("{place}: {word:?} is no fingerprint, as leak-3f9a1c is one")));
+                return Err(Error::usage(format!("{place}: {word:?} is not a fingerprint, as leak-3f9a1c is one")));
             }
             known.insert(word.to_owned());
         }
@@ -83,10 +83,10 @@ mod tests {
         let error = |text: &str| Known::of(text, "known").unwrap_err().to_string();
         assert_eq!(
             error("leak-0a1b2c\nleak-12"),
-            "known: line 2: \"leak-12\" is no fingerprint, as leak-3f9a1c is one"
+            "known: line 2: \"leak-12\" is not a fingerprint, as leak-3f9a1c is one"
         );
         assert!(error("{\"suspects\": 1}").ends_with("it has no list of suspects"));
         assert!(error("{\"suspects\": [{\"fingerprint\": \"x\"}]}").ends_with("a suspect has no fingerprint"));
-        assert!(error("{").starts_with("known: no answer of `suspects`: "));
+        assert!(error("{").starts_with("known: not an answer of `suspects`: "));
     }
 }

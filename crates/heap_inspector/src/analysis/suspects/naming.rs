@@ -92,25 +92,25 @@ pub(super) fn name(
     children: &Children,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    places: &[(AccumulationPoint, Accumulation)],
+    accumulations: &[(AccumulationPoint, Accumulation)],
     came: &dyn Fn(NodeId) -> bool,
     judge: &dyn Fn(&Accumulation) -> (Confidence, String),
     control: &Control<'_>,
 ) -> Result<Vec<Suspect>> {
-    if places.is_empty() {
+    if accumulations.is_empty() {
         return Ok(Vec::new());
     }
     let mut labels = Labels::new(heap);
     let roots = chains::root_categories(heap);
-    let found: Vec<Found> = places
+    let found: Vec<Found> = accumulations
         .iter()
-        .map(|(anchor, place)| {
+        .map(|(anchor, accumulation)| {
             control.check()?;
             let id = anchor.node();
             let path = id.and_then(|id| shortest_paths.path(id)).unwrap_or_default();
-            let main = main_content(&labels, place, id.map(|id| heap.properties(id).ty));
+            let main = main_content(&labels, accumulation, id.map(|id| heap.properties(id).ty));
             let strings = match (id, main.map(|content| kind_of(heap, content.sample))) {
-                (Some(id), Some(sort)) if sort.0 == Type::String => evidence::strings(heap, children, id, sort),
+                (Some(id), Some(kind)) if kind.0 == Type::String => evidence::strings(heap, children, id, kind),
                 _ => Vec::new(),
             };
             let sample = match main {
@@ -125,7 +125,7 @@ pub(super) fn name(
             });
             let on = |end: NodeId| (end, onward(heap, shortest_paths, id.unwrap_or(end), end));
             let ends = ends.into_iter().map(on).collect();
-            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, place, id, main, came));
+            let pile = id.zip(main).and_then(|(id, main)| pile(heap, tree, &labels, accumulation, id, main, came));
             Ok(Found { id, path, ends, main, sample, pile, strings })
         })
         .collect::<Result<_>>()?;
@@ -151,9 +151,9 @@ pub(super) fn name(
     let seen = evidence::Evidence { heap, tree, children, labels, lengths: &lengths };
     let mut normalised = NormalisedPaths::new(heap, tree, shortest_paths)?;
     let mut suspects = Vec::new();
-    for ((anchor, place), found) in places.iter().zip(&found) {
+    for ((anchor, accumulation), found) in accumulations.iter().zip(&found) {
         control.check()?;
-        let (confidence, growth) = judge(place);
+        let (confidence, growth) = judge(accumulation);
         let Found { id, path, main, .. } = found;
         let Some(sample) = found.sample else { continue };
         let class = labels.class_name(sample);
@@ -177,9 +177,9 @@ pub(super) fn name(
             }
             None => (sample, class, count, None),
         };
-        let of_sort = found.pile.as_ref().map(|pile| pile.sample).or(main.map(|content| content.sample));
-        let sort = of_sort.map(|id| kind_of(heap, id));
-        let line = Line::of(labels, place, sample, path, holder_id);
+        let of_kind = found.pile.as_ref().map(|pile| pile.sample).or(main.map(|content| content.sample));
+        let kind = of_kind.map(|id| kind_of(heap, id));
+        let line = Line::of(labels, accumulation, sample, path, holder_id);
         let held = normalised.of(id.unwrap_or(sample))?;
         let piled = id.and_then(|id| piled_class(heap, tree, labels, id));
         let normalised_path = normalised.path(held).to(piled.as_deref().unwrap_or(&class));
@@ -191,8 +191,8 @@ pub(super) fn name(
             label: id.map_or_else(|| root_label(heap, *anchor), |id| labels.node(id)),
             class,
             count,
-            memsize: place.total(),
-            steps: place.steps.clone(),
+            memsize: accumulation.total(),
+            steps: accumulation.steps.clone(),
             rate: None,
             location: line.own,
             app_location: line.app,
@@ -204,14 +204,14 @@ pub(super) fn name(
             judged: Vec::new(),
             faulty_references: Vec::new(),
             is_known: None,
-            places: 1 + place.others.len() as u64,
-            rank: place.rank,
-            grown: place.grown(sort, count),
+            accumulation_point_count: 1 + accumulation.others.len() as u64,
+            rank: accumulation.rank,
+            grown: accumulation.grown(kind, count),
             freed: None,
             normalised_path,
             confidence,
             reasons: std::iter::once(growth)
-                .chain(seen.of(path, place.total(), main.as_ref(), &found.strings))
+                .chain(seen.of(path, accumulation.total(), main.as_ref(), &found.strings))
                 .chain(line.why.map(str::to_owned))
                 .collect(),
         });
@@ -246,7 +246,7 @@ fn pile(
     heap: &Heap,
     tree: &Tree,
     labels: &Labels<'_>,
-    place: &Accumulation,
+    accumulation: &Accumulation,
     id: NodeId,
     main: Content,
     came: &dyn Fn(NodeId) -> bool,
@@ -260,10 +260,10 @@ fn pile(
     /// How many, what they retain, one of them.
     type Held = (u64, u64, NodeId);
     let mut held: HashMap<(Type, Symbol), Held> = HashMap::new();
-    for target in std::iter::once(&id).chain(&place.others).flat_map(|id| heap.targets(*id)) {
-        let sort = kind_of(heap, target);
-        if came(target) && place.content.contains_key(&sort) {
-            let entry = held.entry((sort.0, sort.1)).or_insert((0, 0, target));
+    for target in std::iter::once(&id).chain(&accumulation.others).flat_map(|id| heap.targets(*id)) {
+        let kind = kind_of(heap, target);
+        if came(target) && accumulation.content.contains_key(&kind) {
+            let entry = held.entry((kind.0, kind.1)).or_insert((0, 0, target));
             entry.0 += 1;
             entry.1 += tree.retained(target);
         }
@@ -350,18 +350,24 @@ struct Line {
 
 impl Line {
     /// Of a sample at the end of a path. The app's line is that of what came with it, else that of what takes it in.
-    fn of(labels: &Labels<'_>, place: &Accumulation, sample: NodeId, path: &[NodeId], holder: Option<NodeId>) -> Line {
+    fn of(
+        labels: &Labels<'_>,
+        accumulation: &Accumulation,
+        sample: NodeId,
+        path: &[NodeId],
+        holder: Option<NodeId>,
+    ) -> Line {
         let own = labels.value(Key::Location, sample);
         if is_app_line(labels, sample) {
             return Line { own, app: None, is_by_stack: false, why: None };
         }
-        if let Some((app, innermost)) = stack_location(labels, place, sample) {
+        if let Some((app, innermost)) = stack_location(labels, accumulation, sample) {
             let own = if matches!(own, KeyValue::Absent(_)) { KeyValue::Text(innermost) } else { own };
             return Line { own, app: Some(app), is_by_stack: true, why: None };
         }
         let line =
             |own: KeyValue, app: Option<String>, why: Option<&'static str>| Line { own, app, is_by_stack: false, why };
-        match (own, app_location(labels, place)) {
+        match (own, app_location(labels, accumulation)) {
             // Its own is lost, so that of what came with it stands for it.
             (KeyValue::Absent(Absent::Untraced), Some(app)) => {
                 let why =
@@ -381,10 +387,10 @@ impl Line {
 
 /// The line of the app in the stacks of most objects of the sample's class, or of any where these have none, and the innermost line of
 /// most such stacks.
-fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> Option<(String, String)> {
+fn stack_location(labels: &Labels<'_>, accumulation: &Accumulation, sample: NodeId) -> Option<(String, String)> {
     let (ty, class, ..) = kind_of(labels.heap(), sample);
     let of = |is_counted: &dyn Fn(&(Type, Symbol)) -> bool| {
-        let stacks = place.stacks.iter().filter(|((ty, class, _), _)| is_counted(&(*ty, *class)));
+        let stacks = accumulation.stacks.iter().filter(|((ty, class, _), _)| is_counted(&(*ty, *class)));
         let told: Vec<(String, FrameId, u64)> =
             stacks.filter_map(|((.., stack), count)| Some((labels.app_location(*stack)?, *stack, *count))).collect();
         let app = commonest(told.iter().map(|(app, _, count)| (app.clone(), *count)))?;
@@ -393,7 +399,7 @@ fn stack_location(labels: &Labels<'_>, place: &Accumulation, sample: NodeId) -> 
             commonest(same.filter_map(|(_, stack, count)| Some((labels.innermost_location(*stack)?, *count))))?;
         Some((app, innermost))
     };
-    of(&|sort| *sort == (ty, class)).or_else(|| of(&|_| true))
+    of(&|kind| *kind == (ty, class)).or_else(|| of(&|_| true))
 }
 
 /// The line of the app that allocated a point, or else what is nearest above it, up to its holder.
@@ -407,8 +413,8 @@ fn place_location(labels: &Labels<'_>, path: &[NodeId], holder: Option<NodeId>) 
 }
 
 /// The line of the app that allocated most of what piles up at a point.
-fn app_location(labels: &Labels<'_>, place: &Accumulation) -> Option<String> {
-    let of_app = place.content.values().filter(|content| is_app_line(labels, content.sample));
+fn app_location(labels: &Labels<'_>, accumulation: &Accumulation) -> Option<String> {
+    let of_app = accumulation.content.values().filter(|content| is_app_line(labels, content.sample));
     commonest(of_app.filter_map(|content| match labels.value(Key::Location, content.sample) {
         KeyValue::Text(location) => Some((location, content.count)),
         _ => None,
@@ -459,18 +465,18 @@ const LOOKS: u32 = 20_000;
 
 /// What piles up at a point: of an application's class if such objects hold a good part of it, else what holds the most; none where the
 /// point itself grows.
-fn main_content(labels: &Labels<'_>, place: &Accumulation, anchor: Option<Type>) -> Option<Content> {
+fn main_content(labels: &Labels<'_>, accumulation: &Accumulation, anchor: Option<Type>) -> Option<Content> {
     let mut best: Option<(u8, Content)> = None;
-    let most = place.content.values().map(|content| content.retained).max().unwrap_or(0);
-    // An array, hash or string grows itself; in another object it is many sorts of things that came.
+    let most = accumulation.content.values().map(|content| content.retained).max().unwrap_or(0);
+    // An array, hash or string grows itself; in another object it is many kinds of things that came.
     let grows = anchor.is_none_or(|ty| matches!(ty, Type::Array | Type::Hash | Type::String | Type::Data | Type::File));
-    if most * 4 < place.total() && grows {
+    if most * 4 < accumulation.total() && grows {
         return None;
     }
-    for (sort, content) in &place.content {
+    for (kind, content) in &accumulation.content {
         let class = labels.class_name(content.sample);
         let rank = match class.as_str() {
-            _ if sort.0 == Type::Iclass || labels.is_metaclass(content.sample) => 0,
+            _ if kind.0 == Type::Iclass || labels.is_metaclass(content.sample) => 0,
             // What a Ruby programmer does not see.
             class if class.starts_with('(') => 0,
             _ if (content.retained as f64) < MAIN_PART * most as f64 => 0,
@@ -559,7 +565,7 @@ pub(in crate::analysis) fn holder(
     let (mut link, mut of_gem, mut container): (Option<Named>, Option<Named>, Option<Named>) = (None, None, None);
     let mut between = 0;
     let known = |(name, id): Named| (name, Some(id));
-    for (place, id) in path.iter().enumerate().rev() {
+    for (index, id) in path.iter().enumerate().rev() {
         let properties = heap.properties(*id);
         let name = labels.class_name(*id);
         match properties.ty {
@@ -575,7 +581,7 @@ pub(in crate::analysis) fn holder(
                 let name = inside.unwrap_or(&name).to_owned();
                 return match link.or(of_gem) {
                     Some(nearer) if between > FAR || origins.of(labels, &name) != Origin::App => known(nearer),
-                    _ => (name + &variable(labels, *id, path.get(place + 1)), Some(*id)),
+                    _ => (name + &variable(labels, *id, path.get(index + 1)), Some(*id)),
                 };
             }
             Type::Data if name == "Thread" => return link.or(of_gem).map_or((name, Some(*id)), known),

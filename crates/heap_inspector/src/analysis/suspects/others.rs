@@ -25,16 +25,16 @@ use hashbrown::{HashMap, HashSet};
 /// One of the others that hold an object.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OtherHolder {
-    /// Whom a programmer would ask: the nearest class, module, thread or object of the app on the way, or the root.
+    /// Whom a programmer would ask: the nearest class, module, thread or object of the app on the path, or the root.
     pub holder: String,
     /// That class, module, thread or object; none where it is a root.
     pub holder_id: Option<NodeId>,
-    /// The reference by which the objects are held, by classes, without places and keys; none where a root refers to them.
+    /// The reference by which the objects are held, by classes, without indexes and keys; none where a root refers to them.
     pub reference: Option<String>,
     /// How many of the objects it holds.
     pub count: u64,
-    /// By how many of its objects, or roots.
-    pub places: u64,
+    /// How many objects, or roots, refer to them so.
+    pub referrer_count: u64,
     /// One of these; none where it is a root.
     pub by: Option<NodeId>,
 }
@@ -54,14 +54,14 @@ const NAMED: usize = 3;
 const LOOKED_AT: usize = 32;
 
 impl OtherHolder {
-    /// It for people: `Cache (Hash […] → Order)`, `Session (Session @order → Order, at 12 places)`.
+    /// It for people: `Cache (Hash […] → Order)`, `Session (Session @order → Order, 12 referrers)`.
     #[must_use]
     pub fn words(&self) -> String {
-        match (&self.reference, self.places) {
+        match (&self.reference, self.referrer_count) {
             (None, _) => self.holder.clone(),
             (Some(reference), 0 | 1) => format!("{} ({reference})", self.holder),
-            (Some(reference), places) => {
-                format!("{} ({reference}, at {} places)", self.holder, human::count(places))
+            (Some(reference), count) => {
+                format!("{} ({reference}, {} referrers)", self.holder, human::count(count))
             }
         }
     }
@@ -92,16 +92,16 @@ pub(in crate::analysis) struct Graph<'a> {
 
 /// Whoever refers to objects: a root, by its name, or what has a normalised path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Way {
+enum Route {
     Root(String),
     Path(PathId),
 }
 
-/// The holders of one way, and one of the references by which they hold objects.
+/// The holders of one route, and one of the references by which they hold objects.
 struct Holders {
     from: Option<NodeId>,
     to: NodeId,
-    places: u64,
+    referrer_count: u64,
     /// The last of them.
     last: Option<NodeId>,
 }
@@ -124,19 +124,19 @@ pub(in crate::analysis) fn others(
     let mut paths = NormalisedPaths::new(heap, tree, shortest_paths)?;
     let mut before = filled(UNSEEN, heap.object_count())?;
     let mut waiting: Vec<NodeId> = Vec::new();
-    let mut numbers: HashMap<Way, u32> = HashMap::new();
-    let mut ways: Vec<Holders> = Vec::new();
-    // Each way with each object that it holds.
+    let mut numbers: HashMap<Route, u32> = HashMap::new();
+    let mut routes: Vec<Holders> = Vec::new();
+    // Each route with each object that it holds.
     let mut pairs: Vec<(u32, NodeId)> = Vec::new();
-    let mut take = |way: Way, from: Option<NodeId>, to: NodeId| -> Result<()> {
+    let mut take = |route: Route, from: Option<NodeId>, to: NodeId| -> Result<()> {
         map(&mut numbers, 1)?;
-        let number = *numbers.entry(way).or_insert_with(|| {
-            ways.push(Holders { from, to, places: 0, last: None });
-            ways.len() as u32 - 1
+        let number = *numbers.entry(route).or_insert_with(|| {
+            routes.push(Holders { from, to, referrer_count: 0, last: None });
+            routes.len() as u32 - 1
         });
-        let known = &mut ways[number as usize];
-        if known.places == 0 || known.last != from {
-            (known.places, known.last) = (known.places + 1, from);
+        let known = &mut routes[number as usize];
+        if known.referrer_count == 0 || known.last != from {
+            (known.referrer_count, known.last) = (known.referrer_count + 1, from);
         }
         room(&mut pairs, 1)?;
         pairs.push((number, to));
@@ -151,12 +151,12 @@ pub(in crate::analysis) fn others(
             }
             before[id.0 as usize] = ROOT;
             if is_held(id) {
-                take(Way::Root(root_edge(heap, &roots, id).to_string()), None, id)?;
+                take(Route::Root(root_edge(heap, &roots, id).to_string()), None, id)?;
             } else {
                 waiting.push(id);
             }
         }
-        // In the order of the search by breadth, so that the ways are short.
+        // In the order of the search by breadth, so that the paths are short.
         let mut next = Vec::new();
         let mut looked_at = 0usize;
         while !waiting.is_empty() {
@@ -168,7 +168,7 @@ pub(in crate::analysis) fn others(
                         continue;
                     }
                     if is_held(to) {
-                        take(Way::Path(paths.of(from)?), Some(from), to)?;
+                        take(Route::Path(paths.of(from)?), Some(from), to)?;
                     } else if before[to.0 as usize] == UNSEEN {
                         before[to.0 as usize] = from.0;
                         room(&mut next, 1)?;
@@ -182,14 +182,14 @@ pub(in crate::analysis) fn others(
     control.check()?;
     pairs.sort_unstable();
     pairs.dedup();
-    let mut counts = vec![0u64; ways.len()];
-    pairs.iter().for_each(|(way, _)| counts[*way as usize] += 1);
-    let mut order: Vec<usize> = (0..ways.len()).collect();
-    sort::by_key(&mut order, |way| (std::cmp::Reverse(counts[*way]), *way));
+    let mut counts = vec![0u64; routes.len()];
+    pairs.iter().for_each(|(route, _)| counts[*route as usize] += 1);
+    let mut order: Vec<usize> = (0..routes.len()).collect();
+    sort::by_key(&mut order, |route| (std::cmp::Reverse(counts[*route]), *route));
     let more = order.len().saturating_sub(LOOKED_AT);
     order.truncate(LOOKED_AT);
-    // The way to a holder is the shortest path, unless that leads over what is cut.
-    let way_to = |from: NodeId| {
+    // The path to a holder is the shortest one, unless that leads over what is cut.
+    let path_to = |from: NodeId| {
         let is_whole = |path: &Vec<NodeId>| {
             !path.iter().any(|id| is_gone(*id) || is_held(*id)) && !path.windows(2).any(|pair| is_cut(pair[0], pair[1]))
         };
@@ -201,26 +201,26 @@ pub(in crate::analysis) fn others(
         })
     };
     let found: Vec<(Vec<NodeId>, NodeId)> =
-        order.iter().map(|way| (ways[*way].from.map(way_to).unwrap_or_default(), ways[*way].to)).collect();
+        order.iter().map(|route| (routes[*route].from.map(path_to).unwrap_or_default(), routes[*route].to)).collect();
     let named = Named { graph, found: &found }.holders(control)?;
     // What reads the same is one, and holds what each of them does.
     let mut counted: Vec<(OtherHolder, HashSet<u32>)> = Vec::new();
-    for (way, mut one) in order.iter().zip(named) {
-        one.places = ways[*way].places;
+    for (route, mut one) in order.iter().zip(named) {
+        one.referrer_count = routes[*route].referrer_count;
         let reads_the_same = |other: &OtherHolder| (&other.holder, &other.reference) == (&one.holder, &one.reference);
         match counted.iter_mut().find(|(other, _)| reads_the_same(other)) {
-            Some((other, ways)) => {
-                other.places += one.places;
-                ways.insert(*way as u32);
+            Some((other, routes)) => {
+                other.referrer_count += one.referrer_count;
+                routes.insert(*route as u32);
             }
-            None => counted.push((one, HashSet::from([*way as u32]))),
+            None => counted.push((one, HashSet::from([*route as u32]))),
         }
     }
     let mut named: Vec<OtherHolder> = counted
         .into_iter()
-        .map(|(mut one, ways)| {
+        .map(|(mut one, routes)| {
             let mut objects: Vec<NodeId> =
-                pairs.iter().filter(|(way, _)| ways.contains(way)).map(|(_, id)| *id).collect();
+                pairs.iter().filter(|(route, _)| routes.contains(route)).map(|(_, id)| *id).collect();
             objects.sort_unstable();
             objects.dedup();
             one.count = objects.len() as u64;
@@ -233,10 +233,10 @@ pub(in crate::analysis) fn others(
     Ok(OtherHolders { named, more })
 }
 
-/// Puts ways to objects in words.
+/// Puts paths to objects in words.
 struct Named<'a> {
     graph: Graph<'a>,
-    /// The way to each holder, empty for a root, and what it holds.
+    /// The path to each holder, empty for a root, and what it holds.
     found: &'a [(Vec<NodeId>, NodeId)],
 }
 
@@ -258,7 +258,14 @@ impl Named<'_> {
             control.check()?;
             let Some(from) = path.last() else {
                 let holder = root_edge(heap, &roots, *to).to_string();
-                named.push(OtherHolder { holder, holder_id: None, reference: None, count: 0, places: 0, by: None });
+                named.push(OtherHolder {
+                    holder,
+                    holder_id: None,
+                    reference: None,
+                    count: 0,
+                    referrer_count: 0,
+                    by: None,
+                });
                 continue;
             };
             let (mut name, holder_id) = holder(heap, &labels, &origins, &roots, path, &labels.class_name(*to));
@@ -268,12 +275,19 @@ impl Named<'_> {
                 [from, to] => Some(reference(heap, Some(from), to)),
                 _ => None,
             };
-            named.push(OtherHolder { holder: name, holder_id, reference, count: 0, places: 0, by: Some(*from) });
+            named.push(OtherHolder {
+                holder: name,
+                holder_id,
+                reference,
+                count: 0,
+                referrer_count: 0,
+                by: Some(*from),
+            });
         }
         Ok(named)
     }
 
-    /// By which instance variable an object holds what is next on the way; that of a class stands in its name, and what is next to the
+    /// By which instance variable an object holds what is next on the path; that of a class stands in its name, and what is next to the
     /// objects themselves in the reference.
     fn variable(&self, labels: &Labels<'_>, path: &[NodeId], to: NodeId, holder: Option<NodeId>) -> String {
         let heap = self.graph.heap;

@@ -62,13 +62,13 @@ pub(in crate::analysis) struct Accumulation {
     /// By generation, one bit for each slice of the traced period.
     pub(super) bins: u32,
     pub(super) bytes: u64,
-    /// The other places that are one with it by their normalised path, whose content is in this one's.
+    /// The other points that are one with it by their normalised path, whose content is in this one's.
     pub(super) others: Vec<NodeId>,
     /// What it ranks by: its tier, and what it grew in its smallest step, or its weight in one dump.
     pub(super) rank: (u8, u64),
     /// The bytes that came in all steps, where `steps` has by how much it grew.
     pub(super) came: u64,
-    /// By sort, which part of the objects that came is growth, where some were given back and it is known.
+    /// By kind, which part of the objects that came is growth, where some were given back and it is known.
     pub(super) kept: HashMap<ObjectKind, f64>,
 }
 
@@ -95,12 +95,12 @@ impl Accumulation {
         }
     }
 
-    /// Of how many of its objects, those of a sort, it is growth that they came: as the sort tells, or else the bytes.
-    pub(super) fn grown(&self, sort: Option<ObjectKind>, count: u64) -> u64 {
+    /// Of how many of its objects, those of a kind, it is growth that they came: as the kind tells, or else the bytes.
+    pub(super) fn grown(&self, kind: Option<ObjectKind>, count: u64) -> u64 {
         if !self.gave_back() {
             return count;
         }
-        let part = sort.and_then(|sort| self.kept.get(&sort).copied());
+        let part = kind.and_then(|kind| self.kept.get(&kind).copied());
         (count as f64 * part.unwrap_or_else(|| self.total() as f64 / self.came as f64)).round() as u64
     }
 
@@ -114,13 +114,13 @@ impl Accumulation {
         for (stack, count) in other.stacks {
             *self.stacks.entry(stack).or_default() += count;
         }
-        other.content.into_iter().for_each(|(sort, content)| self.take(sort, content));
+        other.content.into_iter().for_each(|(kind, content)| self.take(kind, content));
         self.others.extend(other.others);
     }
 
-    /// Adds objects of one sort.
-    pub(super) fn take(&mut self, sort: ObjectKind, content: Content) {
-        self.content.entry(sort).or_insert_with(|| Content::new(content.sample)).add(content);
+    /// Adds objects of one kind.
+    pub(super) fn take(&mut self, kind: ObjectKind, content: Content) {
+        self.content.entry(kind).or_insert_with(|| Content::new(content.sample)).add(content);
     }
 
     /// How sure it is that it leaks, and why; not at all where nothing was said.
@@ -145,14 +145,14 @@ impl Accumulation {
     pub(super) fn fold_untraced(&mut self) {
         let untraced: Vec<ObjectKind> =
             self.content.keys().filter(|(.., site, _)| *site == SiteId::NONE).copied().collect();
-        for sort in untraced {
+        for kind in untraced {
             let is_like =
-                |other: &ObjectKind| (other.0, other.1, other.3) == (sort.0, sort.1, sort.3) && other.2 != sort.2;
+                |other: &ObjectKind| (other.0, other.1, other.3) == (kind.0, kind.1, kind.3) && other.2 != kind.2;
             let traced = self.content.iter().filter(|(other, _)| is_like(other));
             let Some(to) = traced.max_by_key(|(other, content)| (content.retained, **other)).map(|(to, _)| *to) else {
                 continue;
             };
-            if let (Some(from), Some(to)) = (self.content.remove(&sort), self.content.get_mut(&to)) {
+            if let (Some(from), Some(to)) = (self.content.remove(&kind), self.content.get_mut(&to)) {
                 to.add(Content { since: to.since, ..from });
             }
         }
@@ -171,7 +171,7 @@ pub(super) fn kind_of(heap: &Heap, id: NodeId) -> ObjectKind {
 ///
 /// # Errors
 /// [`Error::Interrupted`] when cancelled.
-pub(in crate::analysis) fn places(
+pub(in crate::analysis) fn accumulations(
     diff: &Diff<'_>,
     tree: &Tree,
     shortest_paths: &ShortestPaths,
@@ -183,7 +183,7 @@ pub(in crate::analysis) fn places(
     let known = known_classes(diff);
     let is_old = |id: NodeId| diff.step(id).is_none() || known.contains(&id);
     let mut anchors = Anchors::new(heap, tree, shortest_paths, is_old)?;
-    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
+    let mut accumulations: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
         control.check_at(id.0 as usize)?;
         let properties = heap.properties(id);
@@ -193,22 +193,23 @@ pub(in crate::analysis) fn places(
         match diff.step(id) {
             Some(step) => {
                 let Some((anchor, is_alone)) = anchors.of(id) else { continue };
-                map(&mut places, 1)?;
-                let place = places.entry(anchor).or_default();
-                place.steps.resize(steps, 0);
-                place.joint.resize(steps, 0);
-                place.steps[step] = place.steps[step].saturating_add(heap.bytes(id));
-                place.joint[step] = place.joint[step].saturating_add(if is_alone { 0 } else { heap.bytes(id) });
-                let sort = kind_of(heap, id);
+                map(&mut accumulations, 1)?;
+                let accumulation = accumulations.entry(anchor).or_default();
+                accumulation.steps.resize(steps, 0);
+                accumulation.joint.resize(steps, 0);
+                accumulation.steps[step] = accumulation.steps[step].saturating_add(heap.bytes(id));
+                accumulation.joint[step] =
+                    accumulation.joint[step].saturating_add(if is_alone { 0 } else { heap.bytes(id) });
+                let kind = kind_of(heap, id);
                 // A list holds its own kind: what the first element retains is not counted again for the second.
                 let is_inside = match tree.dominator(id) {
-                    Dominator::Node(by) => diff.step(by).is_some() && kind_of(heap, by) == sort,
+                    Dominator::Node(by) => diff.step(by).is_some() && kind_of(heap, by) == kind,
                     _ => false,
                 };
                 let retained = if is_inside { 0 } else { tree.retained(id) };
                 let content = Content { sample: id, count: 1, retained, since: properties.generation, bins: 0 };
-                place.take(sort, content);
-                place.add_stack(sort, properties.stack)?;
+                accumulation.take(kind, content);
+                accumulation.add_stack(kind, properties.stack)?;
             }
             // Its own growth: a string that is appended to, the table of a hash.
             None => {
@@ -222,20 +223,20 @@ pub(in crate::analysis) fn places(
                 let Some(mut sizes) = sizes else { continue };
                 sizes.push(last);
                 if sizes.is_sorted() {
-                    map(&mut places, 1)?;
-                    let place = places.entry(AccumulationPoint::Node(id)).or_default();
-                    place.steps.resize(steps, 0);
+                    map(&mut accumulations, 1)?;
+                    let accumulation = accumulations.entry(AccumulationPoint::Node(id)).or_default();
+                    accumulation.steps.resize(steps, 0);
                     sizes
                         .windows(2)
-                        .zip(&mut place.steps)
+                        .zip(&mut accumulation.steps)
                         .for_each(|(pair, step)| *step = step.saturating_add(pair[1] - pair[0]));
                 }
             }
         }
     }
-    let mut places = join(heap, tree, places, control)?;
-    places.values_mut().for_each(Accumulation::fold_untraced);
-    Ok(places)
+    let mut accumulations = join(heap, tree, accumulations, control)?;
+    accumulations.values_mut().for_each(Accumulation::fold_untraced);
+    Ok(accumulations)
 }
 
 /// The classes and modules that every dump has under their names: where objects were moved, they are old wherever they lie.
@@ -264,28 +265,28 @@ fn bytes_before(diff: &Diff<'_>, dump: usize, id: NodeId, ty: Type) -> Option<u6
 pub(super) fn join(
     heap: &Heap,
     tree: &Tree,
-    places: HashMap<AccumulationPoint, Accumulation>,
+    accumulations: HashMap<AccumulationPoint, Accumulation>,
     control: &Control<'_>,
 ) -> Result<HashMap<AccumulationPoint, Accumulation>> {
     let (mut nodes, mut joint) = (Vec::new(), HashMap::new());
-    for (point, place) in places {
+    for (point, accumulation) in accumulations {
         match point {
-            AccumulationPoint::Node(id) => nodes.push((id, place)),
-            AccumulationPoint::Root(_) => drop(joint.insert(point, place)),
+            AccumulationPoint::Node(id) => nodes.push((id, accumulation)),
+            AccumulationPoint::Root(_) => drop(joint.insert(point, accumulation)),
         }
     }
-    // In an order, so that what a joined place is told by is the same each time.
+    // In an order, so that what a joined point is told by is the same each time.
     sort::by_key(&mut nodes, |(id, _)| *id);
     let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
     let held = |at: usize, kinds: &mut Vec<_>| {
         kinds.extend(nodes[at].1.content.keys().map(|(ty, class, ..)| (*ty, *class)));
     };
     let joined = joined(heap, tree, &ids, held, control)?;
-    for (step, (to, (_, place))) in joined.into_iter().zip(nodes).enumerate() {
+    for (step, (to, (_, accumulation))) in joined.into_iter().zip(nodes).enumerate() {
         control.check_at(step)?;
         match joint.entry(AccumulationPoint::Node(to)) {
-            Entry::Vacant(free) => drop(free.insert(place)),
-            Entry::Occupied(mut known) => known.get_mut().add(place),
+            Entry::Vacant(free) => drop(free.insert(accumulation)),
+            Entry::Occupied(mut known) => known.get_mut().add(accumulation),
         }
     }
     Ok(joint)

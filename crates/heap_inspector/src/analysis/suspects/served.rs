@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 /// So far up is looked for what holds several.
 const HIGH: usize = 32;
 
-/// The places that hold more objects of one kind of work than threads run, the one with the most bytes first.
+/// The points that hold more objects of one kind of work than threads run, the one with the most bytes first.
 pub(super) fn unserved(
     heap: &Heap,
     tree: &Tree,
@@ -53,7 +53,7 @@ pub(super) fn unserved(
             nodes.push(id);
         }
     }
-    let mut places: Vec<(AccumulationPoint, Accumulation)> = Vec::new();
+    let mut accumulations: Vec<(AccumulationPoint, Accumulation)> = Vec::new();
     let retained = |nodes: &[NodeId]| nodes.iter().fold(0u64, |sum, id| sum.saturating_add(tree.retained(*id)));
     let mut left: Vec<(u64, Work, Vec<NodeId>)> =
         left.into_iter().map(|(work, nodes)| (retained(&nodes), work, nodes)).collect();
@@ -72,13 +72,13 @@ pub(super) fn unserved(
         nodes.iter().for_each(|id| is_told[id.0 as usize] = true);
         let all = nodes.len();
         for (anchor, held) in by_holder(tree, shortest_paths, nodes, threads, control)? {
-            let mut place = Accumulation::default();
+            let mut accumulation = Accumulation::default();
             for id in &held {
                 let one = Content { count: 1, retained: tree.retained(*id), ..Content::new(*id) };
-                let sort = kind_of(heap, *id);
-                place.take(sort, one);
-                place.add_stack(sort, heap.stack(*id))?;
-                place.bytes = place.bytes.saturating_add(one.retained);
+                let kind = kind_of(heap, *id);
+                accumulation.take(kind, one);
+                accumulation.add_stack(kind, heap.stack(*id))?;
+                accumulation.bytes = accumulation.bytes.saturating_add(one.retained);
             }
             let why = format!(
                 "{} {} are alive, no thread is at work on them, and {} to serve them",
@@ -90,13 +90,13 @@ pub(super) fn unserved(
                     format!("{} threads run", human::count(threads as u64))
                 },
             );
-            place.verdict = Some((Confidence::Medium, why));
-            place.rank = (2, place.bytes); // before all that one dump tells otherwise
-            places.push((AccumulationPoint::Node(anchor), place));
+            accumulation.verdict = Some((Confidence::Medium, why));
+            accumulation.rank = (2, accumulation.bytes); // before all that one dump tells otherwise
+            accumulations.push((AccumulationPoint::Node(anchor), accumulation));
         }
     }
-    sort::by(&mut places, |(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
-    name(heap, tree, children, shortest_paths, source, &places, &|_| true, &Accumulation::judged, control)
+    sort::by(&mut accumulations, |(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+    name(heap, tree, children, shortest_paths, source, &accumulations, &|_| true, &Accumulation::judged, control)
 }
 
 /// The objects by the nearest one above that holds more than `threads` of them.

@@ -1,6 +1,6 @@
-//! Places that are one to a programmer: those with one normalised path, as each of many tenants' lists is.
+//! Accumulation points that are one to a programmer: those with one normalised path, as each of many tenants' lists is.
 //!
-//! They are looked for before places are ranked ([`alike`]), since many that are small each may be more than one that is not; and once more
+//! They are looked for before points are ranked ([`alike`]), since many that are small each may be more than one that is not; and once more
 //! among the suspects ([`as_one`]), whose classes are known then.
 
 use super::Suspect;
@@ -22,8 +22,8 @@ use hashbrown::HashMap;
 /// So many more suspects than are asked for are looked at, since some are similar.
 pub(super) const SIMILAR: usize = 20;
 
-/// Whether a place is one of many by what it is held by: in a list, or by an object that has but one such place. Two variables of one object
-/// are two places, and so are two constants.
+/// Whether a point is one of many by what it is held by: in a list, or by an object that has but one such point. Two variables of one object
+/// are two points, and so are two constants.
 fn is_one_of_many(heap: &Heap, holder: NodeId, held: usize) -> bool {
     match heap.ty(holder) {
         Type::Class | Type::Module => false,
@@ -32,7 +32,7 @@ fn is_one_of_many(heap: &Heap, holder: NodeId, held: usize) -> bool {
     }
 }
 
-/// The places with one normalised path that hold objects of one class, two or more each; of each the one that holds the most is the first.
+/// The points with one normalised path that hold objects of one class, two or more each; of each the one that holds the most is the first.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when cancelled, [`crate::Error::Memory`].
@@ -40,20 +40,20 @@ pub(super) fn alike(
     heap: &Heap,
     tree: &Tree,
     shortest_paths: &ShortestPaths,
-    places: &HashMap<AccumulationPoint, Accumulation>,
+    accumulations: &HashMap<AccumulationPoint, Accumulation>,
     control: &Control<'_>,
 ) -> Result<Vec<Vec<AccumulationPoint>>> {
     type Class = (Type, Symbol);
-    let class = |place: &Accumulation| -> Option<Class> {
-        let main = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort))?;
+    let class = |accumulation: &Accumulation| -> Option<Class> {
+        let main = accumulation.content.iter().max_by_key(|(kind, content)| (content.retained, **kind))?;
         let (ty, class, ..) = kind_of(heap, main.1.sample);
         Some((ty, class))
     };
     let is_holder =
         |id: &NodeId| matches!(heap.ty(*id), Type::Array | Type::Hash | Type::Object | Type::Struct | Type::Data);
-    let held = places.iter().filter_map(|(anchor, place)| {
+    let held = accumulations.iter().filter_map(|(anchor, accumulation)| {
         let id = anchor.node().filter(is_holder)?;
-        Some((id, shortest_paths.parent(id)?, class(place)?))
+        Some((id, shortest_paths.parent(id)?, class(accumulation)?))
     });
     let mut found: Vec<(NodeId, NodeId, Class)> = held.collect();
     control.check()?;
@@ -74,7 +74,7 @@ pub(super) fn alike(
             groups.entry((path, class)).or_default().push(id);
         }
     }
-    let total = |id: &NodeId| places[&AccumulationPoint::Node(*id)].total();
+    let total = |id: &NodeId| accumulations[&AccumulationPoint::Node(*id)].total();
     let mut groups: Vec<Vec<NodeId>> = groups.into_values().filter(|group| group.len() > 1).collect();
     for group in &mut groups {
         control.check()?;
@@ -86,7 +86,7 @@ pub(super) fn alike(
 
 /// The suspects, similar ones as one: by fingerprint, class and holder. One that is of several ranks anew, by the sum.
 pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> Vec<Suspect> {
-    let mut places: HashMap<(String, String, String, Option<NodeId>), usize> = HashMap::new();
+    let mut known: HashMap<(String, String, String, Option<NodeId>), usize> = HashMap::new();
     let mut holders: HashMap<(NodeId, String), usize> = HashMap::new();
     let before = |suspect: &Suspect| {
         let steps = &suspect.path.steps;
@@ -100,14 +100,14 @@ pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> V
         let is_one = before(&suspect).is_some_and(|held| is_one_of_many(heap, held.0, holders[&held]));
         let own = suspect.id.filter(|_| !is_one);
         let key = (suspect.fingerprint(), suspect.class.clone(), suspect.holder.clone(), own);
-        match places.get(&key) {
-            Some(place) => {
-                let (first, is_joined) = &mut all[*place];
+        match known.get(&key) {
+            Some(at) => {
+                let (first, is_joined) = &mut all[*at];
                 first.join(suspect);
                 *is_joined = true;
             }
             None => {
-                places.insert(key, all.len());
+                known.insert(key, all.len());
                 all.push((suspect, false));
             }
         }
@@ -119,15 +119,15 @@ pub(super) fn as_one(heap: &Heap, work: Option<&Work>, found: Vec<Suspect>) -> V
             continue;
         }
         suspect.judge_together(work);
-        let place = ranked.iter().position(|other| other.rank < suspect.rank).unwrap_or(ranked.len());
-        ranked.insert(place, suspect);
+        let position = ranked.iter().position(|other| other.rank < suspect.rank).unwrap_or(ranked.len());
+        ranked.insert(position, suspect);
     }
     ranked
 }
 
 impl Suspect {
     fn join(&mut self, other: Suspect) {
-        self.places += other.places;
+        self.accumulation_point_count += other.accumulation_point_count;
         self.count += other.count;
         self.grown += other.grown;
         self.memsize = self.memsize.saturating_add(other.memsize);
@@ -137,10 +137,10 @@ impl Suspect {
         self.rank = (self.rank.0.max(other.rank.0), self.rank.1.saturating_add(other.rank.1));
     }
 
-    /// Ranks what is of several places by its sum, and believes it no more than that allows.
+    /// Ranks what is of several accumulation points by its sum, and believes it no more than that allows.
     fn judge_together(&mut self, work: Option<&Work>) {
         if self.steps.is_empty() {
-            return; // what the places rank by adds up
+            return; // what the points rank by adds up
         }
         let worked = work.map_or_else(|| self.steps.clone(), |work| work.worked(&self.steps));
         self.rank.1 = worked.iter().min().copied().unwrap_or(0);
@@ -150,7 +150,7 @@ impl Suspect {
         let (most, grew) = evenness(&work.map_or(worked, |work| work.evened(&self.steps)));
         if most < self.confidence {
             self.confidence = most;
-            self.reasons.insert(0, format!("its places together: {grew}"));
+            self.reasons.insert(0, format!("its accumulation points together: {grew}"));
         }
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     fn two_variables_of_one_object_are_two_places() {
         let found = suspects(false);
         assert_eq!(
-            found.iter().map(|one| (one.count, one.places)).collect::<Vec<_>>(),
+            found.iter().map(|one| (one.count, one.accumulation_point_count)).collect::<Vec<_>>(),
             [(300, 1), (300, 1)],
             "{found:?}"
         );

@@ -137,7 +137,7 @@ fn names_who_holds_many_objects_where_nothing_was_traced() {
     assert_eq!((suspect.holder.as_str(), suspect.class.as_str(), suspect.count), ("App", "Item", 200));
     assert_eq!((suspect.memsize, suspect.confidence, suspect.since), (8000, Confidence::Low, None));
     assert!(suspect.reasons[0].contains("since when the dump does not tell"), "{:?}", suspect.reasons);
-    assert_eq!(suspect.reasons[1..], ["the place retains 9.4 KiB, each object in it 40 B at most"]);
+    assert_eq!(suspect.reasons[1..], ["the accumulation point retains 9.4 KiB, each object in it 40 B at most"]);
     assert_eq!(suspects(&[untraced(&array(1..=9))]), []);
 }
 
@@ -180,7 +180,7 @@ fn says_what_else_speaks_for_it() {
     let [suspect] = &found[..] else { panic!("{found:?}") };
     let evidence = [
         "longest of 1,001 arrays",
-        "the place retains 7.9 KiB, each object in it 40 B at most",
+        "the accumulation point retains 7.9 KiB, each object in it 40 B at most",
         "a closure of /app/hook.rb:4 holds it, by a local variable around the block",
         "200 of these strings have 2 texts in all",
     ];
@@ -393,7 +393,7 @@ fn a_bad_exception_is_told_with_file_and_line() {
     let error = Exceptions::read(file.path()).unwrap_err();
     assert!(matches!(error, crate::Error::Usage { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(&format!("{}: \"It[em\" is no glob pattern", file.path().display())), "{text}");
+    assert!(text.contains(&format!("{}: \"It[em\" is not a glob pattern", file.path().display())), "{text}");
     let missing = Exceptions::read(&file.path().with_extension("missing")).unwrap_err();
     assert!(matches!(missing, crate::Error::File { .. }), "{missing}");
 }
@@ -781,7 +781,10 @@ fn tenants(held: impl Fn(u64) -> std::ops::Range<u64>, others: u64) -> String {
 }
 
 fn told(found: &[Suspect]) -> Vec<(&str, u64, u64, &[u64], Confidence)> {
-    found.iter().map(|one| (&one.holder[..], one.places, one.count, &one.steps[..], one.confidence)).collect()
+    found
+        .iter()
+        .map(|one| (&one.holder[..], one.accumulation_point_count, one.count, &one.steps[..], one.confidence))
+        .collect()
 }
 
 #[test]
@@ -828,8 +831,9 @@ fn places_that_are_one_do_not_grow_where_some_give_back_what_others_take_in() {
 #[test]
 fn many_small_places_of_one_dump_are_one() {
     let found = suspects(&[tenants(|_| 0..12, 600)]);
-    let told: Vec<(&str, u64, u64)> = found.iter().map(|one| (&one.holder[..], one.places, one.count)).collect();
-    // The register's tenants are one place above that; the other list holds a fourth.
+    let told: Vec<(&str, u64, u64)> =
+        found.iter().map(|one| (&one.holder[..], one.accumulation_point_count, one.count)).collect();
+    // The register's tenants are one point above that; the other list holds a fourth.
     assert_eq!(told, [("App", 1, TENANTS), ("List", TENANTS, 2400), ("Other", 1, 600)]);
 }
 

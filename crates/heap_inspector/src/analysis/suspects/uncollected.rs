@@ -82,28 +82,29 @@ pub(super) fn before(
     let mut anchors = Anchors::new(heap, tree, shortest_paths, |id| !by_node.contains_key(&id))?;
     let mut nodes: Vec<NodeId> = by_node.keys().copied().collect();
     nodes.sort_unstable();
-    let mut places: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
+    let mut accumulations: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in &nodes {
         let Some((anchor, _)) = anchors.of(*id) else { continue };
         let is_inside = matches!(tree.dominator(*id), Dominator::Node(by) if by_node.contains_key(&by));
         let retained = if is_inside { 0 } else { tree.retained(*id) };
-        let place = places.entry(anchor).or_default();
-        let sort = kind_of(heap, *id);
+        let accumulation = accumulations.entry(anchor).or_default();
+        let kind = kind_of(heap, *id);
         let content = Content { count: 1, retained, since: heap.properties(*id).generation, ..Content::new(*id) };
-        place.take(sort, content);
-        place.bytes = place.bytes.saturating_add(retained);
+        accumulation.take(kind, content);
+        accumulation.bytes = accumulation.bytes.saturating_add(retained);
     }
     let threads = threads(heap);
-    let mut places: Vec<(AccumulationPoint, Accumulation)> = join(heap, tree, places, control)?.into_iter().collect();
-    for (anchor, place) in &mut places {
+    let mut accumulations: Vec<(AccumulationPoint, Accumulation)> =
+        join(heap, tree, accumulations, control)?.into_iter().collect();
+    for (anchor, accumulation) in &mut accumulations {
         let mut reasons: Vec<usize> =
-            place.content.values().filter_map(|one| by_node.get(&one.sample)).copied().collect();
+            accumulation.content.values().filter_map(|one| by_node.get(&one.sample)).copied().collect();
         reasons.sort_unstable();
         reasons.dedup();
         let words = reasons.iter().map(|at| left[*at].words()).collect::<Vec<_>>().join("; ");
         let path = anchor.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
-        let is_in_hands = path.iter().any(|id| threads.contains(id)) && place.count() <= threads.len() as u64;
-        place.verdict = Some(match is_in_hands {
+        let is_in_hands = path.iter().any(|id| threads.contains(id)) && accumulation.count() <= threads.len() as u64;
+        accumulation.verdict = Some(match is_in_hands {
             true => (
                 Confidence::Low,
                 format!("{words}; a thread's stack holds them, as it may hold the last of its work for a while"),
@@ -111,12 +112,14 @@ pub(super) fn before(
             false => (Confidence::High, words),
         });
     }
-    sort::by(&mut places, |(a, one), (b, other)| {
-        let rank = |place: &Accumulation| (place.verdict.as_ref().map(|verdict| verdict.0), place.bytes);
+    sort::by(&mut accumulations, |(a, one), (b, other)| {
+        let rank =
+            |accumulation: &Accumulation| (accumulation.verdict.as_ref().map(|verdict| verdict.0), accumulation.bytes);
         rank(other).cmp(&rank(one)).then(a.cmp(b))
     });
     let is_left = |id: NodeId| by_node.contains_key(&id);
-    let named = name(heap, tree, children, shortest_paths, source, &places, &is_left, &Accumulation::judged, control)?;
+    let named =
+        name(heap, tree, children, shortest_paths, source, &accumulations, &is_left, &Accumulation::judged, control)?;
     Ok(joined(named, found))
 }
 

@@ -52,12 +52,12 @@ pub(super) fn unheld(
         let is_recent = content.bins >> (BINS - LATEST) != 0;
         content.count > FEW_OBJECTS && is_recent && content.bins.count_ones() * 2 >= BINS
     });
-    let place = found.values().fold(Accumulation::default(), |mut place, content| {
-        place.bytes = place.bytes.saturating_add(content.retained);
-        place.bins |= content.bins;
-        place
+    let accumulation = found.values().fold(Accumulation::default(), |mut accumulation, content| {
+        accumulation.bytes = accumulation.bytes.saturating_add(content.retained);
+        accumulation.bins |= content.bins;
+        accumulation
     });
-    if place.bytes < floor {
+    if accumulation.bytes < floor {
         return Ok(None);
     }
     let main = hidden(heap, found.into_values());
@@ -68,7 +68,7 @@ pub(super) fn unheld(
              collection; two more dumps would tell",
             content.bins.count_ones()
         );
-        let suspect = Suspect { memsize: place.bytes, reasons: vec![reason], ..suspect };
-        (place, suspect)
+        let suspect = Suspect { memsize: accumulation.bytes, reasons: vec![reason], ..suspect };
+        (accumulation, suspect)
     }))
 }

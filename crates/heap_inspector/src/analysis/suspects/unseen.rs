@@ -1,7 +1,7 @@
 //! What nothing in the dumps holds, and yet it stays: something that they do not show must hold it.
 //!
 //! Not all that keeps objects alive is in a dump: Ruby lists no weak tables, and from 3.4 on no finalizers either. Objects that no root
-//! leads to, in any dump since they came, should have gone with the next collection. Where as many of a sort came in one step and outlived
+//! leads to, in any dump since they came, should have gone with the next collection. Where as many of a kind came in one step and outlived
 //! the next as came in the last, they are held.
 
 use super::naming::is_core;
@@ -124,7 +124,7 @@ pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Optio
         judged: Vec::new(),
         faulty_references: Vec::new(),
         is_known: None,
-        places: 1,
+        accumulation_point_count: 1,
         rank: (0, 0),
         grown: 0,
         freed: None,

@@ -1,4 +1,4 @@
-//! The places of a dump without generations, or with those of samples alone: who holds many objects of one kind.
+//! The accumulation points of a dump without generations, or with those of samples alone: who holds many objects of one kind.
 
 use super::anchors::AccumulationPoint;
 use super::joining::{ElementKind, joined};
@@ -43,10 +43,10 @@ pub(super) fn untraced(
         source,
         &ranked,
         &|_| true,
-        &|place| {
-            let what = match &place.verdict {
+        &|point| {
+            let what = match &point.verdict {
                 Some((_, doubt)) => doubt,
-                None if place.content.is_empty() => "it is big",
+                None if point.content.is_empty() => "it is big",
                 None => "it holds many objects of one kind",
             };
             let text = "since when the dump does not tell, so start-up data and caches look the same; two more dumps would tell them apart";
@@ -56,52 +56,52 @@ pub(super) fn untraced(
     )
 }
 
-/// The first of the places, those behind the others that are less likely a leak: what Ruby's own library holds, and what was made in
+/// The first of the points, those behind the others that are less likely a leak: what Ruby's own library holds, and what was made in
 /// one go, as start-up data is.
 fn by_doubt(
     heap: &Heap,
     tree: &Tree,
     shortest_paths: &ShortestPaths,
     source: &Source,
-    mut places: Vec<(AccumulationPoint, Accumulation)>,
+    mut points: Vec<(AccumulationPoint, Accumulation)>,
     limit: usize,
 ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
-    let looked_at = places.len().min(limit.saturating_add(DOUBTED));
-    let way = |at: AccumulationPoint| at.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
+    let looked_at = points.len().min(limit.saturating_add(DOUBTED));
+    let path = |at: AccumulationPoint| at.node().and_then(|id| shortest_paths.path(id)).unwrap_or_default();
     let mut labels = Labels::new(heap);
-    let origins = Origins::new(heap, &labels, places[..looked_at].iter().flat_map(|(anchor, _)| way(*anchor)));
+    let origins = Origins::new(heap, &labels, points[..looked_at].iter().flat_map(|(anchor, _)| path(*anchor)));
     let code: Vec<NodeId> = origins.code().collect();
     labels.read_texts(source, &code, std::iter::empty())?;
     let mut weighed: Vec<(u64, AccumulationPoint, Accumulation)> = Vec::new();
-    for (anchor, mut place) in places.drain(..looked_at) {
-        let doubt = if is_of_ruby(heap, &labels, &origins, &way(anchor)) {
+    for (anchor, mut point) in points.drain(..looked_at) {
+        let doubt = if is_of_ruby(heap, &labels, &origins, &path(anchor)) {
             Some("Ruby's own library holds many objects of one kind")
         } else {
-            let is_at_once = place.content.iter().max_by_key(|(sort, content)| (content.retained, **sort));
+            let is_at_once = point.content.iter().max_by_key(|(kind, content)| (content.retained, **kind));
             let is_at_once =
-                is_at_once.zip(anchor.node()).is_some_and(|((sort, _), id)| is_side_by_side(heap, tree, id, *sort));
+                is_at_once.zip(anchor.node()).is_some_and(|((kind, _), id)| is_side_by_side(heap, tree, id, *kind));
             is_at_once.then_some("it holds many objects of one kind, side by side as if they were made in one go")
         };
-        let weight = if doubt.is_some() { place.bytes / DOUBTFUL } else { place.bytes };
-        place.verdict = doubt.map(|doubt| (Confidence::Low, doubt.to_owned()));
-        place.rank = (1, weight);
-        weighed.push((weight, anchor, place));
+        let weight = if doubt.is_some() { point.bytes / DOUBTFUL } else { point.bytes };
+        point.verdict = doubt.map(|doubt| (Confidence::Low, doubt.to_owned()));
+        point.rank = (1, weight);
+        weighed.push((weight, anchor, point));
     }
     sort::by(&mut weighed, |(one, a, _), (other, b, _)| other.cmp(one).then(a.cmp(b)));
     weighed.truncate(limit);
-    Ok(weighed.into_iter().map(|(_, anchor, place)| (anchor, place)).collect())
+    Ok(weighed.into_iter().map(|(_, anchor, point)| (anchor, point)).collect())
 }
 
-/// So many more places than are asked for are looked at.
+/// So many more points than are asked for are looked at.
 const DOUBTED: usize = 40;
 /// What is doubtful ranks by this part of its bytes.
 const DOUBTFUL: u64 = 10;
-/// So many objects of a place tell whether they were made in one go.
+/// So many objects of a point tell whether they were made in one go.
 const NEIGHBOURS: usize = 1000;
 
-/// Whether the nearest class, module or object with a class on the way is of Ruby's library, or a table of Ruby's own is all there is.
-fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId]) -> bool {
-    let named = way.iter().rev().find_map(|id| match heap.properties(*id).ty {
+/// Whether the nearest class, module or object with a class on the path is of Ruby's library, or a table of Ruby's own is all there is.
+fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, path: &[NodeId]) -> bool {
+    let named = path.iter().rev().find_map(|id| match heap.properties(*id).ty {
         Type::Class | Type::Module | Type::Iclass => heap.names().class_name(heap.address(*id)),
         Type::Object | Type::Struct => Some(labels.class_name(*id)),
         Type::Data => Some(labels.class_name(*id)).filter(|class| !is_core(class) || class == "Thread"),
@@ -113,14 +113,14 @@ fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, way: &[NodeId
             let name = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>')).unwrap_or(&name);
             !matches!(name, "Object" | "Thread" | "Kernel") && origins.of(labels, name) == Origin::Ruby
         }
-        None => way.first().is_none_or(|first| heap.class(*first).is_none()),
+        None => path.first().is_none_or(|first| heap.class(*first).is_none()),
     }
 }
 
-/// Whether the objects of a sort that a place refers to lie as close together as what each of them holds takes, as they do where they
+/// Whether the objects of a kind that a point refers to lie as close together as what each of them holds takes, as they do where they
 /// were made one after another and nothing else in between.
-fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) -> bool {
-    let objects: Vec<NodeId> = heap.targets(place).filter(|id| kind_of(heap, *id) == sort).take(NEIGHBOURS).collect();
+fn is_side_by_side(heap: &Heap, tree: &Tree, point: NodeId, kind: ObjectKind) -> bool {
+    let objects: Vec<NodeId> = heap.targets(point).filter(|id| kind_of(heap, *id) == kind).take(NEIGHBOURS).collect();
     let is_near = |pair: &&[NodeId]| {
         let slots = tree.retained_count(pair[0]).max(tree.retained_count(pair[1]));
         heap.address(pair[0]).abs_diff(heap.address(pair[1])) <= 3 * SLOT * slots
@@ -129,16 +129,16 @@ fn is_side_by_side(heap: &Heap, tree: &Tree, place: NodeId, sort: ObjectKind) ->
     objects.len() as u64 > FEW_OBJECTS && near * 100 >= (objects.len() as u64 - 1) * 95
 }
 
-/// By place, what it holds. There may be a place for each object, as in a ladder, so that is a few numbers in lists: what a place holds is
-/// summed up when all that is its is known, one place after another.
+/// By point, what it holds. There may be a point for each object, as in a ladder, so that is a few numbers in lists: what a point holds is
+/// summed up when all that is its is known, one point after another.
 struct Held {
-    /// By node, the place that holds it; none where none does, or it does not count.
-    places: Links,
+    /// By node, the point that holds it; none where none does, or it does not count.
+    points: Links,
     /// By node, whether it lies in a list of its own kind: what the first element retains is not counted again for the second.
     is_inside: Vec<bool>,
     /// By node, its number in a search through the dominator tree, so that what a node dominates has the numbers behind its own.
     numbers: Vec<u32>,
-    /// The nodes that count, by place.
+    /// The nodes that count, by point.
     nodes: Vec<NodeId>,
 }
 
@@ -157,13 +157,13 @@ impl Held {
         floor: u64,
         control: &Control<'_>,
     ) -> Result<Held> {
-        let (mut places, numbers) = holders(heap, tree, children, control)?;
+        let (mut points, numbers) = holders(heap, tree, children, control)?;
         let mut is_inside = filled(false, heap.object_count())?;
         let mut nodes = list(heap.object_count())?;
         for id in heap.nodes() {
             control.check_at(id.0 as usize)?;
-            let alone = places.get(id);
-            places.set(id, None);
+            let alone = points.get(id);
+            points.set(id, None);
             if heap.properties(id).tracer || !tree.is_reachable(id) || is_code(heap, labels, id) {
                 continue;
             }
@@ -171,31 +171,31 @@ impl Held {
                 continue;
             }
             // What several objects hold together stands under the nearest of them.
-            let Some(place) = alone.or_else(|| shortest_paths.parent(id)) else { continue };
-            if heap.properties(place).tracer {
+            let Some(point) = alone.or_else(|| shortest_paths.parent(id)) else { continue };
+            if heap.properties(point).tracer {
                 continue;
             }
             is_inside[id.0 as usize] = alone.is_some() && tree.above(id) != alone;
-            places.set(id, Some(place));
+            points.set(id, Some(point));
             nodes.push(id);
         }
-        let mut held = Held { places, is_inside, numbers, nodes };
+        let mut held = Held { points, is_inside, numbers, nodes };
         held.join(heap, tree, control)?;
         Ok(held)
     }
 
-    /// Joins places as [`joined`] has it.
+    /// Joins points as [`joined`] has it.
     fn join(&mut self, heap: &Heap, tree: &Tree, control: &Control<'_>) -> Result<()> {
         self.sort(control)?;
-        let Held { places, nodes, .. } = self;
-        let of = |id: &NodeId| places.get(*id);
+        let Held { points, nodes, .. } = self;
+        let of = |id: &NodeId| points.get(*id);
         let count = nodes.chunk_by(|one, other| of(one) == of(other)).count();
         let mut ids = list(count)?;
         ids.extend(nodes.chunk_by(|one, other| of(one) == of(other)).filter_map(|held| of(&held[0])));
-        // Places are asked for in order.
+        // Points are asked for in order.
         let mut rest = nodes.chunk_by(|one, other| of(one) == of(other)).enumerate();
-        let held = |place: usize, kinds: &mut Vec<ElementKind>| {
-            let Some((_, held)) = rest.find(|(at, _)| *at == place) else { return };
+        let held = |point: usize, kinds: &mut Vec<ElementKind>| {
+            let Some((_, held)) = rest.find(|(at, _)| *at == point) else { return };
             for id in held {
                 let (ty, class, ..) = kind_of(heap, *id);
                 if kinds.last() != Some(&(ty, class)) {
@@ -207,25 +207,25 @@ impl Held {
         if joined == ids {
             return Ok(());
         }
-        let (mut at, mut before) = (0, nodes.first().and_then(|id| places.get(*id)));
+        let (mut at, mut before) = (0, nodes.first().and_then(|id| points.get(*id)));
         for (step, id) in nodes.iter().enumerate() {
             control.check_at(step)?;
-            let place = places.get(*id);
-            at += usize::from(place != before);
-            before = place;
-            places.set(*id, Some(joined[at]));
+            let point = points.get(*id);
+            at += usize::from(point != before);
+            before = point;
+            points.set(*id, Some(joined[at]));
         }
         self.sort(control)
     }
 
     fn sort(&mut self, control: &Control<'_>) -> Result<()> {
-        let Held { places, nodes, .. } = self;
+        let Held { points, nodes, .. } = self;
         control.check()?;
-        nodes.sort_unstable_by_key(|id| (places.get(*id), *id));
+        nodes.sort_unstable_by_key(|id| (points.get(*id), *id));
         control.check()
     }
 
-    /// The first `most` of the places with at least `floor` bytes, and of the strings that are large.
+    /// The first `most` of the points with at least `floor` bytes, and of the strings that are large.
     fn ranked(
         &self,
         heap: &Heap,
@@ -237,13 +237,13 @@ impl Held {
     ) -> Result<Vec<(AccumulationPoint, Accumulation)>> {
         let large = LARGE.max(tree.reachable().memsize / 1000);
         let is_large = |id: NodeId| heap.ty(id) == Type::String && heap.bytes(id) >= large;
-        let mut ranked = Ranked { most, places: Vec::new() };
-        let of = |id: &NodeId| self.places.get(*id);
+        let mut ranked = Ranked { most, points: Vec::new() };
+        let of = |id: &NodeId| self.points.get(*id);
         for (step, held) in self.nodes.chunk_by(|one, other| of(one) == of(other)).enumerate() {
             control.check_at(step)?;
-            let Some(place) = of(&held[0]) else { continue };
-            if held.len() as u64 > FEW_OBJECTS && !is_large(place) {
-                ranked.take(floor, place, self.point(heap, tree, children, place, held, control)?)?;
+            let Some(point) = of(&held[0]) else { continue };
+            if held.len() as u64 > FEW_OBJECTS && !is_large(point) {
+                ranked.take(floor, point, self.point(heap, tree, children, point, held, control)?)?;
             }
         }
         for id in heap.nodes().filter(|id| is_large(*id) && tree.is_reachable(*id)) {
@@ -253,13 +253,13 @@ impl Held {
         Ok(ranked.end())
     }
 
-    /// A place that holds these objects.
+    /// A point that holds these objects.
     fn point(
         &self,
         heap: &Heap,
         tree: &Tree,
         children: &Children,
-        place: NodeId,
+        point: NodeId,
         held: &[NodeId],
         control: &Control<'_>,
     ) -> Result<Accumulation> {
@@ -279,60 +279,60 @@ impl Held {
         let content = &mut accumulation.content;
         content.retain(|_, content| content.count > FEW_OBJECTS);
         content.shrink_to_fit();
-        // What the objects of one sort hold are often those of another; only what the place holds itself adds up.
+        // What the objects of one kind hold are often those of another; only what the point holds itself adds up.
         let most = content.values().map(|content| content.retained).max().unwrap_or(0);
         let mut own = 0u64;
-        for (step, id) in children.of(Dominator::Node(place)).enumerate().filter(|_| !content.is_empty()) {
+        for (step, id) in children.of(Dominator::Node(point)).enumerate().filter(|_| !content.is_empty()) {
             control.check_at(step)?;
             if content.contains_key(&kind_of(heap, id)) {
                 own = own.saturating_add(tree.retained(id));
             }
         }
         let mut bytes = most.max(own);
-        if content.values().all(|content| self.dominates(tree, place, content.sample)) {
-            bytes = bytes.min(tree.retained(place));
+        if content.values().all(|content| self.dominates(tree, point, content.sample)) {
+            bytes = bytes.min(tree.retained(point));
         }
         accumulation.bytes = bytes;
         Ok(accumulation)
     }
 
-    fn dominates(&self, tree: &Tree, place: NodeId, id: NodeId) -> bool {
-        let [first, number] = [place, id].map(|id| u64::from(self.numbers[id.0 as usize]));
-        (first..first + tree.retained_count(place)).contains(&number)
+    fn dominates(&self, tree: &Tree, point: NodeId, id: NodeId) -> bool {
+        let [first, number] = [point, id].map(|id| u64::from(self.numbers[id.0 as usize]));
+        (first..first + tree.retained_count(point)).contains(&number)
     }
 }
 
-/// The places with the most bytes, of all that were taken.
+/// The points with the most bytes, of all that were taken.
 struct Ranked {
     most: usize,
-    places: Vec<(AccumulationPoint, Accumulation)>,
+    points: Vec<(AccumulationPoint, Accumulation)>,
 }
 
 impl Ranked {
-    fn take(&mut self, floor: u64, place: NodeId, held: Accumulation) -> Result<()> {
+    fn take(&mut self, floor: u64, point: NodeId, held: Accumulation) -> Result<()> {
         if held.bytes < floor {
             return Ok(());
         }
-        if self.places.len() >= self.most.saturating_mul(2) {
+        if self.points.len() >= self.most.saturating_mul(2) {
             self.cut();
         }
-        room(&mut self.places, 1)?;
-        self.places.push((AccumulationPoint::Node(place), held));
+        room(&mut self.points, 1)?;
+        self.points.push((AccumulationPoint::Node(point), held));
         Ok(())
     }
 
     fn cut(&mut self) {
-        sort::by(&mut self.places, |(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
-        self.places.truncate(self.most);
+        sort::by(&mut self.points, |(a, one), (b, other)| other.bytes.cmp(&one.bytes).then(a.cmp(b)));
+        self.points.truncate(self.most);
     }
 
     fn end(mut self) -> Vec<(AccumulationPoint, Accumulation)> {
         self.cut();
-        self.places
+        self.points
     }
 }
 
-/// By node, the nearest object above in the dominator tree, of another sort where it may be an element of a linked list; and its number
+/// By node, the nearest object above in the dominator tree, of another kind where it may be an element of a linked list; and its number
 /// in the search.
 fn holders(heap: &Heap, tree: &Tree, children: &Children, control: &Control<'_>) -> Result<(Links, Vec<u32>)> {
     let (mut holders, mut numbers) = (Links::new(heap.object_count())?, filled(u32::MAX, heap.object_count())?);

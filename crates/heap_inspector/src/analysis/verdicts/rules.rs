@@ -113,7 +113,7 @@ impl Rules {
             let verdict = match word {
                 "expected" => Verdict::Expected,
                 "stuck" => Verdict::Stuck,
-                _ => return Err(wrong(format!("{line:?} is no rule: a class, then expected or stuck, then why"))),
+                _ => return Err(wrong(format!("{line:?} is not a rule: a class, then expected or stuck, then why"))),
             };
             let classes = patterns::compile([class], patterns::Options::default()).map_err(wrong)?;
             let reason = match reason.trim() {

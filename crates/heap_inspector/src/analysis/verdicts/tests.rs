@@ -175,7 +175,7 @@ fn a_users_rule_goes_before_ours() {
     let judged = judged(&list(), 0x4000, &rules, None);
     assert_eq!(words(&judged)[2], ("expected", Fault::None));
     assert_eq!((judged[2].reason.as_str(), judged[3].reason.as_str()), ("a post is for ever", "a post is for ever"));
-    assert!(Rules::of("Post\n", "rules").unwrap_err().to_string().contains("rules: line 1: \"Post\" is no rule"));
+    assert!(Rules::of("Post\n", "rules").unwrap_err().to_string().contains("rules: line 1: \"Post\" is not a rule"));
     assert!(Rules::of("\nPost maybe\n", "rules").unwrap_err().to_string().contains("line 2"));
-    assert!(Rules::of("[a stuck\n", "rules").unwrap_err().to_string().contains("is no glob pattern"));
+    assert!(Rules::of("[a stuck\n", "rules").unwrap_err().to_string().contains("is not a glob pattern"));
 }

@@ -120,7 +120,7 @@ const AFTER: [u64; 3] = [100, 300, 500];
 const OTHER: [u64; 4] = [200, 500, 900, 1400];
 
 #[test]
-fn five_that_are_mended_are_fixed() {
+fn five_that_are_fixed_are_fixed() {
     for hundredths in [100, 200, 300, 1000, 50] {
         let found = verified(&series(0, &AFTER, leaks(hundredths)), &series(1, &OTHER, leaks(0)), None);
         assert_eq!((found.outcome, &found.reasons[..]), (Outcome::Fixed, &[][..]), "{hundredths}: {found:?}");
@@ -134,7 +134,7 @@ fn five_that_are_mended_are_fixed() {
 }
 
 #[test]
-fn two_that_are_half_mended_are_better_by_half() {
+fn two_that_are_half_fixed_are_better_by_half() {
     for (before, after) in [(100, 50), (300, 150)] {
         let found = verified(&series(0, &AFTER, leaks(before)), &series(1, &OTHER, leaks(after)), None);
         assert_eq!((found.outcome, found.outcome.code()), (Outcome::NotFixed, 1), "{found:?}");
@@ -172,17 +172,17 @@ fn another_leak_is_told() {
 #[test]
 fn refuses_where_the_dumps_do_not_tell() {
     let leaky = series(0, &AFTER, leaks(100));
-    let mended = series(1, &OTHER, leaks(0));
+    let fixed = series(1, &OTHER, leaks(0));
     let jobs = |count: u64| dump(1, &format!("\"work\":{{\"jobs\":{count}}}"), leaks(0)(count));
     let silent = |process, count: u64| dump(process, "\"host\":\"a\"", leaks(100)(count));
     let warming = |requests| Kept { code: requests, ..leaks(0)(requests) };
     let refused: [(Vec<String>, Vec<String>, &str); 7] = [
-        (leaky[..DUMPS - 1].to_vec(), mended.clone(), "the series before has 2 dumps"),
-        (leaky.clone(), mended[..1].to_vec(), "the series after has 1 dumps"),
+        (leaky[..DUMPS - 1].to_vec(), fixed.clone(), "the series before has 2 dumps"),
+        (leaky.clone(), fixed[..1].to_vec(), "the series after has 1 dumps"),
         (leaky.clone(), AFTER.map(jobs).to_vec(), "the work is another: requests before, jobs after"),
         (
             AFTER.map(|count| silent(0, count)).to_vec(),
-            mended.clone(),
+            fixed.clone(),
             "the dumps of the series before tell neither work nor time",
         ),
         (
@@ -190,7 +190,7 @@ fn refuses_where_the_dumps_do_not_tell() {
             series(1, &OTHER, warming),
             "1,200 pieces of code were loaded between the dumps of the series after",
         ),
-        (mended.clone(), leaky.clone(), "nothing grows in each step of the series before"),
+        (fixed.clone(), leaky.clone(), "nothing grows in each step of the series before"),
         (leaky.clone(), series(1, &[1, 3, 7], leaks(0)), "there were 6 requests in the series after"),
     ];
     for (before, after, reason) in refused {

@@ -158,7 +158,7 @@ pub const SUSPECTS: Table = Table {
     name: "suspects",
     about: "a suspect of this dump alone, as `heap_inspector suspects` has them, the most suspect first",
     fields: &[
-        number("rank", "its place, from 1"),
+        number("rank", "its rank, from 1"),
         text("fingerprint", "the leak's short name, the same in each dump of it"),
         number("path_id", "63 bits of a hash of its path"),
         text("path", "by what a program holds the objects: classes, the holder first"),

@@ -71,7 +71,7 @@ function card(suspect, at, all) {
   const place = suspect.app_location ?? suspect.location;
   const small = (words) => h(at === 0 ? "h2" : "h4", { class: "mini" }, words);
   const heading = h(at === 0 ? "h1" : "h3", { class: at === 0 ? "headline" : "headline small", id: `${id}-title`, tabindex: -1 },
-    h("span", { class: "number" }, suspect.count === 1 ? "" : `${count(suspect.count)} × `), name(suspect.class, { class: "name what" }), h("span", { class: "held" }, " held by "), name(suspect.holder, { class: "name holder" }), suspect.places > 1 && h("span", { class: "held" }, ` at ${count(suspect.places)} places`));
+    h("span", { class: "number" }, suspect.count === 1 ? "" : `${count(suspect.count)} × `), name(suspect.class, { class: "name what" }), h("span", { class: "held" }, " held by "), name(suspect.holder, { class: "name holder" }), suspect.accumulation_point_count > 1 && h("span", { class: "held" }, ` at ${count(suspect.accumulation_point_count)} accumulation points`));
   const told = h("dl", { class: "key" },
     h("div", {}, h("dt", {}, grown ? "New and kept" : "Retained"), h("dd", { class: "big" }, bytes(suspect.bytes))),
     h("div", {}, h("dt", {}, place === suspect.app_location && place ? "Allocated in the app at" : "Allocated at"), h("dd", {}, place ? name(place) : "not known: nothing was traced",

@@ -125,7 +125,7 @@ proptest! {
             }
         }
         let told = found(&lines, |_, id| id == held, |_, from, to| is_cut(from, to));
-        let places: u64 = told.named.iter().map(|one| one.places).sum();
-        prop_assert_eq!(places + told.more, holding.len() as u64 + u64::from(is_root), "{:?}", told);
+        let referrer_count: u64 = told.named.iter().map(|one| one.referrer_count).sum();
+        prop_assert_eq!(referrer_count + told.more, holding.len() as u64 + u64::from(is_root), "{:?}", told);
     }
 }
