@@ -317,11 +317,11 @@ module HeapInspector
       #
       # @yield
       # @return [Run]
-      def run
+      def run(&)
         objects = Native.tracer_allocated_objects
         memsize = Native.tracer_allocated_memsize
         from = Native.tracer_moment
-        Native.deeper { yield } # rubocop:disable Style/ExplicitBlockArgument -- it gives an argument, which a lambda refuses
+        Native.deeper(&)
         to = Native.tracer_moment
         Run.new(from, to, Native.tracer_allocated_objects - objects, Native.tracer_allocated_memsize - memsize)
       end

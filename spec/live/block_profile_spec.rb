@@ -22,13 +22,14 @@ RSpec.describe HeapInspector, ".profile" do
   end
 
   it "counts each allocation and what of it lives on, and nothing of its own" do
-    expect(told(<<~RUBY)).to eq ["[0, 0]", "[1, 0]", "[3, 2]", "false"]
+    expect(told(<<~RUBY)).to eq ["[0, 0]", "[1, 0]", "[3, 2]", "[1, 1]", "false"]
       kept = []
       3.times { HeapInspector.profile { kept << Object.new } }
       counts = ->(profile) { p [profile.allocated_objects, profile.retained_objects] }
       counts.call(HeapInspector.profile { nil })
       counts.call(HeapInspector.profile { Object.new; nil })
       counts.call(HeapInspector.profile { kept.push(Object.new, Object.new); Object.new; nil })
+      counts.call(HeapInspector.profile(&-> { kept << Object.new }))
       p HeapInspector.tracing?
     RUBY
   end
