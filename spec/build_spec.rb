@@ -147,13 +147,6 @@ RSpec.describe "The build" do
     expect(sizes).to be < 2_000_000 # half of it the gem's file, which RubyGems keeps
   end
 
-  it "has a library of at most 7.6 MB" do
-    both = [library, "target/release/libheap_inspector_ext.#{RbConfig::CONFIG["SOEXT"]}"].map { |file| File.join(Helpers::ROOT, file) }
-    is_released = both.all? { |file| File.exist?(file) } && FileUtils.identical?(*both)
-    skip "#{library} is not compiled for a release" unless is_released
-    expect(File.size(both.first)).to be <= 7_600_000 # with Ruby files and docs a gem takes 8 MiB
-  end
-
   it "makes a gem that installs and answers without Rust" do
     compiled = "#{Helpers::ROOT}/#{library}"
     lacking "#{library} is not compiled" unless File.exist?(compiled)
