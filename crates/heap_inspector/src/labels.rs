@@ -351,7 +351,16 @@ impl<'a> Labels<'a> {
         values.outside(value)
     }
 
-    /// The name of the class of a node, `(IMEMO iseq)` and the like for Ruby's own objects.
+    /// The class of a node; none where the dump tells of none, as of Ruby's own objects.
+    #[must_use]
+    pub fn class(&self, id: NodeId) -> Option<String> {
+        match self.value(Key::Class, id) {
+            KeyValue::Text(class) => Some(class),
+            _ => None,
+        }
+    }
+
+    /// The name of the class of a node, and for people where it has none: `(IMEMO iseq)` and the like for Ruby's own objects.
     #[must_use]
     pub fn class_name(&self, id: NodeId) -> String {
         self.value(Key::Class, id).words().unwrap_or_default().to_owned()

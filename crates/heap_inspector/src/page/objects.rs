@@ -7,7 +7,7 @@ use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
-use crate::keys::Key;
+use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -206,7 +206,10 @@ fn object(
         "retained_count": tree.retained_count(id),
         "generation": heap.properties(id).generation.checked_sub(1),
         "location": location.words().map(name),
-        "app_location": app.words().filter(|app| location.words() != Some(*app) && !app.starts_with('(')).map(name),
+        "app_location": match &app {
+            KeyValue::Text(line) if app != location => name(line),
+            _ => Value::Null,
+        },
         "reachable": tree.is_reachable(id),
         "fields": fields.map(|(key, value)| json!([cut(key, VALUE), cut(value, VALUE)])).collect::<Value>(),
         "held": held,
