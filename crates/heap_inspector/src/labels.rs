@@ -59,6 +59,8 @@ pub enum Edge {
     Global(String),
     /// The object's own class.
     Class,
+    /// Of several objects' edges what so many percent of them are called, more than half.
+    Mostly(Box<Edge>, u8),
     /// In words; empty where nothing is known.
     Other(&'static str),
 }
@@ -90,6 +92,7 @@ impl fmt::Display for Edge {
             Edge::Local(name) => write!(f, "local variable {name}"),
             Edge::Constant(name) => write!(f, "::{name}"),
             Edge::Class => f.write_str("class"),
+            Edge::Mostly(edge, percent) => write!(f, "{edge} ({percent}% of them)"),
             Edge::Other(words) => f.write_str(words),
         }
     }
@@ -99,7 +102,7 @@ impl Edge {
     /// Whether the dump proves it.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        !matches!(self, Edge::Likely(_) | Edge::OneOf(_))
+        !matches!(self, Edge::Likely(_) | Edge::OneOf(_) | Edge::Mostly(..))
     }
 }
 

@@ -435,7 +435,7 @@ impl File<'_> {
             | Edge::Method(_)
             | Edge::Local(_)
             | Edge::Global(_) => link::PROPERTY,
-            Edge::Key | Edge::Class | Edge::Root(_) | Edge::Other(_) => link::INTERNAL,
+            Edge::Key | Edge::Class | Edge::Root(_) | Edge::Mostly(..) | Edge::Other(_) => link::INTERNAL,
         };
         let name = match &edge {
             Edge::Other("") => self.word("reference")?,
