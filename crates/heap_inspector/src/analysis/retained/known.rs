@@ -46,7 +46,7 @@ struct Row {
 enum Class {
     Named(String),
     /// What stands for a name.
-    NoClass(String),
+    Unnamed(String),
     None,
     Tracer,
 }
@@ -96,7 +96,7 @@ impl Known {
         let row = |group: &Group| {
             let class = match &group.key[..] {
                 [KeyValue::Text(name)] => Class::Named(name.clone()),
-                [KeyValue::NoClass(words)] => Class::NoClass(words.clone()),
+                [KeyValue::NoClass(words)] => Class::Unnamed(words.clone()),
                 [KeyValue::None] => Class::None,
                 [KeyValue::Absent(Absent::Tracer)] => Class::Tracer,
                 _ => return None,
@@ -125,7 +125,7 @@ impl Known {
         let group = |row: Row| {
             let key = match row.class {
                 Class::Named(name) => KeyValue::Text(name),
-                Class::NoClass(words) => KeyValue::NoClass(words),
+                Class::Unnamed(words) => KeyValue::NoClass(words),
                 Class::None => KeyValue::None,
                 Class::Tracer => KeyValue::Absent(Absent::Tracer),
             };
