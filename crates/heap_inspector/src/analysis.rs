@@ -226,7 +226,7 @@ pub(crate) fn key_cell(key: Key, value: &KeyValue) -> Cell {
         KeyValue::None => Cell::Missing,
         KeyValue::Number(number) => Cell::Number(*number),
         KeyValue::Flag(flag) => Cell::Flag(*flag),
-        KeyValue::Text(text) => Cell::Text(text.clone()),
+        KeyValue::Text(text) | KeyValue::NoClass(text) => Cell::Text(text.clone()),
         KeyValue::Stack(StackText { text, brief }) => Cell::Brief { text: text.clone(), brief: brief.clone() },
         KeyValue::Absent(absent) => Cell::Text(absent.words().into()),
     }

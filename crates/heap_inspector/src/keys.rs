@@ -4,7 +4,7 @@
 
 use crate::error::named;
 use crate::heap::Domain;
-use crate::names::{Names, Numbers};
+use crate::names::{ClassId, Names, Numbers};
 use crate::properties::{ObjectProperties, PropertyMask};
 use crate::record::{Flags, Type};
 use crate::stacks::FrameId;
@@ -212,6 +212,8 @@ pub enum Value {
     Flag(bool),
     /// A text, numbered in the [`Values`].
     Text(Symbol),
+    /// No class that the dump tells of: what stands for its name, `(IMEMO iseq)`, numbered as a text is.
+    NoClass(Symbol),
     /// A stack, by its innermost frame: its text is made when it is shown.
     Stack(FrameId),
     /// No text, and why.
@@ -319,6 +321,10 @@ impl<'a> Values<'a> {
         }
     }
 
+    fn text_of(&self, sym: Symbol) -> String {
+        String::from_utf8_lossy(self.bytes_of(sym)).into_owned()
+    }
+
     /// The value of `key` for `slot`, which must hold the parts that the key needs.
     pub fn value(&mut self, key: Key, properties: &ObjectProperties) -> Value {
         let number = |number: u32| if number == 0 { Value::None } else { Value::Number(u64::from(number) - 1) };
@@ -380,7 +386,8 @@ impl<'a> Values<'a> {
             Value::None => KeyValue::None,
             Value::Number(number) => KeyValue::Number(number),
             Value::Flag(flag) => KeyValue::Flag(flag),
-            Value::Text(sym) => KeyValue::Text(String::from_utf8_lossy(self.bytes_of(sym)).into_owned()),
+            Value::Text(sym) => KeyValue::Text(self.text_of(sym)),
+            Value::NoClass(sym) => KeyValue::NoClass(self.text_of(sym)),
             Value::Absent(absent) => KeyValue::Absent(absent),
             Value::Stack(innermost) => KeyValue::Stack(self.stack_text(innermost)),
         }
@@ -411,7 +418,7 @@ impl<'a> Values<'a> {
     /// The same of what is no stack.
     fn plain(&self, value: Value) -> Option<&[u8]> {
         match value {
-            Value::Text(sym) => Some(self.bytes_of(sym)),
+            Value::Text(sym) | Value::NoClass(sym) => Some(self.bytes_of(sym)),
             Value::Absent(absent) => Some(absent.words().as_bytes()),
             _ => None,
         }
@@ -429,8 +436,11 @@ impl<'a> Values<'a> {
             return Value::Absent(Absent::Tracer);
         }
         let class = properties.names.class;
-        if class != crate::names::ClassId::NONE {
+        if self.names.is_told(class) {
             return self.own(self.names.instance_class(class));
+        }
+        if class != ClassId::NONE {
+            return Value::NoClass(self.names.instance_class(class));
         }
         let label = match properties.ty {
             Type::Imemo | Type::Data => self.names.tables.symbols.text(properties.names.label),
@@ -438,7 +448,7 @@ impl<'a> Values<'a> {
             _ => "".into(),
         };
         let separator = if label.is_empty() { "" } else { " " };
-        Value::Text(self.intern(format!("({}{separator}{label})", properties.ty).as_bytes()))
+        Value::NoClass(self.intern(format!("({}{separator}{label})", properties.ty).as_bytes()))
     }
 
     fn site(&mut self, key: Key, properties: &ObjectProperties) -> Value {
@@ -617,6 +627,8 @@ pub enum KeyValue {
     Flag(bool),
     /// A text, invalid UTF-8 replaced.
     Text(String),
+    /// No class that the dump tells of: what stands for its name, `(IMEMO iseq)`, which a class may be called as well.
+    NoClass(String),
     /// A stack.
     Stack(StackText),
     /// No text, and why.
@@ -628,7 +640,7 @@ impl KeyValue {
     #[must_use]
     pub fn words(&self) -> Option<&str> {
         match self {
-            KeyValue::Text(text) | KeyValue::Stack(StackText { text, .. }) => Some(text),
+            KeyValue::Text(text) | KeyValue::NoClass(text) | KeyValue::Stack(StackText { text, .. }) => Some(text),
             KeyValue::Absent(absent) => Some(absent.words()),
             _ => None,
         }
@@ -641,9 +653,9 @@ impl Ord for KeyValue {
             KeyValue::None => (0, 0),
             KeyValue::Number(number) => (1, *number),
             KeyValue::Flag(flag) => (2, u64::from(*flag)),
-            KeyValue::Text(_) | KeyValue::Stack(_) | KeyValue::Absent(_) => (3, 0),
+            KeyValue::Text(_) | KeyValue::NoClass(_) | KeyValue::Stack(_) | KeyValue::Absent(_) => (3, 0),
         };
-        let is_absent = |value: &KeyValue| matches!(value, KeyValue::Absent(_));
+        let is_absent = |value: &KeyValue| matches!(value, KeyValue::Absent(_) | KeyValue::NoClass(_));
         rank(self)
             .cmp(&rank(other))
             .then_with(|| self.words().cmp(&other.words()))

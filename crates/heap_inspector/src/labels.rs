@@ -26,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 pub(crate) mod code;
 mod named;
+pub(crate) mod written;
 
 /// What an edge is called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +59,8 @@ pub enum Edge {
     Global(String),
     /// The object's own class.
     Class,
+    /// Of several objects' edges what so many percent of them are called, more than half.
+    Mostly(Box<Edge>, u8),
     /// In words; empty where nothing is known.
     Other(&'static str),
 }
@@ -89,6 +92,7 @@ impl fmt::Display for Edge {
             Edge::Local(name) => write!(f, "local variable {name}"),
             Edge::Constant(name) => write!(f, "::{name}"),
             Edge::Class => f.write_str("class"),
+            Edge::Mostly(edge, percent) => write!(f, "{edge} ({percent}% of them)"),
             Edge::Other(words) => f.write_str(words),
         }
     }
@@ -98,7 +102,7 @@ impl Edge {
     /// Whether the dump proves it.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        !matches!(self, Edge::Likely(_) | Edge::OneOf(_))
+        !matches!(self, Edge::Likely(_) | Edge::OneOf(_) | Edge::Mostly(..))
     }
 }
 
@@ -233,6 +237,21 @@ impl<'a> Labels<'a> {
         self.heap
     }
 
+    /// Reads what [`Labels::read_texts`] does, and the names of the first references of `holders`, where the dump has such.
+    ///
+    /// # Errors
+    /// Those of [`Heap::records`].
+    pub(crate) fn read_texts_and_names(
+        &mut self,
+        source: &Source,
+        ids: &[NodeId],
+        edges: impl IntoIterator<Item = (NodeId, NodeId)>,
+        holders: &[NodeId],
+        count: usize,
+    ) -> Result<()> {
+        self.read(source, ids, edges, self.first_places(holders, count))
+    }
+
     /// Reads the texts of the strings among `ids`, unless `source` hides them, of the code of the closures and methods among them, and of the string keys of those
     /// `edges`, from a holder to what it holds, that leave a hash.
     ///
@@ -243,6 +262,23 @@ impl<'a> Labels<'a> {
         source: &Source,
         ids: &[NodeId],
         edges: impl IntoIterator<Item = (NodeId, NodeId)>,
+    ) -> Result<()> {
+        self.read(source, ids, edges, Vec::new())
+    }
+
+    /// The places of the first references of some objects.
+    fn first_places(&self, holders: &[NodeId], count: usize) -> Vec<(NodeId, usize)> {
+        let places = |id: NodeId| (0..self.heap.references(id).len().min(count)).map(move |place| (id, place));
+        holders.iter().flat_map(|id| places(*id)).collect()
+    }
+
+    /// The same, and the names of the references at these places.
+    fn read(
+        &mut self,
+        source: &Source,
+        ids: &[NodeId],
+        edges: impl IntoIterator<Item = (NodeId, NodeId)>,
+        places: Vec<(NodeId, usize)>,
     ) -> Result<()> {
         let is_string = |id: &NodeId| !source.hides_values() && self.heap.properties(*id).ty == Type::String;
         let edges: Vec<(NodeId, NodeId)> = edges.into_iter().collect();
@@ -261,13 +297,13 @@ impl<'a> Labels<'a> {
         wanted.extend(&of_code);
         let mut named = std::mem::take(&mut self.named);
         if self.heap.has_edge_names() {
-            let places = edges.iter().filter_map(|(from, to)| Some((*from, self.place(*from, *to)?)));
-            named.want(self.heap, places.chain(ids.iter().map(|id| (*id, named::BLOCK))));
+            let of_edges = edges.iter().filter_map(|(from, to)| Some((*from, self.place(*from, *to)?)));
+            named.want(self.heap, places.into_iter().chain(of_edges).chain(ids.iter().map(|id| (*id, named::BLOCK))));
             wanted.extend(named.wanted());
         }
         let (mut texts, mut code_texts) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.code_texts));
         let read = self.heap.records(source, &wanted, |id, record, _| {
-            named.take(self.heap, id, record);
+            named.take(self.heap, id, record, source.hides_values());
             let Some(text) = record.value else { return Ok(()) };
             if of_code.contains(&id) {
                 code_texts.insert(id, Start::of(text, SHOWN_OF_CODE));
@@ -290,11 +326,10 @@ impl<'a> Labels<'a> {
             return Ok(());
         }
         let mut named = std::mem::take(&mut self.named);
-        let places = |id: NodeId| (0..self.heap.references(id).len().min(count)).map(move |place| (id, place));
-        named.want(self.heap, ids.iter().flat_map(|id| places(*id)));
+        named.want(self.heap, self.first_places(ids, count).into_iter());
         let wanted: Vec<NodeId> = named.wanted().collect();
         let read = self.heap.records(source, &wanted, |id, record, _| {
-            named.take(self.heap, id, record);
+            named.take(self.heap, id, record, source.hides_values());
             Ok(())
         });
         self.named = named;
@@ -351,7 +386,16 @@ impl<'a> Labels<'a> {
         values.outside(value)
     }
 
-    /// The name of the class of a node, `(IMEMO iseq)` and the like for Ruby's own objects.
+    /// The class of a node; none where the dump tells of none, as of Ruby's own objects.
+    #[must_use]
+    pub fn class(&self, id: NodeId) -> Option<String> {
+        match self.value(Key::Class, id) {
+            KeyValue::Text(class) => Some(class),
+            _ => None,
+        }
+    }
+
+    /// The name of the class of a node, and for people where it has none: `(IMEMO iseq)` and the like for Ruby's own objects.
     #[must_use]
     pub fn class_name(&self, id: NodeId) -> String {
         self.value(Key::Class, id).words().unwrap_or_default().to_owned()

@@ -500,6 +500,8 @@ impl Renumbering {
 enum Named {
     Given(Symbol),
     Made(Vec<u8>),
+    /// What stands for the name of a class that the dump does not tell of.
+    Missing(Vec<u8>),
 }
 
 /// Of the name of a file so much of its end stands in the names of classes without one, each of which is another.
@@ -525,6 +527,8 @@ pub struct Names {
     pub sampling: Option<Sampling>,
     /// For each class number the name its instances go by.
     instances: Vec<Symbol>,
+    /// For each class number whether the dump tells of the class: else that name is made of its address.
+    is_told: Vec<bool>,
     /// For each class number the one class or module whose own class it is: what it is the singleton class of.
     attached: Vec<Attached>,
     tracer: Symbol,
@@ -573,10 +577,12 @@ impl Names {
         }
         let mut instances = list(attached.len())?;
         instances.push(Symbol::NONE);
+        let is_told = filled(true, attached.len())?;
         let (tracer, metaclass) = (Symbol::NONE, Symbol::NONE);
         let (app, sampling) = (App::default(), None);
         let (in_app, depths) = (OnceLock::new(), OnceLock::new());
-        let mut names = Names { tables, app, in_app, depths, sampling, instances, attached, tracer, metaclass };
+        let mut names =
+            Names { tables, app, in_app, depths, sampling, instances, is_told, attached, tracer, metaclass };
         for id in 1..names.tables.class_count() {
             check(id)?;
             if id % RECORDS == 1 {
@@ -585,6 +591,10 @@ impl Names {
             let sym = match names.name_of_instances(ClassId(id as u32)) {
                 Named::Given(sym) => sym,
                 Named::Made(name) => names.tables.symbols.intern(&name),
+                Named::Missing(words) => {
+                    names.is_told[id] = false;
+                    names.tables.symbols.intern(&words)
+                }
             };
             names.instances.push(sym);
         }
@@ -645,6 +655,12 @@ impl Names {
         self.instances[id.0 as usize]
     }
 
+    /// Whether there is a class, and the dump tells of it: else what its instances go by is no class's name.
+    #[must_use]
+    pub fn is_told(&self, id: ClassId) -> bool {
+        id != ClassId::NONE && self.is_told[id.0 as usize]
+    }
+
     /// The name of a class, module, included or singleton class itself (`Foo`, `#<Class:Foo>`), by its address.
     #[must_use]
     pub fn class_name(&self, address: u64) -> Option<String> {
@@ -700,7 +716,8 @@ impl Names {
         }
         // The chain leaves the dump, or the Ruby is older than 3.1 and prints none.
         let Some(known) = self.record(id) else {
-            return Named::Made(format!("(class 0x{:x}, not in the dump)", self.tables.class_address(id)).into_bytes());
+            let words = format!("(class 0x{:x}, not in the dump)", self.tables.class_address(id));
+            return Named::Missing(words.into_bytes());
         };
         for given in [known.name, known.real_class_name] {
             if given.is_some() {
@@ -728,7 +745,7 @@ impl Names {
     fn named_or_anonymous(&self, id: ClassId, known: &ClassRecord) -> Vec<u8> {
         match self.named(id, known) {
             Named::Given(sym) => self.tables.symbols.bytes(sym).to_vec(),
-            Named::Made(name) => name,
+            Named::Made(name) | Named::Missing(name) => name,
         }
     }
 
@@ -798,7 +815,7 @@ mod tests {
             let mut text = |key| {
                 let value = values.value(key, properties);
                 match values.outside(value) {
-                    KeyValue::Text(text) => text,
+                    KeyValue::Text(text) | KeyValue::NoClass(text) => text,
                     other => panic!("{other:?}"),
                 }
             };

@@ -37,6 +37,8 @@ impl<'a> From<Control<'a>> for Options<'a> {
 
 /// What a thread does with the records it scans.
 pub trait Visitor: Send {
+    /// Whether it asks for [`Record::edge_names`]; else a record of a heap file has none.
+    const TAKES_NAMES: bool = false;
     /// Where the scanner appends the references of the next record.
     fn references(&mut self) -> &mut Vec<u64>;
     /// Takes a record; its references are the last `record.reference_count` of [`Visitor::references`]. `offset` is where its line
@@ -201,7 +203,7 @@ impl<V: Visitor> Worker<V> {
                 return Ok(());
             }
         };
-        let (mut at, mut told) = (rows.begin(), Records::new());
+        let (mut at, mut told) = (rows.begin(), if V::TAKES_NAMES { Records::with_names() } else { Records::new() });
         loop {
             let row = at.told;
             let place = begin + u64::from(row);
@@ -233,7 +235,10 @@ impl<V: Visitor> Worker<V> {
                 (Ok(true), None) => match told.line {
                     Some(line) => self.whole_line(line, place, |message| found(row, message)),
                     None => {
-                        self.visitor.record(&told.record, place);
+                        match V::TAKES_NAMES {
+                            true => self.visitor.record(&told.named(), place),
+                            false => self.visitor.record(&told.record, place),
+                        }
                         self.records += 1;
                     }
                 },

@@ -343,12 +343,20 @@ fn tint(label: &str) -> &'static str {
     let word = label.split_once(" × ").map_or(label, |(_, rest)| rest);
     let is = |name: &str| word.strip_prefix(name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
     match word {
-        word if word.starts_with('(') => "#d0d0d0",
+        word if stands_for_no_name(word) => "#d0d0d0",
         _ if is("String") || is("Symbol") => "#b8e0b0",
         _ if is("Array") || is("Hash") || is("Set") => "#b5d3f0",
         _ if is("Class") || is("Module") || is("class") || is("module") || is("singleton class") => "#d9c4ec",
         _ => "#f6cf9a",
     }
+}
+
+/// Whether words are such as analyses have where there is no name: `(IMEMO iseq)`, `(untraced)`, `(12 smaller)`. A colour may be mistaken.
+fn stands_for_no_name(words: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = ["allocation tracer)", "class 0x", "no ", "none)", "untraced)"];
+    let Some(inside) = words.strip_prefix('(') else { return false };
+    let is_type = inside.trim_start_matches(|letter: char| letter.is_ascii_uppercase()).starts_with([' ', ')']);
+    is_type || BEGINNINGS.iter().any(|known| inside.starts_with(known)) || inside.ends_with(" smaller)")
 }
 
 /// The nodes' depths, each at most one more than the one before, whatever the tree says.

@@ -51,13 +51,19 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| match path.is_dir() {
-            true => rust_files(&path),
+            true => files_below(&path),
             false => vec![path],
         })
+        .collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    files_below(folder)
+        .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs"))
         .collect()
 }
@@ -136,6 +142,26 @@ fn the_library_knows_neither_ruby_nor_the_command_line() {
         let code = code(&path);
         for word in ["magnus", "rb_sys", "clap", "heap_inspector_cli", "println!", "eprintln!", "unsafe "] {
             assert!(!code.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// That something has no name, file or class is a type (`KeyValue`): a class may be called `(temp) Thing`, a file `(erb)`. So nobody looks for
+/// a parenthesis at the beginning of a text to tell; what is read of `(eval` is Ruby's own name for a file.
+#[test]
+fn no_code_takes_a_parenthesis_for_absence() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = ["crates/heap_inspector/src", "crates/heap_inspector_cli/src", "ext/heap_inspector/src", "lib"];
+    let mut files: Vec<PathBuf> = folders.iter().flat_map(|folder| files_below(&root.join(folder))).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ["rs", "rb", "js"].iter().any(|known| ending == *known)));
+    assert!(files.len() > 200, "{files:?}");
+    let starts = ["starts_with", "start_with?", "startsWith"];
+    let parentheses = ["'('", "\"(\"", "b'('", "b\"(\"", "['('"];
+    for path in files.iter().filter(|path| !path.ends_with("tests.rs")) {
+        for (start, parenthesis) in starts.iter().flat_map(|start| parentheses.map(|parenthesis| (start, parenthesis)))
+        {
+            let check = format!("{start}({parenthesis}");
+            assert!(!code(path).contains(&check), "{}: {check}", path.display());
         }
     }
 }

@@ -133,7 +133,7 @@ fn found(groups: &groups::Groups) -> Sums {
         KeyValue::None => "null".into(),
         KeyValue::Number(number) => number.to_string(),
         KeyValue::Flag(flag) => flag.to_string(),
-        KeyValue::Text(text) => text.clone(),
+        KeyValue::Text(text) | KeyValue::NoClass(text) => text.clone(),
         KeyValue::Stack(stack) => stack.text.clone(),
         KeyValue::Absent(absent) => absent.words().into(),
     };

@@ -6,11 +6,13 @@ mod written;
 use heap_inspector::ErrorKind;
 use heap_inspector::control::Control;
 use heap_inspector::diagnostics::WarningKind;
+use heap_inspector::export::{self, FileFormat, export};
 use heap_inspector::heap::Heap;
+use heap_inspector::snapshot::{Index, Named, Snapshot};
 use heap_inspector::source::{Converted, Source, convert};
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use written::heap_file;
 
 fn dumps() -> impl Iterator<Item = PathBuf> {
@@ -205,4 +207,50 @@ fn lines_that_stand_in_it_as_they_are_need_not_be_records() {
     let heap = load(&Source::reader(std::io::Cursor::new(heap_file(plain)), "lines"));
     assert_eq!((heap.object_count(), heap.roots().len()), (1, 1));
     assert_eq!(heap.diagnostics().lost, 1);
+}
+
+/// The bytes of the file that is made of a dump.
+fn exported(dump: Vec<u8>, format: FileFormat, confidential: bool) -> Vec<u8> {
+    let source = Source::reader(std::io::Cursor::new(dump), "app.heap");
+    let snapshot = Snapshot::load(source, Index::Ignored, &Control::default().into()).unwrap();
+    let tables = (format == FileFormat::Parquet).then(|| "edges".parse().unwrap());
+    let options = export::Options { format, confidential, tables, ..export::Options::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::cell::RefCell::new(Vec::new());
+    let save =
+        |_: &Path, fill: &mut dyn FnMut(&mut dyn Write) -> heap_inspector::Result<()>| fill(&mut *made.borrow_mut());
+    export(
+        &[Named { name: "app", snapshot: &snapshot }],
+        &options,
+        &folder.path().join("out"),
+        &save,
+        &Control::default(),
+    )
+    .unwrap();
+    made.into_inner()
+}
+
+fn has(bytes: &[u8], words: &str) -> bool {
+    bytes.windows(words.len()).any(|window| window == words.as_bytes())
+}
+
+#[test]
+fn exports_call_references_what_the_dump_calls_them_of_lines_and_columns() {
+    let plain = br#"{"type":"ROOT", "root":"heap_inspector", "value":"{\"version\":2,\"dumper\":\"native\"}", "references":[]}
+{"type":"ROOT", "root":"vm", "references":["0x1000"]}
+{"address":"0x1000", "type":"CLASS", "name":"Catalog", "references":["0x1028"], "names":["LISTENERS"], "memsize":40}
+{"address":"0x1028", "type":"HASH", "length":2, "references":["0x1050", "0x1050"], "names":["[:key]","[\"card 4111\"]"], "memsize":40}
+{"address":"0x1050", "type":"OBJECT", "references":["0x1028", "0x1028"], "names":[0,"@session"], "memsize":40}
+"#;
+    for format in [FileFormat::Parquet, FileFormat::HeapSnapshot] {
+        for confidential in [false, true] {
+            let of_lines = exported(plain.to_vec(), format, confidential);
+            assert!(of_lines == exported(heap_file(plain), format, confidential), "{format:?}");
+            if format == FileFormat::HeapSnapshot {
+                let told = ["LISTENERS", "[:key]", "@session"].map(|name| has(&of_lines, name));
+                assert_eq!(told, [true; 3]);
+                assert_eq!(has(&of_lines, "card 4111"), !confidential, "a key that is a text");
+            }
+        }
+    }
 }

@@ -401,7 +401,7 @@ pub(crate) fn key_value(ruby: &Ruby, value: &KeyValue) -> Value {
         KeyValue::None => ruby.qnil().as_value(),
         KeyValue::Number(number) => number.into_value_with(ruby),
         KeyValue::Flag(flag) => flag.into_value_with(ruby),
-        KeyValue::Text(words) => text(ruby, words).as_value(),
+        KeyValue::Text(words) | KeyValue::NoClass(words) => text(ruby, words).as_value(),
         KeyValue::Stack(stack) => text(ruby, &stack.text).as_value(),
         KeyValue::Absent(absent) => text(ruby, absent.words()).as_value(),
     }

@@ -59,9 +59,9 @@ pub fn similar_classes(heap: &Heap, name: &str, limit: usize, control: &Control<
     let mut names: Vec<(usize, String)> = Vec::new();
     for (step, key) in keys.iter().enumerate() {
         control.check_at(step)?;
-        let Some(value @ Value::Text(_)) = key.first() else { continue };
+        let Some(value @ (Value::Text(_) | Value::NoClass(_))) = key.first() else { continue };
         if values.bytes(*value).is_some_and(|name| name.len() <= LONG)
-            && let KeyValue::Text(known) = values.outside(*value)
+            && let KeyValue::Text(known) | KeyValue::NoClass(known) = values.outside(*value)
         {
             names.extend(rank(&known).map(|rank| (rank, known)));
         }

@@ -221,9 +221,10 @@ impl<'a> NormalisedPaths<'a> {
                 let step = match self.classes.get(&key) {
                     Some(step) => *step,
                     None => {
-                        let sym = self.heap.names().instance_class(properties.names.class);
-                        let name = self.heap.names().tables.symbols.text(sym).into_owned();
-                        let step = (!name.is_empty() && !name.starts_with('(')).then(|| self.number(&plain(&name)));
+                        let (names, class) = (self.heap.names(), properties.names.class);
+                        let name = names.tables.symbols.text(names.instance_class(class));
+                        let is_named = names.is_told(class) && !name.is_empty();
+                        let step = is_named.then(|| self.number(&plain(&name)));
                         self.classes.insert(key, step);
                         step
                     }

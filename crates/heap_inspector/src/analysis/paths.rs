@@ -195,7 +195,7 @@ impl Paths {
 pub struct Group {
     /// How deep it stands: 0 what the roots refer to.
     pub depth: usize,
-    /// By what the group above holds them, where one word fits them all.
+    /// By what the group above holds them: where all or most are held by one name that name, else one word that fits them all.
     pub edge: Edge,
     /// How many objects the group has.
     pub count: u64,
@@ -295,26 +295,24 @@ pub fn merged_by(
         }
         let sample = members.nodes[0];
         let count = members.nodes.len() as u64;
-        members.nodes = Vec::new();
+        members.nodes = evenly(std::mem::take(&mut members.nodes));
         rows.push((depth, sample, count, members));
     }
     let is_told = |count: u64, members: &Members| count == 1 || members.code.is_some();
     let single: Vec<NodeId> = rows.iter().filter(|row| is_told(row.2, &row.3)).map(|row| row.1).collect();
-    let edges = single.iter().filter_map(|id| Some((shortest_paths.parent(*id)?, *id)));
+    let edges = rows.iter().flat_map(|row| &row.3.nodes).filter_map(|id| Some((shortest_paths.parent(*id)?, *id)));
     labels.read_texts(source, &single, edges)?;
     let roots = root_categories(heap);
+    let (guessed, root_of) = (Labels::new(heap), |id: NodeId| root_edge(heap, &roots, id));
+    let edge = |labels: &Labels<'_>, id: NodeId| {
+        shortest_paths.parent(id).map_or_else(|| root_of(id), |holder| labels.edge(holder, id))
+    };
     merged.groups = rows
         .into_iter()
         .map(|(depth, sample, count, members)| Group {
             depth,
-            edge: match shortest_paths.parent(sample) {
-                None => root_edge(heap, &roots, sample),
-                Some(holder) => match labels.edge(holder, sample) {
-                    Edge::Element(_) if count > 1 => Edge::Other("element"),
-                    Edge::Value(_) | Edge::Entry(_) if count > 1 => Edge::Value(None),
-                    edge => edge,
-                },
-            },
+            edge: common(members.nodes.iter().map(|id| edge(&labels, *id)).collect())
+                .unwrap_or_else(|| general(edge(&guessed, sample))),
             count,
             label: if is_told(count, &members) { labels.node(sample) } else { members.class },
             address: (count == 1).then(|| heap.address(sample)),
@@ -323,6 +321,49 @@ pub fn merged_by(
         })
         .collect();
     Ok(merged)
+}
+
+/// Of so many objects of a group it is looked how they are held.
+const LOOKED_AT: usize = 2000;
+
+/// So many at most, from all parts of the list.
+fn evenly(nodes: Vec<NodeId>) -> Vec<NodeId> {
+    let count = nodes.len();
+    if count <= LOOKED_AT {
+        return nodes;
+    }
+    (0..LOOKED_AT).map(|at| nodes[at * count / LOOKED_AT]).collect()
+}
+
+/// What edges are called in common: the name of all or of more than half of them, else the word for all of them.
+fn common(edges: Vec<Edge>) -> Option<Edge> {
+    let count = edges.len();
+    let (edge, most) = commonest(&edges)?;
+    if most == count {
+        return Some(edge);
+    }
+    if most * 2 > count && !matches!(edge, Edge::Other(_) | Edge::Key | Edge::Value(None) | Edge::Class) {
+        return Some(Edge::Mostly(Box::new(edge), (most * 100 / count) as u8));
+    }
+    let general: Vec<Edge> = edges.into_iter().map(general).collect();
+    commonest(&general).filter(|(_, most)| *most == count).map(|(edge, _)| edge)
+}
+
+/// The edge that is there most often, of equal ones the first in their order.
+fn commonest(edges: &[Edge]) -> Option<(Edge, usize)> {
+    let mut counts: HashMap<&Edge, usize> = HashMap::new();
+    edges.iter().for_each(|edge| *counts.entry(edge).or_default() += 1);
+    let most = counts.into_iter().max_by(|(a, one), (b, other)| one.cmp(other).then_with(|| b.cmp(a)))?;
+    Some((most.0.clone(), most.1))
+}
+
+/// The word for an edge of its kind.
+fn general(edge: Edge) -> Edge {
+    match edge {
+        Edge::Element(_) => Edge::Other("element"),
+        Edge::Value(_) | Edge::Entry(_) => Edge::Value(None),
+        edge => edge,
+    }
 }
 
 /// Nodes of one class, and of one code where they are closures.

@@ -5,7 +5,7 @@
 use super::{Context, Order, column, titled};
 use crate::aggregate::texts::SHOWN;
 use crate::aggregate::{self, Aggregate, Texts};
-use crate::keys::{Key, Values};
+use crate::keys::{Key, KeyValue, Values};
 use crate::names::Names;
 use crate::properties::PropertyMask;
 use crate::report::{Cell, Column, Level, Report, Rest, Section, Table};
@@ -35,7 +35,7 @@ pub struct DuplicateString {
     /// Their bytes beside the biggest of them: what one copy for all would free.
     pub wasted: u64,
     /// Where most of them were allocated (`file:line`), with their counts.
-    pub sites: Vec<(String, u64)>,
+    pub sites: Vec<(KeyValue, u64)>,
     /// How many further sites there are.
     pub rest_sites: u64,
 }
@@ -92,14 +92,12 @@ pub(crate) fn fold(names: &Names, texts: Texts, filter: &Filter, sort: Order, li
         .duplicates
         .into_iter()
         .map(|text| {
-            let mut by_site: HashMap<String, u64> = HashMap::new();
+            let mut by_site: HashMap<KeyValue, u64> = HashMap::new();
             for (properties, sum) in &text.slots {
                 let site = values.value(Key::Location, properties);
-                if let Some(site) = values.outside(site).words() {
-                    *by_site.entry(site.to_owned()).or_default() += sum.count;
-                }
+                *by_site.entry(values.outside(site)).or_default() += sum.count;
             }
-            let mut sites: Vec<(String, u64)> = by_site.into_iter().collect();
+            let mut sites: Vec<(KeyValue, u64)> = by_site.into_iter().collect();
             sort::by(&mut sites, |a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             let rest_sites = sites.len().saturating_sub(SITES) as u64;
             sites.truncate(SITES);
@@ -165,9 +163,9 @@ impl Strings {
                 .duplicates
                 .iter()
                 .map(|text| {
-                    let site = |(site, count): &(String, u64)| Cell::Tally {
+                    let site = |(site, count): &(KeyValue, u64)| Cell::Tally {
                         name: "location",
-                        value: site.clone(),
+                        value: site.words().unwrap_or_default().to_owned(),
                         count: *count,
                     };
                     let more = (text.rest_sites > 0).then_some(Cell::More { count: text.rest_sites, what: "sites" });

@@ -12,6 +12,7 @@ use super::{Contents, Options, failed};
 use crate::control::Control;
 use crate::graph::dominators::Tree;
 use crate::heap::{Heap, NodeId};
+use crate::labels::written::WrittenNames;
 use crate::labels::{Edge, Labels};
 use crate::memory::filled;
 use crate::names::ClassId;
@@ -117,7 +118,10 @@ pub(super) fn write<'a>(
     let mut strings = Strings::new()?;
     let names = names(dump, &cut, options.confidential, &mut strings, control)?;
     let (labels, words) = (Labels::new(heap), HashMap::new());
-    let mut file = File { heap, cut: &cut, ids, names, strings, words, traces, labels, control };
+    let source = dump.snapshot.source().again();
+    let source = if options.confidential { source.without_values() } else { source };
+    let written = WrittenNames::read(heap, &source, control)?;
+    let mut file = File { heap, cut: &cut, ids, names, strings, words, traces, labels, written, control };
     let mut text = Text::new(out, path);
     file.header(size, &mut text)?;
     file.nodes(&mut text)?;
@@ -266,6 +270,8 @@ struct File<'a> {
     words: HashMap<&'static str, u32>,
     traces: Option<Traces>,
     labels: Labels<'a>,
+    /// What the dump calls its references, where it does.
+    written: Option<WrittenNames>,
     control: &'a Control<'a>,
 }
 
@@ -404,7 +410,8 @@ impl File<'_> {
 
     /// Type and name of the reference at a place of an object's list.
     fn edge(&mut self, from: NodeId, place: usize) -> Result<(u8, u32)> {
-        let edge = self.labels.reference(from, place);
+        let named = self.written.as_ref().and_then(|written| Some(written.edge(written.of(from).at(place)?)));
+        let edge = named.cloned().unwrap_or_else(|| self.labels.reference(from, place));
         let kind = match &edge {
             Edge::Element(place) => return Ok((link::ELEMENT, *place)),
             Edge::Value(_) => {
@@ -414,7 +421,10 @@ impl File<'_> {
                 if key & IS_TEXT != 0 {
                     return Ok((link::PROPERTY, key & !IS_TEXT));
                 }
-                link::INTERNAL
+                match &edge {
+                    Edge::Value(Some(key)) => return Ok((link::PROPERTY, self.strings.intern(key.as_bytes())?)),
+                    _ => link::INTERNAL,
+                }
             }
             Edge::Variable(_)
             | Edge::Likely(_)
@@ -425,7 +435,7 @@ impl File<'_> {
             | Edge::Method(_)
             | Edge::Local(_)
             | Edge::Global(_) => link::PROPERTY,
-            Edge::Key | Edge::Class | Edge::Root(_) | Edge::Other(_) => link::INTERNAL,
+            Edge::Key | Edge::Class | Edge::Root(_) | Edge::Mostly(..) | Edge::Other(_) => link::INTERNAL,
         };
         let name = match &edge {
             Edge::Other("") => self.word("reference")?,

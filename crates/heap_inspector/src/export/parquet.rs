@@ -7,6 +7,7 @@
 use super::{Contents, Save, Written, failed};
 use crate::control::Control;
 use crate::labels::Voted;
+use crate::labels::written::WrittenNames;
 use crate::snapshot::Named;
 use crate::threads::{self, InOrder};
 use crate::{Error, Result};
@@ -114,6 +115,15 @@ pub(super) fn write(
     let parts: Vec<Vec<Part>> = tables.0.iter().map(|table| Part::all_of(table, heap)).collect();
     let groups: Vec<&Part> = parts.iter().flatten().collect();
 
+    let source = || match confidential {
+        true => dump.snapshot.source().again().without_values(),
+        false => dump.snapshot.source().again(),
+    };
+    let written_names = match is_wanted(&schema::EDGES) {
+        true => WrittenNames::read(heap, &source(), control)?,
+        false => None,
+    };
+    let written_names = written_names.as_ref();
     let threads = control.thread_count();
     let (made, next, voted) = (InOrder::new(groups.len(), AHEAD * threads), AtomicUsize::new(0), Voted::default());
     let half = Control { threads: threads.div_ceil(2), ..*control };
@@ -123,14 +133,14 @@ pub(super) fn write(
     };
     let help = || -> Result<()> {
         work_out()?;
-        let mut maker = Maker::new(dump, &voted, &folder.path, control)?;
+        let mut maker = Maker::new(dump, written_names, &voted, &folder.path, control)?;
         made.help(|at| maker.make(groups[at]));
         Ok(())
     };
     let others = || threads::all(vec![&help; threads - 1]).into_iter().collect::<Result<()>>();
     let mut written: Vec<Option<Written>> = vec![None; tables.0.len()];
     let mut large = || {
-        let mut maker = Maker::new(dump, &voted, &folder.path, control)?;
+        let mut maker = Maker::new(dump, written_names, &voted, &folder.path, control)?;
         for ((table, parts), written) in tables.0.iter().zip(&parts).zip(&mut written) {
             if parts.is_empty() {
                 continue;

@@ -446,7 +446,7 @@ fn large() -> String {
     }
     for first in (0..600).step_by(60) {
         let frame = |at: u32| {
-            let parent = if at % 20 == 0 { -1 } else { i64::from(at) - 1 };
+            let parent = if at.is_multiple_of(20) { -1 } else { i64::from(at) - 1 };
             format!(r#"[{parent},\"/srv/app/{}.rb\",{at},\"S{}#go\"]"#, 200 + at % 41, at % 17)
         };
         let frames: Vec<String> = (first..first + 60).map(frame).collect();

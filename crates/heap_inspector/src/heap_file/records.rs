@@ -3,12 +3,16 @@
 use super::{Field, Fields, Name};
 use crate::record::{Flags, Record, Text, Type};
 
-/// Makes a [`Record`] of the fields that it is told. Names of references are left out: those who want them read the line.
+/// Makes a [`Record`] of the fields that it is told. Names of references are kept beside it, and only for those who want them.
 #[derive(Debug)]
 pub(crate) struct Records<'a> {
     pub(crate) record: Record<'a>,
     /// Where the references go.
     pub(crate) references: Vec<u64>,
+    /// Whether names of references are kept.
+    keeps_names: bool,
+    /// The list of names as it stands in a line, where there is one.
+    names: Vec<u8>,
     /// The line, where the record is one.
     pub(crate) line: Option<&'a [u8]>,
     before: usize,
@@ -32,6 +36,8 @@ impl<'a> Records<'a> {
             record: Record::default(),
             before: 0,
             references: Vec::new(),
+            keeps_names: false,
+            names: Vec::new(),
             line: None,
             members: Default::default(),
             next: 0,
@@ -39,9 +45,21 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// One that keeps the names of references too.
+    pub(crate) fn with_names() -> Records<'a> {
+        Records { keeps_names: true, ..Records::new() }
+    }
+
+    /// The record with the names of its references, where they are kept.
+    pub(crate) fn named(&self) -> Record<'_> {
+        let names = Some(&self.names[..]).filter(|names| !names.is_empty());
+        Record { names, ..self.record }
+    }
+
     /// Forgets the record; its references are the caller's.
     pub(crate) fn clear(&mut self) {
         self.record = Record::default();
+        self.names.clear();
         self.line = None;
         self.before = self.references.len();
     }
@@ -202,7 +220,22 @@ impl<'a> Fields<'a> for Records<'a> {
 
     fn end_references(&mut self) {}
     fn begin_names(&mut self) {}
-    fn name(&mut self, _: Name<'a>) {}
+
+    #[inline]
+    fn name(&mut self, name: Name<'a>) {
+        if !self.keeps_names {
+            return;
+        }
+        match name {
+            Name::None => self.names.extend_from_slice(b"0,"),
+            Name::Known(_, text) | Name::Text(text) => {
+                self.names.push(b'"');
+                self.names.extend_from_slice(text);
+                self.names.extend_from_slice(b"\",");
+            }
+        }
+    }
+
     fn end_names(&mut self) {}
 
     #[inline]

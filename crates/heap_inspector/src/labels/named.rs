@@ -50,14 +50,9 @@ impl Named {
     pub(super) fn want(&mut self, heap: &Heap, places: impl Iterator<Item = (NodeId, usize)>) {
         self.wanted.clear();
         for (id, place) in places {
-            let ty = heap.ty(id);
             let has_it = match place {
-                BLOCK => ty == Type::Data,
-                // The place of an element is its name, where each element is a reference.
-                _ if ty == Type::Array => {
-                    heap.length(id).map(|length| length as usize) != Some(heap.references(id).len())
-                }
-                _ => ty != Type::String,
+                BLOCK => heap.ty(id) == Type::Data,
+                _ => is_told(heap, id),
             };
             if has_it && self.asked.len() < KEPT && self.asked.insert((id, place)) {
                 self.wanted.entry(id).or_default().push(place);
@@ -72,7 +67,7 @@ impl Named {
     }
 
     /// Takes what is wanted of an object's line.
-    pub(super) fn take(&mut self, heap: &Heap, id: NodeId, record: &Record<'_>) {
+    pub(super) fn take(&mut self, heap: &Heap, id: NodeId, record: &Record<'_>, hides_texts: bool) {
         let Some(places) = self.wanted.remove(&id) else { return };
         if places.contains(&BLOCK) {
             record.block.map(|block| self.blocks.insert(id, shown(block)));
@@ -83,7 +78,7 @@ impl Named {
             let Some(wanted) = places.peek() else { break };
             if *wanted == place {
                 places.next();
-                if let Some(edge) = name.and_then(|name| edge(heap, id, &shown(name))) {
+                if let Some(edge) = name.and_then(|name| edge(heap.ty(id), &shown(name), hides_texts)) {
                     self.edges.insert((id, place as u32), edge);
                 }
             }
@@ -105,22 +100,32 @@ impl Named {
     }
 }
 
-fn shown(text: Text<'_>) -> String {
+/// Whether names of an object's references are read. The place of an element is its name, where each element is a reference.
+pub(super) fn is_told(heap: &Heap, id: NodeId) -> bool {
+    match heap.ty(id) {
+        Type::Array => heap.length(id).map(|length| length as usize) != Some(heap.references(id).len()),
+        ty => ty != Type::String,
+    }
+}
+
+/// The beginning of a name.
+pub(super) fn shown(text: Text<'_>) -> String {
     let start = text.decode_start(SHOWN + 1);
     let is_cut = start.len() > SHOWN;
     let text = String::from_utf8_lossy(&start[..start.len().min(SHOWN)]);
     format!("{text}{}", if is_cut { "…" } else { "" })
 }
 
-/// What a name says; none where it says nothing that an object of this sort can mean.
-fn edge(heap: &Heap, holder: NodeId, name: &str) -> Option<Edge> {
-    let ty = heap.ty(holder);
+/// What a name says; none where it says nothing that an object of this type can mean. Of a key that is a text no more than that there is
+/// one, where texts are hidden.
+pub(super) fn edge(ty: Type, name: &str, hides_texts: bool) -> Option<Edge> {
     let is_module = matches!(ty, Type::Class | Type::Module | Type::Iclass);
     let first = name.chars().next()?;
     match first {
         '@' => Some(Edge::Variable(name.to_owned())),
         '#' if is_module => Some(Edge::Method(name.to_owned())),
         '.' if ty == Type::Struct => Some(Edge::Member(name.to_owned())),
+        '[' if ty == Type::Hash && hides_texts && name.starts_with("[\"") => Some(Edge::Value(None)),
         '[' if ty == Type::Hash => Some(match name.strip_prefix("[\"").and_then(|name| name.strip_suffix("\"]")) {
             Some(text) => Edge::Value(Some(text.to_owned())),
             None => Edge::Entry(name.to_owned()),

@@ -7,7 +7,7 @@ use crate::graph::Referrers;
 use crate::graph::dominators::{Children, Dominator, Tree};
 use crate::graph::shortest_paths::ShortestPaths;
 use crate::heap::{Heap, NodeId, Target};
-use crate::keys::Key;
+use crate::keys::{Key, KeyValue};
 use crate::labels::{Edge, Labels};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -117,8 +117,11 @@ pub(super) fn told(
     }
     let mut labels = Labels::new(heap);
     let nodes: Vec<NodeId> = around.iter().flat_map(Around::nodes).collect();
-    let keys = around.iter().flat_map(|around| around.referrers.iter().map(|from| (*from, around.id)));
-    labels.read_texts(source, &nodes, keys)?;
+    let keys = around.iter().flat_map(|around| {
+        let holders = around.referrers.iter().copied().chain(shortest_paths.before(around.id));
+        holders.map(|from| (from, around.id))
+    });
+    labels.read_texts_and_names(source, &nodes, keys, &ids, REFERENCES)?;
     let mut lines: HashMap<NodeId, Vec<(String, String)>> = HashMap::new();
     heap.records(source, &ids, |id, _, line| {
         // A line of many megabytes holds little more than references, which are told already.
@@ -206,7 +209,10 @@ fn object(
         "retained_count": tree.retained_count(id),
         "generation": heap.properties(id).generation.checked_sub(1),
         "location": location.words().map(name),
-        "app_location": app.words().filter(|app| location.words() != Some(*app) && !app.starts_with('(')).map(name),
+        "app_location": match &app {
+            KeyValue::Text(line) if app != location => name(line),
+            _ => Value::Null,
+        },
         "reachable": tree.is_reachable(id),
         "fields": fields.map(|(key, value)| json!([cut(key, VALUE), cut(value, VALUE)])).collect::<Value>(),
         "held": held,
@@ -226,4 +232,46 @@ fn object(
         "below": around.dominated.iter().map(|below| node(String::new(), *below)).collect::<Value>(),
         "rest_below": around.rest_dominated,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::snapshot::Index;
+
+    #[test]
+    fn references_are_called_what_the_dump_calls_them() {
+        let lines = [
+            r#"{"type":"ROOT", "root":"heap_inspector", "value":"{\"version\":2,\"dumper\":\"native\"}", "references":[]}"#,
+            r#"{"type":"ROOT", "root":"vm", "references":["0x1000"]}"#,
+            r#"{"address":"0x1000", "type":"IMEMO", "imemo_type":"env", "references":["0x1028", "0x1050"], "names":["request","(self)"], "memsize":40}"#,
+            r#"{"address":"0x1028", "type":"OBJECT", "references":["0x1050", "0x1050"], "names":["@session","@last"], "memsize":40}"#,
+            r#"{"address":"0x1050", "type":"HASH", "length":1, "references":["0x1078", "0x1028"], "names":["(key)","[\"card\"]"], "memsize":40}"#,
+            r#"{"address":"0x1078", "type":"STRING", "value":"card", "memsize":40}"#,
+        ];
+        let source = Source::reader(std::io::Cursor::new(lines.join("\n")), "memory");
+        let control = Control::default();
+        let snapshot = Snapshot::load(source, Index::Ignored, &control.into()).unwrap();
+        let heap = snapshot.heap();
+        let wanted: Vec<NodeId> = [0x1000, 0x1028, 0x1050].map(|address| heap.node(address).unwrap()).to_vec();
+        let edges = |source: &Source| {
+            let paths = snapshot.shortest_paths(&control).unwrap();
+            let (told, count) = super::told(&snapshot, source, &wanted, paths, 10, &control).unwrap();
+            assert_eq!(count, 3);
+            let words = |object: &Value, key: &str| {
+                let edges = object[key].as_array().unwrap().iter().map(|edge| edge[0].as_str().unwrap().to_owned());
+                edges.collect::<Vec<_>>()
+            };
+            let objects = told.as_array().unwrap().iter();
+            objects.map(|object| (words(object, "to"), words(object, "from"))).collect::<Vec<_>>()
+        };
+        let found = edges(&snapshot.source().again());
+        assert_eq!(found[0].0, ["local variable request", "self"]);
+        assert_eq!(found[1].0, ["@session", "@last"]);
+        assert_eq!(found[2].0, ["key", "[\"card\"]"]);
+        assert!(found[1].1.contains(&"local variable request".to_owned()), "{found:?}");
+        assert_eq!(edges(&snapshot.source().again().without_values())[2].0, ["key", "value"]);
+    }
 }

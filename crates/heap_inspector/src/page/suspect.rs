@@ -37,6 +37,7 @@ pub(super) fn value(heap: &Heap, tree: &Tree, suspect: &Suspect, dump: &str) -> 
         "address": suspect.id.map(address),
         "location": suspect.location.words().map(name),
         "app_location": suspect.app_location.as_deref().map(name),
+        "has_line": suspect.has_line(),
         "is_by_stack": suspect.is_by_stack,
         "since": suspect.since,
         "rate": suspect.rate.as_ref().map(|rate| name(&rate.words(&suspect.class))),

@@ -675,7 +675,7 @@ fn shorten(text: &str, columns: usize) -> String {
 fn file(text: &str) -> Option<&str> {
     let slash = text.rfind('/').filter(|slash| *slash > 0)?;
     let (folders, file) = text.split_at(slash);
-    (!folders.contains(' ') && !text.starts_with('(')).then_some(file)
+    (!folders.contains(' ')).then_some(file)
 }
 
 /// What a path cannot be made shorter than; another text is as long as it is.

@@ -168,10 +168,8 @@ impl Walk<'_, '_> {
             if is_embedded {
                 self.truth(Field::Embedded);
             }
-            if !has_shapes {
-                if coderange(object) == CODERANGE {
-                    self.truth(Field::Broken);
-                }
+            if !has_shapes && coderange(object) == CODERANGE {
+                self.truth(Field::Broken);
             }
             if flags & FL_USER17 != 0 {
                 self.truth(Field::Fstring);

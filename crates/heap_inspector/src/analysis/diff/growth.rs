@@ -196,6 +196,7 @@ impl Texts {
             KeyValue::Number(number) => Value::Number(*number),
             KeyValue::Flag(flag) => Value::Flag(*flag),
             KeyValue::Text(text) => Value::Text(self.0.intern(text.as_bytes())),
+            KeyValue::NoClass(words) => Value::NoClass(self.0.intern(words.as_bytes())),
             KeyValue::Absent(absent) => Value::Absent(*absent),
             KeyValue::Stack(stack) => {
                 let sym = self.0.intern(stack.text.as_bytes());
@@ -214,6 +215,7 @@ impl Texts {
                 Some(stack) => KeyValue::Stack(stack.clone()),
                 None => KeyValue::Text(self.0.text(sym).into_owned()),
             },
+            Value::NoClass(sym) => KeyValue::NoClass(self.0.text(sym).into_owned()),
             Value::Stack(_) => KeyValue::None, // none is made here
             Value::Absent(absent) => KeyValue::Absent(absent),
         }

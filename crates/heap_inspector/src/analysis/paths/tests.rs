@@ -102,3 +102,54 @@ fn a_wide_holder_names_each_of_its_edges_in_linear_time() {
         assert_eq!(labels.reference(NodeId(0), node as usize - 1), Edge::Element(node - 1));
     }
 }
+
+/// Ten requests, each held by a local variable and itself holding a session; in two the dump calls that something else.
+#[test]
+fn merged_edges_are_called_what_all_or_most_of_them_are() {
+    let address = |kind: u64, number: u64| format!("0x{:x}", kind * 0x10000 + number * 40);
+    let list =
+        |kind: u64| (0..10).map(|number| format!("\"{}\"", address(kind, number))).collect::<Vec<_>>().join(", ");
+    let root =
+        r#"{"type":"ROOT", "root":"heap_inspector", "value":"{\"version\":2,\"dumper\":\"native\"}", "references":[]}"#;
+    let mut lines = vec![
+        root.to_owned(),
+        r#"{"type":"ROOT", "root":"vm", "references":["0x1000"]}"#.to_owned(),
+        r#"{"address":"0x80", "type":"CLASS", "name":"Request", "memsize":40}"#.to_owned(),
+        r#"{"address":"0xa8", "type":"CLASS", "name":"Session", "memsize":40}"#.to_owned(),
+        r#"{"address":"0xd0", "type":"CLASS", "name":"Hash", "memsize":40}"#.to_owned(),
+        format!(
+            "{{\"address\":\"0x1000\", \"type\":\"ARRAY\", \"length\":10, \"references\":[{}], \"memsize\":40}}",
+            list(2)
+        ),
+    ];
+    for number in 0..10 {
+        let variable = if number < 8 { "@session" } else { "@old" };
+        for (kind, keys, names) in [
+            (2, r#""type":"IMEMO", "imemo_type":"env""#, "\"request\"".to_owned()),
+            (3, r#""type":"OBJECT", "class":"0x80""#, format!("\"{variable}\"")),
+            (4, r#""type":"HASH", "length":1, "class":"0xd0""#, format!("\"[:key{number}]\"")),
+            (5, r#""type":"OBJECT", "class":"0xa8""#, String::new()),
+        ] {
+            let to = if kind < 5 { format!("\"{}\"", address(kind + 1, number)) } else { String::new() };
+            // A key that is a symbol is no reference.
+            lines.push(format!(
+                "{{\"address\":\"{}\", {keys}, \"references\":[{to}], \"names\":[{names}], \"memsize\":40}}",
+                address(kind, number)
+            ));
+        }
+    }
+    let (heap, source) = heap_of_lines(&lines.join("\n"));
+    let ids: Vec<NodeId> = (0..10).filter_map(|number| heap.node(0x50000 + number * 40)).collect();
+    let merged = merged(&heap, &source, &ids, Shown::default(), &Control::default()).unwrap();
+    let found: Vec<(u64, String)> = merged.groups.iter().map(|group| (group.count, group.edge.to_string())).collect();
+    let edge = |count: u64, words: &str| (count, words.to_owned());
+    let expected = [
+        edge(1, "root vm"),
+        edge(10, "element"),
+        edge(10, "local variable request"),
+        edge(10, "@session (80% of them)"),
+        edge(10, "value"),
+    ];
+    assert_eq!(found, expected);
+    assert!(!merged.groups[3].edge.is_certain() && merged.groups[2].edge.is_certain());
+}

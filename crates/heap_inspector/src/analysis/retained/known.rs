@@ -45,6 +45,8 @@ struct Row {
 #[derive(Serialize, Deserialize)]
 enum Class {
     Named(String),
+    /// What stands for a name.
+    Unnamed(String),
     None,
     Tracer,
 }
@@ -94,6 +96,7 @@ impl Known {
         let row = |group: &Group| {
             let class = match &group.key[..] {
                 [KeyValue::Text(name)] => Class::Named(name.clone()),
+                [KeyValue::NoClass(words)] => Class::Unnamed(words.clone()),
                 [KeyValue::None] => Class::None,
                 [KeyValue::Absent(Absent::Tracer)] => Class::Tracer,
                 _ => return None,
@@ -122,6 +125,7 @@ impl Known {
         let group = |row: Row| {
             let key = match row.class {
                 Class::Named(name) => KeyValue::Text(name),
+                Class::Unnamed(words) => KeyValue::NoClass(words),
                 Class::None => KeyValue::None,
                 Class::Tracer => KeyValue::Absent(Absent::Tracer),
             };

@@ -148,12 +148,11 @@ fn next(suspects: &[Suspect], dumps: usize, is_told: bool) -> String {
         };
     };
     let is_certain = first.judged.iter().any(|judged| judged.fault == Fault::Faulty);
-    let has_line = matches!(first.location, KeyValue::Text(_)) || first.app_location.is_some();
     match dumps {
         1 | 2 if first.confidence < Confidence::High => {
             format!("take {} as the app works, to tell whether it goes on, and give all three, the oldest first", missing(dumps))
         }
-        _ if !has_line => {
+        _ if !first.has_line() => {
             "trace allocations (`heap_inspector trace PID on`, or HEAP_INSPECTOR_TRACE=one from its start) and dump again, to know the line".to_owned()
         }
         3 if first.confidence < Confidence::High => {
@@ -181,6 +180,11 @@ pub fn failure(found: &[Suspect]) -> Option<Section> {
 }
 
 impl Suspect {
+    /// Whether a line is known that allocated what piles up.
+    pub(crate) fn has_line(&self) -> bool {
+        self.app_location.is_some() || matches!(self.location, KeyValue::Text(_))
+    }
+
     /// It in a line.
     #[must_use]
     pub fn headline(&self) -> String {

@@ -77,8 +77,14 @@ const CORE: [&str; 53] = [
     "UnicodeNormalize",
 ];
 
+/// Whether a class is such.
 pub(super) fn is_core(class: &str) -> bool {
-    class.starts_with('(') || CORE.contains(&class)
+    CORE.contains(&class)
+}
+
+/// Whether an object is of such a class, or of none that the dump tells of.
+pub(super) fn is_of_core(labels: &Labels<'_>, id: NodeId) -> bool {
+    labels.class(id).is_none_or(|class| is_core(&class))
 }
 
 /// An application's class is what leaks if its objects hold at least this part of what came.
@@ -164,9 +170,8 @@ pub(super) fn name(
         };
         let count = main.map_or(1, |content| content.count);
         // To an object of the app, if there is one in what piles up.
-        let is_of_app = |end: &&(NodeId, Vec<NodeId>)| {
-            origins.of(labels, &labels.class_name(end.0)) == Origin::App && !end.1.is_empty()
-        };
+        let is_of_app =
+            |end: &&(NodeId, Vec<NodeId>)| origins.of_object(labels, end.0) == Origin::App && !end.1.is_empty();
         let on = found.ends.iter().find(is_of_app).or(found.ends.last()).map_or(&[][..], |(_, on)| on);
         let chain: Vec<NodeId> = path.iter().chain(on).copied().collect();
         let (sample, class, count, mostly) = match &found.pile {
@@ -299,13 +304,13 @@ fn piled_class(heap: &Heap, tree: &Tree, labels: &Labels<'_>, id: NodeId) -> Opt
         }
     }
     let most = held.values().map(|(retained, _)| *retained).max()?;
-    let named = held.values().map(|(retained, sample)| (*retained, labels.class_name(*sample)));
+    let named = held.values().filter_map(|(retained, sample)| Some((*retained, labels.class(*sample)?)));
     let rank = |retained: u64, class: &str| {
         let is_app = !is_core(class) && (retained as f64) >= MAIN_PART * most as f64;
-        (!class.starts_with('('), is_app, retained)
+        (is_app, retained)
     };
-    let best = named.max_by(|(one, a), (other, b)| rank(*one, a).cmp(&rank(*other, b)).then_with(|| b.cmp(a)))?;
-    Some(best.1).filter(|class| !class.starts_with('('))
+    let best = named.max_by(|(one, a), (other, b)| rank(*one, a).cmp(&rank(*other, b)).then_with(|| b.cmp(a)));
+    best.map(|(_, class)| class)
 }
 
 /// The nearest class that all these objects are of, other than what all objects are.
@@ -474,14 +479,13 @@ fn main_content(labels: &Labels<'_>, accumulation: &Accumulation, anchor: Option
         return None;
     }
     for (kind, content) in &accumulation.content {
-        let class = labels.class_name(content.sample);
-        let rank = match class.as_str() {
+        let rank = match labels.class(content.sample) {
             _ if kind.0 == Type::Iclass || labels.is_metaclass(content.sample) => 0,
             // What a Ruby programmer does not see.
-            class if class.starts_with('(') => 0,
+            None => 0,
             _ if (content.retained as f64) < MAIN_PART * most as f64 => 0,
-            class if is_core(class) => 1,
-            _ => 2,
+            Some(class) if is_core(&class) => 1,
+            Some(_) => 2,
         };
         let key =
             |rank: u8, content: &Content| (rank, content.retained, content.count, std::cmp::Reverse(content.sample));
@@ -495,8 +499,7 @@ fn main_content(labels: &Labels<'_>, accumulation: &Accumulation, anchor: Option
 /// What a programmer knows an object by: itself, or where it is of a class of Ruby's own the object of an application's class inside of
 /// it that holds the most of it, as a block does a request.
 fn inside(heap: &Heap, tree: &Tree, children: &Children, labels: &Labels<'_>, sample: NodeId) -> NodeId {
-    let own = labels.class_name(sample);
-    if !is_core(&own) {
+    if !is_of_core(labels, sample) {
         return sample;
     }
     let least = (tree.retained(sample) as f64 * MAIN_PART) as u64;
@@ -504,15 +507,12 @@ fn inside(heap: &Heap, tree: &Tree, children: &Children, labels: &Labels<'_>, sa
     let mut stack = vec![sample];
     for _ in 0..SEARCHED {
         let Some(id) = stack.pop() else { break };
-        let class = labels.class_name(id);
-        let is_object = id == sample || is_object(heap, id);
-        let key = (!is_core(&class), tree.retained(id), id);
-        if is_object
-            && !class.starts_with('(')
-            && key.1 >= least
-            && best.is_none_or(|best| (key.0, key.1) > (best.0, best.1))
-        {
-            best = Some(key);
+        let class = labels.class(id).filter(|_| id == sample || is_object(heap, id));
+        if let Some(class) = class {
+            let key = (!is_core(&class), tree.retained(id), id);
+            if key.1 >= least && best.is_none_or(|best| (key.0, key.1) > (best.0, best.1)) {
+                best = Some(key);
+            }
         }
         stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
     }
@@ -529,8 +529,8 @@ fn inner(heap: &Heap, tree: &Tree, children: &Children, labels: &Labels<'_>, sam
         if tree.retained(id) < least {
             continue;
         }
-        let class = labels.class_name(id);
-        if is_object(heap, id) && !is_core(&class) && found.iter().all(|(known, _)| *known != class) {
+        let class = labels.class(id).filter(|class| is_object(heap, id) && !is_core(class));
+        if let Some(class) = class.filter(|class| found.iter().all(|(known, _)| known != class)) {
             found.push((class, id));
         }
         stack.extend(children.of(Dominator::Node(id)).take(SEARCHED));
@@ -585,7 +585,7 @@ pub(in crate::analysis) fn holder(
                 };
             }
             Type::Data if name == "Thread" => return link.or(of_gem).map_or((name, Some(*id)), known),
-            Type::Object | Type::Struct | Type::Data if !is_core(&name) => match origins.of(labels, &name) {
+            Type::Object | Type::Struct | Type::Data if !is_of_core(labels, *id) => match origins.of(labels, &name) {
                 Origin::App if between > FAR => break,
                 Origin::App if name == class => {
                     link.get_or_insert((name, *id));

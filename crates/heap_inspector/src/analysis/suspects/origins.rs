@@ -94,6 +94,11 @@ impl Origins {
         self.0.values().flat_map(|known| known.methods.iter().chain(&known.singleton_methods)).copied()
     }
 
+    /// Whose the class of an object is; Ruby's where the dump tells of none.
+    pub(super) fn of_object(&self, labels: &Labels<'_>, id: NodeId) -> Origin {
+        labels.class(id).map_or(Origin::Ruby, |class| self.of(labels, &class))
+    }
+
     /// Whose the class of this name is.
     pub(super) fn of(&self, labels: &Labels<'_>, class: &str) -> Origin {
         let around = std::iter::successors(Some(class), |name| Some(name.rsplit_once("::")?.0));

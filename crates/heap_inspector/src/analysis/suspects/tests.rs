@@ -121,6 +121,45 @@ fn names_a_growing_array_by_who_holds_it() {
     assert_eq!(suspect.id, Some(suspect.path.steps[1].id));
 }
 
+/// That a class has no name is not told by how its name begins: Ruby takes any that is no constant's (`set_temporary_name`).
+#[test]
+fn a_class_whose_name_begins_with_a_parenthesis_is_a_class() {
+    let things = |name: &str| {
+        [200, 400, 600].map(|count| {
+            let mut lines = classes().replace("\"Item\"", &format!("\"{name}\""));
+            let held = references((0..count).map(item));
+            writeln!(
+                lines,
+                "{{\"address\":\"0x{HELD:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"length\":{count}, \
+                 \"references\":[{held}], \"memsize\":{}}}",
+                class("Array"),
+                40 + count * 8
+            )
+            .unwrap();
+            for number in 0..count {
+                let text = 0x80_0000 + number * 40;
+                lines += &allocated(item(number), "Item", &references(std::iter::once(text)), number / 200 + 1);
+                writeln!(
+                    lines,
+                    "{{\"address\":\"0x{text:x}\", \"type\":\"STRING\", \"class\":\"0x{:x}\", \"memsize\":140, \
+                     \"file\":\"/app/leak.rb\", \"line\":8, \"generation\":{}}}",
+                    class("String"),
+                    number / 200 + 1
+                )
+                .unwrap();
+            }
+            lines
+        })
+    };
+    for name in ["Thing", "(temp) Thing", "(IMEMO iseq)", "(class, not in the dump)"] {
+        let found = suspects(&things(name));
+        let [suspect] = &found[..] else { panic!("{name}: {found:?}") };
+        assert_eq!((suspect.class.as_str(), suspect.count), (name, 400));
+        assert_eq!(suspect.location, location("/app/leak.rb:7"), "{name}");
+        assert_eq!(suspect.normalised_path.0, ["App", "Array", name]);
+    }
+}
+
 /// The dump as it would be without tracing.
 fn untraced(lines: &str) -> String {
     let words = lines.lines().map(|line| match (line.find("\"file\""), line.find("\"memsize\"")) {

@@ -97,8 +97,9 @@ pub(super) fn outlived(heap: &Heap) -> impl Fn(NodeId) -> bool {
 pub(super) fn hidden(heap: &Heap, found: impl Iterator<Item = Content>) -> Option<(Content, Suspect)> {
     let labels = Labels::new(heap);
     let rank = |content: &Content| {
-        let class = labels.class_name(content.sample);
-        (!class.starts_with('('), !is_core(&class), content.retained, std::cmp::Reverse(content.sample))
+        let class = labels.class(content.sample);
+        let is_of_app = class.as_deref().is_some_and(|class| !is_core(class));
+        (class.is_some(), is_of_app, content.retained, std::cmp::Reverse(content.sample))
     };
     let content = found.max_by_key(rank)?;
     let class = labels.class_name(content.sample);

@@ -101,15 +101,17 @@ const NEIGHBOURS: usize = 1000;
 
 /// Whether the nearest class, module or object with a class on the path is of Ruby's library, or a table of Ruby's own is all there is.
 fn is_of_ruby(heap: &Heap, labels: &Labels<'_>, origins: &Origins, path: &[NodeId]) -> bool {
-    let named = path.iter().rev().find_map(|id| match heap.properties(*id).ty {
-        Type::Class | Type::Module | Type::Iclass => heap.names().class_name(heap.address(*id)),
-        Type::Object | Type::Struct => Some(labels.class_name(*id)),
-        Type::Data => Some(labels.class_name(*id)).filter(|class| !is_core(class) || class == "Thread"),
+    let nearest = path.iter().rev().find_map(|id| match heap.properties(*id).ty {
+        Type::Class | Type::Module | Type::Iclass => heap.names().class_name(heap.address(*id)).map(Some),
+        Type::Object | Type::Struct => Some(labels.class(*id)),
+        Type::Data => labels.class(*id).filter(|class| !is_core(class) || class == "Thread").map(Some),
         _ => None,
     });
-    match named {
+    match nearest {
+        // An object of a class that the dump does not tell of.
+        Some(None) => true,
         // Constants and global variables of the app are `Object`'s, and a thread's variables its own.
-        Some(name) => {
+        Some(Some(name)) => {
             let name = name.strip_prefix("#<Class:").and_then(|name| name.strip_suffix('>')).unwrap_or(&name);
             !matches!(name, "Object" | "Thread" | "Kernel") && origins.of(labels, name) == Origin::Ruby
         }
@@ -359,7 +361,7 @@ fn is_code(heap: &Heap, labels: &Labels<'_>, id: NodeId) -> bool {
         Type::Class | Type::Module => {
             heap.names().class_name(heap.address(id)).is_some_and(|name| !name.starts_with("#<Class:0x"))
         }
-        Type::Data => labels.class_name(id).starts_with('('),
+        Type::Data => labels.class(id).is_none(),
         _ => false,
     }
 }

@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::graph::dominators::Dominator;
 use crate::heap::{Heap, NodeId, Target};
 use crate::keys::{self, Key, Values};
+use crate::labels::written::{NameId, WrittenNames};
 use crate::labels::{Edge, Labels, Voted};
 use crate::record::Flags;
 use crate::snapshot::Named;
@@ -63,6 +64,7 @@ fn edge_parts(heap: &Heap, count: u32, most: usize) -> Vec<Part> {
 /// Encodes parts; each thread has one.
 pub(super) struct Maker<'a> {
     dump: &'a Named<'a>,
+    written: Option<&'a WrittenNames>,
     labels: Labels<'a>,
     columns: [Vec<ColumnDescPtr>; 2],
     encoder: Encoder<'a>,
@@ -76,9 +78,11 @@ impl std::fmt::Debug for Maker<'_> {
 }
 
 impl<'a> Maker<'a> {
-    /// One whose errors name a folder. What its labels have counted others have too.
+    /// One whose errors name a folder. What its labels have counted others have too; `written` are the names that the dump gives its
+    /// references, where it does.
     pub(super) fn new(
         dump: &'a Named<'a>,
+        written: Option<&'a WrittenNames>,
         voted: &Voted,
         folder: &'a Path,
         control: &'a Control<'a>,
@@ -86,6 +90,7 @@ impl<'a> Maker<'a> {
         let columns = |table| Ok(described(table, folder)?.columns().to_vec());
         Ok(Maker {
             dump,
+            written,
             labels: Labels::sharing(dump.snapshot.heap(), voted),
             columns: [columns(&OBJECTS)?, columns(&EDGES)?],
             encoder: Encoder::new(folder)?,
@@ -155,22 +160,26 @@ impl<'a> Maker<'a> {
         let heap = self.dump.snapshot.heap();
         let address = |id| Some(heap.address(id).cast_signed());
         let (mut from, mut to, mut names) = (Numbers::default(), Numbers::default(), Texts::default());
-        let mut known: Known<Edge> = Known::default();
+        let word = |edge: &Edge| Some(edge.to_string()).filter(|text| !text.is_empty());
+        let (mut known, mut known_written): (Known<Edge>, Known<NameId>) = Default::default();
         let class = names.place(&Edge::Class.to_string());
         let last = end.0 + u32::from(end.1 > 0);
         for id in (begin.0..last).map(NodeId) {
             self.control.check_at(id.0 as usize)?;
             let first = if id.0 == begin.0 { begin.1 } else { 0 };
             let count = heap.packed_targets(id).len();
+            let written = self.written.map(|written| (written, written.of(id)));
             let behind = if id.0 == end.0 { end.1 } else { count + 1 };
             for (step, (place, target)) in heap.references(id).enumerate().take(behind).skip(first).enumerate() {
                 let Target::Node(target) = target else { continue };
                 self.control.check_at(step + 1)?;
                 from.push(address(id));
                 to.push(address(target));
-                let edge = self.labels.reference(id, place);
-                let word = |edge: &Edge| Some(edge.to_string()).filter(|text| !text.is_empty());
-                let place = known.place(&mut names, edge, word);
+                let named = written.and_then(|(written, of_one)| Some((written, of_one.at(place)?)));
+                let place = match named {
+                    Some((written, name)) => known_written.place(&mut names, name, |name| word(written.edge(*name))),
+                    None => known.place(&mut names, self.labels.reference(id, place), word),
+                };
                 names.push(place);
             }
             if let Some(of) = heap.class(id).filter(|_| behind > count) {

@@ -286,7 +286,10 @@ pub const EDGES: Table = Table {
     fields: &[
         number("from", "address of the object that refers"),
         number("to", "address of the one referred to"),
-        text("name", "what it is called as far as the dump's shapes and types tell: @name, [3], class"),
+        text(
+            "name",
+            "what it is called: what the dump names, else as far as shapes and types tell: ::LISTENERS, @name, [:key], [3], class",
+        ),
     ],
     lists: &[],
 };

@@ -107,14 +107,13 @@ impl<'a> Sums<'a> {
     /// Texts that several strings hold: at most so many, without the texts themselves where `is_hidden`.
     pub(super) fn strings(&self, limit: usize, is_hidden: bool, control: &Control<'_>) -> Result<Vec<Row>> {
         let row = |text: &DuplicateString| {
-            let site = text.sites.first().map(|(site, _)| &site[..]).filter(|site| !site.starts_with('('));
             vec![
                 Value::text(&hash(&text.value, text.bytesize)),
                 Value::number(text.bytesize),
                 Value::number(text.count),
                 Value::number(text.memsize),
                 Value::number(text.wasted),
-                Value::of(site),
+                text.sites.first().map_or(Value::None, |(site, _)| of_key(site)),
                 if is_hidden { Value::None } else { Value::text(&text.value) },
             ]
         };
@@ -256,6 +255,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+    use crate::snapshot::{Index, Snapshot};
+    use crate::source::Source;
 
     #[test]
     fn a_path_retains_what_lies_below_it() {
@@ -269,6 +270,31 @@ mod tests {
         let told: Vec<(String, u64)> = found.iter().map(|(one, all)| (one.path.0.join(" "), *all)).collect();
         let expected = [("A", 15), ("A B", 6), ("A B C", 4), ("A D", 8), ("AB", 100), ("B", 50)];
         assert_eq!(told, expected.map(|(path, all)| (path.to_owned(), all)));
+    }
+
+    #[test]
+    fn a_text_has_the_line_that_allocated_it_whatever_it_is_called() {
+        let found = |file: &str| {
+            let line = |at: u32| {
+                format!(
+                    "{{\"address\":\"0x{:x}\", \"type\":\"STRING\", \"bytesize\":4, \"value\":\"same\"{file}, \"memsize\":40}}\n",
+                    0x1000 + at * 40
+                )
+            };
+            let source = Source::reader(std::io::Cursor::new((0..3).map(line).collect::<String>()), "memory");
+            let snapshot = Snapshot::load(source, Index::Ignored, &scan::Options::default()).unwrap();
+            let sums = Sums::new(Named { name: "x", snapshot: &snapshot }, 10);
+            let rows = sums.strings(10, false, &Control::default()).unwrap();
+            let [row] = &rows[..] else { panic!("{rows:?}") };
+            assert_eq!(row[2], Value::Number(3));
+            row[5].clone()
+        };
+        let allocated = |path: &str| format!(", \"file\":\"{path}\", \"line\":12, \"generation\":3");
+        for path in ["app.erb", "(erb)", "(untraced)"] {
+            assert_eq!(found(&allocated(path)), Value::text(&format!("{path}:12")));
+        }
+        assert_eq!(found(""), Value::None);
+        assert_eq!(found(&allocated("")), Value::None);
     }
 
     #[test]

@@ -57,7 +57,7 @@ export function markdown(suspect) {
 
 function next(suspect, heading) {
   const place = suspect.app_location ?? suspect.location;
-  const sentence = place && !place.startsWith("(")
+  const sentence = suspect.has_line
     ? ["Open ", name(place), " and see what takes these objects out of ", name(suspect.holder), " again. If it is a cache, bound it."]
     : ["See what adds to ", name(suspect.holder), ", and what takes out again. If it is a cache, bound it."];
   return h("div", { class: "next" }, heading("What to do next"), h("p", {}, sentence),

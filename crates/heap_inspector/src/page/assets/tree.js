@@ -12,7 +12,8 @@ const MAP_LEVELS = 3;
 
 function kind(label) {
   const word = label.replace(/^[\d,]+ × /, "");
-  if (word.startsWith("(")) return "internal";
+  // Words for what has no name.
+  if (/^\(([A-Z]+[ )]|allocation tracer\)|class 0x|no |none\)|untraced\))/.test(word)) return "internal";
   if (/^(String|Symbol)\b/.test(word)) return "string";
   if (/^(Array|Hash|Set)\b/.test(word)) return "collection";
   if (/^(Class|Module|class|module|singleton class)\b/.test(word)) return "class";

@@ -16,9 +16,10 @@ fn dump(name: &str) -> Snapshot {
 /// The rows of a file of these parts.
 fn rows(snapshot: &Snapshot, table: &'static Table, parts: &[Part]) -> Vec<Row> {
     let (named, control, path) = (Named { name: "x", snapshot }, Control::default(), Path::new("x.parquet"));
+    let written = WrittenNames::read(snapshot.heap(), &snapshot.source().again(), &control).unwrap();
     let mut bytes = Vec::new();
     let mut out = Writer::new(table, path, &mut bytes).unwrap();
-    let mut maker = Maker::new(&named, &Voted::default(), path, &control).unwrap();
+    let mut maker = Maker::new(&named, written.as_ref(), &Voted::default(), path, &control).unwrap();
     parts.iter().for_each(|part| out.group(maker.make(part).unwrap()).unwrap());
     let count = out.finish().unwrap();
     let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
@@ -120,4 +121,35 @@ fn objects_are_those_of_the_heap_wherever_parts_end() {
             );
         }
     }
+}
+
+/// A dump that names what it holds, and no row with a word where it does.
+#[test]
+fn references_are_called_what_the_dump_calls_them() {
+    let lines = [
+        r#"{"type":"ROOT", "root":"heap_inspector", "value":"{\"version\":2,\"dumper\":\"native\"}", "references":[]}"#,
+        r#"{"address":"0x1000", "type":"CLASS", "name":"Catalog", "references":["0x1028"], "names":["LISTENERS"], "memsize":40}"#,
+        r#"{"address":"0x1028", "type":"ARRAY", "length":1, "references":["0x1050"], "memsize":40}"#,
+        r#"{"address":"0x1050", "type":"OBJECT", "class":"0x1000", "references":["0x1078"], "names":["@session"], "memsize":40}"#,
+        r#"{"address":"0x1078", "type":"HASH", "length":2, "references":["0x10a0", "0x10c8", "0x10c8"], "names":["(key)","[\"card\"]","[:key]"], "memsize":40}"#,
+        r#"{"address":"0x10a0", "type":"STRING", "value":"card", "memsize":40}"#,
+        r#"{"address":"0x10c8", "type":"IMEMO", "imemo_type":"env", "references":["0x1050", "0x1028"], "names":["request",0], "memsize":40}"#,
+    ];
+    let source = Source::reader(std::io::Cursor::new(lines.join("\n")), "memory");
+    let snapshot = Snapshot::load(source, Index::Ignored, &scan::Options::default()).unwrap();
+    let parts = edge_parts(snapshot.heap(), snapshot.heap().nodes().len() as u32, 2);
+    let found = rows(&snapshot, &EDGES, &parts);
+    let names: Vec<&str> = found.iter().map(|row| row.get_string(2).map_or("", |name| name)).collect();
+    let expected = [
+        "::LISTENERS",
+        "[0]",
+        "@session",
+        "class",
+        "key",
+        "[\"card\"]",
+        "[:key]",
+        "local variable request",
+        "local variable or self",
+    ];
+    assert_eq!(names, expected);
 }
