@@ -12,6 +12,8 @@ pub(super) const BLOCK: usize = usize::MAX;
 const KEPT: usize = 1 << 20;
 /// Bytes of a name that are shown.
 const SHOWN: usize = 200;
+/// What it is to a class where it is not told of which constant.
+const FILE_OF_CONSTANT: &str = "file of a constant";
 /// Words that a name in parentheses may be.
 const WORDS: [&str; 17] = [
     "attached object",
@@ -20,7 +22,7 @@ const WORDS: [&str; 17] = [
     "code",
     "default",
     "fiber",
-    "file of a constant",
+    FILE_OF_CONSTANT,
     "hidden constant",
     "hidden variable",
     "local variables",
@@ -39,6 +41,8 @@ pub(super) struct Named {
     edges: HashMap<(NodeId, u32), Edge>,
     blocks: HashMap<NodeId, String>,
     waiting: HashMap<NodeId, String>,
+    /// By the reference to the file in which a constant was set: the constant, and the line.
+    set: HashMap<(NodeId, u32), (String, u32)>,
     /// By holder the places of references whose names are wanted, and [`BLOCK`].
     wanted: HashMap<NodeId, Vec<usize>>,
     /// Holders that were read, with the places that were asked for.
@@ -83,8 +87,13 @@ impl Named {
             let Some(wanted) = places.peek() else { break };
             if *wanted == place {
                 places.next();
-                if let Some(edge) = name.and_then(|name| edge(heap, id, &shown(name))) {
-                    self.edges.insert((id, place as u32), edge);
+                let Some(name) = name.map(shown) else { continue };
+                let at = (id, place as u32);
+                if let Some((constant, line)) = set(heap, id, &name) {
+                    self.edges.insert(at, Edge::Other(FILE_OF_CONSTANT));
+                    self.set.insert(at, (constant.to_owned(), line));
+                } else if let Some(edge) = edge(heap, id, &name) {
+                    self.edges.insert(at, edge);
                 }
             }
         }
@@ -92,6 +101,12 @@ impl Named {
 
     pub(super) fn edge(&self, from: NodeId, place: usize) -> Option<&Edge> {
         self.edges.get(&(from, u32::try_from(place).ok()?))
+    }
+
+    /// Of which constant the reference is to the file in which it was set, and the line.
+    pub(super) fn set(&self, from: NodeId, place: usize) -> Option<(&str, u32)> {
+        let (constant, line) = self.set.get(&(from, u32::try_from(place).ok()?))?;
+        Some((constant, *line))
     }
 
     /// File and line of a closure's code.
@@ -110,6 +125,14 @@ fn shown(text: Text<'_>) -> String {
     let is_cut = start.len() > SHOWN;
     let text = String::from_utf8_lossy(&start[..start.len().min(SHOWN)]);
     format!("{text}{}", if is_cut { "…" } else { "" })
+}
+
+/// A constant and the line at which it was set: `(file of EVENTS, line 7)`.
+fn set<'a>(heap: &Heap, holder: NodeId, name: &'a str) -> Option<(&'a str, u32)> {
+    let is_module = matches!(heap.ty(holder), Type::Class | Type::Module);
+    let told = name.strip_prefix("(file of ")?.strip_suffix(')')?;
+    let (constant, line) = told.rsplit_once(", line ")?;
+    is_module.then_some((constant, line.parse().ok()?))
 }
 
 /// What a name says; none where it says nothing that an object of this sort can mean.
