@@ -19,6 +19,11 @@ module Leaks
     # Some of them, run in another way.
     def self.some(names, dir, env) = names.map { |name| new(name, dir, env) }
 
+    # All of them by our own tracer and dumper, in tmp/leaks/named.
+    def self.named
+      all(nil).map { |program| new(program.name, File.join(ROOT, "tmp/leaks/named"), { "LEAKS_TRACER" => "full" }) }
+    end
+
     # Runs programs, two at a time.
     def self.run(programs, jobs: 2)
       queue = programs.each_with_object(Queue.new) { |program, all| all << program }.close
@@ -29,7 +34,7 @@ module Leaks
     def initialize(name, dir, env = {})
       @name = name
       @env = env
-      @dir = File.join(dir, name)
+      @dir = File.join(dir.to_s, name)
       @source = File.join(SOURCES, "#{name}.rb")
     end
 
@@ -42,6 +47,9 @@ module Leaks
       raise "#{name} failed: #{out}" unless status.success?
     end
 
+    # Throws the dumps away.
+    def clear = FileUtils.rm_rf(@dir)
+
     def fresh?
       made = [@source, File.join(__dir__, "harness.rb")].map { |file| File.mtime(file) }.max
       File.exist?(truth_file) && File.mtime(truth_file) > made
@@ -49,8 +57,11 @@ module Leaks
 
     def leaky? = !name.start_with?("none_")
     def dumps = %w[a b c].map { |dump| File.join(@dir, "#{dump}.json") }
-    def leaks = truth.fetch("leaks").map { |leak| Leak.new(leak) }
+    def leaks = truth.fetch("leaks").map { |leak| Leak.new(leak, named: named?) }
     def at_most = truth["at_most"]
+
+    # Whether its dumps name constants and variables.
+    def named? = truth["named"]
 
     # How many requests came between two dumps.
     def requests = truth.fetch("requests")
@@ -83,8 +94,10 @@ module Leaks
   class Leak
     attr_reader :holders, :classes, :lines
 
-    def initialize(truth)
+    # named: whether the dumps name constants and variables; others tell the class or module that has them, or the root.
+    def initialize(truth, named: false)
       @holders, @classes, @lines = %w[holder leaked line].map { |key| truth.fetch("#{key}_any") { [truth.fetch(key)] } }
+      @holders = @holders.map { |holder| unnamed(holder) }.uniq unless named
     end
 
     # What a suspect (as JSON has it) says wrongly: :holder, :class, :location.
@@ -95,16 +108,18 @@ module Leaks
 
     def match?(suspect) = errors(suspect).empty?
 
-    # "constant App::STORE" names App; "Journal::Entry", another class, does not name Journal.
-    def holder?(text)
-      holders.any? { |holder| text.to_s.match?(/(?<![\w:])#{Regexp.escape(holder)}(?!\w|::[A-Z]\w*[a-z])/) }
-    end
+    def holder?(text) = holders.include?(text)
 
     # "#<Class" stands for every class without a name.
     def class?(text) = classes.any? { |name| text == name || (name == "#<Class" && text.to_s.start_with?("#{name}:")) }
 
     # A file without a line stands for all its lines.
     def location?(text) = lines.any? { |line| text.to_s.match?(%r{(\A|/)#{Regexp.escape(line)}(:\d+)?\z}) }
+
+    private
+
+    # `Audit::EVENTS` and `Audit@events` are Audit's.
+    def unnamed(holder) = holder.start_with?("$") ? "root global_tbl" : holder.sub(/(?:::[A-Z][A-Z0-9_]*|@@?\w+)\z/, "")
   end
 
   # The command line.
@@ -192,6 +207,9 @@ module Leaks
 
     attr_reader :program, :unanswered
 
+    # Whether a suspicion is more than a program without a leak allows.
+    def self.above?(confidence, at_most) = CONFIDENCES.index(confidence) > CONFIDENCES.index(at_most)
+
     # Asks; `unanswered` is the reason where that is not possible.
     def initialize(program, command)
       @program = program
@@ -252,10 +270,7 @@ module Leaks
     def found = @leaks.filter_map { |leak| @three.find { |suspect| leak.match?(suspect) } }
 
     # The suspects of a program without a leak that are more than it allows.
-    def above
-      at_most = CONFIDENCES.index(@program.at_most)
-      @three.select { |suspect| CONFIDENCES.index(suspect.fetch("confidence")) > at_most }
-    end
+    def above = @three.select { |suspect| Verdict.above?(suspect.fetch("confidence"), @program.at_most) }
 
     def healthy
       return three_dumps.join("; ") if above.any?

@@ -3,23 +3,34 @@
 require_relative "corpus"
 
 RSpec.describe Leaks::Leak do
-  subject(:leak) do
-    described_class.new("holder_any" => %w[Journal end_proc], "leaked_any" => ["Entry", "#<Class"],
-                        "line_any" => ["journal.rb:4", "gem/core.rb"])
+  subject(:leak) { described_class.new(truth) }
+
+  let(:truth) do
+    { "holder_any" => ["Journal::BOOK", "Journal@entries", "$journal", "root end_proc"], "leaked_any" => ["Entry", "#<Class"],
+      "line_any" => ["journal.rb:4", "gem/core.rb"] }
   end
 
   def errors(holder: "Journal", class: "Entry", location: "journal.rb:4")
     leak.errors("holder" => holder, "class" => binding.local_variable_get(:class), "location" => location)
   end
 
-  it "takes a holder by its name within a text, with a constant of it" do
-    ["Journal", "class Journal", "Journal @entries", "constant Journal::BOOK", "root end_proc"].each do |text|
-      expect(errors(holder: text)).to eq []
-    end
+  it "takes a holder by its whole name where the dumps name constants and variables" do
+    named = described_class.new(truth, named: true)
+    expect(["Journal::BOOK", "Journal@entries", "$journal", "root end_proc"]).to all(satisfy { |text| named.holder?(text) })
+    others = ["Journal", "Journal::BOOKS", "Journal@", "My::Journal::BOOK", "journal", "", nil]
+    expect(others.select { |text| named.holder?(text) }).to be_empty
   end
 
-  it "refuses a holder of another name" do
-    ["Journals", "MyJournal", "Journal::Entry", "Old::Journal", "", nil].each { |text| expect(errors(holder: text)).to eq [:holder] }
+  it "takes a holder by the class, module or root alone where they do not" do
+    ["Journal", "root global_tbl", "root end_proc"].each { |text| expect(errors(holder: text)).to eq [] }
+    others = ["Journals", "MyJournal", "Journal::Entry", "Journal::BOOK", "$journal", "", nil]
+    expect(others.map { |text| errors(holder: text) }).to all(eq([:holder]))
+  end
+
+  it "takes no class for a constant" do
+    ledger = described_class.new({ "holder" => "Shop::Billing::Ledger", "leaked" => "Posting", "line" => "a.rb:1" })
+    expect(ledger.holder?("Shop::Billing::Ledger")).to be true
+    expect(ledger.holder?("Shop::Billing")).to be false
   end
 
   it "takes a class by its whole name, nameless ones by their beginning" do
@@ -40,7 +51,9 @@ RSpec.describe Leaks::Verdict do
   let(:heavy) { { "holder" => "Outbox", "class" => "Mail", "location" => "a.rb:1" } }
   let(:light) { { "holder" => "Metrics", "class" => "Sample", "location" => "a.rb:2" } }
   let(:other) { { "holder" => "Boot", "class" => "Word", "location" => "b.rb:1", "confidence" => "low" } }
-  let(:truths) { [heavy, light].map { |it| Leaks::Leak.new("holder" => it["holder"], "leaked" => it["class"], "line" => it["location"]) } }
+  let(:truths) do
+    [heavy, light].map { |one| Leaks::Leak.new({ "holder" => one["holder"], "leaked" => one["class"], "line" => one["location"] }) }
+  end
 
   def verdict(three:, one: [], leaks: truths, at_most: nil)
     program = instance_double(Leaks::Program, name: "x", missing: nil, leaks:, at_most:, dumps: %w[a b c])

@@ -7,6 +7,8 @@ RSpec.describe "heap_inspector suspects" do
   programs = Leaks::Program.all(File.join(Leaks::ROOT, "tmp/leaks"))
   command = Leaks::Command.new
   verdicts = Hash.new { |all, program| all[program] = Leaks::Verdict.new(program, command) }
+  # The same by our own tracer and dumper, which name constants and variables.
+  named = Leaks::Program.named.to_h { |program| [program.name, program] }
 
   # The same leaks in other processes, and without the values of strings.
   again = { "untraced" => { "LEAKS_TRACER" => "none" }, "compacted between" => { "LEAKS_TRACER" => "none", "LEAKS_COMPACT" => "1" } }
@@ -16,11 +18,13 @@ RSpec.describe "heap_inspector suspects" do
 
   before(:all) do
     Leaks::Program.run(programs + others.values_at(*again.keys).flatten)
+    Leaks::Program.run(named.values) unless Helpers.tracer_missing
     Leaks::Program.run(others["redacted"]) unless command.missing
   end
 
   after(:all) do
-    RSpec.configuration.reporter.message("\n#{Leaks::Table.of(verdicts.values)}\n") unless verdicts.empty?
+    told = verdicts.slice(*named.values).values
+    RSpec.configuration.reporter.message("\n#{Leaks::Table.of(told)}\n") if told.any?
   end
 
   programs.each do |program|
@@ -28,6 +32,14 @@ RSpec.describe "heap_inspector suspects" do
       it "is answered rightly from three dumps" do
         lacking verdicts[program].unanswered if verdicts[program].unanswered
         expect(verdicts[program].three_dumps).to be_empty
+      end
+
+      it "is answered rightly from dumps of our own, the holder by its constant or variable" do
+        lacking Helpers.tracer_missing if Helpers.tracer_missing
+        verdict = verdicts[named.fetch(program.name)]
+        lacking verdict.unanswered if verdict.unanswered
+        expect(verdict.program).to be_named
+        expect(verdict.three_dumps + verdict.one_dump).to be_empty
       end
 
       next unless program.leaky?

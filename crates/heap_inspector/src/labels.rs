@@ -288,9 +288,12 @@ impl<'a> Labels<'a> {
         let mut iseqs: Vec<NodeId> = ids.iter().filter_map(|id| code::iseq_of(self.heap, *id)).collect();
         iseqs.sort_unstable();
         iseqs.dedup();
+        let files: Vec<(NodeId, usize)> = edges.iter().filter_map(|(from, to)| self.file_place(*from, *to)).collect();
+        let of_files = files.iter().filter_map(|(from, place)| self.target(*from, *place));
         let of_code: HashSet<NodeId> = iseqs
             .into_iter()
             .flat_map(|iseq| code::texts(self.heap, iseq))
+            .chain(of_files)
             .filter(|id| !self.code_texts.contains_key(id))
             .collect();
         let asked: HashSet<NodeId> = wanted.iter().copied().collect();
@@ -298,7 +301,8 @@ impl<'a> Labels<'a> {
         let mut named = std::mem::take(&mut self.named);
         if self.heap.has_edge_names() {
             let of_edges = edges.iter().filter_map(|(from, to)| Some((*from, self.place(*from, *to)?)));
-            named.want(self.heap, places.into_iter().chain(of_edges).chain(ids.iter().map(|id| (*id, named::BLOCK))));
+            let of_blocks = ids.iter().map(|id| (*id, named::BLOCK));
+            named.want(self.heap, places.into_iter().chain(of_edges).chain(files).chain(of_blocks));
             wanted.extend(named.wanted());
         }
         let (mut texts, mut code_texts) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.code_texts));
@@ -315,6 +319,25 @@ impl<'a> Labels<'a> {
         });
         (self.texts, self.code_texts, self.named) = (texts, code_texts, named);
         read
+    }
+
+    /// Where a class or module may refer to the file in which its constant was set that holds an object: next to it.
+    fn file_place(&self, from: NodeId, to: NodeId) -> Option<(NodeId, usize)> {
+        if !self.heap.has_edge_names() || !matches!(self.heap.ty(from), Type::Class | Type::Module) {
+            return None;
+        }
+        let place = self.place(from, to)? + 1;
+        let file = self.target(from, place)?;
+        (self.heap.ty(file) == Type::String).then_some((from, place))
+    }
+
+    /// File and line at which the constant of a class or module was set that holds an object, where the dump tells and it was read.
+    pub(crate) fn constant_location(&self, from: NodeId, to: NodeId) -> Option<String> {
+        let (_, place) = self.file_place(from, to)?;
+        let Some(Edge::Constant(held)) = self.named.edge(from, place - 1) else { return None };
+        let (_, line) = self.named.set(from, place).filter(|(constant, _)| constant == held)?;
+        let file = self.code_texts.get(&self.target(from, place)?)?;
+        Some(format!("{}:{line}", file.shown))
     }
 
     /// Reads the names of the first references of some objects, where the dump has such.

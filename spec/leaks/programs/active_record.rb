@@ -23,6 +23,6 @@ def answer(id)
   Cleanup.later { order.touch } # LEAK: what the block captures
 end
 
-leak(holder: %w[Cleanup Cleanup::TASKS], leaked: %w[Order Proc], elsewhere: "active_record/persistence.rb", requests: 100) do
+leak(holder: "Cleanup::TASKS", leaked: %w[Order Proc], elsewhere: "active_record/persistence.rb", requests: 100, long: 3000) do
   answer(first.id)
 end

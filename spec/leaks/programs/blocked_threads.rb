@@ -14,6 +14,6 @@ class Push
   end
 end
 
-leak(holder: %w[Thread Ractor vm], leaked: %w[Thread Push], requests: 30) do |n|
+leak(holder: ["root vm", "Ractor"], leaked: %w[Thread Push], requests: 30, long: 3000) do |n|
   Push.new(n).send_later # LEAK: what the thread keeps
 end

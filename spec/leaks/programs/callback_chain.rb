@@ -12,4 +12,4 @@ class Filters
   end
 end
 
-leak(holder: "Filters", leaked: ["Proc", "(IMEMO ifunc)", "(IMEMO env)"]) { |n| Filters.add(n) }
+leak(holder: "Filters@chain", leaked: ["Proc", "(IMEMO ifunc)", "(IMEMO env)"]) { |n| Filters.add(n) }

@@ -14,4 +14,4 @@ class PriceService
   def self.lookup(sku) = (@cache ||= {})["quote-#{sku}"] ||= Quote.new(sku) # LEAK
 end
 
-leak(holder: "PriceService", leaked: "Quote") { |n| PriceService.lookup(n) }
+leak(holder: "PriceService@cache", leaked: "Quote") { |n| PriceService.lookup(n) }

@@ -19,6 +19,6 @@ class Hooks
   def self.on_done(&block) = @@blocks.push(block) # LEAK: the proc of the block
 end
 
-leak(holder: "Hooks", leaked: %w[Request Proc]) do |n|
+leak(holder: "Hooks@@blocks", leaked: %w[Request Proc]) do |n|
   Request.new(n).process # LEAK
 end

@@ -12,4 +12,4 @@ module Audit
   end
 end
 
-leak(holder: "Audit", leaked: "Audit::Event") { |n| Audit.record(n, :login) }
+leak(holder: "Audit::EVENTS", leaked: "Audit::Event") { |n| Audit.record(n, :login) }

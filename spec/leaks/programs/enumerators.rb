@@ -18,4 +18,4 @@ class Cursors
   ALL = new
 end
 
-leak(holder: %w[Cursors Cursors::ALL], leaked: %w[Enumerator Fiber], requests: 100) { |n| Cursors::ALL.first_row("query #{n}") }
+leak(holder: "Cursors", leaked: %w[Enumerator Fiber], requests: 100, long: 2500) { |n| Cursors::ALL.first_row("query #{n}") }

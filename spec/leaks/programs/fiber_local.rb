@@ -20,7 +20,7 @@ worker = Thread.new do
 end
 worker.name = "web worker 1"
 
-leak(holder: ["Thread", "web worker 1", "breadcrumbs"], leaked: "Breadcrumb") do |n|
+leak(holder: "Thread", leaked: "Breadcrumb") do |n|
   jobs << n
   done.pop
 end

@@ -16,4 +16,4 @@ class Store
 end
 
 600.times { |n| Store.put(-n) }
-leak(holder: "Store", leaked: "Store::Entry") { |n| Store.put(n) }
+leak(holder: "Store::BY_USER", leaked: "Store::Entry") { |n| Store.put(n) }

@@ -9,4 +9,4 @@ class Feed
   def self.push(number) = @items = [*@items, Item.new(number, "item number #{number}")].freeze # LEAK
 end
 
-leak(holder: "Feed", leaked: "Feed::Item") { |n| Feed.push(n) }
+leak(holder: "Feed@items", leaked: "Feed::Item") { |n| Feed.push(n) }

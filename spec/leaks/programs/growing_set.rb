@@ -16,6 +16,6 @@ class Visitors
   TODAY = new
 end
 
-leak(holder: %w[Visitors Visitors::TODAY Set], leaked: "Visitor") do |n|
+leak(holder: "Visitors", leaked: "Visitor") do |n|
   Visitors::TODAY.new?(Visitor.new("cookie #{n}", :en)) # LEAK
 end

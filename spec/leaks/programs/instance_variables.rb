@@ -19,4 +19,4 @@ class Context
   CURRENT = new
 end
 
-leak(holder: %w[Context Context::CURRENT], leaked: "Profile") { |n| Context::CURRENT.profile(n) }
+leak(holder: "Context", leaked: "Profile") { |n| Context::CURRENT.profile(n) }

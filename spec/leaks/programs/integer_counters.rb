@@ -8,4 +8,4 @@ class Visits
   def self.count(user) = BY_USER[user] += 1
 end
 
-leak(holder: "Visits", leaked: "Hash", requests: 3000) { |n| 3.times { |i| Visits.count((n * 10) + i) } }
+leak(holder: "Visits::BY_USER", leaked: "Hash", requests: 3000) { |n| 3.times { |i| Visits.count((n * 10) + i) } }

@@ -16,4 +16,4 @@ class Undo
   end
 end
 
-leak(holder: "Undo", leaked: "Undo::Step") { |n| Undo.push("set the title of page #{n} from draft to final") }
+leak(holder: "Undo@top", leaked: "Undo::Step") { |n| Undo.push("set the title of page #{n} from draft to final") }

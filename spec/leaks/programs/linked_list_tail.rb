@@ -17,4 +17,4 @@ class Journal
   BOOK = new
 end
 
-leak(holder: %w[Journal Journal::BOOK], leaked: "Journal::Entry") { |n| Journal::BOOK.write("entry #{n} that nobody reads") }
+leak(holder: "Journal", leaked: "Journal::Entry") { |n| Journal::BOOK.write("entry #{n} that nobody reads") }

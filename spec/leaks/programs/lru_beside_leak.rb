@@ -27,7 +27,7 @@ class Visits
   def self.track(page) = @log << Visit.new(page, "https://example.com/from/#{page}") # LEAK
 end
 
-leak(holder: "Visits", leaked: "Visit") do |n|
+leak(holder: "Visits@log", leaked: "Visit") do |n|
   PageCache.fetch(n)
   Visits.track(n)
 end

@@ -16,7 +16,7 @@ class Shutdown
   def self.register(callback) = (@callbacks ||= []) << callback
 end
 
-leak(holder: "Shutdown", leaked: %w[Checkout Method]) do |n|
+leak(holder: "Shutdown@callbacks", leaked: %w[Checkout Method]) do |n|
   checkout = Checkout.new(n) # LEAK
   Shutdown.register(checkout.method(:finish)) # LEAK: the method object
 end

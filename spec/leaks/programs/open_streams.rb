@@ -23,8 +23,9 @@ class Fragments
   end
 end
 
+Process.setrlimit(:NOFILE, Process.getrlimit(:NOFILE).last)
 300.times { |n| Fragments.fetch("early #{n}") }
-leak(holder: "Streams", leaked: "IO", requests: 60) do |n|
+leak(holder: "Streams::OPEN", leaked: "IO", requests: 60, long: 4000) do |n|
   Streams.open(n)
   Fragments.fetch(n)
 end

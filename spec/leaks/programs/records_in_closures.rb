@@ -24,4 +24,4 @@ class Order < Record
   end
 end
 
-leak(holder: "Record", leaked: %w[Order Proc]) { |n| Order.place(n) }
+leak(holder: "Record@hooks", leaked: %w[Order Proc]) { |n| Order.place(n) }

@@ -11,4 +11,4 @@ class RateLimiter
   end
 end
 
-leak(holder: %w[RateLimiter RateLimiter::HITS], leaked: "String") { |n| RateLimiter.hit("10.0.#{n / 256}.#{n % 256}") }
+leak(holder: "RateLimiter::HITS", leaked: "String") { |n| RateLimiter.hit("10.0.#{n / 256}.#{n % 256}") }

@@ -27,4 +27,4 @@ module Uploads
   end
 end
 
-leak(holder: "Uploads", leaked: %w[Fiber Upload], requests: 100) { |n| Uploads.start(n) }
+leak(holder: "Uploads::WAITING", leaked: %w[Fiber Upload], requests: 100, long: 2500) { |n| Uploads.start(n) }

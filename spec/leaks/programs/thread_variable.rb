@@ -12,4 +12,4 @@ class Notices
   end
 end
 
-leak(holder: %w[Thread notices], leaked: "Notice") { |n| Notices.add("saved order #{n}") }
+leak(holder: "Thread", leaked: "Notice") { |n| Notices.add("saved order #{n}") }

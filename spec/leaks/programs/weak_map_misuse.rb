@@ -20,4 +20,4 @@ class Thumbnails
   end
 end
 
-leak(holder: "Thumbnails", leaked: "Image") { |n| Thumbnails.of("image-#{n}.png") }
+leak(holder: "Thumbnails@recent", leaked: "Image") { |n| Thumbnails.of("image-#{n}.png") }

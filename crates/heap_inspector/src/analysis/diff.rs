@@ -143,6 +143,11 @@ impl<'a> Diff<'a> {
         self.dumps().iter().any(|dump| matching::is_sampled(dump.heap))
     }
 
+    /// Whether every allocation was traced in all of the dumps, so that of each object it is known whether it is another's successor.
+    pub(super) fn is_traced(&self) -> bool {
+        !self.is_sampled() && self.dumps.iter().all(|dump| dump.heap.newest_generation() > 0)
+    }
+
     /// Whether so many objects lie elsewhere than in an earlier dump that what is new is not sure.
     pub(super) fn has_unmatched(&self) -> bool {
         let few = WARNED * self.heap().object_count() as f64;

@@ -12,6 +12,8 @@ pub(super) const BLOCK: usize = usize::MAX;
 const KEPT: usize = 1 << 20;
 /// Bytes of a name that are shown.
 const SHOWN: usize = 200;
+/// What it is to a class where it is not told of which constant.
+const FILE_OF_CONSTANT: &str = "file of a constant";
 /// Words that a name in parentheses may be.
 const WORDS: [&str; 17] = [
     "attached object",
@@ -20,7 +22,7 @@ const WORDS: [&str; 17] = [
     "code",
     "default",
     "fiber",
-    "file of a constant",
+    FILE_OF_CONSTANT,
     "hidden constant",
     "hidden variable",
     "local variables",
@@ -39,6 +41,8 @@ pub(super) struct Named {
     edges: HashMap<(NodeId, u32), Edge>,
     blocks: HashMap<NodeId, String>,
     waiting: HashMap<NodeId, String>,
+    /// By the reference to the file in which a constant was set: the constant, and the line.
+    set: HashMap<(NodeId, u32), (String, u32)>,
     /// By holder the places of references whose names are wanted, and [`BLOCK`].
     wanted: HashMap<NodeId, Vec<usize>>,
     /// Holders that were read, with the places that were asked for.
@@ -78,8 +82,13 @@ impl Named {
             let Some(wanted) = places.peek() else { break };
             if *wanted == place {
                 places.next();
-                if let Some(edge) = name.and_then(|name| edge(heap.ty(id), &shown(name), hides_texts)) {
-                    self.edges.insert((id, place as u32), edge);
+                let Some(name) = name.map(shown) else { continue };
+                let at = (id, place as u32);
+                if let Some((constant, line)) = set(heap.ty(id), &name) {
+                    self.set.insert(at, (constant.to_owned(), line));
+                }
+                if let Some(edge) = edge(heap.ty(id), &name, hides_texts) {
+                    self.edges.insert(at, edge);
                 }
             }
         }
@@ -87,6 +96,12 @@ impl Named {
 
     pub(super) fn edge(&self, from: NodeId, place: usize) -> Option<&Edge> {
         self.edges.get(&(from, u32::try_from(place).ok()?))
+    }
+
+    /// Of which constant the reference is to the file in which it was set, and the line.
+    pub(super) fn set(&self, from: NodeId, place: usize) -> Option<(&str, u32)> {
+        let (constant, line) = self.set.get(&(from, u32::try_from(place).ok()?))?;
+        Some((constant, *line))
     }
 
     /// File and line of a closure's code.
@@ -116,6 +131,13 @@ pub(super) fn shown(text: Text<'_>) -> String {
     format!("{text}{}", if is_cut { "…" } else { "" })
 }
 
+/// A constant and the line at which it was set: `(file of EVENTS, line 7)`.
+fn set(ty: Type, name: &str) -> Option<(&str, u32)> {
+    let told = name.strip_prefix("(file of ")?.strip_suffix(')')?;
+    let (constant, line) = told.rsplit_once(", line ")?;
+    matches!(ty, Type::Class | Type::Module).then_some((constant, line.parse().ok()?))
+}
+
 /// What a name says; none where it says nothing that an object of this type can mean. Of a key that is a text no more than that there is
 /// one, where texts are hidden.
 pub(super) fn edge(ty: Type, name: &str, hides_texts: bool) -> Option<Edge> {
@@ -131,6 +153,7 @@ pub(super) fn edge(ty: Type, name: &str, hides_texts: bool) -> Option<Edge> {
             None => Edge::Entry(name.to_owned()),
         }),
         '[' if ty == Type::Array => name[1..].strip_suffix(']')?.parse().ok().map(Edge::Element),
+        '(' if set(ty, name).is_some() => Some(Edge::Other(FILE_OF_CONSTANT)),
         '(' => match name.strip_prefix('(')?.strip_suffix(')')? {
             "key" => Some(Edge::Key),
             "value" => Some(Edge::Value(None)),

@@ -41,6 +41,8 @@ pub(super) struct Names {
     /// Words of ours, by where they stand in the program: there are a few.
     words: Vec<(&'static str, Name)>,
     of_entries: Option<[Name; 3]>,
+    /// By constant and line what the file is called in which it was set.
+    set: HashMap<(Name, c_int), Name>,
     /// By key of a Hash what stands under it is called.
     by_key: HashMap<VALUE, Name>,
     /// Of elements.
@@ -149,6 +151,19 @@ impl Names {
         }
         let name = self.intern(word.as_bytes());
         self.words.push((word, name));
+        name
+    }
+
+    /// What the file is called in which a constant of that name was set at a line.
+    fn set(&mut self, constant: Name, line: c_int) -> Name {
+        if let Some(name) = self.set.get(&(constant, line)) {
+            return *name;
+        }
+        let mut json = b"(file of ".to_vec();
+        json.extend_from_slice(self.get(constant));
+        json.extend_from_slice(format!(", line {line})").as_bytes());
+        let name = self.intern(&json);
+        self.set.insert((constant, line), name);
         name
     }
 
@@ -391,15 +406,19 @@ impl Names {
             names: rb_sys::st_data_t,
         ) -> c_int {
             let names = unsafe { &mut *(names as *mut Names) };
-            // SAFETY: `rb_const_entry_t` of constant.h: 8 bytes, value, file. The value of an autoload is none, and is not asked for.
+            // SAFETY: `rb_const_entry_t` of constant.h: 4 bytes, line, value, file. The value of an autoload is none, and is not asked for.
             unsafe {
-                let name = match names.id(id as ID) {
-                    0 => names.word("(hidden constant)"),
-                    name => name,
-                };
-                names.pair(word(entry as VALUE, 8) as VALUE, name);
-                let file = names.word("(file of a constant)");
-                names.pair(word(entry as VALUE, 16) as VALUE, file);
+                let name = names.id(id as ID);
+                let (value, file) = (word(entry as VALUE, 8) as VALUE, word(entry as VALUE, 16) as VALUE);
+                let held = if name == 0 { names.word("(hidden constant)") } else { name };
+                names.pair(value, held);
+                if !is_special(file) {
+                    let set = match name {
+                        0 => names.word("(file of a constant)"),
+                        name => names.set(name, *((entry as usize + 4) as *const c_int)),
+                    };
+                    names.pair(file, set);
+                }
             }
             0
         }

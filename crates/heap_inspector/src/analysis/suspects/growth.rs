@@ -91,8 +91,7 @@ impl<'a> Course<'a> {
         let mut caps = Vec::new();
         caps.extend(diff.doubtful().map(|why| (Confidence::Low, why)));
         caps.extend(starting(diff, tree).map(|why| (Confidence::Medium, why)));
-        let is_traced = diff.dumps().iter().all(|dump| dump.heap.newest_generation() > 0) && !diff.is_sampled();
-        let unseen = if is_traced { 1 } else { 2 };
+        let unseen = if diff.is_traced() { 1 } else { 2 };
         let work = diff.work();
         Course { diff, tree, earlier, classes, floor, work, caps, has_unmatched: diff.has_unmatched(), unseen }
     }

@@ -173,6 +173,13 @@ pub(super) fn name(
         let is_of_app =
             |end: &&(NodeId, Vec<NodeId>)| origins.of_object(labels, end.0) == Origin::App && !end.1.is_empty();
         let on = found.ends.iter().find(is_of_app).or(found.ends.last()).map_or(&[][..], |(_, on)| on);
+        let holder = match id.filter(|id| holder_id == Some(*id) && is_module(heap, *id)).zip(on.first()) {
+            // What one of its variables holds is most of it.
+            Some((id, next)) if tree.retained(*next) >= accumulation.total() / 2 => {
+                holder + &variable(labels, id, Some(next))
+            }
+            _ => holder,
+        };
         let chain: Vec<NodeId> = path.iter().chain(on).copied().collect();
         let (sample, class, count, mostly) = match &found.pile {
             Some(pile) if pile.class == class => (sample, class, count.max(pile.count), None),
@@ -381,13 +388,32 @@ impl Line {
             }
             (own, Some(app)) => line(own, Some(app), None),
             (own, None) => {
-                let app = place_location(labels, path, holder);
-                let why = "no line of the app allocated what came; the one told made what takes it in";
-                let why = app.is_some().then_some(why);
-                line(own, app, why)
+                if let Some(app) = place_location(labels, path, holder) {
+                    let why = "no line of the app allocated what came; the one told made what takes it in";
+                    return line(own, Some(app), Some(why));
+                }
+                let set = constant_location(labels, path);
+                match (own, set) {
+                    // It grows itself, and what a constant is set to is mostly made there.
+                    (KeyValue::Absent(Absent::Untraced), Some(set)) if path.last() == Some(&sample) => {
+                        let why = "its own line is not known; the one told sets the constant that holds it";
+                        line(KeyValue::Text(set), None, Some(why))
+                    }
+                    (own, set) => {
+                        let why = "no line is known of what came; the one told sets the constant that holds it";
+                        let why = set.is_some().then_some(why);
+                        line(own, set, why)
+                    }
+                }
             }
         }
     }
+}
+
+/// The line of the app that set the nearest constant on a path.
+fn constant_location(labels: &Labels<'_>, path: &[NodeId]) -> Option<String> {
+    let set = path.windows(2).rev().find_map(|pair| labels.constant_location(pair[0], pair[1]))?;
+    (origins::of_file(labels.heap().names().app(), &set) == Some(Origin::App)).then_some(set)
 }
 
 /// The line of the app in the stacks of most objects of the sample's class, or of any where these have none, and the innermost line of
@@ -537,6 +563,10 @@ fn inner(heap: &Heap, tree: &Tree, children: &Children, labels: &Labels<'_>, sam
     }
     // Itself first, so that an object of the app stays the end.
     found.into_iter().map(|(_, id)| id).collect()
+}
+
+fn is_module(heap: &Heap, id: NodeId) -> bool {
+    matches!(heap.ty(id), Type::Class | Type::Module)
 }
 
 /// So many of them are told apart.

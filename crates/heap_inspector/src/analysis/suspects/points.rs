@@ -182,6 +182,8 @@ pub(in crate::analysis) fn accumulations(
     let steps = diff.step_count();
     let known = known_classes(diff);
     let is_old = |id: NodeId| diff.step(id).is_none() || known.contains(&id);
+    // What was moved looks new in a later step than it came in, and so does what is in it.
+    let is_sure = diff.is_traced() || diff.has_unmatched();
     let mut anchors = Anchors::new(heap, tree, shortest_paths, is_old)?;
     let mut accumulations: HashMap<AccumulationPoint, Accumulation> = HashMap::new();
     for id in heap.nodes() {
@@ -190,7 +192,7 @@ pub(in crate::analysis) fn accumulations(
         if properties.tracer || !tree.is_reachable(id) || !counts(id) {
             continue;
         }
-        match diff.step(id) {
+        match diff.step(id).map(|step| if is_sure { step } else { step.max(step_of_owner(diff, tree, id)) }) {
             Some(step) => {
                 let Some((anchor, is_alone)) = anchors.of(id) else { continue };
                 map(&mut accumulations, 1)?;
@@ -238,6 +240,30 @@ pub(in crate::analysis) fn accumulations(
     accumulations.values_mut().for_each(Accumulation::fold_untraced);
     Ok(accumulations)
 }
+
+/// The step in which an object of a class came that is made of this one, a string, list or table; 0 where there is none.
+///
+/// Where births are not known, an object counts as kept that lies where another of its class lay. Strings, lists and tables do often, by
+/// chance; objects of the app's classes seldom. So what such an object alone holds is no older than it.
+fn step_of_owner(diff: &Diff<'_>, tree: &Tree, id: NodeId) -> usize {
+    let heap = diff.heap();
+    let is_value = |id: NodeId| {
+        matches!(
+            heap.ty(id),
+            Type::String | Type::Array | Type::Hash | Type::Float | Type::Bignum | Type::Rational | Type::Complex
+        )
+    };
+    if !is_value(id) || heap.generation(id) > 0 {
+        return 0;
+    }
+    let mut above = std::iter::successors(tree.above(id), |id| tree.above(*id)).take(OWNERS);
+    let owner = above.find(|id| !is_value(*id) || diff.step(*id).is_none());
+    let owner = owner.filter(|id| matches!(heap.ty(*id), Type::Object | Type::Struct));
+    owner.and_then(|id| diff.step(id)).unwrap_or(0)
+}
+
+/// So far above an object is looked for the one that is made of it.
+const OWNERS: usize = 12;
 
 /// The classes and modules that every dump has under their names: where objects were moved, they are old wherever they lie.
 fn known_classes(diff: &Diff<'_>) -> HashSet<NodeId> {

@@ -902,3 +902,75 @@ fn what_else_holds_what_piles_up_is_named() {
         "30 of them are also held by Other (Other constant or variable → Item), and would stay"
     );
 }
+
+/// An array of items, each with a string of its own; items and strings lie in slots from these on.
+fn items_of_strings(items: std::ops::Range<u64>, strings: std::ops::Range<u64>) -> String {
+    let mut lines = classes();
+    let text = |number: u64| 0x80_0000 + number * 40;
+    writeln!(
+        lines,
+        "{{\"address\":\"0x{HELD:x}\", \"type\":\"ARRAY\", \"class\":\"0x{:x}\", \"references\":[{}], \"memsize\":{}}}",
+        class("Array"),
+        references(items.clone().map(item)),
+        40 + (items.end - items.start) * 8
+    )
+    .unwrap();
+    for (at, string) in items.zip(strings) {
+        lines += &untraced(&allocated(item(at), "Item", &references(std::iter::once(text(string))), 1));
+        writeln!(
+            lines,
+            "{{\"address\":\"0x{:x}\", \"type\":\"STRING\", \"class\":\"0x{:x}\", \"bytesize\":200, \"memsize\":240}}",
+            text(string),
+            class("String")
+        )
+        .unwrap();
+    }
+    lines
+}
+
+#[test]
+fn what_lies_where_other_strings_lay_is_as_new_as_what_it_is_part_of() {
+    // All is given back between the dumps, and the strings lie where others lay.
+    let tide = suspects(&[
+        items_of_strings(0..50, 0..50),
+        items_of_strings(100..200, 0..100),
+        items_of_strings(300..450, 0..150),
+    ]);
+    assert!(tide.is_empty(), "{tide:?}");
+    let found =
+        suspects(&[items_of_strings(0..50, 0..50), items_of_strings(0..100, 0..100), items_of_strings(0..150, 0..150)]);
+    let [suspect] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((suspect.class.as_str(), suspect.count, suspect.confidence), ("Item", 100, Confidence::High));
+}
+
+#[test]
+fn what_grows_in_a_constant_is_told_by_the_line_that_sets_it() {
+    let dump = |bytes: u64, file: &str| {
+        let site = ", \"file\":\"/app/log.rb\", \"line\":3, \"method\":\"log\", \"generation\":1";
+        let app = format!("\"references\":[\"0x{HELD:x}\"]");
+        let set = format!("\"references\":[\"0x{HELD:x}\", \"0x3000\"], \"names\":[\"BOOK\", \"{file}\"]");
+        let native = "{\"type\":\"ROOT\", \"root\":\"heap_inspector\", \"value\":\"{\\\"version\\\":2,\\\"dumper\\\":\\\"native\\\"}\", \
+                      \"references\":[]}\n";
+        let path = format!(
+            "{{\"address\":\"0x3000\", \"type\":\"STRING\", \"class\":\"0x{:x}\", \"bytesize\":12, \"value\":\"/app/book.rb\", \
+             \"memsize\":40}}\n",
+            class("String")
+        );
+        format!("{native}{}{path}", string(bytes).replace(&app, &set).replace(site, ""))
+    };
+    let told = |file: &str| {
+        let found = suspects(&[10_000, 30_000, 50_000].map(|bytes| {
+            let lines = dump(bytes, file);
+            assert!(lines.contains("BOOK"), "{lines}");
+            lines
+        }));
+        let [suspect] = &found[..] else { panic!("{found:?}") };
+        (suspect.holder.clone(), suspect.location.clone())
+    };
+    assert_eq!(told("(file of BOOK, line 7)"), ("App::BOOK".to_owned(), location("/app/book.rb:7")));
+    let untold = KeyValue::Absent(crate::keys::Absent::Untraced);
+    for other in ["(file of SHELF, line 7)", "(file of a constant)", "(file of BOOK, line x)", "(file of BOOK)", "FILE"]
+    {
+        assert_eq!(told(other), ("App::BOOK".to_owned(), untold.clone()), "{other}");
+    }
+}
