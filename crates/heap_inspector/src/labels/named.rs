@@ -90,9 +90,9 @@ impl Named {
                 let Some(name) = name.map(shown) else { continue };
                 let at = (id, place as u32);
                 if let Some((constant, line)) = set(heap, id, &name) {
-                    self.edges.insert(at, Edge::Other(FILE_OF_CONSTANT));
                     self.set.insert(at, (constant.to_owned(), line));
-                } else if let Some(edge) = edge(heap, id, &name) {
+                }
+                if let Some(edge) = edge(heap, id, &name) {
                     self.edges.insert(at, edge);
                 }
             }
@@ -127,12 +127,13 @@ fn shown(text: Text<'_>) -> String {
     format!("{text}{}", if is_cut { "…" } else { "" })
 }
 
-/// A constant and the line at which it was set: `(file of EVENTS, line 7)`.
+/// A constant and the line at which it was set: `(file of EVENTS, line 7)`. What C set has line 0.
 fn set<'a>(heap: &Heap, holder: NodeId, name: &'a str) -> Option<(&'a str, u32)> {
     let is_module = matches!(heap.ty(holder), Type::Class | Type::Module);
     let told = name.strip_prefix("(file of ")?.strip_suffix(')')?;
     let (constant, line) = told.rsplit_once(", line ")?;
-    is_module.then_some((constant, line.parse().ok()?))
+    let line = line.parse().ok().filter(|line| *line > 0)?;
+    is_module.then_some((constant, line))
 }
 
 /// What a name says; none where it says nothing that an object of this sort can mean.
@@ -149,6 +150,7 @@ fn edge(heap: &Heap, holder: NodeId, name: &str) -> Option<Edge> {
             None => Edge::Entry(name.to_owned()),
         }),
         '[' if ty == Type::Array => name[1..].strip_suffix(']')?.parse().ok().map(Edge::Element),
+        '(' if name.starts_with("(file of ") && is_module => Some(Edge::Other(FILE_OF_CONSTANT)),
         '(' => match name.strip_prefix('(')?.strip_suffix(')')? {
             "key" => Some(Edge::Key),
             "value" => Some(Edge::Value(None)),
