@@ -255,8 +255,8 @@ fn step_of_owner(diff: &Diff<'_>, tree: &Tree, id: NodeId) -> usize {
     if !is_value(id) || heap.generation(id) > 0 {
         return 0;
     }
-    let above = std::iter::successors(tree.above(id), |id| tree.above(*id)).take(OWNERS);
-    let owner = above.skip_while(|id| is_value(*id) && diff.step(*id).is_some()).next();
+    let mut above = std::iter::successors(tree.above(id), |id| tree.above(*id)).take(OWNERS);
+    let owner = above.find(|id| !is_value(*id) || diff.step(*id).is_none());
     let owner = owner.filter(|id| matches!(heap.ty(*id), Type::Object | Type::Struct));
     owner.and_then(|id| diff.step(id)).unwrap_or(0)
 }
