@@ -37,7 +37,9 @@ namespace :leaks do
 
       What grows in one object, as a hash of numbers or a text, has one chance in 512 to be traced, however large it gets: Ruby tells a
       tracer of the object, not of the memory that it takes later. So the line of `integer_counters` and `string_buffer` is known by their
-      constants, and that of `longer_string`, an instance variable of a class, is the one that `sampled` does not know; `full` does.
+      constants, and `longer_string`, a variable of a class whose one text each request replaces by a longer one, is the one that `sampled`
+      misses: its line always, and the leak itself in some runs, where the text lies at the address of another that was there. `full` tells
+      it.
     MARKDOWN
     fingerprints = verdicts.select { |verdict| verdict.program.leaky? }.to_h do |verdict|
       [verdict.program.name, verdict.fingerprints_by_holder]

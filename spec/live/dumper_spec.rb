@@ -142,6 +142,43 @@ RSpec.describe "The process's own dumper" do
       expect(defaults).not_to be_nil
     end
 
+    it "say where each constant was set, as Ruby does" do
+      run(<<~RUBY)
+        require "json"
+        require "set"
+        require "logger"
+        module Catalog
+          LISTENERS = []; NUMBER = 1
+
+          class Entry; end
+          private_constant :LISTENERS
+          autoload :Never, "/nowhere/never"
+        end
+        modules = ObjectSpace.each_object(Module).select { |one| one.name && !one.singleton_class? && Object.const_get(one.name).equal?(one) rescue false }
+        places = modules.flat_map do |one|
+          (one.constants(false) - one.constants(false).select { |name| one.autoload?(name, false) }).map do |name|
+            ["\#{one.name} \#{name}", one.const_source_location(name, false)]
+          end
+        end
+        File.write(#{"#{path}.places".inspect}, JSON.generate(places.to_h))
+        HeapInspector.dump(#{path.inspect})
+      RUBY
+      expected = JSON.parse(File.read("#{path}.places")).select { |_, place| place&.first }
+      lines = Helpers.lines_of(path)
+      texts = lines.select { |line| line["type"] == "STRING" }.to_h { |line| [line["address"], line["value"]] }
+      modules = lines.select { |line| %w[CLASS MODULE].include?(line["type"]) && line["name"] && line["names"] }
+      found = modules.flat_map do |line|
+        line["references"].zip(line["names"]).filter_map do |address, name|
+          constant, number = name.to_s.match(/\A\(file of (.*), line (\d+)\)\z/)&.captures
+          ["#{line["name"]} #{constant}", [texts[address], number.to_i]] if constant
+        end
+      end
+      expect(found.to_h).to include("Catalog LISTENERS" => ["-e", 6], "Catalog NUMBER" => ["-e", 6], "Catalog Entry" => ["-e", 8])
+      expect(found.to_h.slice(*expected.keys)).to eq(expected.slice(*found.map(&:first)))
+      expect(expected.keys - found.map(&:first)).to eq([])
+      expect(expected.size).to be > 200
+    end
+
     it "are what a path, an object's references and a suspect's holder are told by" do
       run(<<~RUBY)
         class Session; def initialize = @data = "x" * 100; end

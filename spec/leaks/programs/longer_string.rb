@@ -8,4 +8,4 @@ class Report
   def self.add(number) = @text += "line #{number} of the report that nobody reads – or clears\n" # LEAK
 end
 
-leak(holder: "Report@text", leaked: "String", long: 2000) { |n| Report.add(n) }
+leak(holder: "Report@text", leaked: "String") { |n| Report.add(n) }

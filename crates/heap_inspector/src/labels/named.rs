@@ -131,11 +131,15 @@ pub(super) fn shown(text: Text<'_>) -> String {
     format!("{text}{}", if is_cut { "…" } else { "" })
 }
 
-/// A constant and the line at which it was set: `(file of EVENTS, line 7)`.
+/// How the name of a reference to the file of a constant begins.
+const FILE_OF: &str = "(file of ";
+
+/// A constant and the line at which it was set: `(file of EVENTS, line 7)`. What C set has line 0.
 fn set(ty: Type, name: &str) -> Option<(&str, u32)> {
-    let told = name.strip_prefix("(file of ")?.strip_suffix(')')?;
+    let told = name.strip_prefix(FILE_OF)?.strip_suffix(')')?;
     let (constant, line) = told.rsplit_once(", line ")?;
-    matches!(ty, Type::Class | Type::Module).then_some((constant, line.parse().ok()?))
+    let line = line.parse().ok().filter(|line| *line > 0)?;
+    matches!(ty, Type::Class | Type::Module).then_some((constant, line))
 }
 
 /// What a name says; none where it says nothing that an object of this type can mean. Of a key that is a text no more than that there is
@@ -153,7 +157,7 @@ pub(super) fn edge(ty: Type, name: &str, hides_texts: bool) -> Option<Edge> {
             None => Edge::Entry(name.to_owned()),
         }),
         '[' if ty == Type::Array => name[1..].strip_suffix(']')?.parse().ok().map(Edge::Element),
-        '(' if set(ty, name).is_some() => Some(Edge::Other(FILE_OF_CONSTANT)),
+        '(' if name.starts_with(FILE_OF) && is_module => Some(Edge::Other(FILE_OF_CONSTANT)),
         '(' => match name.strip_prefix('(')?.strip_suffix(')')? {
             "key" => Some(Edge::Key),
             "value" => Some(Edge::Value(None)),

@@ -969,8 +969,14 @@ fn what_grows_in_a_constant_is_told_by_the_line_that_sets_it() {
     };
     assert_eq!(told("(file of BOOK, line 7)"), ("App::BOOK".to_owned(), location("/app/book.rb:7")));
     let untold = KeyValue::Absent(crate::keys::Absent::Untraced);
-    for other in ["(file of SHELF, line 7)", "(file of a constant)", "(file of BOOK, line x)", "(file of BOOK)", "FILE"]
-    {
+    for other in [
+        "(file of SHELF, line 7)",
+        "(file of a constant)",
+        "(file of BOOK, line x)",
+        "(file of BOOK, line 0)",
+        "(file of BOOK)",
+        "FILE",
+    ] {
         assert_eq!(told(other), ("App::BOOK".to_owned(), untold.clone()), "{other}");
     }
 }
