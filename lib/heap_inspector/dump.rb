@@ -66,6 +66,16 @@ module HeapInspector
       # @return [String, nil] why dumps are taken by `ObjectSpace.dump_all` where none was asked for; nil where they are not
       attr_accessor :unfit
 
+      # @param seconds [Numeric]
+      # @return [Float] as a dump may be given
+      # @raise [ArgumentError] where none may be given so long
+      def timeout(seconds)
+        timeout = Float(seconds)
+        raise ArgumentError, "a timeout of #{seconds} s is not valid; give it some seconds" unless TIMEOUTS.cover?(timeout)
+
+        timeout
+      end
+
       private
 
       # By two fibers that wait, two threads that never ran but have names, and the block that asks it is found where this Ruby keeps
@@ -102,9 +112,7 @@ module HeapInspector
       @gc = gc
       @compression = compression
       @redact = redact ? true : false
-      @timeout = Float(timeout)
-      raise ArgumentError, "a timeout of #{timeout} s is not valid; give it some seconds" unless TIMEOUTS.cover?(@timeout)
-
+      @timeout = Dump.timeout(timeout)
       @force = force
       @progress = progress
       @dumper = dumper&.to_sym

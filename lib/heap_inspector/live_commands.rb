@@ -293,9 +293,7 @@ module HeapInspector
         ask[:compression] = given
       end
       options.on("--timeout SECONDS", Float, "Give up after so long [default: 300]") do |given|
-        raise ArgumentError, "a timeout of #{given} s is none; give it some seconds" unless Dump::TIMEOUTS.cover?(given)
-
-        ask[:timeout] = given
+        ask[:timeout] = Dump.timeout(given)
       end
       options.on("--force", "Go on where memory or disk look too small") { ask[:force] = true }
       options.on("-f", "--format FORMAT", Dump::FORMATS.map(&:to_s), "ndjson, which other tools read, or heap:",

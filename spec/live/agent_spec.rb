@@ -275,9 +275,9 @@ RSpec.describe "the agent" do
   it "is not asked for what no process could do: the command line is wrong" do
     process = armed
     pid = process.pid.to_s
-    { %w[--timeout 0] => "a timeout of 0.0 s is none; give it some seconds",
-      %w[--timeout -1] => "a timeout of -1.0 s is none; give it some seconds",
-      %w[--timeout 86401] => "a timeout of 86401.0 s is none; give it some seconds",
+    { %w[--timeout 0] => "a timeout of 0.0 s is not valid; give it some seconds",
+      %w[--timeout -1] => "a timeout of -1.0 s is not valid; give it some seconds",
+      %w[--timeout 86401] => "a timeout of 86401.0 s is not valid; give it some seconds",
       %w[-f heap --dumper ruby] => "a heap file is what the native dumper writes; leave --dumper ruby out",
       %w[-f heap -c gzip] => "a heap file is packed in itself; leave --compression out" }.each do |words, message|
       expect(command("dump", pid, *words)).to eq ["", "heap_inspector: #{message}; see heap_inspector dump --help\n", 2]
