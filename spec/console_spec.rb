@@ -72,7 +72,7 @@ RSpec.describe "The console and the Rake tasks" do
   end
 
   it "helps with each command of the living half" do
-    { "dump" => "dump PID", "ps" => "ps", "watch" => "watch PID", "trace" => "trace PID" }.each do |verb, usage|
+    { "dump" => "dump PID", "ps" => "ps", "watch" => "watch PID", "trace" => "trace PID", "trim" => "trim PID" }.each do |verb, usage|
       out, _, status = run("#{Helpers::ROOT}/exe/heap_inspector", "help", verb)
       expect([out.lines.first, status.exitstatus]).to match([/\AUsage: heap_inspector #{usage}/, 0])
       expect(out.lines(chomp: true).map(&:length).max).to be <= 80

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "io/nonblock"
 require "pathname"
 require "socket"
 require "tempfile"

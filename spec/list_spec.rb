@@ -93,7 +93,7 @@ RSpec.describe "The list of questions" do
       puts Rake::Task.tasks.map(&:name)
       puts $LOADED_FEATURES.grep(/heap_inspector_ext|heap_inspector.heap/)
     RUBY
-    tasks = list.map { |question| "heap:#{question[:name]}" } + ["heap:dump", "heap:ps"]
+    tasks = list.map { |question| "heap:#{question[:name]}" } + %w[heap:convert heap:dump heap:fleet heap:ps heap:redact]
     expect([out.lines(chomp: true), err]).to eq([tasks.sort, ""])
   end
 end

@@ -190,7 +190,7 @@ module HeapInspector
       host = compact = false
       about = "Have a process collect its garbage and give back what malloc has free, and say\nwhat it had before and has after"
       words = parse(words, "trim PID|worker-N|all", about, 1..1) do |options|
-        options.on("--compact", "Move objects together before, where this Ruby", "can; extensions that do not know may break") do
+        options.on("--compact", "Move objects together before, where this", "Ruby can; extensions that do not know may", "break") do
           compact = true
         end
         host_option(options) { host = true }
@@ -286,8 +286,8 @@ module HeapInspector
 
     def dump_options(options, ask)
       options.on("--[no-]gc", "Collect garbage before, so that only what", "is held is dumped [default: yes]") { |given| ask[:gc] = given }
-      options.on("--redact", "Replace values of strings and floats by others", "of their length; symbols, names and keys of",
-                 "hashes that are numbers stay") { ask[:redact] = true }
+      options.on("--redact", "Replace values of strings and floats by", "others of their length; symbols, names and",
+                 "keys of hashes that are numbers stay") { ask[:redact] = true }
       compressions = Compression::ENDINGS.keys
       options.on("-c", "--compression NAME", compressions, "zstd, gzip or plain", "[default: by the file's name, else zstd]") do |given|
         ask[:compression] = given
