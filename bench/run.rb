@@ -104,7 +104,7 @@ class Bench
       Tool.new("load and dominators, 1 thread", [DOMINATORS, @dump, "1"], @rounds),
       Tool.new("load and dominators", [DOMINATORS, @dump], @rounds),
       Tool.new("serde_json and petgraph", [PLAIN, @dump], @slow_rounds),
-      *(Tool.new("harb", ["sh", "-c", 'echo quit | "$0" "$1"', HARB, @dump], @slow_rounds) if HARB),
+      *[(Tool.new("harb", ["sh", "-c", 'echo quit | "$0" "$1"', HARB, @dump], @slow_rounds) if HARB)].compact,
       Tool.new("retained, 1 thread", [OURS, "retained", @dump, "--no-index", "--threads", "1"], @rounds),
       Tool.new("suspects, 1 thread", [OURS, "suspects", @dump, "--no-index", "--threads", "1"], @rounds),
       Tool.new("retained", [OURS, "retained", @dump, "--no-index"], @rounds),
@@ -158,7 +158,7 @@ class Bench
     open = @figures.fetch("load and dominators")
     [
       faster("load and dominators", "serde_json and petgraph", 15),
-      *(faster("load and dominators, 1 thread", "harb", 10) if HARB),
+      *[(faster("load and dominators, 1 thread", "harb", 10) if HARB)].compact,
       Table.at_least("load and dominators, one thread, GB/s", @bytes / 1e9 / one.inside, 1.2),
       Table.at_most("load and dominators, peak / file", [one.peak, open.peak].max / @bytes.to_f, 0.21),
       Table.at_most("load and dominators, two threads / one", open.inside / one.inside, 0.6),
