@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require "English"
-require_relative "palette"
 
 namespace :docs do
   desc "Fail where a public Ruby method lacks a comment or a signature does not parse"
@@ -13,7 +12,7 @@ namespace :docs do
     ruby "-rrbs", "-rrbs/cli", "-e", "RBS::CLI.new(stdout: $stdout, stderr: $stderr).run(ARGV)", "--", "-I", "sig", "validate", "--silent"
   end
 
-  desc "Make docs/report.png anew, the page of the demo, with Chromium"
+  desc "Make docs/report.png anew, the page of the demo, with Chromium and pngquant"
   task :picture do
     require "tmpdir"
     Dir.mktmpdir do |folder|
@@ -24,7 +23,7 @@ namespace :docs do
       sh(*command, "report", *dumps, "-o", "report.html", chdir: folder)
       sh "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
          "--window-size=1100,860", "--virtual-time-budget=10000", "--screenshot=report.png", "file://#{folder}/report.html", chdir: folder
-      File.binwrite("docs/report.png", Palette.reduce(File.binread("#{folder}/report.png")))
+      sh "pngquant", "--force", "--output", "docs/report.png", "256", "#{folder}/report.png"
     end
   end
 end
