@@ -53,4 +53,4 @@ rows = BLOCKS.map do |name, block|
 end
 puts "#{RUBY_DESCRIPTION}, memory_profiler #{MemoryProfiler::VERSION}, medians of #{ROUNDS}", ""
 puts Table.markdown(["a block that", "CPU ms alone", "more by HeapInspector.profile", "by memory_profiler"], rows)
-puts "", Table.targets(targets), "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
+puts "", Table.targets(targets), "", Table.load_average

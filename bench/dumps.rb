@@ -126,4 +126,4 @@ Dir.mktmpdir("hi", File.directory?("/dev/shm") ? "/dev/shm" : nil) do |folder|
                            Table.at_most("the same, carried at 100 MB/s", carried[ours] / carried[theirs], 0.25)
                          ])
 end
-puts "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
+puts "", Table.load_average

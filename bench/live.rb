@@ -11,6 +11,7 @@ require "objspace"
 require "open3"
 require "rbconfig"
 require "tmpdir"
+require_relative "table"
 
 OBJECTS = Integer(ENV.fetch("OBJECTS", "1000000"))
 LIB = File.expand_path("../lib", __dir__)
@@ -247,4 +248,4 @@ Dir.mktmpdir("hi") do |folder|
     puts "| #{name} | #{JSON.parse(out).join(" | ")} |"
   end
 end
-puts "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
+puts "", Table.load_average

@@ -79,8 +79,6 @@ ROWS = [
   Row.new("a block of 100,000 objects that does nothing else", "work(20_000, 0)", BLOCK, nil)
 ].freeze
 
-def median(numbers) = Table.median(numbers)
-
 taken = Hash.new { |hash, row| hash[row] = [] }
 Dir.mktmpdir("hi") do |folder|
   ROUNDS.times { ROWS.each { |row| taken[row] << [row.take(folder, "{}"), row.take(folder, "{ retains: 0 }")] } }
@@ -89,11 +87,11 @@ end
 puts "#{RUBY_DESCRIPTION}, #{ROUNDS} rounds"
 puts "| | CPU ms without | with | times | at most | met |", "|---|---|---|---|---|---|"
 met = ROWS.map do |row|
-  without, with = taken[row].transpose.map { |seconds| (median(seconds) * 1000).round(1) }
-  times = median(taken[row].map { |alone, measured| measured / alone }).round(2)
+  without, with = taken[row].transpose.map { |seconds| (Table.median(seconds) * 1000).round(1) }
+  times = Table.median(taken[row].map { |alone, measured| measured / alone }).round(2)
   is_met = row.limit.nil? || times <= row.limit
   puts "| #{row.name} | #{without} | #{with} | #{times} | #{row.limit || "-"} | #{row.limit ? is_met : "-"} |"
   is_met
 end
-puts "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
+puts "", Table.load_average
 exit 1 unless met.all?

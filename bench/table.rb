@@ -24,4 +24,6 @@ module Table
   end
 
   def self.median(numbers) = numbers.sort[numbers.size / 2]
+
+  def self.load_average = "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
 end

@@ -14,7 +14,6 @@ COUNT = 500_000
 
 def cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
 def deep(frames, &) = frames.zero? ? yield : deep(frames - 1, &)
-def median(numbers) = Table.median(numbers)
 TARGETS = [] # rubocop:disable Style/MutableConstant
 
 # Traces while the block runs, in one of the ways that are compared.
@@ -71,9 +70,9 @@ allocate = lambda do
   end
 end
 rounds = compare(allocate)
-puts "\nan allocation, 25 frames deep: #{(median(rounds.map { |times| times[:none] }) * 1e9 / COUNT).round} ns; more by"
+puts "\nan allocation, 25 frames deep: #{(Table.median(rounds.map { |times| times[:none] }) * 1e9 / COUNT).round} ns; more by"
 [*MODES, :off].each do |mode|
-  more = median(rounds.map { |times| times[mode] - times[:none] }) * 1e9 / COUNT
+  more = Table.median(rounds.map { |times| times[mode] - times[:none] }) * 1e9 / COUNT
   puts format("  %<mode>-10s %<more>+7.1f ns", mode: mode, more: more)
   limit = { full: 50, sampled: 25, continuous: 3, off: 0.5 }[mode]
   TARGETS << Table.at_most("#{mode}: an allocation, ns more", more, limit, digits: 1) if limit
@@ -123,9 +122,9 @@ begin
   { "a list of 50 rendered by ERB" => ["/list", 300], "a small request" => ["/small", 600] }.each do |name, (path, count)|
     request = Rack::MockRequest.new(BenchApp)
     rounds = compare(-> { count.times { raise unless request.get(path).status == 200 } })
-    puts "\nCPU of a Rails request, #{name} (#{(median(rounds.map { |times| times[:none] }) * 1e6 / count).round} µs): times"
+    puts "\nCPU of a Rails request, #{name} (#{(Table.median(rounds.map { |times| times[:none] }) * 1e6 / count).round} µs): times"
     [*MODES, :off].each do |mode|
-      times = median(rounds.map { |taken| taken[mode] / taken[:none] })
+      times = Table.median(rounds.map { |taken| taken[mode] / taken[:none] })
       puts format("  %<mode>-10s %<times>5.2f", mode: mode, times: times)
       limit = { full: 1.20, sampled: 1.08, continuous: 1.01 }[mode]
       TARGETS << Table.at_most("#{mode}: CPU of a Rails request, #{name}, times", times, limit) if limit
@@ -175,4 +174,4 @@ MODES.drop(2).unshift(:full).each do |mode|
   TARGETS << Table.at_most("#{mode}: the ten biggest lines, greatest error in %", errors.max * 100, 15, digits: 1) unless mode == :full
 end
 
-puts "", Table.targets(TARGETS), "", "load average beside: #{File.read("/proc/loadavg").split.first(3).join(" ")}"
+puts "", Table.targets(TARGETS), "", Table.load_average
