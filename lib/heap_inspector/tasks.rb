@@ -21,6 +21,11 @@ namespace :heap do
     abort unless HeapInspector::CommandLine.run(["ps"]).zero?
   end
 
+  command = lambda do |*words|
+    code = HeapInspector::CommandLine.run(words)
+    exit(code) unless code.zero?
+  end
+
   fleet = %w[since from until service lines format]
   desc "Say what leaks in a fleet, from the summaries of its dumps: rake heap:fleet[PLACE,…]; #{fleet.map(&:upcase).join(", ")} " \
        "of the environment are its options"
@@ -29,23 +34,20 @@ namespace :heap do
     abort "Usage: rake 'heap:fleet[summaries]'" if places.empty?
 
     options = fleet.filter_map { |name| "--#{name}=#{ENV.fetch(name.upcase)}" if ENV.key?(name.upcase) }
-    code = HeapInspector::CommandLine.run(["fleet", *options, "--", *places])
-    exit(code) unless code.zero?
+    command.call("fleet", *options, "--", *places)
   end
 
   desc "Make lines of a heap file, for other tools: rake heap:convert[FILE,OUT]"
   task :convert, %i[dump output] do |_, words|
     abort "Usage: rake 'heap:convert[app.heap,heap.json]'" unless words[:dump] && words[:output]
 
-    code = HeapInspector::CommandLine.run(["convert", "-o", words[:output], "--", words[:dump]])
-    exit(code) unless code.zero?
+    command.call("convert", "-o", words[:output], "--", words[:dump])
   end
 
   desc "Copy a dump with other strings; symbols and names stay: rake heap:redact[FILE,OUT]"
   task :redact, %i[dump output] do |_, words|
     abort "Usage: rake 'heap:redact[heap.json,redacted.json]'" unless words[:dump] && words[:output]
 
-    code = HeapInspector::CommandLine.run(["redact", "--", words[:dump], words[:output]])
-    exit(code) unless code.zero?
+    command.call("redact", "--", words[:dump], words[:output])
   end
 end
