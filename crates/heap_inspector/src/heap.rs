@@ -30,6 +30,7 @@ pub(crate) use codes::Domain;
 use column::Column;
 use index::Index;
 pub(crate) use later::{FewRows, Kept, Later, Origin};
+pub(crate) use lines::changed;
 use root_names::RootNames;
 use std::io;
 use std::sync::Arc;

@@ -151,6 +151,21 @@ pub enum Name<'a> {
     Text(&'a [u8]),
 }
 
+impl Name<'_> {
+    /// Appends it as it stands in a line's list.
+    #[inline]
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Name::None => out.push(b'0'),
+            Name::Known(_, text) | Name::Text(text) => {
+                out.push(b'"');
+                out.extend_from_slice(text);
+                out.push(b'"');
+            }
+        }
+    }
+}
+
 /// What records are told to, field by field, in the order of the line. Each field but for the last of these methods' is of the kind that
 /// the method is for; lists are begun and ended.
 pub trait Fields<'a> {

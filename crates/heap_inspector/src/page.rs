@@ -70,10 +70,7 @@ impl Page {
         let confidential = options
             .confidential
             .unwrap_or_else(|| dumps.iter().any(|dump| dump.snapshot.heap().totals().is_redacted()));
-        let source = match confidential {
-            true => snapshot.source().again().without_values(),
-            false => snapshot.source().again(),
-        };
+        let source = snapshot.source_to_tell(confidential);
         let last = Last::new(name, snapshot, &source, scanning)?;
         let compared: Vec<Dump<'_>> = dumps.iter().map(|dump| dump.compared()).collect();
         let diff = if dumps.len() > 1 { Some(Diff::new(&compared, control)?) } else { None };

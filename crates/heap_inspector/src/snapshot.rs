@@ -123,6 +123,12 @@ impl Snapshot {
         &self.source
     }
 
+    /// The same for those who read of it what they tell: without values of strings where these are not to be told.
+    pub(crate) fn source_to_tell(&self, is_confidential: bool) -> Source {
+        let source = self.source.again();
+        if is_confidential { source.without_values() } else { source }
+    }
+
     /// The totals, and what was lost.
     #[must_use]
     pub fn context(&self) -> Context {

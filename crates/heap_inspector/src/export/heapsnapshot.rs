@@ -24,6 +24,7 @@ use cut::{Cut, ROOTS};
 use hashbrown::HashMap;
 pub(super) use identities::Identities;
 use identities::Numbered;
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 use strings::Strings;
@@ -118,9 +119,9 @@ pub(super) fn write<'a>(
     let mut strings = Strings::new()?;
     let names = names(dump, &cut, options.confidential, &mut strings, control)?;
     let (labels, words) = (Labels::new(heap), HashMap::new());
-    let source = dump.snapshot.source().again();
-    let source = if options.confidential { source.without_values() } else { source };
+    let source = dump.snapshot.source_to_tell(options.confidential);
     let written = WrittenNames::read(heap, &source, control)?;
+    let written = written.as_ref();
     let mut file = File { heap, cut: &cut, ids, names, strings, words, traces, labels, written, control };
     let mut text = Text::new(out, path);
     file.header(size, &mut text)?;
@@ -271,7 +272,7 @@ struct File<'a> {
     traces: Option<Traces>,
     labels: Labels<'a>,
     /// What the dump calls its references, where it does.
-    written: Option<WrittenNames>,
+    written: Option<&'a WrittenNames>,
     control: &'a Control<'a>,
 }
 
@@ -374,10 +375,12 @@ impl File<'_> {
         self.in_place(ROOTS, out)?;
         for id in cut.nodes() {
             self.control.check_at(id.0 as usize)?;
+            let written = self.written.map(|written| (written, written.of(id)));
             for (place, target) in heap.packed_targets(id).iter().enumerate() {
                 let target = Some(NodeId(*target)).filter(|target| target.0 != crate::heap::DANGLING);
                 if let Some(to) = target.and_then(|target| self.to(target)) {
-                    let (kind, name) = self.edge(id, place)?;
+                    let told = written.and_then(|(written, of_one)| Some(written.edge(of_one.at(place)?)));
+                    let (kind, name) = self.edge(id, place, told)?;
                     out.numbers(false, &[kind.into(), name.into(), to])?;
                 }
             }
@@ -408,11 +411,13 @@ impl File<'_> {
         Ok(())
     }
 
-    /// Type and name of the reference at a place of an object's list.
-    fn edge(&mut self, from: NodeId, place: usize) -> Result<(u8, u32)> {
-        let named = self.written.as_ref().and_then(|written| Some(written.edge(written.of(from).at(place)?)));
-        let edge = named.cloned().unwrap_or_else(|| self.labels.reference(from, place));
-        let kind = match &edge {
+    /// Type and name of the reference at a place of an object's list, which the dump may call something.
+    fn edge(&mut self, from: NodeId, place: usize, told: Option<&Edge>) -> Result<(u8, u32)> {
+        let edge = match told {
+            Some(edge) => Cow::Borrowed(edge),
+            None => Cow::Owned(self.labels.reference(from, place)),
+        };
+        let kind = match &*edge {
             Edge::Element(place) => return Ok((link::ELEMENT, *place)),
             Edge::Value(_) => {
                 // By the text of its key, as a JavaScript object's.
@@ -421,7 +426,7 @@ impl File<'_> {
                 if key & IS_TEXT != 0 {
                     return Ok((link::PROPERTY, key & !IS_TEXT));
                 }
-                match &edge {
+                match &*edge {
                     Edge::Value(Some(key)) => return Ok((link::PROPERTY, self.strings.intern(key.as_bytes())?)),
                     _ => link::INTERNAL,
                 }
@@ -437,7 +442,7 @@ impl File<'_> {
             | Edge::Global(_) => link::PROPERTY,
             Edge::Key | Edge::Class | Edge::Root(_) | Edge::Mostly(..) | Edge::Other(_) => link::INTERNAL,
         };
-        let name = match &edge {
+        let name = match &*edge {
             Edge::Other("") => self.word("reference")?,
             Edge::Other(words) => self.word(words)?,
             Edge::Key => self.word("key")?,

@@ -115,10 +115,7 @@ pub(super) fn write(
     let parts: Vec<Vec<Part>> = tables.0.iter().map(|table| Part::all_of(table, heap)).collect();
     let groups: Vec<&Part> = parts.iter().flatten().collect();
 
-    let source = || match confidential {
-        true => dump.snapshot.source().again().without_values(),
-        false => dump.snapshot.source().again(),
-    };
+    let source = || dump.snapshot.source_to_tell(confidential);
     let written_names = match is_wanted(&schema::EDGES) {
         true => WrittenNames::read(heap, &source(), control)?,
         false => None,

@@ -48,13 +48,15 @@ impl Heap {
             each(ids[at], &record, line)
         })?;
         if taken < ids.len() {
-            return Err(Error::format(format!(
-                "{} is not what it was when it was loaded; load it again",
-                source.name()
-            )));
+            return Err(changed(source));
         }
         Ok(())
     }
+}
+
+/// What there is to say where not all objects are found in the source of a heap again.
+pub(crate) fn changed(source: &Source) -> Error {
+    Error::format(format!("{} is not what it was when it was loaded; load it again", source.name()))
 }
 
 #[cfg(test)]

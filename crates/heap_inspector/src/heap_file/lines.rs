@@ -140,14 +140,7 @@ impl<'a> Fields<'a> for Lines<'_> {
     #[inline]
     fn name(&mut self, name: Name<'a>) {
         self.separate(b",");
-        match name {
-            Name::None => self.buffer.push(b'0'),
-            Name::Known(_, text) | Name::Text(text) => {
-                self.buffer.push(b'"');
-                self.buffer.extend_from_slice(text);
-                self.buffer.push(b'"');
-            }
-        }
+        name.write(&mut self.buffer);
         self.make_room();
     }
 

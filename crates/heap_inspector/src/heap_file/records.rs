@@ -223,16 +223,9 @@ impl<'a> Fields<'a> for Records<'a> {
 
     #[inline]
     fn name(&mut self, name: Name<'a>) {
-        if !self.keeps_names {
-            return;
-        }
-        match name {
-            Name::None => self.names.extend_from_slice(b"0,"),
-            Name::Known(_, text) | Name::Text(text) => {
-                self.names.push(b'"');
-                self.names.extend_from_slice(text);
-                self.names.extend_from_slice(b"\",");
-            }
+        if self.keeps_names {
+            name.write(&mut self.names);
+            self.names.push(b',');
         }
     }
 

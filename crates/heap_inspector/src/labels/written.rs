@@ -82,10 +82,7 @@ impl WrittenNames {
             taken += reader.taken;
         }
         if taken != heap.object_count() {
-            return Err(Error::format(format!(
-                "{} is not what it was when it was loaded; load it again",
-                source.name()
-            )));
+            return Err(crate::heap::changed(source));
         }
         sort::by_key(&mut blocks, |block: &Block| block.first);
         Ok(Some(WrittenNames { names, blocks }))

@@ -235,9 +235,7 @@ impl Names {
         self.labels.clear();
         self.location.clear();
         self.waits_in.clear();
-        if self.index.is_some() {
-            self.index = None;
-        }
+        self.index = None;
         self.next = 0;
         self.seen = (0, 0);
         unsafe {
